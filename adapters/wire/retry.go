@@ -1,0 +1,113 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/pbxauth/pbx"
+)
+
+// checkRetry replaces retryablehttp's policy, which sends a POST again after a
+// 500, a 429 or a lost answer: here nothing is sent again that may have arrived.
+func (c *Client) checkRetry(ctx context.Context, _ *http.Response, err error) (bool, error) {
+	if err == nil {
+		return false, nil
+	}
+	p, ok := ctx.Value(passageKey{}).(*passage)
+	if !ok || p.maySent() || ctx.Err() != nil || misconfiguration(err) != "" {
+		return false, nil
+	}
+	c.log.Debug().Str("driver", c.brand.Driver).Str("host", c.base.Host).Msg("not connected, trying again")
+	return true, nil
+}
+
+// backoff doubles. It does not read the answer: there is none.
+func backoff(least, most time.Duration, attempt int, _ *http.Response) time.Duration {
+	return min(least<<attempt, most)
+}
+
+// unanswered makes the error for a request that got no answer. net/http's own error
+// is not passed on: its text holds the URL with its query.
+func (c *Client) unanswered(req Request, p *passage, err error) *pbx.Error {
+	failure := &pbx.Error{Driver: c.brand.Driver, Op: req.Op, Kind: pbx.ErrUnavailable, Sent: p.maySent()}
+	if advice := misconfiguration(err); advice != "" {
+		failure.Kind, failure.Message = pbx.ErrConfig, advice
+		return failure
+	}
+	failure.Message = "no answer from " + c.base.Host
+	if !failure.Sent {
+		failure.Message = "no connection to " + c.base.Host
+	}
+	failure.Err = cause(err, req.Secrets)
+	return failure
+}
+
+// cause is the innermost part of a network error that is still worth matching:
+// a context's, or the system's own.
+func cause(err error, secrets []pbx.Secret) error {
+	for _, known := range []error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	var inURL *url.Error
+	if errors.As(err, &inURL) {
+		err = inURL.Err
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op // addresses and the system's reason, never the request
+	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return dns
+	}
+	// Anything else may come from a RoundTripper that quotes the request.
+	return cleaned{text: Clean(err.Error(), secrets...), err: err}
+}
+
+// cleaned keeps an error's identity and replaces its text. It deliberately has
+// no Unwrap: what is inside could be printed.
+type cleaned struct {
+	text string
+	err  error
+}
+
+func (c cleaned) Error() string        { return c.text }
+func (c cleaned) GoString() string     { return c.text }
+func (c cleaned) Is(target error) bool { return errors.Is(c.err, target) }
+
+// misconfiguration recognises the failures that a person has to mend, and says
+// how; "" for all others.
+func misconfiguration(err error) string {
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return "this port speaks plain http, not https: configure the PBX's https port"
+	}
+	var pinned *pinError
+	if errors.As(err, &pinned) {
+		return pinned.Error()
+	}
+	var unverified *tls.CertificateVerificationError
+	if !errors.As(err, &unverified) {
+		return ""
+	}
+	advice := "the PBX's certificate is not trusted"
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &host):
+		advice = "the PBX's certificate is for another name: set TLS.ServerName"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		advice = "the PBX's certificate has expired or is not valid yet: check both clocks, or renew it"
+	}
+	if len(unverified.UnverifiedCertificates) > 0 {
+		advice += "; if it is your PBX's own, set TLS.CAFile, or TLS.PinSHA256 to " + Pin(unverified.UnverifiedCertificates[0])
+	}
+	return advice
+}

@@ -1,0 +1,67 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// baseURL turns what a person put into the settings into the address that
+// requests are built on. Its errors do not quote the input, which may hold a
+// password or a pasted token.
+func baseURL(raw string, brand Brand, allowPlain bool) (*url.URL, error) {
+	raw = strings.TrimSpace(raw)
+	if raw == "" {
+		return nil, errors.New("URL is empty: set the PBX's address, as in https://pbx.example.com")
+	}
+	if !strings.Contains(raw, "://") {
+		raw = "https://" + raw
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" {
+		return nil, errors.New("URL is not an address: write it as https://pbx.example.com:8088")
+	}
+	if u.User != nil {
+		return nil, errors.New("URL holds a user name or password: put them into Username and Password")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, fmt.Errorf("URL has the port %s: it must be 1 to 65535", port)
+		}
+	}
+	host := strings.ToLower(u.Host)
+	switch u.Scheme {
+	case "https":
+		if u.Port() == "" && brand.Port != 0 {
+			host = strings.TrimSuffix(host, ":") + ":" + strconv.Itoa(brand.Port)
+		}
+	case "http":
+		if !allowPlain && !loopback(u.Hostname()) {
+			return nil, errors.New("URL is plain http, over which anyone on the path reads the credentials: use https, or set AllowPlainHTTP")
+		}
+	default:
+		return nil, errors.New("URL begins with neither https:// nor http://")
+	}
+	return &url.URL{Scheme: u.Scheme, Host: strings.TrimSuffix(host, ":"), Path: basePath(u.Path, brand.APIPath)}, nil
+}
+
+// basePath cuts the API's own path, and slashes at the end, off a pasted one.
+func basePath(path, api string) string {
+	if api != "" {
+		if i := strings.Index(path+"/", api+"/"); i >= 0 {
+			path = path[:i]
+		}
+	}
+	return strings.TrimRight(path, "/")
+}
+
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}

@@ -1,0 +1,345 @@
+// Package wire is the one way in which drivers talk HTTP, those of other people
+// too. It exists so that no driver can get the dangerous parts wrong:
+//
+//   - Only what never left this machine is sent again. A login that was sent
+//     and not answered may have been a wrong one.
+//   - A redirect is never followed. It becomes an error that names the URL to
+//     configure: followed, a login would become a GET, and a token would go to
+//     wherever the answer points.
+//   - Every request has a deadline, and every body a bound.
+//   - Errors and log lines carry no query, no body and no secret, also when the
+//     PBX sends one back.
+//   - Connections, and the memory they cost, are shared by all PBXs that trust
+//     certificates in the same way.
+//
+// A driver makes one [Client] per PBX with [New], sends with [Client.Do], and
+// turns bad answers into errors with [Client.Fail], [Client.Unexpected] and
+// [StatusKind].
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+	"github.com/pbxauth/pbx"
+	"github.com/rs/zerolog"
+)
+
+const (
+	// MaxBody is the most that is read of an answer, in bytes. The largest
+	// login answer that any vendor documents is about 1 KB.
+	MaxBody = 1 << 20
+
+	// Timeout bounds a request whose context has no deadline.
+	Timeout = 30 * time.Second
+
+	// MaxRetryAfter caps what a PBX can ask for with Retry-After.
+	MaxRetryAfter = time.Hour
+)
+
+// Brand is what a Client has to know of the driver it works for.
+type Brand struct {
+	// Driver is the registered name, for errors and logs.
+	Driver string
+	// Port is used for an https URL without one; 0: 443.
+	Port int
+	// APIPath is where the brand's API begins, as in "/api". It is cut off a
+	// configured URL, with all that follows.
+	APIPath string
+}
+
+// Client sends the requests of one driver to one PBX. It is safe for concurrent
+// use.
+type Client struct {
+	brand       Brand
+	base        *url.URL
+	transport   http.RoundTripper
+	sender      *retryablehttp.Client
+	credentials func(context.Context) (pbx.Credentials, error)
+	log         zerolog.Logger
+}
+
+// New checks what all drivers have in common: the URL, the account and the TLS
+// settings. It sends nothing. Errors are of kind [pbx.ErrConfig].
+func New(brand Brand, cfg pbx.Config) (*Client, error) {
+	c := &Client{brand: brand, log: cfg.Logger}
+	var err error
+	if c.base, err = baseURL(cfg.URL, brand, cfg.AllowPlainHTTP); err != nil {
+		return nil, c.misconfigured(err)
+	}
+	if c.credentials, err = credentials(cfg); err != nil {
+		return nil, c.misconfigured(err)
+	}
+	client := &http.Client{}
+	if cfg.HTTPClient != nil {
+		if cfg.TLS != (pbx.TLS{}) {
+			return nil, c.misconfigured(errors.New("TLS and HTTPClient are both set: the client's own transport decides about TLS, so set it there"))
+		}
+		c.transport, client.Timeout = cfg.HTTPClient.Transport, cfg.HTTPClient.Timeout
+		if c.transport == nil {
+			c.transport = http.DefaultTransport
+		}
+	} else if c.transport, err = sharedTransport(cfg.TLS); err != nil {
+		return nil, c.misconfigured(err)
+	}
+	// The wrapper hides CloseIdleConnections, which retryablehttp calls after
+	// every failure: it would close the idle connections of all other PBXs.
+	client.Transport = struct{ http.RoundTripper }{c.transport}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.sender = &retryablehttp.Client{
+		HTTPClient:   client,
+		RetryMax:     2,
+		RetryWaitMin: 250 * time.Millisecond,
+		RetryWaitMax: 2 * time.Second,
+		CheckRetry:   c.checkRetry,
+		Backoff:      backoff,
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+	}
+	return c, nil
+}
+
+// URL is the PBX's address, normalised: scheme, host, port, base path, and no
+// slash at the end.
+func (c *Client) URL() string { return c.base.String() }
+
+// Transport sends an application's own requests over this PBX's connections. It
+// adds no token and retries nothing.
+func (c *Client) Transport() http.RoundTripper { return c.transport }
+
+// Credentials returns the account to log in with. Errors are *[pbx.Error] with
+// Sent false.
+func (c *Client) Credentials(ctx context.Context) (pbx.Credentials, error) {
+	got, err := c.credentials(ctx)
+	if err != nil {
+		return pbx.Credentials{}, &pbx.Error{Driver: c.brand.Driver, Op: pbx.OpLogin, Kind: pbx.ErrUnavailable,
+			Message: "nothing was sent, for the Credentials func failed", Err: err}
+	}
+	if got.Username == "" || got.Password.IsZero() {
+		return pbx.Credentials{}, &pbx.Error{Driver: c.brand.Driver, Op: pbx.OpLogin, Kind: pbx.ErrConfig,
+			Message: "nothing was sent, for the Credentials func returned an empty user name or password"}
+	}
+	return got, nil
+}
+
+func credentials(cfg pbx.Config) (func(context.Context) (pbx.Credentials, error), error) {
+	switch {
+	case cfg.Credentials != nil && (cfg.Username != "" || !cfg.Password.IsZero()):
+		return nil, errors.New("set either Credentials or Username and Password, not both")
+	case cfg.Credentials != nil:
+		return cfg.Credentials, nil
+	case cfg.Username == "":
+		return nil, errors.New("Username is empty: set the name of the PBX's API account")
+	case cfg.Password.IsZero():
+		return nil, errors.New("Password is empty: set the password of the PBX's API account")
+	}
+	fixed := pbx.Credentials{Username: cfg.Username, Password: cfg.Password}
+	return func(context.Context) (pbx.Credentials, error) { return fixed, nil }, nil
+}
+
+func (c *Client) misconfigured(err error) error {
+	return &pbx.Error{Driver: c.brand.Driver, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: err.Error()}
+}
+
+// Request is one call of a PBX's API.
+type Request struct {
+	Op     pbx.Op
+	Method string // empty: POST
+	Path   string // below the base URL, as in "/api/v1.1.0/login"
+	Query  url.Values
+	Header http.Header
+	Body   []byte // nil: none
+
+	// Secrets are what this request carries and what could come back: password,
+	// digest, tokens. They are cut out of every text taken from the answer.
+	Secrets []pbx.Secret
+}
+
+// Response is an answer, read to its end.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+
+	// LocalAddr is this machine's end of the connection, as in
+	// "192.0.2.7:41234"; empty if the transport does not tell.
+	LocalAddr string
+}
+
+// passage follows one request on its way out.
+type passage struct {
+	seen  atomic.Bool // the transport reports what it does
+	sent  atomic.Bool // it had a connection to write to
+	local atomic.Pointer[string]
+}
+
+func (p *passage) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn: func(string) { p.seen.Store(true) },
+		GotConn: func(info httptrace.GotConnInfo) {
+			p.sent.Store(true)
+			local := info.Conn.LocalAddr().String()
+			p.local.Store(&local)
+		},
+	}
+}
+
+// maySent is true unless the request certainly never left: a transport that
+// reports nothing gets no benefit of the doubt.
+func (p *passage) maySent() bool { return p.sent.Load() || !p.seen.Load() }
+
+type passageKey struct{}
+
+// Do sends req and reads the answer, whatever its status, redirects excepted:
+// they are errors of kind [pbx.ErrConfig]. Without a usable answer the error is
+// of kind [pbx.ErrUnavailable], or ErrConfig where a setting is the cause. It
+// is always an *[pbx.Error], and its Sent is exact about what never left.
+func (c *Client) Do(ctx context.Context, req Request) (*Response, error) {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, Timeout)
+		defer cancel()
+	}
+	p := &passage{}
+	ctx = httptrace.WithClientTrace(context.WithValue(ctx, passageKey{}, p), p.trace())
+
+	method := req.Method
+	if method == "" {
+		method = http.MethodPost
+	}
+	target := *c.base
+	target.Path += req.Path
+	target.RawQuery = req.Query.Encode()
+	out, err := retryablehttp.NewRequestWithContext(ctx, method, target.String(), req.Body)
+	if err != nil {
+		return nil, c.misconfigured(fmt.Errorf("no request can be made for the URL %s", c.URL()))
+	}
+	for name, values := range req.Header {
+		out.Header[name] = values
+	}
+
+	start := time.Now()
+	resp, err := c.sender.Do(out)
+	line := c.log.Debug().Str("driver", c.brand.Driver).Str("op", string(req.Op)).Str("method", method).Str("host", target.Host).Str("path", target.Path)
+	if err != nil {
+		failure := c.unanswered(req, p, err)
+		line.Dur("took", time.Since(start)).Bool("sent", failure.Sent).Msg("no answer")
+		return nil, failure
+	}
+	defer resp.Body.Close()
+	line.Dur("took", time.Since(start)).Int("status", resp.StatusCode).Msg("answered")
+	if location := resp.Header.Get("Location"); resp.StatusCode/100 == 3 && location != "" {
+		return nil, c.redirected(req, resp, location)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
+	if err != nil {
+		failure := c.unanswered(req, p, err)
+		failure.Sent, failure.HTTPStatus = true, resp.StatusCode
+		failure.Message = "the answer broke off"
+		return nil, failure
+	}
+	answer := &Response{Status: resp.StatusCode, Header: resp.Header, Body: body}
+	if local := p.local.Load(); local != nil {
+		answer.LocalAddr = *local
+	}
+	if len(body) > MaxBody {
+		failure := c.Fail(req, answer, pbx.ErrProtocol, "", "")
+		failure.Message = fmt.Sprintf("the answer is larger than %d KiB: is this the PBX's API?", MaxBody>>10)
+		return nil, failure
+	}
+	return answer, nil
+}
+
+// redirected names the URL to configure: where the PBX points, less the path
+// that was asked for and any query.
+func (c *Client) redirected(req Request, resp *http.Response, location string) *pbx.Error {
+	failure := c.Fail(req, &Response{Status: resp.StatusCode, Header: resp.Header}, pbx.ErrConfig, "", "")
+	failure.Message = "the PBX redirects, which is not followed with credentials; configure the URL where its API answers"
+	if to, err := resp.Request.URL.Parse(location); err == nil && to.Host != "" && (to.Scheme == "http" || to.Scheme == "https") {
+		base := url.URL{Scheme: to.Scheme, Host: to.Host, Path: strings.TrimSuffix(strings.TrimSuffix(to.Path, req.Path), "/")}
+		if !strings.HasSuffix(to.Path, req.Path) { // a login page, say
+			base.Path = c.base.Path
+		}
+		failure.Message = "the PBX redirects, which is not followed with credentials; if that is your PBX, configure the URL " + Clean(base.String(), req.Secrets...)
+	}
+	return failure
+}
+
+// StatusKind reads an HTTP status, for where the brand's own envelope says no
+// more: nil for 2xx. 401 means the credentials on a login and the token on
+// anything else.
+func StatusKind(op pbx.Op, status int) error {
+	switch {
+	case status/100 == 2:
+		return nil
+	case status == http.StatusUnauthorized && op == pbx.OpLogin:
+		return pbx.ErrInvalidCredentials
+	case status == http.StatusUnauthorized:
+		return pbx.ErrTokenRejected
+	case status == http.StatusForbidden:
+		return pbx.ErrForbidden
+	case status == http.StatusTooManyRequests:
+		return pbx.ErrLocked
+	case status == http.StatusRequestTimeout, status >= 500:
+		return pbx.ErrUnavailable
+	}
+	return pbx.ErrProtocol
+}
+
+// Fail makes the error for an answer. code and message may be the PBX's own
+// words: both are cleaned.
+func (c *Client) Fail(req Request, resp *Response, kind error, code, message string) *pbx.Error {
+	return &pbx.Error{
+		Driver: c.brand.Driver, Op: req.Op, Kind: kind,
+		Code:       Clean(code, req.Secrets...),
+		HTTPStatus: resp.Status,
+		Message:    Clean(message, req.Secrets...),
+		RetryAfter: retryAfter(resp.Header),
+		Sent:       true,
+	}
+}
+
+// Unexpected makes the error for an answer that is not the brand's envelope: by
+// its HTTP status where that tells, else of kind [pbx.ErrProtocol] with the
+// likely cause.
+func (c *Client) Unexpected(req Request, resp *Response) *pbx.Error {
+	kind, message := StatusKind(req.Op, resp.Status), fmt.Sprintf("HTTP status %d", resp.Status)
+	if kind == nil {
+		kind, message = pbx.ErrProtocol, "the answer is not what this driver's PBX sends: check the driver's name, and the URL's port and path"
+	}
+	text := strings.ToLower(strings.TrimSpace(string(resp.Body[:min(len(resp.Body), 512)])))
+	switch {
+	case len(resp.Body) == 0:
+		message += "; the answer is empty"
+	case strings.HasPrefix(text, "<!doctype html"), strings.HasPrefix(text, "<html"), strings.Contains(text, "<head"):
+		message += "; the answer is a web page: is this the API's port, and is the API enabled on the PBX?"
+	}
+	return c.Fail(req, resp, kind, "", message)
+}
+
+// retryAfter reads a Retry-After header, in seconds or as a date, capped.
+func retryAfter(h http.Header) time.Duration {
+	value := h.Get("Retry-After")
+	if value == "" {
+		return 0
+	}
+	var wait time.Duration
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+		if seconds > int64(MaxRetryAfter/time.Second) {
+			return MaxRetryAfter
+		}
+		wait = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(value); err == nil {
+		wait = time.Until(at)
+	}
+	return min(max(wait, 0), MaxRetryAfter)
+}
