@@ -1,0 +1,12 @@
+// Package adapters registers every driver of this module. Import it for its
+// side effect:
+//
+//	import _ "github.com/pbxauth/pbx/adapters"
+//
+// A program that needs one brand only imports that brand's package instead.
+package adapters
+
+import (
+	_ "github.com/pbxauth/pbx/adapters/runtel"
+	_ "github.com/pbxauth/pbx/adapters/yeastar"
+)
