@@ -1,0 +1,269 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/pbxauth/pbx"
+)
+
+// attempt is one call of the driver that is under way.
+type attempt struct {
+	cancel  context.CancelFunc
+	settled chan struct{} // closed when its outcome is in the session's state
+}
+
+// run makes one attempt: whatever is due, once. The Manager calls it, never
+// twice at a time for one session.
+func (s *Session) run() {
+	s.mu.Lock()
+	if s.closing || s.attempt != nil {
+		s.mu.Unlock()
+		return
+	}
+	op, t := s.due()
+	if op == "" {
+		s.mu.Unlock()
+		return
+	}
+	if !s.permitted(op) {
+		s.mu.Unlock()
+		return
+	}
+	if l := s.current.Load(); l != nil {
+		s.become(Renewing, s.err)
+	} else {
+		s.become(Connecting, s.err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.m.opts.callTimeout())
+	a := &attempt{cancel: cancel, settled: make(chan struct{})}
+	s.attempt = a
+	s.mu.Unlock()
+
+	got, err := s.call(ctx, op, func(ctx context.Context) (*pbx.Token, error) {
+		if op == pbx.OpLogin {
+			return s.auth.Login(ctx)
+		}
+		return s.auth.KeepAlive(ctx, t)
+	})
+	cancel()
+
+	s.mu.Lock()
+	s.attempt = nil
+	refused := s.refused
+	s.refused = nil
+	if err == nil && op == pbx.OpKeepAlive && refused != nil && got != nil && got.Value.Equal(refused.Value) {
+		err = &pbx.Error{Op: op, Kind: pbx.ErrTokenRejected, Sent: true, Message: "refused while it was being renewed"}
+	}
+	if err == nil {
+		err = s.adopt(op, got)
+	}
+	if op == pbx.OpLogin {
+		s.m.guard.leave(s, err)
+	}
+	if err != nil {
+		s.failed(op, err)
+	}
+	s.wake()
+	close(a.settled)
+	s.mu.Unlock()
+}
+
+// permitted asks the Guard, and plans the next attempt if it says no. s.mu is
+// held.
+func (s *Session) permitted(op pbx.Op) bool {
+	if op == pbx.OpKeepAlive {
+		until, cause := s.m.guard.locked(s)
+		if until.IsZero() {
+			return true
+		}
+		if l := s.current.Load(); l != nil && l.end().Before(until) {
+			until = l.end()
+		}
+		s.become(s.blocked(), cause)
+		s.m.schedule(s, until)
+		return false
+	}
+	verdict, until, cause := s.m.guard.enter(s)
+	switch verdict {
+	case guardOpen:
+		return true
+	case guardBusy: // run again when another login to this host is through
+		if s.current.Load() == nil {
+			s.become(Connecting, s.err)
+		}
+		s.m.schedule(s, time.Time{})
+	case guardLocked:
+		s.become(s.blocked(), cause)
+		s.m.schedule(s, until)
+	}
+	return false
+}
+
+// blocked is the state while the host must be left alone.
+func (s *Session) blocked() State {
+	if l := s.current.Load(); l != nil && l.alive() {
+		return Renewing
+	}
+	return Locked
+}
+
+// due decides what to do now; "" if it is not time yet. s.mu is held.
+func (s *Session) due() (pbx.Op, *pbx.Token) {
+	l := s.current.Load()
+	if l != nil && l.alive() {
+		if at := l.renewal(); time.Until(at) > 0 && s.state == Live { // traffic slid it
+			s.m.schedule(s, at)
+			return "", nil
+		}
+		if s.noBeat {
+			return pbx.OpLogin, nil
+		}
+		return pbx.OpKeepAlive, l.token
+	}
+	s.current.Store(nil)
+	// A refresh token may outlive the token that it came with.
+	if t := s.old; t != nil && s.traits.KeepAlive == pbx.KeepAliveRefresh && !t.Refresh.IsZero() &&
+		(t.RefreshExpiresAt.IsZero() || time.Until(t.RefreshExpiresAt) > 0) {
+		return pbx.OpKeepAlive, t
+	}
+	return pbx.OpLogin, nil
+}
+
+// failed decides what follows from a failed attempt. s.mu is held.
+func (s *Session) failed(op pbx.Op, err error) {
+	var failure *pbx.Error
+	errors.As(err, &failure)
+	var pause time.Duration
+	if failure != nil {
+		pause = failure.RetryAfter
+	}
+	l := s.current.Load()
+	alive := l != nil && l.alive()
+
+	switch {
+	case op == pbx.OpKeepAlive && errors.Is(err, pbx.ErrNotSupported):
+		s.noBeat = true
+		s.m.schedule(s, time.Now())
+		return
+
+	case op == pbx.OpKeepAlive && (errors.Is(err, pbx.ErrTokenRejected) || errors.Is(err, pbx.ErrInvalidCredentials)):
+		// The token is dead, or the refresh token is: log in.
+		s.current.Store(nil)
+		s.old = nil
+		s.become(Connecting, err)
+		s.m.schedule(s, time.Now())
+		return
+
+	case errors.Is(err, pbx.ErrLocked):
+		until := s.m.guard.lock(s, pause, err)
+		if alive && l.end().Before(until) {
+			until = l.end()
+		}
+		s.become(s.blocked(), err)
+		s.m.schedule(s, until)
+		return
+
+	case op == pbx.OpLogin && (errors.Is(err, pbx.ErrInvalidCredentials) || errors.Is(err, pbx.ErrForbidden)):
+		s.become(Rejected, err)
+		s.m.schedule(s, time.Time{})
+		return
+	}
+
+	wait := backoff(s.fails)
+	if op == pbx.OpLogin && mayHaveCounted(err) {
+		wait = backoff(s.fails + 3) // 8 s at first: the budget is small
+	}
+	s.fails++
+	if errors.Is(err, pbx.ErrConfig) || errors.Is(err, pbx.ErrTooManySessions) || errors.Is(err, pbx.ErrNotSupported) {
+		wait = max(wait, slowBackoff) // not mended in a second
+	}
+	at := time.Now().Add(max(wait, pause))
+	if alive {
+		if end := l.end(); at.After(end) {
+			at = end // then it takes a login
+		}
+		s.become(Renewing, err)
+	} else {
+		s.become(Unavailable, err)
+	}
+	s.m.schedule(s, at)
+}
+
+// mayHaveCounted reports whether the PBX may have taken a failed login for a
+// wrong one: it refused the account, or got the request and did not say what it
+// made of it.
+func mayHaveCounted(err error) bool {
+	var failure *pbx.Error
+	if !errors.As(err, &failure) {
+		return true // a driver that says nothing
+	}
+	if !failure.Sent {
+		return false
+	}
+	switch failure.Kind {
+	case pbx.ErrTooManySessions, pbx.ErrLocked, pbx.ErrNotSupported: // it looked, and found something else
+		return false
+	}
+	switch status := failure.HTTPStatus; {
+	case status/100 == 3, // redirected instead
+		status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
+		status == http.StatusNotImplemented, status == http.StatusServiceUnavailable:
+		return failure.Kind == pbx.ErrInvalidCredentials
+	}
+	return true
+}
+
+// grace is what a driver gets to return after its context has ended.
+const grace = time.Second
+
+// call runs one call of the driver, whatever it does: a panic becomes an error,
+// and a driver that ignores its context is left behind.
+func (s *Session) call(ctx context.Context, op pbx.Op, fn func(context.Context) (*pbx.Token, error)) (*pbx.Token, error) {
+	type outcome struct {
+		token *pbx.Token
+		err   error
+	}
+	result := make(chan outcome, 1)
+	go func() {
+		var out outcome
+		defer func() {
+			if v := recover(); v != nil {
+				out = outcome{err: s.panicked(op, v)}
+			}
+			result <- out
+		}()
+		out.token, out.err = fn(ctx)
+	}()
+	select {
+	case out := <-result:
+		return out.token, out.err
+	case <-ctx.Done():
+	}
+	last := time.NewTimer(grace)
+	defer last.Stop()
+	select {
+	case out := <-result:
+		return out.token, out.err
+	case <-last.C:
+		return nil, &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Sent: true,
+			Message: "the driver does not return though its context has ended", Err: ctx.Err()}
+	}
+}
+
+// panicked makes an error of a panic. Its value is not shown unless it is the
+// runtime's own: anybody else's may hold a secret.
+func (s *Session) panicked(op pbx.Op, v any) error {
+	what := fmt.Sprintf("a %T", v)
+	if r, ok := v.(runtime.Error); ok {
+		what = r.Error()
+	}
+	s.m.opts.Logger.Error().Str("session", s.name).Str("op", string(op)).Str("panic", what).
+		Bytes("stack", debug.Stack()).Msg("driver panicked")
+	return &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Sent: true, Message: "the driver panicked: " + what}
+}

@@ -1,0 +1,197 @@
+package session
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pbxauth/pbx"
+)
+
+// Guard is a budget of wrong logins per PBX host. PBXs count them by the
+// caller's IP, so one account's wrong password uses up the tries of all the
+// others: every session that may reach the same PBX from this machine has to
+// share a Guard. All do, unless [Options] say otherwise.
+//
+// A login counts if the PBX refused it, and also if it was sent and its answer
+// never came. Two fewer than the vendor's limit are let through in one lockout
+// window; the next waits until the oldest is out of it. Logins under way count
+// until they are through. A host that says it has locked us out is left alone
+// until its time.
+//
+// The zero value is ready. Ports do not tell hosts apart, for one PBX answers
+// on several.
+type Guard struct {
+	mu    sync.Mutex
+	hosts map[guardKey]*budget
+}
+
+// guardKey is a host, or a session whose host is not known.
+type guardKey struct {
+	host  string
+	alone *Session
+}
+
+type budget struct {
+	window  time.Duration
+	spent   []time.Time // when failed logins counted, oldest first
+	flying  int         // logins under way
+	until   time.Time   // the end of the host's own lock
+	cause   error       // of the latest entry above
+	waiting []*Session  // for a login under way to end
+}
+
+// processWide is the Guard of all sessions that are given none: the PBX sees
+// one caller, so there has to be one budget.
+var processWide Guard
+
+// What a PBX is assumed to tolerate where its limits are not known: what the
+// brands that do document them say.
+const (
+	assumedAttempts = 5
+	assumedWindow   = 10 * time.Minute
+	safetyMargin    = 2
+)
+
+type guardVerdict int
+
+const (
+	guardOpen guardVerdict = iota
+	guardBusy
+	guardLocked
+)
+
+func (s *Session) limits() (attempts int, window time.Duration) {
+	attempts, window = s.traits.Lockout.Attempts, s.traits.Lockout.Window
+	if attempts <= 0 {
+		attempts = assumedAttempts
+	}
+	if window <= 0 {
+		window = assumedWindow
+	}
+	return max(attempts-safetyMargin, 1), window
+}
+
+// guardKey names the budget that the session draws on.
+func (s *Session) guardKey() guardKey {
+	u, err := url.Parse(s.traits.URL)
+	if err != nil || u.Hostname() == "" {
+		return guardKey{alone: s}
+	}
+	return guardKey{host: strings.ToLower(u.Hostname())}
+}
+
+// of returns the budget of the session's host. g.mu is held.
+func (g *Guard) of(s *Session) (guardKey, *budget) {
+	key := s.guardKey()
+	b := g.hosts[key]
+	if b == nil {
+		b = &budget{}
+		if g.hosts == nil {
+			g.hosts = map[guardKey]*budget{}
+		}
+		g.hosts[key] = b
+	}
+	return key, b
+}
+
+// enter asks to send one login. After guardOpen, leave must follow; after
+// guardBusy the session is run again when there is room; after guardLocked it
+// may ask again at the time returned.
+func (g *Guard) enter(s *Session) (guardVerdict, time.Time, error) {
+	limit, window := s.limits()
+	now := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, b := g.of(s)
+	b.window = max(b.window, window)
+	b.spent = slices.DeleteFunc(b.spent, func(at time.Time) bool { return now.Sub(at) > b.window })
+	if b.until.After(now) {
+		return guardLocked, b.until, b.cause
+	}
+	if len(b.spent) >= limit {
+		oldest := b.spent[len(b.spent)-limit]
+		until := oldest.Add(b.window + time.Millisecond)
+		return guardLocked, until, &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrLocked, RetryAfter: until.Sub(now), Err: b.cause,
+			Message: fmt.Sprintf("not sent: %d logins to this host failed in the last %s, and the PBX locks this machine out after a few more", len(b.spent), b.window)}
+	}
+	if len(b.spent)+b.flying >= limit {
+		if !s.queued {
+			s.queued = true
+			b.waiting = append(b.waiting, s)
+		}
+		return guardBusy, time.Time{}, nil
+	}
+	b.flying++
+	return guardOpen, time.Time{}, nil
+}
+
+// leave says how a login that was let in ended.
+func (g *Guard) leave(s *Session, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	key, b := g.of(s)
+	b.flying--
+	limit, _ := s.limits()
+	if err != nil && mayHaveCounted(err) {
+		b.spent = append(b.spent, time.Now())
+		b.cause = err
+	}
+	g.admit(b, limit)
+	if b.flying == 0 && len(b.spent) == 0 && len(b.waiting) == 0 && !b.until.After(time.Now()) {
+		delete(g.hosts, key)
+	}
+}
+
+// admit lets the first of those who wait ask again, or all of them if what they
+// wait for can no longer come. g.mu is held.
+func (g *Guard) admit(b *budget, limit int) {
+	n := min(limit, len(b.waiting))
+	if b.flying == 0 {
+		n = len(b.waiting)
+	}
+	for _, s := range b.waiting[:n] {
+		s.queued = false
+		s.m.schedule(s, time.Now())
+	}
+	b.waiting = slices.Delete(b.waiting, 0, n)
+}
+
+// withdraw takes a session that has ended out of the line.
+func (g *Guard) withdraw(s *Session) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s.queued {
+		_, b := g.of(s)
+		s.queued = false
+		b.waiting = slices.DeleteFunc(b.waiting, func(w *Session) bool { return w == s })
+	}
+}
+
+// lock notes that the host has locked this machine out, for the time that it
+// said or else its usual one, and returns the end of it.
+func (g *Guard) lock(s *Session, wait time.Duration, cause error) time.Time {
+	if _, window := s.limits(); wait <= 0 {
+		wait = window
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, b := g.of(s)
+	if until := time.Now().Add(wait); until.After(b.until) {
+		b.until, b.cause = until, cause
+	}
+	return b.until
+}
+
+// locked returns the end and the cause of the host's lock; zero if there is none.
+func (g *Guard) locked(s *Session) (time.Time, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if b := g.hosts[s.guardKey()]; b != nil && b.until.After(time.Now()) {
+		return b.until, b.cause
+	}
+	return time.Time{}, nil
+}

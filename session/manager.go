@@ -1,0 +1,274 @@
+package session
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+)
+
+// Options are for [New] and [NewManager]; nil means the defaults.
+type Options struct {
+	// CallTimeout bounds every call of a driver. 0: 30 s.
+	CallTimeout time.Duration
+
+	// Workers is how many calls of drivers are under way at once over all
+	// sessions of a Manager. 0: 64.
+	Workers int
+
+	// Guard is the lockout budget. nil: the one that all sessions of this
+	// process share. An own one is for PBXs that see another caller, as through
+	// a proxy, and for tests.
+	Guard *Guard
+
+	// Logger gets a line per change of a session's state. The zero value is
+	// silent.
+	Logger zerolog.Logger
+}
+
+func (o *Options) callTimeout() time.Duration {
+	if o.CallTimeout <= 0 {
+		return 30 * time.Second
+	}
+	return o.CallTimeout
+}
+
+// Manager keeps many sessions alive with one timer and a bounded number of
+// calls at a time; a session that has nothing to do costs no goroutine. It is
+// safe for concurrent use.
+type Manager struct {
+	opts  Options
+	guard *Guard
+	nudge chan struct{} // the queue's head may have changed
+	stop  chan struct{}
+	ended sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows, and every session's place
+	queue  queue
+	byName map[string]*Session
+	all    map[*Session]struct{}
+	busy   int
+	closed bool
+}
+
+// NewManager makes an empty Manager. Close it when it is no longer needed.
+func NewManager(opts *Options) *Manager {
+	m := &Manager{
+		nudge:  make(chan struct{}, 1),
+		stop:   make(chan struct{}),
+		byName: map[string]*Session{},
+		all:    map[*Session]struct{}{},
+	}
+	if opts != nil {
+		m.opts = *opts
+	}
+	if m.opts.Workers <= 0 {
+		m.opts.Workers = 64
+	}
+	if m.guard = m.opts.Guard; m.guard == nil {
+		m.guard = &processWide
+	}
+	m.ended.Go(m.dispatch)
+	return m
+}
+
+// Add makes a session under a name of the application's choice and starts its
+// login. The name must be new; it stands in errors and logs.
+func (m *Manager) Add(name string, auth pbx.Authenticator) (*Session, error) {
+	s := m.newSession(name, auth)
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return nil, ErrClosed
+	}
+	if _, taken := m.byName[name]; taken {
+		m.mu.Unlock()
+		return nil, fmt.Errorf("session: the name %q is taken: close that session first", name)
+	}
+	m.byName[name] = s
+	m.all[s] = struct{}{}
+	m.mu.Unlock()
+	s.start()
+	return s, nil
+}
+
+// Session finds a session by name. Keep the handle instead where you can.
+func (m *Manager) Session(name string) (*Session, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.byName[name]
+	return s, ok
+}
+
+// Close closes all sessions, several at a time, and returns the errors of those
+// that could not be logged out. ctx bounds the whole.
+func (m *Manager) Close(ctx context.Context) error {
+	m.mu.Lock()
+	m.closed = true
+	sessions := make([]*Session, 0, len(m.all))
+	for s := range m.all {
+		sessions = append(sessions, s)
+	}
+	m.mu.Unlock()
+
+	errs := make([]error, len(sessions))
+	var group errgroup.Group
+	group.SetLimit(m.opts.Workers)
+	for i, s := range sessions {
+		group.Go(func() error {
+			if err := s.Close(ctx); err != nil {
+				errs[i] = fmt.Errorf("session %s: %w", s.name, err)
+			}
+			return nil
+		})
+	}
+	group.Wait()
+	m.end()
+	return errors.Join(errs...)
+}
+
+func (m *Manager) end() {
+	m.mu.Lock()
+	select {
+	case <-m.stop:
+	default:
+		close(m.stop)
+	}
+	m.mu.Unlock()
+	m.ended.Wait()
+}
+
+// forget drops a closed session, and itself with its only one.
+func (m *Manager) forget(s *Session) {
+	m.mu.Lock()
+	if m.byName[s.name] == s {
+		delete(m.byName, s.name)
+	}
+	delete(m.all, s)
+	m.mu.Unlock()
+	if s.alone {
+		m.end()
+	}
+}
+
+// dispatch starts what is due, in the order of time, as long as workers are
+// free.
+func (m *Manager) dispatch() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		m.mu.Lock()
+		wait := time.Hour
+		for len(m.queue) > 0 && m.busy < m.opts.Workers {
+			s := m.queue[0]
+			if wait = time.Until(s.at); wait > 0 {
+				break
+			}
+			heap.Pop(&m.queue)
+			s.working = true
+			m.busy++
+			m.ended.Go(func() { m.work(s) })
+			wait = time.Hour
+		}
+		m.mu.Unlock()
+		timer.Reset(wait)
+		select {
+		case <-timer.C:
+		case <-m.nudge:
+		case <-m.stop:
+			return
+		}
+	}
+}
+
+func (m *Manager) work(s *Session) {
+	s.run()
+	m.mu.Lock()
+	m.busy--
+	s.working = false
+	m.mu.Unlock()
+	m.wakeUp()
+}
+
+func (m *Manager) wakeUp() {
+	select {
+	case m.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// schedule plans the session's next attempt; the zero time cancels it.
+func (m *Manager) schedule(s *Session, at time.Time) {
+	if at.IsZero() {
+		m.unschedule(s)
+		return
+	}
+	m.mu.Lock()
+	s.at = at
+	if s.index < 0 {
+		heap.Push(&m.queue, s)
+	} else {
+		heap.Fix(&m.queue, s.index)
+	}
+	first := s.index == 0
+	m.mu.Unlock()
+	if first {
+		m.wakeUp()
+	}
+}
+
+func (m *Manager) unschedule(s *Session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.at = time.Time{}
+	if s.index >= 0 {
+		heap.Remove(&m.queue, s.index)
+	}
+}
+
+// dueAt is when the session's next attempt is planned, or was if it is just
+// being started; zero: not.
+func (m *Manager) dueAt(s *Session) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.index < 0 && !s.working {
+		return time.Time{}
+	}
+	return s.at
+}
+
+// place is a session's position in the queue.
+type place struct {
+	at      time.Time
+	index   int  // -1: not in it
+	working bool // taken out, and being run
+}
+
+// queue is a heap by time.
+type queue []*Session
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+func (q *queue) Push(x any) {
+	s := x.(*Session)
+	s.index = len(*q)
+	*q = append(*q, s)
+}
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	s := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	s.index = -1
+	return s
+}

@@ -1,0 +1,465 @@
+// Package session keeps one login per PBX alive and hands its token to whoever
+// asks.
+//
+//	auth, err := pbx.Open("yeastar", cfg)
+//	s := session.New(auth, nil)
+//	defer s.Close(ctx)
+//	resp, err := s.Client().Post(url, "application/json", body)
+//
+// # What it promises
+//
+//   - A wrong password is sent once. The session is then [Rejected] and sends
+//     nothing until [Session.Retry]; every caller gets the reason at once.
+//   - The PBX's lockout is never reached: all sessions of a process share a
+//     budget of wrong logins per PBX host, two below the vendor's limit. See
+//     [Guard].
+//   - One login at a time, whoever asks. It belongs to the session: a caller
+//     who gives up leaves, and does not cancel it for the others.
+//   - A caller waits for a login under way, as long as its own context allows,
+//     and for nothing else: between attempts it gets the last error at once.
+//   - The token is renewed ahead of its end. While it lives, a failed renewal is
+//     nobody's problem but the session's.
+//   - A token that the PBX refused is replaced once, however many holders report
+//     it, and reports about older ones do nothing.
+//
+// A [Session] is a handle: keep it, and ask it for the token each time one is
+// needed. [Session.Token] costs two atomic loads and a look at the clock.
+// [New] makes a session of its own, a [Manager] many that share their upkeep.
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/rs/zerolog"
+)
+
+// ErrClosed is returned by a session that was closed.
+var ErrClosed = errors.New("session: closed")
+
+// State is where a session stands.
+type State int
+
+const (
+	// Connecting: a login is under way or about to start; callers wait for it.
+	Connecting State = iota
+	// Live: there is a token, and the next renewal is planned.
+	Live
+	// Renewing: there is a token, and its renewal is under way or being
+	// repeated.
+	Renewing
+	// Rejected: the PBX refused the credentials or the caller. Nothing is sent
+	// until Retry. An old token may still be alive.
+	Rejected
+	// Locked: the PBX has locked this host out, or one more failure might make
+	// it do so. Nothing is sent before the next attempt.
+	Locked
+	// Unavailable: the last attempt failed, the next one has its time.
+	Unavailable
+	// Closed: the session has ended.
+	Closed
+)
+
+var stateNames = [...]string{"connecting", "live", "renewing", "rejected", "locked", "unavailable", "closed"}
+
+// String returns the state's name in lower case.
+func (s State) String() string {
+	if s < 0 || int(s) >= len(stateNames) {
+		return "unknown"
+	}
+	return stateNames[s]
+}
+
+// Status is a session at one moment.
+type Status struct {
+	State State
+	Since time.Time
+	// ExpiresAt is the end of the token at hand if nothing prolongs it, traffic
+	// included. Zero: no token, or no known end.
+	ExpiresAt time.Time
+	// Next is when the session will act by itself. Zero: not at all.
+	Next time.Time
+	// Err is why the last attempt failed; nil after one that did not.
+	Err error
+}
+
+// Error is what callers get while a session has no token for them.
+type Error struct {
+	Session string // its name in the Manager; empty outside
+	State   State
+	Since   time.Time
+	Next    time.Time // the next attempt; zero: none by itself
+	Err     error     // the driver's error, or ErrClosed
+}
+
+// Error tells the state, how long it will last, and why.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("session")
+	if e.Session != "" {
+		b.WriteString(" " + e.Session)
+	}
+	fmt.Fprintf(&b, ": %s since %s", e.State, e.Since.Format(time.RFC3339))
+	switch {
+	case e.State == Rejected:
+		b.WriteString(", nothing is sent until Retry is called")
+	case !e.Next.IsZero():
+		b.WriteString(", next attempt at " + e.Next.Format(time.RFC3339))
+	}
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause, so that errors.Is finds the driver's kind.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Session is one account on one PBX, kept logged in. It is safe for concurrent
+// use. Its first login starts when it is made.
+type Session struct {
+	name   string
+	auth   pbx.Authenticator
+	traits pbx.Traits
+	m      *Manager
+	alone  bool // m exists for this session only
+
+	current atomic.Pointer[life] // what Token hands out; nil: nothing
+
+	mu       sync.Mutex // guards what follows
+	state    State
+	since    time.Time
+	err      error         // of the last attempt
+	fails    int           // failed attempts in a row
+	old      *pbx.Token    // the latest token, also when it is dead: a refresh may revive it
+	issued   time.Time     // when the latest login's token was, by the driver
+	loggedIn time.Time     // when it came
+	refused  *pbx.Token    // reported by Reject during an attempt
+	early    int           // tokens in a row that were refused when still fresh
+	noBeat   bool          // the brand has no keep-alive
+	attempt  *attempt      // under way; nil: none
+	changed  chan struct{} // closed when callers should look again; nil: nobody waits
+	closing  bool
+	queued   bool          // waits for the Guard; guarded by the Guard's mutex
+	done     chan struct{} // closed when Close is through
+
+	place // in the Manager's queue; guarded by the Manager's mutex
+}
+
+// life is a token with its end as the session sees it. Times are counted from
+// base by the monotonic clock, so that one atomic number can move.
+type life struct {
+	token *pbx.Token
+	base  time.Time
+	span  time.Duration // a full life; 0: no known end
+	lead  time.Duration // how long before its end the token is renewed
+	until atomic.Int64  // nanoseconds after base
+}
+
+func (l *life) alive() bool { return time.Since(l.base) < time.Duration(l.until.Load()) }
+
+func (l *life) end() time.Time { return l.base.Add(time.Duration(l.until.Load())) }
+
+// renewal is when the token should be renewed; zero: never.
+func (l *life) renewal() time.Time {
+	if l.span == 0 {
+		return time.Time{}
+	}
+	return l.base.Add(max(time.Duration(l.until.Load())-l.lead, minRenewal))
+}
+
+// slide moves the end after traffic that the PBX accepted.
+func (l *life) slide(sent time.Time) {
+	until := int64(sent.Sub(l.base) + l.span)
+	for old := l.until.Load(); until > old && !l.until.CompareAndSwap(old, until); old = l.until.Load() {
+	}
+}
+
+const (
+	// The mean renewal comes after 0.65 of a life, spread by a tenth of it:
+	// three heartbeats an hour at 30 minutes, and time left for repeats.
+	renewalShare  = 0.65
+	renewalSpread = 0.1
+	minRenewal    = time.Second // whatever the life: no storms
+
+	firstBackoff = time.Second
+	slowBackoff  = time.Minute
+	maxBackoff   = 5 * time.Minute
+
+	// A token refused before this age is early. A few in a row are replaced at
+	// once, for PBXs do restart; then two clients may be ending each other's
+	// tokens, and the pace is cut down.
+	earlyAge  = time.Minute
+	freeEarly = 3
+)
+
+// New makes a session with an upkeep of its own and starts its login. Close it
+// when it is no longer needed.
+func New(auth pbx.Authenticator, opts *Options) *Session {
+	m := NewManager(opts)
+	s := m.newSession("", auth)
+	s.alone = true
+	s.start()
+	return s
+}
+
+func (m *Manager) newSession(name string, auth pbx.Authenticator) *Session {
+	s := &Session{name: name, auth: auth, m: m, since: time.Now(), done: make(chan struct{})}
+	s.place.index = -1
+	if d, ok := auth.(pbx.Describer); ok {
+		s.traits = d.Traits()
+	}
+	s.noBeat = s.traits.KeepAlive == pbx.KeepAliveNone
+	return s
+}
+
+func (s *Session) start() { s.m.schedule(s, time.Now()) }
+
+// Token returns the token to use now. It waits for a login under way, as long
+// as ctx allows; otherwise it returns at once, with an *[Error] where there is
+// none. Do not keep the token: ask again for the next request.
+func (s *Session) Token(ctx context.Context) (*pbx.Token, error) {
+	if l := s.current.Load(); l != nil && l.alive() {
+		return l.token, nil
+	}
+	return s.wait(ctx)
+}
+
+func (s *Session) wait(ctx context.Context) (*pbx.Token, error) {
+	for {
+		s.mu.Lock()
+		if l := s.current.Load(); l != nil && l.alive() {
+			s.mu.Unlock()
+			return l.token, nil
+		}
+		if !s.soon() {
+			err := s.failure()
+			s.mu.Unlock()
+			return nil, err
+		}
+		if s.changed == nil {
+			s.changed = make(chan struct{})
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// soon reports whether an attempt is under way or due, so that it is worth
+// waiting for.
+func (s *Session) soon() bool {
+	if s.closing {
+		return false
+	}
+	if s.attempt != nil || s.state == Connecting || s.state == Live { // live and yet no token: it has just ended
+		return true
+	}
+	next := s.m.dueAt(s)
+	return !next.IsZero() && time.Until(next) <= 0
+}
+
+func (s *Session) failure() error {
+	if s.closing {
+		return &Error{Session: s.name, State: Closed, Since: s.since, Err: ErrClosed}
+	}
+	return &Error{Session: s.name, State: s.state, Since: s.since, Next: s.m.dueAt(s), Err: s.err}
+}
+
+// Reject reports that the PBX refused t. The session then gets another; it does
+// nothing if t is not the token at hand. Transport does this by itself.
+func (s *Session) Reject(t *pbx.Token) {
+	if t == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.current.Load()
+	if l == nil || s.closing || !l.token.Value.Equal(t.Value) || t.IssuedAt.Before(s.issued) {
+		return
+	}
+	s.current.Store(nil)
+	if s.attempt != nil {
+		s.refused = l.token // what the attempt brings must not revive it
+	}
+	if s.early++; time.Since(s.loggedIn) > earlyAge {
+		s.early = 0
+	}
+	if s.early <= freeEarly {
+		s.become(Connecting, nil)
+		s.m.schedule(s, time.Now())
+		return
+	}
+	s.become(Unavailable, &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrTokenRejected, Sent: true,
+		Message: "the PBX keeps refusing tokens that it has just issued: does another client log in with the same account?"})
+	s.m.schedule(s, time.Now().Add(backoff(s.early-freeEarly-1)))
+}
+
+// Retry makes a rejected session try again, after a person has mended the
+// cause. The lockout budget still holds.
+func (s *Session) Retry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != Rejected || s.closing {
+		return
+	}
+	if l := s.current.Load(); l != nil && l.alive() {
+		s.become(Renewing, nil)
+	} else {
+		s.become(Connecting, nil)
+	}
+	s.fails = 0
+	s.m.schedule(s, time.Now())
+}
+
+// Status tells where the session stands.
+func (s *Session) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status := Status{State: s.state, Since: s.since, Next: s.m.dueAt(s), Err: s.err}
+	if l := s.current.Load(); l != nil && l.span != 0 {
+		status.ExpiresAt = l.end()
+	}
+	return status
+}
+
+// become changes the state and wakes those who wait. s.mu is held.
+func (s *Session) become(state State, err error) {
+	if s.state != state {
+		s.since = time.Now()
+		level := zerolog.InfoLevel
+		switch {
+		case state == Rejected || state == Locked || state == Unavailable || (state == Renewing && err != nil):
+			level = zerolog.WarnLevel
+		case state == Renewing || (state == Live && s.err == nil && s.state == Renewing):
+			level = zerolog.DebugLevel // the routine of every token
+		}
+		line := s.m.opts.Logger.WithLevel(level)
+		if s.name != "" {
+			line = line.Str("session", s.name)
+		}
+		if s.traits.URL != "" {
+			line = line.Str("pbx", s.traits.URL)
+		}
+		line.Stringer("from", s.state).Stringer("state", state).AnErr("error", err).Msg("session state")
+	}
+	s.state, s.err = state, err
+	s.wake()
+}
+
+func (s *Session) wake() {
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}
+
+// backoff doubles from a second to five minutes, spread by a fifth so that
+// sessions that failed together do not come back together.
+func backoff(fails int) time.Duration {
+	wait := maxBackoff
+	if fails < 9 {
+		wait = min(firstBackoff<<max(fails, 0), maxBackoff)
+	}
+	return time.Duration(float64(wait) * (0.9 + 0.2*rand.Float64()))
+}
+
+// Close stops the upkeep and logs out, within ctx and the call timeout, and
+// returns what the logout returned. A login under way is waited for, so that
+// its token does not outlive the session.
+func (s *Session) Close(ctx context.Context) error {
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		select {
+		case <-s.done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	s.closing = true
+	s.m.unschedule(s)
+	s.wake()
+	a := s.attempt
+	s.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(ctx, s.m.opts.callTimeout())
+	defer cancel()
+	if a != nil {
+		select {
+		case <-a.settled:
+		case <-ctx.Done():
+			a.cancel()
+			<-a.settled // soon: the attempt is bounded, whatever the driver does
+		}
+	}
+
+	s.mu.Lock()
+	l := s.current.Load()
+	s.current.Store(nil)
+	s.become(Closed, nil)
+	s.m.unschedule(s)
+	s.m.guard.withdraw(s)
+	s.mu.Unlock()
+	var err error
+	if l != nil && l.alive() {
+		_, err = s.call(ctx, pbx.OpLogout, func(ctx context.Context) (*pbx.Token, error) { return nil, s.auth.Logout(ctx, l.token) })
+	}
+	s.m.forget(s)
+	close(s.done)
+	return err
+}
+
+// adopt checks what op returned and puts it into use. s.mu is held.
+func (s *Session) adopt(op pbx.Op, t *pbx.Token) error {
+	now := time.Now()
+	fault := func(message string) error {
+		return &pbx.Error{Op: op, Kind: pbx.ErrProtocol, Sent: true, Message: message}
+	}
+	if t == nil || t.Value.IsZero() {
+		return fault("the driver reports success and returns no token")
+	}
+	l := &life{token: t, base: now}
+	remaining := time.Duration(unlimited)
+	switch {
+	case !t.ExpiresAt.IsZero():
+		remaining = min(t.ExpiresAt.Sub(now), unlimited)
+		if remaining <= 0 {
+			return fault("the driver returned a token that has expired already: compare this machine's clock with the PBX's")
+		}
+		l.span = remaining
+		if !t.IssuedAt.IsZero() {
+			l.span = min(max(t.ExpiresAt.Sub(t.IssuedAt), remaining), unlimited)
+		}
+	case s.traits.Lifetime > 0:
+		remaining = min(s.traits.Lifetime, unlimited)
+		l.span = remaining
+	}
+	l.until.Store(int64(remaining))
+	l.lead = time.Duration(float64(l.span) * (1 - renewalShare + renewalSpread*(rand.Float64()-0.5)))
+	if op == pbx.OpLogin {
+		s.issued, s.loggedIn = t.IssuedAt, now
+	}
+	s.old = t
+	s.fails = 0
+	s.current.Store(l)
+	s.become(Live, nil)
+	s.m.schedule(s, l.renewal())
+	return nil
+}
+
+// unlimited is a life without a known end: long, and far from overflow.
+const unlimited = math.MaxInt64 / 4

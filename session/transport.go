@@ -1,0 +1,215 @@
+package session
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/pbxauth/pbx"
+)
+
+// maxPeek is how much of an answer is read to see whether the PBX refused the
+// token. Refusals are a few hundred bytes.
+const maxPeek = 64 << 10
+
+// Client returns an http.Client for the PBX's API: every request carries the
+// token of the moment, and one whose token was refused is repeated once with
+// another. It follows no redirects. It has no timeout of its own: give every
+// request a context.
+func (s *Session) Client() *http.Client {
+	return &http.Client{
+		Transport:     s.Transport(nil),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// Transport returns a RoundTripper that authorizes requests and sends them over
+// base; nil is the driver's own connections, with the TLS settings that it was
+// opened with.
+//
+// A request to another origin than the PBX's goes out without a token. If the
+// PBX refuses the token, the session renews it and the request is repeated, once
+// and only if its body can be had again (GetBody). Nothing else is repeated:
+// the PBX may have acted.
+//
+// Where the session has no token, RoundTrip returns the error of
+// [Session.Token]. For drivers without [pbx.Authorizer] it returns an error of
+// kind [pbx.ErrNotSupported].
+func (s *Session) Transport(base http.RoundTripper) http.RoundTripper {
+	t := &transport{session: s, base: base}
+	if t.base == nil {
+		if own, ok := s.auth.(http.RoundTripper); ok {
+			t.base = own
+		} else {
+			t.base = http.DefaultTransport
+		}
+	}
+	t.origin, _ = url.Parse(s.traits.URL) // empty or unreadable: see foreign
+	return t
+}
+
+type transport struct {
+	session *Session
+	base    http.RoundTripper
+	origin  *url.URL
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t.foreign(r) {
+		return t.base.RoundTrip(r)
+	}
+	token, err := t.session.Token(r.Context())
+	if err != nil {
+		closeBody(r)
+		return nil, err
+	}
+	resp, refused, err := t.send(r, token)
+	if err != nil || !refused {
+		return resp, err
+	}
+	t.session.Reject(token)
+	if r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+		return resp, nil
+	}
+	again := r.Clone(r.Context())
+	if r.GetBody != nil {
+		if again.Body, err = r.GetBody(); err != nil {
+			return resp, nil
+		}
+	}
+	resp.Body.Close()
+	if token, err = t.session.Token(r.Context()); err != nil {
+		closeBody(again)
+		return nil, err
+	}
+	resp, refused, err = t.send(again, token)
+	if refused {
+		t.session.Reject(token)
+	}
+	if resp != nil {
+		resp.Request = r
+	}
+	return resp, err
+}
+
+// foreign reports whether r goes somewhere else than to the PBX. Where the
+// driver does not tell the PBX's address, only a redirect can lead astray: the
+// client then says which answer it follows.
+func (t *transport) foreign(r *http.Request) bool {
+	origin := t.origin
+	if origin == nil || origin.Host == "" {
+		if r.Response == nil || r.Response.Request == nil {
+			return false
+		}
+		origin = r.Response.Request.URL
+	}
+	return r.URL.Scheme != origin.Scheme || hostPort(r.URL) != hostPort(origin)
+}
+
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return strings.ToLower(u.Hostname()) + ":" + port
+}
+
+// send makes one authorized request and reads the PBX's verdict on the token.
+func (t *transport) send(r *http.Request, token *pbx.Token) (resp *http.Response, refused bool, err error) {
+	authorizer, ok := t.session.auth.(pbx.Authorizer)
+	if !ok {
+		closeBody(r)
+		return nil, false, &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrNotSupported,
+			Message: "the driver does not say where a request carries the token: use Token and put it there"}
+	}
+	authorized := r.Clone(r.Context())
+	if err := authorizer.Authorize(authorized, token); err != nil {
+		closeBody(r)
+		return nil, false, err
+	}
+	sent := time.Now()
+	resp, err = t.base.RoundTrip(authorized)
+	if err != nil {
+		return nil, false, withoutToken(err, token)
+	}
+	// Both would show the authorized URL to whoever prints the answer.
+	resp.Request = r
+	stripLocation(resp, token)
+
+	var verdict error
+	if inspector, ok := t.session.auth.(pbx.Inspector); ok {
+		verdict = inspector.Inspect(resp, peek(resp))
+	} else if resp.StatusCode == http.StatusUnauthorized {
+		verdict = pbx.ErrTokenRejected
+	}
+	if verdict == nil && t.session.traits.Sliding {
+		t.session.slide(token, sent)
+	}
+	return resp, errors.Is(verdict, pbx.ErrTokenRejected), nil
+}
+
+// slide notes that the PBX accepted a call with token.
+func (s *Session) slide(token *pbx.Token, sent time.Time) {
+	if l := s.current.Load(); l != nil && l.span != 0 && l.token.Value.Equal(token.Value) {
+		l.slide(sent)
+	}
+}
+
+// peek reads the beginning of an answer that may hold an envelope, and puts it
+// back. Recordings and event streams are left alone: their first bytes may be
+// long in coming.
+func peek(resp *http.Response) []byte {
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	kind, _, _ := strings.Cut(media, "/")
+	if kind == "audio" || kind == "video" || kind == "image" || media == "application/octet-stream" || media == "text/event-stream" {
+		return nil
+	}
+	head, err := io.ReadAll(io.LimitReader(resp.Body, maxPeek))
+	rest := io.Reader(resp.Body)
+	if err != nil {
+		rest = broken{err} // for the application to meet where it is
+	}
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(head), rest), resp.Body}
+	return head
+}
+
+// broken is a body that ended in an error.
+type broken struct{ err error }
+
+func (b broken) Read([]byte) (int, error) { return 0, b.err }
+
+// stripLocation cuts the token out of a redirect that quotes it.
+func stripLocation(resp *http.Response, token *pbx.Token) {
+	location := resp.Header.Get("Location")
+	for _, spelling := range []string{token.Value.Reveal(), url.QueryEscape(token.Value.Reveal())} {
+		location = strings.ReplaceAll(location, spelling, "")
+	}
+	if location != resp.Header.Get("Location") {
+		resp.Header.Set("Location", location)
+	}
+}
+
+// withoutToken hides an error whose text holds the token, as that of a foreign
+// RoundTripper may. net/http's own do not.
+func withoutToken(err error, token *pbx.Token) error {
+	value := token.Value.Reveal()
+	if text := err.Error(); strings.Contains(text, value) || strings.Contains(text, url.QueryEscape(value)) {
+		return &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrUnavailable, Sent: true, Message: "no answer (the reason is not shown: it quotes the token)"}
+	}
+	return err
+}
+
+func closeBody(r *http.Request) {
+	if r.Body != nil {
+		r.Body.Close()
+	}
+}
