@@ -1,0 +1,124 @@
+package runtelsim
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// New returns a Runtel PBX.
+func New(opts *pbxsim.Options) *pbxsim.PBX {
+	return pbxsim.New(Dialect{}, opts)
+}
+
+// Dialect is the wire format. Its fields are for [pbxsim.New]; they are what
+// the vendor does not tell.
+type Dialect struct {
+	// Failure is the shape of failing answers; [HTTP401] if empty.
+	Failure FailureMode
+
+	// ExpZone is the zone of a login's "exp", which is printed without one; UTC
+	// if nil. The vendor's sample ends 4 h after its Date under UTC, 2 h after
+	// it under Europe/Prague, 1 h after it under Europe/Moscow.
+	ExpZone *time.Location
+
+	// TZ is the "tz" of a login, the zone of the user: "Europe/Prague", as in
+	// the vendor's sample, if empty.
+	TZ string
+
+	// Notifies is the "notifies" of every answer; [] if nil. What it holds, and
+	// when, is not documented.
+	Notifies json.RawMessage
+
+	// SlashRequired answers a path without its last slash with HTTP 404. What
+	// the PBX answers is not documented; without SlashRequired it redirects.
+	SlashRequired bool
+}
+
+func (Dialect) Name() string { return "runtel" }
+
+// Defaults are assumptions: that the times of the vendor's one sample are UTC,
+// and a lockout like other brands' (its limits belong to the platform's
+// operator, and are not published).
+func (Dialect) Defaults() pbxsim.Defaults {
+	return pbxsim.Defaults{
+		Life:         4 * time.Hour,
+		LockoutAfter: 5,
+		LockoutFor:   10 * time.Minute,
+	}
+}
+
+// NewToken returns an opaque token. Like the vendor's "J...W" it begins with J
+// and ends with W, and is no JWT.
+func (Dialect) NewToken() string {
+	return "J" + rand.Text() + rand.Text() + "W"
+}
+
+func (Dialect) Action(r *pbxsim.Request) pbxsim.Action {
+	switch e, _ := parse(r.Body); {
+	case e.is("auth", "User"):
+		return pbxsim.Login
+	case e.is("logout", "User"):
+		return pbxsim.Logout
+	}
+	return pbxsim.Call
+}
+
+func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+	if _, locked := p.Locked(r.Caller); locked && d.Failure == Silence {
+		return pbxsim.Reply{Hang: true}
+	}
+	switch {
+	case r.URL.Path == "/api" && !d.SlashRequired:
+		reply := page(http.StatusMovedPermanently)
+		reply.Header.Set("Location", "/api/")
+		return reply
+	case r.URL.Path != "/api/":
+		return page(http.StatusNotFound)
+	case r.Method != http.MethodPost:
+		reply := page(http.StatusMethodNotAllowed)
+		reply.Header.Set("Allow", http.MethodPost)
+		return reply
+	}
+	e, ok := parse(r.Body)
+	if !ok {
+		return d.fail(e, http.StatusBadRequest)
+	}
+	if r.Action == pbxsim.Login {
+		return d.login(p, r, e)
+	}
+
+	// The header is the only place for a token.
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || token == "" {
+		return d.fail(e, http.StatusUnauthorized)
+	}
+	verdict := p.Use
+	if r.Action == pbxsim.Logout {
+		verdict = p.Logout
+	}
+	if verdict(r, token) != pbxsim.OK {
+		return d.fail(e, http.StatusUnauthorized)
+	}
+	return d.succeed(e, struct{}{})
+}
+
+func (d Dialect) login(p *pbxsim.PBX, r *pbxsim.Request, e envelope) pbxsim.Reply {
+	user, ok1 := e.Params["login"].(string)
+	given, ok2 := e.Params["password"].(string)
+	if !ok1 || !ok2 {
+		return d.fail(e, http.StatusBadRequest)
+	}
+	token, v := p.Login(r, user, func(password string) bool { return given == password })
+	switch v {
+	case pbxsim.WrongPassword:
+		return d.fail(e, http.StatusUnauthorized)
+	case pbxsim.Locked:
+		return d.fail(e, http.StatusForbidden)
+	}
+	return d.succeed(e, d.user(token))
+}

@@ -1,0 +1,74 @@
+package runtelsim
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// An envelope is a request's. Its answer repeats all but the parameters.
+type envelope struct {
+	Action, Obj, ActionID string
+	Params                map[string]any
+}
+
+// parse reads as much of an envelope as there is; ok tells whether it is
+// complete. Names are compared exactly.
+func parse(body []byte) (e envelope, ok bool) {
+	var m map[string]any
+	if json.Unmarshal(body, &m) != nil {
+		return e, false
+	}
+	e.Action, _ = m["action"].(string)
+	e.Obj, _ = m["obj"].(string)
+	e.ActionID, _ = m["action_id"].(string)
+	e.Params, ok = m["params"].(map[string]any)
+	return e, ok && e.Action != "" && e.Obj != "" && e.ActionID != ""
+}
+
+func (e envelope) is(action, obj string) bool {
+	return e.Action == action && e.Obj == obj
+}
+
+// An answer has its fields in the order of the vendor's sample.
+type answer struct {
+	Action   string          `json:"action"`
+	ActionID string          `json:"action_id"`
+	Obj      string          `json:"obj"`
+	Code     int             `json:"code"`
+	Notifies json.RawMessage `json:"notifies"`
+	Body     any             `json:"body"`
+}
+
+// answer wraps body, in an HTTP answer of the given status.
+func (d Dialect) answer(e envelope, status, code int, body any) pbxsim.Reply {
+	a := answer{e.Action, e.ActionID, e.Obj, code, d.Notifies, body}
+	if a.Notifies == nil {
+		a.Notifies = json.RawMessage("[]")
+	}
+	// The sample has its text as it is, with nothing escaped for HTML.
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(a); err != nil {
+		panic("runtelsim: Dialect.Notifies: " + err.Error())
+	}
+	return reply(status, "application/json; charset=utf-8", bytes.TrimSuffix(buf.Bytes(), []byte("\n")))
+}
+
+func (d Dialect) succeed(e envelope, body any) pbxsim.Reply {
+	return d.answer(e, http.StatusOK, http.StatusOK, body)
+}
+
+func reply(status int, contentType string, body []byte) pbxsim.Reply {
+	return pbxsim.Reply{
+		Status: status,
+		Header: http.Header{
+			"Server":       {"nginx/1.16.1"},
+			"Content-Type": {contentType},
+		},
+		Body: body,
+	}
+}

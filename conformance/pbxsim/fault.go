@@ -1,0 +1,105 @@
+package pbxsim
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"time"
+)
+
+// A Fault is something that goes wrong with a request. Faults wait in a queue;
+// a request takes the first one that is meant for its action.
+//
+// With Status, Body or Huge set, that is the answer, and the request never
+// reaches the accounts: no token, no wrong login counted. All other faults but
+// DropBefore and a plain Hang happen to a request that has been processed: a
+// login whose answer is delayed, cut or lost has taken effect.
+type Fault struct {
+	On    Action // "" means any
+	Times int    // requests it happens to: 0 means one, a negative number all until ClearFaults
+
+	Status int         // 0 means 200, if Body or Huge is set
+	Header http.Header // set on the answer, also on a true one; nil values remove, even Date
+	Body   []byte      // nil with a Status is an empty answer; see HTMLPage
+	Huge   int64       // a body of so many bytes of white space, streamed
+
+	Delay    time.Duration // answer so much later
+	Truncate bool          // announce all of the body, send half of it, and close
+	Drop     DropMode      // close the connection without an answer
+	Hang     bool          // never answer; together with DropAfter, the request is processed first
+}
+
+// DropMode says when a connection is closed without an answer.
+type DropMode int
+
+const (
+	DropBefore DropMode = iota + 1 // before the request is processed
+	DropAfter                      // when it is done
+)
+
+// HTMLPage is a page as web interfaces and proxies answer it in place of JSON,
+// for use as the Body of a [Fault].
+const HTMLPage = `<!DOCTYPE html>
+<html><head><title>Login</title></head>
+<body><h1>Welcome</h1><form method="post" action="/login"></form></body></html>
+`
+
+// Fault puts f at the end of the queue.
+func (p *PBX) Fault(f Fault) {
+	if f.Times == 0 {
+		f.Times = 1
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults = append(p.faults, f)
+}
+
+// ClearFaults empties the queue. Requests that a fault has already hit are not
+// released from it.
+func (p *PBX) ClearFaults() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults = nil
+}
+
+// nextFault takes the fault for one request from the queue; the zero Fault
+// changes nothing. The caller holds p.mu.
+func (p *PBX) nextFault(a Action) Fault {
+	for i, f := range p.faults {
+		if f.On != "" && f.On != a {
+			continue
+		}
+		p.counts.Faults++
+		if f.Times > 0 {
+			p.faults[i].Times--
+		}
+		if f.Times == 1 {
+			p.faults = append(p.faults[:i:i], p.faults[i+1:]...)
+		}
+		return f
+	}
+	return Fault{}
+}
+
+// scripted tells whether f brings its own answer.
+func (f Fault) scripted() bool {
+	return f.Status != 0 || f.Body != nil || f.Huge > 0
+}
+
+// processes tells whether the request that f happens to is processed.
+func (f Fault) processes() bool {
+	return f.Drop == DropAfter || f.Drop == 0 && !f.Hang
+}
+
+var filler = bytes.Repeat([]byte(" "), 32<<10)
+
+// stream writes n bytes of filler, or as many as the client cares to read.
+func stream(w io.Writer, n int64) {
+	for n > 0 {
+		chunk := filler[:min(n, int64(len(filler)))]
+		if _, err := w.Write(chunk); err != nil {
+			return
+		}
+		n -= int64(len(chunk))
+	}
+}

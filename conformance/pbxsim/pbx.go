@@ -1,0 +1,262 @@
+package pbxsim
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Options say what a PBX is like. Nil means all defaults, and so does a zero
+// field: what the dialect's vendor documents, and the first of two readings
+// where the vendor leaves a question open.
+//
+// A PBX reads its Options once, in [New].
+type Options struct {
+	// Accounts maps user names to passwords in clear.
+	Accounts map[string]string
+
+	// Life is how long a token lives. 0 means the dialect's default.
+	Life time.Duration
+
+	// LockoutAfter is the number of consecutive wrong logins after which the
+	// caller's address is locked. 0 means the dialect's default, a negative
+	// number means never.
+	LockoutAfter int
+
+	// LockoutFor is how long a lock lasts, and also for how long a wrong login
+	// is remembered. 0 means the dialect's default.
+	LockoutFor time.Duration
+
+	// SecondLoginKills makes a login end the account's earlier tokens.
+	// Neither Yeastar nor Runtel say whether it does.
+	SecondLoginKills bool
+
+	// WrongTokenCounts makes an unknown token count as a wrong login.
+	// Yeastar does not say whether it does.
+	WrongTokenCounts bool
+
+	// SuccessKeepsCount stops a good login from resetting the count of wrong
+	// ones. Yeastar's "consecutive" suggests a reset without saying so.
+	SuccessKeepsCount bool
+
+	// LogoutEndsAll makes a logout end all tokens of the account.
+	// Runtel does not say whether it ends one or all.
+	LogoutEndsAll bool
+
+	// NewToken, where set, makes the tokens instead of the dialect: a canary to
+	// look for, a seeded sequence, the value in a vendor's sample. It must not
+	// return a value twice.
+	NewToken func() string
+}
+
+// A Dialect is the wire format of one brand. It reads a request, asks the PBX
+// what becomes of it ([PBX.Login], [PBX.Use], [PBX.KeepAlive], [PBX.Logout]),
+// and puts the verdict into the brand's words. A Dialect holds no state of the
+// PBX, and is called by many goroutines at once.
+type Dialect interface {
+	// Name is the brand's name as the client driver has it, "yeastar".
+	Name() string
+
+	// Defaults are the numbers that the vendor documents.
+	Defaults() Defaults
+
+	// NewToken returns a fresh token in the brand's form.
+	NewToken() string
+
+	// Action tells what r asks for, without judging whether it asks rightly.
+	// It must not use the PBX: faults are chosen by its answer.
+	Action(r *Request) Action
+
+	// Serve answers r.
+	Serve(p *PBX, r *Request) Reply
+}
+
+// Defaults are a brand's documented numbers.
+type Defaults struct {
+	Life         time.Duration // of a token; must be set
+	Sliding      bool          // every successful call starts Life anew
+	LockoutAfter int           // consecutive wrong logins; 0: the brand does not lock
+	LockoutFor   time.Duration
+}
+
+// An Action is what a request asks of the PBX.
+type Action string
+
+const (
+	Login     Action = "login"
+	KeepAlive Action = "keepalive"
+	Logout    Action = "logout"
+	Call      Action = "call" // anything else
+)
+
+// A Request is an HTTP request whose body has been read.
+type Request struct {
+	*http.Request
+	Body   []byte
+	Caller string // the IP address that it came from
+	Action Action // what the dialect made of it
+}
+
+// A Reply is what a dialect answers.
+type Reply struct {
+	Status int // 0 means 200
+	Header http.Header
+	Body   []byte
+	Hang   bool // say nothing at all, as a firewall does
+}
+
+// A PBX is a simulated telephone system: accounts, tokens, a lockout, and an
+// HTTP API in the words of its dialect. It is an [http.Handler]; see [Listen]
+// and [ListenMemory]. Its clock is [time.Now], and it runs no goroutine: what
+// has expired is found out when someone asks.
+//
+// All methods are safe for concurrent use.
+type PBX struct {
+	dialect  Dialect
+	opts     Options // with the dialect's defaults filled in
+	sliding  bool
+	newToken func() string
+
+	mu       sync.Mutex // guards all below
+	accounts map[string]*account
+	tokens   map[string]*Token // live, and the expired of the last day
+	sweepAt  int               // size of tokens at which to look for older ones
+	keys     map[string]bool
+	callers  map[string]*caller
+	faults   []Fault
+	counts   Counts
+	log      []*Record
+	oldest   int // index in log, once that is full
+}
+
+// New returns a PBX that speaks d.
+func New(d Dialect, opts *Options) *PBX {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	def := d.Defaults()
+	if o.Life == 0 {
+		o.Life = def.Life
+	}
+	if o.Life <= 0 {
+		panic("pbxsim: dialect " + d.Name() + " gives tokens no life")
+	}
+	if o.LockoutAfter == 0 {
+		o.LockoutAfter = def.LockoutAfter
+	}
+	if o.LockoutFor == 0 {
+		o.LockoutFor = def.LockoutFor
+	}
+	p := &PBX{
+		dialect:  d,
+		opts:     o,
+		sliding:  def.Sliding,
+		newToken: d.NewToken,
+		accounts: make(map[string]*account),
+		tokens:   make(map[string]*Token),
+		sweepAt:  1000,
+		keys:     make(map[string]bool),
+		callers:  make(map[string]*caller),
+	}
+	if o.NewToken != nil {
+		p.newToken = o.NewToken
+	}
+	for user, password := range o.Accounts {
+		p.accounts[user] = newAccount(password)
+	}
+	return p
+}
+
+// Dialect returns the dialect that p speaks.
+func (p *PBX) Dialect() Dialect { return p.dialect }
+
+const maxBody = 1 << 20 // bytes of a request that are read
+
+// ServeHTTP answers r: the next fault that is meant for it, or the dialect. A
+// lost answer is a panic with [http.ErrAbortHandler], which an [http.Server]
+// takes for what it is.
+func (p *PBX) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, "pbxsim: reading the request: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	req := &Request{Request: r, Body: body, Caller: callerOf(r)}
+	req.Action = p.dialect.Action(req)
+	rec, fault := p.arrive(req)
+
+	var reply Reply
+	switch {
+	case fault.scripted():
+		reply = Reply{Status: fault.Status, Body: fault.Body}
+	case fault.processes():
+		reply = p.dialect.Serve(p, req)
+	}
+
+	gone := r.Context().Done() // the client hung up, or the server closes
+	if reply.Hang || fault.Hang {
+		<-gone
+		panic(http.ErrAbortHandler)
+	}
+	if fault.Delay > 0 {
+		timer := time.NewTimer(fault.Delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-gone:
+			panic(http.ErrAbortHandler)
+		}
+	}
+	if fault.Drop != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	p.answer(w, rec, reply, fault)
+}
+
+// answer sends reply, with fault's changes to it, and logs what it sends.
+func (p *PBX) answer(w http.ResponseWriter, rec *Record, reply Reply, fault Fault) {
+	if reply.Status == 0 {
+		reply.Status = http.StatusOK
+	}
+	length := int64(len(reply.Body))
+	if fault.Huge > 0 {
+		length = fault.Huge
+	}
+	if fault.Truncate {
+		reply.Body = reply.Body[:len(reply.Body)/2]
+	}
+	p.mu.Lock()
+	rec.Status, rec.Reply = reply.Status, reply.Body
+	p.mu.Unlock()
+
+	header := w.Header()
+	for _, from := range []http.Header{reply.Header, fault.Header} {
+		for name, values := range from {
+			header[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+	header.Set("Content-Length", strconv.FormatInt(length, 10))
+	w.WriteHeader(reply.Status)
+	if fault.Huge > 0 {
+		stream(w, fault.Huge)
+		return
+	}
+	w.Write(reply.Body) // an error means that the client is gone
+	if fault.Truncate {
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// callerOf returns the IP address that r came from.
+func callerOf(r *http.Request) string {
+	ip, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return ip
+}

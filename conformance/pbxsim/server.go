@@ -1,0 +1,163 @@
+package pbxsim
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// A Server is a PBX at an address.
+type Server struct {
+	URL string // "http://127.0.0.1:port", or https
+
+	pbx    *PBX
+	listen func() (net.Listener, error) // at the same address every time
+	dial   func(from net.IP) func(ctx context.Context, network, addr string) (net.Conn, error)
+	cert   *tls.Certificate // nil: plain HTTP
+
+	mu       sync.Mutex // guards all below
+	listener net.Listener
+	stop     func()                  // nil while closed
+	clients  map[string]*http.Client // by caller
+}
+
+// Listen serves p on a port of the loopback interface.
+func Listen(p *PBX) *Server {
+	return listenLoopback(p, nil)
+}
+
+// ListenTLS serves p on a port of the loopback interface over TLS, with a
+// certificate that is new and self-signed, as factory certificates are.
+// [Server.Client] trusts it.
+func ListenTLS(p *PBX) *Server {
+	return listenLoopback(p, selfSigned())
+}
+
+func listenLoopback(p *PBX, cert *tls.Certificate) *Server {
+	addr := "127.0.0.1:0"
+	s := &Server{pbx: p, cert: cert}
+	s.listen = func() (net.Listener, error) {
+		l, err := net.Listen("tcp", addr)
+		if err == nil {
+			addr = l.Addr().String()
+		}
+		return l, err
+	}
+	s.dial = func(from net.IP) func(context.Context, string, string) (net.Conn, error) {
+		return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}).DialContext
+	}
+	s.Reopen()
+	s.URL = "http://" + addr
+	if cert != nil {
+		s.URL = "https://" + addr
+	}
+	return s
+}
+
+// Reopen serves again, at the same address, after a Close. It panics where the
+// port of a loopback server has been taken meanwhile.
+func (s *Server) Reopen() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop != nil {
+		return
+	}
+	l, err := s.listen()
+	if err != nil {
+		panic("pbxsim: " + err.Error())
+	}
+	s.listener = l
+	if s.cert != nil {
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{*s.cert}})
+	}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	var goroutines sync.WaitGroup
+	server := &http.Server{
+		Handler:     s.pbx,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    log.New(io.Discard, "", 0), // handshakes that fail are the tests' own
+		Protocols:   new(http.Protocols),
+		ConnState: func(c net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				goroutines.Add(1)
+				if ctx.Err() != nil { // came in while the server was closing
+					c.Close()
+				}
+			case http.StateClosed:
+				goroutines.Done()
+			}
+		},
+	}
+	server.Protocols.SetHTTP1(true)
+	goroutines.Go(func() { server.Serve(l) })
+	s.stop = func() {
+		cancel()
+		server.Close()
+		goroutines.Wait()
+	}
+}
+
+// Close cuts all connections and refuses new ones, as when a PBX is unplugged,
+// and waits until the server's goroutines have ended. The PBX keeps its tokens;
+// see [PBX.Restart].
+func (s *Server) Close() {
+	s.mu.Lock()
+	stop := s.stop
+	s.stop, s.listener = nil, nil
+	s.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.clients {
+		c.CloseIdleConnections() // or the next request might still try one of them
+	}
+}
+
+// Client returns a plain client that reaches the server from 127.0.0.1. It is
+// the same one every time.
+func (s *Server) Client() *http.Client {
+	return s.ClientFrom("127.0.0.1")
+}
+
+// ClientFrom returns a client whose requests come from the given IP address. In
+// memory that is any address; over loopback it is one of 127.0.0.0/8, as far as
+// the operating system has them.
+func (s *Server) ClientFrom(ip string) *http.Client {
+	from := net.ParseIP(ip)
+	if from == nil {
+		panic("pbxsim: not an IP address: " + ip)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.clients[ip]; c != nil {
+		return c
+	}
+	transport := &http.Transport{DialContext: s.dial(from)}
+	if s.cert != nil {
+		roots := x509.NewCertPool()
+		roots.AddCert(s.cert.Leaf)
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	}
+	if s.clients == nil {
+		s.clients = make(map[string]*http.Client)
+	}
+	s.clients[ip] = &http.Client{Transport: transport}
+	return s.clients[ip]
+}
+
+// Certificate returns the server's certificate, or nil for plain HTTP.
+func (s *Server) Certificate() *x509.Certificate {
+	if s.cert == nil {
+		return nil
+	}
+	return s.cert.Leaf
+}

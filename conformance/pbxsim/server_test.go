@@ -1,0 +1,111 @@
+package pbxsim_test
+
+import (
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+func TestAServerIsALoopbackAddress(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		scheme := "http"
+		if s.Certificate() != nil {
+			scheme = "https"
+		}
+		if !strings.HasPrefix(s.URL, scheme+"://127.0.0.1:") {
+			t.Errorf("URL = %q", s.URL)
+		}
+		login(t, s)
+		if got := p.Log()[0].Caller; got != "127.0.0.1" {
+			t.Errorf("caller %q, want 127.0.0.1", got)
+		}
+	})
+}
+
+func TestCloseRefusesAndReopenResumes(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		token := login(t, s)
+		s.Close()
+		s.Close()
+		if _, _, err := ask(s.Client(), s.URL+good); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("error %v, want connection refused", err)
+		}
+		s.Reopen()
+		s.Reopen()
+		want(t, s, "/call?token="+token, "ok")
+	})
+}
+
+func TestConnectionsAreKept(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		for range 2 {
+			resp, _, err := ask(s.Client(), s.URL+good)
+			if err != nil || resp.Close {
+				t.Errorf("error %v, close %v", err, resp.Close)
+			}
+		}
+		if s.Client() != s.ClientFrom("127.0.0.1") {
+			t.Error("Client is a new one every time")
+		}
+	})
+}
+
+func TestClientFromIsSeenAsTheCaller(t *testing.T) {
+	inMemory(t, plain{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		ips := []string{"192.0.2.7", "2001:db8::7", "127.0.0.1"}
+		for i, ip := range ips {
+			sayFrom(t, s, ip, good)
+			if got := p.Log()[i].Caller; got != ip {
+				t.Errorf("caller %q, want %q", got, ip)
+			}
+		}
+	})
+}
+
+func TestAMemoryClientReachesItsOwnServerOnly(t *testing.T) {
+	inMemory(t, plain{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		other := pbxsim.ListenMemory(p)
+		defer other.Close()
+		if other.URL == s.URL {
+			t.Errorf("two servers at %s", s.URL)
+		}
+		if _, _, err := ask(s.Client(), other.URL+good); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("error %v, want connection refused", err)
+		}
+	})
+}
+
+func TestACertificateIsTrustedByItsOwnClientOnly(t *testing.T) {
+	p := pbxsim.New(plain{}, nil)
+	s, other := pbxsim.ListenTLS(p), pbxsim.ListenTLS(p)
+	defer s.Close()
+	defer other.Close()
+	say(t, s, good)
+	var unknown x509.UnknownAuthorityError
+	if _, _, err := ask(other.Client(), s.URL+good); !errors.As(err, &unknown) {
+		t.Errorf("error %v, want an unknown authority", err)
+	}
+}
+
+// A client that takes a token's life from the Date of its answer needs that one
+// to be as virtual as the rest.
+func TestDateIsVirtual(t *testing.T) {
+	inMemory(t, plain{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		for range 3 {
+			resp, _, err := ask(s.Client(), s.URL+good)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := resp.Header.Get("Date"), time.Now().UTC().Format(http.TimeFormat); got != want {
+				t.Errorf("Date: %s, want %s", got, want)
+			}
+			time.Sleep(90 * time.Minute)
+		}
+	})
+}
