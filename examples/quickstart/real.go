@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+)
+
+// tourReal does with a PBX of the user's what harms nobody: one login, one call, one
+// keep-alive, one logout.
+func tourReal(ctx context.Context, out, errs io.Writer, driver string, cfg pbx.Config) int {
+	auth, err := pbx.Open(driver, cfg)
+	if err != nil {
+		fmt.Fprintln(errs, "quickstart:", err)
+		return 2
+	}
+	fmt.Fprintf(out, "%s at %s, as %s\n", driver, cfg.URL, cfg.Username)
+	t := &tour{out: out}
+	s := session.New(auth, nil)
+	defer s.Close(context.WithoutCancel(ctx))
+
+	var token *pbx.Token
+	t.step("login", func() (told string, err error) {
+		token, err = s.Token(ctx)
+		if err != nil {
+			return "", err
+		}
+		status := s.Status()
+		if status.ExpiresAt.IsZero() {
+			return "a token without a known end", nil
+		}
+		return fmt.Sprintf("a token that lives %s, to be renewed in %s", time.Until(status.ExpiresAt).Round(time.Second), time.Until(status.Next).Round(time.Second)), nil
+	})
+	t.step("call", func() (string, error) {
+		i := slices.IndexFunc(brands, func(b brand) bool { return b.driver == driver && b.documented })
+		describer, ok := auth.(pbx.Describer)
+		if i < 0 || !ok {
+			return "left out: the vendor documents none that is surely harmless", nil
+		}
+		if err := call(ctx, s.Client(), auth, brands[i].request(describer.Traits().URL)); err != nil {
+			return "", err
+		}
+		return "POST " + brands[i].path + " is answered", nil
+	})
+	t.step("keep-alive", func() (string, error) {
+		kept, err := auth.KeepAlive(ctx, token)
+		switch {
+		case errors.Is(err, pbx.ErrNotSupported):
+			return "left out: the brand has none, and the session would log in again", nil
+		case err != nil:
+			return "", err
+		case kept.Value.Equal(token.Value):
+			return "the PBX has prolonged the token", nil
+		}
+		// It took the place of the session's: give it back here.
+		return "the PBX has replaced the token", auth.Logout(ctx, kept)
+	})
+	t.step("logout", func() (string, error) { return "the token is given back", s.Close(ctx) })
+	if t.failed != nil {
+		return 1
+	}
+	return 0
+}
