@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -28,6 +29,11 @@ func (s *Session) run() {
 	}
 	op, t := s.due()
 	if op == "" {
+		s.mu.Unlock()
+		return
+	}
+	if s.stray.Load() > 0 { // one hung call is enough
+		s.failed(op, &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Message: "not sent: the driver has not returned from an earlier call"})
 		s.mu.Unlock()
 		return
 	}
@@ -229,16 +235,25 @@ func (s *Session) call(ctx context.Context, op pbx.Op, fn func(context.Context) 
 		token *pbx.Token
 		err   error
 	}
+	const (
+		finished = iota + 1
+		leftBehind
+	)
+	var fate atomic.Int32
 	result := make(chan outcome, 1)
 	go func() {
 		var out outcome
-		defer func() {
-			if v := recover(); v != nil {
-				out = outcome{err: s.panicked(op, v)}
-			}
+		out.token, out.err = s.guarded(ctx, op, fn)
+		if fate.CompareAndSwap(0, finished) {
 			result <- out
-		}()
-		out.token, out.err = fn(ctx)
+			return
+		}
+		s.stray.Add(-1)
+		if op == pbx.OpLogin && out.err == nil && out.token != nil { // nobody wants it any more
+			ctx, cancel := context.WithTimeout(context.Background(), s.m.opts.callTimeout())
+			defer cancel()
+			s.guarded(ctx, pbx.OpLogout, func(ctx context.Context) (*pbx.Token, error) { return nil, s.auth.Logout(ctx, out.token) })
+		}
 	}()
 	select {
 	case out := <-result:
@@ -251,9 +266,25 @@ func (s *Session) call(ctx context.Context, op pbx.Op, fn func(context.Context) 
 	case out := <-result:
 		return out.token, out.err
 	case <-last.C:
-		return nil, &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Sent: true,
-			Message: "the driver does not return though its context has ended", Err: ctx.Err()}
 	}
+	s.stray.Add(1)
+	if !fate.CompareAndSwap(0, leftBehind) {
+		s.stray.Add(-1)
+		out := <-result
+		return out.token, out.err
+	}
+	return nil, &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Sent: true,
+		Message: "the driver does not return though its context has ended", Err: ctx.Err()}
+}
+
+// guarded turns a panic of the driver into an error.
+func (s *Session) guarded(ctx context.Context, op pbx.Op, fn func(context.Context) (*pbx.Token, error)) (t *pbx.Token, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			t, err = nil, s.panicked(op, v)
+		}
+	}()
+	return fn(ctx)
 }
 
 // panicked makes an error of a panic. Its value is not shown unless it is the

@@ -106,6 +106,14 @@ func (m *Manager) Session(name string) (*Session, bool) {
 	return s, ok
 }
 
+// Format writes how many sessions there are, whatever the verb: fmt would read
+// the fields while they change.
+func (m *Manager) Format(f fmt.State, _ rune) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	fmt.Fprintf(f, "session manager with %d sessions", len(m.all))
+}
+
 // Close closes all sessions, several at a time, and returns the errors of those
 // that could not be logged out. ctx bounds the whole.
 func (m *Manager) Close(ctx context.Context) error {

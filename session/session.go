@@ -31,8 +31,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -133,6 +135,7 @@ type Session struct {
 	alone  bool // m exists for this session only
 
 	current atomic.Pointer[life] // what Token hands out; nil: nothing
+	stray   atomic.Int32         // calls that the driver has not returned from
 
 	mu       sync.Mutex // guards what follows
 	state    State
@@ -334,6 +337,16 @@ func (s *Session) Status() Status {
 	}
 	return status
 }
+
+// String tells the session's name, PBX and state.
+func (s *Session) String() string {
+	return strings.Join(slices.DeleteFunc([]string{"session", s.name, s.traits.URL, s.Status().State.String()},
+		func(part string) bool { return part == "" }), " ")
+}
+
+// Format writes [Session.String] whatever the verb: fmt would read the fields
+// while they change.
+func (s *Session) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 
 // become changes the state and wakes those who wait. s.mu is held.
 func (s *Session) become(state State, err error) {

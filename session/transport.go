@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"mime"
@@ -19,8 +20,8 @@ const maxPeek = 64 << 10
 
 // Client returns an http.Client for the PBX's API: every request carries the
 // token of the moment, and one whose token was refused is repeated once with
-// another. It follows no redirects. It has no timeout of its own: give every
-// request a context.
+// another. It follows no redirects. A request whose context has no deadline gets
+// [Options].CallTimeout for its answer to begin.
 func (s *Session) Client() *http.Client {
 	return &http.Client{
 		Transport:     s.Transport(nil),
@@ -133,11 +134,18 @@ func (t *transport) send(r *http.Request, token *pbx.Token) (resp *http.Response
 		closeBody(r)
 		return nil, false, err
 	}
+	answered, begun, release := t.bound(authorized)
+	defer begun()
 	sent := time.Now()
-	resp, err = t.base.RoundTrip(authorized)
+	resp, err = t.base.RoundTrip(answered)
 	if err != nil {
+		if context.Cause(answered.Context()) == errNoAnswer {
+			err = errNoAnswer
+		}
+		release()
 		return nil, false, withoutToken(err, token)
 	}
+	defer func() { resp.Body = body{resp.Body, release} }()
 	// Both would show the authorized URL to whoever prints the answer.
 	resp.Request = r
 	stripLocation(resp, token)
@@ -152,6 +160,33 @@ func (t *transport) send(r *http.Request, token *pbx.Token) (resp *http.Response
 		t.session.slide(token, sent)
 	}
 	return resp, errors.Is(verdict, pbx.ErrTokenRejected), nil
+}
+
+// errNoAnswer ends a request that nobody else would.
+var errNoAnswer error = &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrUnavailable, Sent: true, Err: context.DeadlineExceeded,
+	Message: "the PBX does not answer; the request had no deadline of its own"}
+
+// bound gives a request without a deadline the session's call timeout for the
+// answer to begin. How long its body may take is the application's to say.
+// begun is to be called when it has begun, release when it has been read.
+func (t *transport) bound(r *http.Request) (bounded *http.Request, begun, release func()) {
+	if _, has := r.Context().Deadline(); has {
+		return r, func() {}, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(r.Context())
+	timer := time.AfterFunc(t.session.m.opts.callTimeout(), func() { cancel(errNoAnswer) })
+	return r.WithContext(ctx), func() { timer.Stop() }, func() { cancel(nil) }
+}
+
+// body releases what bound took when the application closes the answer.
+type body struct {
+	io.ReadCloser
+	done func()
+}
+
+func (b body) Close() error {
+	defer b.done()
+	return b.ReadCloser.Close()
 }
 
 // slide notes that the PBX accepted a call with token.

@@ -56,6 +56,9 @@ type Brand struct {
 	// APIPath is where the brand's API begins, as in "/api". It is cut off a
 	// configured URL, with all that follows.
 	APIPath string
+	// NoAccount lets the account be empty, for a driver that was given a key
+	// in its place. [Client.Credentials] is not to be called then.
+	NoAccount bool
 }
 
 // Client sends the requests of one driver to one PBX. It is safe for concurrent
@@ -77,8 +80,10 @@ func New(brand Brand, cfg pbx.Config) (*Client, error) {
 	if c.base, err = baseURL(cfg.URL, brand, cfg.AllowPlainHTTP); err != nil {
 		return nil, c.misconfigured(err)
 	}
-	if c.credentials, err = credentials(cfg); err != nil {
-		return nil, c.misconfigured(err)
+	if !brand.NoAccount {
+		if c.credentials, err = credentials(cfg); err != nil {
+			return nil, c.misconfigured(err)
+		}
 	}
 	client := &http.Client{}
 	if cfg.HTTPClient != nil {
@@ -92,10 +97,7 @@ func New(brand Brand, cfg pbx.Config) (*Client, error) {
 	} else if c.transport, err = sharedTransport(cfg.TLS); err != nil {
 		return nil, c.misconfigured(err)
 	}
-	// The wrapper hides CloseIdleConnections, which retryablehttp calls after
-	// every failure: it would close the idle connections of all other PBXs.
-	client.Transport = struct{ http.RoundTripper }{c.transport}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.Transport = direct{c.transport}
 	c.sender = &retryablehttp.Client{
 		HTTPClient:   client,
 		RetryMax:     2,
@@ -121,6 +123,11 @@ func (c *Client) Transport() http.RoundTripper { return c.transport }
 func (c *Client) Credentials(ctx context.Context) (pbx.Credentials, error) {
 	got, err := c.credentials(ctx)
 	if err != nil {
+		// Whatever the application's own func says is passed on, but for the
+		// error of an http.Client: it quotes the URL, and the vault's token in it.
+		if inURL := (*url.Error)(nil); errors.As(err, &inURL) {
+			err = cause(err, nil, nil)
+		}
 		return pbx.Credentials{}, &pbx.Error{Driver: c.brand.Driver, Op: pbx.OpLogin, Kind: pbx.ErrUnavailable,
 			Message: "nothing was sent, for the Credentials func failed", Err: err}
 	}
@@ -138,9 +145,9 @@ func credentials(cfg pbx.Config) (func(context.Context) (pbx.Credentials, error)
 	case cfg.Credentials != nil:
 		return cfg.Credentials, nil
 	case cfg.Username == "":
-		return nil, errors.New("Username is empty: set the name of the PBX's API account")
+		return nil, errors.New("no user name: set Username to the PBX's API account")
 	case cfg.Password.IsZero():
-		return nil, errors.New("Password is empty: set the password of the PBX's API account")
+		return nil, errors.New("no password: set Password to that of the PBX's API account")
 	}
 	fixed := pbx.Credentials{Username: cfg.Username, Password: cfg.Password}
 	return func(context.Context) (pbx.Credentials, error) { return fixed, nil }, nil
@@ -177,9 +184,12 @@ type Response struct {
 
 // passage follows one request on its way out.
 type passage struct {
-	seen  atomic.Bool // the transport reports what it does
-	sent  atomic.Bool // it had a connection to write to
-	local atomic.Pointer[string]
+	seen     atomic.Bool // the transport reports what it does
+	sent     atomic.Bool // it had a connection to write to
+	answered atomic.Bool // a first byte came back
+	local    atomic.Pointer[string]
+
+	location string // where a redirect points to
 }
 
 func (p *passage) trace() *httptrace.ClientTrace {
@@ -190,6 +200,7 @@ func (p *passage) trace() *httptrace.ClientTrace {
 			local := info.Conn.LocalAddr().String()
 			p.local.Store(&local)
 		},
+		GotFirstResponseByte: func() { p.answered.Store(true) },
 	}
 }
 
@@ -198,6 +209,23 @@ func (p *passage) trace() *httptrace.ClientTrace {
 func (p *passage) maySent() bool { return p.sent.Load() || !p.seen.Load() }
 
 type passageKey struct{}
+
+// direct takes a request to the PBX and nowhere else. http.Client gets to see
+// neither a Location, which it would follow, or quote where it cannot read it,
+// nor CloseIdleConnections, which retryablehttp calls after every failure: it
+// would close the idle connections of all other PBXs.
+type direct struct{ http.RoundTripper }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := d.RoundTripper.RoundTrip(r)
+	if err == nil && resp != nil && resp.StatusCode/100 == 3 {
+		if p, ok := r.Context().Value(passageKey{}).(*passage); ok {
+			p.location = resp.Header.Get("Location")
+		}
+		resp.Header.Del("Location")
+	}
+	return resp, err
+}
 
 // Do sends req and reads the answer, whatever its status, redirects excepted:
 // they are errors of kind [pbx.ErrConfig]. Without a usable answer the error is
@@ -210,6 +238,10 @@ func (c *Client) Do(ctx context.Context, req Request) (*Response, error) {
 		defer cancel()
 	}
 	p := &passage{}
+	if err := ctx.Err(); err != nil {
+		p.seen.Store(true)
+		return nil, c.unanswered(req, p, err)
+	}
 	ctx = httptrace.WithClientTrace(context.WithValue(ctx, passageKey{}, p), p.trace())
 
 	method := req.Method
@@ -219,9 +251,9 @@ func (c *Client) Do(ctx context.Context, req Request) (*Response, error) {
 	target := *c.base
 	target.Path += req.Path
 	target.RawQuery = req.Query.Encode()
-	out, err := retryablehttp.NewRequestWithContext(ctx, method, target.String(), req.Body)
+	out, err := newRequest(ctx, method, target.String(), req.Body)
 	if err != nil {
-		return nil, c.misconfigured(fmt.Errorf("no request can be made for the URL %s", c.URL()))
+		return nil, &pbx.Error{Driver: c.brand.Driver, Op: req.Op, Kind: pbx.ErrConfig, Message: "no request can be made for the URL " + c.URL()}
 	}
 	for name, values := range req.Header {
 		out.Header[name] = values
@@ -229,7 +261,10 @@ func (c *Client) Do(ctx context.Context, req Request) (*Response, error) {
 
 	start := time.Now()
 	resp, err := c.sender.Do(out)
-	line := c.log.Debug().Str("driver", c.brand.Driver).Str("op", string(req.Op)).Str("method", method).Str("host", target.Host).Str("path", target.Path)
+	line := c.log.Debug().Str("driver", c.brand.Driver).Str("op", string(req.Op)).Str("method", method).Str("host", target.Host)
+	if line.Enabled() { // cleaning costs more than the line
+		line.Str("path", Clean(target.Path, req.Secrets...))
+	}
 	if err != nil {
 		failure := c.unanswered(req, p, err)
 		line.Dur("took", time.Since(start)).Bool("sent", failure.Sent).Msg("no answer")
@@ -237,8 +272,8 @@ func (c *Client) Do(ctx context.Context, req Request) (*Response, error) {
 	}
 	defer resp.Body.Close()
 	line.Dur("took", time.Since(start)).Int("status", resp.StatusCode).Msg("answered")
-	if location := resp.Header.Get("Location"); resp.StatusCode/100 == 3 && location != "" {
-		return nil, c.redirected(req, resp, location)
+	if p.location != "" {
+		return nil, c.redirected(req, resp, &target, p.location)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
 	if err != nil {
@@ -259,17 +294,42 @@ func (c *Client) Do(ctx context.Context, req Request) (*Response, error) {
 	return answer, nil
 }
 
+// newRequest makes a request that goes out once.
+func newRequest(ctx context.Context, method, target string, body []byte) (*retryablehttp.Request, error) {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		// net/http sends these again when a kept connection breaks, though the
+		// PBX may have read them and a GET may delete something. It does not
+		// where there is a body, be it empty, that it cannot get again.
+		r, err := retryablehttp.NewRequestWithContext(ctx, method, target, append([]byte{}, body...))
+		if err == nil {
+			r.GetBody = nil
+		}
+		return r, err
+	}
+	if len(body) == 0 { // a nil []byte goes out chunked, which small servers cannot read
+		return retryablehttp.NewRequestWithContext(ctx, method, target, nil)
+	}
+	return retryablehttp.NewRequestWithContext(ctx, method, target, body)
+}
+
 // redirected names the URL to configure: where the PBX points, less the path
 // that was asked for and any query.
-func (c *Client) redirected(req Request, resp *http.Response, location string) *pbx.Error {
+func (c *Client) redirected(req Request, resp *http.Response, asked *url.URL, location string) *pbx.Error {
+	const refusal = "the PBX redirects, which is not followed with credentials; "
 	failure := c.Fail(req, &Response{Status: resp.StatusCode, Header: resp.Header}, pbx.ErrConfig, "", "")
-	failure.Message = "the PBX redirects, which is not followed with credentials; configure the URL where its API answers"
-	if to, err := resp.Request.URL.Parse(location); err == nil && to.Host != "" && (to.Scheme == "http" || to.Scheme == "https") {
-		base := url.URL{Scheme: to.Scheme, Host: to.Host, Path: strings.TrimSuffix(strings.TrimSuffix(to.Path, req.Path), "/")}
-		if !strings.HasSuffix(to.Path, req.Path) { // a login page, say
-			base.Path = c.base.Path
-		}
-		failure.Message = "the PBX redirects, which is not followed with credentials; if that is your PBX, configure the URL " + Clean(base.String(), req.Secrets...)
+	failure.Message = refusal + "configure the URL where its API answers"
+	to, err := asked.Parse(location)
+	if err != nil || to.Host == "" || (to.Scheme != "http" && to.Scheme != "https") {
+		return failure
+	}
+	base := url.URL{Scheme: to.Scheme, Host: to.Host, Path: strings.TrimSuffix(strings.TrimSuffix(to.Path, req.Path), "/")}
+	if !strings.HasSuffix(to.Path, req.Path) { // a login page, say
+		base.Path = c.base.Path
+	}
+	failure.Message = refusal + "if that is your PBX, configure the URL " + Clean(base.String(), req.Secrets...)
+	if base == *c.base {
+		failure.Message = refusal + "it points to another page of its own: is this the API's port, and is the API enabled on the PBX?"
 	}
 	return failure
 }
@@ -333,11 +393,9 @@ func retryAfter(h http.Header) time.Duration {
 		return 0
 	}
 	var wait time.Duration
-	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
-		if seconds > int64(MaxRetryAfter/time.Second) {
-			return MaxRetryAfter
-		}
-		wait = time.Duration(seconds) * time.Second
+	// A number out of range comes back as the greatest or the least.
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		wait = time.Duration(min(max(seconds, 0), int64(MaxRetryAfter/time.Second))) * time.Second
 	} else if at, err := http.ParseTime(value); err == nil {
 		wait = time.Until(at)
 	}

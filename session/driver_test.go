@@ -1,0 +1,93 @@
+package session_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+)
+
+// Drivers are other people's code: whatever one does, its session says so and
+// the rest go on.
+
+func TestABadDriverIsContained(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		kind error
+		says string
+		bad  func(f *fake) func(context.Context) (*pbx.Token, error)
+	}{
+		{"panics", pbx.ErrUnavailable, "the driver panicked: a string", func(*fake) func(context.Context) (*pbx.Token, error) {
+			return func(context.Context) (*pbx.Token, error) { panic("the password is 123456") }
+		}},
+		{"dereferences nil", pbx.ErrUnavailable, "the driver panicked: runtime error", func(*fake) func(context.Context) (*pbx.Token, error) {
+			return func(context.Context) (*pbx.Token, error) {
+				var t *pbx.Token
+				return &pbx.Token{Value: t.Value}, nil
+			}
+		}},
+		{"ignores its context", pbx.ErrUnavailable, "does not return", func(*fake) func(context.Context) (*pbx.Token, error) {
+			return func(context.Context) (*pbx.Token, error) { time.Sleep(time.Hour); return nil, nil }
+		}},
+		{"returns nil and no error", pbx.ErrProtocol, "returns no token", func(*fake) func(context.Context) (*pbx.Token, error) {
+			return func(context.Context) (*pbx.Token, error) { return nil, nil }
+		}},
+		{"returns an empty token", pbx.ErrProtocol, "returns no token", func(*fake) func(context.Context) (*pbx.Token, error) {
+			return func(context.Context) (*pbx.Token, error) { return &pbx.Token{}, nil }
+		}},
+		{"returns an expired token", pbx.ErrProtocol, "expired already", func(f *fake) func(context.Context) (*pbx.Token, error) {
+			return func(context.Context) (*pbx.Token, error) {
+				return &pbx.Token{Value: pbx.NewSecret("old"), ExpiresAt: time.Now().Add(-time.Second)}, nil
+			}
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := session.NewManager(&session.Options{Guard: &session.Guard{}, CallTimeout: 5 * time.Second, Workers: 1})
+				defer time.Sleep(time.Hour) // for the one that hangs
+				defer m.Close(context.Background())
+				bad, good := &fake{}, &fake{life: time.Hour}
+				bad.login = row.bad(bad)
+				badSession, err := m.Add("bad", bad)
+				if err != nil {
+					t.Fatal(err)
+				}
+				goodSession, err := m.Add("good", good)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = badSession.Token(t.Context())
+				wantKind(t, err, row.kind)
+				if !strings.Contains(err.Error(), row.says) || strings.Contains(err.Error(), "123456") {
+					t.Fatalf("error is %q", err)
+				}
+				wantKind(t, badSession.Status().Err, row.kind)
+				mustToken(t, goodSession)
+				time.Sleep(24 * time.Hour)
+				mustToken(t, goodSession)
+				if logins, _, _ := bad.counts(); logins > 24*6*3+3 {
+					t.Fatalf("%d logins of the bad driver in a day: more than the lockout budget", logins)
+				}
+			})
+		})
+	}
+}
+
+func TestADriverThatHangsInLogoutDoesNotHoldUpClose(t *testing.T) {
+	f := &fake{life: time.Hour}
+	f.logout = func(context.Context, *pbx.Token) error { time.Sleep(time.Hour); return nil }
+	synctest.Test(t, func(t *testing.T) {
+		s := session.New(f, &session.Options{Guard: &session.Guard{}, CallTimeout: 5 * time.Second})
+		mustToken(t, s)
+		start := time.Now()
+		wantKind(t, s.Close(t.Context()), pbx.ErrUnavailable)
+		if took := time.Since(start); took > 7*time.Second {
+			t.Fatalf("Close took %s", took)
+		}
+		time.Sleep(time.Hour)
+	})
+}

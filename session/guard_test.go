@@ -1,0 +1,208 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+)
+
+func onHost(host string) pbx.Traits {
+	return pbx.Traits{URL: "https://" + host, Lockout: pbx.Lockout{Attempts: 5, Window: 10 * time.Minute}}
+}
+
+func TestWrongPasswordsOfManyAccountsOnOneHostStayBelowItsLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		var fakes []*fake
+		for i := range 20 {
+			f := &fake{traits: onHost(fmt.Sprintf("PBX.test:%d", 8000+i%2)), login: fails(pbx.ErrInvalidCredentials, true), takes: time.Second}
+			fakes = append(fakes, f)
+			if _, err := m.Add(fmt.Sprint(i), f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sent := func() (n int) {
+			for _, f := range fakes {
+				logins, _, _ := f.counts()
+				n += logins
+			}
+			return n
+		}
+		time.Sleep(time.Minute)
+		if sent() != 3 {
+			t.Fatalf("%d wrong logins in the first minute, want 3: two below the limit of 5", sent())
+		}
+		time.Sleep(9 * time.Minute)
+		if sent() != 3 {
+			t.Fatalf("%d wrong logins in the first window", sent())
+		}
+		time.Sleep(time.Minute)
+		if sent() != 6 {
+			t.Fatalf("%d wrong logins after the window, want 6", sent())
+		}
+	})
+}
+
+func TestASessionHeldBackByTheBudgetSaysWhyAndUntilWhen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		for range 3 {
+			s := session.New(&fake{traits: onHost("pbx.test"), login: fails(pbx.ErrInvalidCredentials, true)}, &session.Options{Guard: guard})
+			defer s.Close(context.Background())
+		}
+		synctest.Wait()
+		held := &fake{traits: onHost("pbx.test"), life: time.Hour}
+		s := session.New(held, &session.Options{Guard: guard})
+		defer s.Close(context.Background())
+		_, err := s.Token(t.Context())
+		wantKind(t, err, pbx.ErrLocked)
+		wantKind(t, err, pbx.ErrInvalidCredentials) // the cause
+		var state *session.Error
+		if !errors.As(err, &state) || state.State != session.Locked {
+			t.Fatalf("error is %v", err)
+		}
+		if wait := time.Until(state.Next); wait < 9*time.Minute || wait > 11*time.Minute {
+			t.Fatalf("next attempt in %s", wait)
+		}
+		wantCounts(t, held, 0, 0, 0)
+		time.Sleep(11 * time.Minute)
+		wantState(t, s, session.Live)
+	})
+}
+
+func TestWhatCountsAgainstTheBudget(t *testing.T) {
+	answered := func(kind error, status int) func(context.Context) (*pbx.Token, error) {
+		return func(context.Context) (*pbx.Token, error) {
+			return nil, &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: kind, Sent: true, HTTPStatus: status}
+		}
+	}
+	for _, row := range []struct {
+		name   string
+		login  func(context.Context) (*pbx.Token, error)
+		counts bool
+	}{
+		{"a login that never left", fails(pbx.ErrUnavailable, false), false},
+		{"a login without an answer", fails(pbx.ErrUnavailable, true), true},
+		{"an answer in other words than the brand's", answered(pbx.ErrProtocol, 200), true},
+		{"unavailable, in the brand's own words", answered(pbx.ErrUnavailable, 200), true},
+		{"an unknown code", answered(nil, 200), true},
+		{"a gateway's time-out", answered(pbx.ErrUnavailable, 504), true},
+		{"a web server that has nobody to ask", answered(pbx.ErrUnavailable, 503), false},
+		{"a redirect", answered(pbx.ErrConfig, 302), false},
+		{"a path that is not there", answered(pbx.ErrProtocol, 404), false},
+		{"no room for another token", answered(pbx.ErrTooManySessions, 200), false},
+		{"an error of a driver that says nothing", func(context.Context) (*pbx.Token, error) { return nil, errors.New("it broke") }, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{traits: onHost("pbx.test"), login: row.login}
+				guard := &session.Guard{}
+				s := session.New(f, &session.Options{Guard: guard})
+				defer s.Close(context.Background())
+				time.Sleep(10 * time.Minute)
+				logins, _, _ := f.counts()
+				if row.counts && logins != 3 {
+					t.Fatalf("%d logins in ten minutes, want the budget of 3", logins)
+				}
+				if !row.counts && logins < 4 {
+					t.Fatalf("%d logins in ten minutes: they were counted", logins)
+				}
+			})
+		})
+	}
+}
+
+func TestALockedHostIsLeftAloneByAllItsSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		locked := &fake{traits: onHost("pbx.test")}
+		locked.login = func(context.Context) (*pbx.Token, error) {
+			return nil, &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: pbx.ErrLocked, RetryAfter: 7 * time.Minute, Sent: true}
+		}
+		first := session.New(locked, &session.Options{Guard: guard})
+		defer first.Close(context.Background())
+		synctest.Wait()
+		wantState(t, first, session.Locked)
+
+		other := &fake{traits: onHost("pbx.test"), life: time.Hour}
+		second := session.New(other, &session.Options{Guard: guard})
+		defer second.Close(context.Background())
+		_, err := second.Token(t.Context())
+		wantKind(t, err, pbx.ErrLocked)
+		locked.set(func() { locked.login = nil; locked.life = time.Hour })
+		time.Sleep(7*time.Minute - time.Second)
+		wantCounts(t, locked, 1, 0, 0)
+		wantCounts(t, other, 0, 0, 0)
+		time.Sleep(2 * time.Second)
+		wantState(t, first, session.Live)
+		wantState(t, second, session.Live)
+	})
+}
+
+func TestAKeepAliveWaitsForTheLockOfItsHostToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		live := &fake{traits: onHost("pbx.test"), life: 30 * time.Minute}
+		s := session.New(live, &session.Options{Guard: guard})
+		defer s.Close(context.Background())
+		mustToken(t, s)
+		time.Sleep(17 * time.Minute)
+		locked := session.New(&fake{traits: onHost("pbx.test"), login: fails(pbx.ErrLocked, true)}, &session.Options{Guard: guard})
+		defer locked.Close(context.Background())
+		time.Sleep(9 * time.Minute)
+		wantCounts(t, live, 1, 0, 0)
+		mustToken(t, s) // it lives on
+		wantState(t, s, session.Renewing)
+		time.Sleep(2 * time.Minute)
+		wantCounts(t, live, 1, 1, 0)
+		wantState(t, s, session.Live)
+	})
+}
+
+func TestGoodLoginsToOneHostAreNotHeldUpForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		start := time.Now()
+		var sessions []*session.Session
+		for i := range 60 {
+			s, err := m.Add(fmt.Sprint(i), &fake{traits: onHost("cloud.test"), life: time.Hour, takes: 100 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sessions = append(sessions, s)
+		}
+		if err := sessions[7].Close(t.Context()); err != nil { // perhaps while it stands in line
+			t.Fatal(err)
+		}
+		for i, s := range sessions {
+			if i != 7 {
+				mustToken(t, s)
+			}
+		}
+		if took := time.Since(start); took > 3*time.Second { // three at a time
+			t.Fatalf("it took %s", took)
+		}
+	})
+}
+
+func TestSessionsOfUnknownHostsHaveBudgetsOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		for range 4 {
+			s := session.New(&fake{login: fails(pbx.ErrInvalidCredentials, true)}, &session.Options{Guard: guard})
+			defer s.Close(context.Background())
+		}
+		f := &fake{life: time.Hour}
+		s := session.New(f, &session.Options{Guard: guard})
+		defer s.Close(context.Background())
+		mustToken(t, s)
+	})
+}

@@ -1,0 +1,400 @@
+package session_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+)
+
+// roundTrip is a PBX's side of an application's own calls.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func answer(r *http.Request, status int, body string) *http.Response {
+	return &http.Response{StatusCode: status, Header: http.Header{}, Request: r, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
+}
+
+func answering(status int) roundTrip {
+	return func(r *http.Request) (*http.Response, error) { return answer(r, status, "fine"), nil }
+}
+
+func get(t *testing.T, client *http.Client, url string) *http.Response {
+	t.Helper()
+	resp, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp
+}
+
+// inspecting is a fake that reads "refused" out of a 200.
+type inspecting struct{ *fake }
+
+func (inspecting) Inspect(_ *http.Response, body []byte) error {
+	if strings.HasPrefix(string(body), "refused") {
+		return &pbx.Error{Driver: "fake", Op: pbx.OpCall, Kind: pbx.ErrTokenRejected, Sent: true}
+	}
+	return nil
+}
+
+// gate refuses every token but the one that it was told, and counts.
+type gate struct {
+	mu     sync.Mutex
+	good   string
+	bodies []string
+}
+
+func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
+	var body []byte
+	if r.Body != nil {
+		body, _ = io.ReadAll(r.Body)
+		r.Body.Close()
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.bodies = append(g.bodies, string(body))
+	if r.Header.Get("Authorization") != "Bearer "+g.good {
+		return answer(r, 200, "refused"), nil
+	}
+	return answer(r, 200, "welcome"), nil
+}
+
+func TestARefusedTokenIsReplacedAndTheRequestRepeatedOnce(t *testing.T) {
+	f := &fake{life: time.Hour}
+	during(t, inspecting{f}, func(t *testing.T, s *session.Session) {
+		mustToken(t, s)
+		g := &gate{good: "token-2"}
+		client := &http.Client{Transport: s.Transport(g)}
+		resp, err := client.Post("http://pbx.test/call", "text/plain", strings.NewReader("the body"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		if string(body) != "welcome" {
+			t.Fatalf("answer %q", body)
+		}
+		if len(g.bodies) != 2 || g.bodies[0] != "the body" || g.bodies[1] != "the body" {
+			t.Fatalf("the PBX saw %q", g.bodies)
+		}
+		wantCounts(t, f, 2, 0, 0)
+	})
+}
+
+func TestARequestIsNeverRepeatedTwice(t *testing.T) {
+	f := &fake{life: time.Hour}
+	during(t, inspecting{f}, func(t *testing.T, s *session.Session) {
+		g := &gate{good: "no token at all"}
+		client := &http.Client{Transport: s.Transport(g)}
+		resp := get(t, client, "http://pbx.test/call")
+		if resp.StatusCode != 200 || len(g.bodies) != 2 {
+			t.Fatalf("%d requests", len(g.bodies))
+		}
+	})
+}
+
+func TestABodyThatCannotBeHadAgainIsNotRepeated(t *testing.T) {
+	f := &fake{life: time.Hour}
+	during(t, inspecting{f}, func(t *testing.T, s *session.Session) {
+		mustToken(t, s)
+		g := &gate{good: "token-2"}
+		client := &http.Client{Transport: s.Transport(g)}
+		post := func() string {
+			resp, err := client.Post("http://pbx.test/call", "text/plain", io.MultiReader(strings.NewReader("streamed")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(resp.Body)
+			return string(body)
+		}
+		if got := post(); got != "refused" {
+			t.Fatalf("answer %q: it must come through as it was", got)
+		}
+		if got := post(); got != "welcome" { // the token was replaced all the same
+			t.Fatalf("answer %q", got)
+		}
+		if len(g.bodies) != 2 {
+			t.Fatalf("the PBX saw %q", g.bodies)
+		}
+	})
+}
+
+func TestAThousandRequestsAtARestartCauseOneLogin(t *testing.T) {
+	f := &fake{life: time.Hour, takes: 100 * time.Millisecond}
+	during(t, inspecting{f}, func(t *testing.T, s *session.Session) {
+		mustToken(t, s)
+		g := &gate{good: "token-2"}
+		client := &http.Client{Transport: s.Transport(g)}
+		var requests sync.WaitGroup
+		for range 1000 {
+			requests.Go(func() {
+				resp, err := client.Get("http://pbx.test/call")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				body, _ := io.ReadAll(resp.Body)
+				if string(body) != "welcome" {
+					t.Errorf("answer %q", body)
+				}
+			})
+		}
+		requests.Wait()
+		wantCounts(t, f, 2, 0, 0)
+	})
+}
+
+func TestWithoutAnInspectorHTTP401IsTheRefusal(t *testing.T) {
+	f := &fake{life: time.Hour}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		client := &http.Client{Transport: s.Transport(answering(401))}
+		get(t, client, "http://pbx.test/call")
+		mustToken(t, s)
+		if logins, _, _ := f.counts(); logins != 3 { // the first, after the call, after its repetition
+			t.Fatalf("%d logins", logins)
+		}
+	})
+}
+
+func TestTheTokenGoesToThePBXOnly(t *testing.T) {
+	for _, row := range []struct {
+		name, pbx, url string
+		authorized     bool
+	}{
+		{"the PBX", "https://pbx.test:8088", "https://pbx.test:8088/api/call", true},
+		{"its name in capitals", "https://pbx.test:8088", "https://PBX.test:8088/api/call", true},
+		{"the scheme's own port, spelled out", "https://pbx.test", "https://pbx.test:443/api/call", true},
+		{"another host", "https://pbx.test:8088", "https://evil.test:8088/api/call", false},
+		{"another port", "https://pbx.test:8088", "https://pbx.test:8089/api/call", false},
+		{"plain http", "https://pbx.test:8088", "http://pbx.test:8088/api/call", false},
+		{"anywhere, if the driver does not say where the PBX is", "", "http://pbx.test/call", true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			during(t, &fake{life: time.Hour, traits: pbx.Traits{URL: row.pbx}}, func(t *testing.T, s *session.Session) {
+				var seen string
+				client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+					seen = r.Header.Get("Authorization")
+					return answer(r, 200, ""), nil
+				}))}
+				get(t, client, row.url)
+				if (seen != "") != row.authorized {
+					t.Fatalf("Authorization: %q", seen)
+				}
+			})
+		})
+	}
+}
+
+func TestARedirectToAnotherHostLosesTheToken(t *testing.T) {
+	for _, known := range []string{"http://pbx.test", ""} {
+		during(t, &fake{life: time.Hour, traits: pbx.Traits{URL: known}}, func(t *testing.T, s *session.Session) {
+			seen := map[string]string{}
+			client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+				seen[r.URL.Host] = r.Header.Get("Authorization") + r.URL.RawQuery
+				resp := answer(r, 200, "")
+				if r.URL.Host == "pbx.test" {
+					resp.StatusCode = 302
+					resp.Header.Set("Location", "http://evil.test/?token="+strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+				}
+				return resp, nil
+			}))}
+			get(t, client, "http://pbx.test/call")
+			if seen["pbx.test"] == "" || strings.Contains(seen["evil.test"], "token-1") {
+				t.Fatalf("seen %q", seen)
+			}
+		})
+	}
+}
+
+func TestClientFollowsNoRedirect(t *testing.T) {
+	f := withRoundTrip{&fake{life: time.Hour}, func(r *http.Request) (*http.Response, error) {
+		resp := answer(r, 302, "")
+		resp.Header.Set("Location", "http://evil.test/")
+		return resp, nil
+	}}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		if resp := get(t, s.Client(), "http://pbx.test/call"); resp.StatusCode != 302 {
+			t.Fatalf("status %d", resp.StatusCode)
+		}
+	})
+}
+
+// withRoundTrip is a driver with connections of its own.
+type withRoundTrip struct {
+	*fake
+	send roundTrip
+}
+
+func (w withRoundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return w.send(r) }
+
+func TestNoErrorOfARequestQuotesTheToken(t *testing.T) {
+	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
+		client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			return nil, &url.Error{Op: "Get", URL: r.URL.String() + "?token=token-1", Err: errors.New("no route")}
+		}))}
+		_, err := client.Get("http://pbx.test/call")
+		if err == nil || strings.Contains(err.Error(), "token-1") {
+			t.Fatalf("error is %v", err)
+		}
+	})
+}
+
+func TestTheAnswersRequestIsTheCallersOwn(t *testing.T) {
+	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
+		client := &http.Client{Transport: s.Transport(answering(200))}
+		if resp := get(t, client, "http://pbx.test/call"); resp.Request.Header.Get("Authorization") != "" {
+			t.Fatal("the answer carries the authorized request")
+		}
+	})
+}
+
+func TestBodiesComeThroughWhole(t *testing.T) {
+	large := bytes.Repeat([]byte("0123456789"), 100_000)
+	broken := errors.New("the line went dead")
+	for _, row := range []struct {
+		name, media string
+		body        io.Reader
+		want        []byte
+		err         error
+	}{
+		{"empty", "application/json", bytes.NewReader(nil), nil, nil},
+		{"large", "application/json", bytes.NewReader(large), large, nil},
+		{"a recording", "audio/wav", bytes.NewReader(large), large, nil},
+		{"broken off", "application/json", io.MultiReader(strings.NewReader("half"), failing{broken}), []byte("half"), broken},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			during(t, inspecting{&fake{life: time.Hour}}, func(t *testing.T, s *session.Session) {
+				closed := false
+				client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+					resp := answer(r, 200, "")
+					resp.Header.Set("Content-Type", row.media)
+					resp.Body = closing{row.body, &closed}
+					return resp, nil
+				}))}
+				resp, err := client.Get("http://pbx.test/call")
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := io.ReadAll(resp.Body)
+				if !errors.Is(err, row.err) || !bytes.Equal(got, row.want) {
+					t.Fatalf("%d bytes and %v, want %d and %v", len(got), err, len(row.want), row.err)
+				}
+				resp.Body.Close()
+				if !closed {
+					t.Fatal("the PBX's body was not closed")
+				}
+			})
+		})
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+type closing struct {
+	io.Reader
+	closed *bool
+}
+
+func (c closing) Close() error { *c.closed = true; return nil }
+
+func TestAnEventStreamIsNotWaitedFor(t *testing.T) {
+	during(t, inspecting{&fake{life: time.Hour}}, func(t *testing.T, s *session.Session) {
+		reader, writer := io.Pipe()
+		client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp := answer(r, 200, "")
+			resp.Header.Set("Content-Type", "text/event-stream")
+			resp.Body = reader
+			return resp, nil
+		}))}
+		resp, err := client.Get("http://pbx.test/events") // would block on the silent pipe
+		if err != nil {
+			t.Fatal(err)
+		}
+		writer.Close()
+		resp.Body.Close()
+	})
+}
+
+func TestWithoutATokenARequestGetsTheSessionsError(t *testing.T) {
+	during(t, &fake{login: fails(pbx.ErrInvalidCredentials, true)}, func(t *testing.T, s *session.Session) {
+		client := &http.Client{Transport: s.Transport(answering(200))}
+		_, err := client.Get("http://pbx.test/call")
+		wantKind(t, err, pbx.ErrInvalidCredentials)
+	})
+}
+
+// plain has the three methods and nothing else.
+type plain struct{ f *fake }
+
+func (p plain) Login(ctx context.Context) (*pbx.Token, error) { return p.f.Login(ctx) }
+func (p plain) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
+	return p.f.KeepAlive(ctx, t)
+}
+func (p plain) Logout(ctx context.Context, t *pbx.Token) error { return p.f.Logout(ctx, t) }
+
+func TestWithoutAnAuthorizerThereAreTokensAndNoClient(t *testing.T) {
+	during(t, plain{&fake{life: time.Hour}}, func(t *testing.T, s *session.Session) {
+		mustToken(t, s)
+		_, err := s.Client().Get("http://127.0.0.1/call")
+		wantKind(t, err, pbx.ErrNotSupported)
+	})
+}
+
+func TestARequestWithoutADeadlineIsNotWaitedForForEver(t *testing.T) {
+	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
+		client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}))}
+		start := time.Now()
+		_, err := client.Get("http://pbx.test/call")
+		wantKind(t, err, pbx.ErrUnavailable)
+		wantKind(t, err, context.DeadlineExceeded)
+		if took := time.Since(start); took != 30*time.Second {
+			t.Fatalf("it took %s", took)
+		}
+	})
+}
+
+func TestABodyMayTakeLongerThanTheDeadlineForItsBeginning(t *testing.T) {
+	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
+		client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp := answer(r, 200, "")
+			resp.Body = io.NopCloser(slow{r.Context()})
+			return resp, nil
+		}))}
+		resp, err := client.Get("http://pbx.test/recording")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "done" {
+			t.Fatalf("body %q, %v", body, err)
+		}
+	})
+}
+
+// slow is a body that takes an hour.
+type slow struct{ ctx context.Context }
+
+func (s slow) Read(p []byte) (int, error) {
+	select {
+	case <-time.After(time.Hour):
+		return copy(p, "done"), io.EOF
+	case <-s.ctx.Done():
+		return 0, s.ctx.Err()
+	}
+}
