@@ -87,8 +87,8 @@ type Authorizer interface {
 type Inspector interface {
 	// Inspect returns nil for an answer that says nothing about the token, and
 	// an *Error otherwise: of kind ErrTokenRejected if the PBX refused it
-	// before doing anything. body may be the beginning of a longer one; the
-	// response's own Body is not to be read.
+	// before doing anything. r.Request is the request as it was authorized. body
+	// may be the beginning of a longer one; r.Body is not to be read.
 	Inspect(r *http.Response, body []byte) error
 }
 

@@ -189,6 +189,9 @@ func (s *Session) failed(op pbx.Op, err error) {
 	if errors.Is(err, pbx.ErrConfig) || errors.Is(err, pbx.ErrTooManySessions) || errors.Is(err, pbx.ErrNotSupported) {
 		wait = max(wait, slowBackoff) // not mended in a second
 	}
+	if alive { // try again before it is too late
+		wait = min(wait, max(time.Until(l.end())/2, firstBackoff))
+	}
 	at := time.Now().Add(max(wait, pause))
 	if alive {
 		if end := l.end(); at.After(end) {

@@ -154,9 +154,11 @@ func TestAKeepAliveWaitsForTheLockOfItsHostToo(t *testing.T) {
 		defer s.Close(context.Background())
 		mustToken(t, s)
 		time.Sleep(17 * time.Minute)
-		locked := session.New(&fake{traits: onHost("pbx.test"), login: fails(pbx.ErrLocked, true)}, &session.Options{Guard: guard})
+		out := &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrLocked, true)}
+		locked := session.New(out, &session.Options{Guard: guard})
 		defer locked.Close(context.Background())
 		time.Sleep(9 * time.Minute)
+		out.set(func() { out.login = nil })
 		wantCounts(t, live, 1, 0, 0)
 		mustToken(t, s) // it lives on
 		wantState(t, s, session.Renewing)

@@ -241,7 +241,7 @@ func TestWhileTheOldTokenLivesAFailedRenewalIsNotTheCallersProblem(t *testing.T)
 			t.Fatalf("%d keep-alives in the five minutes after the first failed", beats)
 		}
 		f.set(func() { f.beat = nil })
-		time.Sleep(4 * time.Minute)
+		time.Sleep(3 * time.Minute)
 		wantState(t, s, session.Live)
 	})
 }

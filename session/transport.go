@@ -146,16 +146,16 @@ func (t *transport) send(r *http.Request, token *pbx.Token) (resp *http.Response
 		return nil, false, withoutToken(err, token)
 	}
 	defer func() { resp.Body = body{resp.Body, release} }()
-	// Both would show the authorized URL to whoever prints the answer.
-	resp.Request = r
-	stripLocation(resp, token)
-
+	resp.Request = authorized // for the Inspector
 	var verdict error
 	if inspector, ok := t.session.auth.(pbx.Inspector); ok {
 		verdict = inspector.Inspect(resp, peek(resp))
 	} else if resp.StatusCode == http.StatusUnauthorized {
 		verdict = pbx.ErrTokenRejected
 	}
+	// Both would show the token to whoever prints the answer.
+	resp.Request = r
+	stripLocation(resp, token)
 	if verdict == nil && t.session.traits.Sliding {
 		t.session.slide(token, sent)
 	}
