@@ -98,6 +98,15 @@ type Describer interface {
 	Traits() Traits
 }
 
+// CredentialWatcher may be implemented by an Authenticator whose credentials can
+// change while it is in use: see [Config.Credentials]. If it is not, a session
+// whose credentials were refused waits for a person.
+type CredentialWatcher interface {
+	// CredentialsChanged reports whether Login would now send other credentials
+	// than it did last. It sends nothing to the PBX.
+	CredentialsChanged(ctx context.Context) (bool, error)
+}
+
 // Traits is what is known about a PBX before it was asked anything.
 type Traits struct {
 	// URL is the PBX's address as requests use it: scheme, host, port and base

@@ -27,6 +27,10 @@ func (s *Session) run() {
 		s.mu.Unlock()
 		return
 	}
+	if s.state == Rejected && !s.credentialsChanged() {
+		s.mu.Unlock()
+		return
+	}
 	op, t := s.due()
 	if op == "" {
 		s.mu.Unlock()
@@ -58,20 +62,24 @@ func (s *Session) run() {
 		return s.auth.KeepAlive(ctx, t)
 	})
 	cancel()
+	if err == nil {
+		if err = sound(op, got); err == nil {
+			s.announce(got)
+		}
+	}
 
 	s.mu.Lock()
 	s.attempt = nil
 	refused := s.refused
 	s.refused = nil
-	if err == nil && op == pbx.OpKeepAlive && refused != nil && got != nil && got.Value.Equal(refused.Value) {
+	if err == nil && op == pbx.OpKeepAlive && refused != nil && got.Value.Equal(refused.Value) {
 		err = &pbx.Error{Op: op, Kind: pbx.ErrTokenRejected, Sent: true, Message: "refused while it was being renewed"}
 	}
 	if err == nil {
-		err = s.adopt(op, got)
+		s.adopt(op, got)
 	}
-	if op == pbx.OpLogin {
-		s.m.guard.leave(s, err)
-	}
+	s.m.guard.leave(s, op, err)
+	s.m.count(op, err)
 	if err != nil {
 		s.failed(op, err)
 	}
@@ -80,31 +88,93 @@ func (s *Session) run() {
 	s.mu.Unlock()
 }
 
-// permitted asks the Guard, and plans the next attempt if it says no. s.mu is
-// held.
-func (s *Session) permitted(op pbx.Op) bool {
-	if op == pbx.OpKeepAlive {
-		until, cause := s.m.guard.locked(s)
-		if until.IsZero() {
-			return true
+// sound says what is wrong with a token that a driver returned.
+func sound(op pbx.Op, t *pbx.Token) error {
+	fault := func(message string) error {
+		return &pbx.Error{Op: op, Kind: pbx.ErrProtocol, Sent: true, Message: message}
+	}
+	switch {
+	case t == nil || t.Value.IsZero():
+		return fault("the driver reports success and returns no token")
+	case !t.ExpiresAt.IsZero() && time.Until(t.ExpiresAt) <= 0:
+		return fault("the driver returned a token that has expired already: compare this machine's clock with the PBX's")
+	}
+	return nil
+}
+
+// announce calls the application's hook.
+func (s *Session) announce(t *pbx.Token) {
+	if s.m.opts.OnToken == nil {
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked("OnToken", v)
 		}
-		if l := s.current.Load(); l != nil && l.end().Before(until) {
-			until = l.end()
-		}
-		s.become(s.blocked(), cause)
-		s.m.schedule(s, until)
+	}()
+	s.m.opts.OnToken(s, t)
+}
+
+// credentialsChanged asks the driver of a rejected session whether it would now
+// log in with others, and plans the next look if not. s.mu is held, and let go
+// in between.
+func (s *Session) credentialsChanged() bool {
+	watcher, ok := s.auth.(pbx.CredentialWatcher)
+	if !ok {
 		return false
 	}
-	verdict, until, cause := s.m.guard.enter(s)
+	s.mu.Unlock()
+	changed := false
+	ctx, cancel := context.WithTimeout(context.Background(), s.m.opts.callTimeout())
+	_, err := s.call(ctx, pbx.OpOpen, func(ctx context.Context) (t *pbx.Token, err error) {
+		changed, err = watcher.CredentialsChanged(ctx)
+		return nil, err
+	})
+	cancel()
+	s.mu.Lock()
+	if s.closing || s.state != Rejected { // Retry was quicker
+		return false
+	}
+	if err == nil && changed {
+		return true
+	}
+	s.m.schedule(s, s.nextLook())
+	return false
+}
+
+// nextLook is when a rejected session looks for new credentials; zero: never.
+func (s *Session) nextLook() time.Time {
+	if _, ok := s.auth.(pbx.CredentialWatcher); !ok {
+		return time.Time{}
+	}
+	return time.Now().Add(spread(credentialLook))
+}
+
+// permitted asks whether op may be sent now, and plans the next attempt if not.
+// s.mu is held.
+func (s *Session) permitted(op pbx.Op) bool {
+	l := s.current.Load()
+	if op == pbx.OpLogin && l == nil {
+		if at := s.m.admission(s); !at.IsZero() { // the fleet is starting
+			s.become(Connecting, s.err)
+			s.m.schedule(s, at)
+			return false
+		}
+	}
+	verdict, until, cause := s.m.guard.enter(s, op)
 	switch verdict {
 	case guardOpen:
+		s.slot = time.Time{}
 		return true
-	case guardBusy: // run again when another login to this host is through
-		if s.current.Load() == nil {
+	case guardBusy: // run again when another call to this host is through
+		if l == nil {
 			s.become(Connecting, s.err)
 		}
 		s.m.schedule(s, time.Time{})
 	case guardLocked:
+		if l != nil && l.alive() && l.end().Before(until) {
+			until = l.end()
+		}
 		s.become(s.blocked(), cause)
 		s.m.schedule(s, until)
 	}
@@ -177,7 +247,7 @@ func (s *Session) failed(op pbx.Op, err error) {
 
 	case op == pbx.OpLogin && (errors.Is(err, pbx.ErrInvalidCredentials) || errors.Is(err, pbx.ErrForbidden)):
 		s.become(Rejected, err)
-		s.m.schedule(s, time.Time{})
+		s.m.schedule(s, s.nextLook())
 		return
 	}
 
@@ -298,6 +368,6 @@ func (s *Session) panicked(op pbx.Op, v any) error {
 		what = r.Error()
 	}
 	s.m.opts.Logger.Error().Str("session", s.name).Str("op", string(op)).Str("panic", what).
-		Bytes("stack", debug.Stack()).Msg("driver panicked")
+		Bytes("stack", debug.Stack()).Msg("panic in a driver or hook")
 	return &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Sent: true, Message: "the driver panicked: " + what}
 }

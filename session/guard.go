@@ -25,6 +25,11 @@ import (
 // The zero value is ready. Ports do not tell hosts apart, for one PBX answers
 // on several.
 type Guard struct {
+	// Limit lowers the budget: at most so many failed logins per host and
+	// window. 0, and more than two below the vendor's limit: as said above. Set
+	// it before the Guard is used.
+	Limit int
+
 	mu    sync.Mutex
 	hosts map[guardKey]*budget
 }
@@ -39,6 +44,7 @@ type budget struct {
 	window  time.Duration
 	spent   []time.Time // when failed logins counted, oldest first
 	flying  int         // logins under way
+	calls   int         // calls under way, logins among them
 	until   time.Time   // the end of the host's own lock
 	cause   error       // of the latest entry above
 	waiting []*Session  // for a login under way to end
@@ -64,7 +70,8 @@ const (
 	guardLocked
 )
 
-func (s *Session) limits() (attempts int, window time.Duration) {
+// limits returns what the session's host tolerates, less the margin.
+func (g *Guard) limits(s *Session) (attempts int, window time.Duration) {
 	attempts, window = s.traits.Lockout.Attempts, s.traits.Lockout.Window
 	if attempts <= 0 {
 		attempts = assumedAttempts
@@ -72,7 +79,11 @@ func (s *Session) limits() (attempts int, window time.Duration) {
 	if window <= 0 {
 		window = assumedWindow
 	}
-	return max(attempts-safetyMargin, 1), window
+	attempts = max(attempts-safetyMargin, 1)
+	if g.Limit > 0 {
+		attempts = min(attempts, g.Limit)
+	}
+	return attempts, window
 }
 
 // guardKey names the budget that the session draws on.
@@ -98,11 +109,11 @@ func (g *Guard) of(s *Session) (guardKey, *budget) {
 	return key, b
 }
 
-// enter asks to send one login. After guardOpen, leave must follow; after
+// enter asks to make one call. After guardOpen, leave must follow; after
 // guardBusy the session is run again when there is room; after guardLocked it
 // may ask again at the time returned.
-func (g *Guard) enter(s *Session) (guardVerdict, time.Time, error) {
-	limit, window := s.limits()
+func (g *Guard) enter(s *Session, op pbx.Op) (guardVerdict, time.Time, error) {
+	limit, window := g.limits(s)
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -112,45 +123,51 @@ func (g *Guard) enter(s *Session) (guardVerdict, time.Time, error) {
 	if b.until.After(now) {
 		return guardLocked, b.until, b.cause
 	}
-	if len(b.spent) >= limit {
+	login := op == pbx.OpLogin
+	if login && len(b.spent) >= limit {
 		oldest := b.spent[len(b.spent)-limit]
 		until := oldest.Add(b.window + time.Millisecond)
-		return guardLocked, until, &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrLocked, RetryAfter: until.Sub(now), Err: b.cause,
+		return guardLocked, until, &pbx.Error{Op: op, Kind: pbx.ErrLocked, RetryAfter: until.Sub(now), Err: b.cause,
 			Message: fmt.Sprintf("not sent: %d logins to this host failed in the last %s, and the PBX locks this machine out after a few more", len(b.spent), b.window)}
 	}
-	if len(b.spent)+b.flying >= limit {
+	if b.calls >= s.m.opts.PerHost || (login && len(b.spent)+b.flying >= limit) {
 		if !s.queued {
 			s.queued = true
 			b.waiting = append(b.waiting, s)
 		}
 		return guardBusy, time.Time{}, nil
 	}
-	b.flying++
+	b.calls++
+	if login {
+		b.flying++
+	}
 	return guardOpen, time.Time{}, nil
 }
 
-// leave says how a login that was let in ended.
-func (g *Guard) leave(s *Session, err error) {
+// leave says how a call that was let in ended.
+func (g *Guard) leave(s *Session, op pbx.Op, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	key, b := g.of(s)
-	b.flying--
-	limit, _ := s.limits()
-	if err != nil && mayHaveCounted(err) {
-		b.spent = append(b.spent, time.Now())
-		b.cause = err
+	b.calls--
+	if op == pbx.OpLogin {
+		b.flying--
+		if err != nil && mayHaveCounted(err) {
+			b.spent = append(b.spent, time.Now())
+			b.cause = err
+		}
 	}
-	g.admit(b, limit)
-	if b.flying == 0 && len(b.spent) == 0 && len(b.waiting) == 0 && !b.until.After(time.Now()) {
+	g.admit(b, s.m.opts.PerHost)
+	if b.calls == 0 && len(b.spent) == 0 && len(b.waiting) == 0 && !b.until.After(time.Now()) {
 		delete(g.hosts, key)
 	}
 }
 
 // admit lets the first of those who wait ask again, or all of them if what they
 // wait for can no longer come. g.mu is held.
-func (g *Guard) admit(b *budget, limit int) {
-	n := min(limit, len(b.waiting))
-	if b.flying == 0 {
+func (g *Guard) admit(b *budget, some int) {
+	n := min(some, len(b.waiting))
+	if b.calls == 0 {
 		n = len(b.waiting)
 	}
 	for _, s := range b.waiting[:n] {
@@ -174,7 +191,7 @@ func (g *Guard) withdraw(s *Session) {
 // lock notes that the host has locked this machine out, for the time that it
 // said or else its usual one, and returns the end of it.
 func (g *Guard) lock(s *Session, wait time.Duration, cause error) time.Time {
-	if _, window := s.limits(); wait <= 0 {
+	if _, window := g.limits(s); wait <= 0 {
 		wait = window
 	}
 	g.mu.Lock()
@@ -184,14 +201,4 @@ func (g *Guard) lock(s *Session, wait time.Duration, cause error) time.Time {
 		b.until, b.cause = until, cause
 	}
 	return b.until
-}
-
-// locked returns the end and the cause of the host's lock; zero if there is none.
-func (g *Guard) locked(s *Session) (time.Time, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if b := g.hosts[s.guardKey()]; b != nil && b.until.After(time.Now()) {
-		return b.until, b.cause
-	}
-	return time.Time{}, nil
 }

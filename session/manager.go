@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,8 +30,21 @@ type Options struct {
 	// a proxy, and for tests.
 	Guard *Guard
 
-	// Logger gets a line per change of a session's state. The zero value is
-	// silent.
+	// PerHost is how many calls of drivers are under way at once to one PBX
+	// host. 0: 4.
+	PerHost int
+
+	// LoginRate is how many sessions of a Manager may log in per second when
+	// many do at once, as after a start; as many again may go first. 0: 100.
+	LoginRate int
+
+	// OnToken is called with every new or prolonged token before it is handed
+	// out: to persist it, or to count. It must return soon, for callers wait.
+	OnToken func(*Session, *pbx.Token)
+
+	// Logger gets a line per change of a session's state, with the fields
+	// session, pbx, from, state and error. The zero value is silent. Routine
+	// renewals are at debug level.
 	Logger zerolog.Logger
 }
 
@@ -45,31 +61,44 @@ func (o *Options) callTimeout() time.Duration {
 type Manager struct {
 	opts  Options
 	guard *Guard
-	nudge chan struct{} // the queue's head may have changed
+	wall  func() time.Time // the wall clock: time.Now but in tests
+	nudge chan struct{}    // the queue's head may have changed
 	stop  chan struct{}
 	ended sync.WaitGroup
 
+	tally tally
+
+	watching sync.Mutex // guards what follows
+	watchers map[*watcher]struct{}
+
 	mu     sync.Mutex // guards what follows, and every session's place
 	queue  queue
-	byName map[string]*Session
-	all    map[*Session]struct{}
+	byName map[string]*Session // all but that of New
 	busy   int
+	admit  time.Time // the next free slot for a login
 	closed bool
 }
 
 // NewManager makes an empty Manager. Close it when it is no longer needed.
 func NewManager(opts *Options) *Manager {
 	m := &Manager{
-		nudge:  make(chan struct{}, 1),
-		stop:   make(chan struct{}),
-		byName: map[string]*Session{},
-		all:    map[*Session]struct{}{},
+		wall:     time.Now,
+		watchers: map[*watcher]struct{}{},
+		nudge:    make(chan struct{}, 1),
+		stop:     make(chan struct{}),
+		byName:   map[string]*Session{},
 	}
 	if opts != nil {
 		m.opts = *opts
 	}
 	if m.opts.Workers <= 0 {
 		m.opts.Workers = 64
+	}
+	if m.opts.PerHost <= 0 {
+		m.opts.PerHost = 4
+	}
+	if m.opts.LoginRate <= 0 {
+		m.opts.LoginRate = 100
 	}
 	if m.guard = m.opts.Guard; m.guard == nil {
 		m.guard = &processWide
@@ -92,7 +121,6 @@ func (m *Manager) Add(name string, auth pbx.Authenticator) (*Session, error) {
 		return nil, fmt.Errorf("session: the name %q is taken: close that session first", name)
 	}
 	m.byName[name] = s
-	m.all[s] = struct{}{}
 	m.mu.Unlock()
 	s.start()
 	return s, nil
@@ -111,7 +139,25 @@ func (m *Manager) Session(name string) (*Session, bool) {
 func (m *Manager) Format(f fmt.State, _ rune) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	fmt.Fprintf(f, "session manager with %d sessions", len(m.all))
+	fmt.Fprintf(f, "session manager with %d sessions", len(m.byName))
+}
+
+// All yields the sessions that there are at the moment of the call, by name.
+func (m *Manager) All() iter.Seq2[string, *Session] {
+	m.mu.Lock()
+	sessions := maps.Clone(m.byName)
+	m.mu.Unlock()
+	return maps.All(sessions)
+}
+
+// Remove closes the session of that name; see [Session.Close]. A name that is
+// not there is no error.
+func (m *Manager) Remove(ctx context.Context, name string) error {
+	s, ok := m.Session(name)
+	if !ok {
+		return nil
+	}
+	return s.Close(ctx)
 }
 
 // Close closes all sessions, several at a time, and returns the errors of those
@@ -119,10 +165,7 @@ func (m *Manager) Format(f fmt.State, _ rune) {
 func (m *Manager) Close(ctx context.Context) error {
 	m.mu.Lock()
 	m.closed = true
-	sessions := make([]*Session, 0, len(m.all))
-	for s := range m.all {
-		sessions = append(sessions, s)
-	}
+	sessions := slices.Collect(maps.Values(m.byName))
 	m.mu.Unlock()
 
 	errs := make([]error, len(sessions))
@@ -158,31 +201,54 @@ func (m *Manager) forget(s *Session) {
 	if m.byName[s.name] == s {
 		delete(m.byName, s.name)
 	}
-	delete(m.all, s)
 	m.mu.Unlock()
 	if s.alone {
 		m.end()
 	}
 }
 
+// admission returns when a session may log in; zero: now. A session keeps the
+// slot that it was given. s.mu is held.
+func (m *Manager) admission(s *Session) time.Time {
+	now := time.Now()
+	if s.slot.IsZero() {
+		each := time.Second / time.Duration(m.opts.LoginRate)
+		m.mu.Lock()
+		if first := now.Add(-time.Second); m.admit.Before(first) { // a second's worth may go at once
+			m.admit = first
+		}
+		s.slot = m.admit
+		m.admit = m.admit.Add(each)
+		m.mu.Unlock()
+	}
+	if s.slot.After(now) {
+		return s.slot
+	}
+	return time.Time{}
+}
+
 // dispatch starts what is due, in the order of time, as long as workers are
 // free.
 func (m *Manager) dispatch() {
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(longestSleep)
 	defer timer.Stop()
+	clock := newClock(m.wall)
 	for {
+		if jump := clock.jump(); jump > 0 {
+			m.suspended()
+		}
 		m.mu.Lock()
-		wait := time.Hour
+		wait := longestSleep
 		for len(m.queue) > 0 && m.busy < m.opts.Workers {
 			s := m.queue[0]
-			if wait = time.Until(s.at); wait > 0 {
+			if due := time.Until(s.at); due > 0 {
+				wait = min(wait, due)
 				break
 			}
 			heap.Pop(&m.queue)
 			s.working = true
 			m.busy++
 			m.ended.Go(func() { m.work(s) })
-			wait = time.Hour
 		}
 		m.mu.Unlock()
 		timer.Reset(wait)

@@ -150,9 +150,11 @@ type Session struct {
 	noBeat   bool          // the brand has no keep-alive
 	attempt  *attempt      // under way; nil: none
 	changed  chan struct{} // closed when callers should look again; nil: nobody waits
+	slot     time.Time     // when the Manager admits the first login; zero: not asked
 	closing  bool
 	queued   bool          // waits for the Guard; guarded by the Guard's mutex
-	done     chan struct{} // closed when Close is through
+	done     chan struct{} // closed at the end; nil: nobody asked
+	ended    bool
 
 	place // in the Manager's queue; guarded by the Manager's mutex
 }
@@ -197,6 +199,8 @@ const (
 	slowBackoff  = time.Minute
 	maxBackoff   = 5 * time.Minute
 
+	credentialLook = time.Minute // between two looks for new credentials
+
 	// A token refused before this age is early. A few in a row are replaced at
 	// once, for PBXs do restart; then two clients may be ending each other's
 	// tokens, and the pace is cut down.
@@ -215,7 +219,7 @@ func New(auth pbx.Authenticator, opts *Options) *Session {
 }
 
 func (m *Manager) newSession(name string, auth pbx.Authenticator) *Session {
-	s := &Session{name: name, auth: auth, m: m, since: time.Now(), done: make(chan struct{})}
+	s := &Session{name: name, auth: auth, m: m, since: time.Now()}
 	s.place.index = -1
 	if d, ok := auth.(pbx.Describer); ok {
 		s.traits = d.Traits()
@@ -224,7 +228,11 @@ func (m *Manager) newSession(name string, auth pbx.Authenticator) *Session {
 	return s
 }
 
-func (s *Session) start() { s.m.schedule(s, time.Now()) }
+func (s *Session) start() {
+	s.m.tally.states[Connecting].Add(1)
+	s.m.tell(s)
+	s.m.schedule(s, time.Now())
+}
 
 // Token returns the token to use now. It waits for a login under way, as long
 // as ctx allows; otherwise it returns at once, with an *[Error] where there is
@@ -295,7 +303,7 @@ func (s *Session) Reject(t *pbx.Token) {
 	}
 	s.current.Store(nil)
 	if s.attempt != nil {
-		s.refused = l.token // what the attempt brings must not revive it
+		s.refused = l.token // what is under way must not revive it
 	}
 	if s.early++; time.Since(s.loggedIn) > earlyAge {
 		s.early = 0
@@ -352,6 +360,7 @@ func (s *Session) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 func (s *Session) become(state State, err error) {
 	if s.state != state {
 		s.since = time.Now()
+		s.m.moved(s, s.state, state)
 		level := zerolog.InfoLevel
 		switch {
 		case state == Rejected || state == Locked || state == Unavailable || (state == Renewing && err != nil):
@@ -379,38 +388,84 @@ func (s *Session) wake() {
 	}
 }
 
-// backoff doubles from a second to five minutes, spread by a fifth so that
-// sessions that failed together do not come back together.
+// backoff doubles from a second to five minutes, spread so that sessions that failed together do not come back together.
 func backoff(fails int) time.Duration {
 	wait := maxBackoff
 	if fails < 9 {
 		wait = min(firstBackoff<<max(fails, 0), maxBackoff)
 	}
+	return spread(wait)
+}
+
+// spread varies a wait by a tenth either way.
+func spread(wait time.Duration) time.Duration {
 	return time.Duration(float64(wait) * (0.9 + 0.2*rand.Float64()))
 }
+
+// Name is the session's name in its Manager; empty for one made by New.
+func (s *Session) Name() string { return s.name }
 
 // Close stops the upkeep and logs out, within ctx and the call timeout, and
 // returns what the logout returned. A login under way is waited for, so that
 // its token does not outlive the session.
 func (s *Session) Close(ctx context.Context) error {
-	s.mu.Lock()
-	if s.closing {
-		s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, s.m.opts.callTimeout())
+	defer cancel()
+	t, first := s.end(ctx)
+	if !first {
 		select {
-		case <-s.done:
+		case <-s.Done():
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+	var err error
+	if t != nil {
+		_, err = s.call(ctx, pbx.OpLogout, func(ctx context.Context) (*pbx.Token, error) { return nil, s.auth.Logout(ctx, t) })
+		s.m.count(pbx.OpLogout, err)
+	}
+	s.finish()
+	return err
+}
+
+// Detach stops the upkeep and leaves the token alive at the PBX, for another
+// process to go on with. It returns that token; nil if there is none. A login
+// under way is waited for, as long as ctx allows.
+func (s *Session) Detach(ctx context.Context) *pbx.Token {
+	t, first := s.end(ctx)
+	if first {
+		s.finish()
+	}
+	return t
+}
+
+// Done is closed when the session has ended, by Close or Detach.
+func (s *Session) Done() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done == nil {
+		s.done = make(chan struct{})
+		if s.ended {
+			close(s.done)
+		}
+	}
+	return s.done
+}
+
+// end stops the upkeep and returns the living token, and whether this was the
+// first call.
+func (s *Session) end(ctx context.Context) (t *pbx.Token, first bool) {
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return nil, false
 	}
 	s.closing = true
 	s.m.unschedule(s)
 	s.wake()
 	a := s.attempt
 	s.mu.Unlock()
-
-	ctx, cancel := context.WithTimeout(ctx, s.m.opts.callTimeout())
-	defer cancel()
 	if a != nil {
 		select {
 		case <-a.settled:
@@ -419,40 +474,37 @@ func (s *Session) Close(ctx context.Context) error {
 			<-a.settled // soon: the attempt is bounded, whatever the driver does
 		}
 	}
-
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	l := s.current.Load()
 	s.current.Store(nil)
 	s.become(Closed, nil)
 	s.m.unschedule(s)
 	s.m.guard.withdraw(s)
-	s.mu.Unlock()
-	var err error
-	if l != nil && l.alive() {
-		_, err = s.call(ctx, pbx.OpLogout, func(ctx context.Context) (*pbx.Token, error) { return nil, s.auth.Logout(ctx, l.token) })
+	if l == nil || !l.alive() {
+		return nil, true
 	}
-	s.m.forget(s)
-	close(s.done)
-	return err
+	return l.token, true
 }
 
-// adopt checks what op returned and puts it into use. s.mu is held.
-func (s *Session) adopt(op pbx.Op, t *pbx.Token) error {
+func (s *Session) finish() {
+	s.m.forget(s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	if s.done != nil {
+		close(s.done)
+	}
+}
+
+// adopt puts a sound token that op returned into use. s.mu is held.
+func (s *Session) adopt(op pbx.Op, t *pbx.Token) {
 	now := time.Now()
-	fault := func(message string) error {
-		return &pbx.Error{Op: op, Kind: pbx.ErrProtocol, Sent: true, Message: message}
-	}
-	if t == nil || t.Value.IsZero() {
-		return fault("the driver reports success and returns no token")
-	}
 	l := &life{token: t, base: now}
 	remaining := time.Duration(unlimited)
 	switch {
 	case !t.ExpiresAt.IsZero():
 		remaining = min(t.ExpiresAt.Sub(now), unlimited)
-		if remaining <= 0 {
-			return fault("the driver returned a token that has expired already: compare this machine's clock with the PBX's")
-		}
 		l.span = remaining
 		if !t.IssuedAt.IsZero() {
 			l.span = min(max(t.ExpiresAt.Sub(t.IssuedAt), remaining), unlimited)
@@ -462,7 +514,12 @@ func (s *Session) adopt(op pbx.Op, t *pbx.Token) error {
 		l.span = remaining
 	}
 	l.until.Store(int64(remaining))
-	l.lead = time.Duration(float64(l.span) * (1 - renewalShare + renewalSpread*(rand.Float64()-0.5)))
+	share := renewalShare + renewalSpread*(rand.Float64()-0.5)
+	if op == pbx.OpLogin && !s.alone && s.current.Load() == nil {
+		// Sessions that log in together must not be renewed together for ever.
+		share = renewalShare * (0.1 + 0.9*rand.Float64())
+	}
+	l.lead = time.Duration(float64(l.span) * (1 - share))
 	if op == pbx.OpLogin {
 		s.issued, s.loggedIn = t.IssuedAt, now
 	}
@@ -471,7 +528,6 @@ func (s *Session) adopt(op pbx.Op, t *pbx.Token) error {
 	s.current.Store(l)
 	s.become(Live, nil)
 	s.m.schedule(s, l.renewal())
-	return nil
 }
 
 // unlimited is a life without a known end: long, and far from overflow.
