@@ -132,6 +132,9 @@ func (r *Registry) Register(d Driver) {
 		if !slices.Contains([]OptionKind{OptionString, OptionPort, OptionChoice, OptionDuration}, o.Kind) {
 			panic(fmt.Sprintf("pbx: Register: driver %q: option %q has the unknown kind %q", d.Name, o.Name, o.Kind))
 		}
+		if o.Kind == OptionChoice && len(o.Choices) == 0 {
+			panic(fmt.Sprintf("pbx: Register: driver %q: option %q has no choices", d.Name, o.Name))
+		}
 		if o.Default != "" && o.check(o.Default) != "" {
 			panic(fmt.Sprintf("pbx: Register: driver %q: option %q: the default %s", d.Name, o.Name, o.check(o.Default)))
 		}
@@ -182,7 +185,11 @@ func (r *Registry) Open(name string, cfg Config) (Authenticator, error) {
 		return nil, err
 	}
 	cfg.Options = options
-	return d.Open(cfg)
+	auth, err := d.Open(cfg)
+	if err != nil {
+		return nil, err // not auth: a driver may return a nil pointer of its own type
+	}
+	return auth, nil
 }
 
 var defaultRegistry Registry

@@ -80,9 +80,11 @@ type Manager struct {
 }
 
 // NewManager makes an empty Manager. Close it when it is no longer needed.
-func NewManager(opts *Options) *Manager {
+func NewManager(opts *Options) *Manager { return newManager(opts, time.Now) }
+
+func newManager(opts *Options, wall func() time.Time) *Manager {
 	m := &Manager{
-		wall:     time.Now,
+		wall:     wall,
 		watchers: map[*watcher]struct{}{},
 		nudge:    make(chan struct{}, 1),
 		stop:     make(chan struct{}),
