@@ -22,6 +22,15 @@
 //   - A token that the PBX refused is replaced once, however many holders report
 //     it, and reports about older ones do nothing.
 //
+// # Logging
+//
+// [Options].Logger is a zerolog.Logger. It gets one line per change of state, at
+// info or, where something went wrong, at warn, with the fields session, pbx,
+// from, state and error; the routine of renewals is at debug. Nothing is logged
+// per call. For log/slog, see the example of Options.
+//
+// # Use
+//
 // A [Session] is a handle: keep it, and ask it for the token each time one is
 // needed. [Session.Token] costs two atomic loads and a look at the clock.
 // [New] makes a session of its own, a [Manager] many that share their upkeep.
@@ -29,6 +38,7 @@ package session
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -91,6 +101,8 @@ type Status struct {
 	Next time.Time
 	// Err is why the last attempt failed; nil after one that did not.
 	Err error
+	// Details is what came with the token: see [pbx.Token].
+	Details json.RawMessage
 }
 
 // Error is what callers get while a session has no token for them.
@@ -340,8 +352,11 @@ func (s *Session) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	status := Status{State: s.state, Since: s.since, Next: s.m.dueAt(s), Err: s.err}
-	if l := s.current.Load(); l != nil && l.span != 0 {
-		status.ExpiresAt = l.end()
+	if l := s.current.Load(); l != nil {
+		status.Details = l.token.Details
+		if l.span != 0 {
+			status.ExpiresAt = l.end()
+		}
 	}
 	return status
 }
