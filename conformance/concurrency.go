@@ -1,0 +1,124 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+var concurrencyRules = []Rule{
+	{
+		ID:    "CONCURRENCY-01",
+		Says:  "Fifty logins at a time on one Authenticator return fifty tokens, with one request each.",
+		Why:   "An Authenticator keeps no state, so there is nothing to share and nothing to mix up.",
+		check: manyLogins,
+	},
+	{
+		ID:    "CONCURRENCY-02",
+		Says:  "Keep-alives of many tokens at a time return each its own, prolonged.",
+		Why:   "A token that comes back to another holder than its own is another user's login.",
+		needs: []need{keepAlive},
+		check: manyKeepAlives,
+	},
+	{
+		ID:    "CONCURRENCY-03",
+		Says:  "A login that is cancelled takes none of the others with it.",
+		Why:   "Who shares a flight has to share its fate; that is for the session to arrange.",
+		check: oneCancelled,
+	},
+}
+
+// crowd is how many at a time: fifty, or what the PBX has room for.
+func crowd(t *trial) int {
+	if most := t.auth.Traits().MaxTokens; most > 0 {
+		return min(50, most)
+	}
+	return 50
+}
+
+// loginAll logs in n times at once.
+func loginAll(t *trial, n int) ([]*pbx.Token, error) {
+	tokens, errs := make([]*pbx.Token, n), make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { tokens[i], errs[i] = t.login() })
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	for _, token := range tokens {
+		if seen[token.Value.Reveal()] || !t.alive(token) {
+			return nil, errors.New("two logins return the same token, or one that is not alive")
+		}
+		seen[token.Value.Reveal()] = true
+	}
+	return tokens, nil
+}
+
+func manyLogins(t *trial) error {
+	n := crowd(t)
+	if _, err := loginAll(t, n); err != nil {
+		return err
+	}
+	if got := t.count(pbxsim.Login); got != n {
+		return fmt.Errorf("%d login requests arrive at the PBX, want %d", got, n)
+	}
+	return nil
+}
+
+func manyKeepAlives(t *trial) error {
+	before, err := loginAll(t, crowd(t))
+	if err != nil {
+		return err
+	}
+	time.Sleep(t.life() / 2)
+	after, errs := make([]*pbx.Token, len(before)), make([]error, len(before))
+	var all sync.WaitGroup
+	for i := range before {
+		all.Go(func() { after[i], errs[i] = t.auth.KeepAlive(context.Background(), before[i]) })
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for i, token := range after {
+		value := token.Value.Reveal()
+		if seen[value] {
+			return errors.New("two keep-alives return the same token")
+		}
+		seen[value] = true
+		for j, other := range before {
+			if j != i && token.Value.Equal(other.Value) {
+				return errors.New("a keep-alive returns another's token")
+			}
+		}
+		if !t.alive(token) {
+			return errors.New("a keep-alive returns a token that is dead")
+		}
+	}
+	return nil
+}
+
+func oneCancelled(t *trial) error {
+	t.sim.Fault(pbxsim.Fault{On: pbxsim.Login, Delay: 10 * time.Second, Times: -1})
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var first, second error
+	var both sync.WaitGroup
+	both.Go(func() { first = noToken(t.auth.Login(ctx)) })
+	time.Sleep(time.Millisecond) // the one to be cancelled leads
+	both.Go(func() { _, second = t.login() })
+	both.Wait()
+	if first == nil {
+		return errors.New("the login succeeds though its context ended first")
+	}
+	return at("the other login", second)
+}

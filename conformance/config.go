@@ -1,0 +1,140 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/pbxauth/pbx"
+)
+
+var configRules = []Rule{
+	{
+		ID:    "CONFIG-01",
+		Says:  "Opening sends nothing.",
+		Why:   "A settings form is checked by opening it at every keystroke, and a fleet is opened while half of it is down.",
+		check: openingSendsNothing,
+	},
+	{
+		ID:    "CONFIG-02",
+		Says:  "An empty URL, user name or password is ErrConfig on opening.",
+		Why:   "An empty password would be a wrong one, and five of them lock the caller out.",
+		check: emptySettings,
+	},
+	{
+		ID:    "CONFIG-03",
+		Says:  "An unknown option is ErrConfig, and the error lists those that there are.",
+		Why:   "A misspelt option that is passed over in silence is found by the customer.",
+		check: unknownOption,
+	},
+	{
+		ID:    "CONFIG-04",
+		Says:  "Plain http to any host but loopback is ErrConfig, unless AllowPlainHTTP is set.",
+		Why:   "Everybody on the path reads the password, or a digest that is as good.",
+		check: plainHTTP,
+	},
+	{
+		ID:    "CONFIG-05",
+		Says:  "The Credentials func is asked before every login; if it fails, nothing is sent, and its error can be matched.",
+		Why:   "A password from a vault changes while the process runs; one that is kept has become a wrong one.",
+		check: credentialsFunc,
+	},
+}
+
+func openingSendsNothing(t *trial) error {
+	time.Sleep(time.Hour) // whatever it does in the background
+	if n := t.tap.trips.Load(); n != 0 {
+		return fmt.Errorf("%d requests are sent", n)
+	}
+	return nil
+}
+
+func emptySettings(t *trial) error {
+	for name, empty := range map[string]func(*pbx.Config){
+		"URL":      func(c *pbx.Config) { c.URL = "" },
+		"Username": func(c *pbx.Config) { c.Username = "" },
+		"Password": func(c *pbx.Config) { c.Password = pbx.Secret{} },
+	} {
+		if _, err := t.open(empty); ofKind(err, pbx.ErrConfig) != nil {
+			return at("an empty "+name, ofKind(err, pbx.ErrConfig))
+		}
+	}
+	return nil
+}
+
+func unknownOption(t *trial) error {
+	_, err := t.open(func(c *pbx.Config) {
+		c.Options = maps.Clone(c.Options)
+		if c.Options == nil {
+			c.Options = map[string]string{}
+		}
+		c.Options["no-such-option"] = "1"
+	})
+	if wrong := ofKind(err, pbx.ErrConfig); wrong != nil {
+		return wrong
+	}
+	d, _ := t.harness.lookup()
+	for _, o := range d.Options {
+		if !strings.Contains(err.Error(), o.Name) {
+			return fmt.Errorf("the error does not name the option %q: %w", o.Name, err)
+		}
+	}
+	return nil
+}
+
+func plainHTTP(t *trial) error {
+	for _, url := range []string{"http://pbx.example.com", "http://192.0.2.7", "http://[2001:db8::7]", "HTTP://pbx.example.com:8088"} {
+		if _, err := t.open(func(c *pbx.Config) { c.URL = url }); ofKind(err, pbx.ErrConfig) != nil {
+			return at(url, ofKind(err, pbx.ErrConfig))
+		}
+		if _, err := t.open(func(c *pbx.Config) { c.URL, c.AllowPlainHTTP = url, true }); err != nil {
+			return at(url+" with AllowPlainHTTP", err)
+		}
+	}
+	return nil
+}
+
+func credentialsFunc(t *trial) error {
+	var vault struct {
+		asked    int
+		password string
+		err      error
+	}
+	auth, err := t.open(func(c *pbx.Config) {
+		c.Username, c.Password = "", pbx.Secret{}
+		c.Credentials = func(context.Context) (pbx.Credentials, error) {
+			vault.asked++
+			return pbx.Credentials{Username: account, Password: pbx.NewSecret(vault.password)}, vault.err
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("it cannot be opened with a Credentials func: %w", err)
+	}
+	for i, next := range []string{password, "canary-rotated-5Yt2Rm9x"} {
+		t.ear.plant("password", next)
+		t.sim.SetPassword(account, next)
+		vault.password = next
+		if _, err := auth.Login(context.Background()); err != nil {
+			return fmt.Errorf("the login with password %d of the vault: %w", i+1, err)
+		}
+	}
+	if vault.asked != 2 {
+		return fmt.Errorf("the func is asked %d times for two logins", vault.asked)
+	}
+
+	before := t.tap.trips.Load()
+	vault.err = errors.New("the vault is sealed")
+	_, err = auth.Login(context.Background())
+	switch {
+	case err == nil:
+		return errors.New("the login succeeds without credentials")
+	case !errors.Is(err, vault.err):
+		return fmt.Errorf("the func's error cannot be matched in %w", err)
+	case t.tap.trips.Load() != before:
+		return errors.New("a request is sent though the func has failed")
+	}
+	return sent(err, false)
+}

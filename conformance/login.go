@@ -1,0 +1,151 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+var loginRules = []Rule{
+	{
+		ID:    "LOGIN-01",
+		Says:  "A good login is one login request, and returns the token that the PBX issued.",
+		Why:   "Everything else rests on it.",
+		check: goodLogin,
+	},
+	{
+		ID:    "LOGIN-02",
+		Says:  "Two logins return two tokens, both of them alive.",
+		Why:   "A driver that keeps a token hands out one that the session has just reported dead.",
+		check: twoLogins,
+	},
+	{
+		ID:    "LOGIN-03",
+		Says:  "The brand's refusal under HTTP 200 is not success.",
+		Why:   "Most PBXs answer 200 whatever happened; clients that looked no further have kept an empty token as their session.",
+		check: refusalUnder200,
+	},
+	{
+		ID:      "LOGIN-04",
+		Says:    "A success without a token is ErrProtocol.",
+		Why:     "An empty token is refused by the next call, which causes a login, which brings an empty token.",
+		options: func(o *pbxsim.Options) { o.NewToken = func() string { return "" } },
+		check:   emptyToken,
+	},
+	{
+		ID:    "LOGIN-05",
+		Says:  "A login that reached the PBX is not sent again, whatever came of it.",
+		Why:   "It may have counted as a wrong one. Retry libraries repeat a POST after a 5xx or a lost answer, and clients in the field have gone on until their address was locked.",
+		check: loginSentOnce,
+	},
+	{
+		ID:    "LOGIN-06",
+		Says:  "A user name and a password of any characters arrive as they are.",
+		Why:   "Requests put together with Sprintf break at the first quote, and then the right password is a wrong one.",
+		check: awkwardPassword,
+	},
+}
+
+func goodLogin(t *trial) error {
+	token, err := t.login()
+	switch {
+	case err != nil:
+		return err
+	case t.count(pbxsim.Login) != 1:
+		return fmt.Errorf("%d login requests arrive at the PBX, want 1", t.count(pbxsim.Login))
+	case !t.alive(token):
+		return errors.New("the token is not one that the PBX issued")
+	}
+	return nil
+}
+
+func twoLogins(t *trial) error {
+	first, err := t.login()
+	if err != nil {
+		return err
+	}
+	second, err := t.login()
+	switch {
+	case err != nil:
+		return err
+	case first.Value.Equal(second.Value):
+		return errors.New("both logins return the same token")
+	case !t.alive(first), !t.alive(second):
+		return errors.New("a login ends the token of the other")
+	case t.count(pbxsim.Login) != 2:
+		return fmt.Errorf("%d login requests arrive at the PBX, want 2", t.count(pbxsim.Login))
+	}
+	return nil
+}
+
+func refusalUnder200(t *trial) error {
+	t.sim.SetPassword(account, "another")
+	t.tap.alter(func(resp *http.Response, body []byte) []byte {
+		resp.StatusCode, resp.Status = http.StatusOK, "200 OK"
+		return body
+	})
+	return ofKind(noToken(t.auth.Login(context.Background())))
+}
+
+func emptyToken(t *trial) error {
+	return ofKind(noToken(t.auth.Login(context.Background())), pbx.ErrProtocol)
+}
+
+func loginSentOnce(t *trial) error {
+	for _, trouble := range []struct {
+		name  string
+		fault pbxsim.Fault
+	}{
+		{"HTTP 500", pbxsim.Fault{Status: 500}},
+		{"HTTP 502", pbxsim.Fault{Status: 502}},
+		{"HTTP 503", pbxsim.Fault{Status: 503}},
+		{"HTTP 503 with Retry-After", pbxsim.Fault{Status: 503, Header: http.Header{"Retry-After": {"1"}}}},
+		{"HTTP 429 with Retry-After", pbxsim.Fault{Status: 429, Header: http.Header{"Retry-After": {"1"}}}},
+		{"HTTP 408", pbxsim.Fault{Status: 408}},
+		{"a web page", pbxsim.Fault{Status: 200, Body: []byte(pbxsim.HTMLPage)}},
+		{"an empty answer", pbxsim.Fault{Status: 200}},
+		{"a redirect to itself", pbxsim.Fault{Status: 307, Header: http.Header{"Location": {"?again"}}}},
+		{"half an answer", pbxsim.Fault{Truncate: true}},
+		{"no answer", pbxsim.Fault{Drop: pbxsim.DropBefore}},
+		{"no answer, though it was done", pbxsim.Fault{Drop: pbxsim.DropAfter}},
+	} {
+		before := t.count(pbxsim.Login)
+		trouble.fault.On = pbxsim.Login
+		t.sim.Fault(trouble.fault)
+		err := noToken(t.auth.Login(context.Background()))
+		if n := t.count(pbxsim.Login) - before; n != 1 {
+			return fmt.Errorf("%s: the login is sent %d times", trouble.name, n)
+		}
+		if wrong := ofKind(err); wrong != nil {
+			return at(trouble.name, wrong)
+		}
+	}
+	return nil
+}
+
+const (
+	awkward     = `canary "q" \b\ {j} 'a' &=+%41?#/;<x>:@ é漢🙂 end`
+	awkwardUser = `o'brien "crm" \ &=+%40 é@office.example`
+)
+
+func awkwardPassword(t *trial) error {
+	t.ear.plant("password", awkward)
+	t.sim.SetPassword(awkwardUser, awkward)
+	auth, err := t.open(func(c *pbx.Config) { c.Username, c.Password = awkwardUser, pbx.NewSecret(awkward) })
+	if err != nil {
+		return fmt.Errorf("it cannot be opened: %w", err)
+	}
+	token, err := auth.Login(context.Background())
+	switch {
+	case err != nil:
+		return fmt.Errorf("the login fails: %w", err)
+	case token == nil || !slices.Contains(t.sim.Tokens(awkwardUser), token.Value.Reveal()):
+		return errors.New("the PBX has not issued the token")
+	}
+	return nil
+}

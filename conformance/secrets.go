@@ -1,0 +1,216 @@
+package conformance
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// Secrets are looked for under every rule; these here tempt the driver.
+var secretRules = []Rule{
+	{
+		ID:      "SECRETS-01",
+		Says:    "What a PBX sends back of password, digest and token, in a refusal, a web page or a redirect, does not get into an error or the log.",
+		Why:     "A PBX, or a proxy before it, may quote the request in its error page, and a ticket quotes the error.",
+		options: func(o *pbxsim.Options) { o.LockoutAfter = -1 },
+		check:   echoedInFailure,
+	},
+	{
+		ID:    "SECRETS-02",
+		Says:  "Token.Details holds no secret, wherever in its answer the PBX repeats it.",
+		Why:   "Details are stored and shown.",
+		check: echoedInSuccess,
+	},
+	{
+		ID:    "SECRETS-03",
+		Says:  "No network error tells the token, with which several brands' URLs end.",
+		Why:   "The text of Go's *url.Error is the URL, query and all.",
+		check: secretsInNetworkErrors,
+	},
+	{
+		ID:    "SECRETS-04",
+		Says:  "An error of opening does not quote a URL or an option that holds a password.",
+		Why:   "People paste addresses as they stand in the browser, and errors of settings are shown to whoever sees the form.",
+		check: secretsInSettings,
+	},
+}
+
+func echoedInFailure(t *trial) error {
+	t.ear.plant("password", awkward)
+	t.sim.SetPassword(account, awkward)
+	auth, err := t.open(func(c *pbx.Config) { c.Password = pbx.NewSecret(awkward) })
+	if err != nil {
+		return err
+	}
+	t.auth = auth
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	t.sim.SetPassword(account, "another")
+	t.sim.Restart() // so that all is refused
+
+	page := func(status int) func(*http.Response, []byte) []byte {
+		return func(resp *http.Response, _ []byte) []byte {
+			echo := t.carried()
+			resp.StatusCode, resp.Status = status, fmt.Sprintf("%d %s", status, echo)
+			resp.Header.Set("Content-Type", "text/html")
+			return []byte("<html><head><title>" + echo + "</title></head><body>" + echo + "</body></html>")
+		}
+	}
+	for _, answer := range []func(*http.Response, []byte) []byte{
+		func(_ *http.Response, body []byte) []byte { return echoing(body, t.carried()) },
+		func(resp *http.Response, body []byte) []byte {
+			resp.StatusCode = http.StatusOK
+			return echoing(body, t.carried())
+		},
+		page(200), page(401), page(403), page(500),
+		func(resp *http.Response, _ []byte) []byte {
+			echo := url.QueryEscape(t.carried())
+			resp.StatusCode, resp.Status = http.StatusFound, "302 Found"
+			resp.Header.Set("Location", "https://pbx.example.com/"+echo+"/?from="+echo)
+			return nil
+		},
+		func(*http.Response, []byte) []byte { return []byte(t.carried()) },
+	} {
+		t.tap.alter(answer)
+		for _, op := range t.operations(token) {
+			op.run(context.Background())
+		}
+		if authorizer(t) == "" {
+			t.call(token)
+		}
+	}
+	return nil
+}
+
+func echoedInSuccess(t *trial) error {
+	t.tap.alter(func(_ *http.Response, body []byte) []byte {
+		var answer any
+		if json.Unmarshal(body, &answer) != nil {
+			return body
+		}
+		encoded, _ := json.Marshal(withField(answer, t.carried())) // it was JSON before
+		return encoded
+	})
+	_, err := t.login()
+	return at("an answer with one field more", err)
+}
+
+func secretsInNetworkErrors(t *trial) error {
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	for _, fault := range []pbxsim.Fault{
+		{Drop: pbxsim.DropBefore},
+		{Drop: pbxsim.DropAfter},
+		{Truncate: true},
+		{Hang: true},
+		{Status: 302, Header: http.Header{"Location": {"//:bad"}}},
+	} {
+		for _, op := range t.operations(token) {
+			fault.On = op.action
+			t.sim.Fault(fault)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			op.run(ctx)
+			cancel()
+			t.sim.ClearFaults()
+		}
+	}
+	t.server.Close()
+	for _, op := range t.operations(token) {
+		op.run(context.Background())
+	}
+	return nil
+}
+
+func secretsInSettings(t *trial) error {
+	attempt := func(change func(*pbx.Config)) {
+		if auth, err := t.open(change); err == nil { // which is also fine
+			t.ear.hear("Traits", auth.Traits())
+		}
+	}
+	for _, address := range []string{
+		"https://crm:" + password + "@pbx.example.com",
+		"http://crm:" + password + "@pbx.example.com",
+		"https://pbx.example.com/login?password=" + password,
+		"https://pbx.example.com/#" + password,
+		"https://pbx.example.com:" + password,
+		"https://[" + password,
+		"ftp://" + password + "@pbx.example.com",
+		"https://pbx.example.com/%zz" + password,
+	} {
+		attempt(func(c *pbx.Config) { c.URL = address })
+	}
+	d, _ := t.harness.lookup()
+	for _, o := range d.Options {
+		if o.Secret {
+			attempt(func(c *pbx.Config) { c.Options = map[string]string{o.Name: password} })
+		}
+	}
+	attempt(func(c *pbx.Config) { c.Options = map[string]string{"no-such-option": password} })
+	return nil
+}
+
+// carried are the secrets in the last request and its answer, in the spellings
+// in which a server may repeat them.
+func (t *trial) carried() string {
+	log := t.sim.Log()
+	last := log[len(log)-1]
+	spellings := t.ear.among(fmt.Sprintf("%s\n%v\n%s\n%s", last.RawQuery, last.Header, last.Body, last.Reply))
+	for _, s := range spellings {
+		spellings = append(spellings, strings.ToUpper(s)) // as some print a digest
+	}
+	return strings.Join(spellings, " ")
+}
+
+// echoing adds echo to every text in a JSON answer, and to the end of any other.
+func echoing(body []byte, echo string) []byte {
+	var answer any
+	if json.Unmarshal(body, &answer) != nil {
+		return append(body, echo...)
+	}
+	var add func(any) any
+	add = func(v any) any {
+		switch v := v.(type) {
+		case string:
+			return v + " " + echo
+		case []any:
+			for i := range v {
+				v[i] = add(v[i])
+			}
+			return append(v, echo)
+		case map[string]any:
+			for name := range v {
+				v[name] = add(v[name])
+			}
+		}
+		return v
+	}
+	encoded, _ := json.Marshal(add(answer)) // it was JSON before
+	return encoded
+}
+
+// withField adds a field with echo to every object in a JSON answer.
+func withField(v any, echo string) any {
+	switch v := v.(type) {
+	case []any:
+		for i := range v {
+			v[i] = withField(v[i], echo)
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = withField(v[name], echo)
+		}
+		v["debug"] = echo
+	}
+	return v
+}
