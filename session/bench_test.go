@@ -22,8 +22,9 @@ type contender struct {
 // compare lets contenders take turns in rounds of n, so that what else the
 // machine does hits all of them. It reports each one's median time, and the
 // median of its ratio to the first one's in the same round: that is the figure to
-// look at, for it holds where the times do not.
-func compare(b *testing.B, n int, contenders ...contender) {
+// look at, for it holds where the times do not. It returns the times of all
+// rounds, in nanoseconds.
+func compare(b *testing.B, n int, contenders ...contender) [][]float64 {
 	took := make([][]float64, len(contenders))
 	for round := 0; b.Loop(); round++ {
 		for i := range contenders {
@@ -35,38 +36,23 @@ func compare(b *testing.B, n int, contenders ...contender) {
 	}
 	b.ReportMetric(0, "ns/op") // of a whole round: means nothing
 	for i, c := range contenders {
+		b.ReportMetric(median(took[i]), c.name+"-ns")
+		if i == 0 {
+			continue
+		}
 		ratios := make([]float64, len(took[i]))
 		for round := range ratios {
 			ratios[round] = took[i][round] / took[0][round]
 		}
-		b.ReportMetric(median(took[i]), c.name+"-ns")
-		if i > 0 {
-			b.ReportMetric(median(ratios), c.name+"/"+contenders[0].name)
-		}
+		b.ReportMetric(median(ratios), c.name+"/"+contenders[0].name)
 	}
+	return took
 }
 
-func median(values []float64) float64 {
-	values = slices.Sorted(slices.Values(values))
-	println(int(values[0]*100), int(values[len(values)/20]*100), int(values[len(values)/4]*100), int(values[len(values)/2]*100)); return values[len(values)/2]
-}
-
-// onAllCores makes a contender of as many as there are cores; its time is that
-// of the whole machine.
-func onAllCores(c contender) contender {
-	cores := runtime.GOMAXPROCS(0)
-	return contender{c.name + "-all-cores", func(n int) {
-		var all sync.WaitGroup
-		for range cores {
-			all.Go(func() { c.run(n / cores) })
-		}
-		all.Wait()
-	}}
-}
+func median(values []float64) float64 { return slices.Sorted(slices.Values(values))[len(values)/2] }
 
 // BenchmarkToken compares the token of a live session with what it cannot do
-// without: one atomic load and one look at the monotonic clock. On one core and
-// on all of them: without a lock, two cores are nearly twice as fast.
+// without: one atomic load and one look at the monotonic clock.
 func BenchmarkToken(b *testing.B) {
 	s := session.New(&fake{life: time.Hour}, &session.Options{Guard: &session.Guard{}})
 	defer s.Close(context.Background())
@@ -93,8 +79,24 @@ func BenchmarkToken(b *testing.B) {
 		}
 	}}
 	b.Run("one-core", func(b *testing.B) { compare(b, 20_000, floor, live) })
-	b.Run("all-cores", func(b *testing.B) { compare(b, 100_000, onAllCores(floor), onAllCores(live)) })
-	b.Run("speed-up", func(b *testing.B) { compare(b, 2_000_000, onAllCores(live), live) })
+	b.Run("all-cores", func(b *testing.B) {
+		took := compare(b, 1_000_000, live, onAllCores(live))
+		// In most rounds another process holds one of the cores. The quickest
+		// ones tell what ours can do.
+		b.ReportMetric(slices.Min(took[0])/slices.Min(took[1]), "times-as-fast-at-best")
+	})
+}
+
+// onAllCores divides a contender's work among all cores.
+func onAllCores(c contender) contender {
+	cores := runtime.GOMAXPROCS(0)
+	return contender{c.name + "-on-all", func(n int) {
+		var all sync.WaitGroup
+		for range cores {
+			all.Go(func() { c.run(n / cores) })
+		}
+		all.Wait()
+	}}
 }
 
 func TestALiveTokenCostsNoAllocation(t *testing.T) {

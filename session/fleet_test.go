@@ -240,6 +240,16 @@ func TestNewCredentialsEndTheRejection(t *testing.T) {
 		time.Sleep(10 * time.Hour)
 		wantState(t, s, session.Rejected)
 		wantCounts(t, f.fake, 1, 0, 0)
+		f.set(func() { f.slow = true })
+		for range 1000 { // also while it looks, nobody is kept waiting
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			if _, err := s.Token(ctx); !errors.Is(err, pbx.ErrInvalidCredentials) {
+				t.Fatalf("Token: %v", err)
+			}
+			cancel()
+			time.Sleep(time.Second)
+		}
+		f.set(func() { f.slow = false })
 		if f.looks < 60 {
 			t.Fatalf("it looked for new credentials %d times in ten hours", f.looks)
 		}
@@ -254,10 +264,17 @@ func TestNewCredentialsEndTheRejection(t *testing.T) {
 type watching struct {
 	*fake
 	changed bool
+	slow    bool
 	looks   int
 }
 
 func (w *watching) CredentialsChanged(context.Context) (bool, error) {
+	w.mu.Lock()
+	slow := w.slow
+	w.mu.Unlock()
+	if slow {
+		time.Sleep(20 * time.Second)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.looks++

@@ -284,7 +284,7 @@ func (s *Session) wait(ctx context.Context) (*pbx.Token, error) {
 // soon reports whether an attempt is under way or due, so that it is worth
 // waiting for.
 func (s *Session) soon() bool {
-	if s.closing {
+	if s.closing || s.state == Rejected {
 		return false
 	}
 	if s.attempt != nil || s.state == Connecting || s.state == Live { // live and yet no token: it has just ended
@@ -316,6 +316,10 @@ func (s *Session) Reject(t *pbx.Token) {
 	s.current.Store(nil)
 	if s.attempt != nil {
 		s.refused = l.token // what is under way must not revive it
+	}
+	if s.state == Rejected {
+		s.wake() // without its old token, it is still not to log in
+		return
 	}
 	if s.early++; time.Since(s.loggedIn) > earlyAge {
 		s.early = 0

@@ -48,6 +48,29 @@ func TestTheErrorOfARejectedSessionSaysWhatToDo(t *testing.T) {
 	})
 }
 
+func TestTheEndOfAnOldTokenDoesNotSendAWrongPasswordAgain(t *testing.T) {
+	for name, end := range map[string]func(s *session.Session, old *pbx.Token){
+		"it runs out":    func(*session.Session, *pbx.Token) {},
+		"it is rejected": func(s *session.Session, old *pbx.Token) { s.Reject(old) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{life: time.Hour, traits: pbx.Traits{KeepAlive: pbx.KeepAliveNone}}
+			during(t, f, func(t *testing.T, s *session.Session) {
+				old := mustToken(t, s)
+				f.set(func() { f.login = fails(pbx.ErrInvalidCredentials, true) })
+				time.Sleep(50 * time.Minute)
+				wantState(t, s, session.Rejected)
+				mustToken(t, s) // it lives on
+				end(s, old)
+				time.Sleep(24 * time.Hour)
+				_, err := s.Token(t.Context())
+				wantKind(t, err, pbx.ErrInvalidCredentials)
+				wantCounts(t, f, 2, 0, 0)
+			})
+		})
+	}
+}
+
 func TestRetrySendsOneMoreLogin(t *testing.T) {
 	f := &fake{login: fails(pbx.ErrInvalidCredentials, true), life: time.Hour}
 	during(t, f, func(t *testing.T, s *session.Session) {
