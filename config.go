@@ -90,15 +90,18 @@ type TLS struct {
 // String names the PBX and the account, and the options without their values,
 // some of which are secret.
 func (c Config) String() string {
-	url := c.URL
+	url, rest := c.URL, ""
 	if i := strings.IndexAny(url, "?#"); i >= 0 {
-		url = url[:i]
+		url, rest = url[:i], url[i:]
 	}
-	if i := strings.LastIndex(url, "@"); i >= 0 { // user:password@host
+	if strings.Contains(rest, "@") { // user:pass#word@host
+		url = Redacted
+	} else if i := strings.LastIndex(url, "@"); i >= 0 { // user:password@host
 		url = Redacted + url[i:]
 	}
 	return fmt.Sprintf("pbx.Config{URL: %q, Username: %q, Options: %q}", url, c.Username, slices.Sorted(maps.Keys(c.Options)))
 }
 
-// Format writes [Config.String] whatever the verb.
+// Format writes [Config.String] whatever the verb. fmt does not ask it for a
+// Config in an unexported field of another struct: keep one there by pointer.
 func (c Config) Format(f fmt.State, _ rune) { io.WriteString(f, c.String()) }

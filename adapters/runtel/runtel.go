@@ -1,5 +1,5 @@
 // Package runtel is the driver "runtel" for the Runtel cloud PBX and the brands
-// it is resold under.
+// it is resold under, at any host name and base path.
 //
 // # What the vendor says
 //
@@ -12,26 +12,70 @@
 //
 // # What it does not say
 //
-// No failing answer is documented, nor is the zone of exp, nor any call that
-// prolongs a token. So this driver reads HTTP's status and the envelope's code
-// as the same thing, whichever is worse, and takes the earliest end that exp
-// can mean: in UTC, in the account's own zone, or in Moscow's. A session logs in
-// again before it.
+// No failing answer is documented. This driver reads the HTTP status and the
+// envelope's code as the same thing, whichever is worse, and Config.Classify
+// can overrule it:
 //
-// [pbx.Token].Details is the body of the login's answer without the token: user,
-// domain, role, permissions, time zone, version.
+//	                a login                    anything else
+//	401             invalid credentials        token rejected
+//	403             invalid credentials        forbidden
+//	429             locked                     locked
+//	408, 5xx        unavailable                unavailable
+//	other 4xx       invalid credentials        no kind
+//	other codes     no kind                    no kind
+//	no envelope     as the HTTP status, if named above; else an unexpected answer
+//
+// A login that an envelope refused with any 4xx counts as a wrong one, because
+// repeating one that was wrong gets the whole host blocked, for all its tenants,
+// and they cannot unblock it themselves.
+//
+// Nor is it documented in which zone exp is, or any call that prolongs a token.
+// A session logs in again before the end, lets the old token run out, and does
+// not care whether the platform ends it at once. How exp is read is told at
+// [Config].ExpZone, and what was made of one login's exp stands in its
+// [pbx.Token].Details.
+//
+// # Details
+//
+// [pbx.Token].Details is the body of the login's answer without the token, and
+// with one field of the driver's own:
+//
+//	"exp_assumed": {
+//	  "zone": "Europe/Moscow",
+//	  "life": "1h0m0s",
+//	  "unsure": true,
+//	  "candidates": {"UTC": "4h0m0s", "Europe/Prague": "2h0m0s", "Europe/Moscow": "1h0m0s"}
+//	}
+//
+// zone is the one that exp was read in, or the offset it came with; it is missing
+// where no zone mattered. life is what the token was given, as
+// [time.ParseDuration] reads it; it is missing where no end is known, and then
+// the token is used until the platform refuses it. unsure is true if this was a
+// guess: ExpZone is not set, or exp cannot be read or makes no sense, or the
+// answer had no Date to measure it by. candidates is the life under each zone
+// that was guessed among, for whoever knows the true one and is about to set
+// ExpZone or TokenTTL. [Account] reads the rest into a typed value.
+//
+// # Time zones
+//
+// UTC and Europe/Moscow always work. Any other zone is looked up on the machine,
+// and where that has no zone database, as in an empty container, a program has
+// to bring one: import time/tzdata in its main package, or build with
+// -tags timetzdata. (This package does not: time/tzdata is not for libraries, as
+// its own doc says.) Without one, New refuses an ExpZone that it cannot find,
+// and the login's own zone is left out of the guess.
 package runtel
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
-	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/wire"
@@ -40,205 +84,153 @@ import (
 // Name is what the driver is registered under.
 const Name = "runtel"
 
-// Config is the typed form of the driver's settings. Options of the embedded
-// Config must be empty: they are for [pbx.Open].
-type Config struct {
-	pbx.Config
-
-	// TokenTTL is a token's life where the operator of the platform has told
-	// it. It overrides what exp is taken to mean.
-	TokenTTL time.Duration
-}
-
-func init() {
-	pbx.Register(pbx.Driver{
-		Name:  Name,
-		Title: "Runtel cloud PBX",
-		Options: []pbx.Option{
-			{Name: "token_ttl", Kind: pbx.OptionDuration, Help: "life of a token as set on the platform, as in 4h; without it, exp is read with caution"},
-		},
-		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
-			options := cfg.Options
-			cfg.Options = nil
-			typed := Config{Config: cfg}
-			typed.TokenTTL, _ = time.ParseDuration(options["token_ttl"]) // checked by the registry; absent is 0
-			return New(typed)
-		},
-	})
-}
-
-// lockout is an assumption, for the platform's limits are not documented: that
-// of the other brands.
+// lockout is an assumption: see [PBX.Traits].
 var lockout = pbx.Lockout{Attempts: 5, Window: 10 * time.Minute}
 
-// PBX is a Runtel platform as seen by one user. It implements
-// [pbx.Authenticator] and all the optional interfaces.
+// PBX is a Runtel platform as seen by one user, or through one key. It
+// implements [pbx.Authenticator] and all the optional interfaces. It is safe for
+// concurrent use.
 type PBX struct {
 	http.RoundTripper // requests of the application's own, over this PBX's connections
 
-	wire *wire.Client
-	ttl  time.Duration
+	wire     *wire.Client
+	key      pbx.Secret // empty: logs in
+	clock    clock
+	classify func(Answer) error
+
+	// rejected is set from a rejected login to the next good one, for the
+	// wording of a time-out; nothing is decided by it.
+	rejected atomic.Bool
 }
 
 // New opens a platform. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg Config) (*PBX, error) {
-	fault := func(message string) error {
-		return &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: message}
+	clock, err := cfg.check()
+	if err != nil {
+		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: err.Error()}
 	}
-	if len(cfg.Options) > 0 {
-		return nil, fault("Options are for pbx.Open: set the fields of runtel.Config")
-	}
-	if cfg.TokenTTL < 0 {
-		return nil, fault(fmt.Sprintf("TokenTTL %s is negative", cfg.TokenTTL))
-	}
-	client, err := wire.New(wire.Brand{Driver: Name, APIPath: "/api"}, cfg.Config)
+	client, err := wire.New(wire.Brand{Driver: Name, APIPath: "/api", NoAccount: !cfg.Key.IsZero()}, cfg.Config)
 	if err != nil {
 		return nil, err
 	}
-	return &PBX{RoundTripper: client.Transport(), wire: client, ttl: cfg.TokenTTL}, nil
+	return &PBX{RoundTripper: client.Transport(), wire: client, key: cfg.Key, clock: clock, classify: cfg.Classify}, nil
 }
 
-// Login implements [pbx.Authenticator].
+// String names the platform.
+func (p *PBX) String() string { return "runtel at " + p.wire.URL() }
+
+// Format writes [PBX.String] whatever the verb: fmt would go into the fields,
+// and the connections behind them.
+func (p *PBX) Format(f fmt.State, _ rune) { io.WriteString(f, p.String()) }
+
+// Login implements [pbx.Authenticator]. With a key it returns that, and sends
+// nothing.
 func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
+	if !p.key.IsZero() {
+		return p.keyToken(), nil
+	}
+	t, err := p.login(ctx)
+	switch {
+	case err == nil:
+		p.rejected.Store(false)
+	case errors.Is(err, pbx.ErrInvalidCredentials), errors.Is(err, pbx.ErrLocked):
+		p.rejected.Store(true)
+	}
+	return t, err
+}
+
+// loginParams are the params of auth. The domain is a part of the login, as in
+// an e-mail address, and no parameter of its own.
+type loginParams struct {
+	Login    string `json:"login"`
+	Password string `json:"password"`
+}
+
+func (p *PBX) login(ctx context.Context) (*pbx.Token, error) {
 	account, err := p.wire.Credentials(ctx)
 	if err != nil {
 		return nil, err
 	}
+	params := loginParams{account.Username, account.Password.Reveal()}
+	if !utf8.ValidString(params.Login) || !utf8.ValidString(params.Password) {
+		// JSON would carry another password, and that would be a wrong one.
+		return nil, &pbx.Error{Driver: Name, Op: pbx.OpLogin, Kind: pbx.ErrConfig,
+			Message: "nothing was sent, for the user name or the password is not UTF-8"}
+	}
 	issued := time.Now()
-	req, answer, resp, err := p.call(ctx, pbx.OpLogin, "auth", nil, account.Password, map[string]string{
-		"login": account.Username, "password": account.Password.Reveal(),
-	})
+	x, err := p.call(ctx, wire.Request{Op: pbx.OpLogin, Secrets: []pbx.Secret{account.Password}}, "auth", params)
 	if err != nil {
 		return nil, err
 	}
-	var body struct {
-		Token string          `json:"token"`
-		Exp   json.RawMessage `json:"exp"`
-		TZ    json.RawMessage `json:"tz"`
-	}
 	// The body may be null or lack the token, and still the code is 200.
-	if json.Unmarshal(answer.Body, &body) != nil || body.Token == "" {
-		return nil, p.wire.Fail(req, resp, pbx.ErrProtocol, "", "the login succeeded and brought no token")
+	if x.login.token == "" {
+		return nil, p.fail(x, pbx.ErrProtocol, "the login succeeded and brought no token")
 	}
-	if strings.ContainsFunc(body.Token, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return nil, p.wire.Fail(req, resp, pbx.ErrProtocol, "", "the token holds blanks or control characters, which no header can carry")
+	if !bearable(x.login.token) {
+		return nil, p.fail(x, pbx.ErrProtocol, "the token holds blanks or other signs that no header can carry")
 	}
-	token := pbx.NewSecret(body.Token)
+	now, told := serverTime(x.resp.Header, issued)
+	assumed := p.clock.read(x.login.exp, x.login.tz, now, told)
 	t := &pbx.Token{
-		Value:    token,
+		Value:    pbx.NewSecret(x.login.token),
 		IssuedAt: issued,
-		Details:  wire.Details(answer.Body, []string{"token"}, account.Password, token),
+		Details:  details(x.Body, assumed, x.req.Secrets),
 	}
-	life := p.ttl
-	if life == 0 {
-		life = lifeLeft(text(body.Exp), serverTime(resp.Header, issued), text(body.TZ))
-	}
-	if life > 0 {
-		t.ExpiresAt = issued.Add(life)
+	if assumed.life > 0 {
+		t.ExpiresAt = issued.Add(assumed.life)
 	}
 	return t, nil
 }
 
-// KeepAlive implements [pbx.Authenticator]: there is no call for it.
+// loginBody is what the driver itself needs of a login's answer.
+type loginBody struct{ token, exp, tz string }
+
+// parseLogin reads the body of an answer, whatever it is. A token that is no
+// string is none.
+func parseLogin(body json.RawMessage) loginBody {
+	var fields struct {
+		Token json.RawMessage `json:"token"`
+		Exp   json.RawMessage `json:"exp"`
+		TZ    json.RawMessage `json:"tz"`
+	}
+	if json.Unmarshal(body, &fields) != nil {
+		return loginBody{}
+	}
+	b := loginBody{exp: text(fields.Exp), tz: text(fields.TZ)}
+	json.Unmarshal(fields.Token, &b.token)
+	return b
+}
+
+// KeepAlive implements [pbx.Authenticator]: there is no call for it, and it
+// returns [pbx.ErrNotSupported]. A key needs none and is returned as it is.
+// Nothing is sent either way.
 func (p *PBX) KeepAlive(context.Context, *pbx.Token) (*pbx.Token, error) {
+	if !p.key.IsZero() {
+		return p.keyToken(), nil
+	}
 	return nil, &pbx.Error{Driver: Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrNotSupported,
 		Message: "no call prolongs a token: log in again before its end"}
 }
 
-// Logout implements [pbx.Authenticator].
+// Logout implements [pbx.Authenticator]. Whether the platform ends this token
+// only, or all of the user's, is not documented. With a key it sends nothing.
 func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
-	_, _, _, err := p.call(ctx, pbx.OpLogout, "logout", t, pbx.Secret{}, map[string]string{})
-	if failure, ok := err.(*pbx.Error); ok && failure.Kind == pbx.ErrTokenRejected {
+	if !p.key.IsZero() {
+		return nil
+	}
+	req := wire.Request{Op: pbx.OpLogout, Header: http.Header{}, Secrets: []pbx.Secret{t.Value}}
+	bear(req.Header, t)
+	_, err := p.call(ctx, req, "logout", struct{}{})
+	if errors.Is(err, pbx.ErrTokenRejected) {
 		return nil // gone already
 	}
 	return err
 }
 
-// Authorize implements [pbx.Authorizer]: the token goes into the Authorization
-// header.
-func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
-	r.Header.Set("Authorization", "Bearer "+t.Value.Reveal())
-	return nil
-}
-
-// Inspect implements [pbx.Inspector]. An answer without the envelope, such as a
-// recording, is judged by its HTTP status.
-func (p *PBX) Inspect(r *http.Response, body []byte) error {
-	req := wire.Request{Op: pbx.OpCall}
-	resp := &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body}
-	answer, ok := parseEnvelope(body)
-	if !ok {
-		if wire.StatusKind(req.Op, r.StatusCode) == nil {
-			return nil
-		}
-		return p.wire.Unexpected(req, resp)
-	}
-	if failure := p.refusal(req, resp, answer); failure != nil {
-		return failure
-	}
-	return nil
-}
-
-// Traits implements [pbx.Describer]. Whether calls slide the life is not
-// documented; it is taken as fixed.
+// Traits implements [pbx.Describer]. Whether calls slide a token's life is not
+// documented; it is taken as fixed. Nor are the limits of the platform's lockout:
+// they are taken to be other brands' 5 wrong logins in 10 minutes. A key has no
+// life, and so a session has nothing to renew.
 func (p *PBX) Traits() pbx.Traits {
-	return pbx.Traits{URL: p.wire.URL(), Lifetime: p.ttl, KeepAlive: pbx.KeepAliveNone, Lockout: lockout}
-}
-
-// call sends one action on the obj User and proves the success: HTTP status,
-// envelope, echo, code.
-func (p *PBX) call(ctx context.Context, op pbx.Op, action string, t *pbx.Token, password pbx.Secret, params any) (wire.Request, envelope, *wire.Response, error) {
-	id := rand.Text()
-	body, _ := json.Marshal(request{Action: action, Obj: "User", ActionID: id, Params: params}) // strings always marshal
-	req := wire.Request{
-		Op: op, Path: "/api/", Body: body,
-		Header:  http.Header{"Content-Type": {"application/json"}},
-		Secrets: []pbx.Secret{password},
-	}
-	if t != nil {
-		req.Header.Set("Authorization", "Bearer "+t.Value.Reveal())
-		req.Secrets = append(req.Secrets, t.Value)
-	}
-	resp, err := p.wire.Do(ctx, req)
-	if err != nil {
-		return req, envelope{}, nil, err
-	}
-	answer, ok := parseEnvelope(resp.Body)
-	if !ok {
-		return req, envelope{}, resp, p.reworded(p.wire.Unexpected(req, resp))
-	}
-	if failure := p.refusal(req, resp, answer); failure != nil {
-		return req, envelope{}, resp, failure
-	}
-	if echo := text(answer.ActionID); echo != id {
-		return req, envelope{}, resp, p.wire.Fail(req, resp, pbx.ErrProtocol, "", "the answer is to another request: its action_id is "+strconv.Quote(echo))
-	}
-	return req, answer, resp, nil
-}
-
-// text reads a JSON string, or a number as it is written; "" for anything else.
-func text(raw json.RawMessage) string {
-	var s string
-	if json.Unmarshal(raw, &s) == nil {
-		return s
-	}
-	var n json.Number
-	if json.Unmarshal(raw, &n) == nil {
-		return n.String()
-	}
-	return ""
-}
-
-// serverTime is the platform's own clock, by its Date header; this machine's
-// where there is none.
-func serverTime(h http.Header, local time.Time) time.Time {
-	if at, err := http.ParseTime(h.Get("Date")); err == nil {
-		return at
-	}
-	return local
-}
-
-func isNull(raw json.RawMessage) bool {
-	raw = bytes.TrimSpace(raw)
-	return len(raw) == 0 || string(raw) == "null"
+	return pbx.Traits{URL: p.wire.URL(), Lifetime: p.clock.ttl, KeepAlive: pbx.KeepAliveNone, Lockout: lockout}
 }

@@ -3,11 +3,14 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
 )
@@ -22,40 +25,99 @@ func Clean(text string, secrets ...pbx.Secret) string {
 	if text == "" {
 		return ""
 	}
-	text = redact(strings.ToValidUTF8(text, "?"), secrets)
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool {
-		return unicode.IsSpace(r) || !unicode.IsPrint(r)
-	}), " ")
+	text = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "?"), blank), " ")
+	text = redactor(secrets)(text)
 	if runes := []rune(text); len(runes) > maxText {
 		text = string(runes[:maxText]) + "…"
 	}
 	return text
 }
 
-// redact replaces the secrets in their plain, JSON, query and path spellings,
-// in any case: a digest may come back in capitals. Longer ones go first, lest a
-// part be cut out of the middle.
-func redact(text string, secrets []pbx.Secret) string {
-	var spellings []string
+func blank(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }
+
+// maxSecret and maxSearched bound, in bytes, what is looked for and where: a
+// search takes time in proportion to both, and the PBX chooses both. No vendor's
+// token or answer comes near them. Beyond them nothing of the text is shown.
+const (
+	maxSecret   = 2 << 10
+	maxSearched = 64 << 10
+)
+
+// redactor returns a func that replaces the secrets in their plain, JSON, URL
+// and HTML spellings, in any case: a digest may come back in capitals. Longer
+// ones go first, lest a part be cut out of the middle.
+func redactor(secrets []pbx.Secret) func(string) string {
+	var plain []string
 	for _, s := range secrets {
-		plain := s.Reveal()
-		if plain == "" {
+		if s.IsZero() {
 			continue
 		}
-		quoted, err := json.Marshal(plain)
-		if err != nil {
-			continue // a string always marshals
+		if len(s.Reveal()) > maxSecret {
+			return func(string) string { return pbx.Redacted }
 		}
-		spellings = append(spellings, plain, string(quoted[1:len(quoted)-1]), url.QueryEscape(plain), url.PathEscape(plain))
+		plain = append(plain, s.Reveal())
 	}
-	if len(spellings) == 0 {
-		return text
+	if len(plain) == 0 {
+		return func(text string) string { return text }
 	}
-	slices.SortFunc(spellings, func(a, b string) int { return len(b) - len(a) })
-	for i, spelling := range spellings {
-		spellings[i] = regexp.QuoteMeta(strings.ToValidUTF8(spelling, "?"))
+	slices.SortFunc(plain, func(a, b string) int { return len(b) - len(a) })
+	var patterns []string
+	for _, s := range plain {
+		patterns = append(patterns, spellings(strings.ToValidUTF8(s, "?")), regexp.QuoteMeta(url.QueryEscape(s)))
 	}
-	return regexp.MustCompile(`(?i)`+strings.Join(spellings, "|")).ReplaceAllLiteralString(text, pbx.Redacted)
+	matcher, err := regexp.Compile(`(?i)` + strings.Join(patterns, "|"))
+	return func(text string) string {
+		if err != nil || len(text) > maxSearched { // err: the pattern is too large
+			return pbx.Redacted
+		}
+		return matcher.ReplaceAllLiteralString(text, pbx.Redacted)
+	}
+}
+
+// spellings is the regular expression of s in which any character but letters,
+// digits and -._~ may also be escaped as in JSON, a URL or HTML. How much is
+// escaped differs: PHP writes \/ and \u00fc, Go \u0026. Blanks may be folded.
+func spellings(s string) string {
+	if strings.TrimFunc(s, blank) == "" {
+		return regexp.QuoteMeta(s)
+	}
+	var all strings.Builder
+	gap := false
+	for _, r := range s {
+		if !blank(r) {
+			all.WriteString(spelling(r))
+		} else if !gap {
+			all.WriteString(`(?:[^\pL\pM\pN\pP\pS]|\+|%[0-9a-f]{2}|\\+(?:u[0-9a-f]{4}|[bfnrt])|&#[0-9a-fx]+;)*`)
+		}
+		gap = blank(r)
+	}
+	return all.String()
+}
+
+// htmlNames are the characters that HTML may escape by name.
+var htmlNames = map[rune]string{'"': "quot", '&': "amp", '\'': "apos", '<': "lt", '>': "gt"}
+
+func spelling(r rune) string {
+	plain := regexp.QuoteMeta(string(r))
+	if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-._~", r)) {
+		return plain
+	}
+	inURL, inJSON := "", ""
+	for _, octet := range []byte(string(r)) {
+		inURL += fmt.Sprintf("%%%02x", octet)
+	}
+	for _, unit := range utf16.Encode([]rune{r}) {
+		inJSON += fmt.Sprintf(`\\+u%04x`, unit)
+	}
+	const amp = `(?:&|\\+u0026)` // of HTML in JSON
+	all := []string{plain, inURL, inJSON, fmt.Sprintf(amp+"#(?:0*%d|x0*%x);", r, r)}
+	if strings.ContainsRune(`"\/`, r) {
+		all = append(all, `\\+`+plain)
+	}
+	if name, ok := htmlNames[r]; ok {
+		all = append(all, amp+name+";")
+	}
+	return "(?:" + strings.Join(all, "|") + ")"
 }
 
 // Details returns the JSON object in answer for [pbx.Token].Details: without
@@ -80,7 +142,7 @@ func Details(answer []byte, without []string, secrets ...pbx.Secret) json.RawMes
 	if encoder.Encode(fields) != nil {
 		return nil
 	}
-	cleaned := []byte(redact(strings.TrimSpace(out.String()), secrets))
+	cleaned := []byte(redactor(secrets)(strings.TrimSpace(out.String())))
 	if !json.Valid(cleaned) { // a secret that looks like JSON's own syntax
 		return nil
 	}

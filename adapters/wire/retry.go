@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -40,54 +42,67 @@ func (c *Client) unanswered(req Request, p *passage, err error) *pbx.Error {
 		failure.Kind, failure.Message = pbx.ErrConfig, advice
 		return failure
 	}
-	failure.Message = "no answer from " + c.base.Host
-	if !failure.Sent {
+	switch {
+	case !failure.Sent:
 		failure.Message = "no connection to " + c.base.Host
+	case p.answered.Load():
+		failure.Message = "a broken answer from " + c.base.Host
+	default:
+		failure.Message = "no answer from " + c.base.Host
 	}
-	failure.Err = cause(err, req.Secrets)
+	failure.Err = cause(err, p, req.Secrets)
 	return failure
 }
 
 // cause is the innermost part of a network error that is still worth matching:
-// a context's, or the system's own.
-func cause(err error, secrets []pbx.Secret) error {
+// a context's, or the system's own. p may be nil.
+func cause(err error, p *passage, secrets []pbx.Secret) error {
 	for _, known := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, known) {
 			return known
 		}
 	}
-	var inURL *url.Error
-	if errors.As(err, &inURL) {
-		err = inURL.Err
+	is := func(target error) bool { return errors.Is(err, target) }
+	inner := err
+	for inURL := (*url.Error)(nil); errors.As(inner, &inURL); {
+		inner = inURL.Err
 	}
 	var op *net.OpError
-	if errors.As(err, &op) {
+	if errors.As(inner, &op) {
 		return op // addresses and the system's reason, never the request
 	}
 	var dns *net.DNSError
-	if errors.As(err, &dns) {
+	if errors.As(inner, &dns) {
 		return dns
 	}
+	if p != nil && p.answered.Load() && !is(io.EOF) && !is(io.ErrUnexpectedEOF) {
+		// net/http quotes what it cannot parse, and that may be a new token.
+		return &cleaned{text: "malformed HTTP", is: is}
+	}
 	// Anything else may come from a RoundTripper that quotes the request.
-	return cleaned{text: Clean(err.Error(), secrets...), err: err}
+	return &cleaned{text: Clean(inner.Error(), secrets...), is: is}
 }
 
-// cleaned keeps an error's identity and replaces its text. It deliberately has
-// no Unwrap: what is inside could be printed.
+// cleaned keeps an error's identity and replaces its text. What is inside could
+// be printed, so there is no Unwrap, and not even a field that holds it.
 type cleaned struct {
 	text string
-	err  error
+	is   func(target error) bool
 }
 
-func (c cleaned) Error() string        { return c.text }
-func (c cleaned) GoString() string     { return c.text }
-func (c cleaned) Is(target error) bool { return errors.Is(c.err, target) }
+func (c *cleaned) Error() string        { return c.text }
+func (c *cleaned) GoString() string     { return c.text }
+func (c *cleaned) Is(target error) bool { return c.is(target) }
 
 // misconfiguration recognises the failures that a person has to mend, and says
 // how; "" for all others.
 func misconfiguration(err error) string {
 	if errors.Is(err, http.ErrSchemeMismatch) {
 		return "this port speaks plain http, not https: configure the PBX's https port"
+	}
+	// crypto/tls has no type for this: the server's alert, or its choice.
+	if text := err.Error(); strings.Contains(text, "tls: protocol version not supported") || strings.Contains(text, "tls: server selected unsupported protocol version") {
+		return "the PBX speaks no version of TLS that is allowed here: only for old firmware, set a lower TLS.MinVersion"
 	}
 	var pinned *pinError
 	if errors.As(err, &pinned) {

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -17,35 +16,51 @@ func baseURL(raw string, brand Brand, allowPlain bool) (*url.URL, error) {
 	if raw == "" {
 		return nil, errors.New("URL is empty: set the PBX's address, as in https://pbx.example.com")
 	}
+	if addr, err := netip.ParseAddr(raw); err == nil && addr.Is6() {
+		raw = "[" + raw + "]"
+	}
 	if !strings.Contains(raw, "://") {
 		raw = "https://" + raw
 	}
 	u, err := url.Parse(raw)
-	if err != nil || u.Hostname() == "" {
+	if err != nil || !hostname(u) {
 		return nil, errors.New("URL is not an address: write it as https://pbx.example.com:8088")
 	}
-	if u.User != nil {
+	if u.User != nil || strings.Contains(u.Path, "@") { // the latter is a password with a slash in it
 		return nil, errors.New("URL holds a user name or password: put them into Username and Password")
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, fmt.Errorf("URL has the port %s: it must be 1 to 65535", port)
+			return nil, errors.New("URL has a port that is none: it must be 1 to 65535")
 		}
 	}
-	host := strings.ToLower(u.Host)
+	port := brand.Port
 	switch u.Scheme {
 	case "https":
-		if u.Port() == "" && brand.Port != 0 {
-			host = strings.TrimSuffix(host, ":") + ":" + strconv.Itoa(brand.Port)
-		}
 	case "http":
+		port = brand.PlainPort
 		if !allowPlain && !loopback(u.Hostname()) {
 			return nil, errors.New("URL is plain http, over which anyone on the path reads the credentials: use https, or set AllowPlainHTTP")
 		}
 	default:
 		return nil, errors.New("URL begins with neither https:// nor http://")
 	}
-	return &url.URL{Scheme: u.Scheme, Host: strings.TrimSuffix(host, ":"), Path: basePath(u.Path, brand.APIPath)}, nil
+	host := strings.TrimSuffix(strings.ToLower(u.Host), ":")
+	if u.Port() == "" && port != 0 {
+		host += ":" + strconv.Itoa(port)
+	}
+	return &url.URL{Scheme: u.Scheme, Host: host, Path: basePath(u.Path, brand.APIPath)}, nil
+}
+
+// hostname reports whether u names a host. https:/pbx and http:pbx, taken for
+// addresses without a scheme, would name one called https or http.
+func hostname(u *url.URL) bool {
+	switch host := u.Hostname(); strings.ToLower(host) {
+	case "", "http", "https":
+		return false
+	default:
+		return strings.HasPrefix(u.Host, "[") || !strings.Contains(host, ":")
+	}
 }
 
 // basePath cuts the API's own path, and slashes at the end, off a pasted one.

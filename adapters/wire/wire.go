@@ -53,6 +53,8 @@ type Brand struct {
 	Driver string
 	// Port is used for an https URL without one; 0: 443.
 	Port int
+	// PlainPort is used for an http URL without one; 0: 80.
+	PlainPort int
 	// APIPath is where the brand's API begins, as in "/api". It is cut off a
 	// configured URL, with all that follows.
 	APIPath string
@@ -69,6 +71,7 @@ type Client struct {
 	transport   http.RoundTripper
 	sender      *retryablehttp.Client
 	credentials func(context.Context) (pbx.Credentials, error)
+	lent        atomic.Pointer[pbx.Credentials] // what Credentials returned last
 	log         zerolog.Logger
 }
 
@@ -135,7 +138,23 @@ func (c *Client) Credentials(ctx context.Context) (pbx.Credentials, error) {
 		return pbx.Credentials{}, &pbx.Error{Driver: c.brand.Driver, Op: pbx.OpLogin, Kind: pbx.ErrConfig,
 			Message: "nothing was sent, for the Credentials func returned an empty user name or password"}
 	}
+	c.lent.Store(&got)
 	return got, nil
+}
+
+// CredentialsChanged reports whether Credentials would now return others than
+// it did last; false if it was never called. It is a driver's
+// [pbx.CredentialWatcher].
+func (c *Client) CredentialsChanged(ctx context.Context) (bool, error) {
+	lent := c.lent.Load()
+	if lent == nil {
+		return false, nil
+	}
+	got, err := c.credentials(ctx)
+	if err != nil {
+		return false, err
+	}
+	return got.Username != lent.Username || !got.Password.Equal(lent.Password), nil
 }
 
 func credentials(cfg pbx.Config) (func(context.Context) (pbx.Credentials, error), error) {

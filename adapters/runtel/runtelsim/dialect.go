@@ -21,6 +21,23 @@ type Dialect struct {
 	// Failure is the shape of failing answers; [HTTP401] if empty.
 	Failure FailureMode
 
+	// Refusal is the code of a wrong login and of a refused token; 401 if 0.
+	// Where the code is also the HTTP status, it has to be one.
+	Refusal int
+
+	// Block is the code that a locked caller gets; 403 if 0. 429 comes with a
+	// Retry-After.
+	Block int
+
+	// Echo is what becomes of the "action_id" in an answer; it is repeated if
+	// empty.
+	Echo EchoMode
+
+	// Body, where set, changes the body of a good login before it is sent: to
+	// another role's, to null, to one without a token. It gets the vendor's
+	// fields, numbers as float64, and is called by many goroutines at once.
+	Body func(fields map[string]any) any
+
 	// ExpZone is the zone of a login's "exp", which is printed without one; UTC
 	// if nil. The vendor's sample ends 4 h after its Date under UTC, 2 h after
 	// it under Europe/Prague, 1 h after it under Europe/Moscow.
@@ -95,14 +112,14 @@ func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	// The header is the only place for a token.
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || token == "" {
-		return d.fail(e, http.StatusUnauthorized)
+		return d.refuse(e)
 	}
 	verdict := p.Use
 	if r.Action == pbxsim.Logout {
 		verdict = p.Logout
 	}
 	if verdict(r, token) != pbxsim.OK {
-		return d.fail(e, http.StatusUnauthorized)
+		return d.refuse(e)
 	}
 	return d.succeed(e, struct{}{})
 }
@@ -116,9 +133,13 @@ func (d Dialect) login(p *pbxsim.PBX, r *pbxsim.Request, e envelope) pbxsim.Repl
 	token, v := p.Login(r, user, func(password string) bool { return given == password })
 	switch v {
 	case pbxsim.WrongPassword:
-		return d.fail(e, http.StatusUnauthorized)
+		return d.refuse(e)
 	case pbxsim.Locked:
-		return d.fail(e, http.StatusForbidden)
+		until, _ := p.Locked(r.Caller)
+		return d.block(e, until)
+	}
+	if d.Body != nil {
+		return d.succeed(e, d.Body(fields(d.user(token))))
 	}
 	return d.succeed(e, d.user(token))
 }

@@ -161,6 +161,9 @@ func TestFailures(t *testing.T) {
 	html := func(status int, title string) func(string) answer {
 		return func(string) answer { return page(status, title) }
 	}
+	empty := func(status int) func(string) answer {
+		return func(string) answer { return answer{status, "text/html", ""} }
+	}
 	tests := map[runtelsim.FailureMode]answers{
 		"":                {as(401, 401), as(403, 403), as(400, 400)},
 		runtelsim.HTTP401: {as(401, 401), as(403, 403), as(400, 400)},
@@ -168,6 +171,7 @@ func TestFailures(t *testing.T) {
 		runtelsim.HTTP403: {as(403, 403), as(403, 403), as(400, 400)},
 		runtelsim.HTML: {html(401, "401 Authorization Required"), html(403, "403 Forbidden"),
 			html(400, "400 Bad Request")},
+		runtelsim.Empty: {empty(401), empty(403), empty(400)},
 	}
 	for mode, want := range tests {
 		t.Run(string(mode), func(t *testing.T) {
@@ -191,6 +195,80 @@ func TestFailures(t *testing.T) {
 				}
 				check("", auth(user, password), want.forbidden)
 			})
+		})
+	}
+}
+
+func TestRefusalAndBlockHaveTheirCodes(t *testing.T) {
+	tests := []struct {
+		dialect          runtelsim.Dialect
+		status           int // of the refusal and of the block; 0: as the code
+		refusal, blocked int
+		retryAfter       string
+	}{
+		{runtelsim.Dialect{Failure: runtelsim.Code401, Refusal: 400}, 200, 400, 403, ""},
+		{runtelsim.Dialect{Failure: runtelsim.Code401, Refusal: 1001, Block: 1002}, 200, 1001, 1002, ""},
+		{runtelsim.Dialect{Failure: runtelsim.Code401, Block: 429}, 200, 401, 429, "598"},
+		{runtelsim.Dialect{Refusal: 422, Block: 429}, 0, 422, 429, "598"},
+	}
+	for _, tt := range tests {
+		inMemory(t, tt.dialect, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+			check := func(token, request string, code int) http.Header {
+				t.Helper()
+				status := tt.status
+				if status == 0 {
+					status = code
+				}
+				got, header, err := send(t, s, "POST", "/api/", token, request)
+				if diff := cmp.Diff(enveloped(status, code, request), got); err != nil || diff != "" {
+					t.Errorf("%s: error %v (-want +got):\n%s", request, err, diff)
+				}
+				return header
+			}
+			check("Bearer made-up", call, tt.refusal)
+			for range 5 {
+				check("", auth(user, "guess"), tt.refusal)
+			}
+			time.Sleep(2500 * time.Millisecond)
+			if got := check("", auth(user, password), tt.blocked).Get("Retry-After"); got != tt.retryAfter {
+				t.Errorf("Retry-After %q, want %q", got, tt.retryAfter)
+			}
+		})
+	}
+}
+
+func TestTheEchoOfARequestsID(t *testing.T) {
+	for mode, want := range map[runtelsim.EchoMode]string{
+		"":                   `"action_id":"8",`,
+		runtelsim.EchoNumber: `"action_id":8,`,
+		runtelsim.EchoNone:   ``,
+		runtelsim.EchoOther:  `"action_id":"80",`,
+	} {
+		inMemory(t, runtelsim.Dialect{Echo: mode}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+			want := `{"action":"logout",` + want + `"obj":"User","code":401,"notifies":[],"body":null}`
+			if got := post(t, s, "", logout); got.Body != want {
+				t.Errorf("%q: %s, want %s", mode, got.Body, want)
+			}
+		})
+	}
+}
+
+func TestTheBodyOfALoginCanBeAnothers(t *testing.T) {
+	bodies := map[string]func(map[string]any) any{
+		`"body":null}`: func(map[string]any) any { return nil },
+		`"body":{"token":"J-token-W","user_id":73}}`: func(fields map[string]any) any {
+			return map[string]any{"token": fields["token"], "user_id": fields["user_id"]}
+		},
+	}
+	for want, body := range bodies {
+		opts := pbxsim.Options{NewToken: func() string { return "J-token-W" }}
+		inMemory(t, runtelsim.Dialect{Body: body}, opts, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+			if got := post(t, s, "", auth(user, password)); !strings.HasSuffix(got.Body, want) {
+				t.Errorf("%s, want %s", got.Body, want)
+			}
+			if diff := cmp.Diff([]string{"J-token-W"}, p.Tokens(user)); diff != "" {
+				t.Errorf("tokens (-want +got):\n%s", diff)
+			}
 		})
 	}
 }

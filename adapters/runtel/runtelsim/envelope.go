@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"strconv"
 
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
@@ -32,10 +33,35 @@ func (e envelope) is(action, obj string) bool {
 	return e.Action == action && e.Obj == obj
 }
 
+// EchoMode is what becomes of a request's action_id in the answer. The vendor's
+// samples repeat it.
+type EchoMode string
+
+const (
+	EchoNumber EchoMode = "number" // repeated as a number, where it is one in a string
+	EchoNone   EchoMode = "none"   // left out
+	EchoOther  EchoMode = "other"  // another request's
+)
+
+// echo returns the answer's action_id; nil leaves it out.
+func (d Dialect) echo(e envelope) any {
+	switch d.Echo {
+	case EchoNumber:
+		if n, err := strconv.ParseUint(e.ActionID, 10, 64); err == nil {
+			return n
+		}
+	case EchoNone:
+		return nil
+	case EchoOther:
+		return e.ActionID + "0"
+	}
+	return e.ActionID
+}
+
 // An answer has its fields in the order of the vendor's sample.
 type answer struct {
 	Action   string          `json:"action"`
-	ActionID string          `json:"action_id"`
+	ActionID any             `json:"action_id,omitempty"`
 	Obj      string          `json:"obj"`
 	Code     int             `json:"code"`
 	Notifies json.RawMessage `json:"notifies"`
@@ -44,7 +70,7 @@ type answer struct {
 
 // answer wraps body, in an HTTP answer of the given status.
 func (d Dialect) answer(e envelope, status, code int, body any) pbxsim.Reply {
-	a := answer{e.Action, e.ActionID, e.Obj, code, d.Notifies, body}
+	a := answer{e.Action, d.echo(e), e.Obj, code, d.Notifies, body}
 	if a.Notifies == nil {
 		a.Notifies = json.RawMessage("[]")
 	}

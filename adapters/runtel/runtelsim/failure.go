@@ -2,15 +2,19 @@ package runtelsim
 
 import (
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
 // FailureMode is the shape of failing answers. The vendor documents none, so
 // all of these are guesses, and a client has to cope with each. What fails is
-// told by a code: 401 for a wrong login or a refused token, 403 for a locked
-// caller, 400 for a request that is not an envelope.
+// told by a code: 401 for a wrong login or a refused token ([Dialect].Refusal),
+// 403 for a locked caller ([Dialect].Block), 400 for a request that is not an
+// envelope.
 type FailureMode string
 
 const (
@@ -18,6 +22,7 @@ const (
 	Code401 FailureMode = "code-401" // an envelope with the code, under HTTP 200
 	HTTP403 FailureMode = "http-403" // as HTTP401, with 403 also where that has 401
 	HTML    FailureMode = "html"     // nginx's error page, the code being the HTTP status
+	Empty   FailureMode = "empty"    // no body, the code being the HTTP status
 	Silence FailureMode = "silence"  // as HTTP401, but a locked caller gets no answer to anything, as from a firewall
 )
 
@@ -28,12 +33,34 @@ func (d Dialect) fail(e envelope, code int) pbxsim.Reply {
 		return d.answer(e, http.StatusOK, code, nil)
 	case HTML:
 		return page(code)
+	case Empty:
+		return reply(code, "text/html", nil)
 	case HTTP403:
 		if code == http.StatusUnauthorized {
 			code = http.StatusForbidden
 		}
 	}
 	return d.answer(e, code, code, nil)
+}
+
+// refuse answers a wrong login, or a token that is none.
+func (d Dialect) refuse(e envelope) pbxsim.Reply {
+	if d.Refusal != 0 {
+		return d.fail(e, d.Refusal)
+	}
+	return d.fail(e, http.StatusUnauthorized)
+}
+
+// block answers a caller that is locked until then.
+func (d Dialect) block(e envelope, until time.Time) pbxsim.Reply {
+	if d.Block == 0 {
+		return d.fail(e, http.StatusForbidden)
+	}
+	reply := d.fail(e, d.Block)
+	if d.Block == http.StatusTooManyRequests {
+		reply.Header.Set("Retry-After", strconv.Itoa(int(math.Ceil(time.Until(until).Seconds()))))
+	}
+	return reply
 }
 
 // page answers nginx's own page for a status.

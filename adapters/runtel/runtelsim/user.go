@@ -1,6 +1,7 @@
 package runtelsim
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -72,6 +73,19 @@ func (d Dialect) user(t pbxsim.Token) user {
 		Locale:     "en_US",
 		Token:      t.Value,
 	}
+}
+
+// fields returns u as its JSON reads.
+func fields(u user) map[string]any {
+	var m map[string]any
+	text, err := json.Marshal(u)
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	if err != nil {
+		panic("runtelsim: " + err.Error())
+	}
+	return m
 }
 
 // isoformat writes t as Python writes a time without a zone: in microseconds,

@@ -1,0 +1,66 @@
+package runtel_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/runtel"
+	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
+	"github.com/pbxauth/pbx/conformance"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// The vendor shows no failing answer, so the driver has to conform whatever
+// their shape.
+func TestTheDriverConformsWhateverTheShapeOfFailures(t *testing.T) {
+	undocumented := map[string]string{
+		"LOCKOUT-02": "the vendor shows no answer to a blocked host: an HTTP 403 on a login, or silence, may mean that or something else",
+	}
+	for _, row := range []struct {
+		shape    string
+		dialect  runtelsim.Dialect
+		registry *pbx.Registry
+		skip     map[string]string
+	}{
+		{"401 in both layers", runtelsim.Dialect{Failure: runtelsim.HTTP401}, nil, undocumented},
+		{"401 under HTTP 200", runtelsim.Dialect{Failure: runtelsim.Code401}, nil, undocumented},
+		{"401 as a web page", runtelsim.Dialect{Failure: runtelsim.HTML}, nil, undocumented},
+		{"401 without a body", runtelsim.Dialect{Failure: runtelsim.Empty}, nil, undocumented},
+		{"silence to a blocked host", runtelsim.Dialect{Failure: runtelsim.Silence}, nil, undocumented},
+		{"429 to a blocked host", runtelsim.Dialect{Block: http.StatusTooManyRequests}, nil, nil},
+		{"403 for all, and Classify knows it", runtelsim.Dialect{Failure: runtelsim.HTTP403}, refusingTokensBy403(), undocumented},
+	} {
+		t.Run(row.shape, func(t *testing.T) {
+			conformance.Run(t, conformance.Harness{
+				Driver:    runtel.Name,
+				Registry:  row.registry,
+				Simulator: func(o *pbxsim.Options) *pbxsim.PBX { return pbxsim.New(row.dialect, o) },
+				Call: func(base string) *http.Request {
+					r, _ := http.NewRequest(http.MethodPost, base+"/api/", strings.NewReader(`{"action":"get","obj":"User","action_id":"1","params":{}}`))
+					return r
+				},
+				Skip: row.skip,
+			})
+		})
+	}
+}
+
+// refusingTokensBy403 has the driver for a platform that answers a dead token
+// with HTTP 403, which is a missing permission unless Classify says otherwise.
+func refusingTokensBy403() *pbx.Registry {
+	r := new(pbx.Registry)
+	r.Register(pbx.Driver{
+		Name: runtel.Name,
+		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
+			return runtel.New(runtel.Config{Config: cfg, Classify: func(a runtel.Answer) error {
+				if a.HTTPStatus == http.StatusForbidden && a.Op != pbx.OpLogin {
+					return pbx.ErrTokenRejected
+				}
+				return nil
+			}})
+		},
+	})
+	return r
+}

@@ -1,0 +1,151 @@
+package runtel_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/runtel"
+	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/session"
+)
+
+const key = "K-0123456789abcdef"
+
+// keyed turns a configuration with an account into one with a key.
+func keyed(cfg runtel.Config) runtel.Config {
+	cfg.Username, cfg.Password, cfg.Key = "", pbx.Secret{}, pbx.NewSecret(key)
+	return cfg
+}
+
+func TestAKeyIsATokenWithoutAnEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &platform{}
+		p := open(t, server.at(runtel.Config{Key: pbx.NewSecret(key)}))
+		login, err := p.Login(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, err := p.KeepAlive(t.Context(), login)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, token := range []*pbx.Token{login, kept} {
+			want := &pbx.Token{Value: pbx.NewSecret(key), IssuedAt: time.Now()}
+			if diff := cmp.Diff(want, token, cmp.Comparer(pbx.Secret.Equal)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		}
+		if err := p.Logout(t.Context(), login); err != nil {
+			t.Error(err)
+		}
+		if len(server.requests) != 0 {
+			t.Errorf("sent %+v", server.requests)
+		}
+		if _, err := runtel.Account(login); !errors.Is(err, pbx.ErrNotSupported) {
+			t.Errorf("the account of a key: error %v", err)
+		}
+		if got := p.Traits(); got.Lifetime != 0 || got.KeepAlive != pbx.KeepAliveNone {
+			t.Errorf("traits %+v", got)
+		}
+	})
+}
+
+func TestARefusedKeyIsNoRefusedToken(t *testing.T) {
+	reject := func(runtel.Answer) error { return pbx.ErrTokenRejected }
+	for _, tt := range []struct {
+		name     string
+		status   int
+		body     string
+		classify func(runtel.Answer) error
+		want     error
+	}{
+		{"HTTP 401", 401, nginx, nil, pbx.ErrInvalidCredentials},
+		{"code 401", 200, `{"code":401,"notifies":["no ` + key + `"]}`, nil, pbx.ErrInvalidCredentials},
+		{"HTTP 403", 403, nginx, nil, pbx.ErrForbidden},
+		{"code 403", 200, `{"code":403}`, nil, pbx.ErrForbidden},
+		{"Classify", 200, `{"code":1001}`, reject, pbx.ErrInvalidCredentials},
+		{"good", 200, `{"code":200}`, nil, nil},
+	} {
+		server := &platform{status: tt.status, body: tt.body}
+		p := open(t, server.at(runtel.Config{Key: pbx.NewSecret(key), Classify: tt.classify}))
+		token, err := p.Login(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, body := response(t, p, server, token)
+		resp.Request = nil // the key is known all the same
+		err = p.Inspect(resp, body)
+		if !errors.Is(err, tt.want) || errors.Is(err, pbx.ErrTokenRejected) {
+			t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)
+		}
+		if err != nil && strings.Contains(err.Error(), key) {
+			t.Errorf("%s: %v shows the key", tt.name, err)
+		}
+		if tt.name == "code 401" && !strings.Contains(err.Error(), "the platform says: no "+pbx.Redacted) {
+			t.Errorf("%s: %v does not say what the platform says", tt.name, err)
+		}
+		if errors.Is(err, pbx.ErrInvalidCredentials) && !strings.Contains(err.Error(), "make another one") {
+			t.Errorf("%s: %v does not say what to do", tt.name, err)
+		}
+		if got := server.requests[0].Authorization; got != "Bearer "+key {
+			t.Errorf("Authorization %q", got)
+		}
+	}
+}
+
+func TestASessionLivesOnAKeyForGood(t *testing.T) {
+	for _, mode := range []runtelsim.FailureMode{runtelsim.HTTP401, runtelsim.Code401, runtelsim.HTTP403, runtelsim.HTML, runtelsim.Empty} {
+		simulated(t, runtelsim.Dialect{Failure: mode}, pbxsim.Options{}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
+			sim.AddKey(key)
+			s := session.New(open(t, keyed(cfg)), &session.Options{Guard: &session.Guard{}})
+			for range 60 {
+				if status, body := call(t, s, server.URL); status != 200 || !strings.Contains(body, `"code":200`) {
+					t.Fatalf("%s: HTTP %d %s", mode, status, body)
+				}
+				time.Sleep(24 * time.Hour)
+			}
+			sim.Revoke(key)
+			for range 10 {
+				if status, body := call(t, s, server.URL); status == 200 && strings.Contains(body, `"code":200`) {
+					t.Errorf("%s: a revoked key works", mode)
+				}
+				time.Sleep(time.Minute)
+			}
+			if err := s.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			want := pbxsim.Counts{Requests: 70, Calls: 60, RefusedTokens: 10}
+			if diff := cmp.Diff(want, sim.Counts()); diff != "" {
+				t.Errorf("%s: the platform saw (-want +got):\n%s", mode, diff)
+			}
+		})
+	}
+}
+
+// call makes a call of the application through a session.
+func call(t *testing.T, s *session.Session, base string) (status int, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "POST", base+"/api/", strings.NewReader(`{"action":"list","obj":"Call","action_id":"1","params":{}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}

@@ -1,0 +1,213 @@
+package wire_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/wire"
+	"github.com/rs/zerolog"
+)
+
+// What must not be seen. All hold "canary", also a token that the client does
+// not know yet.
+const (
+	password = `canary/pass"word&ü`
+	digest   = "canary0123456789abcdef"
+	token    = "canary+token="
+	newToken = "canary-new-token"
+)
+
+// planted carries the secrets wherever a request can.
+func planted() wire.Request {
+	return wire.Request{
+		Op: pbx.OpLogin, Path: "/api/" + digest + "/login",
+		Query:   url.Values{"token": {token}, "password": {password}},
+		Header:  http.Header{"Authorization": {"Bearer " + token}, "Cookie": {"session=" + digest}},
+		Body:    []byte(`{"password":"` + digest + `"}`),
+		Secrets: secrets(password, digest, token),
+	}
+}
+
+// echo has the secrets in all the spellings in which a PBX sends them back.
+func echo() string {
+	var all strings.Builder
+	for _, secret := range []string{password, digest, token} {
+		asJSON, _ := json.Marshal(secret)
+		fmt.Fprintln(&all, secret, strings.ToUpper(secret), strings.ReplaceAll(secret, "/", `\/`), string(asJSON), url.QueryEscape(secret), url.PathEscape(secret), html.EscapeString(secret))
+	}
+	return all.String()
+}
+
+// TestNoSecretGetsIntoAnErrorOrALine makes everything go wrong while the
+// secrets are all over the request and the answer, and looks in every error and
+// every log line.
+func TestNoSecretGetsIntoAnErrorOrALine(t *testing.T) {
+	head := "HTTP/1.1 500 " + strings.ReplaceAll(echo(), "\n", " ") + "\r\nX-Token: " + newToken + "\r\nRetry-After: " + newToken + "\r\n"
+	redirect := func(location string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Location"] = []string{location}
+			w.WriteHeader(302)
+		}
+	}
+	closed := serve(t, nil)
+	closed.Close()
+	untrusted := serveTLS(t, nil)
+	quoting := func(wrap func(*http.Request) error) pbx.Config {
+		return over("pbx.example.com", func(r *http.Request) (*http.Response, error) { return nil, wrap(r) })
+	}
+	servers := map[string]http.HandlerFunc{
+		"status text":   raw(head + "Content-Length: 0\r\n\r\n"),
+		"body":          func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, echo()) },
+		"page":          func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<html>"+echo()) },
+		"mirror":        func(w http.ResponseWriter, r *http.Request) { r.Write(w) },
+		"not HTTP":      raw(`{"token":"` + newToken + `"}`),
+		"bad status":    raw("HTTP/1.1 " + newToken + " OK\r\n\r\n"),
+		"bad header":    raw("HTTP/1.1 200 OK\r\nToken " + newToken + "\r\n\r\n"),
+		"bad length":    raw("HTTP/1.1 200 OK\r\nContent-Length: " + newToken + "\r\n\r\n"),
+		"bad encoding":  raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: " + newToken + "\r\n\r\n"),
+		"bad chunk":     raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + newToken),
+		"bad trailer":   raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + newToken + "\r\n\r\n"),
+		"bad gzip":      raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 16\r\n\r\n" + newToken),
+		"truncated":     raw("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + newToken),
+		"huge":          func(w http.ResponseWriter, r *http.Request) { w.Write(bytes.Repeat([]byte(newToken), 1<<17)) },
+		"dropped":       func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"redirect":      redirect("https://pbx.example/api/login?token=" + newToken),
+		"echo redirect": func(w http.ResponseWriter, r *http.Request) { redirect("https://pbx.example"+r.RequestURI)(w, r) },
+		"user redirect": redirect("https://" + newToken + ":" + newToken + "@pbx.example/#" + newToken),
+		"bad redirect":  redirect("https://[" + newToken),
+		"path redirect": redirect("https://pbx.example/" + newToken),
+	}
+	cases := map[string]pbx.Config{
+		"refused":   settings(closed.URL),
+		"untrusted": settings(untrusted.URL),
+		"plain":     settings("https://" + serve(t, nil).Listener.Addr().String()),
+		"quoting":   quoting(func(r *http.Request) error { return fmt.Errorf("%s %s: %s", r.Method, r.URL, r.Header) }),
+		"url.Error": quoting(func(r *http.Request) error { return &url.Error{Op: "Post", URL: r.URL.String(), Err: io.EOF} }),
+		"two of them": quoting(func(r *http.Request) error {
+			return &url.Error{Op: "Post", URL: r.URL.String(), Err: &url.Error{URL: newToken, Err: &net.DNSError{Name: "pbx", Err: "none"}}}
+		}),
+		"wrapped": quoting(func(r *http.Request) error { return fmt.Errorf("%s: %w", r.URL, context.DeadlineExceeded) }),
+		"quoting, none": quoting(func(r *http.Request) error {
+			httptrace.ContextClientTrace(r.Context()).GetConn("")
+			return fmt.Errorf("%v", r)
+		}),
+	}
+	for name, handler := range servers {
+		cases[name] = settings(serve(t, handler).URL)
+	}
+
+	var std bytes.Buffer // where net/http may write by itself
+	log.SetOutput(&std)
+	defer log.SetOutput(os.Stderr)
+	for name, cfg := range cases {
+		t.Run(name, func(t *testing.T) {
+			var lines bytes.Buffer
+			cfg.Logger = zerolog.New(&lines).Level(zerolog.TraceLevel)
+			cfg.Password = pbx.NewSecret(password)
+			req, c := planted(), open(t, cfg)
+			resp, err := c.Do(t.Context(), req)
+			if err != nil {
+				assertSilent(t, err)
+			} else {
+				assertSilent(t, c.Unexpected(req, resp))
+				assertSilent(t, c.Fail(req, resp, nil, string(resp.Body), string(resp.Body)))
+				details, _ := json.Marshal(map[string]string{"token": newToken, "note": echo()})
+				assertSilent(t, errors.New(string(wire.Details(details, []string{"token"}, req.Secrets...))))
+			}
+			if text := lines.String(); text == "" || strings.Contains(strings.ToLower(text), "canary") {
+				t.Errorf("logged: %s", text)
+			}
+		})
+	}
+	if text := std.String(); strings.Contains(strings.ToLower(text), "canary") {
+		t.Errorf("net/http logged: %s", text)
+	}
+}
+
+// TestNoSecretOfAVaultGetsIntoAnError: an http.Client's error quotes the URL.
+func TestNoSecretOfAVaultGetsIntoAnError(t *testing.T) {
+	_, failed := http.Get("http://127.0.0.1:0/v1/secret?token=" + newToken)
+	cfg := pbx.Config{URL: "pbx.example.com", Credentials: func(context.Context) (pbx.Credentials, error) {
+		return pbx.Credentials{Password: pbx.NewSecret(password)}, fmt.Errorf("vault: %w", failed)
+	}}
+	_, err := open(t, cfg).Credentials(t.Context())
+	assertSilent(t, err)
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		t.Errorf("%v lost its cause", err)
+	}
+}
+
+// assertSilent looks at an error and all that it wraps in every way there is.
+func assertSilent(t *testing.T, err error) {
+	t.Helper()
+	var all bytes.Buffer
+	for _, verb := range strings.Fields("%v %+v %#v %s %q %x %d") {
+		text := fmt.Sprintf(verb, err)
+		if verb == "%x" {
+			text = strings.ReplaceAll(text, fmt.Sprintf("%x", "canary"), "canary")
+		}
+		fmt.Fprintln(&all, verb, text)
+	}
+	asJSON, jsonErr := json.Marshal(err)
+	fmt.Fprintf(&all, "json %s %v\n", asJSON, jsonErr)
+	logger := zerolog.New(&all)
+	logger.Error().Err(err).Any("any", err).Send()
+	if text := all.String(); strings.Contains(strings.ToLower(text), "canary") {
+		t.Errorf("%T: %s", err, text)
+	}
+	switch wrapper := err.(type) {
+	case interface{ Unwrap() error }:
+		if inner := wrapper.Unwrap(); inner != nil {
+			assertSilent(t, inner)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range wrapper.Unwrap() {
+			assertSilent(t, inner)
+		}
+	}
+}
+
+// TestALogLineSaysWhatWentWhere and nothing more.
+func TestALogLineSaysWhatWentWhere(t *testing.T) {
+	var lines bytes.Buffer
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
+	cfg := settings(s.URL)
+	cfg.Logger = zerolog.New(&lines)
+	if _, err := open(t, cfg).Do(t.Context(), planted()); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(lines.Bytes(), &got); err != nil {
+		t.Fatalf("%v: %s", err, &lines)
+	}
+	delete(got, "took")
+	want := map[string]any{"level": "debug", "driver": "fake", "op": "login", "method": "POST", "host": s.Listener.Addr().String(), "path": "/api/[redacted]/login", "status": 204.0, "message": "answered"}
+	for name := range want {
+		if got[name] != want[name] {
+			t.Errorf("%s: %v, want %v", name, got[name], want[name])
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("the line has more or less: %v", got)
+	}
+	lines.Reset()
+	cfg.Logger = cfg.Logger.Level(zerolog.InfoLevel)
+	if _, err := open(t, cfg).Do(t.Context(), planted()); err != nil || lines.Len() != 0 {
+		t.Errorf("%v, logged %s", err, &lines)
+	}
+}

@@ -1,0 +1,201 @@
+package wire_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/wire"
+)
+
+var brand = wire.Brand{Driver: "fake", Port: 8088, APIPath: "/api"}
+
+// login is a request as drivers make it.
+var login = wire.Request{Op: pbx.OpLogin, Path: "/api/login", Body: []byte(`{"username":"api"}`)}
+
+func settings(url string) pbx.Config {
+	return pbx.Config{URL: url, Username: "api", Password: pbx.NewSecret("hunter2")}
+}
+
+func open(t *testing.T, cfg pbx.Config) *wire.Client {
+	t.Helper()
+	c, err := wire.New(brand, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// server counts what reaches it.
+type server struct {
+	*httptest.Server
+	requests, connections atomic.Int32
+}
+
+func newServer(t *testing.T, handler http.HandlerFunc) *server {
+	s := &server{}
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.requests.Add(1)
+		handler(w, r)
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			s.connections.Add(1)
+		}
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func serve(t *testing.T, handler http.HandlerFunc) *server {
+	s := newServer(t, handler)
+	s.Start()
+	return s
+}
+
+// roundTripper is a transport that a test writes itself.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func over(url string, f roundTripper) pbx.Config {
+	cfg := settings(url)
+	cfg.HTTPClient = &http.Client{Transport: f}
+	return cfg
+}
+
+// wantFailure checks what a session decides by, and that the text has a part.
+func wantFailure(t *testing.T, err error, kind error, sent bool, part string) *pbx.Error {
+	t.Helper()
+	failure, ok := err.(*pbx.Error)
+	if !ok {
+		t.Fatalf("error %v (%T), want a *pbx.Error", err, err)
+	}
+	if failure.Kind != kind || failure.Sent != sent || failure.Driver != "fake" {
+		t.Errorf("%v: driver %q, kind %v, sent %v; want kind %v, sent %v", err, failure.Driver, failure.Kind, failure.Sent, kind, sent)
+	}
+	if !strings.Contains(err.Error(), part) {
+		t.Errorf("error %q does not say %q", err, part)
+	}
+	return failure
+}
+
+func TestCredentials(t *testing.T) {
+	vault := errors.New("the vault is sealed")
+	returns := func(user, password string, err error) func(context.Context) (pbx.Credentials, error) {
+		return func(context.Context) (pbx.Credentials, error) {
+			return pbx.Credentials{Username: user, Password: pbx.NewSecret(password)}, err
+		}
+	}
+	for name, test := range map[string]struct {
+		cfg         pbx.Config
+		wantOpen    string // part of New's error
+		wantError   string // part of Credentials'
+		kind, cause error
+		want        string
+	}{
+		"fixed":             {cfg: pbx.Config{Username: "api", Password: pbx.NewSecret("p")}, want: "api p"},
+		"func":              {cfg: pbx.Config{Credentials: returns("v", "w", nil)}, want: "v w"},
+		"none":              {wantOpen: "no user name"},
+		"no password":       {cfg: pbx.Config{Username: "api"}, wantOpen: "no password"},
+		"no user":           {cfg: pbx.Config{Password: pbx.NewSecret("p")}, wantOpen: "no user name"},
+		"func and user":     {cfg: pbx.Config{Username: "api", Credentials: returns("v", "w", nil)}, wantOpen: "not both"},
+		"func and password": {cfg: pbx.Config{Password: pbx.NewSecret("p"), Credentials: returns("v", "w", nil)}, wantOpen: "not both"},
+		"func fails":        {cfg: pbx.Config{Credentials: returns("", "", vault)}, kind: pbx.ErrUnavailable, cause: vault, wantError: "the vault is sealed"},
+		"func times out":    {cfg: pbx.Config{Credentials: returns("", "", context.DeadlineExceeded)}, kind: pbx.ErrUnavailable, cause: context.DeadlineExceeded, wantError: "nothing was sent"},
+		"func's no user":    {cfg: pbx.Config{Credentials: returns("", "w", nil)}, kind: pbx.ErrConfig, wantError: "empty user name or password"},
+		"func's no secret":  {cfg: pbx.Config{Credentials: returns("v", "", nil)}, kind: pbx.ErrConfig, wantError: "empty user name or password"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.cfg.URL = "pbx.example.com"
+			c, err := wire.New(brand, test.cfg)
+			if test.wantOpen != "" {
+				wantFailure(t, err, pbx.ErrConfig, false, test.wantOpen)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := c.Credentials(t.Context())
+			if test.wantError != "" {
+				wantFailure(t, err, test.kind, false, test.wantError)
+				if test.cause != nil && !errors.Is(err, test.cause) {
+					t.Errorf("%v does not match its cause %v", err, test.cause)
+				}
+				return
+			}
+			if text := fmt.Sprint(got.Username, " ", got.Password.Reveal()); err != nil || text != test.want {
+				t.Errorf("%q, %v; want %q", text, err, test.want)
+			}
+		})
+	}
+}
+
+func TestTheCredentialsFuncIsAskedEveryTimeWithTheCallersContext(t *testing.T) {
+	type key struct{}
+	asked := 0
+	c := open(t, pbx.Config{URL: "pbx.example.com", Credentials: func(ctx context.Context) (pbx.Credentials, error) {
+		if ctx.Value(key{}) != "the caller's" {
+			t.Error("another context")
+		}
+		asked++
+		return pbx.Credentials{Username: "api", Password: pbx.NewSecret(fmt.Sprint("p", asked))}, nil
+	}})
+	for _, want := range []string{"p1", "p2"} {
+		got, err := c.Credentials(context.WithValue(t.Context(), key{}, "the caller's"))
+		if err != nil || got.Password.Reveal() != want {
+			t.Errorf("%v, %v; want %s", got.Password.Reveal(), err, want)
+		}
+	}
+}
+
+// countingJar has a cookie for everybody.
+type countingJar struct{ used int }
+
+func (j *countingJar) SetCookies(*url.URL, []*http.Cookie) { j.used++ }
+func (j *countingJar) Cookies(*url.URL) []*http.Cookie {
+	j.used++
+	return []*http.Cookie{{Name: "session", Value: "old"}}
+}
+
+func TestTheHTTPClientsCookieJarIsNotUsed(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Values("Cookie"); len(got) != 0 {
+			t.Errorf("sent Cookie: %q", got)
+		}
+		http.SetCookie(w, &http.Cookie{Name: "session", Value: "new"})
+	})
+	jar := &countingJar{}
+	cfg := settings(s.URL)
+	cfg.HTTPClient = &http.Client{Jar: jar}
+	resp, err := open(t, cfg).Do(t.Context(), login)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := resp.Header.Get("Set-Cookie"); got != "session=new" {
+		t.Errorf("the driver sees Set-Cookie: %q", got)
+	}
+	if jar.used != 0 {
+		t.Errorf("the jar was used %d times", jar.used)
+	}
+}
+
+func TestAnHTTPClientAndTLSContradict(t *testing.T) {
+	cfg := settings("pbx.example.com")
+	cfg.HTTPClient = &http.Client{}
+	open(t, cfg)
+	cfg.TLS.InsecureSkipVerify = true
+	_, err := wire.New(brand, cfg)
+	wantFailure(t, err, pbx.ErrConfig, false, "TLS and HTTPClient are both set")
+}

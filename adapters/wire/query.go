@@ -1,0 +1,20 @@
+package wire
+
+import (
+	"net/url"
+	"strings"
+)
+
+// SetQuery puts a parameter into u's query, in place of any of that name that is
+// there. The others stay as they are spelled, and in their order: an
+// application's query may hold what net/url would write otherwise.
+func SetQuery(u *url.URL, name, value string) {
+	var query []string
+	for parameter := range strings.SplitSeq(u.RawQuery, "&") {
+		key, _, _ := strings.Cut(parameter, "=")
+		if key, err := url.QueryUnescape(key); parameter != "" && (err != nil || key != name) {
+			query = append(query, parameter)
+		}
+	}
+	u.RawQuery = strings.Join(append(query, url.QueryEscape(name)+"="+url.QueryEscape(value)), "&")
+}

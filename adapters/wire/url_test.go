@@ -1,0 +1,129 @@
+package wire_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/wire"
+)
+
+func TestAURLIsTakenAsPeopleWriteIt(t *testing.T) {
+	for raw, want := range map[string]string{
+		"pbx.example.com":                                 "https://pbx.example.com:8088",
+		"  pbx.example.com\n":                             "https://pbx.example.com:8088",
+		"https://pbx.example.com":                         "https://pbx.example.com:8088",
+		"https://pbx.example.com:":                        "https://pbx.example.com:8088",
+		"https://pbx.example.com/":                        "https://pbx.example.com:8088",
+		"https://pbx.example.com///":                      "https://pbx.example.com:8088",
+		"https://pbx.example.com:443":                     "https://pbx.example.com:443",
+		"pbx.example.com:9011":                            "https://pbx.example.com:9011",
+		"HTTPS://PBX.Example.COM:9011/Base":               "https://pbx.example.com:9011/Base",
+		"https://pbx.example.com/api/v1.1.0/login?token=": "https://pbx.example.com:8088",
+		"https://pbx.example.com/api":                     "https://pbx.example.com:8088",
+		"https://pbx.example.com/api/":                    "https://pbx.example.com:8088",
+		"https://pbx.example.com/apis/x":                  "https://pbx.example.com:8088/apis/x",
+		"https://reseller.example/tenant7/":               "https://reseller.example:8088/tenant7",
+		"https://reseller.example/tenant7/api/v2.0.0/x":   "https://reseller.example:8088/tenant7",
+		"https://reseller.example/caf%C3%A9%20/x":         "https://reseller.example:8088/caf%C3%A9%20/x",
+		"https://pbx.example.com/?token=x#top":            "https://pbx.example.com:8088",
+		"192.0.2.7":                                       "https://192.0.2.7:8088",
+		"[2001:DB8::7]":                                   "https://[2001:db8::7]:8088",
+		"[2001:db8::7]:9011/base":                         "https://[2001:db8::7]:9011/base",
+		"2001:db8::7":                                     "https://[2001:db8::7]:8088",
+		"https://[fe80::1%25eth0]/":                       "https://[fe80::1%25eth0]:8088",
+		"http://localhost":                                "http://localhost",
+		"http://LOCALHOST:8080/":                          "http://localhost:8080",
+		"http://127.9.8.7:8080/api/x":                     "http://127.9.8.7:8080",
+		"http://[::1]:8080":                               "http://[::1]:8080",
+	} {
+		c, err := wire.New(brand, settings(raw))
+		if err != nil {
+			t.Errorf("%q: %v", raw, err)
+			continue
+		}
+		if got := c.URL(); got != want {
+			t.Errorf("%q is taken as %s, want %s", raw, got, want)
+		}
+	}
+}
+
+func TestAURLThatIsNoneIsRefusedAndNotQuoted(t *testing.T) {
+	for raw, want := range map[string]string{
+		"":                                     "URL is empty",
+		" \t":                                  "URL is empty",
+		"https://":                             "not an address",
+		"https:///canary":                      "not an address",
+		"https:/canary":                        "not an address",
+		"http:canary":                          "not an address",
+		"//canary":                             "not an address",
+		"/canary":                              "not an address",
+		"?token=canary":                        "not an address",
+		"a canary":                             "not an address",
+		"https://[canary":                      "not an address",
+		"https://2001:db8::7":                  "not an address",
+		"https://pbx.example.com:canary":       "not an address",
+		"https://api:canary/x@pbx.example.com": "not an address",
+		"https://pbx.example.com/%zzcanary":    "not an address",
+		"https://api:canary@pbx.example.com":   "user name or password",
+		"api:canary@pbx.example.com":           "user name or password",
+		"canary@pbx.example.com":               "user name or password",
+		"https://api:12/canary@pbx.example":    "user name or password",
+		"https://pbx.example.com:0":            "1 to 65535",
+		"https://pbx.example.com:65536":        "1 to 65535",
+		"https://api:123456":                   "1 to 65535", // half a user:password
+		"ftp://canary.example":                 "neither https:// nor http://",
+		"canary://pbx.example.com":             "neither https:// nor http://",
+		"http://canary.example":                "plain http",
+		"http://192.0.2.7":                     "plain http",
+		"http://localhost.canary.example":      "plain http",
+		"http://127.0.0.1.canary.example":      "plain http",
+	} {
+		_, err := wire.New(brand, settings(raw))
+		text := wantFailure(t, err, pbx.ErrConfig, false, want).Error()
+		if strings.Contains(text, "canary") || strings.Contains(text, "123456") || strings.Contains(text, "65536") {
+			t.Errorf("%q is quoted: %s", raw, text)
+		}
+	}
+}
+
+func TestPlainHTTPIsForThoseWhoAskForIt(t *testing.T) {
+	cfg := settings("http://pbx.example.com/api/")
+	cfg.AllowPlainHTTP = true
+	if got := open(t, cfg).URL(); got != "http://pbx.example.com" { // the brand's port is that of https
+		t.Errorf("URL %s", got)
+	}
+}
+
+func TestABrandWithoutAPortUsesThatOfHTTPS(t *testing.T) {
+	c, err := wire.New(wire.Brand{Driver: "fake"}, settings("pbx.example.com/api/login"))
+	if err != nil || c.URL() != "https://pbx.example.com/api/login" {
+		t.Errorf("%v, %v", c.URL(), err)
+	}
+}
+
+// FuzzURL: whatever a person pastes, there is an address that reads the same
+// when it is pasted again, or an error.
+func FuzzURL(f *testing.F) {
+	for _, seed := range []string{"pbx.example.com", "HTTP://[::1]:80/a/api/b?c#d", "2001:db8::7", "https://h:/%2Fapi", "http://K.example/%40", "https://u:p@h", "a://b"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		cfg := settings(raw)
+		cfg.AllowPlainHTTP = true
+		c, err := wire.New(brand, cfg)
+		if err != nil {
+			wantFailure(t, err, pbx.ErrConfig, false, "URL ")
+			return
+		}
+		u, err := url.Parse(c.URL())
+		if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(u.Path, "/") {
+			t.Errorf("%q is taken as %q, %v", raw, c.URL(), err)
+		}
+		cfg.URL = c.URL()
+		if again := open(t, cfg).URL(); again != c.URL() {
+			t.Errorf("%q is taken as %q, and that as %q", raw, c.URL(), again)
+		}
+	})
+}

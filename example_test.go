@@ -1,0 +1,114 @@
+package pbx_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pbxauth/pbx"
+)
+
+// tiny is a driver for a PBX that exists in this file only.
+type tiny struct{ cfg pbx.Config }
+
+func (d tiny) Login(context.Context) (*pbx.Token, error) {
+	if d.cfg.Username != "api" || !d.cfg.Password.Equal(pbx.NewSecret("123456")) {
+		return nil, &pbx.Error{Driver: "tiny", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, Message: "check the API account", Sent: true}
+	}
+	return &pbx.Token{Value: pbx.NewSecret("48a7d7481a53")}, nil
+}
+
+func (tiny) KeepAlive(context.Context, *pbx.Token) (*pbx.Token, error) {
+	return nil, &pbx.Error{Driver: "tiny", Op: pbx.OpKeepAlive, Kind: pbx.ErrNotSupported}
+}
+
+func (tiny) Logout(context.Context, *pbx.Token) error { return nil }
+
+// brands is a registry with one brand. A program that imports
+// github.com/pbxauth/pbx/adapters has many in the default one, and calls
+// pbx.Open.
+func brands() *pbx.Registry {
+	var r pbx.Registry
+	r.Register(pbx.Driver{
+		Name:  "tiny",
+		Title: "Tiny PBX",
+		Options: []pbx.Option{
+			{Name: "event_port", Kind: pbx.OptionPort, Default: "8260", Help: "port on which you listen for event reports"},
+			{Name: "format", Kind: pbx.OptionChoice, Choices: []string{"json", "xml"}, Default: "json"},
+		},
+		Open: func(cfg pbx.Config) (pbx.Authenticator, error) { return tiny{cfg}, nil },
+	})
+	return &r
+}
+
+func ExampleOpen() {
+	auth, err := brands().Open("tiny", pbx.Config{
+		URL:      "https://pbx.example.com",
+		Username: "api",
+		Password: pbx.NewSecret("123456"),
+	})
+	if err != nil {
+		fmt.Println(err) // says which setting to mend
+		return
+	}
+	token, err := auth.Login(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("the token prints as", token.Value, "and is", token.Value.Reveal())
+	// Output:
+	// the token prints as [redacted] and is 48a7d7481a53
+}
+
+// Open sends nothing, so a settings form is checked by opening it.
+func ExampleOpen_settings() {
+	_, err := brands().Open("tinny", pbx.Config{})
+	fmt.Println(err)
+	_, err = brands().Open("tiny", pbx.Config{Options: map[string]string{"event_port": "http"}})
+	fmt.Println(err)
+	// Output:
+	// open: configuration: unknown driver "tinny": registered are tiny (forgotten import?)
+	// tiny: open: configuration: option "event_port": "http" is not a port (1 to 65535)
+}
+
+// The kind of a failure says what to do about it.
+func ExampleError() {
+	auth, err := brands().Open("tiny", pbx.Config{Username: "api", Password: pbx.NewSecret("guess")})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = auth.Login(context.Background())
+	switch {
+	case errors.Is(err, pbx.ErrInvalidCredentials):
+		fmt.Println("ask for the password, and do not try this one again:", err)
+	case errors.Is(err, pbx.ErrUnavailable):
+		fmt.Println("try again later:", err)
+	}
+	// Output:
+	// ask for the password, and do not try this one again: tiny: login: invalid credentials: check the API account
+}
+
+// The options are data: draw a form of them.
+func ExampleDriver() {
+	for _, driver := range brands().Drivers() {
+		fmt.Println(driver.Title)
+		for _, option := range driver.Options {
+			fmt.Println("-", option.Name, option.Kind, option.Choices, option.Default)
+		}
+	}
+	// Output:
+	// Tiny PBX
+	// - event_port port [] 8260
+	// - format choice [json xml] json
+}
+
+func ExampleSecret() {
+	account := struct {
+		User     string
+		Password pbx.Secret
+	}{"api", pbx.NewSecret("123456")}
+	fmt.Printf("%+v\n", account)
+	// Output: {User:api Password:[redacted]}
+}

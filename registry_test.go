@@ -1,0 +1,251 @@
+package pbx_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pbxauth/pbx"
+)
+
+// nothing is an Authenticator that must not be asked anything.
+type nothing struct{ pbx.Config }
+
+func (nothing) Login(context.Context) (*pbx.Token, error)                 { panic("sent") }
+func (nothing) KeepAlive(context.Context, *pbx.Token) (*pbx.Token, error) { panic("sent") }
+func (nothing) Logout(context.Context, *pbx.Token) error                  { panic("sent") }
+
+func openNothing(cfg pbx.Config) (pbx.Authenticator, error) { return nothing{cfg}, nil }
+
+func TestTheZeroRegistryIsEmptyAndReady(t *testing.T) {
+	var registry pbx.Registry
+	if got := registry.Drivers(); len(got) != 0 {
+		t.Errorf("Drivers() = %v", got)
+	}
+	if _, ok := registry.Lookup("yeastar"); ok {
+		t.Error("Lookup finds a driver that nobody registered")
+	}
+	_, err := registry.Open("yeastar", pbx.Config{})
+	wantConfigError(t, err, `open: configuration: unknown driver "yeastar": none is registered (forgotten import?)`)
+
+	registry.Register(pbx.Driver{Name: "yeastar", Title: "Yeastar", Open: openNothing})
+	if d, ok := registry.Lookup("yeastar"); !ok || d.Title != "Yeastar" {
+		t.Errorf("Lookup = %v, %v", d, ok)
+	}
+	if _, err := registry.Open("yeastar", pbx.Config{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnUnknownDriverGetsTheKnownOnesNamed(t *testing.T) {
+	var registry pbx.Registry
+	for _, name := range []string{"yeastar", "openvox", "runtel"} {
+		registry.Register(pbx.Driver{Name: name, Open: openNothing})
+	}
+	_, err := registry.Open("Yeastar", pbx.Config{})
+	wantConfigError(t, err, `open: configuration: unknown driver "Yeastar": registered are openvox, runtel, yeastar (forgotten import?)`)
+}
+
+func TestDriversAreInTheOrderOfTheirNames(t *testing.T) {
+	var registry pbx.Registry
+	for _, name := range []string{"yeastar", "3cx", "runtel", "yeastar-p"} {
+		registry.Register(pbx.Driver{Name: name, Open: openNothing})
+	}
+	var names []string
+	for _, d := range registry.Drivers() {
+		names = append(names, d.Name)
+	}
+	if diff := cmp.Diff([]string{"3cx", "runtel", "yeastar", "yeastar-p"}, names); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestRegisterPanicsOnWhatOnlyAProgrammerCanMend(t *testing.T) {
+	with := func(options ...pbx.Option) pbx.Driver {
+		return pbx.Driver{Name: "fake", Open: openNothing, Options: options}
+	}
+	port := pbx.Option{Name: "port", Kind: pbx.OptionPort}
+	for want, d := range map[string]pbx.Driver{
+		`driver name "" is not`:                        {Open: openNothing},
+		`driver name "Yeastar" is not`:                 {Name: "Yeastar", Open: openNothing},
+		`driver name "yeastar p" is not`:               {Name: "yeastar p", Open: openNothing},
+		`driver name "yeastar_p" is not`:               {Name: "yeastar_p", Open: openNothing},
+		`driver name "häger" is not`:                   {Name: "häger", Open: openNothing},
+		`driver "taken" is registered twice`:           {Name: "taken", Open: openNothing},
+		`driver "fake" has no Open`:                    {Name: "fake"},
+		`option "" is unnamed`:                         with(pbx.Option{Kind: pbx.OptionString}),
+		`option "port" is unnamed or there twice`:      with(port, port),
+		`option "x" has the unknown kind ""`:           with(pbx.Option{Name: "x"}),
+		`option "x" has the unknown kind "number"`:     with(pbx.Option{Name: "x", Kind: "number"}),
+		`option "x" has no choices`:                    with(pbx.Option{Name: "x", Kind: pbx.OptionChoice}),
+		`option "x": the default "0" is not a port`:    with(pbx.Option{Name: "x", Kind: pbx.OptionPort, Default: "0"}),
+		`option "x": the default "c" is not one of a`:  with(pbx.Option{Name: "x", Kind: pbx.OptionChoice, Choices: []string{"a"}, Default: "c"}),
+		`option "x": the default its value is not a d`: with(pbx.Option{Name: "x", Kind: pbx.OptionDuration, Default: "soon", Secret: true}),
+	} {
+		var registry pbx.Registry
+		registry.Register(pbx.Driver{Name: "taken", Open: openNothing})
+		func() {
+			defer func() {
+				if got := fmt.Sprint(recover()); !strings.HasPrefix(got, "pbx: Register: ") || !strings.Contains(got, want) {
+					t.Errorf("panics with %q, want %q", got, want)
+				}
+			}()
+			registry.Register(d)
+		}()
+		if got := registry.Drivers(); len(got) != 1 {
+			t.Errorf("%s: registered all the same", want)
+		}
+	}
+}
+
+func TestOptionsAreCheckedBeforeTheDriverSeesThem(t *testing.T) {
+	var registry pbx.Registry
+	fail := func(cfg pbx.Config) (pbx.Authenticator, error) {
+		t.Errorf("the driver was opened with %q", cfg.Options)
+		return nothing{cfg}, nil
+	}
+	registry.Register(pbx.Driver{Name: "bare", Open: fail})
+	registry.Register(pbx.Driver{Name: "fake", Open: fail, Options: []pbx.Option{
+		{Name: "port", Kind: pbx.OptionPort},
+		{Name: "mode", Kind: pbx.OptionChoice, Choices: []string{"json", "xml"}},
+		{Name: "ttl", Kind: pbx.OptionDuration},
+		{Name: "key", Kind: pbx.OptionPort, Secret: true},
+	}})
+	registry.Register(pbx.Driver{Name: "strict", Open: fail, Options: []pbx.Option{
+		{Name: "tenant", Kind: pbx.OptionString, Required: true, Help: "the name of your office"},
+	}})
+	for _, test := range []struct {
+		driver, option, value, want string
+	}{
+		{"bare", "port", "1", `unknown option "port": this driver has none`},
+		{"fake", "prot", "1", `unknown option "prot": the options are port, mode, ttl, key`},
+		{"fake", "Port", "", `unknown option "Port": the options are port, mode, ttl, key`},
+		{"fake", "port", "0", `option "port": "0" is not a port (1 to 65535)`},
+		{"fake", "port", "65536", `option "port": "65536" is not a port (1 to 65535)`},
+		{"fake", "port", "-1", `option "port": "-1" is not a port (1 to 65535)`},
+		{"fake", "port", "80 ", `option "port": "80 " is not a port (1 to 65535)`},
+		{"fake", "mode", "XML", `option "mode": "XML" is not one of json, xml`},
+		{"fake", "ttl", "30", `option "ttl": "30" is not a duration (as in 90s, 30m, 4h)`},
+		{"fake", "ttl", "-1m", `option "ttl": "-1m" is not a duration (as in 90s, 30m, 4h)`},
+		{"fake", "ttl", "0s", `option "ttl": "0s" is not a duration (as in 90s, 30m, 4h)`},
+		{"fake", "key", "hunter2", `option "key": its value is not a port (1 to 65535)`},
+		{"strict", "tenant", "", `option "tenant" is required: the name of your office`},
+	} {
+		_, err := registry.Open(test.driver, pbx.Config{Options: map[string]string{test.option: test.value}})
+		wantConfigError(t, err, test.driver+": open: configuration: "+test.want)
+	}
+	_, err := registry.Open("strict", pbx.Config{})
+	wantConfigError(t, err, `strict: open: configuration: option "tenant" is required: the name of your office`)
+}
+
+func TestTheDriverGetsCheckedOptionsWithTheDefaultsFilledIn(t *testing.T) {
+	var registry pbx.Registry
+	registry.Register(pbx.Driver{Name: "fake", Open: openNothing, Options: []pbx.Option{
+		{Name: "port", Kind: pbx.OptionPort, Default: "8088"},
+		{Name: "mode", Kind: pbx.OptionChoice, Choices: []string{"json", "xml"}, Default: "json"},
+		{Name: "ttl", Kind: pbx.OptionDuration, Default: "30m", Required: true},
+		{Name: "note", Kind: pbx.OptionString},
+	}})
+	for _, test := range []struct{ given, want map[string]string }{
+		{nil, map[string]string{"port": "8088", "mode": "json", "ttl": "30m"}},
+		{map[string]string{"port": "", "note": ""}, map[string]string{"port": "8088", "mode": "json", "ttl": "30m"}},
+		{map[string]string{"port": "1", "mode": "xml", "ttl": "1h30m", "note": "any text, =&?"}, map[string]string{"port": "1", "mode": "xml", "ttl": "1h30m", "note": "any text, =&?"}},
+		{map[string]string{"port": "65535"}, map[string]string{"port": "65535", "mode": "json", "ttl": "30m"}},
+	} {
+		before := fmt.Sprint(test.given)
+		auth, err := registry.Open("fake", pbx.Config{URL: "https://pbx.example.com", Username: "api", Options: test.given})
+		if err != nil {
+			t.Errorf("%v: %v", test.given, err)
+			continue
+		}
+		got := auth.(nothing).Config
+		if diff := cmp.Diff(test.want, got.Options); diff != "" {
+			t.Errorf("%v (-want +got)\n%s", test.given, diff)
+		}
+		if got.URL != "https://pbx.example.com" || got.Username != "api" {
+			t.Errorf("the rest of the settings became %v", got)
+		}
+		got.Options["port"] = "changed by the driver"
+		if after := fmt.Sprint(test.given); after != before {
+			t.Errorf("the caller's options became %s", after)
+		}
+	}
+}
+
+func TestAFailingOpenIsPassedOn(t *testing.T) {
+	var registry pbx.Registry
+	want := &pbx.Error{Driver: "fake", Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: "URL is empty"}
+	registry.Register(pbx.Driver{Name: "fake", Open: func(pbx.Config) (pbx.Authenticator, error) { return nil, want }})
+	if auth, err := registry.Open("fake", pbx.Config{}); auth != nil || err != error(want) {
+		t.Errorf("Open = %v, %v", auth, err)
+	}
+}
+
+func TestRegistriesAreUsedConcurrently(t *testing.T) {
+	var registry pbx.Registry
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			name := fmt.Sprintf("fake-%d", i)
+			registry.Register(pbx.Driver{Name: name, Open: openNothing, Options: []pbx.Option{{Name: "port", Kind: pbx.OptionPort, Default: "1"}}})
+			for range 100 {
+				if _, err := registry.Open(name, pbx.Config{}); err != nil {
+					t.Error(err)
+				}
+				if _, ok := registry.Lookup(name); !ok {
+					t.Errorf("%s is gone", name)
+				}
+				if got := registry.Drivers(); !slices.IsSortedFunc(got, func(a, b pbx.Driver) int { return strings.Compare(a.Name, b.Name) }) {
+					t.Errorf("not in order: %v", got)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if got := len(registry.Drivers()); got != 8 {
+		t.Errorf("%d drivers, want 8", got)
+	}
+}
+
+// The default registry lasts as long as the process, so a test run twice must
+// not register twice.
+var registerDefault = sync.OnceFunc(func() {
+	pbx.Register(pbx.Driver{Name: "default-fake", Title: "Fake", Open: openNothing})
+})
+
+func TestThePackageHasARegistryOfItsOwn(t *testing.T) {
+	registerDefault()
+	if d, ok := pbx.Lookup("default-fake"); !ok || d.Title != "Fake" {
+		t.Errorf("Lookup = %v, %v", d, ok)
+	}
+	if !slices.ContainsFunc(pbx.Drivers(), func(d pbx.Driver) bool { return d.Name == "default-fake" }) {
+		t.Error("Drivers does not have it")
+	}
+	if _, err := pbx.Open("default-fake", pbx.Config{}); err != nil {
+		t.Error(err)
+	}
+	_, err := pbx.Open("no-such-driver", pbx.Config{})
+	if !errors.Is(err, pbx.ErrConfig) || !strings.Contains(err.Error(), "default-fake") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func wantConfigError(t *testing.T, err error, text string) {
+	t.Helper()
+	var failure *pbx.Error
+	if !errors.As(err, &failure) {
+		t.Errorf("error %v (%T), want a *pbx.Error: %s", err, err, text)
+		return
+	}
+	if failure.Kind != pbx.ErrConfig || failure.Op != pbx.OpOpen || failure.Sent {
+		t.Errorf("kind %v, op %v, sent %v", failure.Kind, failure.Op, failure.Sent)
+	}
+	if err.Error() != text {
+		t.Errorf("error %q, want %q", err, text)
+	}
+}

@@ -1,0 +1,33 @@
+package pbx_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/pbxauth/pbx"
+)
+
+func TestATokenPrintsItsTimesOnly(t *testing.T) {
+	issued := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	endless := pbx.Token{Value: pbx.NewSecret("v"), Refresh: pbx.NewSecret("r"), IssuedAt: issued, Details: json.RawMessage(`{"user":"x"}`)}
+	ending := endless
+	ending.ExpiresAt = issued.Add(30 * time.Minute)
+	for _, test := range []struct {
+		token pbx.Token
+		want  string
+	}{
+		{endless, "token issued 2026-03-01T12:00:00Z, no known end"},
+		{ending, "token issued 2026-03-01T12:00:00Z, expires 2026-03-01T12:30:00Z"},
+	} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+			if got := fmt.Sprintf(verb, test.token); got != test.want {
+				t.Errorf("%s = %s, want %s", verb, got, test.want)
+			}
+			if got := fmt.Sprintf(verb, &test.token); got != test.want {
+				t.Errorf("%s of the pointer = %s, want %s", verb, got, test.want)
+			}
+		}
+	}
+}
