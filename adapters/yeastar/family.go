@@ -2,6 +2,7 @@ package yeastar
 
 import (
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -45,13 +46,13 @@ var sV1 = family{
 		"20007": {pbx.ErrProtocol, "the data is blank"},
 		"20008": {pbx.ErrConfig, "wrong port: check event_port"},
 		"20009": {pbx.ErrProtocol, "the request is blank"},
+		"20010": {pbx.ErrUnavailable, "the PBX could not hand the request to its API process"},
 		"20011": {nil, "the heartbeat could not be configured"}, // the token may still live
 		"20015": {pbx.ErrForbidden, "this caller's IP is not allowed: add it to the API's list in the PBX's web interface"},
 		"30001": {pbx.ErrUnavailable, "the PBX could not allocate memory"},
 		// The vendor's table says this, its sample of a failed login shows this
 		// code: on a login it may stand for a wrong password.
 		"30003": {pbx.ErrUnavailable, "the PBX's API process is not running"},
-		"20010": {pbx.ErrUnavailable, "the PBX could not hand the request to its API process"},
 	},
 }
 
@@ -59,39 +60,41 @@ var sV1 = family{
 // later ones with "Failed".
 const success = "Success"
 
-// answer is the envelope of every answer.
-type answer struct {
+// envelope is in every answer.
+type envelope struct {
 	Status string `json:"status"`
 	Errno  code   `json:"errno"`
-	Token  string `json:"token"`
+}
+
+// answer is that to the driver's own calls; only a login's has a token.
+type answer struct {
+	envelope
+	Token string `json:"token"`
 }
 
 // code is an errno: a string in every sample, a number from some firmware.
 type code string
 
-// UnmarshalJSON accepts both.
+// UnmarshalJSON accepts both, and leaves the code empty where the errno is no
+// whole number: that is not the vendor's, and could quote any secret.
 func (c *code) UnmarshalJSON(data []byte) error {
-	var text string
-	if json.Unmarshal(data, &text) == nil {
+	text := string(data)
+	_ = json.Unmarshal(data, &text) // a number stays as it is written
+	if _, err := strconv.ParseInt(text, 10, 32); err == nil {
 		*c = code(text)
-		return nil
 	}
-	var number json.Number
-	if err := json.Unmarshal(data, &number); err != nil {
-		return err
-	}
-	*c = code(number)
 	return nil
 }
 
 // refusal makes the error for an envelope that does not say success. A code
-// outside the table keeps its number and has no kind.
-func (p *PBX) refusal(req wire.Request, resp *wire.Response, a answer) *pbx.Error {
-	known := p.family.errnos[string(a.Errno)]
-	if known.meaning == "" {
-		known.meaning = "the PBX answers status " + a.Status
+// outside the table is kept and has no kind. Of the PBX's own words the code is
+// all that is taken over.
+func (p *PBX) refusal(req wire.Request, resp *wire.Response, e envelope) *pbx.Error {
+	known, ok := p.family.errnos[string(e.Errno)]
+	if !ok {
+		known.meaning = "the PBX refuses for a reason that its vendor does not document"
 	}
-	failure := p.wire.Fail(req, resp, known.kind, string(a.Errno), known.meaning)
+	failure := p.wire.Fail(req, resp, known.kind, string(e.Errno), known.meaning)
 	if known.kind == pbx.ErrLocked && failure.RetryAfter == 0 {
 		failure.RetryAfter = p.family.lockout.Window
 	}

@@ -18,8 +18,7 @@
 // password. The digest is as good as the password to whoever sees it, so the
 // factory's https on port 8088 is the default.
 //
-// [pbx.Token].Details is nil unless the PBX answers more than the vendor
-// documents.
+// [pbx.Token].Details is nil: a login answers a token and nothing else.
 package yeastar
 
 import (
@@ -28,10 +27,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -81,7 +83,11 @@ func init() {
 			typed := Config{Config: cfg, EventURL: options["event_url"], EventURLTag: options["event_urltag"], EventVersion: options["event_version"]}
 			typed.EventPort, _ = strconv.Atoi(options["event_port"]) // checked by the registry; absent is 0
 			typed.TokenTTL, _ = time.ParseDuration(options["token_ttl"])
-			return New(typed)
+			p, err := New(typed)
+			if err != nil {
+				return nil, err // and not p: a nil *PBX makes an Authenticator that is not nil
+			}
+			return p, nil
 		},
 	})
 }
@@ -89,13 +95,16 @@ func init() {
 // PBX is a Yeastar PBX as seen by one API account. It implements
 // [pbx.Authenticator] and all the optional interfaces.
 type PBX struct {
-	http.RoundTripper // requests of the application's own, over this PBX's connections
-
 	wire   *wire.Client
 	family family
 	ttl    time.Duration
 	login  loginBody // less the account
 	beat   heartbeatBody
+	events bool // an event option is set
+
+	// insisted is what this PBX took when it refused an empty heartbeat, so that
+	// not every heartbeat has to be sent twice.
+	insisted atomic.Pointer[heartbeatBody]
 }
 
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
@@ -111,7 +120,7 @@ func New(cfg Config) (*PBX, error) {
 	case cfg.EventURLTag != "" && cfg.EventURLTag != "0" && cfg.EventURLTag != "1":
 		return nil, fault(`EventURLTag %q is neither "0" nor "1"`, cfg.EventURLTag)
 	case cfg.EventURLTag != "" && cfg.EventURL == "":
-		return nil, fault("event_urltag says how to read event_url, which is not set")
+		return nil, fault("EventURLTag (event_urltag) says how to read EventURL (event_url), which is not set")
 	case cfg.TokenTTL < 0:
 		return nil, fault("TokenTTL %s is negative", cfg.TokenTTL)
 	}
@@ -119,7 +128,7 @@ func New(cfg Config) (*PBX, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &PBX{RoundTripper: client.Transport(), wire: client, family: sV1, ttl: cfg.TokenTTL}
+	p := &PBX{wire: client, family: sV1, ttl: cfg.TokenTTL}
 	if p.ttl == 0 {
 		p.ttl = p.family.life
 	}
@@ -128,6 +137,7 @@ func New(cfg Config) (*PBX, error) {
 		port = strconv.Itoa(cfg.EventPort)
 	}
 	p.beat = heartbeatBody{Port: port, URL: cfg.EventURL, URLTag: cfg.EventURLTag}
+	p.events = p.beat != heartbeatBody{} || cfg.EventVersion != ""
 	if port == "" {
 		port = "8260"
 	}
@@ -168,20 +178,14 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	req := p.request(pbx.OpLogin, "login", nil, body)
 	req.Secrets = []pbx.Secret{account.Password, digest}
 	issued := time.Now()
-	answer, resp, err := p.call(ctx, req)
+	got, resp, err := p.call(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	if answer.Token == "" {
+	if got.Token == "" {
 		return nil, p.wire.Fail(req, resp, pbx.ErrProtocol, "", "the login succeeded and brought no token")
 	}
-	token := pbx.NewSecret(answer.Token)
-	return &pbx.Token{
-		Value:     token,
-		IssuedAt:  issued,
-		ExpiresAt: issued.Add(p.ttl),
-		Details:   wire.Details(resp.Body, []string{"status", "token"}, account.Password, digest, token),
-	}, nil
+	return &pbx.Token{Value: pbx.NewSecret(got.Token), IssuedAt: issued, ExpiresAt: issued.Add(p.ttl)}, nil
 }
 
 // KeepAlive implements [pbx.Authenticator] with a heartbeat: the token stays
@@ -192,13 +196,20 @@ func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 		_, resp, err := p.call(ctx, p.request(pbx.OpKeepAlive, "heartbeat", t, body))
 		return resp, issued, err
 	}
-	resp, issued, err := beat(p.beat)
-	if p.beat == (heartbeatBody{}) && wantsAddress(err) {
+	body := p.beat
+	if insisted := p.insisted.Load(); insisted != nil {
+		body = *insisted
+	}
+	resp, issued, err := beat(body)
+	if !p.events && wantsAddress(err) {
 		// The English pages require ipaddr and port, the Chinese one and the
-		// official sample do not. No event option is set, so that no event can
-		// go astray by naming this end of the connection.
+		// official sample do not. Whoever set no event option gets no events,
+		// so that none can go astray by naming this end of the connection.
 		if host, _, splitErr := net.SplitHostPort(resp.LocalAddr); splitErr == nil {
-			_, issued, err = beat(heartbeatBody{IPAddr: host, Port: p.login.Port})
+			body = heartbeatBody{IPAddr: host, Port: p.login.Port}
+			if _, issued, err = beat(body); err == nil {
+				p.insisted.Store(&body)
+			}
 		}
 	}
 	if err != nil {
@@ -225,12 +236,24 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 	return err
 }
 
-// Authorize implements [pbx.Authorizer]: the token goes into the query.
+// Authorize implements [pbx.Authorizer]: the token goes into the query, in place
+// of any that is there. The other parameters stay as they are spelled.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
-	query := r.URL.Query()
-	query.Set("token", t.Value.Reveal())
-	r.URL.RawQuery = query.Encode()
+	var query []string
+	for parameter := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		name, _, _ := strings.Cut(parameter, "=")
+		if name, err := url.QueryUnescape(name); parameter != "" && (err != nil || name != "token") {
+			query = append(query, parameter)
+		}
+	}
+	r.URL.RawQuery = strings.Join(append(query, "token="+url.QueryEscape(t.Value.Reveal())), "&")
 	return nil
+}
+
+// RoundTrip implements [http.RoundTripper] for requests of the application's
+// own, over this PBX's connections. It adds no token.
+func (p *PBX) RoundTrip(r *http.Request) (*http.Response, error) {
+	return p.wire.Transport().RoundTrip(r)
 }
 
 // Inspect implements [pbx.Inspector]. An answer without the envelope, such as a
@@ -241,11 +264,12 @@ func (p *PBX) Inspect(r *http.Response, body []byte) error {
 	if kind := wire.StatusKind(req.Op, r.StatusCode); kind != nil {
 		return p.wire.Unexpected(req, resp)
 	}
-	var answer answer
-	if json.Unmarshal(body, &answer) != nil || answer.Status == "" || answer.Status == success {
+	var got envelope
+	_ = json.Unmarshal(body, &got) // what is of another type stays empty
+	if got.Status == "" || got.Status == success {
 		return nil
 	}
-	return p.refusal(req, resp, answer)
+	return p.refusal(req, resp, got)
 }
 
 // Traits implements [pbx.Describer].
@@ -258,6 +282,10 @@ func (p *PBX) Traits() pbx.Traits {
 		Lockout:   p.family.lockout,
 	}
 }
+
+// Format writes which PBX this is, whatever the verb: fmt would look into the
+// connections, which are in use.
+func (p *PBX) Format(f fmt.State, _ rune) { io.WriteString(f, "yeastar.PBX("+p.wire.URL()+")") }
 
 // request makes a call of this family. A nil body sends none.
 func (p *PBX) request(op pbx.Op, name string, t *pbx.Token, body any) wire.Request {
@@ -284,11 +312,12 @@ func (p *PBX) call(ctx context.Context, req wire.Request) (answer, *wire.Respons
 		return answer{}, nil, err
 	}
 	var a answer
-	if resp.Status != http.StatusOK || json.Unmarshal(resp.Body, &a) != nil || a.Status == "" {
+	_ = json.Unmarshal(resp.Body, &a) // what is of another type stays empty
+	if resp.Status != http.StatusOK || a.Status == "" {
 		return answer{}, resp, p.wire.Unexpected(req, resp)
 	}
 	if a.Status != success {
-		return answer{}, resp, p.refusal(req, resp, a)
+		return answer{}, resp, p.refusal(req, resp, a.envelope)
 	}
 	return a, resp, nil
 }

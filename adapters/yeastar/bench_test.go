@@ -1,0 +1,150 @@
+package yeastar_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/yeastar"
+	"github.com/pbxauth/pbx/conformance/golden"
+)
+
+// BenchmarkLogin compares a login through the driver with net/http, over the
+// loopback interface and with a PBX that does next to nothing: with the bare
+// POST of bytes that are there already, and with a login that is written by
+// hand, which also has to make the request and to read the answer.
+//
+// The PBX closes each connection, as in the vendor's samples, or keeps it, which
+// leaves the least to hide behind. The three take turns, so that what else the
+// machine does hits all of them; the ratios are what to look at.
+func BenchmarkLogin(b *testing.B) {
+	b.Run("closing", func(b *testing.B) { benchmarkLogin(b, true) })
+	b.Run("keeping", func(b *testing.B) { benchmarkLogin(b, false) })
+}
+
+func benchmarkLogin(b *testing.B, closing bool) {
+	sample, err := golden.Load("testdata/golden/login.http")
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		if closing {
+			w.Header().Set("Connection", "close")
+		}
+		io.WriteString(w, sample.Answer.Body)
+	}))
+	defer server.Close()
+	driver, err := yeastar.New(yeastar.Config{
+		Config: pbx.Config{
+			URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), HTTPClient: server.Client(),
+		},
+		EventPort: 8260, EventVersion: "1.0.2", EventURL: "110.22.2.3:8260/report", EventURLTag: "1",
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+
+	body := []byte(sample.Request.Body)
+	contenders := []struct {
+		name  string
+		login func() error
+		took  time.Duration
+	}{
+		{name: "post", login: func() error {
+			_, err := post(b.Context(), server.Client(), server.URL, body)
+			return err
+		}},
+		{name: "by-hand", login: func() error {
+			_, err := loginByHand(b.Context(), server.Client(), server.URL)
+			return err
+		}},
+		{name: "driver", login: func() error {
+			_, err := driver.Login(b.Context())
+			return err
+		}},
+	}
+	for b.Loop() {
+		for i := range contenders {
+			c := &contenders[i]
+			start := time.Now()
+			if err := c.login(); err != nil {
+				b.Fatal(err)
+			}
+			c.took += time.Since(start)
+		}
+	}
+	for _, c := range contenders {
+		b.ReportMetric(float64(c.took.Nanoseconds())/float64(b.N), c.name+"-ns")
+	}
+	b.ReportMetric(float64(contenders[2].took)/float64(contenders[0].took), "driver/post")
+	b.ReportMetric(float64(contenders[2].took)/float64(contenders[1].took), "driver/by-hand")
+	b.ReportMetric(0, "ns/op") // of the three together: means nothing
+}
+
+func post(ctx context.Context, client *http.Client, url string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/api/v1.1.0/login", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json; charset=utf-8")
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return io.ReadAll(resp.Body)
+}
+
+// loginByHand is the least that a careful client does.
+func loginByHand(ctx context.Context, client *http.Client, url string) (token string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	sum := md5.Sum([]byte(samplePassword))
+	body, err := json.Marshal(struct {
+		Username string `json:"username"`
+		Password string `json:"password"`
+		Port     string `json:"port"`
+		Version  string `json:"version"`
+		URL      string `json:"url"`
+		URLTag   string `json:"urltag"`
+	}{sampleUser, hex.EncodeToString(sum[:]), "8260", "1.0.2", "110.22.2.3:8260/report", "1"})
+	if err != nil {
+		return "", err
+	}
+	reply, err := post(ctx, client, url, body)
+	if err != nil {
+		return "", err
+	}
+	var answer struct{ Status, Errno, Token string }
+	if err := json.Unmarshal(reply, &answer); err != nil {
+		return "", err
+	}
+	if answer.Status != "Success" || answer.Token == "" {
+		return "", errors.New("login failed: " + answer.Errno)
+	}
+	return answer.Token, nil
+}
+
+// BenchmarkAuthorize is what each request of an application pays.
+func BenchmarkAuthorize(b *testing.B) {
+	driver := on(b, answering(""))
+	token := &pbx.Token{Value: pbx.NewSecret("48a7d7481a5355aa4fb5dc285edeb40e")}
+	r, err := http.NewRequest(http.MethodPost, "https://pbx.example.com:8088/api/v1.1.0/cdr/download?id=1&type=json", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		driver.Authorize(r, token)
+	}
+}

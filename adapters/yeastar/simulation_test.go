@@ -1,0 +1,133 @@
+package yeastar_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/yeastar"
+	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// The account of the vendor's samples.
+const (
+	sampleUser     = "api"
+	samplePassword = "Yeastar202"
+	sampleDigest   = "2d7257a528679d01a19c70e3fa773620"
+)
+
+// simulation is an S-Series PBX in virtual time, and the driver opened on it.
+type simulation struct {
+	*pbxsim.PBX
+	server *pbxsim.Server
+	driver *yeastar.PBX
+}
+
+// simulate runs f in a synctest bubble. settings may be nil, and otherwise
+// changes what the driver is opened with.
+func simulate(t *testing.T, d yeastarsim.Dialect, settings func(*yeastar.Config), f func(t *testing.T, s simulation)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		sim := pbxsim.New(d, &pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
+		server := pbxsim.ListenMemory(sim)
+		defer server.Close()
+		cfg := yeastar.Config{Config: pbx.Config{
+			URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), HTTPClient: server.Client(),
+		}}
+		if settings != nil {
+			settings(&cfg)
+		}
+		driver, err := yeastar.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, simulation{sim, server, driver})
+	})
+}
+
+func (s simulation) login(t *testing.T) *pbx.Token {
+	t.Helper()
+	token, err := s.driver.Login(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// last returns the newest request.
+func (s simulation) last() pbxsim.Record {
+	log := s.Log()
+	return log[len(log)-1]
+}
+
+// call asks for the device's information, as an application would, and returns
+// what the driver says to the answer.
+func (s simulation) call(t *testing.T, token *pbx.Token) error {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", s.server.URL+"/api/v1.1.0/deviceinfo/query", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.driver.Authorize(req, token); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.driver.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.driver.Inspect(resp, body)
+}
+
+// answering is a PBX that answers everything with one body, under HTTP 200.
+type answering string
+
+func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		io.Copy(io.Discard, r.Body)
+		r.Body.Close()
+	}
+	return &http.Response{
+		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(string(a))),
+		ContentLength: int64(len(a)), Request: r,
+	}, nil
+}
+
+// on opens the driver on a PBX that is nothing but a RoundTripper.
+func on(t testing.TB, rt http.RoundTripper) *yeastar.PBX {
+	t.Helper()
+	driver, err := yeastar.New(yeastar.Config{Config: pbx.Config{
+		URL: "https://pbx.example.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword),
+		HTTPClient: &http.Client{Transport: rt},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return driver
+}
+
+// failure returns err as what every error of a driver is.
+func failure(t testing.TB, err error) *pbx.Error {
+	t.Helper()
+	got, ok := err.(*pbx.Error)
+	if !ok {
+		t.Fatalf("%T %v, want a *pbx.Error", err, err)
+	}
+	if got.Driver != "yeastar" {
+		t.Errorf("the error is of driver %q: %v", got.Driver, err)
+	}
+	if got.Kind != nil && !errors.Is(err, got.Kind) {
+		t.Errorf("errors.Is does not find the kind of %v", err)
+	}
+	return got
+}
