@@ -96,15 +96,15 @@ func (cfg Config) check() (clock, error) {
 	account := cfg.Username != "" || !cfg.Password.IsZero() || cfg.Credentials != nil
 	switch keyed := !cfg.Key.IsZero(); {
 	case len(cfg.Options) > 0:
-		return clock{}, errors.New("Options are for pbx.Open: set the fields of runtel.Config")
+		return clock{}, errors.New("the Options are for pbx.Open: set the fields of runtel.Config")
 	case cfg.TokenTTL < 0:
-		return clock{}, fmt.Errorf("TokenTTL %s is negative", cfg.TokenTTL)
+		return clock{}, fmt.Errorf("the TokenTTL %s is negative", cfg.TokenTTL)
 	case keyed && account:
 		return clock{}, errors.New("set either Key (key) or an account, not both: a key needs no user name and no password")
 	case keyed && (cfg.ExpZone != "" || cfg.TokenTTL != 0):
-		return clock{}, errors.New("Key (key) has no end: ExpZone (exp_zone) and TokenTTL (token_ttl) are for a user name and password")
+		return clock{}, errors.New("the Key (key) has no end: ExpZone (exp_zone) and TokenTTL (token_ttl) are for a user name and password")
 	case keyed && !bearable(cfg.Key.Reveal()):
-		return clock{}, errors.New(`Key (key) holds blanks or other signs that no header can carry: give the key alone, without "Bearer"`)
+		return clock{}, errors.New(`the Key (key) holds blanks or other signs that no header can carry: give the key alone, without "Bearer"`)
 	case cfg.ExpZone == "" || cfg.ExpZone == zoneOfLogin:
 		return clock{ttl: cfg.TokenTTL, ofLogin: cfg.ExpZone != ""}, nil
 	}

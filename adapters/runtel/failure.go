@@ -30,39 +30,39 @@ type Answer struct {
 
 // meaning is the driver's own reading of a status, HTTP's or the envelope's
 // code. The package's doc has it as a table.
-func meaning(op pbx.Op, status int) (kind error, advice string) {
+func meaning(op pbx.Op, status int) (advice string, kind error) {
 	login := op == pbx.OpLogin
 	switch {
 	case status == http.StatusUnauthorized && login:
-		return pbx.ErrInvalidCredentials, "wrong login or password"
+		return "wrong login or password", pbx.ErrInvalidCredentials
 	case status == http.StatusUnauthorized:
-		return pbx.ErrTokenRejected, ""
+		return "", pbx.ErrTokenRejected
 	case status == http.StatusForbidden && login:
 		// Which of the two is not known: it is counted, and not repeated.
-		return pbx.ErrInvalidCredentials, "wrong login or password, or the platform's defender has blocked this host"
+		return "wrong login or password, or the platform's defender has blocked this host", pbx.ErrInvalidCredentials
 	case status == http.StatusForbidden:
-		return pbx.ErrForbidden, ""
+		return "", pbx.ErrForbidden
 	case status == http.StatusTooManyRequests:
-		return pbx.ErrLocked, "too many attempts: the platform has blocked this host, or slows it down"
+		return "too many attempts: the platform has blocked this host, or slows it down", pbx.ErrLocked
 	case status == http.StatusRequestTimeout, status/100 == 5:
-		return pbx.ErrUnavailable, ""
+		return "", pbx.ErrUnavailable
 	case status/100 == 4 && login:
-		return pbx.ErrInvalidCredentials, "the platform refused the login without a known reason, most likely for a wrong login or password"
+		return "the platform refused the login without a known reason, most likely for a wrong login or password", pbx.ErrInvalidCredentials
 	}
-	return nil, "what this code means is not documented"
+	return "what this code means is not documented", nil
 }
 
 // refusal makes the error for an answer that does not say success.
 func (p *PBX) refusal(x exchange) *pbx.Error {
 	if x.enveloped {
-		kind, advice := meaning(x.req.Op, x.status(x.resp.Status))
+		advice, kind := meaning(x.req.Op, x.status(x.resp.Status))
 		return p.fail(x, kind, advice)
 	}
 	page := p.wire.Unexpected(x.req, x.resp)
 	if page.Kind == pbx.ErrProtocol {
 		return p.fail(x, page.Kind, page.Message)
 	}
-	kind, advice := meaning(x.req.Op, x.resp.Status)
+	advice, kind := meaning(x.req.Op, x.resp.Status)
 	return p.fail(x, kind, advice, page.Message)
 }
 
@@ -71,7 +71,7 @@ func (p *PBX) refusal(x exchange) *pbx.Error {
 func (p *PBX) fail(x exchange, kind error, advice ...string) *pbx.Error {
 	notices := x.notices()
 	if p.classify != nil {
-		own, fault := p.ask(Answer{
+		fault, own := p.ask(Answer{
 			Op:         x.req.Op,
 			HTTPStatus: x.resp.Status,
 			Code:       wire.Clean(text(x.Code), x.req.Secrets...),
@@ -100,22 +100,22 @@ var answerKinds = []error{
 }
 
 // ask returns what Classify makes of a; nil if it is to be left to the driver,
-// and then what was wrong, if something was. Neither a panic's value nor an
+// and why if Classify is not heeded. Neither a panic's value nor an
 // error is shown: both may quote anything.
-func (p *PBX) ask(a Answer) (kind error, fault string) {
+func (p *PBX) ask(a Answer) (fault string, kind error) {
 	defer func() {
 		if recover() != nil {
-			kind, fault = nil, "Classify panicked and is not heeded"
+			fault, kind = "Classify panicked and is not heeded", nil
 		}
 	}()
 	kind = p.classify(a)
 	if kind == nil {
-		return nil, ""
+		return "", nil
 	}
 	if !slices.Contains(answerKinds, kind) || (kind == pbx.ErrTokenRejected && a.Op == pbx.OpLogin) {
-		return nil, "Classify returned what is no kind of failure here and is not heeded"
+		return "Classify returned what is no kind of failure here and is not heeded", nil
 	}
-	return kind, ""
+	return "", kind
 }
 
 // unanswered adds to the error for a request without an answer what a rejected
