@@ -96,7 +96,9 @@ func TestNoSecretGetsIntoAnErrorOrALine(t *testing.T) {
 		"untrusted": settings(untrusted.URL),
 		"plain":     settings("https://" + serve(t, nil).Listener.Addr().String()),
 		"quoting":   quoting(func(r *http.Request) error { return fmt.Errorf("%s %s: %s", r.Method, r.URL, r.Header) }),
-		"url.Error": quoting(func(r *http.Request) error { return &url.Error{Op: "Post", URL: r.URL.String(), Err: io.EOF} }),
+		"url.Error": quoting(func(r *http.Request) error {
+			return &url.Error{Op: "Post", URL: r.URL.String() + newToken, Err: io.EOF}
+		}),
 		"two of them": quoting(func(r *http.Request) error {
 			return &url.Error{Op: "Post", URL: r.URL.String(), Err: &url.Error{URL: newToken, Err: &net.DNSError{Name: "pbx", Err: "none"}}}
 		}),
@@ -141,14 +143,21 @@ func TestNoSecretGetsIntoAnErrorOrALine(t *testing.T) {
 // TestNoSecretOfAVaultGetsIntoAnError: an http.Client's error quotes the URL.
 func TestNoSecretOfAVaultGetsIntoAnError(t *testing.T) {
 	_, failed := http.Get("http://127.0.0.1:0/v1/secret?token=" + newToken)
-	cfg := pbx.Config{URL: "pbx.example.com", Credentials: func(context.Context) (pbx.Credentials, error) {
-		return pbx.Credentials{Password: pbx.NewSecret(password)}, fmt.Errorf("vault: %w", failed)
-	}}
-	_, err := open(t, cfg).Credentials(t.Context())
-	assertSilent(t, err)
-	var op *net.OpError
-	if !errors.As(err, &op) {
-		t.Errorf("%v lost its cause", err)
+	var sealed error
+	c := open(t, pbx.Config{URL: "pbx.example.com", Credentials: func(context.Context) (pbx.Credentials, error) {
+		return pbx.Credentials{Username: "api", Password: pbx.NewSecret(password)}, sealed
+	}})
+	if _, err := c.Credentials(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sealed = fmt.Errorf("vault: %w", failed)
+	_, first := c.Credentials(t.Context())
+	_, second := c.CredentialsChanged(t.Context())
+	for _, err := range []error{first, second} {
+		assertSilent(t, err)
+		if op := (*net.OpError)(nil); !errors.As(err, &op) {
+			t.Errorf("%v lost its cause", err)
+		}
 	}
 }
 

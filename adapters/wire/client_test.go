@@ -160,6 +160,54 @@ func TestTheCredentialsFuncIsAskedEveryTimeWithTheCallersContext(t *testing.T) {
 	}
 }
 
+func TestCredentialsThatChangeAreNoticed(t *testing.T) {
+	vault := errors.New("the vault is sealed")
+	var now pbx.Credentials
+	var failure error
+	c := open(t, pbx.Config{URL: "pbx.example.com", Credentials: func(context.Context) (pbx.Credentials, error) { return now, failure }})
+	account := func(user, password string) pbx.Credentials {
+		return pbx.Credentials{Username: user, Password: pbx.NewSecret(password)}
+	}
+	changed := func(want bool) {
+		t.Helper()
+		if got, err := c.CredentialsChanged(t.Context()); got != want || err != nil {
+			t.Errorf("changed %v, %v; want %v", got, err, want)
+		}
+	}
+	now = account("api", "old")
+	changed(false) // from nothing: no login used any
+	if _, err := c.Credentials(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	now = account("api", "old") // another Secret of the same text
+	changed(false)
+	for _, now = range []pbx.Credentials{account("api", "new"), account("Api", "old"), account("", "")} {
+		changed(true)
+		changed(true) // asking is not using
+	}
+	now = account("api", "new")
+	if _, err := c.Credentials(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	changed(false)
+	failure = vault
+	_, err := c.CredentialsChanged(t.Context())
+	wantFailure(t, err, pbx.ErrUnavailable, false, "the vault is sealed")
+	if !errors.Is(err, vault) {
+		t.Errorf("%v lost its cause", err)
+	}
+}
+
+func TestABrandWithAKeyNeedsNoAccount(t *testing.T) {
+	c, err := wire.New(wire.Brand{Driver: "fake", NoAccount: true}, pbx.Config{URL: "pbx.example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := c.CredentialsChanged(t.Context()); changed || err != nil {
+		t.Errorf("changed %v, %v", changed, err)
+	}
+}
+
 // countingJar has a cookie for everybody.
 type countingJar struct{ used int }
 

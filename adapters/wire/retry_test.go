@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -168,6 +169,18 @@ func TestATransportThatReportsNothingMayHaveSent(t *testing.T) {
 	wantFailure(t, err, pbx.ErrUnavailable, true, "no answer from pbx.example.com:8088")
 	if attempts != 1 || !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("%d attempts, %v", attempts, err)
+	}
+}
+
+// An answer proves that the request was sent, whatever the transport reported.
+func TestAnAnswerThatBreaksOffWasSent(t *testing.T) {
+	_, err := open(t, over("pbx.example.com", func(r *http.Request) (*http.Response, error) {
+		httptrace.ContextClientTrace(r.Context()).GetConn(r.URL.Host)
+		return &http.Response{StatusCode: 207, Body: io.NopCloser(iotest.ErrReader(syscall.ECONNRESET))}, nil
+	})).Do(t.Context(), login)
+	failure := wantFailure(t, err, pbx.ErrUnavailable, true, "the answer broke off: connection reset by peer")
+	if failure.HTTPStatus != 207 || !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("status %d, %v", failure.HTTPStatus, err)
 	}
 }
 

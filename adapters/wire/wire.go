@@ -124,15 +124,9 @@ func (c *Client) Transport() http.RoundTripper { return c.transport }
 // Credentials returns the account to log in with. Errors are *[pbx.Error] with
 // Sent false.
 func (c *Client) Credentials(ctx context.Context) (pbx.Credentials, error) {
-	got, err := c.credentials(ctx)
+	got, err := c.ask(ctx)
 	if err != nil {
-		// Whatever the application's own func says is passed on, but for the
-		// error of an http.Client: it quotes the URL, and the vault's token in it.
-		if inURL := (*url.Error)(nil); errors.As(err, &inURL) {
-			err = cause(err, nil, nil)
-		}
-		return pbx.Credentials{}, &pbx.Error{Driver: c.brand.Driver, Op: pbx.OpLogin, Kind: pbx.ErrUnavailable,
-			Message: "nothing was sent, for the Credentials func failed", Err: err}
+		return pbx.Credentials{}, err
 	}
 	if got.Username == "" || got.Password.IsZero() {
 		return pbx.Credentials{}, &pbx.Error{Driver: c.brand.Driver, Op: pbx.OpLogin, Kind: pbx.ErrConfig,
@@ -143,18 +137,32 @@ func (c *Client) Credentials(ctx context.Context) (pbx.Credentials, error) {
 }
 
 // CredentialsChanged reports whether Credentials would now return others than
-// it did last; false if it was never called. It is a driver's
-// [pbx.CredentialWatcher].
+// it did last; false if it was never called. Errors are those of Credentials. It
+// is a driver's [pbx.CredentialWatcher].
 func (c *Client) CredentialsChanged(ctx context.Context) (bool, error) {
 	lent := c.lent.Load()
 	if lent == nil {
 		return false, nil
 	}
-	got, err := c.credentials(ctx)
+	got, err := c.ask(ctx)
 	if err != nil {
 		return false, err
 	}
 	return got.Username != lent.Username || !got.Password.Equal(lent.Password), nil
+}
+
+func (c *Client) ask(ctx context.Context) (pbx.Credentials, error) {
+	got, err := c.credentials(ctx)
+	if err == nil {
+		return got, nil
+	}
+	// Whatever the application's own func says is passed on, but for the error
+	// of an http.Client: it quotes the URL, and the vault's token in it.
+	if inURL := (*url.Error)(nil); errors.As(err, &inURL) {
+		err = cause(err, nil, nil)
+	}
+	return pbx.Credentials{}, &pbx.Error{Driver: c.brand.Driver, Op: pbx.OpLogin, Kind: pbx.ErrUnavailable,
+		Message: "nothing was sent, for the Credentials func failed", Err: err}
 }
 
 func credentials(cfg pbx.Config) (func(context.Context) (pbx.Credentials, error), error) {
@@ -402,7 +410,9 @@ func (c *Client) Unexpected(req Request, resp *Response) *pbx.Error {
 	case strings.HasPrefix(text, "<!doctype html"), strings.HasPrefix(text, "<html"), strings.Contains(text, "<head"):
 		message += "; the answer is a web page: is this the API's port, and is the API enabled on the PBX?"
 	}
-	return c.Fail(req, resp, kind, "", message)
+	failure := c.Fail(req, resp, kind, "", "")
+	failure.Message = message // a word cut out of one's own would tell the secret
+	return failure
 }
 
 // retryAfter reads a Retry-After header, in seconds or as a date, capped.
