@@ -1,6 +1,8 @@
 package pbx
 
 import (
+	"errors"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -129,4 +131,31 @@ func (e *Error) Unwrap() []error {
 		errs = append(errs, e.Err)
 	}
 	return errs
+}
+
+// MayHaveCounted reports whether the PBX may have taken a failed login for a
+// wrong one, and so have come nearer to locking the caller out: it refused the
+// account, or got the request and did not say what it made of it. An error that
+// is no *[Error] may have. Locked callers are not counted any more.
+func MayHaveCounted(err error) bool {
+	var failure *Error
+	if err == nil || !errors.As(err, &failure) {
+		return err != nil
+	}
+	if !failure.Sent {
+		return false
+	}
+	switch failure.Kind {
+	case ErrInvalidCredentials:
+		return true
+	case ErrTooManySessions, ErrLocked, ErrNotSupported: // it looked, and found something else
+		return false
+	}
+	switch status := failure.HTTPStatus; {
+	case status/100 == 3, // redirected instead
+		status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
+		status == http.StatusNotImplemented, status == http.StatusServiceUnavailable:
+		return false
+	}
+	return true
 }

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+func TestWrongUseIsToldInOneLineAndNothingIsSent(t *testing.T) {
+	sim := simulator("yeastar", pbxsim.Options{})
+	server := pbxsim.Listen(sim)
+	defer server.Close()
+	for _, row := range []struct {
+		args []string
+		says string
+	}{
+		{nil, "-driver, -url and -user say which PBX to check"},
+		{[]string{"-driver", "yeastar"}, "-driver, -url and -user say which PBX to check"},
+		{[]string{"-password", secret}, "flag provided but not defined: -password"},
+		{on("yeastar", server.URL, secret), "all settings are flags"},
+		{on("yeaster", server.URL), `unknown driver "yeaster": registered are`},
+		{on("yeastar", server.URL, "-option", "nonsense=1"), "the options are "},
+		{on("yeastar", server.URL, "-option", secret), "written as name=value"},
+		{on("yeastar", server.URL, "-option", "event_port=0"), "not a port"},
+		{on("yeastar", "http://pbx.test"), "AllowPlainHTTP is -allow-plain-http"},
+		{on("yeastar", "https://api:canary-Horse@pbx.test"), "URL holds a user name or password"},
+		{on("yeastar", "https://pbx.test:http"), "URL"},
+		{on("yeastar", server.URL, "-tls-pin", "sha256/short"), "PinSHA256 is -tls-pin"},
+		{on("yeastar", server.URL, "-tls-ca", "no-such-file.pem"), "CAFile is -tls-ca"},
+		{on("yeastar", server.URL, "-tls-ca", "a.pem", "-insecure-skip-verify"), "InsecureSkipVerify is -insecure-skip-verify"},
+		{[]string{"-driver", "yeastar", "-url", server.URL}, "Username is -user"},
+		{on("runtel", server.URL, "-option", "key="+secret), "the option key is secret, and flags stand in process lists: set PBX_OPTION_KEY"},
+		{on("yeastar", server.URL, "-json=perhaps"), "invalid boolean"},
+	} {
+		status, out, errs := newDesk(t).run(row.args...)
+		if status != exitUse || out != "" || !strings.HasPrefix(errs, "pbxprobe: ") || !strings.Contains(errs, row.says) || strings.Count(errs, "\n") != 1 {
+			t.Errorf("%q: status %d, %q, %q", row.args, status, out, errs)
+		}
+	}
+	d := newDesk(t)
+	d.env["PBX_PASSWORD"] = ""
+	if status, _, errs := d.run(on("yeastar", server.URL)...); status != exitUse || !strings.Contains(errs, "Password is PBX_PASSWORD") {
+		t.Errorf("no password: status %d, %q", status, errs)
+	}
+	if n := len(sim.Log()); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+}
+
+func TestThePasswordIsAskedForWhereTheEnvironmentHasNone(t *testing.T) {
+	sim := simulator("yeastar", pbxsim.Options{})
+	server := pbxsim.Listen(sim)
+	defer server.Close()
+	memory := t.TempDir()
+	attempt := func(answer pbx.Secret, err error) (status int, errs string) {
+		var o, e bytes.Buffer
+		status = run(t.Context(), on("yeastar", server.URL, "-memory", memory),
+			func(context.Context) (pbx.Secret, error) { return answer, err },
+			func(string) (string, bool) { return "", false }, &o, &e, time.Now)
+		return status, e.String()
+	}
+	status, errs := attempt(pbx.Secret{}, errors.New("there is no terminal"))
+	if status != exitUse || errs != "pbxprobe: there is no terminal\n" || len(sim.Log()) != 0 {
+		t.Errorf("status %d, %q, %d requests", status, errs, len(sim.Log()))
+	}
+	if status, errs := attempt(pbx.NewSecret(secret), nil); status != exitFine {
+		t.Errorf("status %d, %q", status, errs)
+	}
+}
+
+func TestAKeyIsTakenFromTheEnvironmentAndNotSpent(t *testing.T) {
+	sim := simulator("runtel", pbxsim.Options{})
+	sim.AddKey("canary-Horse")
+	server := pbxsim.Listen(sim)
+	defer server.Close()
+	d := newDesk(t)
+	d.env["PBX_OPTION_KEY"] = "canary-Horse"
+	status, out, _ := d.run("-driver", "runtel", "-url", server.URL)
+	if status != exitFine || len(sim.Log()) != 0 || !strings.Contains(out, "runtel at 127.0.0.1") ||
+		!strings.Contains(out, "by a key") || !strings.Contains(out, "a key is not given back") || !strings.Contains(out, "only a call can tell") {
+		t.Errorf("status %d, %d requests:\n%s", status, len(sim.Log()), out)
+	}
+}
+
+func TestHelpIsPrintedOnRequest(t *testing.T) {
+	status, out, errs := newDesk(t).run("-help")
+	if status != exitFine || errs != "" {
+		t.Errorf("status %d, %q", status, errs)
+	}
+	for _, flag := range []string{"driver", "url", "user", "option", "tls-ca", "tls-pin", "insecure-skip-verify", "allow-plain-http", "json", "memory"} {
+		if !strings.Contains(out, "  -"+flag) {
+			t.Errorf("-%s is missing", flag)
+		}
+	}
+}
