@@ -15,7 +15,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	_ "github.com/pbxauth/pbx/adapters" // registers every driver
-	"golang.org/x/term"
+	"github.com/pbxauth/pbx/internal/terminal"
 )
 
 // The exit statuses.
@@ -28,7 +28,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // so that a second one ends the process
-	os.Exit(run(ctx, os.Args[1:], askPassword, os.LookupEnv, os.Stdout, os.Stderr, time.Now))
+	os.Exit(run(ctx, os.Args[1:], terminal.Password, os.LookupEnv, os.Stdout, os.Stderr, time.Now))
 }
 
 // run is main with its surroundings given. ask is called for the password if the
@@ -177,34 +177,4 @@ func password(ctx context.Context, ask func(context.Context) (pbx.Secret, error)
 		return pbx.NewSecret(value), nil
 	}
 	return ask(ctx)
-}
-
-// askPassword reads the password from the terminal, without echo.
-func askPassword(ctx context.Context) (pbx.Secret, error) {
-	stdin := int(os.Stdin.Fd())
-	before, err := term.GetState(stdin)
-	if err != nil {
-		return pbx.Secret{}, errors.New("there is no password: set PBX_PASSWORD, or run this in a terminal")
-	}
-	fmt.Fprint(os.Stderr, "Password: ")
-	defer fmt.Fprintln(os.Stderr)
-	type answer struct {
-		typed []byte
-		err   error
-	}
-	answered := make(chan answer, 1)
-	go func() {
-		typed, err := term.ReadPassword(stdin)
-		answered <- answer{typed, err}
-	}()
-	select {
-	case <-ctx.Done(): // the read goes on: only the end of the process ends it
-		term.Restore(stdin, before)
-		return pbx.Secret{}, errors.New("interrupted; nothing was sent")
-	case a := <-answered:
-		if a.err != nil {
-			return pbx.Secret{}, errors.New("the password could not be read from the terminal")
-		}
-		return pbx.NewSecret(string(a.typed)), nil
-	}
 }

@@ -32,7 +32,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	_ "github.com/pbxauth/pbx/adapters" // registers every driver
-	"golang.org/x/term"
+	"github.com/pbxauth/pbx/internal/terminal"
 )
 
 func main() {
@@ -43,7 +43,7 @@ func main() {
 
 // run is main with its surroundings given. It returns the exit status: 0 fine,
 // 1 something differs, 2 wrong use.
-func run(ctx context.Context, args []string, out, errs io.Writer, password func() (pbx.Secret, error)) int {
+func run(ctx context.Context, args []string, out, errs io.Writer, password func(context.Context) (pbx.Secret, error)) int {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(errs)
 	list := flags.Bool("list", false, "print the drivers and their options")
@@ -80,7 +80,15 @@ func run(ctx context.Context, args []string, out, errs io.Writer, password func(
 	case *driver == "":
 		return simulated(ctx, out)
 	}
-	secret, err := password()
+	if d, ok := pbx.Lookup(*driver); ok {
+		for _, o := range d.Options {
+			if _, given := cfg.Options[o.Name]; given && o.Secret {
+				fmt.Fprintf(errs, "quickstart: the option %s is secret, and flags stand in process lists: use conformance/pbxprobe, which reads it from the environment\n", o.Name)
+				return 2
+			}
+		}
+	}
+	secret, err := password(ctx)
 	if err != nil {
 		fmt.Fprintln(errs, "quickstart:", err)
 		return 2
@@ -89,23 +97,13 @@ func run(ctx context.Context, args []string, out, errs io.Writer, password func(
 	return tourReal(ctx, out, errs, *driver, cfg)
 }
 
-// askPassword takes the password from the environment, or from the terminal
-// without echo. There is no flag for it: flags stand in process lists.
-func askPassword() (pbx.Secret, error) {
+// askPassword takes the password from the environment, or from the terminal.
+// There is no flag for it: flags stand in process lists.
+func askPassword(ctx context.Context) (pbx.Secret, error) {
 	if value, ok := os.LookupEnv("PBX_PASSWORD"); ok {
 		return pbx.NewSecret(value), nil
 	}
-	stdin := int(os.Stdin.Fd())
-	if !term.IsTerminal(stdin) {
-		return pbx.Secret{}, errors.New("there is no password: set PBX_PASSWORD, or run this in a terminal")
-	}
-	fmt.Fprint(os.Stderr, "Password: ")
-	typed, err := term.ReadPassword(stdin)
-	fmt.Fprintln(os.Stderr)
-	if err != nil {
-		return pbx.Secret{}, errors.New("the password could not be read from the terminal")
-	}
-	return pbx.NewSecret(string(typed)), nil
+	return terminal.Password(ctx)
 }
 
 func printDrivers(out io.Writer) {

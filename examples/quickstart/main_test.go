@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -16,7 +17,7 @@ const secret = "canary-Horse-9"
 func quickstart(t *testing.T, args ...string) (status int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	status = run(t.Context(), args, &o, &e, func() (pbx.Secret, error) { return pbx.NewSecret(secret), nil })
+	status = run(t.Context(), args, &o, &e, func(context.Context) (pbx.Secret, error) { return pbx.NewSecret(secret), nil })
 	if strings.Contains(o.String()+e.String(), secret) {
 		t.Errorf("the password was printed:\n%s%s", &o, &e)
 	}
@@ -71,6 +72,7 @@ func TestWrongUseIsToldInOneLine(t *testing.T) {
 		{[]string{"-driver", "yeastar", "-user", "api"}, "URL is empty"},
 		{[]string{"-driver", "yeastar", "-url", "https://pbx.test", "-user", "api", "-option", "nonsense=1"}, "the options are event_"},
 		{[]string{"-driver", "yeastar", "-url", "http://pbx.test", "-user", "api"}, "plain http"},
+		{[]string{"-driver", "runtel", "-url", "https://pbx.test", "-user", "api", "-option", "key=" + secret}, "the option key is secret"},
 	} {
 		status, _, errs := quickstart(t, row.args...)
 		if status != 2 || !strings.Contains(errs, row.says) || strings.Count(errs, "\n") != 1 {
@@ -82,7 +84,7 @@ func TestWrongUseIsToldInOneLine(t *testing.T) {
 func TestWithoutAPasswordNothingIsSent(t *testing.T) {
 	var out, errs bytes.Buffer
 	status := run(t.Context(), []string{"-driver", "yeastar", "-url", "https://pbx.test", "-user", "api"}, &out, &errs,
-		func() (pbx.Secret, error) { return pbx.Secret{}, errors.New("there is no password") })
+		func(context.Context) (pbx.Secret, error) { return pbx.Secret{}, errors.New("there is no password") })
 	if status != 2 || out.Len() != 0 {
 		t.Errorf("status %d: %s", status, &out)
 	}
