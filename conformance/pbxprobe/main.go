@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	_ "time/tzdata" // for options that name a zone, on machines without zones
 
 	"github.com/pbxauth/pbx"
 	_ "github.com/pbxauth/pbx/adapters" // registers every driver

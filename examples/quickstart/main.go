@@ -29,6 +29,7 @@ import (
 	"os/signal"
 	"strings"
 	"text/tabwriter"
+	_ "time/tzdata" // for options that name a zone, on machines without zones
 
 	"github.com/pbxauth/pbx"
 	_ "github.com/pbxauth/pbx/adapters" // registers every driver

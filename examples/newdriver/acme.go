@@ -1,0 +1,201 @@
+package acme
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/wire"
+)
+
+// Name is what the driver is registered under.
+const Name = "acme"
+
+const (
+	tokenHeader = "X-Acme-Token"
+	success     = "ok" // the only word that means it
+)
+
+// lockout is what the vendor documents of it.
+var lockout = pbx.Lockout{Attempts: 5, Window: 15 * time.Minute}
+
+// codes is the vendor's table of errors. A code that is not in it has no kind.
+var codes = map[int]struct {
+	kind    error
+	meaning string
+}{
+	10: {pbx.ErrProtocol, "the PBX cannot read the request"},
+	11: {pbx.ErrInvalidCredentials, "wrong user name or password"},
+	12: {pbx.ErrLocked, "too many wrong logins: the PBX has locked this caller's IP"},
+	13: {pbx.ErrTooManySessions, "the account has no room for another session"},
+	21: {pbx.ErrTokenRejected, "no such token"},
+	22: {pbx.ErrTokenRejected, "the token has run out"},
+	30: {pbx.ErrForbidden, "the account has no permission for this"},
+	50: {pbx.ErrUnavailable, "the PBX is starting"},
+}
+
+func init() {
+	pbx.Register(pbx.Driver{
+		Name:    Name,
+		Title:   "Acme PBX (made up)",
+		Options: []pbx.Option{{Name: "tenant", Kind: pbx.OptionString, Help: "the account's tenant on this PBX; without it, the first"}},
+		Open:    open,
+	})
+}
+
+// acme is a PBX as seen by one account.
+type acme struct {
+	http.RoundTripper // the application's own requests, over this PBX's connections
+
+	wire   *wire.Client
+	tenant string
+}
+
+func open(cfg pbx.Config) (pbx.Authenticator, error) {
+	client, err := wire.New(wire.Brand{Driver: Name, APIPath: "/v1"}, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &acme{RoundTripper: client.Transport(), wire: client, tenant: cfg.Options["tenant"]}, nil
+}
+
+// Format keeps fmt out of the connections, whatever the verb.
+func (a *acme) Format(f fmt.State, _ rune) { io.WriteString(f, "acme("+a.wire.URL()+")") }
+
+// Traits implements [pbx.Describer].
+func (a *acme) Traits() pbx.Traits {
+	return pbx.Traits{URL: a.wire.URL(), Lifetime: 15 * time.Minute, KeepAlive: pbx.KeepAliveRefresh, Lockout: lockout, MaxTokens: 4}
+}
+
+// CredentialsChanged implements [pbx.CredentialWatcher].
+func (a *acme) CredentialsChanged(ctx context.Context) (bool, error) {
+	return a.wire.CredentialsChanged(ctx)
+}
+
+// Login implements [pbx.Authenticator].
+func (a *acme) Login(ctx context.Context) (*pbx.Token, error) {
+	account, err := a.wire.Credentials(ctx) // asked each time: a vault's may have changed
+	if err != nil {
+		return nil, err
+	}
+	return a.pair(ctx, wire.Request{
+		Op: pbx.OpLogin, Path: "/v1/session",
+		Body:    encoded(map[string]string{"user": account.Username, "password": account.Password.Reveal(), "tenant": a.tenant}),
+		Secrets: []pbx.Secret{account.Password},
+	})
+}
+
+// KeepAlive implements [pbx.Authenticator] with a refresh.
+func (a *acme) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
+	return a.pair(ctx, wire.Request{
+		Op: pbx.OpKeepAlive, Path: "/v1/session/refresh",
+		Body:    encoded(map[string]string{"refresh": t.Refresh.Reveal()}),
+		Secrets: []pbx.Secret{t.Value, t.Refresh},
+	})
+}
+
+// Logout implements [pbx.Authenticator].
+func (a *acme) Logout(ctx context.Context, t *pbx.Token) error {
+	req := wire.Request{
+		Op: pbx.OpLogout, Path: "/v1/session/end",
+		Header:  http.Header{tokenHeader: {t.Value.Reveal()}},
+		Secrets: []pbx.Secret{t.Value, t.Refresh},
+	}
+	_, _, err := a.call(ctx, req)
+	if failure, ok := err.(*pbx.Error); ok && failure.Kind == pbx.ErrTokenRejected {
+		return nil // gone already, which is what was wanted
+	}
+	return err
+}
+
+// Authorize implements [pbx.Authorizer].
+func (a *acme) Authorize(r *http.Request, t *pbx.Token) error {
+	r.Header.Set(tokenHeader, t.Value.Reveal())
+	return nil
+}
+
+// Inspect implements [pbx.Inspector]. An answer without the envelope, such as a
+// recording, says nothing about the token.
+func (a *acme) Inspect(r *http.Response, body []byte) error {
+	req, resp := wire.Request{Op: pbx.OpCall}, &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body}
+	if wire.StatusKind(req.Op, r.StatusCode) != nil {
+		return a.wire.Unexpected(req, resp)
+	}
+	var got answer
+	if json.Unmarshal(body, &got) != nil || got.Result == "" || got.Result == success {
+		return nil
+	}
+	return a.refusal(req, resp, got)
+}
+
+// answer has the fields of all answers.
+type answer struct {
+	Result     string `json:"result"`
+	Code       int    `json:"code"`
+	Access     string `json:"access"`
+	AccessTTL  int    `json:"access_ttl"` // seconds
+	Refresh    string `json:"refresh"`
+	RefreshTTL int    `json:"refresh_ttl"`
+}
+
+// pair sends a request that is answered by a pair of tokens. A token's life is
+// counted from before the request, so that it never ends after the PBX's own.
+func (a *acme) pair(ctx context.Context, req wire.Request) (*pbx.Token, error) {
+	issued := time.Now()
+	got, resp, err := a.call(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if got.Access == "" || got.Refresh == "" || got.AccessTTL <= 0 || got.RefreshTTL <= 0 {
+		return nil, a.wire.Fail(req, resp, pbx.ErrProtocol, "", "the answer says success and lacks a token or its life")
+	}
+	t := &pbx.Token{
+		Value:            pbx.NewSecret(got.Access),
+		Refresh:          pbx.NewSecret(got.Refresh),
+		IssuedAt:         issued,
+		ExpiresAt:        issued.Add(time.Duration(got.AccessTTL) * time.Second),
+		RefreshExpiresAt: issued.Add(time.Duration(got.RefreshTTL) * time.Second),
+	}
+	t.Details = wire.Details(resp.Body, []string{"result", "access", "access_ttl", "refresh", "refresh_ttl"},
+		append(req.Secrets, t.Value, t.Refresh)...)
+	return t, nil
+}
+
+// call sends req and proves the success: HTTP status, envelope, result.
+func (a *acme) call(ctx context.Context, req wire.Request) (answer, *wire.Response, error) {
+	resp, err := a.wire.Do(ctx, req)
+	if err != nil {
+		return answer{}, nil, err
+	}
+	var got answer
+	switch {
+	case json.Unmarshal(resp.Body, &got) != nil, resp.Status != http.StatusOK, got.Result == "":
+		return answer{}, nil, a.wire.Unexpected(req, resp)
+	case got.Result != success:
+		return answer{}, nil, a.refusal(req, resp, got)
+	}
+	return got, resp, nil
+}
+
+// refusal makes the error for an answer that does not say success. Of the PBX's
+// own words only the code is taken over.
+func (a *acme) refusal(req wire.Request, resp *wire.Response, got answer) *pbx.Error {
+	known := codes[got.Code]
+	failure := a.wire.Fail(req, resp, known.kind, strconv.Itoa(got.Code), known.meaning)
+	if known.kind == pbx.ErrLocked && failure.RetryAfter == 0 {
+		failure.RetryAfter = lockout.Window
+	}
+	return failure
+}
+
+// encoded writes a JSON object. It is not put together with Sprintf: passwords
+// have quotes in them.
+func encoded(fields map[string]string) []byte {
+	body, _ := json.Marshal(fields) // strings always marshal
+	return body
+}
