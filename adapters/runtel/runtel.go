@@ -227,6 +227,11 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 	return err
 }
 
+// CredentialsChanged implements [pbx.CredentialWatcher].
+func (p *PBX) CredentialsChanged(ctx context.Context) (bool, error) {
+	return p.wire.CredentialsChanged(ctx)
+}
+
 // Traits implements [pbx.Describer]. Whether calls slide a token's life is not
 // documented; it is taken as fixed. Nor are the limits of the platform's lockout:
 // they are taken to be other brands' 5 wrong logins in 10 minutes. A key has no

@@ -1,0 +1,270 @@
+package session_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	_ "github.com/pbxauth/pbx/adapters"
+	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
+	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/session"
+	"github.com/rs/zerolog"
+)
+
+var (
+	soakSessions = flag.Int("soak-sessions", 60, "sessions of TestSoak")
+	soakTime     = flag.Duration("soak-time", 24*time.Hour, "virtual time of TestSoak")
+)
+
+// soakBrands are the brands that take part, a session of each in turn.
+var soakBrands = []struct {
+	driver     string
+	options    map[string]string
+	simulate   func(*pbxsim.Options) *pbxsim.PBX
+	path, body string // a harmless call
+}{
+	{"yeastar", nil, yeastarsim.New, "/api/v1.1.0/deviceinfo/query", ""},
+	{"runtel", nil, runtelsim.New, "/api/", `{"action":"get","obj":"User","action_id":"1","params":{}}`},
+}
+
+// soaked is one PBX of the soak and what this side knows of its account.
+type soaked struct {
+	sim     *pbxsim.PBX
+	url     string // as its session knows it
+	session *session.Session
+
+	mu       sync.Mutex
+	password string    // what the CRM's settings say
+	foreign  time.Time // the end of a lock that somebody else caused
+	caused   bool
+}
+
+const canary = "c4n4ry" // in every password and token
+
+// TestSoak keeps a fleet of all brands logged in for a day (a week, and a
+// thousand of them, with -soak-time 168h -soak-sessions 1000) of virtual time,
+// while one answer in ten is faulty, PBXs restart, passwords change, and other
+// people get this machine locked out.
+func TestSoak(t *testing.T) {
+	var log bytes.Buffer
+	logger := zerolog.New(&log)
+	var secrets []string
+	synctest.Test(t, func(t *testing.T) {
+		random := rand.New(rand.NewPCG(7, 0))
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, Logger: logger})
+		var fleet []*soaked
+		for i := range *soakSessions {
+			brand := soakBrands[i%len(soakBrands)]
+			password := fmt.Sprintf("%s-password-%d", canary, i)
+			serial := 0
+			sim := brand.simulate(&pbxsim.Options{
+				Accounts: map[string]string{"api": password},
+				NewToken: func() string { serial++; return fmt.Sprintf("%s%08d%018d", canary, i, serial) },
+			})
+			server := pbxsim.ListenMemory(sim)
+			defer server.Close()
+			p := &soaked{sim: sim, url: fmt.Sprintf("https://pbx%d.test", i), password: password}
+			auth, err := pbx.Open(brand.driver, pbx.Config{
+				URL: server.URL, Options: brand.options, Logger: logger,
+				HTTPClient: &http.Client{Transport: &faulty{next: server.Client().Transport, random: rand.New(rand.NewPCG(uint64(i), 1))}},
+				Credentials: func(context.Context) (pbx.Credentials, error) {
+					p.mu.Lock()
+					defer p.mu.Unlock()
+					return pbx.Credentials{Username: "api", Password: pbx.NewSecret(p.password)}, nil
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Every simulated PBX stands for a host of its own, though all are on
+			// loopback.
+			p.session, err = m.Add(fmt.Sprint(i), elsewhere{auth.(driver), p.url})
+			if err != nil {
+				t.Fatal(err)
+			}
+			fleet = append(fleet, p)
+			secrets = append(secrets, fmt.Sprintf("%x", md5.Sum([]byte(password))))
+		}
+
+		available, asked := 0, 0
+		for start := time.Now(); time.Since(start) < *soakTime; {
+			time.Sleep(time.Minute)
+			for _, p := range fleet {
+				if time.Since(start) > 10*time.Minute { // all are logged in by then
+					asked++
+					if _, err := p.session.Token(expired); err == nil {
+						available++
+					}
+				}
+				if until, locked := p.sim.Locked("127.0.0.1"); locked && until.After(p.foreign) {
+					p.caused = true
+				}
+			}
+			if operator := time.Since(start) % (6 * time.Hour); operator < time.Minute {
+				for _, p := range fleet {
+					p.session.Retry() // of those that are rejected
+				}
+			}
+			for range int(float64(len(fleet))/720 + random.Float64()) { // each PBX meets each of these about twice a day
+				pick := func() *soaked { return fleet[random.IntN(len(fleet))] }
+				pick().sim.Restart()
+				p := pick()
+				p.sim.Lock("127.0.0.1")
+				p.foreign, _ = p.sim.Locked("127.0.0.1")
+				if p := pick(); random.IntN(14) == 0 { // about once a week
+					p.changePassword(fmt.Sprintf("%s-password-%d", canary, random.Uint64()), time.Duration(random.IntN(60))*time.Minute)
+				}
+				go pick().call(t)
+			}
+		}
+		time.Sleep(2 * time.Hour) // for the last changes of passwords
+		stats := m.Stats()
+		if err := m.Close(t.Context()); err != nil && !errors.Is(err, pbx.ErrUnavailable) && !errors.Is(err, pbx.ErrProtocol) {
+			t.Errorf("Close: %v", err)
+		}
+
+		var total pbxsim.Counts
+		caused := 0
+		for _, p := range fleet {
+			c := p.sim.Counts()
+			total.Logins += c.Logins
+			total.WrongLogins += c.WrongLogins
+			total.LockedLogins += c.LockedLogins
+			total.KeepAlives += c.KeepAlives
+			if p.caused {
+				caused++
+			}
+		}
+		share := 100 * float64(available) / float64(asked)
+		t.Logf("%d sessions, %s: a token at hand %.3f %% of the time; %d logins (%d wrong, %d while locked by others), %d keep-alives; %d lockouts caused",
+			len(fleet), *soakTime, share, total.Logins, total.WrongLogins, total.LockedLogins, total.KeepAlives, caused)
+		t.Logf("at the end: %+v", stats)
+		if caused > 0 {
+			t.Errorf("%d PBXs were led to lock this machine out", caused)
+		}
+		if share < 95 || stats.Live+stats.Renewing < len(fleet)*9/10 {
+			t.Errorf("a token was at hand %.2f %% of the time; %+v", share, stats)
+		}
+	})
+	for _, secret := range append(secrets, canary) {
+		if at := strings.Index(log.String(), secret); at >= 0 {
+			t.Errorf("a secret is in the log: %.200s", log.String()[max(0, at-100):])
+		}
+	}
+	t.Logf("0 secrets in %d KB of log", log.Len()>>10)
+}
+
+// changePassword changes it at the PBX now and in the settings later, as people
+// do.
+func (p *soaked) changePassword(to string, later time.Duration) {
+	p.sim.SetPassword("api", to)
+	p.sim.Restart()
+	time.AfterFunc(later, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.password = to
+	})
+}
+
+// call makes a few calls, whose errors must hold no secret either.
+func (p *soaked) call(t *testing.T) {
+	for _, brand := range soakBrands {
+		if brand.driver != p.sim.Dialect().Name() {
+			continue
+		}
+		for range 5 {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			r, _ := http.NewRequestWithContext(ctx, http.MethodPost, p.url+brand.path, strings.NewReader(brand.body))
+			if resp, err := p.session.Client().Do(r); err == nil {
+				resp.Body.Close()
+			} else if strings.Contains(err.Error(), canary) {
+				t.Errorf("a secret is in an error: %v", err)
+			}
+			cancel()
+			time.Sleep(time.Second)
+		}
+	}
+}
+
+// faulty spoils one answer in ten.
+type faulty struct {
+	next   http.RoundTripper
+	mu     sync.Mutex
+	random *rand.Rand
+}
+
+func (f *faulty) RoundTrip(r *http.Request) (*http.Response, error) {
+	f.mu.Lock()
+	kind := f.random.IntN(60)
+	f.mu.Unlock()
+	if kind == 0 { // it never arrives
+		return nil, errors.New("connection reset")
+	}
+	resp, err := f.next.RoundTrip(r)
+	if err != nil || kind > 5 {
+		return resp, err
+	}
+	spoil := func(status int, body string) (*http.Response, error) {
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		resp.StatusCode, resp.ContentLength = status, int64(len(body))
+		resp.Body = io.NopCloser(strings.NewReader(body))
+		return resp, nil
+	}
+	switch kind {
+	case 1:
+		resp.Body.Close()
+		return nil, io.ErrUnexpectedEOF
+	case 2:
+		return spoil(500, "")
+	case 3:
+		return spoil(502, pbxsim.HTMLPage)
+	case 4:
+		return spoil(200, pbxsim.HTMLPage)
+	}
+	return spoil(200, `{"status":`)
+}
+
+// driver is what all of this module's drivers are.
+type driver interface {
+	pbx.Authenticator
+	pbx.Authorizer
+	pbx.Inspector
+	pbx.Describer
+	pbx.CredentialWatcher
+	http.RoundTripper
+}
+
+// elsewhere gives a driver another address to the eyes of its session.
+type elsewhere struct {
+	driver
+	url string
+}
+
+func (e elsewhere) Traits() pbx.Traits {
+	traits := e.driver.Traits()
+	traits.URL = e.url
+	return traits
+}
+
+// RoundTrip takes requests for that address to the true one.
+func (e elsewhere) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	host, _ := strings.CutPrefix(e.driver.Traits().URL, "http://")
+	r.URL.Scheme, r.URL.Host, r.Host = "http", host, host
+	return e.driver.RoundTrip(r)
+}
