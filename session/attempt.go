@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
@@ -166,11 +165,10 @@ func (s *Session) permitted(op pbx.Op) bool {
 	case guardOpen:
 		s.slot = time.Time{}
 		return true
-	case guardBusy: // run again when another call to this host is through
+	case guardBusy: // run again when another call to this host is through, and perhaps planned so already
 		if l == nil {
 			s.become(Connecting, s.err)
 		}
-		s.m.schedule(s, time.Time{})
 	case guardLocked:
 		if l != nil && l.alive() && l.end().Before(until) {
 			until = l.end()
@@ -252,7 +250,7 @@ func (s *Session) failed(op pbx.Op, err error) {
 	}
 
 	wait := backoff(s.fails)
-	if op == pbx.OpLogin && mayHaveCounted(err) {
+	if op == pbx.OpLogin && pbx.MayHaveCounted(err) {
 		wait = backoff(s.fails + 3) // 8 s at first: the budget is small
 	}
 	s.fails++
@@ -272,30 +270,6 @@ func (s *Session) failed(op pbx.Op, err error) {
 		s.become(Unavailable, err)
 	}
 	s.m.schedule(s, at)
-}
-
-// mayHaveCounted reports whether the PBX may have taken a failed login for a
-// wrong one: it refused the account, or got the request and did not say what it
-// made of it.
-func mayHaveCounted(err error) bool {
-	var failure *pbx.Error
-	if !errors.As(err, &failure) {
-		return true // a driver that says nothing
-	}
-	if !failure.Sent {
-		return false
-	}
-	switch failure.Kind {
-	case pbx.ErrTooManySessions, pbx.ErrLocked, pbx.ErrNotSupported: // it looked, and found something else
-		return false
-	}
-	switch status := failure.HTTPStatus; {
-	case status/100 == 3, // redirected instead
-		status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
-		status == http.StatusNotImplemented, status == http.StatusServiceUnavailable:
-		return failure.Kind == pbx.ErrInvalidCredentials
-	}
-	return true
 }
 
 // grace is what a driver gets to return after its context has ended.

@@ -88,11 +88,19 @@ func (g *Guard) limits(s *Session) (attempts int, window time.Duration) {
 
 // guardKey names the budget that the session draws on.
 func (s *Session) guardKey() guardKey {
-	u, err := url.Parse(s.traits.URL)
-	if err != nil || u.Hostname() == "" {
+	if s.host == "" {
 		return guardKey{alone: s}
 	}
-	return guardKey{host: strings.ToLower(u.Hostname())}
+	return guardKey{host: s.host}
+}
+
+// hostOf is the host of a PBX's URL; empty if it has none.
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Hostname())
 }
 
 // of returns the budget of the session's host. g.mu is held.
@@ -152,7 +160,7 @@ func (g *Guard) leave(s *Session, op pbx.Op, err error) {
 	b.calls--
 	if op == pbx.OpLogin {
 		b.flying--
-		if err != nil && mayHaveCounted(err) {
+		if pbx.MayHaveCounted(err) {
 			b.spent = append(b.spent, time.Now())
 			b.cause = err
 		}

@@ -22,7 +22,7 @@ func TestWrongPasswordsOfManyAccountsOnOneHostStayBelowItsLimit(t *testing.T) {
 		defer m.Close(context.Background())
 		var fakes []*fake
 		for i := range 20 {
-			f := &fake{traits: onHost(fmt.Sprintf("PBX.test:%d", 8000+i%2)), login: fails(pbx.ErrInvalidCredentials, true), takes: time.Second}
+			f := &fake{traits: onHost([]string{"PBX.test:8000", "pbx.test:8001"}[i%2]), login: fails(pbx.ErrInvalidCredentials, true), takes: time.Second}
 			fakes = append(fakes, f)
 			if _, err := m.Add(fmt.Sprint(i), f); err != nil {
 				t.Fatal(err)
@@ -191,6 +191,23 @@ func TestGoodLoginsToOneHostAreNotHeldUpForLong(t *testing.T) {
 		}
 		if took := time.Since(start); took > 3*time.Second { // three at a time
 			t.Fatalf("it took %s", took)
+		}
+	})
+}
+
+func TestEverySessionThatWaitsForItsHostGetsItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 3000
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 1_000_000})
+		defer m.Close(context.Background())
+		for i := range n {
+			if _, err := m.Add(fmt.Sprint(i), &fake{traits: onHost("cloud.test"), life: 24 * time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		if stats := m.Stats(); stats.Live != n {
+			t.Fatalf("a minute later: %+v", stats)
 		}
 	})
 }

@@ -143,6 +143,7 @@ type Session struct {
 	name   string
 	auth   pbx.Authenticator
 	traits pbx.Traits
+	host   string // of traits.URL
 	m      *Manager
 	alone  bool // m exists for this session only
 
@@ -235,6 +236,7 @@ func (m *Manager) newSession(name string, auth pbx.Authenticator) *Session {
 	s.place.index = -1
 	if d, ok := auth.(pbx.Describer); ok {
 		s.traits = d.Traits()
+		s.host = hostOf(s.traits.URL)
 	}
 	s.noBeat = s.traits.KeepAlive == pbx.KeepAliveNone
 	return s

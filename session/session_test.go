@@ -31,6 +31,7 @@ func TestAHundredCallersWithAWrongPasswordCauseOneLogin(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		wantState(t, s, session.Rejected)
 		wantCounts(t, f, 1, 0, 0)
+		t.Logf("%d login for 5000 calls, and for the day after", f.logins)
 	})
 }
 
@@ -111,7 +112,9 @@ func TestACallerWaitsNoLongerThanItsOwnContext(t *testing.T) {
 		if _, err := s.Token(ctx); err != context.DeadlineExceeded {
 			t.Fatalf("Token: %v", err)
 		}
-		if waited := time.Since(start); waited != 20*time.Millisecond {
+		waited := time.Since(start)
+		t.Logf("waited %s for a login of 500ms", waited)
+		if waited != 20*time.Millisecond {
 			t.Fatalf("waited %s", waited)
 		}
 	})
@@ -153,6 +156,7 @@ func TestTenReportsOfOneDeadTokenCauseOneLogin(t *testing.T) {
 		}
 		holders.Wait()
 		wantCounts(t, f, 2, 0, 0)
+		t.Logf("%d login for 10 reports", f.logins-1)
 	})
 }
 
@@ -216,7 +220,9 @@ func TestTrafficTakesThePlaceOfKeepAlives(t *testing.T) {
 				get(t, client, "http://pbx.test/call")
 				time.Sleep(10 * time.Minute)
 			}
-			if _, beats, _ := f.counts(); (beats == 0) != sliding {
+			_, beats, _ := f.counts()
+			t.Logf("sliding %v: %d keep-alives in a busy day", sliding, beats)
+			if (beats == 0) != sliding {
 				t.Fatalf("sliding %v: %d keep-alives in a busy day", sliding, beats)
 			}
 			wantState(t, s, session.Live)

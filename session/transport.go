@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -110,15 +109,19 @@ func (t *transport) foreign(r *http.Request) bool {
 		}
 		origin = r.Response.Request.URL
 	}
-	return r.URL.Scheme != origin.Scheme || hostPort(r.URL) != hostPort(origin)
+	return r.URL.Scheme != origin.Scheme || port(r.URL) != port(origin) || !strings.EqualFold(r.URL.Hostname(), origin.Hostname())
 }
 
-func hostPort(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+func port(u *url.URL) string {
+	switch port := u.Port(); {
+	case port != "":
+		return port
+	case u.Scheme == "http":
+		return "80"
+	case u.Scheme == "https":
+		return "443"
 	}
-	return strings.ToLower(u.Hostname()) + ":" + port
+	return ""
 }
 
 // send makes one authorized request and reads the PBX's verdict on the token.
@@ -129,29 +132,41 @@ func (t *transport) send(r *http.Request, token *pbx.Token) (resp *http.Response
 		return nil, false, &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrNotSupported,
 			Message: "the driver does not say where a request carries the token: use Token and put it there"}
 	}
-	authorized := r.Clone(r.Context())
+	ctx, timer, cancel := t.bound(r.Context())
+	authorized := r.Clone(ctx)
 	if err := authorizer.Authorize(authorized, token); err != nil {
 		closeBody(r)
+		stop(timer)
+		cancel()
 		return nil, false, err
 	}
-	answered, begun, release := t.bound(authorized)
-	defer begun()
 	sent := time.Now()
-	resp, err = t.base.RoundTrip(answered)
+	resp, err = t.base.RoundTrip(authorized)
 	if err != nil {
-		if context.Cause(answered.Context()) == errNoAnswer {
+		if !stop(timer) {
 			err = errNoAnswer
 		}
-		release()
+		cancel()
 		return nil, false, withoutToken(err, token)
 	}
-	defer func() { resp.Body = body{resp.Body, release} }()
+	answer := &body{rest: resp.Body, cancel: cancel}
 	resp.Request = authorized // for the Inspector
 	var verdict error
 	if inspector, ok := t.session.auth.(pbx.Inspector); ok {
-		verdict = inspector.Inspect(resp, peek(resp))
+		verdict = inspector.Inspect(resp, answer.peek(resp))
 	} else if resp.StatusCode == http.StatusUnauthorized {
 		verdict = pbx.ErrTokenRejected
+	}
+	resp.Body = answer
+	if w, ok := answer.rest.(io.Writer); ok { // a WebSocket
+		resp.Body = struct {
+			*body
+			io.Writer
+		}{answer, w}
+	}
+	if !stop(timer) { // the beginning broke off
+		resp.Body.Close()
+		return nil, false, errNoAnswer
 	}
 	// Both would show the token to whoever prints the answer.
 	resp.Request = r
@@ -168,25 +183,55 @@ var errNoAnswer error = &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrUnavailable, Sen
 
 // bound gives a request without a deadline the session's call timeout for the
 // answer to begin. How long its body may take is the application's to say.
-// begun is to be called when it has begun, release when it has been read.
-func (t *transport) bound(r *http.Request) (bounded *http.Request, begun, release func()) {
-	if _, has := r.Context().Deadline(); has {
-		return r, func() {}, func() {}
+// cancel is to be called when it has been read.
+func (t *transport) bound(r context.Context) (ctx context.Context, timer *time.Timer, cancel context.CancelFunc) {
+	if _, has := r.Deadline(); has {
+		return r, nil, func() {}
 	}
-	ctx, cancel := context.WithCancelCause(r.Context())
-	timer := time.AfterFunc(t.session.m.opts.callTimeout(), func() { cancel(errNoAnswer) })
-	return r.WithContext(ctx), func() { timer.Stop() }, func() { cancel(nil) }
+	ctx, cancel = context.WithCancel(r)
+	return ctx, time.AfterFunc(t.session.m.opts.callTimeout(), cancel), cancel
 }
 
-// body releases what bound took when the application closes the answer.
+// stop reports whether the answer began in time.
+func stop(timer *time.Timer) bool { return timer == nil || timer.Stop() }
+
+// body is an answer's body, of which the beginning may have been read.
 type body struct {
-	io.ReadCloser
-	done func()
+	head   bytes.Buffer
+	bound  io.LimitedReader // of head
+	rest   io.ReadCloser
+	err    error // met on the way: for the application to meet where it is
+	cancel context.CancelFunc
 }
 
-func (b body) Close() error {
-	defer b.done()
-	return b.ReadCloser.Close()
+// peek reads the beginning of an answer that may hold an envelope. Recordings
+// and event streams are left alone: their first bytes may be long in coming.
+func (b *body) peek(resp *http.Response) []byte {
+	media, _, _ := strings.Cut(strings.ToLower(resp.Header.Get("Content-Type")), ";")
+	switch kind, of, _ := strings.Cut(strings.TrimSpace(media), "/"); {
+	case kind == "audio", kind == "video", kind == "image", of == "octet-stream", of == "event-stream",
+		resp.StatusCode == http.StatusSwitchingProtocols:
+		return nil
+	}
+	b.head.Grow(int(min(max(resp.ContentLength, 0), maxPeek)) + bytes.MinRead)
+	b.bound = io.LimitedReader{R: b.rest, N: maxPeek}
+	_, b.err = b.head.ReadFrom(&b.bound)
+	return b.head.Bytes()
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	switch {
+	case b.head.Len() > 0:
+		return b.head.Read(p)
+	case b.err != nil:
+		return 0, b.err
+	}
+	return b.rest.Read(p)
+}
+
+func (b *body) Close() error {
+	defer b.cancel()
+	return b.rest.Close()
 }
 
 // slide notes that the PBX accepted a call with token.
@@ -196,35 +241,12 @@ func (s *Session) slide(token *pbx.Token, sent time.Time) {
 	}
 }
 
-// peek reads the beginning of an answer that may hold an envelope, and puts it
-// back. Recordings and event streams are left alone: their first bytes may be
-// long in coming.
-func peek(resp *http.Response) []byte {
-	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	kind, _, _ := strings.Cut(media, "/")
-	if kind == "audio" || kind == "video" || kind == "image" || media == "application/octet-stream" || media == "text/event-stream" {
-		return nil
-	}
-	head, err := io.ReadAll(io.LimitReader(resp.Body, maxPeek))
-	rest := io.Reader(resp.Body)
-	if err != nil {
-		rest = broken{err} // for the application to meet where it is
-	}
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(head), rest), resp.Body}
-	return head
-}
-
-// broken is a body that ended in an error.
-type broken struct{ err error }
-
-func (b broken) Read([]byte) (int, error) { return 0, b.err }
-
 // stripLocation cuts the token out of a redirect that quotes it.
 func stripLocation(resp *http.Response, token *pbx.Token) {
 	location := resp.Header.Get("Location")
+	if location == "" {
+		return
+	}
 	for _, spelling := range []string{token.Value.Reveal(), url.QueryEscape(token.Value.Reveal())} {
 		location = strings.ReplaceAll(location, spelling, "")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -271,7 +272,7 @@ func TestBodiesComeThroughWhole(t *testing.T) {
 		{"empty", "application/json", bytes.NewReader(nil), nil, nil},
 		{"large", "application/json", bytes.NewReader(large), large, nil},
 		{"a recording", "audio/wav", bytes.NewReader(large), large, nil},
-		{"broken off", "application/json", io.MultiReader(strings.NewReader("half"), failing{broken}), []byte("half"), broken},
+		{"broken off", "application/json", io.MultiReader(strings.NewReader("half"), &failing{broken}), []byte("half"), broken},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			during(t, inspecting{&fake{life: time.Hour}}, func(t *testing.T, s *session.Session) {
@@ -299,9 +300,14 @@ func TestBodiesComeThroughWhole(t *testing.T) {
 	}
 }
 
+// failing tells its error once.
 type failing struct{ err error }
 
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
+func (f *failing) Read([]byte) (int, error) {
+	err := f.err
+	f.err = io.EOF
+	return 0, err
+}
 
 type closing struct {
 	io.Reader
@@ -369,9 +375,55 @@ func TestARequestWithoutADeadlineIsNotWaitedForForEver(t *testing.T) {
 	})
 }
 
+func TestAnAnswerThatStopsAfterItsHeaderIsNotWaitedForForEver(t *testing.T) {
+	during(t, inspecting{&fake{life: time.Hour}}, func(t *testing.T, s *session.Session) {
+		closed := false
+		client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp := answer(r, 200, "")
+			resp.Body = closing{slow{r.Context()}, &closed}
+			return resp, nil
+		}))}
+		start := time.Now()
+		_, err := client.Get("http://pbx.test/call")
+		wantKind(t, err, pbx.ErrUnavailable)
+		if took := time.Since(start); took != 30*time.Second || !closed {
+			t.Fatalf("it took %s, closed: %v", took, closed)
+		}
+	})
+}
+
+func TestAWebSocketGoesThroughASession(t *testing.T) {
+	during(t, inspecting{&fake{life: time.Hour}}, func(t *testing.T, s *session.Session) {
+		near, far := net.Pipe()
+		client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			context.AfterFunc(r.Context(), func() { near.Close() })
+			resp := answer(r, 101, "")
+			resp.Body = near
+			return resp, nil
+		}))}
+		resp, err := client.Get("http://pbx.test/events") // would block on the silent connection
+		if err != nil {
+			t.Fatal(err)
+		}
+		socket, ok := resp.Body.(io.ReadWriteCloser)
+		if !ok {
+			t.Fatal("the connection cannot be written to")
+		}
+		go io.Copy(far, far) // an echo
+		io.WriteString(socket, "hello")
+		got := make([]byte, 5)
+		if _, err := io.ReadFull(socket, got); err != nil || string(got) != "hello" {
+			t.Fatalf("read %q, %v", got, err)
+		}
+		socket.Close()
+	})
+}
+
 func TestABodyMayTakeLongerThanTheDeadlineForItsBeginning(t *testing.T) {
 	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
+		var sent *http.Request
 		client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			sent = r
 			resp := answer(r, 200, "")
 			resp.Body = io.NopCloser(slow{r.Context()})
 			return resp, nil
@@ -380,9 +432,15 @@ func TestABodyMayTakeLongerThanTheDeadlineForItsBeginning(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer resp.Body.Close()
 		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "done" {
 			t.Fatalf("body %q, %v", body, err)
+		}
+		if err := sent.Context().Err(); err != nil {
+			t.Fatalf("the request was ended under its reader: %v", err)
+		}
+		resp.Body.Close()
+		if sent.Context().Err() == nil {
+			t.Fatal("the request's context is not released")
 		}
 	})
 }

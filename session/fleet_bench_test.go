@@ -1,0 +1,129 @@
+package session_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	_ "github.com/pbxauth/pbx/adapters/yeastar"
+	"github.com/pbxauth/pbx/session"
+)
+
+// go test -run 'Idle|LogInTogether' -v ./session -fleet 100000 takes a few minutes.
+var fleetSize = flag.Int("fleet", 5000, "how many sessions the tests of whole fleets add")
+
+// BenchmarkIdleSession tells what a live session costs that nobody asks anything:
+// all that it adds to the process, its driver and its name included.
+func BenchmarkIdleSession(b *testing.B) {
+	const n = 100_000
+	for _, row := range idleRows {
+		b.Run(row.name, func(b *testing.B) {
+			for b.Loop() {
+				bytes, goroutines := idle(b, n, row.open(b))
+				b.ReportMetric(bytes, "B/session")
+				b.ReportMetric(goroutines, "goroutines/session")
+			}
+			b.ReportMetric(0, "ns/op") // the login of the whole fleet: means nothing
+		})
+	}
+}
+
+// The driver of a brand comes on top: its URL, account, and HTTP client.
+func TestAnIdleSessionCostsAtMostAKilobyteAndNoGoroutine(t *testing.T) {
+	for _, row := range idleRows {
+		t.Run(row.name, func(t *testing.T) {
+			bytes, goroutines := idle(t, *fleetSize, row.open(t))
+			t.Logf("%.0f bytes and %.3f goroutines per session", bytes, goroutines)
+			if bytes > row.most || goroutines > 0.01 {
+				t.Errorf("%.0f bytes and %.3f goroutines per session", bytes, goroutines)
+			}
+		})
+	}
+}
+
+var idleRows = []struct {
+	name string
+	open func(tb testing.TB) func(i int) pbx.Authenticator
+	most float64
+}{
+	{"small driver", func(testing.TB) func(int) pbx.Authenticator {
+		return func(i int) pbx.Authenticator { return small(i) }
+	}, 1024},
+	{"yeastar", yeastars, 2560},
+}
+
+// small is a driver that holds nothing but the number of its PBX.
+type small int
+
+func (small) Login(context.Context) (*pbx.Token, error) {
+	now := time.Now()
+	return &pbx.Token{Value: pbx.NewSecret("48a7d7481a5355aa4fb5dc285edeb40e"), IssuedAt: now, ExpiresAt: now.Add(30 * time.Minute)}, nil
+}
+
+func (small) KeepAlive(_ context.Context, t *pbx.Token) (*pbx.Token, error) { return t, nil }
+
+func (small) Logout(context.Context, *pbx.Token) error { return nil }
+
+func (s small) Traits() pbx.Traits {
+	return pbx.Traits{URL: "https://pbx-" + strconv.Itoa(int(s)) + ".test:8088", Lifetime: 30 * time.Minute, Sliding: true,
+		KeepAlive: pbx.KeepAliveHeartbeat, Lockout: pbx.Lockout{Attempts: 5, Window: 10 * time.Minute}}
+}
+
+// yeastars opens a driver per PBX as an application does. They share their
+// connections, and here a server too, which issues tokens and remembers nothing.
+func yeastars(tb testing.TB) func(i int) pbx.Authenticator {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, `{"status":"Success","token":"48a7d7481a5355aa4fb5dc285edeb40e"}`)
+	}))
+	tb.Cleanup(server.Close)
+	return func(i int) pbx.Authenticator {
+		auth, err := pbx.Open("yeastar", pbx.Config{
+			URL: server.URL + "/pbx-" + strconv.Itoa(i), Username: "api-" + strconv.Itoa(i), Password: pbx.NewSecret("secret-" + strconv.Itoa(i)),
+		})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return auth
+	}
+}
+
+// idle makes a fleet of n and returns what each live session has added to the
+// process.
+func idle(tb testing.TB, n int, open func(i int) pbx.Authenticator) (bytes, goroutines float64) {
+	m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 1_000_000})
+	before, running := footprint(), runtime.NumGoroutine()
+	for i := range n {
+		if _, err := m.Add(fmt.Sprint("customer-", i), open(i)); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	for _, s := range m.All() {
+		if _, err := s.Token(context.Background()); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	after, runningAfter := footprint(), runtime.NumGoroutine()
+	if live := m.Stats().Live; live != n {
+		tb.Fatalf("%d of %d sessions are live", live, n)
+	}
+	m.Close(context.Background())
+	return float64(after-before) / float64(n), float64(runningAfter-running) / float64(n)
+}
+
+// footprint is the memory in use, stacks included.
+func footprint() int64 {
+	runtime.GC()
+	runtime.GC() // what the first one's finalizers let go
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc + stats.StackInuse)
+}
