@@ -26,6 +26,7 @@ func (s *Session) run() {
 		s.mu.Unlock()
 		return
 	}
+	s.inLine = false
 	if s.state == Rejected && !s.credentialsChanged() {
 		s.mu.Unlock()
 		return
@@ -101,17 +102,17 @@ func sound(op pbx.Op, t *pbx.Token) error {
 	return nil
 }
 
-// announce calls the application's hook.
+// announce calls the application's hook, bounded like a driver's call.
 func (s *Session) announce(t *pbx.Token) {
 	if s.m.opts.OnToken == nil {
 		return
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			s.panicked("OnToken", v)
-		}
-	}()
-	s.m.opts.OnToken(s, t)
+	ctx, cancel := context.WithTimeout(context.Background(), s.m.opts.callTimeout())
+	defer cancel()
+	s.call(ctx, "OnToken", func(context.Context) (*pbx.Token, error) {
+		s.m.opts.OnToken(s, t)
+		return nil, nil
+	})
 }
 
 // credentialsChanged asks the driver of a rejected session whether it would now
@@ -122,16 +123,22 @@ func (s *Session) credentialsChanged() bool {
 	if !ok {
 		return false
 	}
+	if s.stray.Load() > 0 {
+		s.m.schedule(s, s.nextLook())
+		return false
+	}
+	since := s.since
+	ctx, cancel := context.WithTimeout(context.Background(), s.m.opts.callTimeout())
+	s.cancelLook = cancel
 	s.mu.Unlock()
 	changed := false
-	ctx, cancel := context.WithTimeout(context.Background(), s.m.opts.callTimeout())
 	_, err := s.call(ctx, pbx.OpOpen, func(ctx context.Context) (t *pbx.Token, err error) {
 		changed, err = watcher.CredentialsChanged(ctx)
 		return nil, err
 	})
 	cancel()
 	s.mu.Lock()
-	if s.closing || s.state != Rejected { // Retry was quicker
+	if s.closing || s.state != Rejected || s.since != since { // Retry was quicker
 		return false
 	}
 	if err == nil && changed {
@@ -166,6 +173,7 @@ func (s *Session) permitted(op pbx.Op) bool {
 		s.slot = time.Time{}
 		return true
 	case guardBusy: // run again when another call to this host is through, and perhaps planned so already
+		s.inLine = true
 		if l == nil {
 			s.become(Connecting, s.err)
 		}
@@ -202,7 +210,7 @@ func (s *Session) due() (pbx.Op, *pbx.Token) {
 	}
 	s.current.Store(nil)
 	// A refresh token may outlive the token that it came with.
-	if t := s.old; t != nil && s.traits.KeepAlive == pbx.KeepAliveRefresh && !t.Refresh.IsZero() &&
+	if t := s.old; t != nil && !s.noBeat && s.traits.KeepAlive == pbx.KeepAliveRefresh && !t.Refresh.IsZero() &&
 		(t.RefreshExpiresAt.IsZero() || time.Until(t.RefreshExpiresAt) > 0) {
 		return pbx.OpKeepAlive, t
 	}
@@ -235,6 +243,10 @@ func (s *Session) failed(op pbx.Op, err error) {
 		return
 
 	case errors.Is(err, pbx.ErrLocked):
+		if pause > 0 {
+			pause = max(pause, backoff(s.fails))
+		}
+		s.fails++
 		until := s.m.guard.lock(s, pause, err)
 		if alive && l.end().Before(until) {
 			until = l.end()
@@ -249,6 +261,9 @@ func (s *Session) failed(op pbx.Op, err error) {
 		return
 	}
 
+	if op == pbx.OpKeepAlive && !alive && (failure == nil || failure.Sent && !errors.Is(err, pbx.ErrUnavailable)) {
+		s.old = nil // the PBX answered, and not with a token: only a login is left
+	}
 	wait := backoff(s.fails)
 	if op == pbx.OpLogin && pbx.MayHaveCounted(err) {
 		wait = backoff(s.fails + 3) // 8 s at first: the budget is small
@@ -289,18 +304,20 @@ func (s *Session) call(ctx context.Context, op pbx.Op, fn func(context.Context) 
 	var fate atomic.Int32
 	result := make(chan outcome, 1)
 	go func() {
-		var out outcome
+		out := outcome{err: &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Sent: true, Message: "the driver ended its goroutine"}}
+		defer func() {
+			if fate.CompareAndSwap(0, finished) {
+				result <- out
+				return
+			}
+			s.stray.Add(-1)
+			if op == pbx.OpLogin && out.err == nil && out.token != nil { // nobody wants it any more
+				ctx, cancel := context.WithTimeout(context.Background(), s.m.opts.callTimeout())
+				defer cancel()
+				s.guarded(ctx, pbx.OpLogout, func(ctx context.Context) (*pbx.Token, error) { return nil, s.auth.Logout(ctx, out.token) })
+			}
+		}()
 		out.token, out.err = s.guarded(ctx, op, fn)
-		if fate.CompareAndSwap(0, finished) {
-			result <- out
-			return
-		}
-		s.stray.Add(-1)
-		if op == pbx.OpLogin && out.err == nil && out.token != nil { // nobody wants it any more
-			ctx, cancel := context.WithTimeout(context.Background(), s.m.opts.callTimeout())
-			defer cancel()
-			s.guarded(ctx, pbx.OpLogout, func(ctx context.Context) (*pbx.Token, error) { return nil, s.auth.Logout(ctx, out.token) })
-		}
 	}()
 	select {
 	case out := <-result:

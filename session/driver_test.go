@@ -2,7 +2,9 @@ package session_test
 
 import (
 	"context"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,4 +92,79 @@ func TestADriverThatHangsInLogoutDoesNotHoldUpClose(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 	})
+}
+
+func TestADriverThatEndsItsGoroutineIsContained(t *testing.T) {
+	f := &fake{}
+	f.login = func(context.Context) (*pbx.Token, error) { runtime.Goexit(); return nil, nil }
+	during(t, f, func(t *testing.T, s *session.Session) {
+		_, err := s.Token(t.Context())
+		wantKind(t, err, pbx.ErrUnavailable)
+	})
+}
+
+func TestAHookThatWaitsForTheSessionDoesNotHangIt(t *testing.T) {
+	for name, hook := range map[string]func(*session.Session, *pbx.Token){
+		"closes":  func(s *session.Session, _ *pbx.Token) { s.Close(context.Background()) },
+		"asks":    func(s *session.Session, _ *pbx.Token) { s.Token(context.Background()) },
+		"a while": func(*session.Session, *pbx.Token) { time.Sleep(time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := session.New(&fake{life: time.Hour}, &session.Options{Guard: &session.Guard{}, CallTimeout: 5 * time.Second, OnToken: hook})
+				time.Sleep(time.Second)
+				start := time.Now()
+				s.Close(t.Context())
+				if took := time.Since(start); took > 10*time.Second {
+					t.Errorf("Close took %s", took)
+				}
+				time.Sleep(2 * time.Hour)
+			})
+		})
+	}
+}
+
+func TestAHungLookForCredentialsIsNotRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &sealed{fake: &fake{login: fails(pbx.ErrInvalidCredentials, true)}}
+		s := session.New(f, &session.Options{Guard: &session.Guard{}})
+		time.Sleep(24 * time.Hour)
+		if n := f.looks.Load(); n != 1 {
+			t.Errorf("%d looks", n)
+		}
+		s.Close(t.Context())
+		time.Sleep(24 * time.Hour)
+	})
+}
+
+// sealed is a driver whose Credentials func hangs for a day and a half.
+type sealed struct {
+	*fake
+	looks atomic.Int32
+}
+
+func (s *sealed) CredentialsChanged(context.Context) (bool, error) {
+	s.looks.Add(1)
+	time.Sleep(36 * time.Hour)
+	return false, nil
+}
+
+func TestARetryDuringALookForCredentialsSendsOneLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &slowLook{&fake{login: fails(pbx.ErrInvalidCredentials, true)}}
+		s := session.New(f, &session.Options{Guard: &session.Guard{}})
+		defer s.Close(context.Background())
+		time.Sleep(75 * time.Second) // a look is under way
+		s.Retry()
+		time.Sleep(30 * time.Second) // it said that they had changed, before the retry
+		wantCounts(t, f.fake, 2, 0, 0)
+	})
+}
+
+// slowLook finds new credentials, slowly.
+type slowLook struct{ *fake }
+
+func (slowLook) CredentialsChanged(context.Context) (bool, error) {
+	time.Sleep(25 * time.Second)
+	return true, nil
 }

@@ -1,7 +1,10 @@
 package session
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -20,7 +23,12 @@ import (
 // never came. Two fewer than the vendor's limit are let through in one lockout
 // window; the next waits until the oldest is out of it. Logins under way count
 // until they are through. A host that says it has locked us out is left alone
-// until its time.
+// until its time, keep-alives included.
+//
+// What it cannot promise: that a PBX which takes a dead token for a wrong
+// password, if there is one, is not led to lock by the calls that were under way
+// when it restarted; that other processes, or this one after a restart, know
+// what was spent; and that one PBX configured under two names is seen as one.
 //
 // The zero value is ready. Ports do not tell hosts apart, for one PBX answers
 // on several.
@@ -30,8 +38,9 @@ type Guard struct {
 	// it before the Guard is used.
 	Limit int
 
-	mu    sync.Mutex
-	hosts map[guardKey]*budget
+	mu      sync.Mutex
+	hosts   map[guardKey]*budget
+	sweepAt int // hosts at which those in no trouble are looked for
 }
 
 // guardKey is a host, or a session whose host is not known.
@@ -46,7 +55,7 @@ type budget struct {
 	flying  int         // logins under way
 	calls   int         // calls under way, logins among them
 	until   time.Time   // the end of the host's own lock
-	cause   error       // of the latest entry above
+	cause   error       // of that lock
 	waiting []*Session  // for a login under way to end
 }
 
@@ -100,7 +109,11 @@ func hostOf(address string) string {
 	if err != nil {
 		return ""
 	}
-	return strings.ToLower(u.Hostname())
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().String()
+	}
+	return host
 }
 
 // of returns the budget of the session's host. g.mu is held.
@@ -108,6 +121,7 @@ func (g *Guard) of(s *Session) (guardKey, *budget) {
 	key := s.guardKey()
 	b := g.hosts[key]
 	if b == nil {
+		g.sweep()
 		b = &budget{}
 		if g.hosts == nil {
 			g.hosts = map[guardKey]*budget{}
@@ -117,11 +131,30 @@ func (g *Guard) of(s *Session) (guardKey, *budget) {
 	return key, b
 }
 
+// sweep forgets the hosts whose trouble is over, now and then. g.mu is held.
+func (g *Guard) sweep() {
+	if len(g.hosts) < g.sweepAt {
+		return
+	}
+	now := time.Now()
+	maps.DeleteFunc(g.hosts, func(_ guardKey, b *budget) bool { return b.idle(now) })
+	g.sweepAt = 2*len(g.hosts) + 64
+}
+
+// idle reports whether nothing has to be remembered.
+func (b *budget) idle(now time.Time) bool {
+	recent := len(b.spent) > 0 && now.Sub(b.spent[len(b.spent)-1]) <= b.window
+	return b.calls == 0 && !recent && len(b.waiting) == 0 && !b.until.After(now)
+}
+
 // enter asks to make one call. After guardOpen, leave must follow; after
 // guardBusy the session is run again when there is room; after guardLocked it
 // may ask again at the time returned.
 func (g *Guard) enter(s *Session, op pbx.Op) (guardVerdict, time.Time, error) {
 	limit, window := g.limits(s)
+	if s.fails > 1 && limit > 1 {
+		limit-- // the last one is for sessions that have hardly failed, lest the others take every place
+	}
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -135,7 +168,8 @@ func (g *Guard) enter(s *Session, op pbx.Op) (guardVerdict, time.Time, error) {
 	if login && len(b.spent) >= limit {
 		oldest := b.spent[len(b.spent)-limit]
 		until := oldest.Add(b.window + time.Millisecond)
-		return guardLocked, until, &pbx.Error{Op: op, Kind: pbx.ErrLocked, RetryAfter: until.Sub(now), Err: b.cause,
+		// The cause is not passed on: it may be another account's.
+		return guardLocked, until, &pbx.Error{Op: op, Kind: pbx.ErrLocked, RetryAfter: until.Sub(now),
 			Message: fmt.Sprintf("not sent: %d logins to this host failed in the last %s, and the PBX locks this machine out after a few more", len(b.spent), b.window)}
 	}
 	if b.calls >= s.m.opts.PerHost || (login && len(b.spent)+b.flying >= limit) {
@@ -161,14 +195,27 @@ func (g *Guard) leave(s *Session, op pbx.Op, err error) {
 	if op == pbx.OpLogin {
 		b.flying--
 		if pbx.MayHaveCounted(err) {
-			b.spent = append(b.spent, time.Now())
-			b.cause = err
+			b.spend(time.Now(), err)
 		}
 	}
 	g.admit(b, s.m.opts.PerHost)
-	if b.calls == 0 && len(b.spent) == 0 && len(b.waiting) == 0 && !b.until.After(time.Now()) {
+	if b.idle(time.Now()) {
 		delete(g.hosts, key)
 	}
+}
+
+// lateVerdict is how long after we gave up a PBX may still judge a login: one
+// that is starting takes requests that it looks at minutes later.
+const lateVerdict = 2 * time.Minute
+
+// spend books a failed login, an unanswered one as if it were still to be judged.
+func (b *budget) spend(at time.Time, err error) {
+	var failure *pbx.Error
+	if !errors.As(err, &failure) || (failure.Kind == pbx.ErrUnavailable && failure.HTTPStatus == 0) {
+		at = at.Add(lateVerdict)
+	}
+	b.spent = append(b.spent, at)
+	slices.SortFunc(b.spent, time.Time.Compare)
 }
 
 // admit lets the first of those who wait ask again, or all of them if what they
@@ -185,14 +232,18 @@ func (g *Guard) admit(b *budget, some int) {
 	b.waiting = slices.Delete(b.waiting, 0, n)
 }
 
-// withdraw takes a session that has ended out of the line.
+// withdraw takes a session that has ended out of the line, and forgets what was
+// kept for it alone.
 func (g *Guard) withdraw(s *Session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if s.queued {
-		_, b := g.of(s)
+	key := s.guardKey()
+	if b := g.hosts[key]; b != nil && s.queued {
 		s.queued = false
 		b.waiting = slices.DeleteFunc(b.waiting, func(w *Session) bool { return w == s })
+	}
+	if key.alone == s {
+		delete(g.hosts, key)
 	}
 }
 

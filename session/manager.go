@@ -39,12 +39,14 @@ type Options struct {
 	LoginRate int
 
 	// OnToken is called with every new or prolonged token before it is handed
-	// out: to persist it, or to count. It must return soon, for callers wait.
+	// out: to persist it, or to count. It must return soon, for callers wait, and
+	// must not wait for the session itself: not for Token, and not for Close. A
+	// token that the PBX refuses meanwhile is announced and never handed out.
 	OnToken func(*Session, *pbx.Token)
 
 	// Logger gets a line per change of a session's state, with the fields
 	// session, pbx, from, state and error. The zero value is silent. Routine
-	// renewals are at debug level.
+	// renewals are at debug level. Its writer must not call the session.
 	Logger zerolog.Logger
 }
 

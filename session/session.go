@@ -150,24 +150,26 @@ type Session struct {
 	current atomic.Pointer[life] // what Token hands out; nil: nothing
 	stray   atomic.Int32         // calls that the driver has not returned from
 
-	mu       sync.Mutex // guards what follows
-	state    State
-	since    time.Time
-	err      error         // of the last attempt
-	fails    int           // failed attempts in a row
-	old      *pbx.Token    // the latest token, also when it is dead: a refresh may revive it
-	issued   time.Time     // when the latest login's token was, by the driver
-	loggedIn time.Time     // when it came
-	refused  *pbx.Token    // reported by Reject during an attempt
-	early    int           // tokens in a row that were refused when still fresh
-	noBeat   bool          // the brand has no keep-alive
-	attempt  *attempt      // under way; nil: none
-	changed  chan struct{} // closed when callers should look again; nil: nobody waits
-	slot     time.Time     // when the Manager admits the first login; zero: not asked
-	closing  bool
-	queued   bool          // waits for the Guard; guarded by the Guard's mutex
-	done     chan struct{} // closed at the end; nil: nobody asked
-	ended    bool
+	mu         sync.Mutex // guards what follows
+	state      State
+	since      time.Time
+	err        error              // of the last attempt
+	fails      int                // failed attempts in a row
+	old        *pbx.Token         // the latest token, also when it is dead: a refresh may revive it
+	issued     time.Time          // when the latest login's token was, by the driver
+	loggedIn   time.Time          // when it came
+	refused    *pbx.Token         // reported by Reject during an attempt
+	early      int                // tokens in a row that were refused when still fresh
+	noBeat     bool               // the brand has no keep-alive
+	attempt    *attempt           // under way; nil: none
+	cancelLook context.CancelFunc // of the latest look for new credentials
+	changed    chan struct{}      // closed when callers should look again; nil: nobody waits
+	slot       time.Time          // when the Manager admits the first login; zero: not asked
+	inLine     bool               // waits for the Guard to run it
+	closing    bool
+	queued     bool          // waits for the Guard; guarded by the Guard's mutex
+	done       chan struct{} // closed at the end; nil: nobody asked
+	ended      bool
 
 	place // in the Manager's queue; guarded by the Manager's mutex
 }
@@ -180,6 +182,7 @@ type life struct {
 	span  time.Duration // a full life; 0: no known end
 	lead  time.Duration // how long before its end the token is renewed
 	until atomic.Int64  // nanoseconds after base
+	good  atomic.Bool   // the PBX took a call with it
 }
 
 func (l *life) alive() bool { return time.Since(l.base) < time.Duration(l.until.Load()) }
@@ -289,7 +292,7 @@ func (s *Session) soon() bool {
 	if s.closing || s.state == Rejected {
 		return false
 	}
-	if s.attempt != nil || s.state == Connecting || s.state == Live { // live and yet no token: it has just ended
+	if s.attempt != nil || s.inLine || s.state == Connecting || s.state == Live { // live and yet no token: it has just ended
 		return true
 	}
 	next := s.m.dueAt(s)
@@ -312,8 +315,11 @@ func (s *Session) Reject(t *pbx.Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.current.Load()
-	if l == nil || s.closing || !l.token.Value.Equal(t.Value) || t.IssuedAt.Before(s.issued) {
+	if l == nil || s.closing || !l.token.Value.Equal(t.Value) || !t.IssuedAt.IsZero() && t.IssuedAt.Before(s.issued) {
 		return
+	}
+	if time.Since(s.loggedIn) <= earlyAge && s.early >= freeEarly && l.good.Load() {
+		return // the PBX takes it elsewhere: it is the call, not the token
 	}
 	s.current.Store(nil)
 	if s.attempt != nil {
@@ -334,6 +340,20 @@ func (s *Session) Reject(t *pbx.Token) {
 	s.become(Unavailable, &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrTokenRejected, Sent: true,
 		Message: "the PBX keeps refusing tokens that it has just issued: does another client log in with the same account?"})
 	s.m.schedule(s, time.Now().Add(backoff(s.early-freeEarly-1)))
+}
+
+// refuse latches the session: the PBX said of a call that not just the token but
+// the credentials behind it are not good.
+func (s *Session) refuse(t *pbx.Token, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.current.Load(); l == nil || s.closing || s.attempt != nil || !l.token.Value.Equal(t.Value) {
+		return
+	}
+	s.current.Store(nil)
+	s.old = nil
+	s.become(Rejected, err)
+	s.m.schedule(s, s.nextLook())
 }
 
 // Retry makes a rejected session try again, after a person has mended the
@@ -442,7 +462,9 @@ func (s *Session) Close(ctx context.Context) error {
 		}
 	}
 	var err error
-	if t != nil {
+	if t != nil && ctx.Err() != nil {
+		err = &pbx.Error{Op: pbx.OpLogout, Kind: pbx.ErrUnavailable, Err: ctx.Err(), Message: "not sent: there was no time left"}
+	} else if t != nil {
 		_, err = s.call(ctx, pbx.OpLogout, func(ctx context.Context) (*pbx.Token, error) { return nil, s.auth.Logout(ctx, t) })
 		s.m.count(pbx.OpLogout, err)
 	}
@@ -483,6 +505,9 @@ func (s *Session) end(ctx context.Context) (t *pbx.Token, first bool) {
 		return nil, false
 	}
 	s.closing = true
+	if s.cancelLook != nil {
+		s.cancelLook()
+	}
 	s.m.unschedule(s)
 	s.wake()
 	a := s.attempt
@@ -540,9 +565,12 @@ func (s *Session) adopt(op pbx.Op, t *pbx.Token) {
 		// Sessions that log in together must not be renewed together for ever.
 		share = renewalShare * (0.1 + 0.9*rand.Float64())
 	}
-	l.lead = time.Duration(float64(l.span) * (1 - share))
+	l.lead = time.Duration(float64(min(l.span, remaining)) * (1 - share))
 	if op == pbx.OpLogin {
-		s.issued, s.loggedIn = t.IssuedAt, now
+		s.issued = t.IssuedAt
+	}
+	if op == pbx.OpLogin || s.old == nil || !s.old.Value.Equal(t.Value) {
+		s.loggedIn = now
 	}
 	s.old = t
 	s.fails = 0

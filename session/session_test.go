@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -503,6 +504,101 @@ func TestATokenWithoutAnEndIsNeverRenewed(t *testing.T) {
 		wantCounts(t, f, 1, 0, 0)
 		if status := s.Status(); !status.Next.IsZero() || !status.ExpiresAt.IsZero() {
 			t.Fatalf("status %+v", status)
+		}
+	})
+}
+
+// refreshing is a fake with refresh tokens, whose refresh a test decides.
+func refreshing(beat func(context.Context, *pbx.Token) (*pbx.Token, error)) *fake {
+	f := &fake{life: 30 * time.Minute, traits: pbx.Traits{KeepAlive: pbx.KeepAliveRefresh}, beat: beat}
+	f.login = func(context.Context) (*pbx.Token, error) {
+		token := f.token()
+		token.Refresh = pbx.NewSecret("refresh")
+		return token, nil
+	}
+	return f
+}
+
+func TestADeadTokenThatCannotBeRefreshedLeadsToALogin(t *testing.T) {
+	for name, err := range map[string]error{
+		"there is no such call":   &pbx.Error{Driver: "fake", Op: pbx.OpKeepAlive, Kind: pbx.ErrNotSupported},
+		"the code is unknown":     &pbx.Error{Driver: "fake", Op: pbx.OpKeepAlive, Code: "-1", HTTPStatus: 200, Sent: true},
+		"the answer is not known": &pbx.Error{Driver: "fake", Op: pbx.OpKeepAlive, Kind: pbx.ErrProtocol, HTTPStatus: 200, Sent: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := refreshing(func(context.Context, *pbx.Token) (*pbx.Token, error) { return nil, err })
+			during(t, f, func(t *testing.T, s *session.Session) {
+				s.Reject(mustToken(t, s))
+				s.Token(t.Context())
+				time.Sleep(time.Minute)
+				mustToken(t, s)
+				if logins, beats, _ := f.counts(); logins != 2 || beats > 2 {
+					t.Fatalf("%d logins and %d refreshes", logins, beats)
+				}
+			})
+		})
+	}
+}
+
+func TestAnUnreachablePBXDoesNotSpendALoginInPlaceOfARefresh(t *testing.T) {
+	f := refreshing(func(context.Context, *pbx.Token) (*pbx.Token, error) {
+		return nil, &pbx.Error{Driver: "fake", Op: pbx.OpKeepAlive, Kind: pbx.ErrUnavailable}
+	})
+	during(t, f, func(t *testing.T, s *session.Session) {
+		s.Reject(mustToken(t, s))
+		time.Sleep(time.Hour)
+		if logins, beats, _ := f.counts(); logins != 1 || beats < 10 {
+			t.Fatalf("%d logins and %d refreshes", logins, beats)
+		}
+	})
+}
+
+func TestReportsInALoopAreNotRefreshedInALoop(t *testing.T) {
+	serial := 0
+	var f *fake
+	f = refreshing(func(context.Context, *pbx.Token) (*pbx.Token, error) {
+		serial++
+		token := f.dated(fmt.Sprint("refreshed ", serial))
+		token.Refresh = pbx.NewSecret("refresh")
+		return token, nil
+	})
+	during(t, f, func(t *testing.T, s *session.Session) {
+		mustToken(t, s)
+		time.Sleep(2 * time.Minute)
+		for range 6000 {
+			if token, err := s.Token(t.Context()); err == nil {
+				s.Reject(token)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if _, beats, _ := f.counts(); beats > 15 {
+			t.Fatalf("%d refreshes in a minute", beats)
+		}
+	})
+}
+
+func TestAReportAboutATokenWithoutADateIsHeeded(t *testing.T) {
+	f := &fake{life: 30 * time.Minute}
+	f.beat = func(_ context.Context, old *pbx.Token) (*pbx.Token, error) {
+		return &pbx.Token{Value: old.Value, ExpiresAt: time.Now().Add(30 * time.Minute)}, nil
+	}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		mustToken(t, s)
+		time.Sleep(25 * time.Minute)
+		s.Reject(mustToken(t, s))
+		mustToken(t, s)
+		wantCounts(t, f, 2, 1, 0)
+	})
+}
+
+func TestATokenThatAKeepAliveReturnsUnchangedIsNotRenewedInALoop(t *testing.T) {
+	f := &fake{life: time.Hour}
+	f.beat = func(_ context.Context, old *pbx.Token) (*pbx.Token, error) { return old, nil }
+	during(t, f, func(t *testing.T, s *session.Session) {
+		mustToken(t, s)
+		time.Sleep(59 * time.Minute)
+		if _, beats, _ := f.counts(); beats > 20 {
+			t.Fatalf("%d keep-alives in an hour", beats)
 		}
 	})
 }

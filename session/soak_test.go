@@ -61,7 +61,7 @@ const canary = "c4n4ry" // in every password and token
 // people get this machine locked out.
 func TestSoak(t *testing.T) {
 	var log bytes.Buffer
-	logger := zerolog.New(&log)
+	logger := zerolog.New(zerolog.SyncWriter(&log))
 	var secrets []string
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(7, 0))

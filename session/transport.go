@@ -89,9 +89,6 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, refused, err = t.send(again, token)
-	if refused {
-		t.session.Reject(token)
-	}
 	if resp != nil {
 		resp.Request = r
 	}
@@ -107,7 +104,11 @@ func (t *transport) foreign(r *http.Request) bool {
 		if r.Response == nil || r.Response.Request == nil {
 			return false
 		}
-		origin = r.Response.Request.URL
+		first := r
+		for first.Response != nil && first.Response.Request != nil {
+			first = first.Response.Request
+		}
+		origin = first.URL
 	}
 	return r.URL.Scheme != origin.Scheme || port(r.URL) != port(origin) || !strings.EqualFold(r.URL.Hostname(), origin.Hostname())
 }
@@ -134,12 +135,13 @@ func (t *transport) send(r *http.Request, token *pbx.Token) (resp *http.Response
 	}
 	ctx, timer, cancel := t.bound(r.Context())
 	authorized := r.Clone(ctx)
-	if err := authorizer.Authorize(authorized, token); err != nil {
+	if err := t.authorize(authorizer, authorized, token); err != nil {
 		closeBody(r)
 		stop(timer)
 		cancel()
 		return nil, false, err
 	}
+	sendOnce(authorized)
 	sent := time.Now()
 	resp, err = t.base.RoundTrip(authorized)
 	if err != nil {
@@ -149,11 +151,16 @@ func (t *transport) send(r *http.Request, token *pbx.Token) (resp *http.Response
 		cancel()
 		return nil, false, withoutToken(err, token)
 	}
+	if resp.Body == nil { // a careless base
+		resp.Body = http.NoBody
+	}
 	answer := &body{rest: resp.Body, cancel: cancel}
 	resp.Request = authorized // for the Inspector
 	var verdict error
+	var head []byte
 	if inspector, ok := t.session.auth.(pbx.Inspector); ok {
-		verdict = inspector.Inspect(resp, answer.peek(resp))
+		head = answer.peek(resp)
+		verdict = t.inspect(inspector, resp, head)
 	} else if resp.StatusCode == http.StatusUnauthorized {
 		verdict = pbx.ErrTokenRejected
 	}
@@ -171,8 +178,11 @@ func (t *transport) send(r *http.Request, token *pbx.Token) (resp *http.Response
 	// Both would show the token to whoever prints the answer.
 	resp.Request = r
 	stripLocation(resp, token)
-	if verdict == nil && t.session.traits.Sliding {
-		t.session.slide(token, sent)
+	if verdict == nil {
+		t.session.accepted(token, sent, resp, head)
+	}
+	if errors.Is(verdict, pbx.ErrInvalidCredentials) { // a key that was withdrawn, say
+		t.session.refuse(token, verdict)
 	}
 	return resp, errors.Is(verdict, pbx.ErrTokenRejected), nil
 }
@@ -213,7 +223,7 @@ func (b *body) peek(resp *http.Response) []byte {
 		resp.StatusCode == http.StatusSwitchingProtocols:
 		return nil
 	}
-	b.head.Grow(int(min(max(resp.ContentLength, 0), maxPeek)) + bytes.MinRead)
+	b.head = *bytes.NewBuffer(make([]byte, 0, min(max(resp.ContentLength, 0), maxPeek)+bytes.MinRead))
 	b.bound = io.LimitedReader{R: b.rest, N: maxPeek}
 	_, b.err = b.head.ReadFrom(&b.bound)
 	return b.head.Bytes()
@@ -234,25 +244,85 @@ func (b *body) Close() error {
 	return b.rest.Close()
 }
 
-// slide notes that the PBX accepted a call with token.
-func (s *Session) slide(token *pbx.Token, sent time.Time) {
-	if l := s.current.Load(); l != nil && l.span != 0 && l.token.Value.Equal(token.Value) {
+// authorize keeps a driver's panic from the application, as inspect does.
+func (t *transport) authorize(a pbx.Authorizer, r *http.Request, token *pbx.Token) (err error) {
+	defer t.session.contain(&err)
+	return a.Authorize(r, token)
+}
+
+func (t *transport) inspect(i pbx.Inspector, resp *http.Response, head []byte) (err error) {
+	defer t.session.contain(&err)
+	return i.Inspect(resp, head)
+}
+
+// contain is to be deferred around a driver's code.
+func (s *Session) contain(err *error) {
+	if v := recover(); v != nil {
+		*err = s.panicked(pbx.OpCall, v)
+	}
+}
+
+// sendOnce keeps net/http from sending a request without a body again when a
+// kept connection breaks: the PBX may have read it, and a GET may delete
+// something. A body that cannot be had again, be it empty, does that.
+func sendOnce(r *http.Request) {
+	switch r.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		if r.Body == nil || r.Body == http.NoBody {
+			r.Body, r.GetBody = empty{}, nil
+		}
+	}
+}
+
+// empty is a body without a byte that is not http.NoBody.
+type empty struct{}
+
+func (empty) Read([]byte) (int, error) { return 0, io.EOF }
+func (empty) Close() error             { return nil }
+
+// accepted notes that the PBX answered a call with token, and not with a web
+// page, which says nothing about tokens.
+func (s *Session) accepted(token *pbx.Token, sent time.Time, resp *http.Response, head []byte) {
+	l := s.current.Load()
+	if l == nil || resp.StatusCode/100 != 2 || !l.token.Value.Equal(token.Value) {
+		return
+	}
+	if begins(head, "<!doctype html") || begins(head, "<html") {
+		return
+	}
+	l.good.Store(true)
+	if s.traits.Sliding && l.span != 0 {
 		l.slide(sent)
 	}
 }
 
-// stripLocation cuts the token out of a redirect that quotes it.
+// begins reports whether a body begins with start, in whatever case.
+func begins(body []byte, start string) bool {
+	body = bytes.TrimSpace(body[:min(len(body), 64)])
+	return len(body) >= len(start) && strings.EqualFold(string(body[:len(start)]), start)
+}
+
+// stripLocation cuts the token out of a redirect that quotes it, in whatever
+// spelling: with the query that it stands in.
 func stripLocation(resp *http.Response, token *pbx.Token) {
 	location := resp.Header.Get("Location")
 	if location == "" {
 		return
 	}
-	for _, spelling := range []string{token.Value.Reveal(), url.QueryEscape(token.Value.Reveal())} {
-		location = strings.ReplaceAll(location, spelling, "")
+	value := token.Value.Reveal()
+	quotes := func(s string) bool { return strings.Contains(strings.ToLower(s), strings.ToLower(value)) }
+	byQuery, _ := url.QueryUnescape(location)
+	byPath, _ := url.PathUnescape(location)
+	if !quotes(location) && !quotes(byQuery) && !quotes(byPath) {
+		return
 	}
-	if location != resp.Header.Get("Location") {
-		resp.Header.Set("Location", location)
+	bare, _, _ := strings.Cut(location, "?")
+	bare, _, _ = strings.Cut(bare, "#")
+	if plain, err := url.PathUnescape(bare); err != nil || quotes(plain) {
+		resp.Header.Del("Location")
+		return
 	}
+	resp.Header.Set("Location", bare)
 }
 
 // withoutToken hides an error whose text holds the token, as that of a foreign

@@ -2,7 +2,6 @@ package session_test
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -16,8 +15,9 @@ import (
 // BenchmarkTransport compares a request through a session with the same one
 // through net/http. Nothing is sent: a RoundTripper answers from memory, so that
 // the difference is the session's own cost, and that of the driver's Authorize
-// and Inspect, which are a line each here. The caller's context has a deadline or
-// leaves it to the session to set one.
+// and Inspect, which are a line each here. The answer is judged by its status or
+// its body; the caller's context has a deadline or leaves it to the session to
+// set one.
 func BenchmarkTransport(b *testing.B) {
 	for _, row := range transportRows {
 		b.Run(row.name, func(b *testing.B) {
@@ -51,24 +51,15 @@ func TestARequestCostsAtMostTenAllocationsMoreThanWithoutASession(t *testing.T) 
 type transportRow struct {
 	name     string
 	auth     func() pbx.Authenticator
+	method   string
 	deadline bool
 }
 
 var transportRows = []transportRow{
-	{"judged by the status", func() pbx.Authenticator { return &fake{life: time.Hour} }, true},
-	{"judged by the body", func() pbx.Authenticator { return judging{&fake{life: time.Hour}} }, true},
-	{"judged by the body, no deadline", func() pbx.Authenticator { return judging{&fake{life: time.Hour}} }, false},
-}
-
-// judging is a fake that looks into an answer, as drivers of brands that refuse
-// under HTTP 200 do.
-type judging struct{ *fake }
-
-func (judging) Inspect(_ *http.Response, body []byte) error {
-	if !json.Valid(body) {
-		return &pbx.Error{Driver: "fake", Op: pbx.OpCall, Kind: pbx.ErrProtocol, Sent: true}
-	}
-	return nil
+	{"status", func() pbx.Authenticator { return &fake{life: time.Hour} }, http.MethodPost, true},
+	{"body", func() pbx.Authenticator { return inspecting{&fake{life: time.Hour}} }, http.MethodPost, true},
+	{"body, no deadline", func() pbx.Authenticator { return inspecting{&fake{life: time.Hour}} }, http.MethodPost, false},
+	{"body, no deadline, GET", func() pbx.Authenticator { return inspecting{&fake{life: time.Hour}} }, http.MethodGet, false},
 }
 
 func times(once func()) func(n int) {
@@ -84,8 +75,10 @@ func callers(tb testing.TB, row transportRow) (plain, authorized func()) {
 	const body = `{"status":"Success","extension":[{"number":"1000","status":"Registered","type":"SIP"}]}`
 	media := []string{"application/json; charset=utf-8"}
 	memory := roundTrip(func(r *http.Request) (*http.Response, error) {
-		io.Copy(io.Discard, r.Body)
-		r.Body.Close()
+		if r.Body != nil {
+			io.Copy(io.Discard, r.Body)
+			r.Body.Close()
+		}
 		return &http.Response{
 			StatusCode: 200, Header: http.Header{"Content-Type": media}, Request: r,
 			Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
@@ -106,7 +99,11 @@ func callers(tb testing.TB, row transportRow) (plain, authorized func()) {
 	through := func(transport http.RoundTripper, authorization string) func() {
 		client := &http.Client{Transport: transport}
 		return func() {
-			r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://pbx.test:8088/api/v1.1.0/extension/list", strings.NewReader(`{"number":"1000"}`))
+			var question io.Reader
+			if row.method == http.MethodPost {
+				question = strings.NewReader(`{"number":"1000"}`)
+			}
+			r, err := http.NewRequestWithContext(ctx, row.method, "https://pbx.test:8088/api/v1.1.0/extension/list", question)
 			if err != nil {
 				tb.Fatal(err)
 			}
