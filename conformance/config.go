@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -41,6 +42,13 @@ var configRules = []Rule{
 		Says:  "The Credentials func is asked before every login; if it fails, nothing is sent, and its error can be matched.",
 		Why:   "A password from a vault changes while the process runs; one that is kept has become a wrong one.",
 		check: credentialsFunc,
+	},
+	{
+		ID:    "CONFIG-06",
+		Says:  "CredentialsChanged is true from when the Credentials func returns others than Login sent last until these were sent, else false; its error is the func's, and it sends nothing.",
+		Why:   "A session with a wrong password asks it once a minute: true too often is a lockout, true too rarely an office without telephones.",
+		needs: []need{watcher},
+		check: credentialsChanged,
 	},
 }
 
@@ -97,26 +105,49 @@ func plainHTTP(t *trial) error {
 	return nil
 }
 
-func credentialsFunc(t *trial) error {
-	var vault struct {
-		asked    int
-		password string
-		err      error
-	}
+// A vault is where the credentials of a Credentials func are.
+type vault struct {
+	mu       sync.Mutex // guards all below
+	asked    int
+	password string
+	err      error
+}
+
+// rotated is the password after password.
+const rotated = "canary-rotated-5Yt2Rm9x"
+
+func (v *vault) put(password string, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.password, v.err = password, err
+}
+
+func (v *vault) credentials(context.Context) (pbx.Credentials, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.asked++
+	return pbx.Credentials{Username: account, Password: pbx.NewSecret(v.password)}, v.err
+}
+
+// withVault opens the driver with a Credentials func in place of an account.
+func (t *trial) withVault() (*driver, *vault, error) {
+	t.ear.plant("password", rotated)
+	v := &vault{password: password}
 	auth, err := t.open(func(c *pbx.Config) {
 		c.Username, c.Password = "", pbx.Secret{}
-		c.Credentials = func(context.Context) (pbx.Credentials, error) {
-			vault.asked++
-			return pbx.Credentials{Username: account, Password: pbx.NewSecret(vault.password)}, vault.err
-		}
+		c.Credentials = v.credentials
 	})
+	return auth, v, at("opening with a Credentials func", err)
+}
+
+func credentialsFunc(t *trial) error {
+	auth, vault, err := t.withVault()
 	if err != nil {
-		return fmt.Errorf("it cannot be opened with a Credentials func: %w", err)
+		return err
 	}
-	for i, next := range []string{password, "canary-rotated-5Yt2Rm9x"} {
-		t.ear.plant("password", next)
+	for i, next := range []string{password, rotated} {
 		t.sim.SetPassword(account, next)
-		vault.password = next
+		vault.put(next, nil)
 		if _, err := auth.Login(context.Background()); err != nil {
 			return fmt.Errorf("the login with password %d of the vault: %w", i+1, err)
 		}
@@ -126,15 +157,61 @@ func credentialsFunc(t *trial) error {
 	}
 
 	before := t.tap.trips.Load()
-	vault.err = errors.New("the vault is sealed")
+	sealed := errors.New("the vault is sealed")
+	vault.put(rotated, sealed)
 	_, err = auth.Login(context.Background())
 	switch {
 	case err == nil:
 		return errors.New("the login succeeds without credentials")
-	case !errors.Is(err, vault.err):
+	case !errors.Is(err, sealed):
 		return fmt.Errorf("the func's error cannot be matched in %w", err)
 	case t.tap.trips.Load() != before:
 		return errors.New("a request is sent though the func has failed")
 	}
 	return sent(err, false)
+}
+
+func credentialsChanged(t *trial) error {
+	auth, vault, err := t.withVault()
+	if err != nil {
+		return err
+	}
+	expect := func(when string, want bool) error {
+		before := t.tap.trips.Load()
+		for range 3 { // for it must not remember that it was asked
+			changed, err := auth.CredentialsChanged(context.Background())
+			switch {
+			case err != nil:
+				return at(when, err)
+			case changed != want:
+				return fmt.Errorf("%s: it returns %t, want %t", when, changed, want)
+			case t.tap.trips.Load() != before:
+				return fmt.Errorf("%s: a request is sent", when)
+			}
+		}
+		return nil
+	}
+	t.sim.SetPassword(account, rotated)
+	if err := ofKind(noToken(auth.Login(context.Background()))); err != nil {
+		return err
+	}
+	if err := expect("after a wrong password", false); err != nil {
+		return err
+	}
+	vault.put(rotated, nil)
+	if err := expect("with another in the vault", true); err != nil {
+		return err
+	}
+	if err := noToken(auth.Login(context.Background())); err != nil {
+		return at("the login with the other password", err)
+	}
+	if err := expect("after the login with it", false); err != nil {
+		return err
+	}
+	sealed := errors.New("the vault is sealed")
+	vault.put(rotated, sealed)
+	if _, err := auth.CredentialsChanged(context.Background()); !errors.Is(err, sealed) {
+		return fmt.Errorf("while the func fails: it returns the error %v", err)
+	}
+	return nil
 }

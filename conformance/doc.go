@@ -28,10 +28,16 @@
 //		})
 //	}
 //
+// A complete one for a brand that does not exist is in examples/newdriver.
+// [Verify] is for programs: it returns a [Report], which prints as a table and
+// encodes as JSON. The rules are listed in RULES.md, and what the drivers of this
+// module make of them is in the folder reports.
+//
 // The suite opens the driver by its registered name, with
 // [github.com/pbxauth/pbx.Config].HTTPClient set to connections in memory, so a
 // driver that does not use that client cannot be tested, nor be put behind a
-// proxy by its users.
+// proxy by its users. For the rules of the group TLS it opens the driver without
+// one: these have a PBX at a port of the loopback interface, and real time.
 //
 // # What happens
 //
@@ -46,6 +52,10 @@
 // A rule that a driver cannot break, since its brand has no such thing, is
 // skipped by name and with the reason: what the driver's Traits say, or what the
 // harness says in Skip. Skipped is not passed.
+//
+// Virtual time stands still while anyone waits for a sync.Mutex, or for a
+// network. A driver that holds a lock during a call fails after a minute, as
+// nothing moves any more.
 //
 // Run the tests under the race detector: some rules are about it.
 package conformance

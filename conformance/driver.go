@@ -104,6 +104,18 @@ func (d *driver) Traits() pbx.Traits {
 	return pbx.Traits{}
 }
 
+// CredentialsChanged is false for a driver that cannot tell, and so a session
+// with a wrong password waits for a person either way.
+func (d *driver) CredentialsChanged(ctx context.Context) (bool, error) {
+	w, ok := d.Authenticator.(pbx.CredentialWatcher)
+	if !ok {
+		return false, nil
+	}
+	changed, err := w.CredentialsChanged(ctx)
+	d.trial.ear.hear("an error of CredentialsChanged", err)
+	return changed, err
+}
+
 // RoundTrip uses the driver's own connections, or else those that it was given.
 func (d *driver) RoundTrip(r *http.Request) (*http.Response, error) {
 	if own, ok := d.Authenticator.(http.RoundTripper); ok {
@@ -119,7 +131,7 @@ func (d *driver) keepAlive() pbx.KeepAlive {
 	if kind != pbx.KeepAliveUnknown {
 		return kind
 	}
-	t, err := newTrial(d.trial.harness, nil)
+	t, err := newTrial(d.trial.harness, Rule{})
 	if err != nil {
 		return kind
 	}

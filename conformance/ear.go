@@ -110,19 +110,33 @@ func (e *ear) leaks() error {
 	defer e.mu.Unlock()
 	said := map[string]string{e.log.String(): "the log"}
 	maps.Copy(said, e.heard)
+	// A week of renewals is thousands of secrets, and as many texts: they are
+	// found by their beginnings, of which there are few lengths.
+	names := map[string]string{} // by beginning
+	lengths := map[int]bool{}
+	for _, c := range e.secrets {
+		for _, spelling := range c.spellings {
+			beginning := strings.ToLower(spelling[:min(len(spelling), minCanary)])
+			names[beginning] = c.name
+			lengths[len(beginning)] = true
+		}
+	}
 	found := map[string]error{}
 	for text, where := range said {
 		lower := strings.ToLower(text)
-		for _, c := range e.secrets {
-			for _, spelling := range c.spellings {
-				beginning := strings.ToLower(spelling[:min(len(spelling), minCanary)])
-				if at := strings.Index(lower, beginning); at >= 0 {
-					found[c.name+where] = fmt.Errorf("the %s shows in %s: …%s«%s»…", c.name, where, lower[max(0, at-60):at], c.name)
+		for n := range lengths {
+			for at := 0; at+n <= len(lower); at++ {
+				if name, ok := names[lower[at:at+n]]; ok {
+					found[name+where] = fmt.Errorf("the %s shows in %s: …%s«%s»…", name, where, lower[max(0, at-60):at], name)
 				}
 			}
 		}
 	}
-	return errors.Join(slices.Collect(maps.Values(found))...)
+	var leaks []error
+	for _, key := range slices.Sorted(maps.Keys(found)) {
+		leaks = append(leaks, found[key])
+	}
+	return errors.Join(leaks...)
 }
 
 // A transcript is a log in memory.

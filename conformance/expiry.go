@@ -23,6 +23,33 @@ var expiryRules = []Rule{
 		needs: []need{authorizer},
 		check: expiredCall,
 	},
+	{
+		ID:    "EXPIRY-03",
+		Says:  "Traits.Lifetime, if set, is not longer than the PBX lets a token live.",
+		Why:   "It is what a session goes by where the login tells no end.",
+		check: lifetimeTraits,
+	},
+	{
+		ID:    "EXPIRY-04",
+		Says:  "A token that ran out two days ago is ErrTokenRejected as well, by a call and by a keep-alive.",
+		Why:   "PBXs forget what has run out, and then have another code for it, which clients did not know on Monday morning.",
+		needs: []need{authorizer},
+		check: longExpired,
+	},
+	{
+		ID:    "EXPIRY-05",
+		Says:  "RefreshExpiresAt, if set, is not after the PBX's own end of the refresh token, however late the answer, and of a refreshed pair too.",
+		Why:   "A session goes by it when it decides between a refresh and a login.",
+		needs: []need{refresh},
+		check: refreshTimes,
+	},
+	{
+		ID:    "EXPIRY-06",
+		Says:  "KeepAlive with a refresh token that has run out is ErrTokenRejected.",
+		Why:   "Only a login mends it; any other kind makes the session try the refresh again, for ever.",
+		needs: []need{refresh},
+		check: expiredRefresh,
+	},
 }
 
 func tokenTimes(t *trial) error {
@@ -65,4 +92,62 @@ func expiredCall(t *trial) error {
 		return err
 	}
 	return at("a login afterwards", noToken(t.auth.Login(context.Background())))
+}
+
+func lifetimeTraits(t *trial) error {
+	if claimed := t.auth.Traits().Lifetime; claimed > t.life() {
+		return fmt.Errorf("Traits says that a token lives for %s, and it lives for %s", claimed, t.life())
+	}
+	return nil
+}
+
+func longExpired(t *trial) error {
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	time.Sleep(t.life() + 48*time.Hour)
+	t.sim.Revoke(token.Value.Reveal()) // for it has forgotten by now
+	if err := ofKind(t.call(token), pbx.ErrTokenRejected); err != nil {
+		return at("a call", err)
+	}
+	if t.auth.keepAlive() == pbx.KeepAliveNone {
+		return nil
+	}
+	return at("a keep-alive", ofKind(noToken(t.auth.KeepAlive(context.Background(), token)), pbx.ErrTokenRejected))
+}
+
+// refreshLife is how long the PBX lets a refresh token live.
+func (t *trial) refreshLife() time.Duration { return t.sim.Dialect().Defaults().RefreshLife }
+
+func refreshTimes(t *trial) error {
+	check := func(token *pbx.Token) error {
+		log := t.sim.Log()
+		end := log[len(log)-1].At.Add(t.refreshLife())
+		if token.RefreshExpiresAt.After(end) {
+			return fmt.Errorf("RefreshExpiresAt is %s after the PBX's own end of the refresh token", token.RefreshExpiresAt.Sub(end))
+		}
+		return nil
+	}
+	t.sim.Fault(pbxsim.Fault{Delay: 20 * time.Second, Times: -1})
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	if err := check(token); err != nil {
+		return at("after the login", err)
+	}
+	if token, err = t.refreshed(token); err != nil {
+		return err
+	}
+	return at("after a refresh", check(token))
+}
+
+func expiredRefresh(t *trial) error {
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	time.Sleep(t.refreshLife() + time.Second)
+	return ofKind(noToken(t.auth.KeepAlive(context.Background(), token)), pbx.ErrTokenRejected)
 }

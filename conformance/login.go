@@ -49,6 +49,13 @@ var loginRules = []Rule{
 		Why:   "Requests put together with Sprintf break at the first quote, and then the right password is a wrong one.",
 		check: awkwardPassword,
 	},
+	{
+		ID:    "LOGIN-07",
+		Says:  "A login for which the PBX has no room is ErrTooManySessions, is sent once, and ends no other token.",
+		Why:   "The password is right: who takes this for a wrong one stops for ever, and who makes room by itself throws somebody else out.",
+		needs: []need{tokenLimit},
+		check: noRoom,
+	},
 }
 
 func goodLogin(t *trial) error {
@@ -146,6 +153,27 @@ func awkwardPassword(t *trial) error {
 		return fmt.Errorf("the login fails: %w", err)
 	case token == nil || !slices.Contains(t.sim.Tokens(awkwardUser), token.Value.Reveal()):
 		return errors.New("the PBX has not issued the token")
+	}
+	return nil
+}
+
+func noRoom(t *trial) error {
+	room := t.auth.Traits().MaxTokens
+	tokens, err := loginAll(t, room)
+	if err != nil {
+		return err
+	}
+	err = noToken(t.auth.Login(context.Background()))
+	if wrong := errors.Join(ofKind(err, pbx.ErrTooManySessions), sent(err, true)); wrong != nil {
+		return fmt.Errorf("login %d: %w", room+1, wrong)
+	}
+	if n := t.count(pbxsim.Login); n != room+1 {
+		return fmt.Errorf("%d login requests arrive at the PBX, want %d", n, room+1)
+	}
+	for _, token := range tokens {
+		if !t.alive(token) {
+			return errors.New("an earlier token is ended")
+		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -27,6 +28,12 @@ var logoutRules = []Rule{
 		Says:  "A logout that was not proven to succeed is an error, also if it did not reach the PBX.",
 		Why:   "The token may live on.",
 		check: failedLogout,
+	},
+	{
+		ID:    "LOGOUT-04",
+		Says:  "A logout is one request and no login, also of a token that has run out.",
+		Why:   "Clients have logged in to log out: it cost a place, and with a changed password a wrong login.",
+		check: plainLogout,
 	},
 }
 
@@ -78,4 +85,26 @@ func failedLogout(t *trial) error {
 	t.server.Close()
 	err = t.auth.Logout(context.Background(), token)
 	return at("while the PBX is down", errors.Join(ofKind(err, pbx.ErrUnavailable), sent(err, false)))
+}
+
+func plainLogout(t *trial) error {
+	for name, age := range map[string]time.Duration{"a living token": 0, "one that has run out": t.life() + time.Second, "one of two days ago": 48 * time.Hour} {
+		token, err := t.login()
+		if err != nil {
+			return err
+		}
+		time.Sleep(age)
+		before := t.sim.Counts()
+		if err := t.auth.Logout(context.Background(), token); err != nil {
+			return at(name, err)
+		}
+		after := t.sim.Counts()
+		if after.Logins != before.Logins {
+			return fmt.Errorf("%s: the logout logs in", name)
+		}
+		if after.Requests != before.Requests+1 {
+			return fmt.Errorf("%s: the logout is %d requests", name, after.Requests-before.Requests)
+		}
+	}
+	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
+//go:generate go test -run TestTheCatalogueIsThatOfTheCode . -update
+
 // Rule is one thing that every driver must do. The check behind it returns
 // errors and knows nothing of package testing.
 type Rule struct {
@@ -20,6 +22,7 @@ type Rule struct {
 
 	needs   []need
 	options func(*pbxsim.Options) // what is special about this rule's PBX
+	overTLS bool                  // it is at a port of the loopback interface, and time is real
 	check   func(*trial) error
 }
 
@@ -42,6 +45,7 @@ var rules = slices.Concat(
 	expiryRules,
 	contextRules,
 	transportRules,
+	tlsRules,
 	protocolRules,
 	secretRules,
 	concurrencyRules,
@@ -71,6 +75,44 @@ func noKeepAlive(t *trial) string {
 		return "the brand has a keep-alive"
 	}
 	return ""
+}
+
+func refresh(t *trial) string {
+	if t.auth.keepAlive() != pbx.KeepAliveRefresh {
+		return "the brand has no refresh tokens"
+	}
+	return ""
+}
+
+func tokenLimit(t *trial) string {
+	if t.auth.Traits().MaxTokens == 0 {
+		return "the driver names no number of tokens that an account has room for (Traits.MaxTokens)"
+	}
+	return ""
+}
+
+func watcher(t *trial) string {
+	if _, ok := t.auth.Authenticator.(pbx.CredentialWatcher); !ok {
+		return "the driver is no pbx.CredentialWatcher"
+	}
+	return ""
+}
+
+func slides(t *trial) string {
+	if !t.auth.Traits().Sliding {
+		return "the driver does not say that calls prolong a token (Traits.Sliding)"
+	}
+	return ""
+}
+
+// applies is for rules that build on another one.
+func applies(id string) need {
+	return func(t *trial) string {
+		if reason := t.harness.Skip[id]; reason != "" {
+			return id + " does not apply: " + reason
+		}
+		return ""
+	}
 }
 
 func lockoutLimit(t *trial) string {

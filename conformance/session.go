@@ -47,6 +47,40 @@ var sessionRules = []Rule{
 		Why:   "A deployment a day would leave as many tokens alive, and some PBXs have room for eight.",
 		check: closedSession,
 	},
+	{
+		ID:    "SESSION-06",
+		Says:  "After an hour of HTTP 503 a session is back within ten minutes, by itself, and has knocked thirty times at most.",
+		Why:   "Updates and power cuts take that long, and nobody goes round the offices afterwards to press a button.",
+		check: outage,
+	},
+	{
+		ID:    "SESSION-07",
+		Says:  "In a day with six calls in each life of a token, five minutes apart at most, no token is refused, and there is no keep-alive at all, where Traits says that calls prolong a token.",
+		Why:   "If they do not, the session has believed it until the first token was dead.",
+		needs: []need{authorizer, slides},
+		check: busyDay,
+	},
+	{
+		ID:    "SESSION-08",
+		Says:  "A session waits for the end of a lock, with a login every five minutes at most, and is in within ten minutes after it.",
+		Why:   "Nobody can unlock a cloud PBX by hand, and some count what is tried under the lock.",
+		needs: []need{applies("LOCKOUT-02")},
+		check: waitedOut,
+	},
+	{
+		ID:    "SESSION-09",
+		Says:  "A session with a wrong password sends it once, and within five minutes logs in with the next one that the Credentials func returns.",
+		Why:   "Passwords are changed in the PBX first and in the vault an hour later; nobody restarts the process for it.",
+		needs: []need{watcher, applies("LOCKOUT-01")},
+		check: changedPassword,
+	},
+	{
+		ID:    "SESSION-10",
+		Says:  "In a week in which the PBX restarts every night (a day, where a token lives for less than five minutes), each hour's call succeeds; where the brand has a keep-alive, there is no login but the first and one per restart, and never more than two living tokens.",
+		Why:   "It is an ordinary week; each token too many is one of the few places that some PBXs have.",
+		needs: []need{authorizer},
+		check: ordinaryWeek,
+	},
 }
 
 // sessionToken asks a session as an application does.
@@ -56,6 +90,22 @@ func sessionToken(t *trial, s *session.Session) (*pbx.Token, error) {
 	token, err := s.Token(ctx)
 	t.ear.hear("an error of Session.Token", err)
 	return token, err
+}
+
+// sessionCall makes the harmless request as an application does.
+func sessionCall(t *trial, s *session.Session) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	resp, err := s.Client().Do(t.harness.Call(t.server.URL).WithContext(ctx))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	return t.auth.Inspect(resp, body)
 }
 
 func lateReports(t *trial) error {
@@ -112,26 +162,11 @@ func impatientCallers(t *trial) error {
 
 func restart(t *trial) error {
 	s := t.session()
-	client := s.Client()
-	call := func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		resp, err := client.Do(t.harness.Call(t.server.URL).WithContext(ctx))
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			return err
-		}
-		return t.auth.Inspect(resp, body)
-	}
-	if err := call(); err != nil {
+	if err := sessionCall(t, s); err != nil {
 		return at("the call before the restart", err)
 	}
 	t.sim.Restart()
-	if err := call(); err != nil {
+	if err := sessionCall(t, s); err != nil {
 		return at("the call after the restart", err)
 	}
 	if n := t.count(pbxsim.Login); n != 2 {
@@ -140,8 +175,9 @@ func restart(t *trial) error {
 	return nil
 }
 
+const day = 24 * time.Hour
+
 func quietDay(t *trial) error {
-	const day = 24 * time.Hour
 	s := t.session()
 	first, err := sessionToken(t, s)
 	if err != nil {
@@ -154,6 +190,9 @@ func quietDay(t *trial) error {
 			return at("after "+time.Since(start).String(), err)
 		case !t.alive(token):
 			return fmt.Errorf("after %s, the session hands out a dead token", time.Since(start))
+		}
+		if err := t.storm(time.Since(start)); err != nil {
+			return err
 		}
 	}
 
@@ -175,6 +214,15 @@ func quietDay(t *trial) error {
 	return nil
 }
 
+// storm ends a rule early in which a session does nothing but renew.
+func (t *trial) storm(after time.Duration) error {
+	counts := t.sim.Counts()
+	if n := counts.Logins + counts.KeepAlives; n > 100+10*int(after/t.life()) {
+		return fmt.Errorf("%d logins and %d keep-alives in %s, for tokens that live for %s", counts.Logins, counts.KeepAlives, after, t.life())
+	}
+	return nil
+}
+
 func closedSession(t *trial) error {
 	s := t.session()
 	token, err := sessionToken(t, s)
@@ -188,6 +236,140 @@ func closedSession(t *trial) error {
 	}
 	if t.alive(token) {
 		return errors.New("the token lives on at the PBX")
+	}
+	return nil
+}
+
+func outage(t *trial) error {
+	s := t.session()
+	if _, err := sessionToken(t, s); err != nil {
+		return err
+	}
+	t.sim.Restart()
+	t.sim.Fault(pbxsim.Fault{Status: 503, Times: -1})
+	before := t.sim.Counts().Requests
+	for range 60 { // callers ask meanwhile
+		time.Sleep(time.Minute)
+		if token, err := sessionToken(t, s); err == nil {
+			s.Reject(token) // as a call would have found out
+		}
+	}
+	if n := t.sim.Counts().Requests - before; n > 30 {
+		return fmt.Errorf("%d requests in an hour", n)
+	}
+	t.sim.ClearFaults()
+	return comesBack(t, s)
+}
+
+// comesBack waits for a living token, ten minutes at most.
+func comesBack(t *trial, s *session.Session) error {
+	const most = 10 * time.Minute
+	var last error
+	for start := time.Now(); time.Since(start) <= most; time.Sleep(10 * time.Second) {
+		token, err := sessionToken(t, s)
+		if err == nil && t.alive(token) {
+			return nil
+		}
+		last = err
+	}
+	return fmt.Errorf("%s later the session has no living token: %v", most, last)
+}
+
+func busyDay(t *trial) error {
+	pause := min(5*time.Minute, t.life()/6)
+	s := t.session()
+	for start := time.Now(); time.Since(start) < day; time.Sleep(pause) {
+		if err := sessionCall(t, s); err != nil {
+			return at("the call after "+time.Since(start).String(), err)
+		}
+	}
+	counts := t.sim.Counts()
+	switch {
+	case counts.RefusedTokens != 0:
+		return fmt.Errorf("%d tokens are refused", counts.RefusedTokens)
+	case counts.KeepAlives != 0:
+		return fmt.Errorf("%d keep-alives are made", counts.KeepAlives)
+	case counts.Logins != 1:
+		return fmt.Errorf("%d logins, want 1", counts.Logins)
+	}
+	return nil
+}
+
+func waitedOut(t *trial) error {
+	t.sim.Lock(caller)
+	start := time.Now()
+	s := t.session()
+	until, locked := t.sim.Locked(caller)
+	if !locked {
+		return errors.New("the simulated PBX does not lock")
+	}
+	for time.Now().Before(until) {
+		sessionToken(t, s)
+		time.Sleep(min(20*time.Second, time.Until(until)))
+	}
+	lasted := until.Sub(start)
+	if n, most := t.count(pbxsim.Login), 1+int(lasted/(5*time.Minute)); n > most {
+		return fmt.Errorf("%d logins under a lock of %s, want %d at most", n, lasted, most)
+	}
+	return comesBack(t, s)
+}
+
+func changedPassword(t *trial) error {
+	auth, vault, err := t.withVault()
+	if err != nil {
+		return err
+	}
+	t.auth = auth
+	t.sim.SetPassword(account, rotated)
+	s := t.session()
+	for range 60 {
+		_, err := sessionToken(t, s)
+		if n := t.count(pbxsim.Login); n != 1 {
+			return fmt.Errorf("the wrong password is sent %d times", n)
+		}
+		if !errors.Is(err, pbx.ErrInvalidCredentials) {
+			return fmt.Errorf("a caller is not told of the wrong password: %v", err)
+		}
+		time.Sleep(time.Minute)
+	}
+	vault.put(rotated, nil)
+	time.Sleep(5 * time.Minute)
+	token, err := sessionToken(t, s)
+	switch {
+	case err != nil:
+		return at("five minutes after the password was changed", err)
+	case !t.alive(token):
+		return errors.New("the session hands out a dead token")
+	case t.count(pbxsim.Login) != 2:
+		return fmt.Errorf("%d logins, want 2: one with each password", t.count(pbxsim.Login))
+	}
+	return nil
+}
+
+func ordinaryWeek(t *trial) error {
+	days := 7
+	if t.life() < 5*time.Minute { // which is more than ten thousand keep-alives a week
+		days = 1
+	}
+	kept := t.auth.keepAlive() != pbx.KeepAliveNone
+	s := t.session()
+	for hour := range days * 24 {
+		if hour%24 == 3 {
+			t.sim.Restart()
+		}
+		if err := sessionCall(t, s); err != nil {
+			return fmt.Errorf("the call of hour %d: %w", hour, err)
+		}
+		if n := len(t.sim.Tokens(account)); kept && n > 2 {
+			return fmt.Errorf("in hour %d, %d tokens are alive", hour, n)
+		}
+		if err := t.storm(time.Duration(hour) * time.Hour); err != nil {
+			return err
+		}
+		time.Sleep(time.Hour)
+	}
+	if n := t.count(pbxsim.Login); kept && n > 1+days {
+		return fmt.Errorf("%d logins, want %d at most: the first, and one for each restart", n, 1+days)
 	}
 	return nil
 }

@@ -37,24 +37,28 @@ type trial struct {
 	faults   []error
 	opened   []pbx.Authenticator
 	sessions []*session.Session
+	issued   []string // by the PBX: tokens, refresh tokens among them
 }
 
-// newTrial makes a PBX with the canary account, special in what options sets,
-// and opens the driver.
-func newTrial(h Harness, options func(*pbxsim.Options)) (*trial, error) {
+// newTrial makes the PBX that a rule wants, with the canary account, and opens
+// the driver.
+func newTrial(h Harness, r Rule) (*trial, error) {
 	t := &trial{harness: h}
 	t.ear.plant("password", password)
 	settings := &pbxsim.Options{Accounts: map[string]string{account: password}}
 	settings.NewToken = func() string {
 		token := t.sim.Dialect().NewToken()
 		t.ear.plant("token", token)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.issued = append(t.issued, token)
 		return token
 	}
-	if options != nil {
-		options(settings)
+	if r.options != nil {
+		r.options(settings)
 	}
 	t.sim = h.Simulator(settings)
-	t.server = pbxsim.ListenMemory(t.sim)
+	t.server = r.listen(t.sim)
 	t.tap = &tap{base: t.server.Client().Transport}
 	auth, err := t.open(nil)
 	if err != nil {
@@ -63,6 +67,14 @@ func newTrial(h Harness, options func(*pbxsim.Options)) (*trial, error) {
 	}
 	t.auth = auth
 	return t, nil
+}
+
+// listen puts the PBX where the rule wants it.
+func (r Rule) listen(p *pbxsim.PBX) *pbxsim.Server {
+	if r.overTLS {
+		return pbxsim.ListenTLS(p)
+	}
+	return pbxsim.ListenMemory(p)
 }
 
 // open opens the driver for this PBX once more, with changes to its settings.
@@ -201,4 +213,12 @@ func (t *trial) count(action pbxsim.Action) int {
 		return counts.Logouts
 	}
 	return counts.Requests - counts.Logins - counts.KeepAlives - counts.Logouts
+}
+
+// newest is the secret that the PBX issued last, or so many before it. Of a pair
+// the refresh token is the later one.
+func (t *trial) newest(back int) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.issued[len(t.issued)-1-back]
 }

@@ -18,6 +18,8 @@
 //
 // # The format
 //
+// FORMAT.md tells it once more, for readers in other languages.
+//
 // One exchange to a file, in UTF-8, lines ending in LF:
 //
 //	# Where this is printed, and what deliberately differs from the print.

@@ -12,6 +12,13 @@ type Token struct {
 	User    string
 	Issued  time.Time
 	Expires time.Time
+
+	// Refresh trades the token for another, also when it has expired; empty
+	// where the brand has no such thing.
+	Refresh        string
+	RefreshExpires time.Time
+
+	spared bool // replaced by a refresh, and without a place of its own
 }
 
 // A Verdict is what becomes of a login or of a token.
@@ -23,15 +30,17 @@ const (
 	Locked
 	UnknownToken
 	ExpiredToken
+	TooManyTokens
 )
 
 func (v Verdict) String() string {
-	return [...]string{"ok", "wrong password", "locked", "unknown token", "expired token"}[v]
+	return [...]string{"ok", "wrong password", "locked", "unknown token", "expired token", "too many tokens"}[v]
 }
 
 type account struct {
 	password string
 	tokens   map[string]*Token
+	held     []time.Time // until when a token that a refresh ended keeps its place
 }
 
 func newAccount(password string) *account {
@@ -43,8 +52,8 @@ const remembered = 24 * time.Hour
 
 // Login asks for a token. check is given the account's password in clear, and
 // tells whether the request proves that it knows it. The verdict is OK,
-// WrongPassword (also for an account that does not exist), or Locked, whatever
-// the password, while r's caller is locked.
+// WrongPassword (also for an account that does not exist), TooManyTokens, or
+// Locked, whatever the password, while r's caller is locked.
 func (p *PBX) Login(r *Request, user string, check func(password string) bool) (Token, Verdict) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -59,18 +68,44 @@ func (p *PBX) Login(r *Request, user string, check func(password string) bool) (
 		p.countWrong(r.Caller, now)
 		return Token{}, WrongPassword
 	}
-	p.counts.GoodLogins++
 	if !p.opts.SuccessKeepsCount {
 		delete(p.callers, r.Caller)
 	}
 	if p.opts.SecondLoginKills {
 		p.endAll(a)
+		a.held = nil
 	}
 	p.sweep(now)
-	t := &Token{Value: p.unusedToken(), User: user, Issued: now, Expires: now.Add(p.opts.Life)}
+	if p.opts.MaxTokens > 0 && a.places(now) >= p.opts.MaxTokens {
+		p.counts.CrowdedLogins++
+		return Token{}, TooManyTokens
+	}
+	p.counts.GoodLogins++
+	return p.issue(user, now), OK
+}
+
+// issue makes a token of a user. The caller holds p.mu.
+func (p *PBX) issue(user string, now time.Time) Token {
+	t := &Token{Value: p.unused(p.tokens), User: user, Issued: now, Expires: now.Add(p.opts.Life)}
 	p.tokens[t.Value] = t
-	a.tokens[t.Value] = t
-	return *t, OK
+	p.accounts[user].tokens[t.Value] = t
+	if p.opts.RefreshLife > 0 {
+		t.Refresh, t.RefreshExpires = p.unused(p.refresh), now.Add(p.opts.RefreshLife)
+		p.refresh[t.Refresh] = t
+	}
+	return *t
+}
+
+// places returns how many of the account's places are taken.
+func (a *account) places(now time.Time) int {
+	a.held = slices.DeleteFunc(a.held, func(until time.Time) bool { return !now.Before(until) })
+	taken := len(a.held)
+	for _, t := range a.tokens {
+		if now.Before(t.Expires) && !t.spared {
+			taken++
+		}
+	}
+	return taken
 }
 
 // Use spends a token, or a key, on an API call. Where the dialect's tokens are
@@ -104,7 +139,38 @@ func (p *PBX) KeepAlive(r *Request, token string) Verdict {
 	return v
 }
 
-// Logout ends a token.
+// Refresh trades a refresh token, and the token that it came with, for another
+// pair. It does not look whether there is room for a token more: of that, only
+// logins are documented to fail.
+func (p *PBX) Refresh(r *Request, refresh string) (Token, Verdict) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	old := p.refresh[refresh]
+	switch {
+	case old == nil:
+		p.refuse(r, now)
+		return Token{}, UnknownToken
+	case !now.Before(old.RefreshExpires):
+		p.counts.RefusedTokens++
+		return Token{}, ExpiredToken
+	}
+	delete(p.refresh, old.Refresh)
+	old.Refresh = ""
+	a := p.accounts[old.User]
+	if p.opts.RefreshSparesOld {
+		old.spared = !p.opts.RefreshHoldsPlace
+	} else {
+		if p.opts.RefreshHoldsPlace {
+			a.held = append(a.held, old.Expires)
+		}
+		p.end(old)
+	}
+	p.sweep(now)
+	return p.issue(old.User, now), OK
+}
+
+// Logout ends a token, and the refresh token that it came with.
 func (p *PBX) Logout(r *Request, token string) Verdict {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -175,8 +241,10 @@ func (p *PBX) Restart() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.tokens)
+	clear(p.refresh)
 	for _, a := range p.accounts {
 		clear(a.tokens)
+		a.held = nil
 	}
 }
 
@@ -205,10 +273,7 @@ func (p *PBX) find(r *Request, token string) (*Token, Verdict) {
 	t := p.tokens[token]
 	switch {
 	case t == nil:
-		p.counts.RefusedTokens++
-		if p.opts.WrongTokenCounts {
-			p.countWrong(r.Caller, now)
-		}
+		p.refuse(r, now)
 		return nil, UnknownToken
 	case !now.Before(t.Expires):
 		p.counts.RefusedTokens++
@@ -217,10 +282,18 @@ func (p *PBX) find(r *Request, token string) (*Token, Verdict) {
 	return t, OK
 }
 
-// unusedToken returns a token that p does not know. The caller holds p.mu.
-func (p *PBX) unusedToken() string {
+// refuse counts an unknown token. The caller holds p.mu.
+func (p *PBX) refuse(r *Request, now time.Time) {
+	p.counts.RefusedTokens++
+	if p.opts.WrongTokenCounts {
+		p.countWrong(r.Caller, now)
+	}
+}
+
+// unused returns a value that is not in known. The caller holds p.mu.
+func (p *PBX) unused(known map[string]*Token) string {
 	for range 100 {
-		if t := p.newToken(); p.tokens[t] == nil {
+		if t := p.newToken(); known[t] == nil {
 			return t
 		}
 	}
@@ -230,6 +303,7 @@ func (p *PBX) unusedToken() string {
 // end forgets t. The caller holds p.mu.
 func (p *PBX) end(t *Token) {
 	delete(p.tokens, t.Value)
+	delete(p.refresh, t.Refresh)
 	delete(p.accounts[t.User].tokens, t.Value)
 }
 
@@ -247,7 +321,7 @@ func (p *PBX) sweep(now time.Time) {
 		return
 	}
 	for _, t := range p.tokens {
-		if now.Sub(t.Expires) > remembered {
+		if now.Sub(t.Expires) > remembered && now.Sub(t.RefreshExpires) > remembered {
 			p.end(t)
 		}
 	}

@@ -46,15 +46,32 @@ type Options struct {
 	// Runtel does not say whether it ends one or all.
 	LogoutEndsAll bool
 
-	// NewToken, where set, makes the tokens instead of the dialect: a canary to
-	// look for, a seeded sequence, the value in a vendor's sample. It must not
-	// return a value twice.
+	// RefreshLife is how long a refresh token lives. 0 means the dialect's
+	// default, with which a brand may have none.
+	RefreshLife time.Duration
+
+	// MaxTokens is how many tokens of one account live at once. 0 means the
+	// dialect's default, a negative number means no limit.
+	MaxTokens int
+
+	// RefreshSparesOld leaves the token that a refresh replaces alive until its
+	// own end. Yeastar's P-Series does not say whether it lives on.
+	RefreshSparesOld bool
+
+	// RefreshHoldsPlace makes the token that a refresh replaced count against
+	// MaxTokens until its own end, dead or alive. Yeastar's P-Series does not
+	// say whether its place is free.
+	RefreshHoldsPlace bool
+
+	// NewToken, where set, makes the tokens, refresh tokens among them, instead of
+	// the dialect: a canary to look for, a seeded sequence, the value in a
+	// vendor's sample. It must not return a value twice.
 	NewToken func() string
 }
 
 // A Dialect is the wire format of one brand. It reads a request, asks the PBX
-// what becomes of it ([PBX.Login], [PBX.Use], [PBX.KeepAlive], [PBX.Logout]),
-// and puts the verdict into the brand's words. A Dialect holds no state of the
+// what becomes of it ([PBX.Login], [PBX.Use], [PBX.KeepAlive], [PBX.Refresh],
+// [PBX.Logout]), and puts the verdict into the brand's words. A Dialect holds no state of the
 // PBX, and is called by many goroutines at once.
 type Dialect interface {
 	// Name is the brand's name as the client driver has it, "yeastar".
@@ -80,6 +97,8 @@ type Defaults struct {
 	Sliding      bool          // every successful call starts Life anew
 	LockoutAfter int           // consecutive wrong logins; 0: the brand does not lock
 	LockoutFor   time.Duration
+	RefreshLife  time.Duration // of a refresh token; 0: a login brings none
+	MaxTokens    int           // of one account at once; 0: no limit
 }
 
 // An Action is what a request asks of the PBX.
@@ -123,6 +142,7 @@ type PBX struct {
 	mu       sync.Mutex // guards all below
 	accounts map[string]*account
 	tokens   map[string]*Token // live, and the expired of the last day
+	refresh  map[string]*Token // by refresh token, as long as that can be used
 	sweepAt  int               // size of tokens at which to look for older ones
 	keys     map[string]bool
 	callers  map[string]*caller
@@ -151,6 +171,12 @@ func New(d Dialect, opts *Options) *PBX {
 	if o.LockoutFor == 0 {
 		o.LockoutFor = def.LockoutFor
 	}
+	if o.RefreshLife == 0 {
+		o.RefreshLife = def.RefreshLife
+	}
+	if o.MaxTokens == 0 {
+		o.MaxTokens = def.MaxTokens
+	}
 	p := &PBX{
 		dialect:  d,
 		opts:     o,
@@ -158,6 +184,7 @@ func New(d Dialect, opts *Options) *PBX {
 		newToken: d.NewToken,
 		accounts: make(map[string]*account),
 		tokens:   make(map[string]*Token),
+		refresh:  make(map[string]*Token),
 		sweepAt:  1000,
 		keys:     make(map[string]bool),
 		callers:  make(map[string]*caller),

@@ -17,6 +17,7 @@ type Counts struct {
 	GoodLogins    int
 	WrongLogins   int // wrong password, or no such account
 	LockedLogins  int // refused because the caller was locked
+	CrowdedLogins int // with the right password, refused for lack of room
 	Calls         int // other calls, with a good token
 	RefusedTokens int // tokens found unknown or expired, on any action
 }
