@@ -48,7 +48,7 @@ func benchmarkLogin(b *testing.B, closing bool) {
 		Config: pbx.Config{
 			URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), HTTPClient: server.Client(),
 		},
-		EventPort: 8260, EventVersion: "1.0.2", EventURL: "110.22.2.3:8260/report", EventURLTag: "1",
+		Events: yeastar.Events{Port: 8260, Version: "1.0.2", URL: "110.22.2.3:8260/report", URLTag: "1"},
 	})
 	if err != nil {
 		b.Fatal(err)

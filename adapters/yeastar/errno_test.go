@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/yeastar"
 )
 
 // errnos is the vendor's table (help.yeastar.com, s-series-developer, Error
@@ -49,7 +50,12 @@ var errnos = []struct {
 // operations are the four ways in which an answer comes to be read.
 func operations(t *testing.T, body string) map[pbx.Op]error {
 	t.Helper()
-	driver, token := on(t, answering(body)), &pbx.Token{Value: pbx.NewSecret("48a7d7481a5355aa4fb5dc285edeb40e")}
+	return operationsOf(t, yeastar.SV1, body)
+}
+
+func operationsOf(t *testing.T, family yeastar.Family, body string) map[pbx.Op]error {
+	t.Helper()
+	driver, token := ofFamily(t, family, answering(body)), &pbx.Token{Value: pbx.NewSecret("48a7d7481a5355aa4fb5dc285edeb40e")}
 	results := map[pbx.Op]error{}
 	var got *pbx.Token
 	if got, results[pbx.OpLogin] = driver.Login(t.Context()); got != nil {
@@ -64,12 +70,18 @@ func operations(t *testing.T, body string) map[pbx.Op]error {
 }
 
 func TestEachErrnoHasTheKindThatTheVendorsTableImplies(t *testing.T) {
+	for _, family := range []yeastar.Family{yeastar.SV1, yeastar.SV2, yeastar.CloudV2} { // by heartbeat, without a refresh token
+		eachErrno(t, family)
+	}
+}
+
+func eachErrno(t *testing.T, family yeastar.Family) {
 	for _, tt := range errnos {
 		for _, status := range []string{"Failed", "Failure"} {
 			escaped := fmt.Sprintf(`"\u%04x%s"`, tt.code[0], tt.code[1:])
 			for _, errno := range []string{`"` + tt.code + `"`, tt.code, escaped} {
 				body := `{"status":"` + status + `","errno":` + errno + `}`
-				for op, err := range operations(t, body) {
+				for op, err := range operationsOf(t, family, body) {
 					if op == pbx.OpLogout && tt.kind == pbx.ErrTokenRejected {
 						if err != nil {
 							t.Errorf("%s: logout of a dead token: %v", body, err)

@@ -27,7 +27,7 @@ func Example() {
 			Username: "api",
 			Password: pbx.NewSecret("secret"),
 		},
-		EventPort: 8260,
+		Events: yeastar.Events{Port: 8260},
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -1,102 +1,116 @@
 package yeastar
 
 import (
-	"encoding/json"
-	"strconv"
+	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/wire"
+	"github.com/pbxauth/pbx/adapters/internal/sseries"
 )
 
-// family is what differs between Yeastar's product lines, as data to be laid
-// beside the vendor's pages.
-type family struct {
-	version string // the path segment
-	life    time.Duration
-	sliding bool
-	lockout pbx.Lockout
-	errnos  map[string]errno
-}
+// Family is a product line and the generation of its API. Which one a PBX has,
+// its model and its web interface tell; the driver never finds out by trying,
+// for that would be a wrong login at all but one.
+type Family string
 
-// errno is one line of a vendor's error table.
-type errno struct {
-	kind    error
-	meaning string
-}
+const (
+	SV1     Family = "s-v1"     // S-Series, K2 and S1000, API v1
+	SV2     Family = "s-v2"     // S-Series, K2 and S1000, API v2
+	CloudV1 Family = "cloud-v1" // Cloud PBX, API v1
+	CloudV2 Family = "cloud-v2" // Cloud PBX, API v2
+)
 
-// sV1 is the S-Series with API v1.1.0
-// (help.yeastar.com/en/s-series-developer: Login, Heartbeat, Error Code).
-var sV1 = family{
-	version: "v1.1.0",
-	life:    30 * time.Minute,
-	sliding: true,
-	lockout: pbx.Lockout{Attempts: 5, Window: 10 * time.Minute},
-	errnos: map[string]errno{
-		"10002": {pbx.ErrProtocol, "XML is not supported"},
-		"10003": {pbx.ErrProtocol, "no such request"},
-		"10004": {pbx.ErrProtocol, "a required parameter is blank"},
-		"20000": {pbx.ErrProtocol, "the request is not JSON"},
-		"20001": {pbx.ErrProtocol, "the request is not a POST"},
-		"20002": {pbx.ErrLocked, "too many failed logins: the PBX has locked this caller's IP; it can be unlocked in the PBX's web interface"},
-		"20003": {pbx.ErrInvalidCredentials, "wrong user name or password: check the API account in the PBX's web interface"},
-		"20004": {pbx.ErrTokenRejected, "no such token"},
-		"20005": {pbx.ErrTokenRejected, "the token is blank"},
-		"20006": {pbx.ErrTokenRejected, "the token has timed out"},
-		"20007": {pbx.ErrProtocol, "the data is blank"},
-		"20008": {pbx.ErrConfig, "wrong port: check event_port"},
-		"20009": {pbx.ErrProtocol, "the request is blank"},
-		"20010": {pbx.ErrUnavailable, "the PBX could not hand the request to its API process"},
-		"20011": {nil, "the heartbeat could not be configured"}, // the token may still live
-		"20015": {pbx.ErrForbidden, "this caller's IP is not allowed: add it to the API's list in the PBX's web interface"},
-		"30001": {pbx.ErrUnavailable, "the PBX could not allocate memory"},
-		// The vendor's table says this, its sample of a failed login shows this
-		// code: on a login it may stand for a wrong password.
-		"30003": {pbx.ErrUnavailable, "the PBX's API process is not running"},
+// families are what differs between Yeastar's product lines, to be laid beside
+// the vendor's pages: help.yeastar.com/en/ s-series-developer,
+// s-series-developer-v2, cloudpbx-developer, cloudpbx-developer-v2. The pages of
+// the K2 and the S1000 say the same as those of the S-Series.
+//
+// Of API v2 the vendor does not say whether calls slide a token's life, so that
+// they are not relied on.
+var families = map[Family]sseries.Variant{
+	SV1: {
+		Driver: Name, Port: 8088, Version: "v1.1.0",
+		Life: 30 * time.Minute, Sliding: true, Lockout: lockout,
+		Heartbeat: true,
+		Errnos:    errnos(nil),
+	},
+	SV2: {
+		Driver: Name, Port: 8088, Version: "v2.0.0",
+		Life: 30 * time.Minute, Lockout: lockout,
+		Heartbeat: true, ReportsInBeat: true,
+		Errnos: errnos(v2Errnos),
+	},
+	CloudV1: {
+		Driver: Name, Port: 443, Version: "v1.1.0",
+		Life: 30 * time.Minute, Lockout: lockout,
+		Refresh: true,
+		Errnos:  errnos(nil),
+	},
+	// The page of the heartbeat is there, and that of the refresh; what a login
+	// answers is not printed, so that either may be the one to use.
+	CloudV2: {
+		Driver: Name, Port: 443, Version: "v2.0.0",
+		Life: 30 * time.Minute, Lockout: lockout,
+		Heartbeat: true, Refresh: true, ReportsInBeat: true,
+		Errnos: errnos(v2Errnos),
 	},
 }
 
-// success is the only word that means it. Pages of 2017 fail with "Failure",
-// later ones with "Failed".
-const success = "Success"
-
-// envelope is in every answer.
-type envelope struct {
-	Status string `json:"status"`
-	Errno  code   `json:"errno"`
-}
-
-// answer is that to the driver's own calls; only a login's has a token.
-type answer struct {
-	envelope
-	Token string `json:"token"`
-}
-
-// code is an errno: a string in every sample, a number from some firmware.
-type code string
-
-// UnmarshalJSON accepts both, and leaves the code empty where the errno is no
-// whole number: that is not the vendor's, and could quote any secret.
-func (c *code) UnmarshalJSON(data []byte) error {
-	text := string(data)
-	_ = json.Unmarshal(data, &text) // a number stays as it is written
-	if _, err := strconv.ParseInt(text, 10, 32); err == nil {
-		*c = code(text)
+// variant returns the family's. The empty Family is SV1.
+func (f Family) variant() (sseries.Variant, error) {
+	if f == "" {
+		f = SV1
 	}
-	return nil
-}
-
-// refusal makes the error for an envelope that does not say success. A code
-// outside the table is kept and has no kind. Of the PBX's own words the code is
-// all that is taken over.
-func (p *PBX) refusal(req wire.Request, resp *wire.Response, e envelope) *pbx.Error {
-	known, ok := p.family.errnos[string(e.Errno)]
+	v, ok := families[f]
 	if !ok {
-		known.meaning = "the PBX refuses for a reason that its vendor does not document"
+		return sseries.Variant{}, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig,
+			Message: fmt.Sprintf("Family (family) %q is not one of %s", string(f), strings.Join(familyNames, ", "))}
 	}
-	failure := p.wire.Fail(req, resp, known.kind, string(e.Errno), known.meaning)
-	if known.kind == pbx.ErrLocked && failure.RetryAfter == 0 {
-		failure.RetryAfter = p.family.lockout.Window
-	}
-	return failure
+	return v, nil
+}
+
+// familyNames are the option's choices, the usual one first.
+var familyNames = []string{string(SV1), string(SV2), string(CloudV1), string(CloudV2)}
+
+// lockout: "5 times", "10 minutes". Most pages say that it is the caller's IP,
+// that of the Cloud PBX v2 says its domain.
+var lockout = pbx.Lockout{Attempts: 5, Window: 10 * time.Minute}
+
+// errnos is the vendor's table (Error Code), as far as it concerns logins and
+// tokens: that of API v1, with what a family adds. Each family has its own.
+func errnos(added map[string]sseries.Errno) map[string]sseries.Errno {
+	table := maps.Clone(v1Errnos)
+	maps.Copy(table, added)
+	return table
+}
+
+var v1Errnos = map[string]sseries.Errno{
+	"10002": {Kind: pbx.ErrProtocol, Meaning: "XML is not supported"},
+	"10003": {Kind: pbx.ErrProtocol, Meaning: "no such request: check the options family and api_version"},
+	"10004": {Kind: pbx.ErrProtocol, Meaning: "a required parameter is blank; if it is a heartbeat's, set event_ipaddr and event_port"},
+	"20000": {Kind: pbx.ErrProtocol, Meaning: "the request is not JSON"},
+	"20001": {Kind: pbx.ErrProtocol, Meaning: "the request is not a POST"},
+	"20002": {Kind: pbx.ErrLocked, Meaning: "too many failed logins: the PBX has locked this caller's IP; it can be unlocked in the PBX's web interface"},
+	"20003": {Kind: pbx.ErrInvalidCredentials, Meaning: "wrong user name or password: check the API account in the PBX's web interface"},
+	"20004": {Kind: pbx.ErrTokenRejected, Meaning: "no such token"},
+	"20005": {Kind: pbx.ErrTokenRejected, Meaning: "the token is blank"},
+	"20006": {Kind: pbx.ErrTokenRejected, Meaning: "the token has timed out"},
+	"20007": {Kind: pbx.ErrProtocol, Meaning: "the data is blank"},
+	"20008": {Kind: pbx.ErrConfig, Meaning: "wrong port: check event_port"},
+	"20009": {Kind: pbx.ErrProtocol, Meaning: "the request is blank"},
+	"20010": {Kind: pbx.ErrUnavailable, Meaning: "the PBX could not hand the request to its API process"},
+	"20011": {Meaning: "the heartbeat could not be configured"}, // the token may still live
+	"20015": {Kind: pbx.ErrForbidden, Meaning: "this caller's IP is not allowed: add it to the API's list in the PBX's web interface"},
+	"30001": {Kind: pbx.ErrUnavailable, Meaning: "the PBX could not allocate memory"},
+	// The vendor's table says this, its sample of a failed login shows this
+	// code: on a login it may stand for a wrong password.
+	"30003": {Kind: pbx.ErrUnavailable, Meaning: "the PBX's API process is not running"},
+}
+
+// v2Errnos is one of many that API v2 adds for calls, and the only one that
+// means something about tokens in another brand of the vendor's.
+var v2Errnos = map[string]sseries.Errno{
+	"10005": {Meaning: "no such call"},
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/conformance/golden"
 )
 
@@ -29,10 +30,11 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body string) {
 		// A second reading, by other means, of what the driver must find.
-		var fields struct{ Status, Errno, Token any }
+		var fields struct{ Status, Errno, Token, RefreshToken any }
 		json.Unmarshal([]byte(body), &fields)
 		status, _ := fields.Status.(string)
 		value, _ := fields.Token.(string)
+		refresh, _ := fields.RefreshToken.(string)
 
 		driver, given := on(t, answering(body)), &pbx.Token{Value: pbx.NewSecret("48a7d7481a5355aa4fb5dc285edeb40e")}
 
@@ -58,6 +60,17 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("KeepAlive made another token of it: %q", token.Value.Reveal())
 		}
 		safe(t, err, value)
+
+		pair := &pbx.Token{Value: given.Value, Refresh: pbx.NewSecret("58f29c380365e5546cd3ac8c34edc88c")}
+		token, err = ofFamily(t, yeastar.CloudV1, answering(body)).KeepAlive(t.Context(), pair)
+		if succeeded := status == "Success" && value != "" && refresh != ""; succeeded != (err == nil) || succeeded != (token != nil) {
+			t.Errorf("refresh: %v, %v", token, err)
+		}
+		if token != nil && (token.Value.Reveal() != value || token.Refresh.Reveal() != refresh) {
+			t.Errorf("the pair is %q and %q, want %q and %q", token.Value.Reveal(), token.Refresh.Reveal(), value, refresh)
+		}
+		safe(t, err, value)
+		safe(t, err, refresh)
 
 		err = driver.Logout(t.Context(), given)
 		if status == "Success" && err != nil {

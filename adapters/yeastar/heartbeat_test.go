@@ -33,13 +33,13 @@ func TestAHeartbeatCarriesWhatWasConfiguredAndNoMore(t *testing.T) {
 		want     string
 	}{
 		{"nothing", func(*yeastar.Config) {}, `{}`},
-		{"port", func(c *yeastar.Config) { c.EventPort = 9000 }, `{"port":"9000"}`},
-		{"url", func(c *yeastar.Config) { c.EventURL = "report" }, `{"url":"report"}`},
-		{"relative url", func(c *yeastar.Config) { c.EventURL, c.EventURLTag = "report", "0" }, `{"url":"report","urltag":"0"}`},
-		{"absolute url", func(c *yeastar.Config) { c.EventURL, c.EventURLTag = "192.0.2.1:8260/report", "1" }, `{"url":"192.0.2.1:8260/report","urltag":"1"}`},
-		{"version, which a heartbeat does not take", func(c *yeastar.Config) { c.EventVersion = "1.0.2" }, `{}`},
+		{"port", func(c *yeastar.Config) { c.Events.Port = 9000 }, `{"port":"9000"}`},
+		{"url", func(c *yeastar.Config) { c.Events.URL = "report" }, `{"url":"report"}`},
+		{"relative url", func(c *yeastar.Config) { c.Events.URL, c.Events.URLTag = "report", "0" }, `{"url":"report","urltag":"0"}`},
+		{"absolute url", func(c *yeastar.Config) { c.Events.URL, c.Events.URLTag = "192.0.2.1:8260/report", "1" }, `{"url":"192.0.2.1:8260/report","urltag":"1"}`},
+		{"version, which a heartbeat does not take", func(c *yeastar.Config) { c.Events.Version = "1.0.2" }, `{}`},
 		{"all", func(c *yeastar.Config) {
-			c.EventPort, c.EventURL, c.EventURLTag, c.EventVersion = 9000, "report", "0", "1.0.2"
+			c.Events.Port, c.Events.URL, c.Events.URLTag, c.Events.Version = 9000, "report", "0", "1.0.2"
 		}, `{"port":"9000","url":"report","urltag":"0"}`},
 	}
 	for _, tt := range tests {
@@ -120,10 +120,10 @@ func TestHeartbeatCodesWithWhichAPBXInsists(t *testing.T) {
 // An address made up here would take the events away from whoever gets them.
 func TestAPBXThatInsistsIsToldNoAddressWhereEventsAreWanted(t *testing.T) {
 	for name, settings := range map[string]func(*yeastar.Config){
-		"port":    func(c *yeastar.Config) { c.EventPort = 9000 },
-		"url":     func(c *yeastar.Config) { c.EventURL = "report" },
-		"urltag":  func(c *yeastar.Config) { c.EventURL, c.EventURLTag = "report", "1" },
-		"version": func(c *yeastar.Config) { c.EventVersion = "1.0.2" },
+		"port":    func(c *yeastar.Config) { c.Events.Port = 9000 },
+		"url":     func(c *yeastar.Config) { c.Events.URL = "report" },
+		"urltag":  func(c *yeastar.Config) { c.Events.URL, c.Events.URLTag = "report", "1" },
+		"version": func(c *yeastar.Config) { c.Events.Version = "1.0.2" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, yeastarsim.Dialect{HeartbeatInsists: true}, settings, func(t *testing.T, s simulation) {

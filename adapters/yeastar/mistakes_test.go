@@ -139,24 +139,27 @@ func TestALoginIsNeverRepeated(t *testing.T) {
 // Other families have other paths and other error tables. A login there with
 // credentials from here is a wrong login.
 func TestOtherFamiliesAreNotProbed(t *testing.T) {
-	for _, fault := range []pbxsim.Fault{
-		{Status: 404, Body: []byte(pbxsim.HTMLPage)},
-		{Body: []byte(`{"status":"Failed","errno":"10003"}`)},
-		{Body: []byte(`{"errcode":10001,"errmsg":"INTERFACE NOT EXISTED"}`)},
-	} {
-		simulate(t, yeastarsim.Dialect{}, nil, func(t *testing.T, s simulation) {
-			s.Fault(fault)
-			if got, err := s.driver.Login(t.Context()); got != nil || failure(t, err).Kind != pbx.ErrProtocol {
-				t.Errorf("%v, %v; want %v", got, err, pbx.ErrProtocol)
-			}
-			var paths []string
-			for _, record := range s.Log() {
-				paths = append(paths, record.Method+" "+record.Path)
-			}
-			if diff := cmp.Diff([]string{"POST /api/v1.1.0/login"}, paths); diff != "" {
-				t.Errorf("requests (-want +got):\n%s", diff)
-			}
-		})
+	for _, family := range []string{yeastarsim.SV1, yeastarsim.SV2, yeastarsim.CloudV1, yeastarsim.CloudV2} {
+		for _, fault := range []pbxsim.Fault{
+			{Status: 404, Body: []byte(pbxsim.HTMLPage)},
+			{Body: []byte(`{"status":"Failed","errno":"10003"}`)},
+			{Body: []byte(`{"errcode":10001,"errmsg":"INTERFACE NOT EXISTED"}`)},
+			{Body: []byte(`<?xml version="1.0"?><xml><status>Failed</status></xml>`)},
+		} {
+			simulate(t, yeastarsim.Dialect{Family: family}, nil, func(t *testing.T, s simulation) {
+				s.Fault(fault)
+				if got, err := s.driver.Login(t.Context()); got != nil || failure(t, err).Kind != pbx.ErrProtocol {
+					t.Errorf("%v, %v; want %v", got, err, pbx.ErrProtocol)
+				}
+				var paths []string
+				for _, record := range s.Log() {
+					paths = append(paths, record.Method+" "+record.Path)
+				}
+				if diff := cmp.Diff([]string{"POST " + s.api + "/login"}, paths); diff != "" {
+					t.Errorf("requests (-want +got):\n%s", diff)
+				}
+			})
+		}
 	}
 }
 

@@ -28,19 +28,19 @@ func TestALoginCarriesWhatWasConfiguredAndNoMore(t *testing.T) {
 			`{` + account + `,"port":"8260"}`},
 		{"empty values", map[string]string{"event_port": "", "event_url": "", "event_urltag": "", "event_version": "", "token_ttl": ""}, yeastar.Config{},
 			`{` + account + `,"port":"8260"}`},
-		{"port", map[string]string{"event_port": "9000"}, yeastar.Config{EventPort: 9000},
+		{"port", map[string]string{"event_port": "9000"}, yeastar.Config{Events: yeastar.Events{Port: 9000}},
 			`{` + account + `,"port":"9000"}`},
-		{"lowest port", map[string]string{"event_port": "1"}, yeastar.Config{EventPort: 1},
+		{"lowest port", map[string]string{"event_port": "1"}, yeastar.Config{Events: yeastar.Events{Port: 1}},
 			`{` + account + `,"port":"1"}`},
-		{"highest port", map[string]string{"event_port": "65535"}, yeastar.Config{EventPort: 65535},
+		{"highest port", map[string]string{"event_port": "65535"}, yeastar.Config{Events: yeastar.Events{Port: 65535}},
 			`{` + account + `,"port":"65535"}`},
-		{"version", map[string]string{"event_version": "1.0.2"}, yeastar.Config{EventVersion: "1.0.2"},
+		{"version", map[string]string{"event_version": "1.0.2"}, yeastar.Config{Events: yeastar.Events{Version: "1.0.2"}},
 			`{` + account + `,"port":"8260","version":"1.0.2"}`},
-		{"url", map[string]string{"event_url": "report"}, yeastar.Config{EventURL: "report"},
+		{"url", map[string]string{"event_url": "report"}, yeastar.Config{Events: yeastar.Events{URL: "report"}},
 			`{` + account + `,"port":"8260","url":"report"}`},
-		{"relative url", map[string]string{"event_url": "report", "event_urltag": "0"}, yeastar.Config{EventURL: "report", EventURLTag: "0"},
+		{"relative url", map[string]string{"event_url": "report", "event_urltag": "0"}, yeastar.Config{Events: yeastar.Events{URL: "report", URLTag: "0"}},
 			`{` + account + `,"port":"8260","url":"report","urltag":"0"}`},
-		{"absolute url", map[string]string{"event_url": "192.0.2.1/report", "event_urltag": "1"}, yeastar.Config{EventURL: "192.0.2.1/report", EventURLTag: "1"},
+		{"absolute url", map[string]string{"event_url": "192.0.2.1/report", "event_urltag": "1"}, yeastar.Config{Events: yeastar.Events{URL: "192.0.2.1/report", URLTag: "1"}},
 			`{` + account + `,"port":"8260","url":"192.0.2.1/report","urltag":"1"}`},
 		{"life, which is ours alone", map[string]string{"token_ttl": "5m"}, yeastar.Config{TokenTTL: 5 * time.Minute},
 			`{` + account + `,"port":"8260"}`},
@@ -100,7 +100,7 @@ func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
 		says    []string
 	}{
 		{"an unknown option", map[string]string{"event_prot": "8260"},
-			[]string{`"event_prot"`, "event_port, event_url, event_urltag, event_version, token_ttl"}},
+			[]string{`"event_prot"`, "family, api_version, password_form, event_port, event_url, event_urltag, event_ipaddr, event_version, token_ttl"}},
 		{"a field's name", map[string]string{"EventPort": "8260"}, []string{`"EventPort"`}},
 		{"port 0", map[string]string{"event_port": "0"}, []string{`"event_port"`, `"0"`, "1 to 65535"}},
 		{"port 65536", map[string]string{"event_port": "65536"}, []string{`"event_port"`, `"65536"`}},
@@ -128,10 +128,10 @@ func TestFieldsThatCannotWorkAreRefused(t *testing.T) {
 		says   []string
 	}{
 		{"options", func(c *yeastar.Config) { c.Options = map[string]string{"event_port": "8260"} }, []string{"Options", "pbx.Open"}},
-		{"a port below zero", func(c *yeastar.Config) { c.EventPort = -1 }, []string{"EventPort", "-1"}},
-		{"port 65536", func(c *yeastar.Config) { c.EventPort = 65536 }, []string{"EventPort", "65536"}},
-		{"another urltag", func(c *yeastar.Config) { c.EventURL, c.EventURLTag = "report", "absolute" }, []string{"EventURLTag", "absolute"}},
-		{"urltag without url", func(c *yeastar.Config) { c.EventURLTag = "0" }, []string{"EventURLTag", "EventURL"}},
+		{"a port below zero", func(c *yeastar.Config) { c.Events.Port = -1 }, []string{"Events.Port", "-1"}},
+		{"port 65536", func(c *yeastar.Config) { c.Events.Port = 65536 }, []string{"Events.Port", "65536"}},
+		{"another urltag", func(c *yeastar.Config) { c.Events.URL, c.Events.URLTag = "report", "absolute" }, []string{"Events.URLTag", "absolute"}},
+		{"urltag without url", func(c *yeastar.Config) { c.Events.URLTag = "0" }, []string{"Events.URLTag", "Events.URL "}},
 		{"a life below zero", func(c *yeastar.Config) { c.TokenTTL = -time.Second }, []string{"TokenTTL", "-1s"}},
 		{"no URL", func(c *yeastar.Config) { c.URL = "" }, []string{"URL"}},
 		{"plain http", func(c *yeastar.Config) { c.URL = "http://pbx.example.com" }, []string{"AllowPlainHTTP"}},
@@ -208,6 +208,7 @@ func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
 		pbx.Authorizer
 		pbx.Inspector
 		pbx.Describer
+		pbx.CredentialWatcher
 		http.RoundTripper
 	}); !ok {
 		t.Errorf("%T lacks one", auth)
@@ -216,7 +217,7 @@ func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
 
 func TestTheDriverCanDrawItsForm(t *testing.T) {
 	driver, ok := pbx.Lookup("yeastar")
-	if !ok || driver.Title != "Yeastar S-Series" {
+	if !ok || driver.Title != "Yeastar S-Series, K2, S1000, Cloud PBX" {
 		t.Fatalf("registered as %q, %v", driver.Title, ok)
 	}
 	for _, option := range driver.Options {

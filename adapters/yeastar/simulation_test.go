@@ -21,11 +21,13 @@ const (
 	sampleDigest   = "2d7257a528679d01a19c70e3fa773620"
 )
 
-// simulation is an S-Series PBX in virtual time, and the driver opened on it.
+// simulation is a PBX in virtual time, and the driver opened on it with its
+// family.
 type simulation struct {
 	*pbxsim.PBX
 	server *pbxsim.Server
 	driver *yeastar.PBX
+	api    string // where the family's API is
 }
 
 // simulate runs f in a synctest bubble. settings may be nil, and otherwise
@@ -38,7 +40,7 @@ func simulate(t *testing.T, d yeastarsim.Dialect, settings func(*yeastar.Config)
 		defer server.Close()
 		cfg := yeastar.Config{Config: pbx.Config{
 			URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), HTTPClient: server.Client(),
-		}}
+		}, Family: yeastar.Family(d.Family)}
 		if settings != nil {
 			settings(&cfg)
 		}
@@ -46,7 +48,11 @@ func simulate(t *testing.T, d yeastarsim.Dialect, settings func(*yeastar.Config)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f(t, simulation{sim, server, driver})
+		api := "/api/v1.1.0"
+		if cfg.Family == yeastar.SV2 || cfg.Family == yeastar.CloudV2 {
+			api = "/api/v2.0.0"
+		}
+		f(t, simulation{sim, server, driver, api})
 	})
 }
 
@@ -69,7 +75,7 @@ func (s simulation) last() pbxsim.Record {
 // what the driver says to the answer.
 func (s simulation) call(t *testing.T, token *pbx.Token) error {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "POST", s.server.URL+"/api/v1.1.0/deviceinfo/query", nil)
+	req, err := http.NewRequestWithContext(t.Context(), "POST", s.server.URL+s.api+"/deviceinfo/query", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +112,12 @@ func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
 // on opens the driver on a PBX that is nothing but a RoundTripper.
 func on(t testing.TB, rt http.RoundTripper) *yeastar.PBX {
 	t.Helper()
-	driver, err := yeastar.New(yeastar.Config{Config: pbx.Config{
+	return ofFamily(t, yeastar.SV1, rt)
+}
+
+func ofFamily(t testing.TB, family yeastar.Family, rt http.RoundTripper) *yeastar.PBX {
+	t.Helper()
+	driver, err := yeastar.New(yeastar.Config{Family: family, Config: pbx.Config{
 		URL: "https://pbx.example.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword),
 		HTTPClient: &http.Client{Transport: rt},
 	}})

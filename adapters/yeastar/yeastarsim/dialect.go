@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +22,13 @@ func New(opts *pbxsim.Options) *pbxsim.PBX {
 // document; the fields are for [pbxsim.New], where the pages contradict each
 // other, say nothing, or are known to be wrong.
 type Dialect struct {
+	// Family is one of [SV1], [SV2], [CloudV1] and [CloudV2]; empty: SV1.
+	Family string
+
+	// Version is the path's version segment where it is not the family's:
+	// v1.0.0 and v1.0.1 of old firmware, v1.10 of one page's endpoint.
+	Version string
+
 	// FailingStatus is the word for "status" in a failing answer: "Failed" if
 	// empty. The guides of 2017 have "Failure".
 	FailingStatus string
@@ -49,6 +55,22 @@ type Dialect struct {
 	// VersionErrno it is HTTP 404.
 	VersionErrno bool
 
+	// CallsSlide makes every call prolong a token, which of API v2 and of the
+	// Cloud PBX is not documented. The S-Series with API v1 always does it.
+	CallsSlide bool
+
+	// NoRefreshToken leaves the refreshtoken out of a login's answer. Of the
+	// Cloud PBX with API v2 that answer is not printed.
+	NoRefreshToken bool
+
+	// RefreshErrno answers a dead refreshtoken. What the PBX answers is not
+	// documented; 0 means the errno of a dead token.
+	RefreshErrno int
+
+	// ReportsOverTCP is the PBX's report method with API v2. A login needs no
+	// port then.
+	ReportsOverTCP bool
+
 	// KeepConnections leaves connections open. The vendor's samples close every
 	// one.
 	KeepConnections bool
@@ -56,7 +78,33 @@ type Dialect struct {
 
 func (Dialect) Name() string { return "yeastar" }
 
-func (Dialect) Defaults() pbxsim.Defaults { return sV1.defaults }
+func (d Dialect) Defaults() pbxsim.Defaults {
+	defaults := d.family().defaults
+	if d.CallsSlide {
+		defaults.Sliding = true
+	}
+	if d.NoRefreshToken {
+		defaults.RefreshLife = 0
+	}
+	return defaults
+}
+
+// family returns the data of d's, which panics where there is none: a test
+// misspelt it.
+func (d Dialect) family() family {
+	name := d.Family
+	if name == "" {
+		name = SV1
+	}
+	f, ok := families[name]
+	if !ok {
+		panic("yeastarsim: no family " + name)
+	}
+	if d.Version != "" {
+		f.version = d.Version
+	}
+	return f
+}
 
 // NewToken returns 32 hex characters, as in every printed sample.
 func (Dialect) NewToken() string {
@@ -69,7 +117,7 @@ func (Dialect) Action(r *pbxsim.Request) pbxsim.Action {
 	switch _, name := split(r.URL.Path); name {
 	case "login":
 		return pbxsim.Login
-	case "heartbeat":
+	case "heartbeat", "token/refresh":
 		return pbxsim.KeepAlive
 	case "logout":
 		return pbxsim.Logout
@@ -78,8 +126,9 @@ func (Dialect) Action(r *pbxsim.Request) pbxsim.Action {
 }
 
 func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+	f := d.family()
 	version, name := split(r.URL.Path)
-	if name == "" || !slices.Contains(sV1.versions, version) {
+	if name == "" || version != f.version {
 		if d.VersionErrno {
 			return d.fail(noSuchRequest)
 		}
@@ -92,6 +141,9 @@ func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	if r.Action == pbxsim.Login {
 		return d.login(p, r)
 	}
+	if name == "token/refresh" && f.refresh {
+		return d.refresh(p, r)
+	}
 
 	// The query is the only place for a token: one in the body is not seen.
 	token := r.URL.Query().Get("token")
@@ -100,6 +152,9 @@ func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	}
 	switch r.Action {
 	case pbxsim.KeepAlive:
+		if name != "heartbeat" || !f.heartbeat {
+			return d.fail(noSuchRequest)
+		}
 		return d.heartbeat(p, r, token)
 	case pbxsim.Logout:
 		v := p.Logout(r, token)
@@ -118,7 +173,12 @@ func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 }
 
 func (d Dialect) login(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
-	params, errno := parameters(r.Body, "username", "password", "port")
+	f := d.family()
+	required := []string{"username", "password"}
+	if f.port || f.transport && !d.ReportsOverTCP {
+		required = append(required, "port")
+	}
+	params, errno := d.parameters(r.Body, required...)
 	if errno != 0 {
 		return d.fail(errno)
 	}
@@ -133,7 +193,30 @@ func (d Dialect) login(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	case v != pbxsim.OK:
 		return d.fail(errnos[v])
 	}
-	return d.succeed(answer{Token: token.Value})
+	a := answer{Token: token.Value, RefreshToken: token.Refresh}
+	switch {
+	case f.transport && d.ReportsOverTCP:
+		a.Transport = "TCP"
+	case f.transport:
+		a.Transport = "HTTP"
+	}
+	return d.succeed(a)
+}
+
+// refresh trades the latest refreshtoken for another pair.
+func (d Dialect) refresh(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+	params, errno := d.parameters(r.Body, "refreshtoken")
+	if errno != 0 {
+		return d.fail(errno)
+	}
+	token, v := p.Refresh(r, params["refreshtoken"])
+	switch {
+	case v != pbxsim.OK && d.RefreshErrno != 0:
+		return d.fail(d.RefreshErrno)
+	case v != pbxsim.OK:
+		return d.fail(errnos[v])
+	}
+	return d.succeed(answer{Token: token.Value, RefreshToken: token.Refresh})
 }
 
 // heartbeat prolongs a token. In the field "{}" and no body at all work.
@@ -143,7 +226,7 @@ func (d Dialect) heartbeat(p *pbxsim.PBX, r *pbxsim.Request, token string) pbxsi
 		required = []string{"ipaddr", "port"}
 	}
 	if len(r.Body) > 0 || d.HeartbeatInsists {
-		if _, errno := parameters(r.Body, required...); errno != 0 {
+		if _, errno := d.parameters(r.Body, required...); errno != 0 {
 			return d.fail(errno)
 		}
 	}
@@ -164,10 +247,23 @@ func split(path string) (version, name string) {
 }
 
 // parameters reads the fields of a request, which are strings all, and of which
-// some are required. Names are compared exactly.
-func parameters(body []byte, required ...string) (params map[string]string, errno int) {
-	if json.Unmarshal(body, &params) != nil {
+// some are required. Names are compared exactly. A port may be a number with API
+// v2, as in the sample of its heartbeat.
+func (d Dialect) parameters(body []byte, required ...string) (params map[string]string, errno int) {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(body, &fields) != nil {
 		return nil, notJSON
+	}
+	params = map[string]string{}
+	for name, raw := range fields {
+		var text string
+		if json.Unmarshal(raw, &text) != nil {
+			if name != "port" || d.family().port || json.Unmarshal(raw, new(json.Number)) != nil {
+				return nil, notJSON
+			}
+			text = string(raw)
+		}
+		params[name] = text
 	}
 	for _, name := range required {
 		if params[name] == "" {
@@ -189,10 +285,12 @@ func validPort(s string) bool {
 
 // An answer is the body of every answer, fields in the order of the samples.
 type answer struct {
-	Status     string      `json:"status"`
-	Errno      any         `json:"errno,omitempty"`
-	Token      string      `json:"token,omitempty"`
-	DeviceInfo *deviceInfo `json:"deviceinfo,omitempty"`
+	Status       string      `json:"status"`
+	Errno        any         `json:"errno,omitempty"`
+	Token        string      `json:"token,omitempty"`
+	RefreshToken string      `json:"refreshtoken,omitempty"`
+	Transport    string      `json:"transport,omitempty"`
+	DeviceInfo   *deviceInfo `json:"deviceinfo,omitempty"`
 }
 
 type deviceInfo struct {

@@ -6,27 +6,49 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-// A family is one generation of the API. The same errno means different things
-// in different families, so each one has its own table.
+// The families, by the names that the driver's option has for them.
+const (
+	SV1     = "s-v1"     // S-Series, K2, S1000 with API v1
+	SV2     = "s-v2"     // the same with API v2
+	CloudV1 = "cloud-v1" // Cloud PBX with API v1
+	CloudV2 = "cloud-v2" // Cloud PBX with API v2
+)
+
+// A family is one product line and generation of the API.
 type family struct {
-	versions []string // the path segments it answers to
-	defaults pbxsim.Defaults
+	version   string // the path segment that it answers to
+	defaults  pbxsim.Defaults
+	heartbeat bool
+	refresh   bool // a login brings a refreshtoken too
+	transport bool // a login says how events are reported
+	port      bool // a login has to name one, whatever the report method
 }
 
-// sV1 is the S-Series with API v1.
-//   - Every API call prolongs the token, not only the heartbeat.
+// families say what the vendor's pages say:
+//   - With API v1 every call prolongs an S-Series' token. Of API v2 that is not
+//     said; see [Dialect.CallsSlide].
 //   - The fifth consecutive wrong login locks the caller's address.
-var sV1 = family{
-	versions: []string{"v1.1.0"},
-	defaults: pbxsim.Defaults{
+//   - The life of a refresh token is not documented. It is played as a day, which
+//     is that of the vendor's P-Series.
+var families = map[string]family{
+	SV1:     {version: "v1.1.0", defaults: defaults(true, 0), heartbeat: true, port: true},
+	SV2:     {version: "v2.0.0", defaults: defaults(false, 0), heartbeat: true, transport: true},
+	CloudV1: {version: "v1.1.0", defaults: defaults(false, 24*time.Hour), refresh: true, port: true},
+	CloudV2: {version: "v2.0.0", defaults: defaults(false, 24*time.Hour), heartbeat: true, refresh: true},
+}
+
+func defaults(sliding bool, refreshLife time.Duration) pbxsim.Defaults {
+	return pbxsim.Defaults{
 		Life:         30 * time.Minute,
-		Sliding:      true,
+		Sliding:      sliding,
 		LockoutAfter: 5,
 		LockoutFor:   10 * time.Minute,
-	},
+		RefreshLife:  refreshLife,
+	}
 }
 
-// The errno values of API v1 that the simulator itself answers.
+// The errno values that the simulator itself answers: the same in all families,
+// as far as the vendor prints them.
 const (
 	noSuchRequest  = 10003
 	parameterBlank = 10004

@@ -1,0 +1,357 @@
+// Package sseries speaks the login protocol that Yeastar's S-Series began with,
+// in all its variants: the later product lines of Yeastar's, and OpenVox's UC,
+// which descends from it. A brand's driver is its [Variant], which is data, its
+// options, and its documents; this package is the rest.
+//
+//	POST /api/{version}/login          user name, MD5 of the password → token
+//	POST /api/{version}/heartbeat      the same token, prolonged
+//	POST /api/{version}/token/refresh  another token, and what refreshes it
+//	POST /api/{version}/logout
+//
+// Every call but login and refresh carries the token in its query. Everything
+// is answered under HTTP 200, with "status" and, unless that is "Success", the
+// "errno".
+package sseries
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/lookalike"
+	"github.com/pbxauth/pbx/adapters/wire"
+)
+
+// Settings are what a brand's Config comes to.
+type Settings struct {
+	pbx.Config
+
+	PasswordIsMD5 bool
+	APIVersion    string // in place of the variant's
+	Format        Format
+	Events        Events
+	TokenTTL      time.Duration // 0: the variant's life
+}
+
+// PBX is a PBX as seen by one API account.
+type PBX struct {
+	wire      *wire.Client
+	variant   Variant
+	format    Format
+	digested  bool
+	ttl       time.Duration
+	reporting atomic.Pointer[reporting]
+}
+
+var pathVersion = regexp.MustCompile(`^v[0-9]+(\.[0-9]+)*$`)
+
+// New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
+func New(v Variant, s Settings) (*PBX, error) {
+	fault := func(format string, args ...any) error {
+		return &pbx.Error{Driver: v.Driver, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: fmt.Sprintf(format, args...)}
+	}
+	wrong := s.Events.check(v)
+	switch {
+	case len(s.Options) > 0:
+		return nil, fault("Options are for pbx.Open: set the fields of %s.Config", v.Driver)
+	case wrong != "":
+		return nil, fault("%s", wrong)
+	case s.TokenTTL < 0:
+		return nil, fault("TokenTTL %s is negative", s.TokenTTL)
+	case s.APIVersion != "" && !pathVersion.MatchString(s.APIVersion):
+		return nil, fault("APIVersion (api_version) %q is no version, as in %s", s.APIVersion, v.Version)
+	case s.Format != "" && s.Format != JSON && s.Format != XML:
+		return nil, fault("Format (format) %q is neither json nor xml", string(s.Format))
+	case s.PasswordIsMD5 && !s.Password.IsZero() && !isDigest(s.Password.Reveal()):
+		return nil, fault("%s", noDigest)
+	}
+	client, err := wire.New(wire.Brand{Driver: v.Driver, Port: v.Port, PlainPort: v.Plain, APIPath: "/api"}, s.Config)
+	if err != nil {
+		return nil, err
+	}
+	if s.APIVersion != "" {
+		v.Version = s.APIVersion
+	}
+	p := &PBX{wire: client, variant: v, format: s.Format, digested: s.PasswordIsMD5, ttl: s.TokenTTL}
+	if p.format == "" {
+		p.format = JSON
+	}
+	if p.ttl == 0 {
+		p.ttl = v.Life
+	}
+	p.reporting.Store(s.Events.reporting(v))
+	return p, nil
+}
+
+// SetEvents changes where event reports go, from the next heartbeat or login on.
+func (p *PBX) SetEvents(e Events) error {
+	if wrong := e.check(p.variant); wrong != "" {
+		return &pbx.Error{Driver: p.variant.Driver, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: wrong}
+	}
+	p.reporting.Store(e.reporting(p.variant))
+	return nil
+}
+
+// Login is [pbx.Authenticator]'s.
+func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
+	account, err := p.wire.Credentials(ctx)
+	if err != nil {
+		return nil, err
+	}
+	digest, err := p.digest(account)
+	if err != nil {
+		return nil, &pbx.Error{Driver: p.variant.Driver, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Message: "nothing was sent: " + err.Error()}
+	}
+	body := p.reporting.Load().login
+	body.Username, body.Password = account.Username, digest.Reveal()
+
+	req := p.request(pbx.OpLogin, "login", nil)
+	req.Secrets = []pbx.Secret{account.Password, digest}
+	if p.variant.Typed {
+		req.Query = url.Values{"type": {string(p.format)}}
+	}
+	p.write(&req, p.format, body)
+	issued := time.Now()
+	got, resp, err := p.call(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if got.Token == "" {
+		return nil, p.wire.Fail(req, resp, pbx.ErrProtocol, "", "the login succeeded and brought no token")
+	}
+	t := &pbx.Token{Value: pbx.NewSecret(got.Token), IssuedAt: issued, ExpiresAt: issued.Add(p.ttl), Details: got.details()}
+	if p.variant.Refresh {
+		t.Refresh = pbx.NewSecret(got.RefreshToken)
+	}
+	return t, nil
+}
+
+// details is what a login of API v2 says beside its tokens: whether events are
+// reported over "HTTP" or "TCP".
+func (a answer) details() json.RawMessage {
+	if a.Transport != "HTTP" && a.Transport != "TCP" {
+		return nil
+	}
+	return json.RawMessage(`{"transport":"` + a.Transport + `"}`)
+}
+
+var md5Hex = regexp.MustCompile(`^[0-9A-Fa-f]{32}$`)
+
+func isDigest(password string) bool { return md5Hex.MatchString(password) }
+
+const noDigest = "the password is to be an MD5 digest (password_form), and is not 32 hexadecimal digits"
+
+// digest returns what is sent for the account's password.
+func (p *PBX) digest(account pbx.Credentials) (pbx.Secret, error) {
+	switch {
+	case !utf8.ValidString(account.Username): // it would arrive as another one, and be a wrong login
+		return pbx.Secret{}, errors.New("the user name is not UTF-8")
+	case p.format == XML && strings.ContainsFunc(account.Username, notXML):
+		return pbx.Secret{}, errors.New("the user name holds control characters, which XML cannot carry")
+	case !p.digested:
+		sum := md5.Sum([]byte(account.Password.Reveal()))
+		return pbx.NewSecret(hex.EncodeToString(sum[:])), nil
+	case !isDigest(account.Password.Reveal()):
+		return pbx.Secret{}, errors.New(noDigest)
+	}
+	return pbx.NewSecret(strings.ToLower(account.Password.Reveal())), nil
+}
+
+// notXML are the characters that no XML document holds, escaped or not.
+func notXML(r rune) bool {
+	return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == '\uFFFE' || r == '\uFFFF'
+}
+
+// KeepAlive is [pbx.Authenticator]'s.
+func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
+	switch {
+	case p.variant.Refresh && !t.Refresh.IsZero():
+		return p.refresh(ctx, t)
+	case p.variant.Heartbeat:
+		return p.heartbeat(ctx, t)
+	}
+	return nil, &pbx.Error{Driver: p.variant.Driver, Op: pbx.OpKeepAlive, Kind: pbx.ErrNotSupported,
+		Message: "the login brought nothing to refresh the token with: log in again before its end"}
+}
+
+// refresh trades both values at once. An answer that lacks one is none: whatever
+// it did at the PBX, the old pair is all that is left to go on with.
+func (p *PBX) refresh(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
+	req := p.request(pbx.OpKeepAlive, "token/refresh", nil)
+	req.Secrets = []pbx.Secret{t.Refresh, t.Value}
+	p.write(&req, JSON, refreshBody{t.Refresh.Reveal()})
+	issued := time.Now()
+	got, resp, err := p.call(ctx, req)
+	if failure, ok := err.(*pbx.Error); ok && failure.Kind == nil {
+		// The vendor lists no code for a dead refresh token. A refusal that
+		// means nothing else means that, for there is nothing else in the
+		// request; as an error without a kind it would be repeated for ever.
+		failure.Kind = pbx.ErrTokenRejected
+	}
+	if err != nil {
+		return nil, err
+	}
+	if got.Token == "" || got.RefreshToken == "" {
+		return nil, p.wire.Fail(req, resp, pbx.ErrProtocol, "", "the refresh succeeded and did not bring both tokens")
+	}
+	return &pbx.Token{
+		Value: pbx.NewSecret(got.Token), Refresh: pbx.NewSecret(got.RefreshToken),
+		IssuedAt: issued, ExpiresAt: issued.Add(p.ttl), Details: t.Details,
+	}, nil
+}
+
+// heartbeat gives the same token its full life back.
+func (p *PBX) heartbeat(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
+	beat := func(body heartbeatBody) (*wire.Response, time.Time, error) {
+		req := p.request(pbx.OpKeepAlive, "heartbeat", t)
+		p.write(&req, JSON, body)
+		issued := time.Now()
+		_, resp, err := p.call(ctx, req)
+		return resp, issued, err
+	}
+	r := p.reporting.Load()
+	body := r.beat
+	if insisted := r.insisted.Load(); insisted != nil {
+		body = *insisted
+	}
+	resp, issued, err := beat(body)
+	if !r.wanted && wantsAddress(err) {
+		// Some pages require ipaddr and port, others and the official sample do
+		// not. Whoever set no event option gets no events, so that none can go
+		// astray by naming this end of the connection.
+		if host, _, splitErr := net.SplitHostPort(resp.LocalAddr); splitErr == nil {
+			body = heartbeatBody{IPAddr: host, Port: r.login.Port}
+			if _, issued, err = beat(body); err == nil {
+				r.insisted.Store(&body)
+			}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	prolonged := *t
+	prolonged.IssuedAt, prolonged.ExpiresAt = issued, issued.Add(p.ttl)
+	return &prolonged, nil
+}
+
+// wantsAddress tells the two codes with which a PBX may ask for the fields that
+// a heartbeat left out. They only ever come with an answer.
+func wantsAddress(err error) bool {
+	failure, ok := err.(*pbx.Error)
+	return ok && (failure.Code == "10004" || failure.Code == "20011")
+}
+
+// Logout is [pbx.Authenticator]'s.
+func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
+	_, _, err := p.call(ctx, p.request(pbx.OpLogout, "logout", t))
+	if failure, ok := err.(*pbx.Error); ok && failure.Kind == pbx.ErrTokenRejected {
+		return nil // gone already
+	}
+	return err
+}
+
+// Authorize is [pbx.Authorizer]'s. The caller knows how the body of its request
+// is written, so a type of its own stays.
+func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
+	wire.SetQuery(r.URL, "token", t.Value.Reveal())
+	if p.variant.Typed && !r.URL.Query().Has("type") {
+		wire.SetQuery(r.URL, "type", string(p.format))
+	}
+	return nil
+}
+
+// RoundTrip is [http.RoundTripper]'s.
+func (p *PBX) RoundTrip(r *http.Request) (*http.Response, error) {
+	return p.wire.Transport().RoundTrip(r)
+}
+
+// Inspect is [pbx.Inspector]'s. An answer without the envelope, such as a
+// recording, says nothing.
+func (p *PBX) Inspect(r *http.Response, body []byte) error {
+	req := wire.Request{Op: pbx.OpCall}
+	resp := &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body}
+	if kind := wire.StatusKind(req.Op, r.StatusCode); kind != nil {
+		return p.wire.Unexpected(req, resp)
+	}
+	a := p.variant.read(body)
+	if a.Status == "" || a.Status == success {
+		return nil
+	}
+	return p.refusal(req, resp, a)
+}
+
+// Traits is [pbx.Describer]'s.
+func (p *PBX) Traits() pbx.Traits {
+	traits := pbx.Traits{
+		URL: p.wire.URL(), Lifetime: p.ttl, Sliding: p.variant.Sliding, Lockout: p.variant.Lockout,
+		KeepAlive: pbx.KeepAliveHeartbeat,
+	}
+	if p.variant.Refresh {
+		traits.KeepAlive = pbx.KeepAliveRefresh
+	}
+	return traits
+}
+
+// CredentialsChanged is [pbx.CredentialWatcher]'s.
+func (p *PBX) CredentialsChanged(ctx context.Context) (bool, error) {
+	return p.wire.CredentialsChanged(ctx)
+}
+
+// request makes a call of this variant, without a body as yet.
+func (p *PBX) request(op pbx.Op, name string, t *pbx.Token) wire.Request {
+	req := wire.Request{
+		Op:     op,
+		Path:   "/api/" + p.variant.Version + "/" + name,
+		Header: http.Header{"Content-Type": {"application/json; charset=utf-8"}},
+	}
+	if t != nil {
+		req.Query = url.Values{"token": {t.Value.Reveal()}}
+		req.Secrets = []pbx.Secret{t.Value}
+	}
+	return req
+}
+
+// write puts body into req. Structs of strings always marshal.
+func (p *PBX) write(req *wire.Request, format Format, body any) {
+	if format == JSON {
+		req.Body, _ = json.Marshal(body)
+		return
+	}
+	req.Header = http.Header{"Content-Type": {"application/xml; charset=utf-8"}}
+	text, _ := xml.MarshalIndent(body, "", "    ")
+	req.Body = append([]byte(`<?xml version="1.0" encoding="UTF-8" ?>`+"\n"), text...)
+}
+
+// call sends req and proves the success: HTTP status, envelope, status field.
+// The response comes along with a refusal too.
+func (p *PBX) call(ctx context.Context, req wire.Request) (answer, *wire.Response, error) {
+	resp, err := p.wire.Do(ctx, req)
+	if err != nil {
+		return answer{}, nil, err
+	}
+	a := p.variant.read(resp.Body)
+	if resp.Status != http.StatusOK || a.Status == "" {
+		failure := p.wire.Unexpected(req, resp)
+		if advice := lookalike.Advice(resp.Body); advice != "" && a.Status == "" {
+			failure.Message = advice
+		}
+		return answer{}, resp, failure
+	}
+	if a.Status != success {
+		return answer{}, resp, p.refusal(req, resp, a)
+	}
+	return a, resp, nil
+}

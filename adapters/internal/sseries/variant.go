@@ -1,0 +1,45 @@
+package sseries
+
+import (
+	"time"
+
+	"github.com/pbxauth/pbx"
+)
+
+// Variant is one brand's or product line's form of the protocol, as data to be
+// laid beside its vendor's pages.
+type Variant struct {
+	Driver  string // the registered name
+	Port    int    // of the API over https
+	Plain   int    // of the API over plain http; 0: 80
+	Version string // the path segment, as in "v1.1.0"
+
+	Life    time.Duration // of a token
+	Sliding bool          // every call starts it anew, says the vendor
+	Lockout pbx.Lockout
+
+	// Heartbeat and Refresh are the calls that keep a token alive. With both,
+	// a token is refreshed if its login brought something to refresh it with.
+	Heartbeat bool
+	Refresh   bool
+
+	ReportsInBeat bool // a heartbeat takes the version of the reports
+	NumericURLTag bool // a login's urltag is a number in JSON
+	Typed         bool // "type" in the query says json or xml, for both ways
+
+	Errnos map[string]Errno
+}
+
+// Errno is one line of a vendor's error table.
+type Errno struct {
+	Kind    error // nil: it is known, and none of the kinds
+	Meaning string
+}
+
+// Format is how bodies are written. The zero value is JSON.
+type Format string
+
+const (
+	JSON Format = "json"
+	XML  Format = "xml"
+)

@@ -1,0 +1,77 @@
+package openvox_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/pbxauth/pbx/adapters/openvox"
+	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
+	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
+	"github.com/pbxauth/pbx/conformance"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// The vendor's pages contradict each other and leave questions open, so the
+// driver has to conform in both formats, and under every answer to them.
+func TestTheDriverConformsHoweverThePagesAreRead(t *testing.T) {
+	for _, reading := range []struct {
+		name    string
+		dialect openvoxsim.Dialect
+		options func(*pbxsim.Options)
+		skip    map[string]string
+	}{
+		{name: "as documented"},
+		{name: "headers are wrong", dialect: openvoxsim.Dialect{WrongHeader: true}},
+		{name: "all answers are in XML", dialect: openvoxsim.Dialect{AnswersIn: "xml", WrongHeader: true}},
+		{name: "all answers are in JSON", dialect: openvoxsim.Dialect{AnswersIn: "json"}},
+		{
+			name:    "a failure is Failure, errno a number, and connections stay open",
+			dialect: openvoxsim.Dialect{Yeastar: yeastarsim.Dialect{FailingStatus: "Failure", NumericErrno: true, KeepConnections: true}},
+		},
+		{name: "a logout of a dead token succeeds", dialect: openvoxsim.Dialect{Yeastar: yeastarsim.Dialect{LogoutForgives: true}}},
+		{name: "a wrong token counts as a wrong login", options: func(o *pbxsim.Options) { o.WrongTokenCounts = true }},
+		{name: "a good login forgives no wrong ones", options: func(o *pbxsim.Options) { o.SuccessKeepsCount = true }},
+		{
+			name: "a heartbeat needs ipaddr and port", dialect: openvoxsim.Dialect{Yeastar: yeastarsim.Dialect{HeartbeatInsists: true}},
+			skip: skip("the rule counts from the first heartbeat, and this PBX takes the second", "KEEPALIVE-05"),
+		},
+		{
+			name: "a second login kills the first token", options: func(o *pbxsim.Options) { o.SecondLoginKills = true },
+			skip: skip("this PBX lets one token live at a time", "LOGIN-02", "CONCURRENCY-01", "CONCURRENCY-02", "TLS-01", "TLS-03"),
+		},
+		{
+			name: "a wrong login has the errno 30003", dialect: openvoxsim.Dialect{Yeastar: yeastarsim.Dialect{WrongLoginErrno: 30003}},
+			skip: skip("30003 also means that the API process does not run: this PBX does not say which", "LOCKOUT-01", "SESSION-02", "SESSION-09", "CONFIG-06"),
+		},
+	} {
+		for format, body := range map[string]string{"json": "{}", "xml": "<xml></xml>"} {
+			t.Run(format+"/"+reading.name, func(t *testing.T) {
+				t.Parallel()
+				conformance.Run(t, conformance.Harness{
+					Driver:  openvox.Name,
+					Options: map[string]string{"format": format},
+					Simulator: func(o *pbxsim.Options) *pbxsim.PBX {
+						if reading.options != nil {
+							reading.options(o)
+						}
+						return pbxsim.New(reading.dialect, o)
+					},
+					Call: func(base string) *http.Request {
+						r, _ := http.NewRequest(http.MethodPost, base+"/api/v0.0.1/extension/list", strings.NewReader(body))
+						return r
+					},
+					Skip: reading.skip,
+				})
+			})
+		}
+	}
+}
+
+func skip(reason string, rules ...string) map[string]string {
+	skipped := map[string]string{}
+	for _, rule := range rules {
+		skipped[rule] = reason
+	}
+	return skipped
+}

@@ -1,0 +1,199 @@
+// Package openvoxsim simulates the API of an OpenVox UC series IPPBX, as
+// help.openvox.cn documents it. It is a dialect of [pbxsim], which has the rest:
+// accounts, tokens, the lockout, faults.
+//
+//	pbx := openvoxsim.New(&pbxsim.Options{Accounts: map[string]string{"api": "secret"}})
+//	server := pbxsim.Listen(pbx)
+//	defer server.Close()
+//
+// The API descends from Yeastar's, and so does the simulator from [yeastarsim]:
+// it translates requests into that dialect's words, and answers into JSON or
+// XML.
+package openvoxsim
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// New returns a UC series PBX.
+func New(opts *pbxsim.Options) *pbxsim.PBX {
+	return pbxsim.New(Dialect{}, opts)
+}
+
+// Dialect is the wire format. Its zero value is the one that the vendor's pages
+// document.
+type Dialect struct {
+	// Yeastar has the readings of what the pages leave open that are those of
+	// the API's ancestor. Its Family is not looked at; its Version is v0.0.1 if
+	// empty.
+	Yeastar yeastarsim.Dialect
+
+	// AnswersIn is "json" or "xml" for a PBX that answers so whatever type it
+	// was asked for: a vendor's sample has a JSON call answered in XML.
+	AnswersIn string
+
+	// WrongHeader gives XML a JSON Content-Type, as samples have it, and JSON an
+	// XML one.
+	WrongHeader bool
+}
+
+func (d Dialect) ancestor() yeastarsim.Dialect {
+	d.Yeastar.Family = ""
+	if d.Yeastar.Version == "" {
+		d.Yeastar.Version = "v0.0.1"
+	}
+	return d.Yeastar
+}
+
+func (Dialect) Name() string                             { return "openvox" }
+func (d Dialect) Defaults() pbxsim.Defaults              { return d.ancestor().Defaults() }
+func (d Dialect) NewToken() string                       { return d.ancestor().NewToken() }
+func (d Dialect) Action(r *pbxsim.Request) pbxsim.Action { return d.ancestor().Action(r) }
+
+// The ancestor's numbers; the vendor's own were not found.
+const (
+	parameterBlank = 10004
+	wrongFormat    = 20000
+)
+
+func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+	format := "json"
+	if r.Action == pbxsim.Login || r.Action == pbxsim.Call { // the others have no type
+		format = r.URL.Query().Get("type")
+		if format != "json" && format != "xml" {
+			return d.answer("json", d.fail(parameterBlank))
+		}
+	}
+	translated := *r
+	var err error
+	if translated.Body, err = translate(format, r.Body); err != nil {
+		return d.answer(format, d.fail(wrongFormat))
+	}
+	return d.answer(format, d.ancestor().Serve(p, &translated))
+}
+
+// fail has the ancestor's words for a failure of this dialect's own.
+func (d Dialect) fail(errno int) pbxsim.Reply {
+	status := d.Yeastar.FailingStatus
+	if status == "" {
+		status = "Failed"
+	}
+	return pbxsim.Reply{Body: fmt.Appendf(nil, `{"status":%q,"errno":"%d"}`, status, errno)}
+}
+
+// translate turns the body of a request into the ancestor's JSON, which has
+// strings only. In the JSON sample of a login urltag is a number.
+func translate(format string, body []byte) ([]byte, error) {
+	if len(body) == 0 {
+		return nil, nil
+	}
+	if format == "xml" {
+		fields, err := parseXML(body)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(fields)
+	}
+	var fields map[string]any
+	if json.Unmarshal(body, &fields) != nil {
+		return body, nil // for the ancestor to refuse
+	}
+	if n, ok := fields["urltag"].(float64); ok {
+		fields["urltag"] = fmt.Sprint(n)
+	}
+	return json.Marshal(fields)
+}
+
+func parseXML(body []byte) (map[string]string, error) {
+	var document struct {
+		XMLName xml.Name `xml:"xml"`
+		Fields  []struct {
+			XMLName xml.Name
+			Text    string `xml:",chardata"`
+		} `xml:",any"`
+	}
+	if err := xml.Unmarshal(body, &document); err != nil {
+		return nil, err
+	}
+	fields := map[string]string{}
+	for _, f := range document.Fields {
+		if _, twice := fields[f.XMLName.Local]; twice {
+			return nil, errors.New("the field " + f.XMLName.Local + " is there twice")
+		}
+		fields[f.XMLName.Local] = f.Text
+	}
+	return fields, nil
+}
+
+// answer puts the ancestor's reply into the format that was asked for.
+func (d Dialect) answer(format string, r pbxsim.Reply) pbxsim.Reply {
+	if r.Status != 0 && r.Status != http.StatusOK {
+		return r // a web page
+	}
+	if d.AnswersIn != "" {
+		format = d.AnswersIn
+	}
+	header := map[string]string{"json": "application/json", "xml": "application/xml"}
+	if d.WrongHeader {
+		header = map[string]string{"json": "application/xml", "xml": "application/json"}
+	}
+	if format == "xml" {
+		r.Body = writeXML(r.Body)
+	}
+	r.Header = http.Header{"Content-Type": {header[format] + "; charset=utf-8"}}
+	if !d.Yeastar.KeepConnections {
+		r.Header.Set("Connection", "close")
+	}
+	return r
+}
+
+// writeXML writes JSON as the vendor's sample writes XML: an element for a
+// field, and <item id="0"> for the members of a list.
+func writeXML(body []byte) []byte {
+	var out strings.Builder
+	out.WriteString(`<?xml version="1.0" encoding="utf-8"?><xml>`)
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	if _, err := d.Token(); err != nil { // the brace
+		panic(err) // the ancestor's answers are JSON
+	}
+	writeFields(&out, d)
+	out.WriteString(`</xml>`)
+	return []byte(out.String())
+}
+
+// writeFields writes the rest of an object, in its order.
+func writeFields(out *strings.Builder, d *json.Decoder) {
+	for d.More() {
+		name, _ := d.Token()
+		fmt.Fprintf(out, "<%s>", name)
+		writeValue(out, d)
+		fmt.Fprintf(out, "</%s>", name)
+	}
+	d.Token() // the closing brace
+}
+
+func writeValue(out *strings.Builder, d *json.Decoder) {
+	switch value, _ := d.Token(); value {
+	case json.Delim('{'):
+		writeFields(out, d)
+	case json.Delim('['):
+		for i := 0; d.More(); i++ {
+			fmt.Fprintf(out, `<item id="%d">`, i)
+			writeValue(out, d)
+			out.WriteString("</item>")
+		}
+		d.Token() // the closing bracket
+	default:
+		xml.EscapeText(out, fmt.Append(nil, value))
+	}
+}

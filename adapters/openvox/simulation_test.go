@@ -1,0 +1,166 @@
+package openvox_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/openvox"
+	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// The account of the vendor's samples.
+const (
+	sampleUser     = "api"
+	samplePassword = "123456"
+	sampleDigest   = "e10adc3949ba59abbe56e057f20f883e"
+	sampleToken    = "813b621cfe8eecf445a2ce1f4a079ffe"
+)
+
+var formats = []openvox.Format{openvox.JSON, openvox.XML}
+
+// simulation is a UC series PBX in virtual time, and the driver opened on it.
+type simulation struct {
+	*pbxsim.PBX
+	server *pbxsim.Server
+	driver *openvox.PBX
+}
+
+// simulate runs f in a synctest bubble. settings may be nil, and otherwise
+// changes what the driver is opened with.
+func simulate(t *testing.T, d openvoxsim.Dialect, settings func(*openvox.Config), f func(t *testing.T, s simulation)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		sim := pbxsim.New(d, &pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
+		server := pbxsim.ListenMemory(sim)
+		defer server.Close()
+		cfg := openvox.Config{Config: pbx.Config{
+			URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), HTTPClient: server.Client(),
+		}}
+		if settings != nil {
+			settings(&cfg)
+		}
+		driver, err := openvox.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, simulation{sim, server, driver})
+	})
+}
+
+func (s simulation) login(t *testing.T) *pbx.Token {
+	t.Helper()
+	token, err := s.driver.Login(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// call makes an application's call, and returns what the driver says to the
+// answer.
+func (s simulation) call(t *testing.T, token *pbx.Token) error {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", s.server.URL+"/api/v0.0.1/deviceinfo/query", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.driver.Authorize(req, token); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.driver.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.driver.Inspect(resp, body)
+}
+
+// answering is a PBX that answers everything with one body, under HTTP 200.
+type answering string
+
+func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		io.Copy(io.Discard, r.Body)
+		r.Body.Close()
+	}
+	return &http.Response{
+		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(string(a))),
+		ContentLength: int64(len(a)), Request: r,
+	}, nil
+}
+
+// unsent fails the test if anything is sent.
+type unsent struct{ t testing.TB }
+
+func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
+	u.t.Errorf("sent: %s %s", r.Method, r.URL.Path)
+	return nil, http.ErrHandlerTimeout
+}
+
+func config(rt http.RoundTripper) openvox.Config {
+	return openvox.Config{Config: pbx.Config{
+		URL: "https://pbx.example.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword),
+		HTTPClient: &http.Client{Transport: rt},
+	}}
+}
+
+// on opens the driver on a PBX that is nothing but a RoundTripper.
+func on(t testing.TB, format openvox.Format, rt http.RoundTripper) *openvox.PBX {
+	t.Helper()
+	cfg := config(rt)
+	cfg.Format = format
+	driver, err := openvox.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return driver
+}
+
+// failure returns err as what every error of a driver is.
+func failure(t testing.TB, err error) *pbx.Error {
+	t.Helper()
+	got, ok := err.(*pbx.Error)
+	if !ok {
+		t.Fatalf("%T %v, want a *pbx.Error", err, err)
+	}
+	if got.Driver != "openvox" {
+		t.Errorf("the error is of driver %q: %v", got.Driver, err)
+	}
+	if got.Kind != nil && !errors.Is(err, got.Kind) {
+		t.Errorf("errors.Is does not find the kind of %v", err)
+	}
+	return got
+}
+
+// inspect shows the driver an application's answer.
+func inspect(driver *openvox.PBX, body string) error {
+	return driver.Inspect(&http.Response{StatusCode: 200, Header: http.Header{}}, []byte(body))
+}
+
+// operations are the four ways in which an answer comes to be read.
+func operations(t *testing.T, body string) map[pbx.Op]error {
+	t.Helper()
+	driver, token := on(t, openvox.JSON, answering(body)), &pbx.Token{Value: pbx.NewSecret(sampleToken)}
+	results := map[pbx.Op]error{}
+	var got *pbx.Token
+	if got, results[pbx.OpLogin] = driver.Login(t.Context()); got != nil {
+		t.Errorf("%s: Login brought a token", body)
+	}
+	if got, results[pbx.OpKeepAlive] = driver.KeepAlive(t.Context(), token); got != nil {
+		t.Errorf("%s: KeepAlive brought a token", body)
+	}
+	results[pbx.OpLogout] = driver.Logout(t.Context(), token)
+	results[pbx.OpCall] = inspect(driver, body)
+	return results
+}

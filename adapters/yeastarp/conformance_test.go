@@ -1,0 +1,49 @@
+package yeastarp_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/pbxauth/pbx/adapters/yeastarp"
+	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
+	"github.com/pbxauth/pbx/conformance"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// The vendor leaves questions open, so the driver has to conform under every
+// answer to them. That a get_token leaves the older tokens alive is documented.
+func TestTheDriverConformsHoweverThePagesAreRead(t *testing.T) {
+	for _, reading := range []struct {
+		name    string
+		dialect yeastarpsim.Dialect
+		options func(*pbxsim.Options)
+	}{
+		{name: "as documented"},
+		{name: "a refresh spares the old token", options: func(o *pbxsim.Options) { o.RefreshSparesOld = true }},
+		{name: "a refresh frees no place", options: func(o *pbxsim.Options) { o.RefreshHoldsPlace = true }},
+		{name: "a refresh spares the old token, and it keeps its place", options: func(o *pbxsim.Options) { o.RefreshSparesOld, o.RefreshHoldsPlace = true, true }},
+		{name: "a wrong token counts as a wrong login", options: func(o *pbxsim.Options) { o.WrongTokenCounts = true }},
+		{name: "a good login forgives no wrong ones", options: func(o *pbxsim.Options) { o.SuccessKeepsCount = true }},
+		// The other codes are in TestALostRefreshTokenFallsBackToOneLogin.
+		{name: "a dead refresh token is a failure", dialect: yeastarpsim.Dialect{RefreshErrcode: -1}},
+		{name: "a dead refresh token has a code of its own", dialect: yeastarpsim.Dialect{RefreshErrcode: 10006}},
+		{name: "a revocation of a dead token succeeds, and a block does not say until when", dialect: yeastarpsim.Dialect{LogoutForgives: true, NoBlockTime: true}},
+	} {
+		t.Run(reading.name, func(t *testing.T) {
+			t.Parallel()
+			conformance.Run(t, conformance.Harness{
+				Driver: yeastarp.Name,
+				Simulator: func(o *pbxsim.Options) *pbxsim.PBX {
+					if reading.options != nil {
+						reading.options(o)
+					}
+					return pbxsim.New(reading.dialect, o)
+				},
+				Call: func(base string) *http.Request {
+					r, _ := http.NewRequest(http.MethodGet, base+"/openapi/v1.0/system/information", nil)
+					return r
+				},
+			})
+		})
+	}
+}

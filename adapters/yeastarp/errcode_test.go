@@ -1,0 +1,208 @@
+package yeastarp_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/wire"
+	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// errcodes is the vendor's table (developer-guide, Error Code & Error Message),
+// as far as it concerns logins and tokens, with some codes beyond it.
+var errcodes = []struct {
+	code      int
+	kind      error
+	onRefresh error
+}{
+	{-1, nil, pbx.ErrTokenRejected},                         // failure
+	{-2, pbx.ErrUnavailable, pbx.ErrUnavailable},            // internal server error
+	{10001, pbx.ErrProtocol, pbx.ErrProtocol},               // no such interface
+	{10002, pbx.ErrProtocol, pbx.ErrProtocol},               // version out of maintenance
+	{10003, pbx.ErrProtocol, pbx.ErrProtocol},               // version not supported
+	{10004, pbx.ErrTokenRejected, pbx.ErrTokenRejected},     // token expired
+	{10005, pbx.ErrForbidden, pbx.ErrTokenRejected},         // access denied
+	{40001, pbx.ErrProtocol, pbx.ErrTokenRejected},          // parameter syntax
+	{40002, pbx.ErrProtocol, pbx.ErrTokenRejected},          // parameter
+	{60002, pbx.ErrTooManySessions, pbx.ErrTooManySessions}, // maximum reached
+	{70004, pbx.ErrLocked, pbx.ErrLocked},                   // caller's IP blocked
+	{70087, pbx.ErrForbidden, pbx.ErrForbidden},             // IP forbidden
+
+	// In the table of another family, where they mean other things.
+	{20003, nil, pbx.ErrTokenRejected},
+	{20004, nil, pbx.ErrTokenRejected},
+	{30003, nil, pbx.ErrTokenRejected},
+	// Nowhere.
+	{3, nil, pbx.ErrTokenRejected},
+	{99999, nil, pbx.ErrTokenRejected},
+	{-2147483648, nil, pbx.ErrTokenRejected},
+}
+
+func TestEachErrcodeHasTheKindThatTheVendorsTableImplies(t *testing.T) {
+	for _, tt := range errcodes {
+		body := fmt.Sprintf(`{"errcode":%d,"errmsg":"FAILURE"}`, tt.code)
+		for op, err := range operations(t, body) {
+			kind := tt.kind
+			switch {
+			case op == pbx.OpLogout && tt.kind == pbx.ErrTokenRejected:
+				if err != nil {
+					t.Errorf("%s: revocation of a dead token: %v", body, err)
+				}
+				continue
+			case op == pbx.OpKeepAlive:
+				kind = tt.onRefresh
+			}
+			got := failure(t, err)
+			if got.Op != op || got.Kind != kind || got.Code != fmt.Sprint(tt.code) || got.HTTPStatus != 200 || !got.Sent || got.Message == "" {
+				t.Errorf("%s: %s: %#v\nwant kind %v, code %d, HTTP status 200, sent, a message", body, op, got, kind, tt.code)
+			}
+			if got.RetryAfter != 0 { // nobody says how long a block lasts
+				t.Errorf("%s: %s: retry after %s", body, op, got.RetryAfter)
+			}
+		}
+	}
+}
+
+func TestAFailureIsAboutTheCredentialsOnlyIfItSaysSo(t *testing.T) {
+	for list, want := range map[string]error{
+		`[{"field":"username or password","value":"error"}]`:           pbx.ErrInvalidCredentials,
+		`[{"field":"password","value":"x"}]`:                           pbx.ErrInvalidCredentials,
+		`[{"field":"Username"}]`:                                       pbx.ErrInvalidCredentials,
+		`[{"field":"x"},{"field":"username or password","value":"e"}]`: pbx.ErrInvalidCredentials,
+		`[{"field":"extension","value":"error"}]`:                      nil,
+		`[{"value":"username or password"}]`:                           nil,
+		`[{"field":1}]`:                                                nil,
+		`[]`:                                                           nil,
+		`null`:                                                         nil,
+		`"username or password"`:                                       nil,
+	} {
+		body := `{"errcode":-1,"errmsg":"FAILURE","invalid_param_list":` + list + `}`
+		if _, err := on(t, answering(body)).Login(t.Context()); failure(t, err).Kind != want {
+			t.Errorf("%s: %v, want %v", body, err, want)
+		}
+		if err := inspect(on(t, unsent{t}), 200, body); failure(t, err).Kind != nil {
+			t.Errorf("of a call, %s: %v, want no kind: it has no credentials", body, err)
+		}
+	}
+}
+
+func TestABlockedCallerIsToldUntilWhenIfThePBXSaysSo(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		simulate(t, yeastarpsim.Dialect{NoBlockTime: silent}, nil, func(t *testing.T, s simulation) {
+			s.Lock("127.0.0.1")
+			time.Sleep(3 * time.Minute)
+			_, err := s.driver.Login(t.Context())
+			want := 7 * time.Minute
+			if silent {
+				want = 0
+			}
+			if got := failure(t, err); got.Kind != pbx.ErrLocked || got.Code != "70004" || got.RetryAfter != want {
+				t.Errorf("%v, retry after %s; want %v, %s", err, got.RetryAfter, pbx.ErrLocked, want)
+			}
+		})
+	}
+}
+
+func TestTheEndOfABlockIsReadByThePBXsOwnClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		theirs := time.Now().Add(-90 * 24 * time.Hour) // a PBX whose clock is a season behind
+		date := map[string]string{"": "", "Date": theirs.UTC().Format(http.TimeFormat)}
+		for _, tt := range []struct {
+			header string
+			until  string
+			want   time.Duration
+		}{
+			{"Date", fmt.Sprint(theirs.Unix() + 600), 10 * time.Minute},
+			{"", fmt.Sprint(time.Now().Unix() + 600), 10 * time.Minute},
+			{"", fmt.Sprint(time.Now().Unix() - 600), 0},
+			{"", fmt.Sprint(time.Now().Unix() + 7*86400), wire.MaxRetryAfter},
+			{"", "9223372036854775807", 0},
+			{"", `"soon"`, 0},
+			{"", "null", 0},
+		} {
+			s := pbxsim.New(yeastarpsim.Dialect{}, nil)
+			server := pbxsim.ListenMemory(s)
+			header := http.Header{"Date": nil}
+			if tt.header != "" {
+				header.Set("Date", date[tt.header])
+			}
+			s.Fault(pbxsim.Fault{Body: []byte(`{"errcode":70004,"block_expire_time":` + tt.until + `}`), Header: header})
+			cfg := config(nil)
+			cfg.URL, cfg.HTTPClient = server.URL, server.Client()
+			_, err := open(t, cfg).Login(t.Context())
+			if got := failure(t, err).RetryAfter; got < 0 || got > wire.MaxRetryAfter || tt.want != 0 && got != tt.want {
+				t.Errorf("block_expire_time %s, %s: retry after %s, want %s", tt.until, tt.header, got, tt.want)
+			}
+			server.Close()
+		}
+	})
+}
+
+// What has no integer errcode is not from this family, whatever else it holds.
+func TestAnAnswerWithoutAnErrcodeIsNotUnderstood(t *testing.T) {
+	for _, body := range []string{
+		`{"errcode":"0","access_token":"` + sampleAccess + `","refresh_token":"` + sampleFresh + `"}`,
+		`{"errcode":null,"access_token":"` + sampleAccess + `","refresh_token":"` + sampleFresh + `"}`,
+		`{"errcode":0.0,"access_token":"` + sampleAccess + `","refresh_token":"` + sampleFresh + `"}`,
+		`{"errcode":4294967296,"access_token":"` + sampleAccess + `","refresh_token":"` + sampleFresh + `"}`,
+		`{"errcode":99999999999999999999}`, `{"errcode":[0]}`, `{"errcode":true}`, `{"errmsg":"SUCCESS"}`,
+		`{"access_token":"` + sampleAccess + `","refresh_token":"` + sampleFresh + `"}`,
+		`{"response":{"cookie":"sid48a7d748"},"status":0}`, // Grandstream
+		`[{"errcode":0}]`, `{"errcode":0`, `{"errcode":0}{"errcode":0}`, pbxsim.HTMLPage, `0`, `null`, ` `, ``,
+	} {
+		for op, err := range operations(t, body) {
+			if op == pbx.OpCall {
+				if err != nil {
+					t.Errorf("%s: Inspect: %v, want nothing said", body, err)
+				}
+				continue
+			}
+			if got := failure(t, err); got.Kind != pbx.ErrProtocol || got.Code != "" {
+				t.Errorf("%s: %s: %v, want %v", body, op, err, pbx.ErrProtocol)
+			}
+		}
+	}
+}
+
+func TestAnAnswerOfAnotherFamilyNamesTheDriverThatFits(t *testing.T) {
+	for body, driver := range map[string]string{
+		`{"status":"Failed","errno":"20001"}`:                                         "driver is yeastar, or openvox",
+		`{"status":"Success","token":"48a7d7481a5355aa4fb5dc285edeb40e"}`:             "driver is yeastar, or openvox",
+		`<?xml version="1.0"?><xml><status>Failed</status><errno>20001</errno></xml>`: "driver is openvox",
+	} {
+		for op, err := range operations(t, body) {
+			if op == pbx.OpCall { // the application's own answer may be anything
+				if err != nil {
+					t.Errorf("%s: Inspect: %v", body, err)
+				}
+				continue
+			}
+			if got := failure(t, err); got.Kind != pbx.ErrProtocol || !strings.HasSuffix(got.Message, driver) {
+				t.Errorf("%s: %s: %v, want that the %s", body, op, err, driver)
+			}
+		}
+	}
+}
+
+func TestASuccessThatIsNotWholeIsNoneOfALoginAndNoMatterOfACall(t *testing.T) {
+	for _, code := range []string{"1", "2"} {
+		body := `{"errcode":` + code + `,"errmsg":"PARTIAL","access_token":"` + sampleAccess + `","refresh_token":"` + sampleFresh + `"}`
+		for op, err := range operations(t, body) {
+			if op == pbx.OpCall {
+				if err != nil {
+					t.Errorf("%s: Inspect: %v", body, err)
+				}
+				continue
+			}
+			if got := failure(t, err); got.Kind != pbx.ErrProtocol || got.Code != code {
+				t.Errorf("%s: %s: %v, want %v", body, op, err, pbx.ErrProtocol)
+			}
+		}
+	}
+}

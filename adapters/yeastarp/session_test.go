@@ -1,0 +1,173 @@
+package yeastarp_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/session"
+)
+
+// However a refresh is taken by the PBX, a session never needs more than one
+// more place than its own.
+func TestASessionRefreshesForAWeekAndLogsInOnce(t *testing.T) {
+	for _, opts := range []pbxsim.Options{{}, {RefreshSparesOld: true}, {RefreshHoldsPlace: true}, {RefreshSparesOld: true, RefreshHoldsPlace: true}} {
+		opts.MaxTokens = 8
+		simulate(t, yeastarpsim.Dialect{}, &opts, func(t *testing.T, s simulation) {
+			live := s.session()
+			defer live.Close(t.Context())
+			most := 0
+			for range 7 * 24 * 6 {
+				token, err := live.Token(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := s.call(t, token); err != nil {
+					t.Fatal(err)
+				}
+				most = max(most, len(s.Tokens(sampleID)))
+				time.Sleep(10 * time.Minute)
+			}
+			c := s.Counts()
+			if c.Logins != 1 || c.RefusedTokens != 0 || float64(c.KeepAlives) > 7*24*3.2 {
+				t.Errorf("%+v: want one login, no token refused, about three refreshes an hour", c)
+			}
+			if most > 2 {
+				t.Errorf("%d tokens at once", most)
+			}
+		})
+	}
+}
+
+func TestAnExpiredTokenIsRefreshedAsLongAsItsRefreshTokenLives(t *testing.T) {
+	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+		live := s.session()
+		defer live.Close(t.Context())
+		if _, err := live.Token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.Fault(pbxsim.Fault{Times: -1, Status: 502})
+		time.Sleep(20 * time.Hour)
+		var state *session.Error
+		if _, err := live.Token(t.Context()); !errors.As(err, &state) || state.State != session.Unavailable {
+			t.Errorf("while the PBX is away: %v", err)
+		}
+		s.ClearFaults()
+		time.Sleep(6 * time.Minute)
+		token, err := live.Token(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.call(t, token); err != nil {
+			t.Error(err)
+		}
+		if c := s.Counts(); c.Logins != 1 {
+			t.Errorf("%d logins, want 1: the refresh token lives for a day", c.Logins)
+		}
+	})
+}
+
+func TestACallThatFindsTheTokenDeadIsAnsweredAfterARefresh(t *testing.T) {
+	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+		live := s.session()
+		defer live.Close(t.Context())
+		token, err := live.Token(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Expire(token.Value.Reveal()) // earlier than it said
+		resp, err := live.Client().Get(s.server.URL + "/openapi/v1.0/system/information")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if c := s.Counts(); c.Logins != 1 || c.KeepAlives != 1 || c.Calls != 1 {
+			t.Errorf("%+v, want one login, one refresh, one good call", c)
+		}
+	})
+}
+
+// All eight places are taken by others. The session waits and asks now and then,
+// and gets its token when one has run out.
+func TestWithoutAPlaceASessionDoesNotLoop(t *testing.T) {
+	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+		for range 8 {
+			s.login(t)
+		}
+		if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrTooManySessions || failure(t, err).Code != "60002" {
+			t.Errorf("the ninth login: %v, want %v", err, pbx.ErrTooManySessions)
+		}
+		before := s.Counts()
+		live := s.session()
+		defer live.Close(t.Context())
+		if _, err := live.Token(t.Context()); !errors.Is(err, pbx.ErrTooManySessions) {
+			t.Errorf("%v, want %v", err, pbx.ErrTooManySessions)
+		}
+		time.Sleep(29 * time.Minute)
+		if n := s.Counts().Logins - before.Logins; n < 3 || n > 15 {
+			t.Errorf("%d logins in half an hour without a place", n)
+		}
+		if c := s.Counts(); c.WrongLogins != 0 || c.LockedLogins != 0 {
+			t.Errorf("%+v: to find no place is no wrong login", c)
+		}
+		time.Sleep(7 * time.Minute)
+		token, err := live.Token(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.call(t, token); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestALogoutMakesRoom(t *testing.T) {
+	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+		var last *pbx.Token
+		for range 8 {
+			last = s.login(t)
+		}
+		if err := s.driver.Logout(t.Context(), last); err != nil {
+			t.Fatal(err)
+		}
+		s.login(t)
+	})
+}
+
+func TestALogoutOfADeadTokenIsDone(t *testing.T) {
+	for _, forgives := range []bool{false, true} {
+		simulate(t, yeastarpsim.Dialect{LogoutForgives: forgives}, nil, func(t *testing.T, s simulation) {
+			loggedOut, expired, forgotten := s.login(t), s.login(t), s.login(t)
+			if err := s.driver.Logout(t.Context(), loggedOut); err != nil {
+				t.Fatal(err)
+			}
+			s.Expire(expired.Value.Reveal())
+			s.Revoke(forgotten.Value.Reveal())
+			for _, token := range []*pbx.Token{loggedOut, expired, forgotten} {
+				if err := s.driver.Logout(t.Context(), token); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+func TestAWrongSecretIsSentOnceByASession(t *testing.T) {
+	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+		s.SetPassword(sampleID, "another")
+		live := s.session()
+		defer live.Close(t.Context())
+		for range 100 {
+			if _, err := live.Token(t.Context()); !errors.Is(err, pbx.ErrInvalidCredentials) {
+				t.Fatalf("%v, want %v", err, pbx.ErrInvalidCredentials)
+			}
+			time.Sleep(time.Minute)
+		}
+		if c := s.Counts(); c.Requests != 1 || c.WrongLogins != 1 {
+			t.Errorf("%+v, want one wrong login", c)
+		}
+	})
+}

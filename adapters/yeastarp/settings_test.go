@@ -1,0 +1,167 @@
+package yeastarp_test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/yeastarp"
+	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
+)
+
+func open(t testing.TB, cfg pbx.Config) *yeastarp.PBX {
+	t.Helper()
+	driver, err := yeastarp.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return driver
+}
+
+func TestTraitsAreTheVendorsNumbers(t *testing.T) {
+	want := pbx.Traits{
+		URL:       "https://pbx.example.com:8088",
+		Lifetime:  1800 * time.Second,
+		KeepAlive: pbx.KeepAliveRefresh,
+		Lockout:   pbx.Lockout{Attempts: 5}, // how long a caller stays blocked is not documented
+		MaxTokens: 8,
+	}
+	if diff := cmp.Diff(want, on(t, unsent{t}).Traits()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestAddressesAreCompleted(t *testing.T) {
+	for address, want := range map[string]string{
+		"pbx.example.com": "https://pbx.example.com:8088",
+		"https://office.example.yeastarcloud.com:443":         "https://office.example.yeastarcloud.com:443",
+		"https://192.168.5.150:8088/openapi/v1.0/get_token":   "https://192.168.5.150:8088",
+		"https://proxy.example.com:443/pbx7/openapi/v1.0":     "https://proxy.example.com:443/pbx7",
+		"http://127.0.0.1/openapi/v1.0/get_token?username=me": "http://127.0.0.1",
+	} {
+		cfg := config(unsent{t})
+		cfg.URL = address
+		if got := open(t, cfg).Traits().URL; got != want {
+			t.Errorf("%s is read as %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestTheDriverHasAllTheOptionalInterfacesAndNoOptions(t *testing.T) {
+	auth, err := pbx.Open(yeastarp.Name, config(unsent{t}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := auth.(interface {
+		pbx.Authorizer
+		pbx.Inspector
+		pbx.Describer
+		pbx.CredentialWatcher
+		http.RoundTripper
+	}); !ok {
+		t.Errorf("%T lacks one", auth)
+	}
+	driver, ok := pbx.Lookup("yeastar-p")
+	if !ok || driver.Title != "Yeastar P-Series" || len(driver.Options) != 0 {
+		t.Errorf("registered as %+v, %v", driver, ok)
+	}
+	cfg := config(unsent{t})
+	cfg.Options = map[string]string{"token_ttl": "30m"}
+	for name, open := range map[string]func() error{
+		"by name": func() error { _, err := pbx.Open("yeastar-p", cfg); return err },
+		"typed":   func() error { _, err := yeastarp.New(cfg); return err },
+	} {
+		if err := open(); err == nil || failure(t, err).Kind != pbx.ErrConfig {
+			t.Errorf("%s, with an option: %v, want %v", name, err, pbx.ErrConfig)
+		}
+	}
+	if _, err := pbx.Open("yeastar-p", pbx.Config{URL: "https://pbx.example.com"}); failure(t, err).Kind != pbx.ErrConfig {
+		t.Errorf("without an account: %v, want %v", err, pbx.ErrConfig)
+	}
+}
+
+// JSON would carry another one, and that would be a wrong login.
+func TestCredentialsThatAreNotUTF8AreNotSent(t *testing.T) {
+	for _, account := range []pbx.Credentials{
+		{Username: "id\xff", Password: pbx.NewSecret(sampleSecret)},
+		{Username: sampleID, Password: pbx.NewSecret("secret\xff")},
+	} {
+		cfg := config(unsent{t})
+		cfg.Username, cfg.Password = account.Username, account.Password
+		if _, err := open(t, cfg).Login(t.Context()); failure(t, err).Kind != pbx.ErrConfig || failure(t, err).Sent {
+			t.Errorf("%q: %v, want %v, and nothing sent", account.Username, err, pbx.ErrConfig)
+		}
+	}
+}
+
+func TestANewSecretInTheVaultIsNoticed(t *testing.T) {
+	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+		secret := sampleSecret
+		driver := open(t, pbx.Config{URL: s.server.URL, HTTPClient: s.server.Client(), Credentials: func(context.Context) (pbx.Credentials, error) {
+			return pbx.Credentials{Username: sampleID, Password: pbx.NewSecret(secret)}, nil
+		}})
+		if _, err := driver.Login(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, next := range []string{sampleSecret, "another"} {
+			secret = next
+			if got, err := driver.CredentialsChanged(t.Context()); err != nil || got != (next != sampleSecret) {
+				t.Errorf("%v, %v", got, err)
+			}
+		}
+	})
+}
+
+func TestATokenIsPutIntoTheQueryAndAUserAgentIntoTheHeader(t *testing.T) {
+	driver := on(t, unsent{t})
+	for _, tt := range []struct {
+		query, agent, wantQuery, wantAgent string
+	}{
+		{"", "", "access_token=" + sampleAccess, "OpenAPI"},
+		{"page=1&page_size=20", "", "page=1&page_size=20&access_token=" + sampleAccess, "OpenAPI"},
+		{"access_token=old&id=A%20B", "crm/7", "id=A%20B&access_token=" + sampleAccess, "crm/7"},
+	} {
+		r, err := http.NewRequest("GET", "https://pbx.example.com:8088/openapi/v1.0/extension/list?"+tt.query, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tt.agent != "" {
+			r.Header.Set("User-Agent", tt.agent)
+		}
+		if err := driver.Authorize(r, given()); err != nil {
+			t.Error(err)
+		}
+		if r.URL.RawQuery != tt.wantQuery || r.Header.Get("User-Agent") != tt.wantAgent {
+			t.Errorf("?%s and User-Agent %q, want ?%s and %q", r.URL.RawQuery, r.Header.Get("User-Agent"), tt.wantQuery, tt.wantAgent)
+		}
+	}
+	bare := &http.Request{URL: &url.URL{Scheme: "https", Host: "pbx.example.com:8088", Path: "/openapi/v1.0/extension/list"}}
+	if err := driver.Authorize(bare, given()); err != nil || bare.UserAgent() != "OpenAPI" {
+		t.Errorf("a request made by hand: %v, User-Agent %q", err, bare.UserAgent())
+	}
+}
+
+func TestEveryRequestOfTheDriverHasTheUserAgent(t *testing.T) {
+	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+		token, err := s.driver.KeepAlive(t.Context(), s.login(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.call(t, token); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.driver.Logout(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+		for _, record := range s.Log() {
+			if agent := record.Header.Get("User-Agent"); agent != "OpenAPI" {
+				t.Errorf("%s %s with User-Agent %q", record.Method, record.Path, agent)
+			}
+		}
+	})
+}
