@@ -1,0 +1,173 @@
+package asterisk_test
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/asterisk"
+	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// inspect shows the driver an application's answer, to a request with a session
+// that lives.
+func inspect(driver pbx.Inspector, status int, body string) error {
+	return driver.Inspect(&http.Response{
+		StatusCode: status,
+		Header:     http.Header{"Set-Cookie": {`mansession_id="1c6c9072"; Version=1; Max-Age=60`}},
+		Request:    &http.Request{Header: http.Header{"Cookie": {"mansession_id=1c6c9072"}}},
+	}, []byte(body))
+}
+
+// What each answer means to each operation. "" is no error.
+func TestWhatAnAnswerMeans(t *testing.T) {
+	const none = ""
+	kinds := map[string]error{
+		"credentials": pbx.ErrInvalidCredentials, "token": pbx.ErrTokenRejected, "forbidden": pbx.ErrForbidden, "sessions": pbx.ErrTooManySessions,
+		"unavailable": pbx.ErrUnavailable, "protocol": pbx.ErrProtocol, "config": pbx.ErrConfig, "locked": pbx.ErrLocked, "unknown": nil,
+	}
+	const page = "<!DOCTYPE HTML PUBLIC \"-//IETF//DTD HTML 2.0//EN\">\r\n<html><head>\r\n<title>…</title>\r\n</head></html>\r\n"
+	type seen struct{ challenge, login, ping, logoff, call string }
+	all := func(s string) seen { return seen{s, s, s, s, s} }
+	tests := []struct {
+		name   string
+		status int
+		body   string
+		want   seen
+		says   string // in the error of a login's first step
+	}{
+		{"challenge", 200, challenged, seen{none, "protocol", "protocol", "protocol", none}, ""},
+		{"accepted", 200, accepted, seen{"protocol", none, "protocol", "protocol", none}, "lacks the challenge"},
+		{"accepted, and booted", 200, accepted + "Event: FullyBooted\r\nPrivilege: system,all\r\nUptime: 113\r\nLastReload: 62\r\nStatus: Fully Booted\r\n\r\n",
+			seen{"protocol", none, "protocol", "protocol", none}, ""},
+		{"pong", 200, "Response: Success\r\nPing: Pong\r\nTimestamp: 1795317535.967990\r\n\r\n", seen{"protocol", "protocol", none, "protocol", none}, ""},
+		{"goodbye", 200, "Response: Goodbye\r\nMessage: Thanks for all the fish.\r\n\r\n", seen{"protocol", "protocol", "protocol", none, none}, ""},
+		{"already authenticated", 200, "Response: Success\r\nMessage: Already authenticated\r\n\r\n", seen{"protocol", "protocol", "protocol", "protocol", none}, ""},
+		{"a list with a field Ping", 200, "Response: Success\r\nPing: Keepalive command.  (Priv: <none>)\r\n\r\n", seen{"protocol", "protocol", "protocol", "protocol", none}, ""},
+		{"the accepted of an event", 200, "Response: Success\r\n\r\nMessage: Authentication accepted\r\nPing: Pong\r\nChallenge: 1\r\n\r\n",
+			seen{"protocol", "protocol", "protocol", "protocol", none}, ""},
+		{"an event first", 200, "Event: FullyBooted\r\n\r\n" + accepted, seen{"protocol", "protocol", "protocol", "protocol", none}, ""},
+		{"a forged line", 200, "Response: Error\r\nActionID: 7\r\nResponse: Success\r\nMessage: Authentication failed\r\n\r\n",
+			seen{"credentials", "credentials", "credentials", "credentials", "credentials"}, ""},
+		{"in lower case", 200, strings.ToLower(accepted), seen{"protocol", "protocol", "protocol", "protocol", none}, ""},
+
+		{"wrong secret", 200, refused("Authentication failed"), all("credentials"), "wrong user name or secret"},
+		{"in use", 200, refused("Login Already In Use"), all("sessions"), "allowmultiplelogin=no"},
+		{"permission, same id", 200, refused("Permission denied"), seen{"forbidden", "forbidden", "token", "forbidden", "forbidden"}, "write="},
+		{"shutting down", 200, refused("Asterisk is shutting down"), all("unavailable"), "shutting down"},
+		{"no AuthType", 200, refused("Must specify AuthType"), all("unknown"), "Asterisk says: Must specify AuthType"},
+		{"no action", 200, refused("Missing action in request"), all("unknown"), "Asterisk says: Missing action in request"},
+		{"no message", 200, "Response: Error\r\n\r\n", all("unknown"), "Asterisk says"},
+
+		{"cut off", 200, "Response: Error\r\nMessage: Permission denied\r\n", seen{"protocol", "protocol", "protocol", "protocol", none}, ""},
+		{"nothing", 200, "", seen{"protocol", "protocol", "protocol", "protocol", none}, "empty"},
+		{"JSON", 200, `{"status":"Success"}`, seen{"protocol", "protocol", "protocol", "protocol", none}, ""},
+		{"XML", 200, "<ajax-response>\n<response type='object' id='unknown'><generic response='Error' message='Authentication failed' /></response>\n</ajax-response>\n",
+			seen{"protocol", "protocol", "protocol", "protocol", none}, ""},
+		{"a web page", 200, page, seen{"protocol", "protocol", "protocol", "protocol", none}, "web page"},
+
+		{"HTTP 400", 400, page, all("protocol"), "HTTP status 400"},
+		{"HTTP 403", 403, page, all("forbidden"), "ACL"},
+		{"HTTP 404", 404, page, all("config"), "/rawman"},
+		{"HTTP 413", 413, page, all("protocol"), "HTTP status 413"},
+		{"HTTP 500", 500, page, all("unavailable"), "HTTP status 500"},
+		{"HTTP 501", 501, page, all("unavailable"), "HTTP status 501"},
+		{"HTTP 503", 503, refused("Authentication failed"), all("unavailable"), "HTTP status 503"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			token := &pbx.Token{Value: pbx.NewSecret("1c6c9072")}
+			given := answer{body: tt.body, status: tt.status}
+			got := map[string]error{}
+			_, got["challenge"] = on(t, &answering{answers: []answer{given, {body: accepted}}}).Login(t.Context())
+			_, got["login"] = on(t, &answering{answers: []answer{{body: challenged}, given}}).Login(t.Context())
+			_, got["ping"] = on(t, &answering{answers: []answer{given}}).KeepAlive(t.Context(), token)
+			got["logoff"] = on(t, &answering{answers: []answer{given}}).Logout(t.Context(), token)
+			got["call"] = inspect(on(t, unsent{t}), tt.status, tt.body)
+
+			ops := map[string]pbx.Op{"challenge": pbx.OpLogin, "login": pbx.OpLogin, "ping": pbx.OpKeepAlive, "logoff": pbx.OpLogout, "call": pbx.OpCall}
+			for step, want := range map[string]string{
+				"challenge": tt.want.challenge, "login": tt.want.login, "ping": tt.want.ping, "logoff": tt.want.logoff, "call": tt.want.call,
+			} {
+				if want == none {
+					if got[step] != nil {
+						t.Errorf("%s: %v, want no error", step, got[step])
+					}
+					continue
+				}
+				failed := failure(t, got[step])
+				if failed.Kind != kinds[want] || failed.Op != ops[step] || failed.HTTPStatus != tt.status || !failed.Sent {
+					t.Errorf("%s: %v (HTTP status %d, sent %v), want kind %v", step, got[step], failed.HTTPStatus, failed.Sent, kinds[want])
+				}
+			}
+			if tt.says != "" && !strings.Contains(got["challenge"].Error(), tt.says) {
+				t.Errorf("%v does not say %q", got["challenge"], tt.says)
+			}
+		})
+	}
+}
+
+// The advice names what has to be set, and the path that was tried.
+func TestAMissingRawmanIsExplained(t *testing.T) {
+	for name, settings := range map[string]asterisksim.Settings{"a prefix": {Prefix: "asterisk"}, "webenabled=no": {WebDisabled: true}} {
+		simulate(t, settings, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+			_, err := s.driver.Login(t.Context())
+			want := &pbx.Error{
+				Driver: "asterisk", Op: pbx.OpLogin, Kind: pbx.ErrConfig, HTTPStatus: 404, Sent: true,
+				Message: "there is no /rawman at this URL: manager.conf needs enabled=yes and webenabled=yes, and the option prefix must be that of http.conf",
+			}
+			if diff := cmp.Diff(want, failure(t, err)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+		})
+	}
+}
+
+func TestAnAsteriskThatShutsDownIsUnavailable(t *testing.T) {
+	simulate(t, asterisksim.Settings{ShuttingDown: true}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+		if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrUnavailable || s.Counts().Logins != 0 {
+			t.Errorf("%v, %d logins sent", err, s.Counts().Logins)
+		}
+	})
+}
+
+func TestAnACLOfTheHTTPServerIsForbidden(t *testing.T) {
+	simulate(t, asterisksim.Settings{HTTPDenied: true}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+		if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrForbidden {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// "Wrong" is a word of the driver's own: it is not cut out where it is the
+// password, which would tell it.
+func TestThePasswordIsNotToldByWhatIsMissing(t *testing.T) {
+	for _, word := range []string{"wrong", "secret", "user", "Asterisk"} {
+		for _, message := range []string{"Authentication failed", "Must specify AuthType"} {
+			client := &http.Client{Transport: &answering{answers: []answer{{body: challenged}, {body: refused(message)}}}}
+			driver, err := asterisk.New(asterisk.Config{Config: pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(word), HTTPClient: client}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err = driver.Login(t.Context()); strings.Contains(err.Error(), pbx.Redacted) {
+				t.Errorf("the password %q shows in %v", word, err)
+			}
+		}
+	}
+}
+
+func TestRetryAfterIsHandedOn(t *testing.T) {
+	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+		s.Fault(pbxsim.Fault{On: asterisksim.Challenge, Status: 503, Header: http.Header{"Retry-After": {"120"}}})
+		_, err := s.driver.Login(t.Context())
+		if got := failure(t, err); got.RetryAfter != 2*time.Minute || !errors.Is(err, pbx.ErrUnavailable) {
+			t.Errorf("%v", err)
+		}
+	})
+}

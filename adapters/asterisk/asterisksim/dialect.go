@@ -1,0 +1,257 @@
+package asterisksim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// Challenge is the first step of a login, for faults.
+const Challenge pbxsim.Action = "challenge"
+
+const (
+	maxBody = 40 << 10 // bytes of a form
+	maxLine = 4093     // bytes of a request line
+	refusal = time.Second
+)
+
+func (a *asterisk) Action(r *pbxsim.Request) pbxsim.Action {
+	switch strings.ToLower(parameters(r).action()) {
+	case "challenge":
+		return Challenge
+	case "login":
+		return pbxsim.Login
+	case "ping":
+		return pbxsim.KeepAlive
+	case "logoff":
+		return pbxsim.Logout
+	}
+	return pbxsim.Call
+}
+
+func (a *asterisk) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+	if _, locked := p.Locked(r.Caller); locked {
+		return pbxsim.Reply{Hang: true}
+	}
+	prefix := strings.Trim(a.Prefix, "/")
+	if prefix != "" {
+		prefix = "/" + prefix
+	}
+	switch {
+	case len(r.Method+" "+r.RequestURI+" "+r.Proto) > maxLine:
+		return page(http.StatusBadRequest, "Bad Request", "Request line too long")
+	case a.HTTPDenied:
+		return page(http.StatusForbidden, "Forbidden", "Access denied by ACL")
+	case a.WebDisabled || !strings.EqualFold(strings.TrimSuffix(r.URL.Path, "/"), prefix+"/rawman"):
+		return page(http.StatusNotFound, "Not Found", "The requested URL was not found on this server.")
+	case r.Method != http.MethodPost && r.Method != http.MethodGet && r.Method != http.MethodHead:
+		return page(http.StatusNotImplemented, "Not Implemented", "Attempt to use unimplemented / unsupported method")
+	case len(r.Body) > maxBody:
+		return page(http.StatusRequestEntityTooLarge, "Request Entity Too Large", "Body too large")
+	}
+
+	a.mu.Lock()
+	reply, refused := a.act(p, r, parameters(r))
+	a.mu.Unlock()
+	if refused {
+		wait := time.NewTimer(refusal)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+		case <-r.Context().Done():
+		}
+	}
+	return reply
+}
+
+// act answers an action, in its session or in a new one. refused says that the
+// answer takes its time. a.mu is held.
+func (a *asterisk) act(p *pbxsim.PBX, r *pbxsim.Request, in params) (reply pbxsim.Reply, refused bool) {
+	id := cookie(r)
+	session := a.find(id) // nil: logged in, or none
+	live := false
+	if session == nil && id != "" {
+		switch r.Action {
+		case pbxsim.KeepAlive:
+			live = p.KeepAlive(r, id) == pbxsim.OK
+		case pbxsim.Logout:
+			live = p.Logout(r, id) == pbxsim.OK
+		default:
+			live = p.Use(r, id) == pbxsim.OK
+		}
+	}
+	if session == nil && !live {
+		id, session = a.open()
+	}
+	if session != nil {
+		a.touch(session)
+	}
+	answer := func(response string, lines ...string) pbxsim.Reply {
+		return a.answer(id, block(in, response, lines...))
+	}
+	fail := func(message string) pbxsim.Reply { return answer("Error", "Message: "+message) }
+
+	action, user := in.action(), a.account(in.get("Username"))
+	switch {
+	case action == "":
+		return fail("Missing action in request"), false
+	case a.ShuttingDown:
+		return fail("Asterisk is shutting down"), false
+	case r.Action == pbxsim.Logout:
+		delete(a.waiting, id)
+		return answer("Goodbye", "Message: Thanks for all the fish."), false
+	case session != nil && r.Action != pbxsim.Login && r.Action != Challenge:
+		return fail("Permission denied"), false
+	case session != nil && a.SingleLogin && len(p.Tokens(user)) > 0:
+		delete(a.waiting, id)
+		return fail("Login Already In Use"), true
+	case r.Action == Challenge && !strings.EqualFold(in.get("AuthType"), "MD5"):
+		return fail("Must specify AuthType"), false
+	case r.Action == Challenge:
+		challenge := fmt.Sprint(100_000_000 + rand.IntN(900_000_000))
+		if session != nil {
+			if session.challenge == "" {
+				session.challenge = challenge
+			}
+			challenge = session.challenge
+		}
+		return answer("Success", "Challenge: "+challenge), false
+	case r.Action == pbxsim.Login && live:
+		return answer("Success", "Message: Already authenticated"), false
+	case r.Action == pbxsim.Login:
+		delete(a.waiting, id)
+		a.reserved.Store(&id)
+		token, v := p.Login(r, user, func(secret string) bool { return !a.denied(user) && session.proves(in, secret) })
+		a.reserved.Store(nil)
+		if v != pbxsim.OK {
+			return fail("Authentication failed"), true
+		}
+		id = token.Value
+		return a.answer(id, block(in, "Success", "Message: Authentication accepted")+a.fullyBooted(in)), false
+	case r.Action == pbxsim.KeepAlive:
+		now := time.Now()
+		return answer("Success", "Ping: Pong", fmt.Sprintf("Timestamp: %d.%06d", now.Unix(), now.Nanosecond()/1000)), false
+	}
+	switch strings.ToLower(action) {
+	case "listcommands": // as a user with write= empty sees them
+		return answer("Success",
+			"Challenge: Generate Challenge for MD5 Auth.  (Priv: <none>)",
+			"ListCommands: List available manager commands.  (Priv: <none>)",
+			"Login: Login Manager.  (Priv: <none>)",
+			"Logoff: Logoff Manager.  (Priv: <none>)",
+			"Ping: Keepalive command.  (Priv: <none>)"), false
+	case "command", "corestatus", "originate": // which take a permission
+		return fail("Permission denied"), false
+	}
+	return fail("Invalid/unknown command: " + action + ". Use Action: ListCommands to show available commands."), false
+}
+
+// fullyBooted is what follows a login that asks for events.
+func (a *asterisk) fullyBooted(in params) string {
+	if !strings.EqualFold(in.get("Events"), "on") {
+		return ""
+	}
+	return "Event: FullyBooted\r\nPrivilege: system,all\r\nUptime: 113\r\nLastReload: 62\r\nStatus: Fully Booted\r\n\r\n"
+}
+
+// params are a request's parameters, in their order.
+type params [][2]string
+
+// parameters reads them from a POST's form, or else from the query, as Asterisk
+// does: a POST's query is not looked at, and neither is a body that is no form.
+func parameters(r *pbxsim.Request) params {
+	text := r.URL.RawQuery
+	if r.Method == http.MethodPost {
+		text = string(r.Body)
+		if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "application/x-www-form-urlencoded" {
+			return nil
+		}
+	}
+	var all params
+	for part := range strings.SplitSeq(text, "&") {
+		name, value, _ := strings.Cut(part, "=")
+		all = append(all, [2]string{decode(name), decode(value)})
+	}
+	return all
+}
+
+func decode(s string) string {
+	if plain, err := url.QueryUnescape(s); err == nil {
+		return plain
+	}
+	return s
+}
+
+// get returns the last value of a name in any case, without what is not above a
+// blank at its beginning.
+func (p params) get(name string) (value string) {
+	for _, pair := range p {
+		if strings.EqualFold(pair[0], name) {
+			value = strings.TrimLeftFunc(pair[1], func(r rune) bool { return r <= ' ' })
+		}
+	}
+	return value
+}
+
+// action returns the first action that is not empty.
+func (p params) action() string {
+	for _, pair := range p {
+		if one := (params{pair}).get("Action"); one != "" {
+			return one
+		}
+	}
+	return ""
+}
+
+// block is one answer. An ActionID comes back as it was sent.
+func block(in params, response string, lines ...string) string {
+	text := "Response: " + response + "\r\n"
+	if id := in.get("ActionID"); id != "" {
+		text += "ActionID: " + id + "\r\n"
+	}
+	for _, line := range lines {
+		text += line + "\r\n"
+	}
+	return text + "\r\n"
+}
+
+const server = "Asterisk/22.10.1+dfsg+~cs6.17.60671434-1" // Debian's
+
+// answer sends a text, and the session's cookie, which every answer brings.
+func (a *asterisk) answer(id, text string) pbxsim.Reply {
+	life := max(1, int(a.life/time.Second))
+	return pbxsim.Reply{
+		Header: http.Header{
+			"Server":        {server},
+			"Cache-Control": {"no-cache, no-store"},
+			"Content-Type":  {"text/plain"},
+			"Set-Cookie":    {fmt.Sprintf(`mansession_id="%s"; Version=1; Max-Age=%d`, id, life)},
+			"Pragma":        {"SuppressEvents"},
+		},
+		Body: []byte(text),
+	}
+}
+
+// page is an error of the HTTP server itself.
+func page(status int, title, text string) pbxsim.Reply {
+	reply := pbxsim.Reply{
+		Status: status,
+		Header: http.Header{
+			"Server":        {server},
+			"Cache-Control": {"no-cache, no-store"},
+			"Content-Type":  {"text/html"},
+		},
+		Body: fmt.Appendf(nil, "<!DOCTYPE HTML PUBLIC \"-//IETF//DTD HTML 2.0//EN\">\r\n<html><head>\r\n<title>%d %s</title>\r\n</head><body>\r\n"+
+			"<h1>%s</h1>\r\n<p>%s</p>\r\n<hr />\r\n<address>%s</address>\r\n</body></html>\r\n", status, title, title, text, server),
+	}
+	if status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge {
+		reply.Header.Set("Connection", "close")
+	}
+	return reply
+}

@@ -1,0 +1,100 @@
+package asterisksim
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// Settings are what Asterisk's own files say. The zero value is a manager.conf
+// with enabled=yes and webenabled=yes, and an http.conf with enabled=yes.
+type Settings struct {
+	// Prefix is that of http.conf, as in "asterisk".
+	Prefix string
+
+	// WebDisabled is webenabled=no in manager.conf: there is no /rawman.
+	WebDisabled bool
+
+	// HTTPDenied is an ACL that lets nobody in: HTTP 403 to everything.
+	HTTPDenied bool
+
+	// SingleLogin is allowmultiplelogin=no for all users.
+	SingleLogin bool
+
+	// UsersDenied are users whose deny= covers every address.
+	UsersDenied []string
+
+	// ShuttingDown answers every action with that message.
+	ShuttingDown bool
+}
+
+// New returns an Asterisk with the zero [Settings].
+func New(opts *pbxsim.Options) *pbxsim.PBX {
+	return Settings{}.New(opts)
+}
+
+// New returns an Asterisk with these settings.
+//
+// Names of users ignore case as far as Options.Accounts has them; one that is
+// made later, by [pbxsim.PBX.SetPassword], is compared exactly. With
+// Options.NewToken a login does not keep the id that the challenge gave.
+func (s Settings) New(opts *pbxsim.Options) *pbxsim.PBX {
+	a := &asterisk{Settings: s, life: defaults.Life, waiting: map[string]*unauthenticated{}}
+	if opts != nil {
+		if opts.Life > 0 {
+			a.life = opts.Life
+		}
+		for user := range opts.Accounts {
+			a.users = append(a.users, user)
+		}
+	}
+	return pbxsim.New(a, opts)
+}
+
+// defaults has no lockout, for Asterisk has none. LockoutFor is for tests that
+// lock a caller.
+var defaults = pbxsim.Defaults{Life: time.Minute, Sliding: true, LockoutFor: 10 * time.Minute}
+
+// asterisk is the dialect. It holds the sessions that are not logged in, which
+// pbxsim does not know.
+type asterisk struct {
+	Settings
+	life  time.Duration
+	users []string
+
+	mu      sync.Mutex // guards waiting, and makes logins one at a time
+	waiting map[string]*unauthenticated
+
+	reserved atomic.Pointer[string] // the id that the login under way is to keep
+}
+
+// unauthenticated is a session that is not logged in.
+type unauthenticated struct {
+	challenge string
+	until     time.Time
+}
+
+// patience is how long a session lives that is not logged in.
+const patience = 5 * time.Second
+
+func (*asterisk) Name() string { return "asterisk" }
+
+func (*asterisk) Defaults() pbxsim.Defaults { return defaults }
+
+// account returns the user that Asterisk takes name for.
+func (a *asterisk) account(name string) string {
+	for _, user := range a.users {
+		if strings.EqualFold(user, name) {
+			return user
+		}
+	}
+	return name
+}
+
+func (a *asterisk) denied(user string) bool {
+	return slices.ContainsFunc(a.UsersDenied, func(name string) bool { return strings.EqualFold(name, user) })
+}

@@ -1,0 +1,231 @@
+package asterisk_test
+
+import (
+	"context"
+	"crypto/md5"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/asterisk"
+	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+func TestALoginIsAChallengeAndItsAnswer(t *testing.T) {
+	server := &answering{answers: []answer{{body: challenged}, {body: accepted}}}
+	token, err := on(t, server).Login(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token.Value.Reveal() != "1c6c9072" {
+		t.Errorf("token %q, want the session's id", token.Value.Reveal())
+	}
+	want := []string{
+		"Action=Challenge&AuthType=MD5",
+		fmt.Sprintf("Action=Login&AuthType=MD5&Key=%x&Username=crm", md5.Sum([]byte("325310457"+secret))),
+	}
+	if diff := cmp.Diff(want, server.sent); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+}
+
+// A query is in proxies' logs, and an old cookie would make a success of any
+// login.
+func TestALoginHasNoQueryAndNoOldCookie(t *testing.T) {
+	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+		for range 2 {
+			s.login(t)
+		}
+		for _, record := range s.Log() {
+			if record.Method != "POST" || record.Path != "/rawman" || record.RawQuery != "" {
+				t.Errorf("%s %s?%s", record.Method, record.Path, record.RawQuery)
+			}
+			if record.Action == asterisksim.Challenge && record.Header.Get("Cookie") != "" {
+				t.Errorf("a challenge is asked for with the cookie %q", record.Header.Get("Cookie"))
+			}
+			if strings.Contains(string(record.Body), "s3cret") {
+				t.Errorf("the secret travels: %s", record.Body)
+			}
+		}
+		if live := s.Tokens(user); len(live) != 2 {
+			t.Errorf("%d sessions, want one for each login", len(live))
+		}
+	})
+}
+
+// A login with the cookie of a live session succeeds with any user and any
+// secret. A driver whose application's cookie jar holds one must not believe it.
+func TestACookieJarOfTheApplicationsIsNotUsed(t *testing.T) {
+	jar := map[string]func(*asterisk.Config, string){
+		"a jar": func(c *asterisk.Config, id string) {
+			c.HTTPClient = &http.Client{Transport: c.HTTPClient.Transport, Jar: fixed(id)}
+		},
+		"a transport": func(c *asterisk.Config, id string) {
+			c.HTTPClient = &http.Client{Transport: adding{c.HTTPClient.Transport, id}}
+		},
+	}
+	for name, add := range jar {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+				live := s.login(t)
+				cfg := asterisk.Config{Config: pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret("wrong"), HTTPClient: s.server.Client()}}
+				add(&cfg, live.Value.Reveal())
+				driver, err := asterisk.New(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				token, err := driver.Login(t.Context())
+				if err == nil || token != nil {
+					t.Errorf("a wrong secret is accepted: %v", token)
+				}
+			})
+		})
+	}
+}
+
+func TestAlreadyAuthenticatedIsNoLogin(t *testing.T) {
+	server := &answering{answers: []answer{{body: challenged}, {body: "Response: Success\r\nMessage: Already authenticated\r\n\r\n"}}}
+	token, err := on(t, server).Login(t.Context())
+	if got := failure(t, err); token != nil || got.Kind != pbx.ErrProtocol || !strings.Contains(got.Message, "did not look at the secret") {
+		t.Errorf("%v, %v", token, err)
+	}
+}
+
+func TestASessionThatIsNotLoggedInLivesFiveSeconds(t *testing.T) {
+	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+		s.Fault(pbxsim.Fault{On: asterisksim.Challenge, Delay: 4 * time.Second})
+		s.login(t)
+		s.Fault(pbxsim.Fault{On: asterisksim.Challenge, Delay: 6 * time.Second})
+		if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrInvalidCredentials {
+			t.Errorf("%v, want what Asterisk says to a key without a challenge", err)
+		}
+	})
+}
+
+func TestEveryRefusedLoginTakesASecondAndIsSentOnce(t *testing.T) {
+	for name, change := range map[string]func(*asterisk.Config){
+		"a wrong secret":           func(c *asterisk.Config) { c.Password = pbx.NewSecret("wrong") },
+		"a secret in another case": func(c *asterisk.Config) { c.Password = pbx.NewSecret(strings.ToUpper(secret)) },
+		"a blank at the end":       func(c *asterisk.Config) { c.Password = pbx.NewSecret(secret + " ") },
+		"an unknown user":          func(c *asterisk.Config) { c.Username = "nobody" },
+		"a user whom an ACL stops": func(c *asterisk.Config) { c.Username, c.Password = "other", pbx.NewSecret("x") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, asterisksim.Settings{UsersDenied: []string{"OTHER"}}, pbxsim.Options{}, change, func(t *testing.T, s simulation) {
+				start := time.Now()
+				token, err := s.driver.Login(t.Context())
+				want := &pbx.Error{
+					Driver: "asterisk", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, HTTPStatus: 200, Sent: true,
+					Message: "wrong user name or secret, or manager.conf denies the user this machine's address",
+				}
+				if diff := cmp.Diff(want, failure(t, err)); diff != "" || token != nil {
+					t.Errorf("token %v, error (-want +got):\n%s", token, diff)
+				}
+				if took := time.Since(start); took != time.Second {
+					t.Errorf("it takes %s", took)
+				}
+				if counts := s.Counts(); counts.WrongLogins != 1 || counts.Requests != 2 {
+					t.Errorf("%d requests, %d wrong logins", counts.Requests, counts.WrongLogins)
+				}
+			})
+		})
+	}
+}
+
+// A deadline of less than the second is no verdict on the secret.
+func TestADeadlineUnderASecondLeavesTheVerdictOpen(t *testing.T) {
+	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, func(c *asterisk.Config) { c.Password = pbx.NewSecret("wrong") }, func(t *testing.T, s simulation) {
+		ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
+		defer cancel()
+		_, err := s.driver.Login(ctx)
+		if got := failure(t, err); got.Kind != pbx.ErrUnavailable || !got.Sent || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v, sent %v", err, got.Sent)
+		}
+	})
+}
+
+func TestNamesOfUsersIgnoreCase(t *testing.T) {
+	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, func(c *asterisk.Config) { c.Username = "CRM" }, func(t *testing.T, s simulation) {
+		s.login(t)
+		if live := s.Tokens(user); len(live) != 1 {
+			t.Errorf("%d sessions of %s", len(live), user)
+		}
+	})
+}
+
+func TestAUserWithOneSessionHasToWaitForItsEnd(t *testing.T) {
+	simulate(t, asterisksim.Settings{SingleLogin: true}, pbxsim.Options{Life: 40 * time.Second}, nil, func(t *testing.T, s simulation) {
+		first := s.login(t)
+		time.Sleep(10 * time.Second)
+		start := time.Now()
+		_, err := s.driver.Login(t.Context())
+		got := failure(t, err)
+		if got.Kind != pbx.ErrTooManySessions || got.RetryAfter != 40*time.Second || !strings.Contains(got.Message, "allowmultiplelogin=no") {
+			t.Errorf("%v, want %v and to come back after the life of a session", err, pbx.ErrTooManySessions)
+		}
+		if took := time.Since(start); took != time.Second || s.Counts().WrongLogins != 0 {
+			t.Errorf("it took %s, %d wrong logins", took, s.Counts().WrongLogins)
+		}
+		time.Sleep(got.RetryAfter)
+		second := s.login(t)
+		if err := s.driver.Logout(t.Context(), second); err != nil {
+			t.Error(err)
+		}
+		s.login(t) // at once
+		if err := s.driver.Logout(t.Context(), first); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Asterisk drops a blank at the beginning of a secret, so that such a password
+// could only be a wrong one.
+func TestAPasswordThatBeginsWithABlankIsRefused(t *testing.T) {
+	for _, blank := range []string{" ", "\t", "\n", "\r\n", "\x00"} {
+		cfg := unsent{t}.config()
+		cfg.Password = pbx.NewSecret(blank + secret)
+		driver, err := asterisk.New(asterisk.Config{Config: cfg})
+		misconfigured(t, driver == nil, err, []string{"begins with a blank", "remove it"})
+
+		cfg.Username, cfg.Password = "", pbx.Secret{}
+		cfg.Credentials = func(context.Context) (pbx.Credentials, error) {
+			return pbx.Credentials{Username: user, Password: pbx.NewSecret(blank + secret)}, nil
+		}
+		driver, err = asterisk.New(asterisk.Config{Config: cfg})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = driver.Login(t.Context())
+		if got := failure(t, err); got.Kind != pbx.ErrConfig || got.Op != pbx.OpLogin || got.Sent || !strings.Contains(got.Message, "nothing was sent") {
+			t.Errorf("%q: %v, sent %v", blank, err, got.Sent)
+		}
+	}
+}
+
+// fixed is a cookie jar with one session for every URL.
+type fixed string
+
+func (fixed) SetCookies(*url.URL, []*http.Cookie) {}
+func (f fixed) Cookies(*url.URL) []*http.Cookie {
+	return []*http.Cookie{{Name: "mansession_id", Value: string(f)}}
+}
+
+// adding is a transport that adds a session's cookie to every request.
+type adding struct {
+	base http.RoundTripper
+	id   string
+}
+
+func (a adding) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Cookie", "mansession_id="+a.id)
+	return a.base.RoundTrip(r)
+}

@@ -1,0 +1,255 @@
+package asterisk_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/session"
+)
+
+// Gone and not permitted are the same words. What tells them apart is the id
+// that the answer sets.
+func TestASessionThatIsGoneIsToldFromAnActionThatIsNotPermitted(t *testing.T) {
+	for name, tt := range map[string]struct {
+		meanwhile func(*testing.T, simulation, *pbx.Token)
+		action    string
+		want      error
+	}{
+		"a permitted action":       {nil, "ListCommands", nil},
+		"one that is not":          {nil, "Command", pbx.ErrForbidden},
+		"one that there is not":    {nil, "Nonsense", errNoKind},
+		"after a restart":          {func(_ *testing.T, s simulation, _ *pbx.Token) { s.Restart() }, "ListCommands", pbx.ErrTokenRejected},
+		"not permitted, and gone":  {func(_ *testing.T, s simulation, _ *pbx.Token) { s.Restart() }, "Command", pbx.ErrTokenRejected},
+		"nonsense, and gone":       {func(_ *testing.T, s simulation, _ *pbx.Token) { s.Restart() }, "Nonsense", pbx.ErrTokenRejected},
+		"after its life":           {func(*testing.T, simulation, *pbx.Token) { time.Sleep(time.Minute) }, "ListCommands", pbx.ErrTokenRejected},
+		"at the end of its life":   {func(*testing.T, simulation, *pbx.Token) { time.Sleep(time.Minute - time.Nanosecond) }, "ListCommands", nil},
+		"after a changed password": {func(_ *testing.T, s simulation, _ *pbx.Token) { s.SetPassword(user, "another") }, "ListCommands", nil},
+		"after its logout": {func(t *testing.T, s simulation, token *pbx.Token) {
+			if err := s.driver.Logout(t.Context(), token); err != nil {
+				t.Error(err)
+			}
+		}, "ListCommands", pbx.ErrTokenRejected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+				token := s.login(t)
+				if tt.meanwhile != nil {
+					tt.meanwhile(t, s, token)
+				}
+				_, err := act(t, s.driver, token, "Action="+tt.action)
+				switch {
+				case tt.want == nil && err != nil:
+					t.Error(err)
+				case tt.want == nil:
+				case tt.want == errNoKind:
+					if got := failure(t, err); got.Kind != nil || !strings.Contains(got.Message, "Invalid/unknown command: Nonsense") {
+						t.Errorf("%v", err)
+					}
+				case failure(t, err).Kind != tt.want:
+					t.Errorf("%v, want %v", err, tt.want)
+				}
+			})
+		})
+	}
+}
+
+var errNoKind = &pbx.Error{Message: "of no kind"}
+
+// Without the request that was sent, a session that is gone cannot be told from
+// an action that is not permitted, and a wrong alarm would cost a login.
+func TestWithoutTheRequestNoSessionIsGivenUp(t *testing.T) {
+	resp := &http.Response{StatusCode: 200, Header: http.Header{"Set-Cookie": {`mansession_id="1c6c9072"; Version=1; Max-Age=60`}}}
+	driver := on(t, unsent{t})
+	for name, request := range map[string]*http.Request{"none": nil, "one without a cookie": {Header: http.Header{}}} {
+		resp.Request = request
+		if got := failure(t, driver.Inspect(resp, []byte(refused("Permission denied")))); got.Kind != pbx.ErrForbidden {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	resp.Request = &http.Request{Header: http.Header{"Cookie": {"mansession_id=0badcafe"}}}
+	resp.Header = http.Header{}
+	if got := failure(t, driver.Inspect(resp, []byte(refused("Permission denied")))); got.Kind != pbx.ErrForbidden {
+		t.Errorf("an answer without a cookie: %v", got)
+	}
+}
+
+// A Ping needs no permission. For a session that is not logged in, such as that
+// of an earlier error, it is refused with the id that was sent.
+func TestARefusedPingIsASessionThatIsGone(t *testing.T) {
+	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+		resp, err := s.server.Client().Post(s.server.URL+"/rawman", "application/x-www-form-urlencoded", strings.NewReader("Action=Ping"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		stray := &pbx.Token{Value: pbx.NewSecret(resp.Cookies()[0].Value)}
+		if _, err := s.driver.KeepAlive(t.Context(), stray); failure(t, err).Kind != pbx.ErrTokenRejected {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+func TestALifeIsLearntFromMaxAge(t *testing.T) {
+	for _, life := range []time.Duration{time.Second, 20 * time.Second, time.Minute, time.Hour} {
+		simulate(t, asterisksim.Settings{}, pbxsim.Options{Life: life}, nil, func(t *testing.T, s simulation) {
+			start := time.Now()
+			token := s.login(t)
+			if !token.IssuedAt.Equal(start) || !token.ExpiresAt.Equal(start.Add(life)) {
+				t.Errorf("%s: from %s to %s", life, token.IssuedAt, token.ExpiresAt)
+			}
+			time.Sleep(life / 2)
+			kept, err := s.driver.KeepAlive(t.Context(), token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := &pbx.Token{Value: token.Value, IssuedAt: time.Now(), ExpiresAt: time.Now().Add(life)}
+			if diff := cmp.Diff(want, kept); diff != "" {
+				t.Errorf("%s: kept alive (-want +got):\n%s", life, diff)
+			}
+		})
+	}
+}
+
+func TestAMaxAgeThatSaysNothingIsTheUsualMinute(t *testing.T) {
+	for cookie, want := range map[string]time.Duration{
+		`mansession_id="1c6c9072"; Version=1; Max-Age=60`:                   time.Minute,
+		`mansession_id=1c6c9072; Max-Age=120`:                               2 * time.Minute,
+		`Mansession_ID="1c6c9072"; max-age=120`:                             2 * time.Minute,
+		`mansession_id="1c6c9072"; Version=1`:                               time.Minute,
+		`mansession_id="1c6c9072"; Version=1; Max-Age=0`:                    time.Minute,
+		`mansession_id="1c6c9072"; Version=1; Max-Age=-5`:                   time.Minute,
+		`mansession_id="1c6c9072"; Version=1; Max-Age=soon`:                 time.Minute,
+		`mansession_id="1c6c9072"; Version=1; Max-Age=99999999999999999999`: time.Minute,
+		`mansession_id="1c6c9072"; Version=1; Max-Age=9000000000000000000`:  (1<<31 - 1) * time.Second,
+	} {
+		server := &answering{answers: []answer{{body: challenged}, {body: accepted, cookie: cookie}}}
+		token, err := on(t, server).Login(t.Context())
+		if err != nil {
+			t.Errorf("%s: %v", cookie, err)
+			continue
+		}
+		if got := token.ExpiresAt.Sub(token.IssuedAt); got != want || token.Value.Reveal() != "1c6c9072" {
+			t.Errorf("%s: a life of %s and the id %q, want %s", cookie, got, token.Value.Reveal(), want)
+		}
+	}
+}
+
+func TestAnAnswerWithoutASessionsCookieIsNoLogin(t *testing.T) {
+	for _, cookie := range []string{`mansession_id=""; Version=1; Max-Age=60`, "PHPSESSID=1c6c9072", "mansession_id", `mansession_id="1c 6c"`} {
+		for step, answers := range map[string][]answer{
+			"Challenge": {{body: challenged, cookie: cookie}},
+			"Login":     {{body: challenged}, {body: accepted, cookie: cookie}},
+		} {
+			token, err := on(t, &answering{answers: answers}).Login(t.Context())
+			if token != nil || failure(t, err).Kind != pbx.ErrProtocol || !strings.Contains(err.Error(), "cookie") {
+				t.Errorf("%s with %s: %v, %v", step, cookie, token, err)
+			}
+		}
+	}
+}
+
+func TestALogoutIsAGoodbyeWhateverTheSession(t *testing.T) {
+	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+		token := s.login(t)
+		for range 3 {
+			if err := s.driver.Logout(t.Context(), token); err != nil {
+				t.Error(err)
+			}
+		}
+		if live := s.Tokens(user); live != nil {
+			t.Errorf("%d sessions live on", len(live))
+		}
+	})
+	server := &answering{answers: []answer{{body: "Response: Success\r\nPing: Pong\r\n\r\n"}}}
+	if err := on(t, server).Logout(t.Context(), &pbx.Token{Value: pbx.NewSecret("1c6c9072")}); failure(t, err).Kind != pbx.ErrProtocol {
+		t.Errorf("a logout that is no Goodbye: %v", err)
+	}
+}
+
+// Every request that carries the cookie gives the session its life back, also
+// one that is refused.
+func TestTrafficKeepsASessionAlive(t *testing.T) {
+	for _, action := range []string{"ListCommands", "Command", "Nonsense", "Challenge"} {
+		simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+			token := s.login(t)
+			for range 5 {
+				time.Sleep(50 * time.Second)
+				act(t, s.driver, token, "AuthType=MD5&Action="+action)
+			}
+			if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+				t.Errorf("after 250 s with %s: %v", action, err)
+			}
+		})
+	}
+}
+
+func TestASessionLosesNothingWhenAsteriskRestarts(t *testing.T) {
+	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		defer kept.Close(context.Background())
+		call := func(form string) string {
+			t.Helper()
+			resp, err := kept.Client().Post(s.server.URL+"/rawman", "application/x-www-form-urlencoded", strings.NewReader(form))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			body, _ := io.ReadAll(resp.Body)
+			return string(body)
+		}
+		call("Action=ListCommands")
+		s.Restart()
+		if got := call("Action=ListCommands"); !strings.HasPrefix(got, "Response: Success\r\n") {
+			t.Errorf("after the restart: %s", got)
+		}
+		if counts := s.Counts(); counts.Logins != 2 {
+			t.Errorf("%d logins, want 2", counts.Logins)
+		}
+		// The application's own trouble is its own, and costs no login.
+		if got := call("Action=Command"); got != refused("Permission denied") {
+			t.Errorf("%s", got)
+		}
+		if counts := s.Counts(); counts.Logins != 2 {
+			t.Errorf("%d logins after an action that is not permitted, want 2", counts.Logins)
+		}
+	})
+}
+
+func TestASessionIsPingedAboutTwiceALife(t *testing.T) {
+	simulate(t, asterisksim.Settings{}, pbxsim.Options{Life: 20 * time.Second}, nil, func(t *testing.T, s simulation) {
+		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		defer kept.Close(context.Background())
+		time.Sleep(20 * time.Minute)
+		counts := s.Counts()
+		if counts.Logins != 1 || counts.RefusedTokens != 0 || counts.KeepAlives < 60 || counts.KeepAlives > 120 {
+			t.Errorf("%d logins, %d pings, %d refused: want one login, and one or two pings in each of 60 lives", counts.Logins, counts.KeepAlives, counts.RefusedTokens)
+		}
+	})
+}
+
+func TestManyRequestsAtOnceShareASession(t *testing.T) {
+	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+		token := s.login(t)
+		done := make(chan error)
+		for range 20 {
+			go func() {
+				_, err := s.driver.KeepAlive(t.Context(), token)
+				done <- err
+			}()
+		}
+		for range 20 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

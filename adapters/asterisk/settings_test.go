@@ -1,0 +1,173 @@
+package asterisk_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/asterisk"
+	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// unsent fails the test if anything is sent.
+type unsent struct{ t *testing.T }
+
+func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
+	u.t.Errorf("sent: %s %s", r.Method, r.URL.Path)
+	return nil, http.ErrHandlerTimeout
+}
+
+func (u unsent) config() pbx.Config {
+	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(secret), HTTPClient: &http.Client{Transport: u}}
+}
+
+func misconfigured(t *testing.T, refused bool, err error, says []string) {
+	t.Helper()
+	if !refused {
+		t.Fatal("opened")
+	}
+	got := failure(t, err)
+	if got.Op != pbx.OpOpen || got.Kind != pbx.ErrConfig || got.Sent {
+		t.Errorf("%v, want %v while opening, nothing sent", err, pbx.ErrConfig)
+	}
+	for _, text := range says {
+		if !strings.Contains(got.Message, text) {
+			t.Errorf("%q does not say %q", got.Message, text)
+		}
+	}
+}
+
+func TestAddressesAreCompleted(t *testing.T) {
+	tests := []struct{ url, prefix, want string }{
+		{"pbx.example.com", "", "https://pbx.example.com:8089"},
+		{"https://pbx.example.com/", "", "https://pbx.example.com:8089"},
+		{"https://pbx.example.com:443", "", "https://pbx.example.com:443"},
+		{"http://pbx.example.com", "", "http://pbx.example.com:8088"},
+		{"http://pbx.example.com:80/rawman", "", "http://pbx.example.com:80"},
+		{"http://127.0.0.1:18088/rawman?action=ping", "", "http://127.0.0.1:18088"},
+
+		{"http://pbx.example.com", "asterisk", "http://pbx.example.com:8088/asterisk"},
+		{"http://pbx.example.com", "/asterisk/", "http://pbx.example.com:8088/asterisk"},
+		{"http://pbx.example.com", "a/b", "http://pbx.example.com:8088/a/b"},
+		{"http://pbx.example.com", "/", "http://pbx.example.com:8088"},
+		{"http://pbx.example.com/asterisk/rawman", "", "http://pbx.example.com:8088/asterisk"},
+		{"http://pbx.example.com/asterisk/rawman", "asterisk", "http://pbx.example.com:8088/asterisk"},
+		{"http://pbx.example.com/asterisk/", "/asterisk", "http://pbx.example.com:8088/asterisk"},
+		{"https://proxy.example.com:443/pbx7/", "asterisk", "https://proxy.example.com:443/pbx7/asterisk"},
+		{"https://proxy.example.com:443/myasterisk", "asterisk", "https://proxy.example.com:443/myasterisk/asterisk"},
+	}
+	for _, tt := range tests {
+		cfg := unsent{t}.config()
+		cfg.URL, cfg.AllowPlainHTTP = tt.url, true
+		driver, err := asterisk.New(asterisk.Config{Config: cfg, Prefix: tt.prefix})
+		if err != nil {
+			t.Errorf("%s: %v", tt.url, err)
+			continue
+		}
+		if got := driver.Traits().URL; got != tt.want {
+			t.Errorf("%s with the prefix %q is read as %s, want %s", tt.url, tt.prefix, got, tt.want)
+		}
+	}
+}
+
+// The prefix can be given by name, as a field, or in the URL.
+func TestAPrefixIsUsedForEveryRequest(t *testing.T) {
+	for name, open := range map[string]func(pbx.Config) (pbx.Authenticator, error){
+		"by name": func(c pbx.Config) (pbx.Authenticator, error) {
+			c.Options = map[string]string{"prefix": "asterisk"}
+			return pbx.Open("asterisk", c)
+		},
+		"as a field": func(c pbx.Config) (pbx.Authenticator, error) {
+			return asterisk.New(asterisk.Config{Config: c, Prefix: "asterisk"})
+		},
+		"in the URL": func(c pbx.Config) (pbx.Authenticator, error) {
+			c.URL += "/asterisk"
+			return pbx.Open("asterisk", c)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, asterisksim.Settings{Prefix: "asterisk"}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+				auth, err := open(pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret(secret), HTTPClient: s.server.Client()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.driver = auth.(*asterisk.PBX)
+				token := s.login(t)
+				if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+					t.Error(err)
+				}
+				if _, err := act(t, s.driver, token, "Action=ListCommands"); err != nil {
+					t.Error(err)
+				}
+				if err := s.driver.Logout(t.Context(), token); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
+	cfg := unsent{t}.config()
+	cfg.Options = map[string]string{"prefx": "asterisk"}
+	auth, err := pbx.Open("asterisk", cfg)
+	misconfigured(t, auth == nil, err, []string{`"prefx"`, "prefix"})
+
+	for name, tt := range map[string]struct {
+		change func(*asterisk.Config)
+		says   []string
+	}{
+		"options":     {func(c *asterisk.Config) { c.Options = map[string]string{"prefix": "asterisk"} }, []string{"Options", "pbx.Open"}},
+		"no URL":      {func(c *asterisk.Config) { c.URL = "" }, []string{"URL"}},
+		"plain http":  {func(c *asterisk.Config) { c.URL = "http://pbx.example.com" }, []string{"AllowPlainHTTP"}},
+		"no user":     {func(c *asterisk.Config) { c.Username = "" }, []string{"Username"}},
+		"no password": {func(c *asterisk.Config) { c.Password = pbx.Secret{} }, []string{"Password"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := asterisk.Config{Config: unsent{t}.config()}
+			tt.change(&cfg)
+			driver, err := asterisk.New(cfg)
+			misconfigured(t, driver == nil, err, tt.says)
+		})
+	}
+}
+
+func TestTraitsAreAsterisksNumbers(t *testing.T) {
+	want := pbx.Traits{URL: "https://pbx.example.com:8089", Lifetime: time.Minute, Sliding: true, KeepAlive: pbx.KeepAliveHeartbeat}
+	if diff := cmp.Diff(want, on(t, unsent{t}).Traits()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
+	auth, err := pbx.Open(asterisk.Name, unsent{t}.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := auth.(interface {
+		pbx.Authorizer
+		pbx.Inspector
+		pbx.Describer
+		pbx.CredentialWatcher
+		http.RoundTripper
+	}); !ok {
+		t.Errorf("%T lacks one", auth)
+	}
+}
+
+func TestTheDriverCanDrawItsForm(t *testing.T) {
+	driver, ok := pbx.Lookup("asterisk")
+	if !ok || !strings.Contains(driver.Title, "FreePBX") {
+		t.Fatalf("registered as %q, %v", driver.Title, ok)
+	}
+	for _, option := range driver.Options {
+		if option.Help == "" || option.Required || option.Secret {
+			t.Errorf("%s: %+v, want help, and neither required nor secret", option.Name, option)
+		}
+	}
+}

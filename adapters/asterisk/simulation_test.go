@@ -1,0 +1,156 @@
+package asterisk_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/asterisk"
+	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// The user of the simulated Asterisk, and of the real one.
+const (
+	user   = "crm"
+	secret = "s3cret pässword"
+)
+
+// simulation is an Asterisk in virtual time, and the driver opened on it.
+type simulation struct {
+	*pbxsim.PBX
+	server *pbxsim.Server
+	driver *asterisk.PBX
+}
+
+// simulate runs f in a synctest bubble. change may be nil, and otherwise changes
+// what the driver is opened with.
+func simulate(t *testing.T, settings asterisksim.Settings, opts pbxsim.Options, change func(*asterisk.Config), f func(t *testing.T, s simulation)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		opts.Accounts = map[string]string{user: secret, "other": "x"}
+		sim := settings.New(&opts)
+		server := pbxsim.ListenMemory(sim)
+		defer server.Close()
+		cfg := asterisk.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(secret), HTTPClient: server.Client()}}
+		if change != nil {
+			change(&cfg)
+		}
+		driver, err := asterisk.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, simulation{sim, server, driver})
+	})
+}
+
+func (s simulation) login(t *testing.T) *pbx.Token {
+	t.Helper()
+	token, err := s.driver.Login(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// act sends an action of the application's own with token, and returns what the
+// driver says to the answer.
+func act(t *testing.T, driver *asterisk.PBX, token *pbx.Token, form string) (string, error) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, driver.Traits().URL+"/rawman", strings.NewReader(form))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if err := driver.Authorize(r, token); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := driver.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body), driver.Inspect(resp, body)
+}
+
+// An answer is what a made-up Asterisk says, under HTTP 200 and with a cookie.
+type answer struct {
+	body   string
+	cookie string // "": that of any Asterisk, with the id that was sent
+	status int
+}
+
+// answering is a PBX that gives these answers, one after the other, and the last
+// one to all that follows.
+type answering struct {
+	answers []answer
+	sent    []string // bodies of requests
+}
+
+func (a *answering) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body.Close()
+	given := a.answers[min(len(a.sent), len(a.answers)-1)]
+	a.sent = append(a.sent, string(body))
+	if given.status == 0 {
+		given.status = http.StatusOK
+	}
+	if given.cookie == "" {
+		id := "1c6c9072"
+		if c, err := r.Cookie("mansession_id"); err == nil {
+			id = c.Value
+		}
+		given.cookie = `mansession_id="` + id + `"; Version=1; Max-Age=60`
+	}
+	return &http.Response{
+		StatusCode: given.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": {"text/plain"}, "Set-Cookie": {given.cookie}},
+		Body:   io.NopCloser(strings.NewReader(given.body)), ContentLength: int64(len(given.body)), Request: r,
+	}, nil
+}
+
+const (
+	challenged = "Response: Success\r\nChallenge: 325310457\r\n\r\n"
+	accepted   = "Response: Success\r\nMessage: Authentication accepted\r\n\r\n"
+)
+
+func refused(message string) string { return "Response: Error\r\nMessage: " + message + "\r\n\r\n" }
+
+// on opens the driver on a PBX that is nothing but a RoundTripper.
+func on(t testing.TB, rt http.RoundTripper) *asterisk.PBX {
+	t.Helper()
+	driver, err := asterisk.New(asterisk.Config{Config: pbx.Config{
+		URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(secret), HTTPClient: &http.Client{Transport: rt},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return driver
+}
+
+// failure returns err as what every error of a driver is.
+func failure(t testing.TB, err error) *pbx.Error {
+	t.Helper()
+	got, ok := err.(*pbx.Error)
+	if !ok {
+		t.Fatalf("%T %v, want a *pbx.Error", err, err)
+	}
+	if got.Driver != "asterisk" {
+		t.Errorf("the error is of driver %q: %v", got.Driver, err)
+	}
+	if got.Kind != nil && !errors.Is(err, got.Kind) {
+		t.Errorf("errors.Is does not find the kind of %v", err)
+	}
+	return got
+}

@@ -1,0 +1,121 @@
+package grandstream
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/wire"
+)
+
+// Authorize implements [pbx.Authorizer]: the token goes into the body, as the
+// "cookie" of its "request", in place of any that is there. The other bytes stay
+// as they are. A body that is not {"request":{…}}, or is larger than 1 MiB, is an
+// error of kind [pbx.ErrNotSupported], and r is not to be used.
+func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
+	fault := func(err error) error {
+		return &pbx.Error{Driver: Name, Op: pbx.OpCall, Kind: pbx.ErrNotSupported,
+			Message: `the token goes into a body of the form {"request":{"action":…}}, but ` + err.Error()}
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		return fault(errors.New("the request has none"))
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, wire.MaxBody+1))
+	r.Body.Close()
+	if err != nil {
+		return &pbx.Error{Driver: Name, Op: pbx.OpCall, Message: "the request's body cannot be read", Err: err}
+	}
+	if len(body) > wire.MaxBody {
+		return fault(fmt.Errorf("it is larger than %d KiB", wire.MaxBody>>10))
+	}
+	if body, err = withCookie(body, t.Value.Reveal()); err != nil {
+		return fault(err)
+	}
+	// net/http and a session both send the body again through GetBody: it has to
+	// be the one with the cookie.
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.Body, _ = r.GetBody()
+	r.ContentLength = int64(len(body))
+	return nil
+}
+
+// withCookie sets the cookie in an envelope. Its errors quote nothing of it.
+func withCookie(envelope []byte, cookie string) ([]byte, error) {
+	outer, err := members(envelope)
+	if err != nil {
+		return nil, err
+	}
+	outer = slices.DeleteFunc(outer, func(m member) bool { return m.name != "request" })
+	if len(outer) != 1 {
+		return nil, fmt.Errorf(`it has %d members "request"`, len(outer))
+	}
+	from, to := outer[0].from, outer[0].to
+	request := envelope[from:to]
+	inner, err := members(request)
+	if err != nil {
+		return nil, fmt.Errorf(`its "request": %w`, err)
+	}
+	value, _ := json.Marshal(cookie) // a string always marshals
+
+	var out []byte
+	out = append(out, envelope[:from]...)
+	at, old := 0, 0
+	for _, m := range inner {
+		if m.name == "cookie" {
+			out = append(append(out, request[at:m.from]...), value...)
+			at = m.to
+			old++
+		}
+	}
+	if old == 0 {
+		at = len(request) - len("}")
+		out = append(out, request[:at]...)
+		if len(inner) > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(out, `"cookie":`...), value...)
+	}
+	return append(append(out, request[at:]...), envelope[to:]...), nil
+}
+
+// member is a direct member of a JSON object, and where its value is.
+type member struct {
+	name     string
+	from, to int
+}
+
+// members lists those of an object, which text must be, from its first byte to
+// its last.
+func members(text []byte) ([]member, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if brace, err := decoder.Token(); err != nil || brace != json.Delim('{') {
+		return nil, errNoObject
+	}
+	var all []member
+	for decoder.More() {
+		name, err := decoder.Token()
+		if err != nil {
+			return nil, errNoObject
+		}
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return nil, errNoObject
+		}
+		to := int(decoder.InputOffset())
+		all = append(all, member{name.(string), to - len(value), to})
+	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, errNoObject
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, errNoObject
+	}
+	return all, nil
+}
+
+var errNoObject = errors.New("it is not a JSON object")

@@ -1,0 +1,143 @@
+package grandstream_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/golden"
+)
+
+// FuzzAnswer reads any bytes as the answer to each operation. Either there is
+// proof of success, or an error that is safe to show.
+func FuzzAnswer(f *testing.F) {
+	samples, err := filepath.Glob("testdata/golden/*.http")
+	if err != nil || len(samples) == 0 {
+		f.Fatal("no samples", err)
+	}
+	for _, path := range samples {
+		x, err := golden.Load(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(x.Answer.Body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		// A second reading, by other means, of what the driver must find.
+		var outer struct{ Status, Response any }
+		decoder := json.NewDecoder(strings.NewReader(body))
+		decoder.UseNumber()
+		if decoder.Decode(&outer) != nil || !json.Valid([]byte(body)) {
+			outer.Status, outer.Response = nil, nil
+		}
+		number := ""
+		switch s := outer.Status.(type) {
+		case string:
+			number = s
+		case json.Number:
+			number = s.String()
+		}
+		status, err := strconv.ParseInt(number, 10, 32)
+		succeeded := err == nil && status == 0
+		text := ""
+		if fields, ok := outer.Response.(map[string]any); ok {
+			for name, value := range fields {
+				if s, ok := value.(string); ok && strings.EqualFold(name, "cookie") && s != "" {
+					text = s
+				}
+			}
+		}
+
+		given := &pbx.Token{Value: pbx.NewSecret(cookie)}
+		token, loginErr := on(t, &answering{answers: []answer{{body: challenged}, {body: body}}}).Login(t.Context())
+		if (token == nil) == (loginErr == nil) || loginErr == nil && (!succeeded || text == "") {
+			t.Errorf("Login: %v, %v", token, loginErr)
+		}
+		safe(t, loginErr)
+		token, keepErr := on(t, &answering{answers: []answer{{body: body}}}).KeepAlive(t.Context(), given)
+		if (token == nil) == (keepErr == nil) || (keepErr == nil) != succeeded {
+			t.Errorf("KeepAlive: %v, %v", token, keepErr)
+		}
+		safe(t, keepErr)
+		logoutErr := on(t, &answering{answers: []answer{{body: body}}}).Logout(t.Context(), given)
+		if (logoutErr == nil) != (err == nil) {
+			t.Errorf("Logout: %v", logoutErr)
+		}
+		safe(t, logoutErr)
+		inspectErr := inspect(on(t, unsent{}), 200, body)
+		if (inspectErr != nil) != (err == nil && status < 0) {
+			t.Errorf("Inspect: %v", inspectErr)
+		}
+		safe(t, inspectErr)
+	})
+}
+
+// safe checks that an error can be shown to anybody: it is one line of the
+// driver's own words, and of the PBX's a number at most.
+func safe(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	got := failure(t, err)
+	if got.Code != "" {
+		if _, err := strconv.ParseInt(got.Code, 10, 32); err != nil {
+			t.Errorf("code %q", got.Code)
+		}
+	}
+	text := err.Error()
+	if len(text) > 400 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		t.Errorf("the error is not one line of plain text: %q", text)
+	}
+}
+
+// FuzzBody puts a cookie into any body. Either it is an error, or the body means
+// what it meant before, with that cookie.
+func FuzzBody(f *testing.F) {
+	f.Add(`{"request":{"action":"listAccount","id":12345678901234567890}}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		r, err := http.NewRequest("POST", "https://pbx.example.com:8089/api", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const value = `sid1"<\` // as no PBX has it
+		if err := on(t, unsent{}).Authorize(r, &pbx.Token{Value: pbx.NewSecret(value)}); err != nil {
+			if failure(t, err).Kind != pbx.ErrNotSupported {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		got, err := io.ReadAll(r.Body)
+		if err != nil || int64(len(got)) != r.ContentLength {
+			t.Errorf("%d bytes, length %d, %v", len(got), r.ContentLength, err)
+		}
+		read := func(text []byte) (m map[string]any) {
+			decoder := json.NewDecoder(bytes.NewReader(text))
+			decoder.UseNumber()
+			if !json.Valid(text) || decoder.Decode(&m) != nil {
+				t.Fatalf("%q became %q", body, got)
+			}
+			return m
+		}
+		want, sent := read([]byte(body)), read(got)
+		want["request"].(map[string]any)["cookie"] = value
+		if !reflect.DeepEqual(want, sent) {
+			t.Errorf("%q became %q", body, got)
+		}
+		if !strings.Contains(body, "ookie") { // none was there, so that one was put in and no other byte touched
+			quoted, _ := json.Marshal(value)
+			inserted := `"cookie":` + string(quoted)
+			without := strings.Replace(strings.Replace(string(got), ","+inserted, "", 1), inserted, "", 1)
+			if without != body {
+				t.Errorf("%q became %q", body, got)
+			}
+		}
+	})
+}

@@ -1,0 +1,158 @@
+package grandstreamsim
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// Challenge is the first step of a login, for faults.
+const Challenge pbxsim.Action = "challenge"
+
+func (u *ucm) Action(r *pbxsim.Request) pbxsim.Action {
+	in, _ := parse(r.Body)
+	switch in.text("action") {
+	case "challenge":
+		return Challenge
+	case "login":
+		return pbxsim.Login
+	case u.KeepAlive:
+		return pbxsim.KeepAlive
+	case "logout":
+		return pbxsim.Logout
+	}
+	return pbxsim.Call
+}
+
+func (u *ucm) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+	switch {
+	case r.URL.Path != "/api":
+		return page(http.StatusNotFound, "404 Not Found")
+	case r.Method != http.MethodPost:
+		return page(http.StatusMethodNotAllowed, "405 Method Not Allowed")
+	}
+	in, ok := parse(r.Body)
+	if !ok || in.text("action") == "" {
+		return u.fail(invalidParameters)
+	}
+	switch r.Action {
+	case Challenge:
+		return u.begin(p, r, in)
+	case pbxsim.Login:
+		return u.login(p, r, in)
+	}
+
+	// The body is the only place for a cookie: one in a header is not seen.
+	cookie := in.text("cookie")
+	if cookie == "" {
+		return u.fail(needAuthentication)
+	}
+	verdict := p.Use
+	switch {
+	case r.Action == pbxsim.KeepAlive && !u.Fixed:
+		verdict = p.KeepAlive
+	case r.Action == pbxsim.Logout && u.NoLogout:
+		if p.Use(r, cookie) == pbxsim.OK {
+			return u.fail(invalidParameters)
+		}
+	case r.Action == pbxsim.Logout:
+		verdict = p.Logout
+	}
+	if verdict(r, cookie) != pbxsim.OK {
+		return u.fail(u.DeadCookie)
+	}
+	return u.succeed(map[string]any{})
+}
+
+// begin answers a challenge, also for a user that does not exist.
+func (u *ucm) begin(p *pbxsim.PBX, r *pbxsim.Request, in fields) pbxsim.Reply {
+	if in.text("user") == "" || in.text("version") == "" {
+		return u.fail(invalidParameters)
+	}
+	if _, locked := p.Locked(r.Caller); locked && u.BanAtChallenge {
+		return u.fail(loginRestriction)
+	}
+	return u.succeed(map[string]any{"challenge": u.challenge(in.text("user"))})
+}
+
+func (u *ucm) login(p *pbxsim.PBX, r *pbxsim.Request, in fields) pbxsim.Reply {
+	user, token := in.text("user"), in.text("token")
+	if user == "" || token == "" {
+		return u.fail(invalidParameters)
+	}
+	cookie, v := p.Login(r, user, func(password string) bool {
+		return u.answered(user, func(challenge string) bool {
+			sum := md5.Sum([]byte(challenge + password))
+			return token == hex.EncodeToString(sum[:]) // lower case only
+		})
+	})
+	switch v {
+	case pbxsim.OK:
+		return u.succeed(map[string]any{"cookie": cookie.Value})
+	case pbxsim.Locked:
+		return u.fail(loginRestriction)
+	}
+	return u.fail(u.WrongLogin)
+}
+
+// fields are those of a request.
+type fields map[string]json.RawMessage
+
+// parse reads an envelope. Names are compared exactly.
+func parse(body []byte) (in fields, ok bool) {
+	var outer fields
+	if json.Unmarshal(body, &outer) != nil || json.Unmarshal(outer["request"], &in) != nil {
+		return nil, false
+	}
+	return in, true
+}
+
+// text returns a field that is a text.
+func (f fields) text(name string) string {
+	var s string
+	if json.Unmarshal(f[name], &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// envelope is that of every answer, in the order of the samples.
+type envelope struct {
+	Response any `json:"response"`
+	Status   any `json:"status"`
+}
+
+func (u *ucm) succeed(response any) pbxsim.Reply { return u.answer(response, success) }
+
+func (u *ucm) fail(status int) pbxsim.Reply {
+	if status == invalidParameters {
+		return u.answer(map[string]any{"error_msg": "Invalid parameters!"}, status)
+	}
+	return u.answer(map[string]any{}, status)
+}
+
+// answer answers HTTP 200, which failures have too.
+func (u *ucm) answer(response any, status int) pbxsim.Reply {
+	e := envelope{response, status}
+	if u.StatusInString {
+		e.Status = strconv.Itoa(status)
+	}
+	body, err := json.Marshal(e)
+	if err != nil {
+		panic(err) // an answer has nothing that JSON has not
+	}
+	return pbxsim.Reply{Header: http.Header{"Content-Type": {"application/json"}}, Body: body}
+}
+
+// page is an answer of the web server's.
+func page(status int, title string) pbxsim.Reply {
+	return pbxsim.Reply{
+		Status: status,
+		Header: http.Header{"Content-Type": {"text/html"}},
+		Body:   []byte("<html>\n<head><title>" + title + "</title></head>\n<body><h1>" + title + "</h1></body>\n</html>\n"),
+	}
+}

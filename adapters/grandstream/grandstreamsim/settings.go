@@ -1,0 +1,127 @@
+package grandstreamsim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// Settings are what the vendor's page does not tell. The zero value is the first
+// of two readings.
+type Settings struct {
+	// Fixed ends a cookie at the end of its life, whatever is done with it.
+	// Without Fixed, every request starts its life anew, as in the web interface.
+	Fixed bool
+
+	// KeepAlive is the action that counts as a keep-alive: getSystemStatus if
+	// empty. Nothing else is special about it.
+	KeepAlive string
+
+	// ChallengeLife is how long a challenge can be answered; 0: for ever.
+	ChallengeLife time.Duration
+
+	// NewestOnly makes a user's challenge void when the next one is asked for.
+	NewestOnly bool
+
+	// WrongLogin is the status of a wrong login, -37 if 0. It may be -71 where
+	// the user does not exist, and a PBX may prefer not to tell.
+	WrongLogin int
+
+	// DeadCookie is the status of a cookie that is unknown or has timed out, -6
+	// if 0.
+	DeadCookie int
+
+	// BanAtChallenge tells a banned caller so when it asks for a challenge, and
+	// not when it logs in.
+	BanAtChallenge bool
+
+	// NoLogout has no action of that name.
+	NoLogout bool
+
+	// StatusInString writes the status as a string. Every sample has a number.
+	StatusInString bool
+}
+
+// New returns a UCM with the zero [Settings].
+func New(opts *pbxsim.Options) *pbxsim.PBX {
+	return Settings{}.New(opts)
+}
+
+// New returns a UCM with these settings.
+func (s Settings) New(opts *pbxsim.Options) *pbxsim.PBX {
+	if s.KeepAlive == "" {
+		s.KeepAlive = "getSystemStatus"
+	}
+	if s.WrongLogin == 0 {
+		s.WrongLogin = wrongAccount
+	}
+	if s.DeadCookie == 0 {
+		s.DeadCookie = cookieError
+	}
+	return pbxsim.New(&ucm{Settings: s, challenges: map[string][]challenge{}}, opts)
+}
+
+// The statuses that the simulator answers.
+const (
+	success            = 0
+	invalidParameters  = -1
+	needAuthentication = -5
+	cookieError        = -6
+	wrongAccount       = -37
+	loginRestriction   = -68
+)
+
+// ucm is the dialect. It holds the challenges, which pbxsim does not know.
+type ucm struct {
+	Settings
+
+	mu         sync.Mutex             // guards challenges
+	challenges map[string][]challenge // that were not answered, by user
+}
+
+type challenge struct {
+	text  string
+	since time.Time
+}
+
+func (*ucm) Name() string { return "grandstream" }
+
+// Defaults are the web interface's: an idle life of 10 minutes, and a ban of 5
+// minutes after 5 failures.
+func (u *ucm) Defaults() pbxsim.Defaults {
+	return pbxsim.Defaults{Life: 10 * time.Minute, Sliding: !u.Fixed, LockoutAfter: 5, LockoutFor: 5 * time.Minute}
+}
+
+// NewToken returns a cookie, sid and two numbers, as in public samples.
+func (*ucm) NewToken() string {
+	return fmt.Sprintf("sid%d-%d", 100_000_000+rand.IntN(900_000_000), time.Now().Unix())
+}
+
+// challenge makes one for a user: 16 digits, as in the vendor's sample.
+func (u *ucm) challenge(user string) string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	c := challenge{fmt.Sprintf("%016d", rand.IntN(10_000_000_000)), time.Now()}
+	if u.NewestOnly {
+		u.challenges[user] = nil
+	}
+	u.challenges[user] = append(u.challenges[user], c)
+	return c.text
+}
+
+// answered takes the challenge that proof is the answer to, if there is one. Each
+// can be answered once.
+func (u *ucm) answered(user string, proof func(challenge string) bool) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for i, c := range u.challenges[user] {
+		if proof(c.text) && (u.ChallengeLife == 0 || time.Since(c.since) < u.ChallengeLife) {
+			u.challenges[user] = append(u.challenges[user][:i:i], u.challenges[user][i+1:]...)
+			return true
+		}
+	}
+	return false
+}

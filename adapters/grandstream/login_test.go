@@ -1,0 +1,177 @@
+package grandstream_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/grandstream"
+	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+func TestALoginIsAChallengeAndItsAnswer(t *testing.T) {
+	server := &answering{answers: []answer{{body: challenged}, {body: accepted}}}
+	token, err := on(t, server).Login(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token.Value.Reveal() != cookie || token.ExpiresAt.Sub(token.IssuedAt) != 10*time.Minute || token.Details != nil {
+		t.Errorf("token %q, %v, details %s", token.Value.Reveal(), token, token.Details)
+	}
+	want := []string{
+		`{"request":{"action":"challenge","user":"cdrapi","version":"1.0"}}`,
+		`{"request":{"action":"login","user":"cdrapi","token":"` + digest + `"}}`,
+	}
+	if diff := cmp.Diff(want, server.sent); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+}
+
+func TestThePasswordNeverTravels(t *testing.T) {
+	simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+		token := s.login(t)
+		s.driver.KeepAlive(t.Context(), token)
+		s.driver.Logout(t.Context(), token)
+		for _, record := range s.Log() {
+			if strings.Contains(string(record.Body), password) || record.RawQuery != "" || record.Header.Get("Cookie") != "" {
+				t.Errorf("%s ?%s %v", record.Body, record.RawQuery, record.Header)
+			}
+		}
+	})
+}
+
+func TestAWrongPasswordIsSentOnce(t *testing.T) {
+	for name, change := range map[string]func(*grandstream.Config){
+		"a wrong password": func(c *grandstream.Config) { c.Password = pbx.NewSecret("wrong") },
+		"an unknown user":  func(c *grandstream.Config) { c.Username = "nobody" },
+	} {
+		simulate(t, grandstreamsim.Settings{}, change, func(t *testing.T, s simulation) {
+			token, err := s.driver.Login(t.Context())
+			want := &pbx.Error{
+				Driver: "grandstream", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, Code: "-37", HTTPStatus: 200, Sent: true,
+				Message: "wrong user name or password: check the API's user in the PBX's web interface",
+			}
+			if diff := cmp.Diff(want, failure(t, err)); diff != "" || token != nil {
+				t.Errorf("%s: token %v, error (-want +got):\n%s", name, token, diff)
+			}
+			if counts := s.Counts(); counts.WrongLogins != 1 || counts.Requests != 2 {
+				t.Errorf("%s: %d requests, %d wrong logins", name, counts.Requests, counts.WrongLogins)
+			}
+		})
+	}
+}
+
+func TestABannedAddressIsToldFromAWrongPassword(t *testing.T) {
+	for _, settings := range []grandstreamsim.Settings{{}, {BanAtChallenge: true}} {
+		simulate(t, settings, nil, func(t *testing.T, s simulation) {
+			s.SetPassword(user, "another")
+			for range 5 {
+				if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrInvalidCredentials {
+					t.Errorf("%v", err)
+				}
+			}
+			s.SetPassword(user, password)
+			_, err := s.driver.Login(t.Context())
+			if got := failure(t, err); got.Kind != pbx.ErrLocked || got.Code != "-68" || got.RetryAfter != 5*time.Minute {
+				t.Errorf("%v", err)
+			}
+			time.Sleep(5 * time.Minute)
+			s.login(t)
+		})
+	}
+}
+
+// The answer to a login does not name the challenge, so a PBX may remember one
+// only.
+func TestLoginsTakeTurns(t *testing.T) {
+	simulate(t, grandstreamsim.Settings{NewestOnly: true}, nil, func(t *testing.T, s simulation) {
+		s.Fault(pbxsim.Fault{On: grandstreamsim.Challenge, Delay: time.Second, Times: -1})
+		done := make(chan error)
+		for range 5 {
+			go func() {
+				_, err := s.driver.Login(t.Context())
+				done <- err
+			}()
+		}
+		start := time.Now()
+		for range 5 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(start); took != 5*time.Second {
+			t.Errorf("five logins take %s", took)
+		}
+	})
+}
+
+func TestWhoWaitsForAnotherLoginHasSentNothing(t *testing.T) {
+	simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+		s.Fault(pbxsim.Fault{On: grandstreamsim.Challenge, Delay: 10 * time.Second})
+		first := make(chan error)
+		go func() {
+			_, err := s.driver.Login(t.Context())
+			first <- err
+		}()
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := s.driver.Login(ctx)
+		if got := failure(t, err); got.Kind != pbx.ErrUnavailable || got.Sent || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v, sent %v", err, got.Sent)
+		}
+		if err := <-first; err != nil {
+			t.Errorf("the first login: %v", err)
+		}
+		s.login(t) // there is nobody to wait for any more
+	})
+}
+
+func TestAUserNameThatJSONCannotCarryIsRefused(t *testing.T) {
+	cfg := unsent{t}.config()
+	cfg.Username = "cdr\xffapi"
+	driver, err := grandstream.New(grandstream.Config{Config: cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrConfig || failure(t, err).Sent {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAPasswordOfAnyBytesIsHashedAsItIs(t *testing.T) {
+	simulate(t, grandstreamsim.Settings{}, func(c *grandstream.Config) { c.Password = pbx.NewSecret("пароль\xff\"\\ ") }, func(t *testing.T, s simulation) {
+		s.SetPassword(user, "пароль\xff\"\\ ")
+		s.login(t)
+	})
+}
+
+func TestTroubleAtTheChallengeEndsTheLogin(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fault pbxsim.Fault
+		want  error
+	}{
+		"HTTP 503":     {pbxsim.Fault{Status: 503}, pbx.ErrUnavailable},
+		"a web page":   {pbxsim.Fault{Body: []byte(pbxsim.HTMLPage)}, pbx.ErrProtocol},
+		"no challenge": {pbxsim.Fault{Body: []byte(`{"response":{},"status":0}`)}, pbx.ErrProtocol},
+		"a number":     {pbxsim.Fault{Body: []byte(`{"response":{"challenge":7},"status":0}`)}, pbx.ErrProtocol},
+		"a redirect":   {pbxsim.Fault{Status: 302}, pbx.ErrProtocol},
+		"no answer":    {pbxsim.Fault{Drop: pbxsim.DropBefore}, pbx.ErrUnavailable},
+	} {
+		simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+			tt.fault.On = grandstreamsim.Challenge
+			s.Fault(tt.fault)
+			_, err := s.driver.Login(t.Context())
+			if got := failure(t, err); got.Kind != tt.want || got.Op != pbx.OpLogin || s.Counts().Logins != 0 {
+				t.Errorf("%s: %v, %d logins sent", name, err, s.Counts().Logins)
+			}
+			s.login(t)
+		})
+	}
+}

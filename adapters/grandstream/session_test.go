@@ -1,0 +1,113 @@
+package grandstream_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/grandstream"
+	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/session"
+)
+
+const harmless = `{"request":{"action":"getSystemGeneralStatus"}}`
+
+func TestADeadCookieIsNoticedWhateverItsStatus(t *testing.T) {
+	for _, settings := range []grandstreamsim.Settings{{}, {DeadCookie: -5}, {DeadCookie: -6}, {StatusInString: true}} {
+		simulate(t, settings, nil, func(t *testing.T, s simulation) {
+			token := s.login(t)
+			if err := s.call(t, token, harmless); err != nil {
+				t.Error(err)
+			}
+			s.Restart()
+			if err := s.call(t, token, harmless); failure(t, err).Kind != pbx.ErrTokenRejected {
+				t.Errorf("%+v: %v", settings, err)
+			}
+		})
+	}
+}
+
+// Whether requests prolong a cookie is not documented. If they do not, a session
+// believes in a dead one, until the PBX refuses it, and then logs in again.
+func TestASessionSurvivesACookieThatNothingProlongs(t *testing.T) {
+	simulate(t, grandstreamsim.Settings{Fixed: true}, nil, func(t *testing.T, s simulation) {
+		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		defer kept.Close(context.Background())
+		for range 24 * 60 {
+			if _, err := kept.Token(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		counts := s.Counts()
+		if most := 24*60/10 + 1; counts.Logins > most || counts.WrongLogins != 0 {
+			t.Errorf("%d logins in a day, want %d at most, and %d were wrong", counts.Logins, most, counts.WrongLogins)
+		}
+	})
+}
+
+// -8 may come after the PBX has acted, so that nothing is sent again for it.
+func TestATimeOutOfThePBXCostsNoLogin(t *testing.T) {
+	simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+		token := s.login(t)
+		s.Fault(pbxsim.Fault{Body: []byte(`{"response":{},"status":-8}`)})
+		err := s.call(t, token, harmless)
+		if failure(t, err).Kind != pbx.ErrUnavailable || errors.Is(err, pbx.ErrTokenRejected) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// A user that may not make the keep-alive's call keeps its cookie to its end, and
+// then logs in again. The error names the permission.
+func TestAKeepAliveThatIsNotPermittedEndsNoSession(t *testing.T) {
+	simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		defer kept.Close(context.Background())
+		s.Fault(pbxsim.Fault{On: pbxsim.KeepAlive, Body: []byte(`{"response":{},"status":-47}`), Times: -1})
+		for range 60 {
+			if _, err := kept.Token(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if counts := s.Counts(); counts.Logins < 5 || counts.Logins > 7 {
+			t.Errorf("%d logins in an hour, want one for each life of ten minutes", counts.Logins)
+		}
+	})
+}
+
+// Other sessions of this machine wait as well, and no attempt is counted.
+func TestTooFrequentIsAPauseAndNoWrongPassword(t *testing.T) {
+	simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+		s.Fault(pbxsim.Fault{On: pbxsim.Login, Body: []byte(`{"response":{},"status":-45}`), Times: 6})
+		start := time.Now()
+		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		defer kept.Close(context.Background())
+		for {
+			if _, err := kept.Token(t.Context()); err == nil {
+				break
+			} else if errors.Is(err, pbx.ErrInvalidCredentials) || time.Since(start) > 5*time.Minute {
+				t.Fatalf("after %s: %v", time.Since(start), err)
+			}
+			time.Sleep(time.Second)
+		}
+		if took := time.Since(start); took < 90*time.Second {
+			t.Errorf("six pauses of 15 s take %s", took)
+		}
+	})
+}
+
+func TestAnIdleLifeOfTheOperatorsIsKeptTo(t *testing.T) {
+	simulate(t, grandstreamsim.Settings{}, func(c *grandstream.Config) { c.TokenTTL = 2 * time.Minute }, func(t *testing.T, s simulation) {
+		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		defer kept.Close(context.Background())
+		time.Sleep(time.Hour)
+		if counts := s.Counts(); counts.Logins != 1 || counts.KeepAlives < 30 || counts.KeepAlives > 60 {
+			t.Errorf("%d logins and %d keep-alives in 30 lives", counts.Logins, counts.KeepAlives)
+		}
+	})
+}

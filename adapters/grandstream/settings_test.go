@@ -1,0 +1,185 @@
+package grandstream_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/grandstream"
+	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
+)
+
+// unsent fails the test if anything is sent.
+type unsent struct{ t *testing.T }
+
+func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
+	u.t.Errorf("sent: %s %s", r.Method, r.URL.Path)
+	return nil, http.ErrHandlerTimeout
+}
+
+func (u unsent) config() pbx.Config {
+	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), HTTPClient: &http.Client{Transport: u}}
+}
+
+func misconfigured(t *testing.T, refused bool, err error, says []string) {
+	t.Helper()
+	if !refused {
+		t.Fatal("opened")
+	}
+	got := failure(t, err)
+	if got.Op != pbx.OpOpen || got.Kind != pbx.ErrConfig || got.Sent {
+		t.Errorf("%v, want %v while opening, nothing sent", err, pbx.ErrConfig)
+	}
+	for _, text := range says {
+		if !strings.Contains(got.Message, text) {
+			t.Errorf("%q does not say %q", got.Message, text)
+		}
+	}
+}
+
+func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
+	for name, tt := range map[string]struct {
+		options map[string]string
+		says    []string
+	}{
+		"an unknown option":        {map[string]string{"ttl": "10m"}, []string{`"ttl"`, "token_ttl, keepalive_action"}},
+		"a life without a unit":    {map[string]string{"token_ttl": "10"}, []string{`"token_ttl"`, `"10"`}},
+		"a life that is none":      {map[string]string{"token_ttl": "0s"}, []string{`"token_ttl"`}},
+		"a login for a keep-alive": {map[string]string{"keepalive_action": "login"}, []string{"keepalive_action", `"login"`, "getSystemStatus"}},
+		"a logout for one":         {map[string]string{"keepalive_action": "logout"}, []string{"keepalive_action", `"logout"`}},
+		"a challenge for one":      {map[string]string{"keepalive_action": "challenge"}, []string{"keepalive_action", `"challenge"`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := unsent{t}.config()
+			cfg.Options = tt.options
+			auth, err := pbx.Open("grandstream", cfg)
+			misconfigured(t, auth == nil, err, tt.says)
+		})
+	}
+}
+
+func TestFieldsThatCannotWorkAreRefused(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*grandstream.Config)
+		says   []string
+	}{
+		"options":           {func(c *grandstream.Config) { c.Options = map[string]string{"token_ttl": "10m"} }, []string{"Options", "pbx.Open"}},
+		"a life below zero": {func(c *grandstream.Config) { c.TokenTTL = -time.Second }, []string{"TokenTTL", "-1s"}},
+		"no URL":            {func(c *grandstream.Config) { c.URL = "" }, []string{"URL"}},
+		"plain http":        {func(c *grandstream.Config) { c.URL = "http://pbx.example.com" }, []string{"AllowPlainHTTP"}},
+		"no user":           {func(c *grandstream.Config) { c.Username = "" }, []string{"Username"}},
+		"no password":       {func(c *grandstream.Config) { c.Password = pbx.Secret{} }, []string{"Password"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := grandstream.Config{Config: unsent{t}.config()}
+			tt.change(&cfg)
+			driver, err := grandstream.New(cfg)
+			misconfigured(t, driver == nil, err, tt.says)
+		})
+	}
+}
+
+func TestAddressesAreCompleted(t *testing.T) {
+	for url, want := range map[string]string{
+		"192.168.0.174":                         "https://192.168.0.174:8089",
+		"https://ucm.example.com":               "https://ucm.example.com:8089",
+		"https://ucm.example.com:8089/api":      "https://ucm.example.com:8089",
+		"https://ucm.example.com:443/":          "https://ucm.example.com:443",
+		"https://proxy.example.com:443/ucm/api": "https://proxy.example.com:443/ucm",
+	} {
+		cfg := grandstream.Config{Config: unsent{t}.config()}
+		cfg.URL = url
+		driver, err := grandstream.New(cfg)
+		if err != nil {
+			t.Errorf("%s: %v", url, err)
+			continue
+		}
+		if got := driver.Traits().URL; got != want {
+			t.Errorf("%s is read as %s, want %s", url, got, want)
+		}
+	}
+}
+
+// Options come as text, from a form, or as typed fields.
+func TestTheLifeAndTheKeepAliveAreOptions(t *testing.T) {
+	for name, open := range map[string]func(pbx.Config) (pbx.Authenticator, error){
+		"by name": func(c pbx.Config) (pbx.Authenticator, error) {
+			c.Options = map[string]string{"token_ttl": "2m", "keepalive_action": "listAccount"}
+			return pbx.Open("grandstream", c)
+		},
+		"as fields": func(c pbx.Config) (pbx.Authenticator, error) {
+			return grandstream.New(grandstream.Config{Config: c, TokenTTL: 2 * time.Minute, KeepAliveAction: "listAccount"})
+		},
+	} {
+		simulate(t, grandstreamsim.Settings{KeepAlive: "listAccount"}, nil, func(t *testing.T, s simulation) {
+			auth, err := open(pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret(password), HTTPClient: s.server.Client()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			token, err := auth.Login(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			kept, err := auth.KeepAlive(t.Context(), token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := &pbx.Token{Value: token.Value, IssuedAt: time.Now(), ExpiresAt: time.Now().Add(2 * time.Minute)}
+			if diff := cmp.Diff(want, kept); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+			if got, want := string(s.last().Body), `{"request":{"action":"listAccount","cookie":"`+token.Value.Reveal()+`"}}`; got != want {
+				t.Errorf("%s: sent %s, want %s", name, got, want)
+			}
+			if got := auth.(pbx.Describer).Traits().Lifetime; got != 2*time.Minute {
+				t.Errorf("%s: a life of %s", name, got)
+			}
+		})
+	}
+}
+
+func TestTraitsAreTheVendorsNumbers(t *testing.T) {
+	want := pbx.Traits{
+		URL:       "https://pbx.example.com:8089",
+		Lifetime:  10 * time.Minute,
+		Sliding:   true,
+		KeepAlive: pbx.KeepAliveHeartbeat,
+		Lockout:   pbx.Lockout{Attempts: 5, Window: 5 * time.Minute},
+	}
+	if diff := cmp.Diff(want, on(t, unsent{t}).Traits()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
+	auth, err := pbx.Open(grandstream.Name, unsent{t}.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := auth.(interface {
+		pbx.Authorizer
+		pbx.Inspector
+		pbx.Describer
+		pbx.CredentialWatcher
+		http.RoundTripper
+	}); !ok {
+		t.Errorf("%T lacks one", auth)
+	}
+}
+
+func TestTheDriverCanDrawItsForm(t *testing.T) {
+	driver, ok := pbx.Lookup("grandstream")
+	if !ok || driver.Title != "Grandstream UCM" {
+		t.Fatalf("registered as %q, %v", driver.Title, ok)
+	}
+	for _, option := range driver.Options {
+		if option.Help == "" || option.Default == "" || option.Required || option.Secret {
+			t.Errorf("%s: %+v, want help and a default, and neither required nor secret", option.Name, option)
+		}
+	}
+}
