@@ -13,10 +13,8 @@ import (
 	"github.com/pbxauth/pbx/adapters/wire"
 )
 
-// Name is what the driver is registered under.
-const Name = "acme"
-
 const (
+	Name        = "acme" // the name in an application's settings
 	tokenHeader = "X-Acme-Token"
 	success     = "ok" // the only word that means it
 )

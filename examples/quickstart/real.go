@@ -38,15 +38,15 @@ func tourReal(ctx context.Context, out, errs io.Writer, driver string, cfg pbx.C
 		return fmt.Sprintf("a token that lives %s, to be renewed in %s", time.Until(status.ExpiresAt).Round(time.Second), time.Until(status.Next).Round(time.Second)), nil
 	})
 	t.step("call", func() (string, error) {
-		i := slices.IndexFunc(brands, func(b brand) bool { return b.driver == driver && b.documented })
+		i := slices.IndexFunc(brands, func(b brand) bool { return b.driver == driver && b.call.forReal && b.asked(cfg.Options) })
 		describer, ok := auth.(pbx.Describer)
 		if i < 0 || !ok {
 			return "left out: the vendor documents none that is surely harmless", nil
 		}
-		if err := call(ctx, s.Client(), auth, brands[i].request(describer.Traits().URL)); err != nil {
+		if err := call(ctx, s.Client(), auth, brands[i].call.request(describer.Traits().URL)); err != nil {
 			return "", err
 		}
-		return "POST " + brands[i].path + " is answered", nil
+		return brands[i].call.method + " " + brands[i].call.path + " is answered", nil
 	})
 	t.step("keep-alive", func() (string, error) {
 		kept, err := auth.KeepAlive(ctx, token)
@@ -58,12 +58,29 @@ func tourReal(ctx context.Context, out, errs io.Writer, driver string, cfg pbx.C
 		case kept.Value.Equal(token.Value):
 			return "the PBX has prolonged the token", nil
 		}
-		// It took the place of the session's: give it back here.
-		return "the PBX has replaced the token", auth.Logout(ctx, kept)
+		s.Detach(ctx) // its token is dead
+		token = kept
+		return "the PBX has replaced the token", nil
 	})
-	t.step("logout", func() (string, error) { return "the token is given back", s.Close(ctx) })
+	t.step("logout", func() (string, error) {
+		if s.Status().State == session.Closed {
+			return "the new token is given back", auth.Logout(ctx, token)
+		}
+		return "the token is given back", s.Close(ctx)
+	})
 	if t.failed != nil {
 		return 1
 	}
 	return 0
+}
+
+// asked reports whether options ask for this row of the driver: the first one,
+// if they do not say.
+func (b brand) asked(options map[string]string) bool {
+	for name, value := range b.options {
+		if given := options[name]; given != "" && given != value {
+			return false
+		}
+	}
+	return options["api_version"] == "" // else the path is another
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -46,7 +47,7 @@ func simulated(ctx context.Context, out io.Writer) int {
 			result, status = "DIFFERS", 1
 		}
 		c := counts[i]
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", b.driver, c.Logins, c.WrongLogins, c.KeepAlives, c.Calls, c.RefusedTokens, c.Logouts, result)
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", b.name(), c.Logins, c.WrongLogins, c.KeepAlives, c.Calls, c.RefusedTokens, c.Logouts, result)
 	}
 	table.Flush()
 	return status
@@ -59,10 +60,15 @@ func tourSimulated(ctx context.Context, out io.Writer, b brand) (pbxsim.Counts, 
 	server := pbxsim.Listen(sim)
 	defer server.Close()
 	driver, _ := pbx.Lookup(b.driver)
-	fmt.Fprintf(out, "\n%s  %s, at %s\n", b.driver, driver.Title, server.URL)
+	fmt.Fprintf(out, "\n%s: %s, at %s\n", b.name(), driver.Title, server.URL)
 	t := &tour{out: out}
 	open := func(secret string) (pbx.Authenticator, error) {
-		return pbx.Open(b.driver, pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(secret), Options: b.options})
+		options := map[string]string{}
+		maps.Copy(options, b.options)
+		if b.ttl {
+			options["token_ttl"] = tokenLife.String()
+		}
+		return pbx.Open(b.driver, pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(secret), Options: options})
 	}
 	// Real sessions share one lockout budget; here every PBX stands for a host
 	// of its own.
@@ -90,7 +96,7 @@ func tourSimulated(ctx context.Context, out io.Writer, b brand) (pbxsim.Counts, 
 		return fmt.Sprintf("a token, which prints as %v", token.Value), nil
 	})
 	t.step("call", func() (string, error) {
-		if err := call(ctx, s.Client(), auth, b.request(server.URL)); err != nil {
+		if err := call(ctx, s.Client(), auth, b.call.request(server.URL)); err != nil {
 			return "", err
 		}
 		if n := sim.Counts().Calls; n != 1 {
@@ -106,7 +112,7 @@ func tourSimulated(ctx context.Context, out io.Writer, b brand) (pbxsim.Counts, 
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
-		if err := call(ctx, s.Client(), auth, b.request(server.URL)); err != nil {
+		if err := call(ctx, s.Client(), auth, b.call.request(server.URL)); err != nil {
 			return "", err
 		}
 		after := sim.Counts()
@@ -122,7 +128,7 @@ func tourSimulated(ctx context.Context, out io.Writer, b brand) (pbxsim.Counts, 
 	t.step("PBX restarts", func() (string, error) {
 		before := sim.Counts()
 		sim.Restart()
-		if err := call(ctx, s.Client(), auth, b.request(server.URL)); err != nil {
+		if err := call(ctx, s.Client(), auth, b.call.request(server.URL)); err != nil {
 			return "", err
 		}
 		after := sim.Counts()
@@ -157,7 +163,7 @@ func tourSimulated(ctx context.Context, out io.Writer, b brand) (pbxsim.Counts, 
 		if err := s.Close(ctx); err != nil {
 			return "", err
 		}
-		return "the PBX refuses the token now", isDead(ctx, auth, b.request(server.URL), token)
+		return "the PBX refuses the token now", isDead(ctx, auth, b.call.request(server.URL), token)
 	})
 	return sim.Counts(), t.failed
 }
