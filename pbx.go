@@ -42,6 +42,29 @@
 // Drivers never retry a login: whether a second attempt is safe depends on what
 // other accounts on the same PBX did in the last minutes, which only the
 // session's lockout guard knows.
+//
+// # What the brands taught the interface
+//
+// The first two brands carry the token in the query and in a header. Two that
+// differ in kind were written before the interface was called done.
+//
+// Grandstream wants its cookie inside the JSON of every body. So an [Authorizer]
+// gets the whole request and may replace its body; a session calls it on a copy,
+// and takes the original's body for a repetition.
+//
+// Asterisk answers "gone" and "not permitted" with the same words, and only the
+// id in the answer's cookie, held against the one that was sent, tells them
+// apart. So an [Inspector] sees the request as it was authorized. Its id is good
+// for the idle time that the login's own answer names, so a lifetime belongs to
+// the [Token] and [Traits] only fill in where an answer is silent.
+//
+// Both log in by challenge, in two requests. Login stays one method: what lies
+// between its two requests is nobody's business, and [Error].Sent speaks of the
+// login as a whole.
+//
+// Connections with the PBX's own TLS settings turned out to be needed by every
+// application that calls the API, hence the http.RoundTripper; and a password
+// that changes while its old one is latched, hence [CredentialWatcher].
 package pbx
 
 import (
@@ -77,7 +100,8 @@ type Authenticator interface {
 // the token in a request. If it is not, a session can hand out tokens but not
 // an http.Client.
 type Authorizer interface {
-	// Authorize puts t where the brand wants it. r is the caller's to change.
+	// Authorize puts t where the brand wants it. r is a copy, to be changed: for
+	// a token in the body, Body, GetBody and ContentLength together.
 	Authorize(r *http.Request, t *Token) error
 }
 
@@ -85,9 +109,10 @@ type Authorizer interface {
 // refused" in the body of an answer, often under HTTP 200. If it is not, a
 // session takes HTTP 401 for that, and nothing else.
 type Inspector interface {
-	// Inspect returns nil for an answer that says nothing about the token, and
-	// an *Error otherwise: of kind ErrTokenRejected if the PBX refused it
-	// before doing anything. r.Request is the request as it was authorized. body
+	// Inspect returns nil for a good answer and for one that it cannot read, and
+	// an *Error for a refusal: of kind ErrTokenRejected if the PBX refused the
+	// token before doing anything, of kind ErrInvalidCredentials if no login can
+	// mend it. r.Request is the request as it was authorized. body
 	// may be the beginning of a longer one; r.Body is not to be read.
 	Inspect(r *http.Response, body []byte) error
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -90,14 +91,15 @@ func silentAnswers(t *trial) error {
 	if err != nil {
 		return err
 	}
-	var good []byte
+	var seen atomic.Pointer[[]byte]
 	t.tap.alter(func(_ *http.Response, body []byte) []byte {
-		good = body
+		seen.Store(&body)
 		return body
 	})
 	if err := t.call(token); err != nil {
 		return err
 	}
+	good := *seen.Load()
 	for name, body := range map[string][]byte{
 		"an empty body":                 nil,
 		"a recording":                   []byte("RIFF\x24\x08\x00\x00WAVEfmt \x10\x00\x00\x00"),
