@@ -88,7 +88,8 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(again)
 		return nil, err
 	}
-	resp, refused, err = t.send(again, token)
+	// A second refusal may be about the call and not the token: nobody is told.
+	resp, _, err = t.send(again, token)
 	if resp != nil {
 		resp.Request = r
 	}
