@@ -25,8 +25,8 @@ func says(phrase string) func(*pbx.Error) bool {
 	return func(f *pbx.Error) bool { return strings.Contains(f.Message, phrase) }
 }
 
-// anyKind stands for all of them.
-var anyKind = errors.New("any kind")
+// errOfAnyKind stands for all of them.
+var errOfAnyKind = errors.New("any kind")
 
 func judged(f *pbx.Error) bool     { return f.Kind != pbx.ErrUnavailable }
 func redirected(f *pbx.Error) bool { return f.HTTPStatus/100 == 3 }
@@ -41,9 +41,9 @@ func unresolved(f *pbx.Error) bool {
 // counsels is what pbxprobe adds to the errors themselves, which say much
 // already. The first that fits is given.
 var counsels = []counsel{
-	{kind: anyKind, steps: []string{"dead-call"}, shape: judged,
+	{kind: errOfAnyKind, steps: []string{"dead-call"}, shape: judged,
 		says: "Without a clear refusal a session would not notice that its token has ended: please report this line and the PBX's firmware."},
-	{kind: anyKind, steps: []string{"dead-logout"}, shape: judged,
+	{kind: errOfAnyKind, steps: []string{"dead-logout"}, shape: judged,
 		says: "A session's Close would report this though all is well: please report this line and the PBX's firmware."},
 
 	{kind: pbx.ErrConfig, shape: says("not the pinned one"),
@@ -108,7 +108,7 @@ func (p *probe) advice(step string, err error) string {
 		return ""
 	}
 	for _, c := range counsels {
-		if (c.kind != anyKind && c.kind != failure.Kind) || (c.steps != nil && !slices.Contains(c.steps, step)) || (c.shape != nil && !c.shape(failure)) {
+		if (c.kind != errOfAnyKind && c.kind != failure.Kind) || (c.steps != nil && !slices.Contains(c.steps, step)) || (c.shape != nil && !c.shape(failure)) {
 			continue
 		}
 		port, enabled := "the port in the vendor's manual", "in its web interface"

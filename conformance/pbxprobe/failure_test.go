@@ -335,7 +335,7 @@ func TestAnAdviceGoesByTheStepToo(t *testing.T) {
 		{"dead-logout", failure(pbx.ErrForbidden, true, nil), "A session's Close"},
 		{"logout", failure(nil, true, nil), "Look the code up"},
 		{"memory", os.ErrPermission, "A login is not sent unless it can be remembered"},
-		{"call", interrupted, ""},
+		{"call", errInterrupted, ""},
 	} {
 		if got := p.advice(row.step, row.err); !strings.HasPrefix(got, row.says) || (got == "") != (row.says == "") || strings.Contains(got, "{") {
 			t.Errorf("%s: %v: %q, want %q", row.step, row.err, got, row.says)

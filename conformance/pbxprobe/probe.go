@@ -121,9 +121,9 @@ func (p *probe) unlessInterrupted(ctx context.Context, name string, do func(cont
 			if err == nil || ctx.Err() == nil {
 				return told, err
 			}
-			err = fmt.Errorf("%w: %s", interrupted, p.text(err))
+			err = fmt.Errorf("%w: %s", errInterrupted, p.text(err))
 		} else {
-			err = interrupted
+			err = errInterrupted
 		}
 		p.interrupted = true
 		return "", err
@@ -165,7 +165,7 @@ func (p *probe) text(err error) string {
 	case *pbx.Error, *remembered, leftOut:
 		return err.Error()
 	}
-	if errors.Is(err, interrupted) {
+	if errors.Is(err, errInterrupted) {
 		return err.Error()
 	}
 	return wire.Clean(err.Error(), p.secrets...)
@@ -203,7 +203,7 @@ func (p *probe) remember() (string, error) {
 
 func (p *probe) login(ctx context.Context) (string, error) {
 	if ctx.Err() != nil {
-		return "", errors.Join(interrupted, p.memory.forget(wrongLogin, p.host()))
+		return "", errors.Join(errInterrupted, p.memory.forget(wrongLogin, p.host()))
 	}
 	longer, cancel := patient(ctx)
 	defer cancel()

@@ -43,8 +43,8 @@ type leftOut string
 
 func (reason leftOut) Error() string { return string(reason) }
 
-// interrupted is the failure of the step at which an interrupt was met.
-var interrupted = errors.New("interrupted")
+// errInterrupted is the failure of the step at which an interrupt was met.
+var errInterrupted = errors.New("interrupted")
 
 // kindOf names the kind of a step's error.
 func kindOf(err error) string {
@@ -58,7 +58,7 @@ func kindOf(err error) string {
 		return "skipped"
 	case errors.As(err, &early):
 		return "remembered"
-	case errors.Is(err, interrupted):
+	case errors.Is(err, errInterrupted):
 		return "interrupted"
 	case errors.As(err, &failure) && failure.Kind != nil:
 		return failure.Kind.Error()
