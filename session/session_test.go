@@ -179,22 +179,34 @@ func TestALateReportOfAReissuedValueDoesNothing(t *testing.T) {
 }
 
 func TestAPBXThatRefusesEveryTokenIsNotFlooded(t *testing.T) {
-	f := &fake{life: time.Hour}
-	during(t, f, func(t *testing.T, s *session.Session) {
-		mustToken(t, s)
-		end := time.Now().Add(time.Hour)
-		for time.Now().Before(end) {
-			if token, err := s.Token(t.Context()); err == nil {
-				s.Reject(token)
-			} else {
-				wantKind(t, err, pbx.ErrTokenRejected)
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-		if logins, _, _ := f.counts(); logins > 30 {
-			t.Fatalf("%d logins in an hour", logins)
-		}
-	})
+	for _, row := range []struct {
+		name  string
+		value func(serial int) string
+	}{
+		{"new ones", func(serial int) string { return fmt.Sprint("token ", serial) }},
+		{"the same one every time", func(int) string { return "always the same" }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			f := &fake{life: time.Hour}
+			f.login = func(context.Context) (*pbx.Token, error) { return f.dated(row.value(f.logins)), nil }
+			during(t, f, func(t *testing.T, s *session.Session) {
+				mustToken(t, s)
+				end := time.Now().Add(time.Hour)
+				for time.Now().Before(end) {
+					if token, err := s.Token(t.Context()); err == nil {
+						s.Reject(token)
+					} else {
+						wantKind(t, err, pbx.ErrTokenRejected)
+						wantKind(t, s.Status().Err, pbx.ErrTokenRejected)
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				if logins, _, _ := f.counts(); logins > 30 {
+					t.Fatalf("%d logins in an hour", logins)
+				}
+			})
+		})
+	}
 }
 
 func TestTheTokenIsKeptAliveAheadOfItsEnd(t *testing.T) {

@@ -131,14 +131,14 @@ func TestABodyThatCannotBeHadAgainIsNotRepeated(t *testing.T) {
 	})
 }
 
-func TestAThousandRequestsAtARestartCauseOneLogin(t *testing.T) {
+func TestTenThousandRequestsAtARestartCauseOneLogin(t *testing.T) {
 	f := &fake{life: time.Hour, takes: 100 * time.Millisecond}
 	during(t, inspecting{f}, func(t *testing.T, s *session.Session) {
 		mustToken(t, s)
 		g := &gate{good: "token-2"}
 		client := &http.Client{Transport: s.Transport(g)}
 		var requests sync.WaitGroup
-		for range 1000 {
+		for range 10_000 {
 			requests.Go(func() {
 				resp, err := client.Get("http://pbx.test/call")
 				if err != nil {
