@@ -35,6 +35,10 @@ func TestABrokenDriverIsFailedByItsRule(t *testing.T) {
 						group = r.Group()
 						row.WriteByte(' ')
 					}
+					if underRace && r.ID != m.rule {
+						row.WriteByte('?')
+						continue
+					}
 					got := r.try(t, m.harness)
 					switch {
 					case got.skipped != "" && r.ID == m.rule:
@@ -64,7 +68,7 @@ func TestABrokenDriverIsFailedByItsRule(t *testing.T) {
 func legend() string {
 	var b strings.Builder
 	b.WriteString("A row is a broken driver, a column a rule, in the order of RULES.md: X fails the rule that\n" +
-		"it was made for, x fails this one too, . passes it, - is skipped.\n\n")
+		"it was made for, x fails this one too, . passes it, - is skipped, ? was not tried.\n\n")
 	groups := slices.Collect(maps.Keys(numbers()))
 	slices.SortFunc(groups, func(a, b string) int { return numbers()[a].first - numbers()[b].first })
 	for _, g := range groups {
