@@ -136,7 +136,7 @@ func (e *Error) Unwrap() []error {
 // MayHaveCounted reports whether the PBX may have taken a failed login for a
 // wrong one, and so have come nearer to locking the caller out: it refused the
 // account, or got the request and did not say what it made of it. An error that
-// is no *[Error] may have. Locked callers are not counted any more.
+// is no *[Error] may have. A login refused with ErrLocked does not count.
 func MayHaveCounted(err error) bool {
 	var failure *Error
 	if err == nil || !errors.As(err, &failure) {

@@ -6,7 +6,7 @@
 //
 //   - One program, any brand: a driver is chosen by the name in the settings,
 //     as in database/sql, and a new brand is a new import.
-//   - A wrong password is sent once. PBXs lock the caller's IP address after a
+//   - A refused password is not sent again. PBXs lock the caller's IP address after a
 //     few, and with it every other account that the same server looks after.
 //   - Success is proven, never assumed: most brands answer a failure with HTTP
 //     200, so a driver reads the brand's own status field and wants a token.
@@ -18,7 +18,7 @@
 // # The parts
 //
 //	your program
-//	   │ pbx.Open("yeastar", cfg)         session.New(auth)  or  session.Manager
+//	   │ pbx.Open("yeastar", cfg)         session.New(auth, nil) or a Manager
 //	   ▼                                        │ Token, Transport, Client
 //	pbx: Registry ──► Authenticator ◄───────────┘ upkeep: login, keep-alive, logout
 //	                     ▲
@@ -33,7 +33,7 @@
 // Drivers register themselves when their package is imported; importing
 // github.com/pbxauth/pbx/adapters registers all that come with this module.
 //
-// # What was decided, and what was not taken
+// # Design decisions
 //
 // An Authenticator has no Token method and no background work, as an OAuth 2
 // token source would: such an interface cannot report a refused token, cannot

@@ -107,7 +107,7 @@ func (d Driver) resolve(given map[string]string) (map[string]string, error) {
 
 // Registry finds drivers by name. The zero value is empty and ready. It is safe
 // for concurrent use. Most programs use the default one, through the
-// package-level functions; an own one keeps tests and plugins apart.
+// package-level functions; a separate one keeps tests and plugins apart.
 type Registry struct {
 	mu      sync.RWMutex
 	drivers map[string]Driver

@@ -23,7 +23,8 @@ import (
 // never came. Two fewer than the vendor's limit are let through in one lockout
 // window; the next waits until the oldest is out of it. Logins under way count
 // until they are through. A host that says it has locked us out is left alone
-// until its time, keep-alives included.
+// until its time, by logins and keep-alives. An application's own calls, and the
+// logout of Close, do not ask.
 //
 // What it cannot promise: that a PBX which takes a dead token for a wrong
 // password, if there is one, is not led to lock by the calls that were under way
@@ -34,8 +35,8 @@ import (
 // on several.
 type Guard struct {
 	// Limit lowers the budget: at most so many failed logins per host and
-	// window. 0, and more than two below the vendor's limit: as said above. Set
-	// it before the Guard is used.
+	// window. 0, or a larger value than the default budget: that one. Set it
+	// before the Guard is used.
 	Limit int
 
 	mu      sync.Mutex

@@ -26,7 +26,7 @@ type Options struct {
 	Workers int
 
 	// Guard is the lockout budget. nil: the one that all sessions of this
-	// process share. An own one is for PBXs that see another caller, as through
+	// process share. A separate one is for PBXs that see another caller, as through
 	// a proxy, and for tests.
 	Guard *Guard
 

@@ -8,17 +8,18 @@
 //
 // # What it promises
 //
-//   - A wrong password is sent once. The session is then [Rejected] and sends
-//     nothing until [Session.Retry]; every caller gets the reason at once.
-//   - The PBX's lockout is never reached: all sessions of a process share a
-//     budget of wrong logins per PBX host, two below the vendor's limit. See
-//     [Guard].
+//   - A refused password is not sent again. The session is then [Rejected], and
+//     logs in only after [Session.Retry] or with other credentials (see
+//     [pbx.CredentialWatcher]); every caller gets the reason at once.
+//   - All sessions of a process share a budget of wrong logins per PBX host, two
+//     below the vendor's limit, so that no lockout is reached. [Guard] says what
+//     it cannot promise.
 //   - One login at a time, whoever asks. It belongs to the session: a caller
 //     who gives up leaves, and does not cancel it for the others.
 //   - A caller waits for a login under way, as long as its own context allows,
 //     and for nothing else: between attempts it gets the last error at once.
 //   - The token is renewed ahead of its end. While it lives, a failed renewal is
-//     nobody's problem but the session's.
+//     not the callers' problem.
 //   - A token that the PBX refused is replaced once, however many holders report
 //     it, and reports about older ones do nothing.
 //
@@ -68,13 +69,14 @@ const (
 	// Renewing: there is a token, and its renewal is under way or being
 	// repeated.
 	Renewing
-	// Rejected: the PBX refused the credentials or the caller. Nothing is sent
-	// until Retry. An old token may still be alive.
+	// Rejected: the PBX refused the credentials or the caller. There is no login
+	// until Retry, or until there are other credentials. An old token may still
+	// be alive.
 	Rejected
-	// Locked: the PBX has locked this host out, or one more failure might make
-	// it do so. Nothing is sent before the next attempt.
+	// Locked: the PBX has locked this host out, or the budget of wrong logins is
+	// spent. There is no login before the next attempt.
 	Locked
-	// Unavailable: the last attempt failed, the next one has its time.
+	// Unavailable: the last attempt failed, the next one is scheduled.
 	Unavailable
 	// Closed: the session has ended.
 	Closed
@@ -124,7 +126,7 @@ func (e *Error) Error() string {
 	fmt.Fprintf(&b, ": %s since %s", e.State, e.Since.Format(time.RFC3339))
 	switch {
 	case e.State == Rejected:
-		b.WriteString(", nothing is sent until Retry is called")
+		b.WriteString(", no login until Retry is called or the credentials change")
 	case !e.Next.IsZero():
 		b.WriteString(", next attempt at " + e.Next.Format(time.RFC3339))
 	}

@@ -44,7 +44,7 @@ func TestTheErrorOfARejectedSessionSaysWhatToDo(t *testing.T) {
 		if !errors.As(err, &state) || state.State != session.Rejected {
 			t.Fatalf("error is %v", err)
 		}
-		if !strings.Contains(err.Error(), "nothing is sent until Retry is called: fake: login: invalid credentials") {
+		if !strings.Contains(err.Error(), "no login until Retry is called or the credentials change: fake: login: invalid credentials") {
 			t.Fatalf("error is %q", err)
 		}
 	})

@@ -91,8 +91,6 @@ var lockout = pbx.Lockout{Attempts: 5, Window: 10 * time.Minute}
 // implements [pbx.Authenticator] and all the optional interfaces. It is safe for
 // concurrent use.
 type PBX struct {
-	http.RoundTripper // requests of the application's own, over this PBX's connections
-
 	wire     *wire.Client
 	key      pbx.Secret // empty: logs in
 	clock    clock
@@ -113,7 +111,7 @@ func New(cfg Config) (*PBX, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &PBX{RoundTripper: client.Transport(), wire: client, key: cfg.Key, clock: clock, classify: cfg.Classify}, nil
+	return &PBX{wire: client, key: cfg.Key, clock: clock, classify: cfg.Classify}, nil
 }
 
 // String names the platform.
@@ -225,6 +223,12 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 		return nil // gone already
 	}
 	return err
+}
+
+// RoundTrip implements [http.RoundTripper] for requests of the application's
+// own, over this PBX's connections. It adds no token.
+func (p *PBX) RoundTrip(r *http.Request) (*http.Response, error) {
+	return p.wire.Transport().RoundTrip(r)
 }
 
 // CredentialsChanged implements [pbx.CredentialWatcher].

@@ -1,12 +1,12 @@
-// Package wire is the one way in which drivers talk HTTP, those of other people
-// too. It exists so that no driver can get the dangerous parts wrong:
+// Package wire is the one way in which drivers talk HTTP, third-party ones
+// included. It exists so that no driver can get the dangerous parts wrong:
 //
 //   - Only what never left this machine is sent again. A login that was sent
 //     and not answered may have been a wrong one.
 //   - A redirect is never followed. It becomes an error that names the URL to
 //     configure: followed, a login would become a GET, and a token would go to
 //     wherever the answer points.
-//   - Every request has a deadline, and every body a bound.
+//   - Every request of a driver has a deadline, and every body a bound.
 //   - Errors and log lines carry no query, no body and no secret, also when the
 //     PBX sends one back.
 //   - Connections, and the memory they cost, are shared by all PBXs that trust
