@@ -2,26 +2,20 @@ package grandstream_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/md5"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
-
-	"github.com/rs/zerolog"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/grandstream"
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
+	"github.com/pbxauth/pbx/adapters/internal/exposure"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
@@ -34,74 +28,6 @@ const (
 
 // canaryDigest is that of a login by the challenge of the tests.
 var canaryDigest = fmt.Sprintf("%x", md5.Sum([]byte(sample+canaryPassword)))
-
-// exposure collects all that a program could print, and finds secrets in it.
-type exposure struct {
-	t     *testing.T
-	shown []string
-}
-
-func (x *exposure) show(text string) { x.shown = append(x.shown, text) }
-
-// print shows v in every way that a program prints a value.
-func (x *exposure) print(v any) {
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		x.show(fmt.Sprintf(verb, v))
-		x.show(fmt.Sprintf(verb, []any{v, struct{ v any }{v}}))
-	}
-	if data, err := json.Marshal(v); err == nil {
-		x.show(string(data))
-	}
-	var log bytes.Buffer
-	logger := zerolog.New(&log)
-	logger.Info().Interface("v", v).Any("any", v).Msg("")
-	slog.New(slog.NewTextHandler(&log, nil)).Info("", "v", v)
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("", "v", v)
-	x.show(log.String())
-}
-
-// fail shows err, and all that it is made of.
-func (x *exposure) fail(err error) {
-	if err == nil {
-		return
-	}
-	x.print(err)
-	x.show(err.Error())
-	var several interface{ Unwrap() []error }
-	if errors.As(err, &several) {
-		for _, inner := range several.Unwrap() {
-			x.fail(inner)
-		}
-		return
-	}
-	x.fail(errors.Unwrap(err))
-}
-
-// spellings are the ways in which a secret may show.
-func spellings(secret string) []string {
-	quoted, _ := json.Marshal(secret)
-	return []string{
-		secret, string(quoted[1 : len(quoted)-1]), fmt.Sprintf("%q", secret),
-		url.QueryEscape(secret), url.PathEscape(secret),
-		fmt.Sprintf("%x", secret), base64.StdEncoding.EncodeToString([]byte(secret)),
-	}
-}
-
-func (x *exposure) scan() {
-	x.t.Helper()
-	all := strings.ToLower(strings.Join(x.shown, "\n"))
-	if len(x.shown) < 100 {
-		x.t.Errorf("only %d texts were scanned", len(x.shown))
-	}
-	for name, secret := range map[string]string{"password": canaryPassword, "digest": canaryDigest, "cookie": canaryCookie} {
-		for _, spelling := range spellings(secret) {
-			if at := strings.Index(all, strings.ToLower(spelling)); at >= 0 {
-				x.t.Errorf("the %s shows: …%s…", name, all[max(0, at-100):min(len(all), at+len(spelling)+20)])
-				break
-			}
-		}
-	}
-}
 
 // echo stands in an answer for all that its request carried, as it came, as it
 // reads, and in capitals.
@@ -150,11 +76,9 @@ func TestNoSecretIsEverShown(t *testing.T) {
 		"HTTP 500":       {body: echo, status: 500},
 	} {
 		t.Run(name, func(t *testing.T) {
-			x := &exposure{t: t}
-			x.exercise("https://pbx.example.com", echoing{&answering{answers: []answer{given}}})
+			exercise(t, "https://pbx.example.com", echoing{&answering{answers: []answer{given}}})
 			// The login's second step is reached only with a good first one.
-			x.exercise("https://pbx.example.com", echoing{&answering{answers: []answer{{body: challenged}, given}}})
-			x.scan()
+			exercise(t, "https://pbx.example.com", echoing{&answering{answers: []answer{{body: challenged}, given}}})
 		})
 	}
 }
@@ -170,7 +94,6 @@ func TestNoSecretIsShownByABrokenLine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				x := &exposure{t: t}
 				sim := grandstreamsim.New(&pbxsim.Options{Accounts: map[string]string{user: canaryPassword}, NewToken: func() string { return canaryCookie }})
 				server := pbxsim.ListenMemory(sim)
 				defer server.Close()
@@ -178,9 +101,8 @@ func TestNoSecretIsShownByABrokenLine(t *testing.T) {
 					fault.On = on
 					sim.Fault(fault)
 				}
-				x.exercise(server.URL, server.Client().Transport)
-				x.exercise(server.URL, server.Client().Transport) // now past the challenge
-				x.scan()
+				exercise(t, server.URL, server.Client().Transport)
+				exercise(t, server.URL, server.Client().Transport) // now past the challenge
 			})
 		})
 	}
@@ -188,9 +110,7 @@ func TestNoSecretIsShownByABrokenLine(t *testing.T) {
 
 // A transport of the application's own may quote the request in its errors.
 func TestNoSecretIsShownByATransportThatQuotes(t *testing.T) {
-	x := &exposure{t: t}
-	x.exercise("https://pbx.example.com", quoting{})
-	x.scan()
+	exercise(t, "https://pbx.example.com", quoting{})
 }
 
 type quoting struct{}
@@ -201,47 +121,28 @@ func (quoting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, fmt.Errorf("proxy: %s %s: %v: %s", r.Method, r.URL, r.Header, body)
 }
 
-// exercise opens the driver and uses all of it, and shows all that comes out.
-func (x *exposure) exercise(address string, rt http.RoundTripper) {
-	var log bytes.Buffer
+// exercise opens the driver, uses all of it, and looks for secrets in all that
+// comes out.
+func exercise(t *testing.T, address string, rt http.RoundTripper) {
+	t.Helper()
+	x := exposure.New(t, map[string]string{"password": canaryPassword, "digest": canaryDigest, "cookie": canaryCookie})
 	cfg := grandstream.Config{Config: pbx.Config{
 		URL: address, Username: user, Password: pbx.NewSecret(canaryPassword),
-		HTTPClient: &http.Client{Transport: rt}, Logger: zerolog.New(&log).Level(zerolog.TraceLevel),
+		HTTPClient: &http.Client{Transport: rt}, Logger: x.Logger(),
 	}}
 	driver, err := grandstream.New(cfg)
 	if err != nil {
-		x.t.Fatal(err)
+		t.Fatal(err)
 	}
 	token := &pbx.Token{Value: pbx.NewSecret(canaryCookie)}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-
-	got, err := driver.Login(ctx)
-	x.print(got)
-	x.fail(err)
-	got, err = driver.KeepAlive(ctx, token)
-	x.print(got)
-	x.fail(err)
-
-	call, err := http.NewRequestWithContext(ctx, "POST", address+"/api", strings.NewReader(harmless))
+	call, err := http.NewRequest("POST", address+"/api", strings.NewReader(harmless))
 	if err != nil {
-		x.t.Fatal(err)
+		t.Fatal(err)
 	}
 	call.Header.Set("Content-Type", "application/json")
-	x.fail(driver.Authorize(call, token))
-	if resp, err := driver.RoundTrip(call); err == nil { // its own error is the application's transport's
-		body, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		x.fail(driver.Inspect(resp, body))
-		x.fail(driver.Inspect(resp, body[:len(body)/2]))
+	x.Exercise(driver, token, call, func() {})
+	for _, v := range []any{cfg, &cfg, cfg.Config, &cfg.Config} {
+		x.Print(v)
 	}
-	x.fail(driver.Logout(ctx, token))
-
-	for _, v := range []any{cfg, &cfg, cfg.Config, &cfg.Config, driver, driver.Traits(), token, *token, token.Value} {
-		x.print(v)
-	}
-	x.show(log.String())
-	if !strings.Contains(log.String(), "/api") {
-		x.t.Errorf("the log says nothing of the login: %s", log.String())
-	}
+	x.Scan("/api")
 }
