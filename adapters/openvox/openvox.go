@@ -45,7 +45,7 @@ const Name = "openvox"
 
 // uc is the UC series, to be laid beside the vendor's pages. Some samples print
 // v1.1.0 for the version, all endpoint lines v0.0.1.
-var uc = sseries.Variant{
+var uc = &sseries.Variant{
 	Driver: Name, Port: 9011, Plain: 9011, Version: "v0.0.1",
 	Life: 30 * time.Minute, Sliding: true,
 	Lockout:       pbx.Lockout{Attempts: 5, Window: 10 * time.Minute},

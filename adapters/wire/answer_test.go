@@ -29,10 +29,10 @@ func TestARequestArrivesAsItWasMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := net.SplitHostPort(resp.LocalAddr); err != nil {
-		t.Errorf("LocalAddr %q: %v", resp.LocalAddr, err)
+	if _, ok := resp.LocalAddr.(*net.TCPAddr); !ok {
+		t.Fatalf("LocalAddr is %v", resp.LocalAddr)
 	}
-	if want := "PUT /tenant%207/api/call?token=a%26b+c y {} from " + resp.LocalAddr; string(resp.Body) != want || resp.Status != 200 {
+	if want := "PUT /tenant%207/api/call?token=a%26b+c y {} from " + resp.LocalAddr.String(); string(resp.Body) != want || resp.Status != 200 {
 		t.Errorf("%d %s, want %s", resp.Status, resp.Body, want)
 	}
 }

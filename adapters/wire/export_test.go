@@ -1,8 +1,8 @@
 package wire
 
-// SharedTransports is how many there are.
-func SharedTransports() int {
-	transports.Lock()
-	defer transports.Unlock()
-	return len(transports.byProfile)
+// SharedSenders is how many there are.
+func SharedSenders() int {
+	senders.Lock()
+	defer senders.Unlock()
+	return len(senders.byProfile)
 }

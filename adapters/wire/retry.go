@@ -12,12 +12,61 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/go-retryablehttp"
 	"github.com/pbxauth/pbx"
 )
 
+// sender sends for all Clients that share a transport.
+type sender struct {
+	transport http.RoundTripper
+	client    *retryablehttp.Client
+}
+
+func newSender(transport http.RoundTripper, timeout time.Duration) *sender {
+	return &sender{transport, &retryablehttp.Client{
+		HTTPClient:   &http.Client{Transport: direct{transport}, Timeout: timeout},
+		RetryMax:     2,
+		RetryWaitMin: 250 * time.Millisecond,
+		RetryWaitMax: 2 * time.Second,
+		CheckRetry:   checkRetry,
+		Backoff:      backoff,
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+	}}
+}
+
+// senderFor finds or makes what sends for cfg.
+func senderFor(cfg pbx.Config) (*sender, error) {
+	switch {
+	case cfg.HTTPClient == nil:
+		return shared(cfg.TLS)
+	case cfg.TLS != pbx.TLS{}:
+		return nil, errors.New("TLS and HTTPClient are both set: the client's own transport decides about TLS, so set it there")
+	case cfg.HTTPClient.Transport == nil:
+		return newSender(http.DefaultTransport, cfg.HTTPClient.Timeout), nil
+	}
+	return newSender(cfg.HTTPClient.Transport, cfg.HTTPClient.Timeout), nil
+}
+
+// direct takes a request to the PBX and nowhere else. http.Client gets to see
+// neither a Location, which it would follow, or quote where it cannot read it,
+// nor CloseIdleConnections, which retryablehttp calls after every failure: it
+// would close the idle connections of all other PBXs.
+type direct struct{ http.RoundTripper }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := d.RoundTripper.RoundTrip(r)
+	if err == nil && resp != nil && resp.StatusCode/100 == 3 {
+		if p, ok := r.Context().Value(passageKey{}).(*passage); ok {
+			p.location = resp.Header.Get("Location")
+		}
+		resp.Header.Del("Location")
+	}
+	return resp, err
+}
+
 // checkRetry replaces retryablehttp's policy, which sends a POST again after a
 // 500, a 429 or a lost answer: here nothing is sent again that may have arrived.
-func (c *Client) checkRetry(ctx context.Context, _ *http.Response, err error) (bool, error) {
+func checkRetry(ctx context.Context, _ *http.Response, err error) (bool, error) {
 	if err == nil {
 		return false, nil
 	}
@@ -25,7 +74,7 @@ func (c *Client) checkRetry(ctx context.Context, _ *http.Response, err error) (b
 	if !ok || p.maySent() || ctx.Err() != nil || misconfiguration(err) != "" {
 		return false, nil
 	}
-	c.log.Debug().Str("driver", c.brand.Driver).Str("host", c.base.Host).Msg("not connected, trying again")
+	p.client.log.Debug().Str("driver", p.client.driver).Str("host", p.client.host()).Msg("not connected, trying again")
 	return true, nil
 }
 
@@ -37,18 +86,18 @@ func backoff(least, most time.Duration, attempt int, _ *http.Response) time.Dura
 // unanswered makes the error for a request that got no answer. net/http's own error
 // is not passed on: its text holds the URL with its query.
 func (c *Client) unanswered(req Request, p *passage, err error) *pbx.Error {
-	failure := &pbx.Error{Driver: c.brand.Driver, Op: req.Op, Kind: pbx.ErrUnavailable, Sent: p.maySent()}
+	failure := &pbx.Error{Driver: c.driver, Op: req.Op, Kind: pbx.ErrUnavailable, Sent: p.maySent()}
 	if advice := misconfiguration(err); advice != "" {
 		failure.Kind, failure.Message = pbx.ErrConfig, advice
 		return failure
 	}
 	switch {
 	case !failure.Sent:
-		failure.Message = "no connection to " + c.base.Host
+		failure.Message = "no connection to " + c.host()
 	case p.answered.Load():
-		failure.Message = "a broken answer from " + c.base.Host
+		failure.Message = "a broken answer from " + c.host()
 	default:
-		failure.Message = "no answer from " + c.base.Host
+		failure.Message = "no answer from " + c.host()
 	}
 	failure.Err = cause(err, p, req.Secrets)
 	return failure

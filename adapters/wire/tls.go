@@ -30,14 +30,14 @@ type profile struct {
 	insecure   bool
 }
 
-// transports holds one http.Transport per profile for as long as a Client uses
-// it: each has its own idle connections, at 20 KB and two goroutines apiece.
-var transports struct {
+// senders holds one per profile for as long as a Client uses it: the transport of
+// each has its own idle connections, at 20 KB and two goroutines apiece.
+var senders struct {
 	sync.Mutex
-	byProfile map[profile]weak.Pointer[http.Transport]
+	byProfile map[profile]weak.Pointer[sender]
 }
 
-func sharedTransport(settings pbx.TLS) (*http.Transport, error) {
+func shared(settings pbx.TLS) (*sender, error) {
 	key := profile{serverName: settings.ServerName, minVersion: settings.MinVersion, insecure: settings.InsecureSkipVerify}
 	config := &tls.Config{
 		ServerName:         settings.ServerName,
@@ -82,12 +82,12 @@ func sharedTransport(settings pbx.TLS) (*http.Transport, error) {
 		}
 	}
 
-	transports.Lock()
-	defer transports.Unlock()
-	if shared := transports.byProfile[key].Value(); shared != nil {
-		return shared, nil
+	senders.Lock()
+	defer senders.Unlock()
+	if known := senders.byProfile[key].Value(); known != nil {
+		return known, nil
 	}
-	transport := &http.Transport{
+	added := newSender(&http.Transport{
 		Proxy:       http.ProxyFromEnvironment,
 		DialContext: (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		// Over any profile's PBXs together, so that a fleet does not hold a
@@ -98,20 +98,20 @@ func sharedTransport(settings pbx.TLS) (*http.Transport, error) {
 		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: 2 * time.Minute,
 		TLSClientConfig:       config,
+	}, 0)
+	if senders.byProfile == nil {
+		senders.byProfile = map[profile]weak.Pointer[sender]{}
 	}
-	if transports.byProfile == nil {
-		transports.byProfile = map[profile]weak.Pointer[http.Transport]{}
-	}
-	made := weak.Make(transport)
-	transports.byProfile[key] = made
-	runtime.AddCleanup(transport, func(key profile) {
-		transports.Lock()
-		defer transports.Unlock()
-		if transports.byProfile[key] == made {
-			delete(transports.byProfile, key)
+	made := weak.Make(added)
+	senders.byProfile[key] = made
+	runtime.AddCleanup(added, func(key profile) {
+		senders.Lock()
+		defer senders.Unlock()
+		if senders.byProfile[key] == made {
+			delete(senders.byProfile, key)
 		}
 	}, key)
-	return transport, nil
+	return added, nil
 }
 
 // Pin returns the pin of a certificate's public key in the form that

@@ -294,22 +294,22 @@ func TestPBXsOfOneTrustShareTheirConnections(t *testing.T) {
 
 func TestATransportThatNobodyUsesIsReleased(t *testing.T) {
 	const many = 50
-	before := wire.SharedTransports()
+	before := wire.SharedSenders()
 	var clients []*wire.Client
 	for i := range many {
 		cfg := settings("pbx.example.com")
 		cfg.TLS.ServerName = fmt.Sprintf("%d.example", i)
 		clients = append(clients, open(t, cfg))
 	}
-	if got := wire.SharedTransports() - before; got < many {
+	if got := wire.SharedSenders() - before; got < many {
 		t.Fatalf("%d transports for %d profiles", got, many)
 	}
 	runtime.KeepAlive(clients)
 	clients = nil
 	for range 1000 {
-		if runtime.GC(); wire.SharedTransports() <= before {
+		if runtime.GC(); wire.SharedSenders() <= before {
 			return
 		}
 	}
-	t.Errorf("%d transports remain, %d before", wire.SharedTransports(), before)
+	t.Errorf("%d senders remain, %d before", wire.SharedSenders(), before)
 }

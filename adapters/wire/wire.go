@@ -22,9 +22,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -66,70 +68,69 @@ type Brand struct {
 // Client sends the requests of one driver to one PBX. It is safe for concurrent
 // use.
 type Client struct {
-	brand       Brand
-	base        *url.URL
-	transport   http.RoundTripper
-	sender      *retryablehttp.Client
-	credentials func(context.Context) (pbx.Credentials, error)
-	lent        atomic.Pointer[pbx.Credentials] // what Credentials returned last
-	log         zerolog.Logger
+	driver      string
+	base        string // as URL returns it
+	sender      *sender
+	account     pbx.Credentials                                // if it is fixed
+	credentials func(context.Context) (pbx.Credentials, error) // nil: it is
+	lent        atomic.Pointer[pbx.Credentials]                // what credentials returned last
+	log         *zerolog.Logger
 }
+
+// silent is what most Clients log to. A Logger is large, and Clients are many.
+var silent zerolog.Logger
 
 // New checks what all drivers have in common: the URL, the account and the TLS
 // settings. It sends nothing. Errors are of kind [pbx.ErrConfig].
 func New(brand Brand, cfg pbx.Config) (*Client, error) {
-	c := &Client{brand: brand, log: cfg.Logger}
-	var err error
-	if c.base, err = baseURL(cfg.URL, brand, cfg.AllowPlainHTTP); err != nil {
+	c := &Client{driver: brand.Driver, log: &silent}
+	if logger := cfg.Logger; !reflect.ValueOf(logger).IsZero() {
+		c.log = &logger
+	}
+	base, err := baseURL(cfg.URL, brand, cfg.AllowPlainHTTP)
+	if err != nil {
 		return nil, c.misconfigured(err)
 	}
+	c.base = base.String()
 	if !brand.NoAccount {
-		if c.credentials, err = credentials(cfg); err != nil {
+		if err := checkAccount(cfg); err != nil {
 			return nil, c.misconfigured(err)
 		}
+		c.account, c.credentials = pbx.Credentials{Username: cfg.Username, Password: cfg.Password}, cfg.Credentials
 	}
-	client := &http.Client{}
-	if cfg.HTTPClient != nil {
-		if cfg.TLS != (pbx.TLS{}) {
-			return nil, c.misconfigured(errors.New("TLS and HTTPClient are both set: the client's own transport decides about TLS, so set it there"))
-		}
-		c.transport, client.Timeout = cfg.HTTPClient.Transport, cfg.HTTPClient.Timeout
-		if c.transport == nil {
-			c.transport = http.DefaultTransport
-		}
-	} else if c.transport, err = sharedTransport(cfg.TLS); err != nil {
+	if c.sender, err = senderFor(cfg); err != nil {
 		return nil, c.misconfigured(err)
-	}
-	client.Transport = direct{c.transport}
-	c.sender = &retryablehttp.Client{
-		HTTPClient:   client,
-		RetryMax:     2,
-		RetryWaitMin: 250 * time.Millisecond,
-		RetryWaitMax: 2 * time.Second,
-		CheckRetry:   c.checkRetry,
-		Backoff:      backoff,
-		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
 	return c, nil
 }
 
 // URL is the PBX's address, normalised: scheme, host, port, base path, and no
 // slash at the end.
-func (c *Client) URL() string { return c.base.String() }
+func (c *Client) URL() string { return c.base }
+
+// host is that of the PBX, with its port.
+func (c *Client) host() string {
+	_, rest, _ := strings.Cut(c.base, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return host
+}
 
 // Transport sends an application's own requests over this PBX's connections. It
 // adds no token and retries nothing.
-func (c *Client) Transport() http.RoundTripper { return c.transport }
+func (c *Client) Transport() http.RoundTripper { return c.sender.transport }
 
 // Credentials returns the account to log in with. Errors are *[pbx.Error] with
 // Sent false.
 func (c *Client) Credentials(ctx context.Context) (pbx.Credentials, error) {
+	if c.credentials == nil {
+		return c.account, nil
+	}
 	got, err := c.ask(ctx)
 	if err != nil {
 		return pbx.Credentials{}, err
 	}
 	if got.Username == "" || got.Password.IsZero() {
-		return pbx.Credentials{}, &pbx.Error{Driver: c.brand.Driver, Op: pbx.OpLogin, Kind: pbx.ErrConfig,
+		return pbx.Credentials{}, &pbx.Error{Driver: c.driver, Op: pbx.OpLogin, Kind: pbx.ErrConfig,
 			Message: "nothing was sent, for the Credentials func returned an empty user name or password"}
 	}
 	c.lent.Store(&got)
@@ -137,8 +138,8 @@ func (c *Client) Credentials(ctx context.Context) (pbx.Credentials, error) {
 }
 
 // CredentialsChanged reports whether Credentials would now return others than
-// it did last; false if it was never called. Errors are those of Credentials. It
-// is a driver's [pbx.CredentialWatcher].
+// it did last; false if it was never called, and if the account is fixed.
+// Errors are those of Credentials. It is a driver's [pbx.CredentialWatcher].
 func (c *Client) CredentialsChanged(ctx context.Context) (bool, error) {
 	lent := c.lent.Load()
 	if lent == nil {
@@ -161,27 +162,26 @@ func (c *Client) ask(ctx context.Context) (pbx.Credentials, error) {
 	if inURL := (*url.Error)(nil); errors.As(err, &inURL) {
 		err = cause(err, nil, nil)
 	}
-	return pbx.Credentials{}, &pbx.Error{Driver: c.brand.Driver, Op: pbx.OpLogin, Kind: pbx.ErrUnavailable,
+	return pbx.Credentials{}, &pbx.Error{Driver: c.driver, Op: pbx.OpLogin, Kind: pbx.ErrUnavailable,
 		Message: "nothing was sent, for the Credentials func failed", Err: err}
 }
 
-func credentials(cfg pbx.Config) (func(context.Context) (pbx.Credentials, error), error) {
+func checkAccount(cfg pbx.Config) error {
 	switch {
 	case cfg.Credentials != nil && (cfg.Username != "" || !cfg.Password.IsZero()):
-		return nil, errors.New("set either Credentials or Username and Password, not both")
+		return errors.New("set either Credentials or Username and Password, not both")
 	case cfg.Credentials != nil:
-		return cfg.Credentials, nil
+		return nil
 	case cfg.Username == "":
-		return nil, errors.New("no user name: set Username to the PBX's API account")
+		return errors.New("no user name: set Username to the PBX's API account")
 	case cfg.Password.IsZero():
-		return nil, errors.New("no password: set Password to that of the PBX's API account")
+		return errors.New("no password: set Password to that of the PBX's API account")
 	}
-	fixed := pbx.Credentials{Username: cfg.Username, Password: cfg.Password}
-	return func(context.Context) (pbx.Credentials, error) { return fixed, nil }, nil
+	return nil
 }
 
 func (c *Client) misconfigured(err error) error {
-	return &pbx.Error{Driver: c.brand.Driver, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: err.Error()}
+	return &pbx.Error{Driver: c.driver, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: err.Error()}
 }
 
 // Request is one call of a PBX's API.
@@ -204,17 +204,18 @@ type Response struct {
 	Header http.Header
 	Body   []byte
 
-	// LocalAddr is this machine's end of the connection, as in
-	// "192.0.2.7:41234"; empty if the transport does not tell.
-	LocalAddr string
+	// LocalAddr is this machine's end of the connection; nil if the transport
+	// does not tell.
+	LocalAddr net.Addr
 }
 
 // passage follows one request on its way out.
 type passage struct {
+	client   *Client
 	seen     atomic.Bool // the transport reports what it does
 	sent     atomic.Bool // it had a connection to write to
 	answered atomic.Bool // a first byte came back
-	local    atomic.Pointer[string]
+	local    atomic.Pointer[net.Addr]
 
 	location string // where a redirect points to
 }
@@ -224,7 +225,7 @@ func (p *passage) trace() *httptrace.ClientTrace {
 		GetConn: func(string) { p.seen.Store(true) },
 		GotConn: func(info httptrace.GotConnInfo) {
 			p.sent.Store(true)
-			local := info.Conn.LocalAddr().String()
+			local := info.Conn.LocalAddr()
 			p.local.Store(&local)
 		},
 		GotFirstResponseByte: func() { p.answered.Store(true) },
@@ -237,23 +238,6 @@ func (p *passage) maySent() bool { return p.sent.Load() || !p.seen.Load() }
 
 type passageKey struct{}
 
-// direct takes a request to the PBX and nowhere else. http.Client gets to see
-// neither a Location, which it would follow, or quote where it cannot read it,
-// nor CloseIdleConnections, which retryablehttp calls after every failure: it
-// would close the idle connections of all other PBXs.
-type direct struct{ http.RoundTripper }
-
-func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := d.RoundTripper.RoundTrip(r)
-	if err == nil && resp != nil && resp.StatusCode/100 == 3 {
-		if p, ok := r.Context().Value(passageKey{}).(*passage); ok {
-			p.location = resp.Header.Get("Location")
-		}
-		resp.Header.Del("Location")
-	}
-	return resp, err
-}
-
 // Do sends req and reads the answer, whatever its status, redirects excepted:
 // they are errors of kind [pbx.ErrConfig]. Without a usable answer the error is
 // of kind [pbx.ErrUnavailable], or ErrConfig where a setting is the cause. It
@@ -264,7 +248,7 @@ func (c *Client) Do(ctx context.Context, req Request) (*Response, error) {
 		ctx, cancel = context.WithTimeout(ctx, Timeout)
 		defer cancel()
 	}
-	p := &passage{}
+	p := &passage{client: c}
 	if err := ctx.Err(); err != nil {
 		p.seen.Store(true)
 		return nil, c.unanswered(req, p, err)
@@ -275,22 +259,23 @@ func (c *Client) Do(ctx context.Context, req Request) (*Response, error) {
 	if method == "" {
 		method = http.MethodPost
 	}
-	target := *c.base
-	target.Path += req.Path
-	target.RawQuery = req.Query.Encode()
-	out, err := newRequest(ctx, method, target.String(), req.Body)
+	target := c.base + (&url.URL{Path: req.Path}).EscapedPath()
+	if len(req.Query) > 0 {
+		target += "?" + req.Query.Encode()
+	}
+	out, err := newRequest(ctx, method, target, req.Body)
 	if err != nil {
-		return nil, &pbx.Error{Driver: c.brand.Driver, Op: req.Op, Kind: pbx.ErrConfig, Message: "no request can be made for the URL " + c.URL()}
+		return nil, &pbx.Error{Driver: c.driver, Op: req.Op, Kind: pbx.ErrConfig, Message: "no request can be made for the URL " + c.URL()}
 	}
 	for name, values := range req.Header {
 		out.Header[name] = values
 	}
 
 	start := time.Now()
-	resp, err := c.sender.Do(out)
-	line := c.log.Debug().Str("driver", c.brand.Driver).Str("op", string(req.Op)).Str("method", method).Str("host", target.Host)
+	resp, err := c.sender.client.Do(out)
+	line := c.log.Debug().Str("driver", c.driver).Str("op", string(req.Op)).Str("method", method).Str("host", out.URL.Host)
 	if line.Enabled() { // cleaning costs more than the line
-		line.Str("path", Clean(target.Path, req.Secrets...))
+		line.Str("path", Clean(out.URL.Path, req.Secrets...))
 	}
 	if err != nil {
 		failure := c.unanswered(req, p, err)
@@ -300,7 +285,7 @@ func (c *Client) Do(ctx context.Context, req Request) (*Response, error) {
 	defer resp.Body.Close()
 	line.Dur("took", time.Since(start)).Int("status", resp.StatusCode).Msg("answered")
 	if p.location != "" {
-		return nil, c.redirected(req, resp, &target, p.location)
+		return nil, c.redirected(req, resp, out.URL, p.location)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
 	if err != nil {
@@ -352,10 +337,10 @@ func (c *Client) redirected(req Request, resp *http.Response, asked *url.URL, lo
 	}
 	base := url.URL{Scheme: to.Scheme, Host: to.Host, Path: strings.TrimSuffix(strings.TrimSuffix(to.Path, req.Path), "/")}
 	if !strings.HasSuffix(to.Path, req.Path) { // a login page, say
-		base.Path = c.base.Path
+		base.Path = strings.TrimSuffix(asked.Path, req.Path)
 	}
 	failure.Message = refusal + "if that is your PBX, configure the URL " + Clean(base.String(), req.Secrets...)
-	if base == *c.base {
+	if base.String() == c.base {
 		failure.Message = refusal + "it points to another page of its own: is this the API's port, and is the API enabled on the PBX?"
 	}
 	return failure
@@ -386,7 +371,7 @@ func StatusKind(op pbx.Op, status int) error {
 // words: both are cleaned.
 func (c *Client) Fail(req Request, resp *Response, kind error, code, message string) *pbx.Error {
 	return &pbx.Error{
-		Driver: c.brand.Driver, Op: req.Op, Kind: kind,
+		Driver: c.driver, Op: req.Op, Kind: kind,
 		Code:       Clean(code, req.Secrets...),
 		HTTPStatus: resp.Status,
 		Message:    Clean(message, req.Secrets...),

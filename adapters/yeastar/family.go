@@ -29,7 +29,7 @@ const (
 //
 // Of API v2 the vendor does not say whether calls slide a token's life, so that
 // they are not relied on.
-var families = map[Family]sseries.Variant{
+var families = map[Family]*sseries.Variant{
 	SV1: {
 		Driver: Name, Port: 8088, Version: "v1.1.0",
 		Life: 30 * time.Minute, Sliding: true, Lockout: lockout,
@@ -59,13 +59,13 @@ var families = map[Family]sseries.Variant{
 }
 
 // variant returns the family's. The empty Family is SV1.
-func (f Family) variant() (sseries.Variant, error) {
+func (f Family) variant() (*sseries.Variant, error) {
 	if f == "" {
 		f = SV1
 	}
 	v, ok := families[f]
 	if !ok {
-		return sseries.Variant{}, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig,
+		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig,
 			Message: fmt.Sprintf("Family (family) %q is not one of %s", string(f), strings.Join(familyNames, ", "))}
 	}
 	return v, nil

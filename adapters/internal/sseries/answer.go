@@ -51,7 +51,7 @@ func asCode(text string) code {
 // read reads an answer by its first byte. Where XML is known at all, the
 // vendor's samples have it under a JSON header, and in answer to JSON. Without
 // a status the answer was not understood.
-func (v Variant) read(body []byte) answer {
+func (v *Variant) read(body []byte) answer {
 	if v.Typed && bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("<")) {
 		a, err := readXML(body)
 		if err != nil {

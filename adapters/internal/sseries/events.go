@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 )
@@ -27,7 +26,7 @@ type Events struct {
 const usualPort = "8260"
 
 // check returns what is wrong with e for v, "" if nothing.
-func (e Events) check(v Variant) string {
+func (e Events) check(v *Variant) string {
 	for name, text := range map[string]string{"URL (event_url)": e.URL, "Version (event_version)": e.Version} {
 		if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
 			return "Events." + name + " holds control characters, or is not UTF-8"
@@ -53,14 +52,16 @@ type reporting struct {
 	login  loginBody // less the account
 	beat   heartbeatBody
 	wanted bool // an event option is set
-
-	// insisted is what the PBX took when it refused an empty heartbeat, so that
-	// not every heartbeat has to be sent twice.
-	insisted atomic.Pointer[heartbeatBody]
 }
 
-func (e Events) reporting(v Variant) *reporting {
-	r := &reporting{wanted: e != Events{}}
+// unreported is that of Events with nothing set.
+var unreported = &reporting{login: loginBody{Port: usualPort}}
+
+func (e Events) reporting(v *Variant) *reporting {
+	if e == (Events{}) {
+		return unreported
+	}
+	r := &reporting{wanted: true}
 	port := ""
 	if e.Port != 0 {
 		port = strconv.Itoa(e.Port)

@@ -49,17 +49,21 @@ type Settings struct {
 // PBX is a PBX as seen by one API account.
 type PBX struct {
 	wire      *wire.Client
-	variant   Variant
+	variant   *Variant
 	format    Format
 	digested  bool
 	ttl       time.Duration
 	reporting atomic.Pointer[reporting]
+
+	// insisted is what the PBX took when it refused an empty heartbeat, so that
+	// not every heartbeat has to be sent twice.
+	insisted atomic.Pointer[heartbeatBody]
 }
 
 var pathVersion = regexp.MustCompile(`^v[0-9]+(\.[0-9]+)*$`)
 
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
-func New(v Variant, s Settings) (*PBX, error) {
+func New(v *Variant, s Settings) (*PBX, error) {
 	fault := func(format string, args ...any) error {
 		return &pbx.Error{Driver: v.Driver, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: fmt.Sprintf(format, args...)}
 	}
@@ -83,7 +87,9 @@ func New(v Variant, s Settings) (*PBX, error) {
 		return nil, err
 	}
 	if s.APIVersion != "" {
-		v.Version = s.APIVersion
+		other := *v
+		other.Version = s.APIVersion
+		v = &other
 	}
 	p := &PBX{wire: client, variant: v, format: s.Format, digested: s.PasswordIsMD5, ttl: s.TokenTTL}
 	if p.format == "" {
@@ -224,7 +230,7 @@ func (p *PBX) heartbeat(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	}
 	r := p.reporting.Load()
 	body := r.beat
-	if insisted := r.insisted.Load(); insisted != nil {
+	if insisted := p.insisted.Load(); insisted != nil && !r.wanted {
 		body = *insisted
 	}
 	resp, issued, err := beat(body)
@@ -232,10 +238,10 @@ func (p *PBX) heartbeat(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 		// Some pages require ipaddr and port, others and the official sample do
 		// not. Whoever set no event option gets no events, so that none can go
 		// astray by naming this end of the connection.
-		if host, _, splitErr := net.SplitHostPort(resp.LocalAddr); splitErr == nil {
-			body = heartbeatBody{IPAddr: host, Port: r.login.Port}
+		if local, ok := resp.LocalAddr.(*net.TCPAddr); ok {
+			body = heartbeatBody{IPAddr: local.IP.String(), Port: usualPort}
 			if _, issued, err = beat(body); err == nil {
-				r.insisted.Store(&body)
+				p.insisted.Store(&body)
 			}
 		}
 	}
