@@ -216,20 +216,21 @@ type passage struct {
 	sent     atomic.Bool // it had a connection to write to
 	answered atomic.Bool // a first byte came back
 	local    atomic.Pointer[net.Addr]
+	trace    httptrace.ClientTrace // sets these
 
 	location string // where a redirect points to
 }
 
-func (p *passage) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		GetConn: func(string) { p.seen.Store(true) },
-		GotConn: func(info httptrace.GotConnInfo) {
-			p.sent.Store(true)
-			local := info.Conn.LocalAddr()
-			p.local.Store(&local)
-		},
-		GotFirstResponseByte: func() { p.answered.Store(true) },
+func (c *Client) newPassage() *passage {
+	p := &passage{client: c}
+	p.trace.GetConn = func(string) { p.seen.Store(true) }
+	p.trace.GotConn = func(info httptrace.GotConnInfo) {
+		p.sent.Store(true)
+		local := info.Conn.LocalAddr()
+		p.local.Store(&local)
 	}
+	p.trace.GotFirstResponseByte = func() { p.answered.Store(true) }
+	return p
 }
 
 // maySent is true unless the request certainly never left: a transport that
@@ -248,12 +249,12 @@ func (c *Client) Do(ctx context.Context, req Request) (*Response, error) {
 		ctx, cancel = context.WithTimeout(ctx, Timeout)
 		defer cancel()
 	}
-	p := &passage{client: c}
+	p := c.newPassage()
 	if err := ctx.Err(); err != nil {
 		p.seen.Store(true)
 		return nil, c.unanswered(req, p, err)
 	}
-	ctx = httptrace.WithClientTrace(context.WithValue(ctx, passageKey{}, p), p.trace())
+	ctx = httptrace.WithClientTrace(context.WithValue(ctx, passageKey{}, p), &p.trace)
 
 	method := req.Method
 	if method == "" {
@@ -273,17 +274,18 @@ func (c *Client) Do(ctx context.Context, req Request) (*Response, error) {
 
 	start := time.Now()
 	resp, err := c.sender.client.Do(out)
-	line := c.log.Debug().Str("driver", c.driver).Str("op", string(req.Op)).Str("method", method).Str("host", out.URL.Host)
+	line := c.log.Debug()
 	if line.Enabled() { // cleaning costs more than the line
-		line.Str("path", Clean(out.URL.Path, req.Secrets...))
+		line.Str("driver", c.driver).Str("op", string(req.Op)).Str("method", method).Str("host", out.URL.Host).
+			Str("path", Clean(out.URL.Path, req.Secrets...)).Dur("took", time.Since(start))
 	}
 	if err != nil {
 		failure := c.unanswered(req, p, err)
-		line.Dur("took", time.Since(start)).Bool("sent", failure.Sent).Msg("no answer")
+		line.Bool("sent", failure.Sent).Msg("no answer")
 		return nil, failure
 	}
 	defer resp.Body.Close()
-	line.Dur("took", time.Since(start)).Int("status", resp.StatusCode).Msg("answered")
+	line.Int("status", resp.StatusCode).Msg("answered")
 	if p.location != "" {
 		return nil, c.redirected(req, resp, out.URL, p.location)
 	}

@@ -316,12 +316,17 @@ func (p *PBX) CredentialsChanged(ctx context.Context) (bool, error) {
 	return p.wire.CredentialsChanged(ctx)
 }
 
+var (
+	inJSON = http.Header{"Content-Type": {"application/json; charset=utf-8"}}
+	inXML  = http.Header{"Content-Type": {"application/xml; charset=utf-8"}}
+)
+
 // request makes a call of this variant, without a body as yet.
 func (p *PBX) request(op pbx.Op, name string, t *pbx.Token) wire.Request {
 	req := wire.Request{
 		Op:     op,
 		Path:   "/api/" + p.variant.Version + "/" + name,
-		Header: http.Header{"Content-Type": {"application/json; charset=utf-8"}},
+		Header: inJSON,
 	}
 	if t != nil {
 		req.Query = url.Values{"token": {t.Value.Reveal()}}
@@ -336,7 +341,7 @@ func (p *PBX) write(req *wire.Request, format Format, body any) {
 		req.Body, _ = json.Marshal(body)
 		return
 	}
-	req.Header = http.Header{"Content-Type": {"application/xml; charset=utf-8"}}
+	req.Header = inXML
 	text, _ := xml.MarshalIndent(body, "", "    ")
 	req.Body = append([]byte(`<?xml version="1.0" encoding="UTF-8" ?>`+"\n"), text...)
 }
