@@ -61,9 +61,9 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 		{"in use", 200, refused("Login Already In Use"), all("sessions"), "allowmultiplelogin=no"},
 		{"permission, same id", 200, refused("Permission denied"), seen{"forbidden", "forbidden", "token", "forbidden", "forbidden"}, "write="},
 		{"shutting down", 200, refused("Asterisk is shutting down"), all("unavailable"), "shutting down"},
-		{"no AuthType", 200, refused("Must specify AuthType"), all("unknown"), "Asterisk says: Must specify AuthType"},
-		{"no action", 200, refused("Missing action in request"), all("unknown"), "Asterisk says: Missing action in request"},
-		{"no message", 200, "Response: Error\r\n\r\n", all("unknown"), "Asterisk says"},
+		{"no AuthType", 200, refused("Must specify AuthType"), all("unknown"), "Asterisk refuses; the PBX says: Must specify AuthType"},
+		{"no action", 200, refused("Missing action in request"), all("unknown"), "Asterisk refuses; the PBX says: Missing action in request"},
+		{"no message", 200, "Response: Error\r\n\r\n", all("unknown"), "Asterisk refuses"},
 
 		{"cut off", 200, "Response: Error\r\nMessage: Permission denied\r\n", seen{"protocol", "protocol", "protocol", "protocol", none}, ""},
 		{"nothing", 200, "", seen{"protocol", "protocol", "protocol", "protocol", none}, "empty"},

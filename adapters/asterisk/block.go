@@ -111,11 +111,11 @@ func (p *PBX) refusal(x exchange) *pbx.Error {
 	known, ok := refusals[x.block["Message"]]
 	switch {
 	case !ok:
-		known.advice = "Asterisk says: " + wire.Clean(x.block["Message"], x.req.Secrets...)
+		return p.wire.Fail(x.req, x.resp, nil, "", "Asterisk refuses", x.block["Message"])
 	case known.kind == pbx.ErrForbidden && p.gone(x):
 		known = refusal{pbx.ErrTokenRejected, "the session has ended"}
 	}
-	failure := p.fail(x, known.kind, known.advice)
+	failure := p.wire.Fail(x.req, x.resp, known.kind, "", known.advice)
 	if known.kind == pbx.ErrTooManySessions && failure.RetryAfter == 0 {
 		failure.RetryAfter = x.life // the other session's, if nobody uses it
 	}
@@ -137,10 +137,10 @@ func (p *PBX) gone(x exchange) bool {
 func (p *PBX) page(x exchange) *pbx.Error {
 	switch x.resp.Status {
 	case http.StatusNotFound:
-		return p.fail(x, pbx.ErrConfig, "there is no "+p.prefix+path+" at this URL: manager.conf needs enabled=yes and webenabled=yes, "+
+		return p.wire.Fail(x.req, x.resp, pbx.ErrConfig, "", "there is no "+p.prefix+path+" at this URL: manager.conf needs enabled=yes and webenabled=yes, "+
 			"and the option prefix must be that of http.conf")
 	case http.StatusForbidden:
-		return p.fail(x, pbx.ErrForbidden, "Asterisk's ACL denies this machine's address")
+		return p.wire.Fail(x.req, x.resp, pbx.ErrForbidden, "", "Asterisk's ACL denies this machine's address")
 	}
 	return p.wire.Unexpected(x.req, x.resp)
 }
@@ -148,13 +148,5 @@ func (p *PBX) page(x exchange) *pbx.Error {
 // unproven makes the error for a whole answer that is not the success it should
 // be.
 func (p *PBX) unproven(x exchange, message string) *pbx.Error {
-	return p.fail(x, pbx.ErrProtocol, message)
-}
-
-// fail makes an error in the driver's own words. They are not cleaned: a word
-// missing from a text that everybody knows would tell the secret.
-func (p *PBX) fail(x exchange, kind error, message string) *pbx.Error {
-	failure := p.wire.Fail(x.req, x.resp, kind, "", "")
-	failure.Message = message
-	return failure
+	return p.wire.Fail(x.req, x.resp, pbx.ErrProtocol, "", message)
 }

@@ -169,7 +169,7 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 		return nil, err
 	}
 	if x.Response.Challenge == "" {
-		return nil, p.fail(x, pbx.ErrProtocol, "the answer to challenge has no challenge")
+		return nil, p.wire.Fail(x.req, x.resp, pbx.ErrProtocol, "", "the answer to challenge has no challenge")
 	}
 	sum := md5.Sum([]byte(x.Response.Challenge + account.Password.Reveal()))
 	digest := pbx.NewSecret(hex.EncodeToString(sum[:]))
@@ -179,7 +179,7 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 		return nil, err
 	}
 	if x.Response.Cookie == "" {
-		return nil, p.fail(x, pbx.ErrProtocol, "the login succeeded and brought no cookie")
+		return nil, p.wire.Fail(x.req, x.resp, pbx.ErrProtocol, "", "the login succeeded and brought no cookie")
 	}
 	return &pbx.Token{Value: pbx.NewSecret(x.Response.Cookie), IssuedAt: issued, ExpiresAt: issued.Add(p.ttl)}, nil
 }

@@ -107,18 +107,9 @@ func (p *PBX) refusal(x exchange) *pbx.Error {
 	if x.req.Op == pbx.OpLogin {
 		kind = known.login
 	}
-	failure := p.fail(x, kind, known.text)
-	failure.Code = strconv.Itoa(x.Status.code)
+	failure := p.wire.Fail(x.req, x.resp, kind, strconv.Itoa(x.Status.code), known.text)
 	if failure.RetryAfter == 0 {
 		failure.RetryAfter = known.wait
 	}
-	return failure
-}
-
-// fail makes an error in the driver's own words. They are not cleaned: a word
-// missing from a text that everybody knows would tell the password.
-func (p *PBX) fail(x exchange, kind error, message string) *pbx.Error {
-	failure := p.wire.Fail(x.req, x.resp, kind, "", "")
-	failure.Message = message
 	return failure
 }

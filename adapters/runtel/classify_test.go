@@ -65,7 +65,7 @@ func TestClassifyHasTheLastWordOnTheKind(t *testing.T) {
 	}{
 		{"nothing", `{"code":401}`, func(runtel.Answer) error { return nil }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, "wrong login or password"},
 		{"a kind for an unknown code", `{"code":1001}`, func(runtel.Answer) error { return pbx.ErrTooManySessions }, pbx.ErrTooManySessions, pbx.ErrTooManySessions, "code 1001"},
-		{"another kind", `{"code":401,"notifies":["later"]}`, func(runtel.Answer) error { return pbx.ErrUnavailable }, pbx.ErrUnavailable, pbx.ErrUnavailable, "unavailable: the platform says: later"},
+		{"another kind", `{"code":401,"notifies":["later"]}`, func(runtel.Answer) error { return pbx.ErrUnavailable }, pbx.ErrUnavailable, pbx.ErrUnavailable, "unavailable: the PBX says: later"},
 		{"a kind for a page", nginx, func(runtel.Answer) error { return pbx.ErrUnavailable }, pbx.ErrUnavailable, nil, "unavailable"},
 		{"a kind for a login without a token", `{"action_id":"{id}","code":200}`, func(runtel.Answer) error { return pbx.ErrInvalidCredentials }, pbx.ErrInvalidCredentials, nil, "invalid credentials"},
 		{"a refused token", `{"code":1001}`, func(runtel.Answer) error { return pbx.ErrTokenRejected }, nil, pbx.ErrTokenRejected, unheeded},
@@ -76,7 +76,7 @@ func TestClassifyHasTheLastWordOnTheKind(t *testing.T) {
 		{"an error that cannot be compared", `{"code":401}`, func(runtel.Answer) error { return list{"canary"} }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, unheeded},
 		{"a panic", `{"code":401}`, func(runtel.Answer) error { panic("canary") }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, "Classify panicked"},
 		{"a panic with nil", `{"code":1001}`, func(runtel.Answer) error { panic(nil) }, nil, nil, "Classify panicked"},
-		{"changing what it is given", `{"code":401,"notifies":["no"]}`, func(a runtel.Answer) error { a.Notices[0] = "canary"; return nil }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, "the platform says: no"},
+		{"changing what it is given", `{"code":401,"notifies":["no"]}`, func(a runtel.Answer) error { a.Notices[0] = "canary"; return nil }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, "the PBX says: no"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

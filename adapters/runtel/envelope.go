@@ -115,7 +115,7 @@ func (p *PBX) call(ctx context.Context, req wire.Request, action string, params 
 	}
 	echo := text(x.ActionID)
 	if x.enveloped && echo != "" && echo != id {
-		return exchange{}, p.wire.Fail(x.req, resp, pbx.ErrProtocol, "", "the answer is to another request: its action_id is "+echo)
+		return exchange{}, p.wire.Fail(x.req, resp, pbx.ErrProtocol, "", "the answer is to another request: its action_id is "+wire.Clean(echo, x.req.Secrets...))
 	}
 	if !x.enveloped || !x.succeeded(resp.Status) {
 		return exchange{}, p.refusal(x)

@@ -85,11 +85,8 @@ func (p *PBX) fail(x exchange, kind error, advice ...string) *pbx.Error {
 	if !p.key.IsZero() && kind == pbx.ErrTokenRejected {
 		kind, advice = pbx.ErrInvalidCredentials, append([]string{keyRefused}, advice...)
 	}
-	if len(notices) > 0 {
-		advice = append(advice, "the platform says: "+strings.Join(notices, ", "))
-	}
 	advice = slices.DeleteFunc(advice, func(s string) bool { return s == "" })
-	return p.wire.Fail(x.req, x.resp, kind, text(x.Code), strings.Join(advice, "; "))
+	return p.wire.Fail(x.req, x.resp, kind, text(x.Code), strings.Join(advice, "; "), notices...)
 }
 
 // answerKinds are what Classify may say of an answer. Not ErrNotSupported: that

@@ -62,8 +62,8 @@ func TestWhatAFailingAnswerMeans(t *testing.T) {
 		{name: "a code too large", status: 200, body: coded(`20000000000000000000`, `[]`), want: seen{"unknown", "unknown", "unknown"}, code: "20000000000000000000"},
 
 		// notifies.
-		{name: "a text", status: 200, body: coded(`401`, `"Неверный пароль"`), want: seen{"credentials", none, "token"}, code: "401", says: []string{"the platform says: Неверный пароль"}},
-		{name: "texts", status: 200, body: coded(`401`, `["one","","two"]`), want: seen{"credentials", none, "token"}, code: "401", says: []string{"the platform says: one, two"}},
+		{name: "a text", status: 200, body: coded(`401`, `"Неверный пароль"`), want: seen{"credentials", none, "token"}, code: "401", says: []string{"the PBX says: Неверный пароль"}},
+		{name: "texts", status: 200, body: coded(`401`, `["one","","two"]`), want: seen{"credentials", none, "token"}, code: "401", says: []string{"the PBX says: one, two"}},
 		{name: "objects", status: 200, body: coded(`401`, `[{"type":"error","text":"no"},{"more":{"text":"deep"},"n":1,"b":false}]`), want: seen{"credentials", none, "token"}, code: "401", says: []string{"no, error, deep"}},
 		{name: "lists in lists", status: 200, body: coded(`401`, `[[["deep"]],null,[]]`), want: seen{"credentials", none, "token"}, code: "401", says: []string{"deep"}},
 		{name: "lines", status: 200, body: coded(`401`, `["one\r\ntwo\u001b[31m"]`), want: seen{"credentials", none, "token"}, code: "401", says: []string{"one two [31m"}},
@@ -109,7 +109,7 @@ func TestWhatAFailingAnswerMeans(t *testing.T) {
 		{name: "body null", status: 200, body: answered(`null`), want: seen{"protocol", none, none}, code: "200", says: []string{"brought no token"}},
 		{name: "no body", status: 200, body: `{"action_id":"{id}","code":200}`, want: seen{"protocol", none, none}, code: "200"},
 		{name: "body without a token", status: 200, body: answered(`{"user_id":48}`), want: seen{"protocol", none, none}, code: "200"},
-		{name: "body with a notice", status: 200, body: `{"action_id":"{id}","code":200,"notifies":["no"],"body":{}}`, want: seen{"protocol", none, none}, code: "200", says: []string{"the platform says: no"}},
+		{name: "body with a notice", status: 200, body: `{"action_id":"{id}","code":200,"notifies":["no"],"body":{}}`, want: seen{"protocol", none, none}, code: "200", says: []string{"the PBX says: no"}},
 		{name: "body a list", status: 200, body: answered(`[{"token":"J...W"}]`), want: seen{"protocol", none, none}, code: "200"},
 		{name: "token null", status: 200, body: answered(`{"token":null}`), want: seen{"protocol", none, none}, code: "200"},
 		{name: "token empty", status: 200, body: answered(`{"token":""}`), want: seen{"protocol", none, none}, code: "200"},

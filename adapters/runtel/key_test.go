@@ -90,7 +90,7 @@ func TestARefusedKeyIsNoRefusedToken(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), key) {
 			t.Errorf("%s: %v shows the key", tt.name, err)
 		}
-		if tt.name == "code 401" && !strings.Contains(err.Error(), "the platform says: no "+pbx.Redacted) {
+		if tt.name == "code 401" && !strings.Contains(err.Error(), "the PBX says: no "+pbx.Redacted) {
 			t.Errorf("%s: %v does not say what the platform says", tt.name, err)
 		}
 		if errors.Is(err, pbx.ErrInvalidCredentials) && !strings.Contains(err.Error(), "make another one") {

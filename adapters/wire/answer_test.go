@@ -102,8 +102,8 @@ func TestAnAnswerThatIsNotTheBrandsIsExplained(t *testing.T) {
 func TestFailTakesOverThePBXsWords(t *testing.T) {
 	c := open(t, settings("pbx.example.com"))
 	req := wire.Request{Op: pbx.OpLogin, Secrets: []pbx.Secret{pbx.NewSecret("hunter2")}}
-	got := c.Fail(req, &wire.Response{Status: 403, Header: http.Header{"Retry-After": {"7"}}}, pbx.ErrLocked, "20\n002", "no\tHUNTER2 here")
-	want := &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: pbx.ErrLocked, Code: "20 002", HTTPStatus: 403, Message: "no [redacted] here", RetryAfter: 7 * time.Second, Sent: true}
+	got := c.Fail(req, &wire.Response{Status: 403, Header: http.Header{"Retry-After": {"7"}}}, pbx.ErrLocked, "20\n002", "wrong user name or hunter2", "no\tHUNTER2", "here")
+	want := &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: pbx.ErrLocked, Code: "20 002", HTTPStatus: 403, Message: "wrong user name or hunter2; the PBX says: no [redacted], here", RetryAfter: 7 * time.Second, Sent: true}
 	if diff := cmp.Diff(*want, *got, cmp.Comparer(func(a, b error) bool { return a == b })); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

@@ -126,7 +126,7 @@ func TestNoSecretGetsIntoAnErrorOrALine(t *testing.T) {
 				assertSilent(t, err)
 			} else {
 				assertSilent(t, c.Unexpected(req, resp))
-				assertSilent(t, c.Fail(req, resp, nil, string(resp.Body), string(resp.Body)))
+				assertSilent(t, c.Fail(req, resp, nil, string(resp.Body), "", string(resp.Body)))
 				details, _ := json.Marshal(map[string]string{"token": newToken, "note": echo()})
 				assertSilent(t, errors.New(string(wire.Details(details, []string{"token"}, req.Secrets...))))
 			}

@@ -301,9 +301,7 @@ func (c *Client) Do(ctx context.Context, req Request) (*Response, error) {
 		answer.LocalAddr = *local
 	}
 	if len(body) > MaxBody {
-		failure := c.Fail(req, answer, pbx.ErrProtocol, "", "")
-		failure.Message = fmt.Sprintf("the answer is larger than %d KiB: is this the PBX's API?", MaxBody>>10)
-		return nil, failure
+		return nil, c.Fail(req, answer, pbx.ErrProtocol, "", fmt.Sprintf("the answer is larger than %d KiB: is this the PBX's API?", MaxBody>>10))
 	}
 	return answer, nil
 }
@@ -331,8 +329,7 @@ func newRequest(ctx context.Context, method, target string, body []byte) (*retry
 // that was asked for and any query.
 func (c *Client) redirected(req Request, resp *http.Response, asked *url.URL, location string) *pbx.Error {
 	const refusal = "the PBX redirects, which is not followed with credentials; "
-	failure := c.Fail(req, &Response{Status: resp.StatusCode, Header: resp.Header}, pbx.ErrConfig, "", "")
-	failure.Message = refusal + "configure the URL where its API answers"
+	failure := c.Fail(req, &Response{Status: resp.StatusCode, Header: resp.Header}, pbx.ErrConfig, "", refusal+"configure the URL where its API answers")
 	to, err := asked.Parse(location)
 	if err != nil || to.Host == "" || (to.Scheme != "http" && to.Scheme != "https") {
 		return failure
@@ -369,14 +366,19 @@ func StatusKind(op pbx.Op, status int) error {
 	return pbx.ErrProtocol
 }
 
-// Fail makes the error for an answer. code and message may be the PBX's own
-// words: both are cleaned.
-func (c *Client) Fail(req Request, resp *Response, kind error, code, message string) *pbx.Error {
+// Fail makes the error for an answer. meaning is the driver's reading of it, and
+// stays as it is: a word missing from a text that everybody knows would tell the
+// password. code and said are the PBX's own words, and are cleaned.
+func (c *Client) Fail(req Request, resp *Response, kind error, code, meaning string, said ...string) *pbx.Error {
+	message := meaning
+	if words := Clean(strings.Join(said, ", "), req.Secrets...); words != "" {
+		message = strings.TrimPrefix(meaning+"; the PBX says: "+words, "; ")
+	}
 	return &pbx.Error{
 		Driver: c.driver, Op: req.Op, Kind: kind,
 		Code:       Clean(code, req.Secrets...),
 		HTTPStatus: resp.Status,
-		Message:    Clean(message, req.Secrets...),
+		Message:    message,
 		RetryAfter: retryAfter(resp.Header),
 		Sent:       true,
 	}
@@ -397,9 +399,7 @@ func (c *Client) Unexpected(req Request, resp *Response) *pbx.Error {
 	case strings.HasPrefix(text, "<!doctype html"), strings.HasPrefix(text, "<html"), strings.Contains(text, "<head"):
 		message += "; the answer is a web page: is this the API's port, and is the API enabled on the PBX?"
 	}
-	failure := c.Fail(req, resp, kind, "", "")
-	failure.Message = message // a word cut out of one's own would tell the secret
-	return failure
+	return c.Fail(req, resp, kind, "", message)
 }
 
 // retryAfter reads a Retry-After header, in seconds or as a date, capped.
