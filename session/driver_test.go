@@ -16,6 +16,23 @@ import (
 // Drivers are other people's code: whatever one does, its session says so and
 // the rest go on.
 
+// A driver whose Traits panic is one that tells nothing about its brand.
+func TestTraitsThatPanicAreContained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := session.New(&undescribed{fake{life: time.Hour, takes: time.Second}}, &session.Options{Guard: &session.Guard{}})
+		defer s.Close(context.Background())
+		wantKind(t, s.Status().Err, pbx.ErrUnavailable)
+		mustToken(t, s)
+		if status := s.Status(); status.State != session.Live || status.Err != nil {
+			t.Errorf("status %+v", status)
+		}
+	})
+}
+
+type undescribed struct{ fake }
+
+func (*undescribed) Traits() pbx.Traits { panic("the password is 123456") }
+
 func TestABadDriverIsContained(t *testing.T) {
 	for _, row := range []struct {
 		name string

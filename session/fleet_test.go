@@ -324,6 +324,35 @@ func TestAWatcherSeesTheNewestStateOfEverySession(t *testing.T) {
 	})
 }
 
+func TestAWatcherSeesEachSessionEndOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 100 { // to meet all the ways in which both can be at it
+			m := session.NewManager(&session.Options{Guard: &session.Guard{}, Workers: 50})
+			fleet(t, m, 50, nil)
+			ctx, cancel := context.WithCancel(t.Context())
+			ends := map[string]int{}
+			watched := make(chan struct{})
+			go func() {
+				defer close(watched)
+				for s, status := range m.Watch(ctx) {
+					if status.State == session.Closed {
+						ends[s.Name()]++
+					}
+				}
+			}()
+			m.Close(context.Background()) // some are still logging in
+			synctest.Wait()
+			cancel()
+			<-watched
+			for name, n := range ends {
+				if n != 1 {
+					t.Fatalf("session %s was seen to end %d times", name, n)
+				}
+			}
+		}
+	})
+}
+
 func TestLeavingTheWatchLoopEndsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}})

@@ -67,6 +67,7 @@ type Manager struct {
 	nudge chan struct{}    // the queue's head may have changed
 	stop  chan struct{}
 	ended sync.WaitGroup
+	alone *Session // its only session, made by New; nil: Add makes them
 
 	tally tally
 
@@ -75,7 +76,7 @@ type Manager struct {
 
 	mu     sync.Mutex // guards what follows, and every session's place
 	queue  queue
-	byName map[string]*Session // all but that of New
+	byName map[string]*Session
 	busy   int
 	admit  time.Time // the next free slot for a login
 	closed bool
@@ -206,7 +207,7 @@ func (m *Manager) forget(s *Session) {
 		delete(m.byName, s.name)
 	}
 	m.mu.Unlock()
-	if s.alone {
+	if m.alone != nil {
 		m.end()
 	}
 }

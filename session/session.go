@@ -147,7 +147,6 @@ type Session struct {
 	traits pbx.Traits
 	host   string // of traits.URL
 	m      *Manager
-	alone  bool // m exists for this session only
 
 	current atomic.Pointer[life] // what Token hands out; nil: nothing
 	stray   atomic.Int32         // calls that the driver has not returned from
@@ -162,16 +161,17 @@ type Session struct {
 	loggedIn   time.Time          // when it came
 	refused    *pbx.Token         // reported by Reject during an attempt
 	early      int                // tokens in a row that were refused when still fresh
-	noBeat     bool               // the brand has no keep-alive
 	attempt    *attempt           // under way; nil: none
 	cancelLook context.CancelFunc // of the latest look for new credentials
 	changed    chan struct{}      // closed when callers should look again; nil: nobody waits
 	slot       time.Time          // when the Manager admits the first login; zero: not asked
+	done       chan struct{}      // closed at the end; nil: nobody asked
+	noBeat     bool               // the brand has no keep-alive
 	inLine     bool               // waits for the Guard to run it
 	closing    bool
-	queued     bool          // waits for the Guard; guarded by the Guard's mutex
-	done       chan struct{} // closed at the end; nil: nobody asked
 	ended      bool
+
+	queued bool // waits for the Guard; guarded by the Guard's mutex
 
 	place // in the Manager's queue; guarded by the Manager's mutex
 }
@@ -230,17 +230,19 @@ const (
 // when it is no longer needed.
 func New(auth pbx.Authenticator, opts *Options) *Session {
 	m := NewManager(opts)
-	s := m.newSession("", auth)
-	s.alone = true
-	s.start()
-	return s
+	m.alone = m.newSession("", auth)
+	m.alone.start()
+	return m.alone
 }
 
 func (m *Manager) newSession(name string, auth pbx.Authenticator) *Session {
 	s := &Session{name: name, auth: auth, m: m, since: time.Now()}
 	s.place.index = -1
 	if d, ok := auth.(pbx.Describer); ok {
-		s.traits = d.Traits()
+		_, s.err = s.guarded(context.Background(), pbx.OpOpen, func(context.Context) (*pbx.Token, error) {
+			s.traits = d.Traits()
+			return nil, nil
+		})
 		s.host = hostOf(s.traits.URL)
 	}
 	s.noBeat = s.traits.KeepAlive == pbx.KeepAliveNone
@@ -563,7 +565,7 @@ func (s *Session) adopt(op pbx.Op, t *pbx.Token) {
 	}
 	l.until.Store(int64(remaining))
 	share := renewalShare + renewalSpread*(rand.Float64()-0.5)
-	if op == pbx.OpLogin && !s.alone && s.current.Load() == nil {
+	if op == pbx.OpLogin && s.m.alone == nil && s.current.Load() == nil {
 		// Sessions that log in together must not be renewed together for ever.
 		share = renewalShare * (0.1 + 0.9*rand.Float64())
 	}

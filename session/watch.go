@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 )
 
@@ -42,6 +43,16 @@ func (w *watcher) next() *Session {
 	return s
 }
 
+// drop takes s out of the line.
+func (w *watcher) drop(s *Session) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, there := w.pending[s]; there {
+		delete(w.pending, s)
+		w.order = slices.DeleteFunc(w.order, func(other *Session) bool { return other == s })
+	}
+}
+
 // Watch yields every session with its status, and then each one whose state has
 // changed, until ctx ends or the loop is left: for a user interface. A slow
 // reader may miss steps, never the newest state of a session. A session that has
@@ -62,7 +73,11 @@ func (m *Manager) Watch(ctx context.Context) iter.Seq2[*Session, Status] {
 		}
 		for {
 			for s := w.next(); s != nil; s = w.next() {
-				if ctx.Err() != nil || !yield(s, s.Status()) {
+				status := s.Status()
+				if status.State == Closed { // nothing follows, but it may have been told meanwhile
+					w.drop(s)
+				}
+				if ctx.Err() != nil || !yield(s, status) {
 					return
 				}
 			}
