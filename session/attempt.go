@@ -14,6 +14,8 @@ import (
 
 // attempt is one call of the driver that is under way.
 type attempt struct {
+	op      pbx.Op
+	token   *pbx.Token // to keep alive; nil: a login
 	cancel  context.CancelFunc
 	settled chan struct{} // closed when its outcome is in the session's state
 }
@@ -21,29 +23,65 @@ type attempt struct {
 // run makes one attempt: whatever is due, once. The Manager calls it, never
 // twice at a time for one session.
 func (s *Session) run() {
-	s.mu.Lock()
-	if s.closing || s.attempt != nil {
-		s.mu.Unlock()
+	ctx, a := s.begin()
+	if a == nil {
+		s.m.guard.pass(s)
 		return
+	}
+	got, err := s.call(ctx, a.op, func(ctx context.Context) (*pbx.Token, error) {
+		if a.op == pbx.OpLogin {
+			return s.auth.Login(ctx)
+		}
+		return s.auth.KeepAlive(ctx, a.token)
+	})
+	a.cancel()
+	if err == nil {
+		if err = sound(a.op, got); err == nil {
+			s.announce(got)
+		}
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attempt = nil
+	refused := s.refused
+	s.refused = nil
+	if err == nil && a.op == pbx.OpKeepAlive && refused != nil && got.Value.Equal(refused.Value) {
+		err = &pbx.Error{Op: a.op, Kind: pbx.ErrTokenRejected, Sent: true, Message: "refused while it was being renewed"}
+	}
+	if err == nil {
+		s.adopt(a.op, got)
+	} else {
+		s.failed(a.op, err)
+	}
+	s.m.guard.leave(s, a.op, err) // now, for others are let in: a lock is noted
+	s.m.count(a.op, err)
+	s.wake()
+	close(a.settled)
+}
+
+// begin finds out what is due and whether it may be sent now; nil: nothing. What
+// comes next is then planned.
+func (s *Session) begin() (context.Context, *attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing || s.attempt != nil {
+		return nil, nil
 	}
 	s.inLine = false
 	if s.state == Rejected && !s.credentialsChanged() {
-		s.mu.Unlock()
-		return
+		return nil, nil
 	}
 	op, t := s.due()
 	if op == "" {
-		s.mu.Unlock()
-		return
+		return nil, nil
 	}
 	if s.stray.Load() > 0 { // one hung call is enough
 		s.failed(op, &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Message: "not sent: the driver has not returned from an earlier call"})
-		s.mu.Unlock()
-		return
+		return nil, nil
 	}
 	if !s.permitted(op) {
-		s.mu.Unlock()
-		return
+		return nil, nil
 	}
 	if l := s.current.Load(); l != nil {
 		s.become(Renewing, s.err)
@@ -51,41 +89,8 @@ func (s *Session) run() {
 		s.become(Connecting, s.err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.m.opts.callTimeout())
-	a := &attempt{cancel: cancel, settled: make(chan struct{})}
-	s.attempt = a
-	s.mu.Unlock()
-
-	got, err := s.call(ctx, op, func(ctx context.Context) (*pbx.Token, error) {
-		if op == pbx.OpLogin {
-			return s.auth.Login(ctx)
-		}
-		return s.auth.KeepAlive(ctx, t)
-	})
-	cancel()
-	if err == nil {
-		if err = sound(op, got); err == nil {
-			s.announce(got)
-		}
-	}
-
-	s.mu.Lock()
-	s.attempt = nil
-	refused := s.refused
-	s.refused = nil
-	if err == nil && op == pbx.OpKeepAlive && refused != nil && got.Value.Equal(refused.Value) {
-		err = &pbx.Error{Op: op, Kind: pbx.ErrTokenRejected, Sent: true, Message: "refused while it was being renewed"}
-	}
-	if err == nil {
-		s.adopt(op, got)
-	}
-	s.m.guard.leave(s, op, err)
-	s.m.count(op, err)
-	if err != nil {
-		s.failed(op, err)
-	}
-	s.wake()
-	close(a.settled)
-	s.mu.Unlock()
+	s.attempt = &attempt{op: op, token: t, cancel: cancel, settled: make(chan struct{})}
+	return ctx, s.attempt
 }
 
 // sound says what is wrong with a token that a driver returned.

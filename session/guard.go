@@ -219,13 +219,9 @@ func (b *budget) spend(at time.Time, err error) {
 	slices.SortFunc(b.spent, time.Time.Compare)
 }
 
-// admit lets the first of those who wait ask again, or all of them if what they
-// wait for can no longer come. g.mu is held.
+// admit lets the first of those who wait ask again. g.mu is held.
 func (g *Guard) admit(b *budget, some int) {
 	n := min(some, len(b.waiting))
-	if b.calls == 0 {
-		n = len(b.waiting)
-	}
 	for _, s := range b.waiting[:n] {
 		s.queued = false
 		s.m.schedule(s, time.Now())
@@ -233,19 +229,31 @@ func (g *Guard) admit(b *budget, some int) {
 	b.waiting = slices.Delete(b.waiting, 0, n)
 }
 
-// withdraw takes a session that has ended out of the line, and forgets what was
-// kept for it alone.
-func (g *Guard) withdraw(s *Session) {
+// pass follows a turn in which the session made no call. It may have been called
+// out of the line, and those behind it wait for somebody to leave.
+func (g *Guard) pass(s *Session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if b := g.hosts[s.guardKey()]; b != nil && b.calls == 0 {
+		g.admit(b, s.m.opts.PerHost)
+	}
+}
+
+// withdraw takes a session that will not make its call out of the line. What is
+// kept for it alone is forgotten with it. s.mu is held.
+func (g *Guard) withdraw(s *Session) {
+	s.inLine = false
+	g.mu.Lock()
 	key := s.guardKey()
 	if b := g.hosts[key]; b != nil && s.queued {
 		s.queued = false
 		b.waiting = slices.DeleteFunc(b.waiting, func(w *Session) bool { return w == s })
 	}
-	if key.alone == s {
+	if s.closing && key.alone == s {
 		delete(g.hosts, key)
 	}
+	g.mu.Unlock()
+	g.pass(s)
 }
 
 // lock notes that the host has locked this machine out, for the time that it

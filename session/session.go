@@ -341,9 +341,9 @@ func (s *Session) Reject(t *pbx.Token) {
 		s.m.schedule(s, time.Now())
 		return
 	}
-	s.become(Unavailable, &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrTokenRejected, Sent: true,
-		Message: "the PBX keeps refusing tokens that it has just issued: does another client log in with the same account?"})
-	s.m.schedule(s, time.Now().Add(backoff(s.early-freeEarly-1)))
+	s.rest(Unavailable, &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrTokenRejected, Sent: true,
+		Message: "the PBX keeps refusing tokens that it has just issued: does another client log in with the same account?"},
+		time.Now().Add(backoff(s.early-freeEarly-1)))
 }
 
 // refuse latches the session: the PBX said of a call that not just the token but
@@ -356,8 +356,15 @@ func (s *Session) refuse(t *pbx.Token, err error) {
 	}
 	s.current.Store(nil)
 	s.old = nil
-	s.become(Rejected, err)
-	s.m.schedule(s, s.nextLook())
+	s.rest(Rejected, err, s.nextLook())
+}
+
+// rest puts off what was planned, or ends it; whoever stands behind in the
+// Guard's line goes first. s.mu is held.
+func (s *Session) rest(state State, err error, next time.Time) {
+	s.become(state, err)
+	s.m.schedule(s, next)
+	s.m.guard.withdraw(s)
 }
 
 // Retry makes a rejected session try again, after a person has mended the

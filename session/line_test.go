@@ -1,0 +1,198 @@
+package session_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+)
+
+// Where a host lets in few calls at a time, sessions stand in line, and the next
+// one is called by the one before. Whatever becomes of one that is called, nobody
+// may be left standing while no call is under way.
+func TestNobodyIsForgottenInTheLine(t *testing.T) {
+	for _, seed := range []uint64{1, 2, 3, 4, rand.Uint64()} {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { lineWalk(t, rand.New(rand.NewPCG(seed, 0))) })
+		})
+	}
+}
+
+func lineWalk(t *testing.T, random *rand.Rand) {
+	guard := &session.Guard{}
+	m := session.NewManager(&session.Options{Guard: guard, PerHost: 1 + random.IntN(2), CallTimeout: 5 * time.Second, LoginRate: 1000})
+	defer m.Close(context.Background())
+	outcomes := []func(context.Context) (*pbx.Token, error){
+		nil, nil, nil, nil, // a token
+		fails(pbx.ErrInvalidCredentials, true), fails(pbx.ErrUnavailable, false), fails(pbx.ErrUnavailable, true), fails(pbx.ErrForbidden, true),
+		func(context.Context) (*pbx.Token, error) {
+			return nil, &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrLocked, RetryAfter: time.Minute, Sent: true}
+		},
+		func(ctx context.Context) (*pbx.Token, error) { <-ctx.Done(); return nil, ctx.Err() },
+	}
+	type member struct {
+		*session.Session
+		judging
+	}
+	made := 0
+	open := func() member {
+		made++
+		f := &fake{life: 10 * time.Minute, takes: time.Duration(random.IntN(3000)) * time.Millisecond, traits: onHost("one.test")}
+		f.traits.Lockout.Attempts = 3 + made%2
+		j := judging{f}
+		s, err := m.Add(fmt.Sprint(made), j)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return member{s, j}
+	}
+	members := make([]member, 12)
+	for i := range members {
+		members[i] = open()
+	}
+	for range 3000 {
+		i := random.IntN(len(members))
+		s := members[i]
+		switch random.IntN(7) {
+		case 0:
+			outcome := outcomes[random.IntN(len(outcomes))]
+			s.set(func() {
+				s.login, s.beat = outcome, nil
+				if outcome != nil {
+					s.beat = func(ctx context.Context, _ *pbx.Token) (*pbx.Token, error) { return outcome(ctx) }
+				}
+			})
+		case 1:
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(2))*time.Second)
+			s.Close(ctx)
+			cancel()
+			members[i] = open()
+		case 2:
+			s.Retry()
+		case 3:
+			if token, err := s.Token(expired); err == nil {
+				s.Reject(token)
+			}
+		case 4: // the application makes a call, and the PBX says that token or password is wrong
+			says := []string{"old token", "wrong password"}[random.IntN(2)]
+			base := roundTrip(func(r *http.Request) (*http.Response, error) { return answer(r, 200, says), nil })
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			r, _ := http.NewRequestWithContext(ctx, http.MethodPost, "https://one.test/", nil)
+			if resp, err := s.Transport(base).RoundTrip(r); err == nil {
+				resp.Body.Close()
+			}
+			cancel()
+		default:
+			time.Sleep(time.Duration(random.IntN(5000)) * time.Millisecond)
+		}
+		synctest.Wait()
+		if n := guard.Standing(); n > 0 {
+			t.Fatalf("%d sessions stand in line, and no call is under way", n)
+		}
+	}
+	for _, s := range members {
+		s.set(func() { s.login, s.beat = nil, nil })
+	}
+	for range 30 {
+		time.Sleep(10 * time.Minute)
+		for _, s := range members {
+			s.Retry() // of those that are rejected
+		}
+	}
+	for _, s := range members {
+		for range 30 { // it may be just being renewed
+			if s.Status().State != session.Live {
+				time.Sleep(10 * time.Second)
+			}
+		}
+		wantState(t, s.Session, session.Live)
+	}
+}
+
+// The one that is called may have to wait for a worker, and have no need of its
+// call when it gets one.
+func TestTheNextInLineIsCalledWhereTheFirstEnds(t *testing.T) {
+	for name, leave := range map[string]func(*session.Session){
+		"closed": func(s *session.Session) { s.Close(context.Background()) },
+		"refused": func(s *session.Session) {
+			base := roundTrip(func(r *http.Request) (*http.Response, error) { return answer(r, 200, "wrong password"), nil })
+			r, _ := http.NewRequest(http.MethodPost, "https://one.test/", nil)
+			s.Transport(base).RoundTrip(r)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := session.NewManager(&session.Options{Guard: &session.Guard{}, PerHost: 1, Workers: 2, CallTimeout: time.Hour})
+				defer m.Close(context.Background())
+				add := func(name, host string, takes time.Duration) *session.Session {
+					s, err := m.Add(name, judging{&fake{life: 30 * time.Minute, takes: takes, traits: onHost(host)}})
+					if err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+					return s
+				}
+				first := add("first", "one.test", 0)
+				time.Sleep(first.Status().Next.Sub(time.Now()) - 5*time.Second)
+				add("calling", "one.test", 10*time.Second)
+				time.Sleep(6 * time.Second) // first stands in line for its keep-alive
+				second := add("second", "one.test", 0)
+				add("busy", "two.test", 20*time.Second)
+				add("busy too", "three.test", 20*time.Second)
+				time.Sleep(5 * time.Second) // the call is over, first is called, and no worker is free
+				leave(first)
+				time.Sleep(time.Minute)
+				wantState(t, second, session.Live)
+			})
+		})
+	}
+}
+
+// judging finds both in an answer: a refused token and refused credentials.
+type judging struct{ *fake }
+
+func (judging) Inspect(_ *http.Response, body []byte) error {
+	switch string(body) {
+	case "old token":
+		return &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrTokenRejected, Sent: true}
+	case "wrong password":
+		return &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrInvalidCredentials, Sent: true}
+	}
+	return nil
+}
+
+// BenchmarkLine tells what a login costs where thousands of sessions stand in
+// line for one host that lets in one login at a time. The figure should not
+// depend on the length of the line.
+func BenchmarkLine(b *testing.B) {
+	for _, n := range []int{500, 1000, 2000, 4000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 1_000_000})
+				ends := make([]*session.Session, n)
+				for i := range ends {
+					f := &fake{life: time.Hour, traits: onHost("one.test")}
+					f.traits.Lockout.Attempts = 3
+					ends[i], _ = m.Add(fmt.Sprint(i), f)
+				}
+				for _, s := range ends {
+					if _, err := s.Token(context.Background()); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StopTimer()
+				m.Close(context.Background())
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/login")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
