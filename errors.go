@@ -25,7 +25,8 @@ const (
 	ErrLocked = kind("locked out")
 
 	// ErrForbidden: the PBX knows the caller and does not permit this: an IP
-	// outside its allow-list, a missing permission. Not for a wrong password.
+	// outside its allow-list, a missing permission. Not for a wrong password,
+	// though a PBX that looks at it first may have counted one.
 	ErrForbidden = kind("forbidden")
 
 	// ErrTokenRejected: the token has expired, was revoked, or was never known.
@@ -68,7 +69,7 @@ const (
 // Error is the one error type of drivers. It is safe to print and to log: no
 // field holds a secret, and whoever fills one in has cleaned it first.
 type Error struct {
-	Driver string // its registered name
+	Driver string // its registered name; empty in an error of the session's own
 	Op     Op
 
 	// Kind is one of the sentinels above, or nil where the code is unknown.
@@ -79,7 +80,8 @@ type Error struct {
 	HTTPStatus int
 	// Message is one line for a person: what went wrong and what to do.
 	Message string
-	// RetryAfter is how long the PBX asks to be left alone; 0: it did not say.
+	// RetryAfter is how long the PBX asks to be left alone, or by its vendor's
+	// documents wants to be; 0: neither says.
 	RetryAfter time.Duration
 	// Sent is false only if the request certainly never left this machine. A
 	// login that was sent and not answered may have been a wrong one.
@@ -112,8 +114,8 @@ func (e *Error) Error() string {
 	if e.Code != "" {
 		b.WriteString(" (code " + e.Code + ")")
 	}
-	if e.RetryAfter > 0 {
-		b.WriteString(" (retry in " + e.RetryAfter.String() + ")")
+	if wait := e.RetryAfter; wait > 0 {
+		b.WriteString(" (retry in " + max(wait.Round(time.Second), time.Second).String() + ")")
 	}
 	return b.String()
 }
@@ -136,7 +138,9 @@ func (e *Error) Unwrap() []error {
 // MayHaveCounted reports whether the PBX may have taken a failed login for a
 // wrong one, and so have come nearer to locking the caller out: it refused the
 // account, or got the request and did not say what it made of it. An error that
-// is no *[Error] may have. A login refused with ErrLocked does not count.
+// is no *[Error] may have. What never left, and what was refused for another
+// reason than the password, as with ErrLocked, has not; nor has a redirect, or
+// an HTTP status that says nobody was there to judge: 404, 405, 501, 503.
 func MayHaveCounted(err error) bool {
 	var failure *Error
 	if err == nil || !errors.As(err, &failure) {

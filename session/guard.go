@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,9 +21,12 @@ import (
 // share a Guard. All do, unless [Options] say otherwise.
 //
 // A login counts if the PBX refused it, and also if it was sent and its answer
-// never came. Two fewer than the vendor's limit are let through in one lockout
-// window; the next waits until the oldest is out of it. Logins under way count
-// until they are through. A host that says it has locked us out is left alone
+// never came, for which two minutes are added to its time. Two fewer than the
+// vendor's limit are let through in one lockout window, the last of them only
+// for a session that has hardly failed; the next waits until the oldest is out
+// of it. Logins under way count until they are through. On a platform that many
+// tenants share, one tenant's wrong passwords therefore hold up the logins of
+// the others, for as long as the platform would lock all of them out. A host that says it has locked us out is left alone
 // until its time, by logins and keep-alives. An application's own calls, and the
 // logout of Close, do not ask.
 //
@@ -171,7 +175,8 @@ func (g *Guard) enter(s *Session, op pbx.Op) (guardVerdict, time.Time, error) {
 		until := oldest.Add(b.window + time.Millisecond)
 		// The cause is not passed on: it may be another account's.
 		return guardLocked, until, &pbx.Error{Op: op, Kind: pbx.ErrLocked, RetryAfter: until.Sub(now),
-			Message: fmt.Sprintf("not sent: %d logins to this host failed in the last %s, and the PBX locks this machine out after a few more", len(b.spent), b.window)}
+			Message: fmt.Sprintf("not sent: %d logins to %s failed in the last %s, and the PBX locks this machine out after a few more; correct the accounts that it rejects",
+				len(b.spent), cmp.Or(s.host, "this PBX"), b.window)}
 	}
 	if b.calls >= s.m.opts.PerHost || (login && len(b.spent)+b.flying >= limit) {
 		if !s.queued {

@@ -39,7 +39,7 @@ type Options struct {
 	LoginRate int
 
 	// OnToken is called with every new or prolonged token before it is handed
-	// out: to persist it, or to count. It must return soon, for callers wait, and
+	// out: to persist it for [Manager.Resume], or to count. It must return soon, for callers wait, and
 	// must not wait for the session itself: not for Token, and not for Close. A
 	// token that the PBX refuses meanwhile is announced and never handed out.
 	OnToken func(*Session, *pbx.Token)
@@ -115,6 +115,25 @@ func newManager(opts *Options, wall func() time.Time) *Manager {
 // Add makes a session under a name of the application's choice and starts its
 // login. The name must be new; it stands in errors and logs.
 func (m *Manager) Add(name string, auth pbx.Authenticator) (*Session, error) {
+	return m.add(name, auth, nil)
+}
+
+// Resume is Add with a token of an earlier process, from [Session.Detach] or
+// [Options].OnToken, so that a restart of the application is not a login at
+// every PBX. The token is handed out at once and kept alive from there on; if it
+// has ended meanwhile, by its date or in the PBX's eyes, there is a refresh or a
+// login.
+//
+// To keep a token between processes, store what Reveal returns of Value and
+// Refresh, as carefully as a password, and its three times.
+func (m *Manager) Resume(name string, auth pbx.Authenticator, t *pbx.Token) (*Session, error) {
+	if t == nil || t.Value.IsZero() {
+		return nil, fmt.Errorf("session: there is no token to resume %q with: use Add", name)
+	}
+	return m.add(name, auth, t)
+}
+
+func (m *Manager) add(name string, auth pbx.Authenticator, t *pbx.Token) (*Session, error) {
 	s := m.newSession(name, auth)
 	m.mu.Lock()
 	if m.closed {
@@ -127,7 +146,7 @@ func (m *Manager) Add(name string, auth pbx.Authenticator) (*Session, error) {
 	}
 	m.byName[name] = s
 	m.mu.Unlock()
-	s.start()
+	s.start(t)
 	return s, nil
 }
 
@@ -147,7 +166,8 @@ func (m *Manager) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "session manager with %d sessions", len(m.byName))
 }
 
-// All yields the sessions that there are at the moment of the call, by name.
+// All yields the sessions that there are at the moment of the call, each with
+// its name, in no order.
 func (m *Manager) All() iter.Seq2[string, *Session] {
 	m.mu.Lock()
 	sessions := maps.Clone(m.byName)

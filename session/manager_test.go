@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -149,4 +150,119 @@ func TestOneLogLinePerChangeOfStateAndNoneForTheRoutine(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("lines\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+}
+
+// What was handed to one process, by Detach, is where the next one begins.
+func TestATokenOfAnEarlierProcessIsResumed(t *testing.T) {
+	for _, row := range []struct {
+		name          string
+		away          time.Duration
+		change        func(f *fake, t *pbx.Token)
+		logins, beats int // of the second process, at once
+	}{
+		{"alive", 10 * time.Minute, nil, 0, 0},
+		{"nearly dead", 29*time.Minute + 58*time.Second, nil, 0, 1},
+		{"dead", time.Hour, nil, 1, 0},
+		{"dead, with a refresh token that lives", time.Hour, func(f *fake, t *pbx.Token) {
+			f.traits.KeepAlive = pbx.KeepAliveRefresh
+			t.Refresh = pbx.NewSecret("refresh")
+		}, 0, 1},
+		{"without an end", time.Hour, func(f *fake, t *pbx.Token) { f.life, t.ExpiresAt = 0, time.Time{} }, 0, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{life: 30 * time.Minute, traits: onHost("pbx.test")}
+				first := session.New(f, &session.Options{Guard: &session.Guard{}})
+				mustToken(t, first)
+				kept := *first.Detach(t.Context())
+				if row.change != nil {
+					row.change(f, &kept)
+				}
+				time.Sleep(row.away)
+
+				m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+				defer m.Close(context.Background())
+				s, err := m.Resume("7", f, &kept)
+				if err != nil {
+					t.Fatal(err)
+				}
+				mustToken(t, s)
+				time.Sleep(2 * time.Second)
+				wantState(t, s, session.Live)
+				wantCounts(t, f, 1+row.logins, row.beats, 0)
+				if n := m.Stats().Live; n != 1 {
+					t.Errorf("%d sessions are live", n)
+				}
+				time.Sleep(24 * time.Hour)
+				wantState(t, s, session.Live)
+			})
+		})
+	}
+}
+
+func TestAResumedTokenThatThePBXHasForgottenIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{life: time.Hour, traits: onHost("pbx.test")}
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		s, err := m.Resume("7", inspecting{f}, &pbx.Token{Value: pbx.NewSecret("of yesterday"), ExpiresAt: time.Now().Add(time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		gate := &gate{good: "token-1"}
+		get(t, &http.Client{Transport: s.Transport(gate)}, "https://pbx.test/api/call")
+		if token := mustToken(t, s); token.Value.Reveal() != "token-1" {
+			t.Errorf("the token is %s", token.Value.Reveal())
+		}
+		wantCounts(t, f, 1, 0, 0)
+	})
+}
+
+func TestThereIsNoResumingWithoutAToken(t *testing.T) {
+	m := session.NewManager(nil)
+	defer m.Close(context.Background())
+	for _, none := range []*pbx.Token{nil, {}} {
+		if _, err := m.Resume("7", &fake{}, none); err == nil || !strings.Contains(err.Error(), "use Add") {
+			t.Errorf("error is %v", err)
+		}
+	}
+	if _, there := m.Session("7"); there {
+		t.Error("there is a session")
+	}
+}
+
+// Otherwise the first to hear of it would be whoever gets no token.
+func TestARenewalThatBeginsToFailIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged bytes.Buffer
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, Logger: zerolog.New(&logged).Level(zerolog.WarnLevel)})
+		defer m.Close(context.Background())
+		f := &fake{life: 30 * time.Minute, traits: onHost("pbx.test")}
+		s, err := m.Add("7", f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustToken(t, s)
+		told := 0
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			for _, status := range m.Watch(ctx) {
+				if status.State == session.Renewing && status.Err != nil {
+					told++
+				}
+			}
+		}()
+		f.set(func() {
+			f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
+				return nil, &pbx.Error{Op: pbx.OpKeepAlive, Kind: pbx.ErrUnavailable, Sent: true}
+			}
+		})
+		time.Sleep(time.Until(s.Status().ExpiresAt) - time.Minute)
+		cancel()
+		synctest.Wait()
+		mustToken(t, s)
+		if _, beats, _ := f.counts(); beats < 3 || told != 1 || strings.Count(logged.String(), "\n") != 1 {
+			t.Errorf("%d keep-alives failed, the watcher was told %d times, logged:\n%s", beats, told, logged.String())
+		}
+	})
 }

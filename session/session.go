@@ -27,7 +27,8 @@
 //
 // [Options].Logger is a zerolog.Logger. It gets one line per change of state, at
 // info or, where something went wrong, at warn, with the fields session, pbx,
-// from, state and error; the routine of renewals is at debug. Nothing is logged
+// from, state and error; the first failure of a renewal is such a change, though
+// the state remains. The routine of renewals is at debug. Nothing is logged
 // per call. For log/slog, see the example of Options.
 //
 // # Use
@@ -64,7 +65,8 @@ type State int
 const (
 	// Connecting: a login is under way or about to start; callers wait for it.
 	Connecting State = iota
-	// Live: there is a token, and the next renewal is planned.
+	// Live: there is a token, and the next renewal is planned. Whether the PBX
+	// answers right now is not looked at.
 	Live
 	// Renewing: there is a token, and its renewal is under way or being
 	// repeated.
@@ -73,10 +75,12 @@ const (
 	// until Retry, or until there are other credentials. An old token may still
 	// be alive.
 	Rejected
-	// Locked: the PBX has locked this host out, or the budget of wrong logins is
-	// spent. There is no login before the next attempt.
+	// Locked: the PBX has locked this machine out, or the budget of wrong logins
+	// is spent and nothing was sent, as its error then says. There is no login
+	// before the next attempt.
 	Locked
-	// Unavailable: the last attempt failed, the next one is scheduled.
+	// Unavailable: the last attempt failed, for a reason that [Status].Err
+	// gives and that may take a person to mend; the next one is scheduled.
 	Unavailable
 	// Closed: the session has ended.
 	Closed
@@ -99,7 +103,7 @@ type Status struct {
 	// ExpiresAt is the end of the token at hand if nothing prolongs it, traffic
 	// included. Zero: no token, or no known end.
 	ExpiresAt time.Time
-	// Next is when the session will act by itself. Zero: not at all.
+	// Next is when the session will call the PBX by itself. Zero: not at all.
 	Next time.Time
 	// Err is why the last attempt failed; nil after one that did not.
 	Err error
@@ -113,7 +117,7 @@ type Error struct {
 	State   State
 	Since   time.Time
 	Next    time.Time // the next attempt; zero: none by itself
-	Err     error     // the driver's error, or ErrClosed
+	Err     error     // the driver's error, the context's, or ErrClosed
 }
 
 // Error tells the state, how long it will last, and why.
@@ -127,7 +131,7 @@ func (e *Error) Error() string {
 	switch {
 	case e.State == Rejected:
 		b.WriteString(", no login until Retry is called or the credentials change")
-	case !e.Next.IsZero():
+	case e.Next.After(e.Since):
 		b.WriteString(", next attempt at " + e.Next.Format(time.RFC3339))
 	}
 	if e.Err != nil {
@@ -231,7 +235,7 @@ const (
 func New(auth pbx.Authenticator, opts *Options) *Session {
 	m := NewManager(opts)
 	m.alone = m.newSession("", auth)
-	m.alone.start()
+	m.alone.start(nil)
 	return m.alone
 }
 
@@ -249,15 +253,22 @@ func (m *Manager) newSession(name string, auth pbx.Authenticator) *Session {
 	return s
 }
 
-func (s *Session) start() {
+// start begins with a token that there is already, or with a login.
+func (s *Session) start(t *pbx.Token) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.m.tally.states[Connecting].Add(1)
 	s.m.tell(s)
+	if s.old = t; t != nil && sound(pbx.OpOpen, t) == nil {
+		s.adopt(pbx.OpOpen, t)
+		return
+	}
 	s.m.schedule(s, time.Now())
 }
 
 // Token returns the token to use now. It waits for a login under way, as long
-// as ctx allows; otherwise it returns at once, with an *[Error] where there is
-// none. Do not keep the token: ask again for the next request.
+// as ctx allows; where there is none it returns at once. Errors are *[Error].
+// Do not keep the token: ask again for the next request.
 func (s *Session) Token(ctx context.Context) (*pbx.Token, error) {
 	if l := s.current.Load(); l != nil && l.alive() {
 		return l.token, nil
@@ -273,9 +284,8 @@ func (s *Session) wait(ctx context.Context) (*pbx.Token, error) {
 			return l.token, nil
 		}
 		if !s.soon() {
-			err := s.failure()
-			s.mu.Unlock()
-			return nil, err
+			defer s.mu.Unlock()
+			return nil, s.failure(s.err)
 		}
 		if s.changed == nil {
 			s.changed = make(chan struct{})
@@ -285,7 +295,9 @@ func (s *Session) wait(ctx context.Context) (*pbx.Token, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return nil, s.failure(ctx.Err())
 		}
 	}
 }
@@ -303,11 +315,20 @@ func (s *Session) soon() bool {
 	return !next.IsZero() && time.Until(next) <= 0
 }
 
-func (s *Session) failure() error {
+// failure is what a caller gets for want of a token. s.mu is held.
+func (s *Session) failure(cause error) error {
 	if s.closing {
 		return &Error{Session: s.name, State: Closed, Since: s.since, Err: ErrClosed}
 	}
-	return &Error{Session: s.name, State: s.state, Since: s.since, Next: s.m.dueAt(s), Err: s.err}
+	return &Error{Session: s.name, State: s.state, Since: s.since, Next: s.next(), Err: cause}
+}
+
+// next is when the PBX is called again; zero: not by itself. s.mu is held.
+func (s *Session) next() time.Time {
+	if s.state == Rejected { // what is planned is a look at the settings
+		return time.Time{}
+	}
+	return s.m.dueAt(s)
 }
 
 // Reject reports that the PBX refused t. The session then gets another; it does
@@ -367,12 +388,12 @@ func (s *Session) rest(state State, err error, next time.Time) {
 	s.m.guard.withdraw(s)
 }
 
-// Retry makes a rejected session try again, after a person has mended the
-// cause. The lockout budget still holds.
+// Retry makes a session that is rejected or unavailable try again now, after a
+// person has mended the cause. The lockout budget still holds.
 func (s *Session) Retry() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != Rejected || s.closing {
+	if s.closing || s.attempt != nil || s.state != Rejected && s.state != Unavailable {
 		return
 	}
 	if l := s.current.Load(); l != nil && l.alive() {
@@ -388,7 +409,7 @@ func (s *Session) Retry() {
 func (s *Session) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := Status{State: s.state, Since: s.since, Next: s.m.dueAt(s), Err: s.err}
+	status := Status{State: s.state, Since: s.since, Next: s.next(), Err: s.err}
 	if l := s.current.Load(); l != nil {
 		status.Details = l.token.Details
 		if l.span != 0 {
@@ -412,10 +433,12 @@ func (s *Session) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 func (s *Session) become(state State, err error) {
 	if s.state != state {
 		s.since = time.Now()
+	}
+	if fails := err != nil; s.state != state || fails && s.err == nil {
 		s.m.moved(s, s.state, state)
 		level := zerolog.InfoLevel
 		switch {
-		case state == Rejected || state == Locked || state == Unavailable || (state == Renewing && err != nil):
+		case fails:
 			level = zerolog.WarnLevel
 		case state == Renewing || (state == Live && s.err == nil && s.state == Renewing):
 			level = zerolog.DebugLevel // the routine of every token
@@ -457,6 +480,11 @@ func spread(wait time.Duration) time.Duration {
 // Name is the session's name in its Manager; empty for one made by New.
 func (s *Session) Name() string { return s.name }
 
+// URL is where requests to this PBX begin, as the driver tells it: scheme, host,
+// port and base path, which the settings may have left out in part, and no slash
+// at the end. Empty if the driver does not tell.
+func (s *Session) URL() string { return s.traits.URL }
+
 // Close stops the upkeep and logs out, within ctx and the call timeout, and
 // returns what the logout returned. A login under way is waited for, so that
 // its token does not outlive the session.
@@ -484,8 +512,8 @@ func (s *Session) Close(ctx context.Context) error {
 }
 
 // Detach stops the upkeep and leaves the token alive at the PBX, for another
-// process to go on with. It returns that token; nil if there is none. A login
-// under way is waited for, as long as ctx allows.
+// process to go on with: see [Manager.Resume]. It returns that token; nil if
+// there is none. A login under way is waited for, as long as ctx allows.
 func (s *Session) Detach(ctx context.Context) *pbx.Token {
 	t, first := s.end(ctx)
 	if first {

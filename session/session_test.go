@@ -92,6 +92,36 @@ func TestRetrySendsOneMoreLogin(t *testing.T) {
 	})
 }
 
+// A session whose password was refused looks at its settings now and then, which
+// is no attempt.
+func TestARejectedSessionHasNoNextAttempt(t *testing.T) {
+	f := changing{&fake{login: fails(pbx.ErrInvalidCredentials, true)}}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		_, err := s.Token(t.Context())
+		var failure *session.Error
+		if !errors.As(err, &failure) || !failure.Next.IsZero() || !s.Status().Next.IsZero() {
+			t.Errorf("%v, status %+v", err, s.Status())
+		}
+	})
+}
+
+// changing is a driver that can tell new credentials, of which there are none.
+type changing struct{ *fake }
+
+func (changing) CredentialsChanged(context.Context) (bool, error) { return false, nil }
+
+func TestRetryCutsTheWaitOfAnUnavailableSession(t *testing.T) {
+	f := &fake{login: fails(pbx.ErrConfig, false), life: time.Hour}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		time.Sleep(time.Second)
+		wantState(t, s, session.Unavailable)
+		f.set(func() { f.login = nil })
+		s.Retry()
+		mustToken(t, s)
+		wantCounts(t, f, 2, 0, 0)
+	})
+}
+
 func TestCallersShareOneLogin(t *testing.T) {
 	f := &fake{life: time.Hour, takes: 500 * time.Millisecond}
 	during(t, f, func(t *testing.T, s *session.Session) {
@@ -110,8 +140,10 @@ func TestACallerWaitsNoLongerThanItsOwnContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		if _, err := s.Token(ctx); err != context.DeadlineExceeded {
-			t.Fatalf("Token: %v", err)
+		_, err := s.Token(ctx)
+		wantKind(t, err, context.DeadlineExceeded)
+		if want := "session: connecting since 2000-01-01T00:00:00Z: context deadline exceeded"; err.Error() != want {
+			t.Errorf("Token: %v", err)
 		}
 		waited := time.Since(start)
 		t.Logf("waited %s for a login of 500ms", waited)
@@ -132,9 +164,8 @@ func TestTheLastCallerLeavingDoesNotCancelTheLogin(t *testing.T) {
 	during(t, f, func(t *testing.T, s *session.Session) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := s.Token(ctx); err != context.Canceled {
-			t.Fatalf("Token: %v", err)
-		}
+		_, err := s.Token(ctx)
+		wantKind(t, err, context.Canceled)
 		time.Sleep(time.Second)
 		wantState(t, s, session.Live)
 		wantCounts(t, f, 1, 0, 0)

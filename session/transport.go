@@ -30,16 +30,21 @@ func (s *Session) Client() *http.Client {
 
 // Transport returns a RoundTripper that authorizes requests and sends them over
 // base; nil is the driver's own connections, with the TLS settings that it was
-// opened with.
+// opened with, or [http.DefaultTransport] for a driver that is no
+// [http.RoundTripper].
 //
-// A request to another origin than the PBX's goes out without a token. If the
-// PBX refuses the token, the session renews it and the request is repeated, once
+// A request to another host than the PBX's goes out without a token. One to the
+// same host with another scheme or port is an error of kind [pbx.ErrConfig]:
+// build requests on [Session.URL]. If the PBX refuses the token, the session renews it and the request is repeated, once
 // and only if its body can be had again (GetBody). Nothing else is repeated:
 // the PBX may have acted.
 //
 // Where the session has no token, RoundTrip returns the error of
 // [Session.Token]. For drivers without [pbx.Authorizer] it returns an error of
-// kind [pbx.ErrNotSupported].
+// kind [pbx.ErrNotSupported]. Errors of base come through as they are, unless
+// they quote the token; the session's state does not follow from them. So do the
+// PBX's other refusals, which many brands send under HTTP 200: the driver's
+// [pbx.Inspector] reads those too.
 func (s *Session) Transport(base http.RoundTripper) http.RoundTripper {
 	t := &transport{session: s, base: base}
 	if t.base == nil {
@@ -62,6 +67,11 @@ type transport struct {
 // RoundTrip implements [http.RoundTripper].
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if t.foreign(r) {
+		if followed := r.Response != nil; !followed && strings.EqualFold(r.URL.Hostname(), t.origin.Hostname()) {
+			closeBody(r)
+			return nil, &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrConfig,
+				Message: "not sent: the request goes to " + r.URL.Scheme + "://" + r.URL.Host + ", and this session's PBX is " + t.session.URL() + ": build it on Session.URL"}
+		}
 		return t.base.RoundTrip(r)
 	}
 	token, err := t.session.Token(r.Context())

@@ -172,14 +172,15 @@ func TestTheTokenGoesToThePBXOnly(t *testing.T) {
 	for _, row := range []struct {
 		name, pbx, url string
 		authorized     bool
+		refusal        string
 	}{
-		{"the PBX", "https://pbx.test:8088", "https://pbx.test:8088/api/call", true},
-		{"its name in capitals", "https://pbx.test:8088", "https://PBX.test:8088/api/call", true},
-		{"the scheme's own port, spelled out", "https://pbx.test", "https://pbx.test:443/api/call", true},
-		{"another host", "https://pbx.test:8088", "https://evil.test:8088/api/call", false},
-		{"another port", "https://pbx.test:8088", "https://pbx.test:8089/api/call", false},
-		{"plain http", "https://pbx.test:8088", "http://pbx.test:8088/api/call", false},
-		{"anywhere, if the driver does not say where the PBX is", "", "http://pbx.test/call", true},
+		{"the PBX", "https://pbx.test:8088", "https://pbx.test:8088/api/call", true, ""},
+		{"its name in capitals", "https://pbx.test:8088", "https://PBX.test:8088/api/call", true, ""},
+		{"the scheme's own port, spelled out", "https://pbx.test", "https://pbx.test:443/api/call", true, ""},
+		{"another host", "https://pbx.test:8088", "https://evil.test:8088/api/call", false, ""},
+		{"another port", "https://pbx.test:8088", "https://pbx.test/api/call", false, "goes to https://pbx.test, and this session's PBX is https://pbx.test:8088"},
+		{"plain http", "https://pbx.test:8088", "http://pbx.test:8088/api/call", false, "goes to http://pbx.test:8088, and"},
+		{"anywhere, if the driver does not say where the PBX is", "", "http://pbx.test/call", true, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			during(t, &fake{life: time.Hour, traits: pbx.Traits{URL: row.pbx}}, func(t *testing.T, s *session.Session) {
@@ -188,9 +189,20 @@ func TestTheTokenGoesToThePBXOnly(t *testing.T) {
 					seen = r.Header.Get("Authorization")
 					return answer(r, 200, ""), nil
 				}))}
+				if row.refusal != "" {
+					_, err := client.Get(row.url)
+					wantKind(t, err, pbx.ErrConfig)
+					if !strings.Contains(err.Error(), row.refusal) {
+						t.Errorf("the error is %v", err)
+					}
+					return
+				}
 				get(t, client, row.url)
 				if (seen != "") != row.authorized {
 					t.Fatalf("Authorization: %q", seen)
+				}
+				if s.URL() != row.pbx {
+					t.Errorf("URL is %q", s.URL())
 				}
 			})
 		})

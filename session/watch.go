@@ -54,9 +54,10 @@ func (w *watcher) drop(s *Session) {
 }
 
 // Watch yields every session with its status, and then each one whose state has
-// changed, until ctx ends or the loop is left: for a user interface. A slow
-// reader may miss steps, never the newest state of a session. A session that has
-// ended is yielded as Closed, once.
+// changed or whose renewal has begun to fail, and each that is added, until ctx
+// ends or the loop is left: for a user interface. A slow reader may miss steps,
+// never the newest state of a session. A session that has ended is yielded as
+// Closed, once.
 func (m *Manager) Watch(ctx context.Context) iter.Seq2[*Session, Status] {
 	return func(yield func(*Session, Status) bool) {
 		w := &watcher{pending: map[*Session]struct{}{}, signal: make(chan struct{}, 1)}

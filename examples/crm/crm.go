@@ -1,8 +1,6 @@
 package crm
 
 import (
-	"net/http"
-
 	"github.com/pbxauth/pbx"
 	_ "github.com/pbxauth/pbx/adapters" // every driver; or import single ones
 	"github.com/pbxauth/pbx/session"
@@ -11,15 +9,16 @@ import (
 // Fleet keeps the PBXs of all customers logged in.
 var Fleet = session.NewManager(nil)
 
-// Connect opens a customer's PBX, of whatever brand the settings name.
-func Connect(customer, driver string, cfg pbx.Config) (*http.Client, error) {
+// Connect opens a customer's PBX, of whatever brand the settings name. An error
+// says which setting to mend; nothing was sent. With the session,
+//
+//	s.Client().Post(s.URL()+"/api/...", "application/json", body)
+//
+// calls the PBX's API, with the token where the brand wants it.
+func Connect(customer, driver string, cfg pbx.Config) (*session.Session, error) {
 	auth, err := pbx.Open(driver, cfg)
-	if err != nil {
-		return nil, err // says which setting to mend; nothing was sent
-	}
-	s, err := Fleet.Add(customer, auth)
 	if err != nil {
 		return nil, err
 	}
-	return s.Client(), nil
+	return Fleet.Add(customer, auth)
 }

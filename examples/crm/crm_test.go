@@ -24,9 +24,6 @@ func TestTheREADMEShowsThisVeryCode(t *testing.T) {
 	if !strings.Contains(string(readme), "```go\n"+string(code)+"```\n") {
 		t.Error("README.md shows other code than crm.go")
 	}
-	if lines := strings.Count(string(code), "\n"); lines != 25 {
-		t.Errorf("the example has %d lines", lines)
-	}
 }
 
 func TestOneProgramCallsPBXsOfTwoBrands(t *testing.T) {
@@ -40,13 +37,13 @@ func TestOneProgramCallsPBXsOfTwoBrands(t *testing.T) {
 		sim := customer.simulate(&pbxsim.Options{Accounts: map[string]string{"api": "secret"}})
 		server := pbxsim.Listen(sim)
 		defer server.Close()
-		client, err := Connect(customer.driver+" customer", customer.driver, pbx.Config{
+		s, err := Connect(customer.driver+" customer", customer.driver, pbx.Config{
 			URL: server.URL, Username: "api", Password: pbx.NewSecret("secret"),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp, err := client.Post(server.URL+customer.path, "application/json", strings.NewReader(customer.body))
+		resp, err := s.Client().Post(s.URL()+customer.path, "application/json", strings.NewReader(customer.body))
 		if err != nil {
 			t.Fatal(err)
 		}
