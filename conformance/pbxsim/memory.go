@@ -13,17 +13,16 @@ import (
 var memoryServers atomic.Uint32
 
 // ListenMemory serves p over connections in memory. The URL looks like one of
-// the loopback interface, but only the server's own clients reach it, and they
-// reach nothing else.
+// the loopback interface, at an IP address that no other server of the process
+// has, as PBXs have; but only the server's own clients reach it, and they reach
+// nothing else.
 //
 // Made inside a [testing/synctest] bubble, it belongs to that bubble: waiting
 // for it blocks durably, and so its time is virtual, the Date of its answers
 // included. Close it before the bubble ends.
 func ListenMemory(p *PBX) *Server {
-	addr := &net.TCPAddr{
-		IP:   net.IPv4(127, 0, 0, 1),
-		Port: 10_000 + int(memoryServers.Add(1)-1)%50_000,
-	}
+	n := memoryServers.Add(1)
+	addr := &net.TCPAddr{IP: net.IPv4(127, byte(1+n>>16), byte(n>>8), byte(n)), Port: 8088}
 	s := &Server{URL: "http://" + addr.String(), pbx: p}
 	s.listen = func() (net.Listener, error) {
 		return &memoryListener{addr: addr, conns: make(chan net.Conn), closed: make(chan struct{})}, nil

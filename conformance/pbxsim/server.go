@@ -13,7 +13,7 @@ import (
 
 // A Server is a PBX at an address.
 type Server struct {
-	URL string // "http://127.0.0.1:port", or https
+	URL string // of the loopback network, as in "http://127.0.0.1:41234"
 
 	pbx    *PBX
 	listen func() (net.Listener, error) // at the same address every time

@@ -3,8 +3,9 @@ package pbxsim_test
 import (
 	"crypto/x509"
 	"errors"
+	"net"
 	"net/http"
-	"strings"
+	"net/url"
 	"syscall"
 	"testing"
 	"time"
@@ -18,7 +19,8 @@ func TestAServerIsALoopbackAddress(t *testing.T) {
 		if s.Certificate() != nil {
 			scheme = "https"
 		}
-		if !strings.HasPrefix(s.URL, scheme+"://127.0.0.1:") {
+		u, err := url.Parse(s.URL)
+		if err != nil || u.Scheme != scheme || !net.ParseIP(u.Hostname()).IsLoopback() || u.Port() == "" {
 			t.Errorf("URL = %q", s.URL)
 		}
 		login(t, s)
@@ -26,6 +28,20 @@ func TestAServerIsALoopbackAddress(t *testing.T) {
 			t.Errorf("caller %q, want 127.0.0.1", got)
 		}
 	})
+}
+
+// PBXs are hosts of their own, and have a budget of wrong logins each.
+func TestServersInMemoryAreHostsOfTheirOwn(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 {
+		s := pbxsim.ListenMemory(pbxsim.New(plain{}, nil))
+		defer s.Close()
+		u, err := url.Parse(s.URL)
+		if err != nil || seen[u.Hostname()] {
+			t.Fatalf("URL = %q", s.URL)
+		}
+		seen[u.Hostname()] = true
+	}
 }
 
 func TestCloseRefusesAndReopenResumes(t *testing.T) {
