@@ -15,6 +15,9 @@ import (
 
 // Config is what any driver needs to reach one PBX with one account. Opening
 // sends nothing, so a settings form can be checked by opening it.
+//
+// It prints itself, secrets redacted, and so does whatever embeds it, unless that
+// has a Format method of its own.
 type Config struct {
 	// URL is the PBX's address: https://pbx.example.com:8088. A missing scheme
 	// means https, a missing port the brand's own where it has one, and a

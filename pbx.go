@@ -77,8 +77,8 @@ import (
 // safe for concurrent use, keeps no token, and returns an *[Error] for every
 // failure, also for that of a context.
 //
-// An Authenticator may also implement [Authorizer], [Inspector], [Describer]
-// and [http.RoundTripper]. The last one sends a request over the connections
+// An Authenticator may also implement [Authorizer], [Inspector], [Describer],
+// [CredentialWatcher] and [http.RoundTripper]. The last one sends a request over the connections
 // and the TLS settings of this PBX, redirects not followed; without it, an
 // application's requests go over http.DefaultTransport, which does not know a
 // pinned certificate.
@@ -155,7 +155,8 @@ type Traits struct {
 	Lockout Lockout
 
 	// MaxTokens is how many tokens of one account live at once. 0: unknown, or
-	// no limit.
+	// no limit. A session uses one; whoever gives an account several sessions or
+	// processes has to count.
 	MaxTokens int
 }
 

@@ -203,7 +203,8 @@ func Lookup(name string) (Driver, bool) { return defaultRegistry.Lookup(name) }
 // Drivers returns the drivers of the default registry by name.
 func Drivers() []Driver { return defaultRegistry.Drivers() }
 
-// Open makes an Authenticator of a driver in the default registry.
+// Open makes an Authenticator of a driver in the default registry. It sends
+// nothing; errors are *[Error] of kind [ErrConfig] and say which setting to mend.
 func Open(name string, cfg Config) (Authenticator, error) { return defaultRegistry.Open(name, cfg) }
 
 func wellFormed(name string) bool {

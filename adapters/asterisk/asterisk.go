@@ -75,11 +75,7 @@ func init() {
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
 			options := cfg.Options
 			cfg.Options = nil
-			p, err := New(Config{Config: cfg, Prefix: options["prefix"]})
-			if err != nil {
-				return nil, err // and not p: a nil *PBX makes an Authenticator that is not nil
-			}
-			return p, nil
+			return New(Config{Config: cfg, Prefix: options["prefix"]})
 		},
 	})
 }
@@ -207,6 +203,6 @@ func (p *PBX) Traits() pbx.Traits {
 	return pbx.Traits{URL: p.wire.URL() + p.prefix, Lifetime: usualLife, Sliding: true, KeepAlive: pbx.KeepAliveHeartbeat}
 }
 
-// Format writes which PBX this is, whatever the verb: fmt would look into the
-// connections, which are in use.
+// Format writes which PBX this is, whatever the verb, where fmt would write
+// pointers.
 func (p *PBX) Format(f fmt.State, _ rune) { io.WriteString(f, "asterisk.PBX("+p.Traits().URL+")") }

@@ -89,11 +89,7 @@ func init() {
 			cfg.Options = nil
 			typed := Config{Config: cfg, KeepAliveAction: options["keepalive_action"]}
 			typed.TokenTTL, _ = time.ParseDuration(options["token_ttl"]) // checked by the registry
-			p, err := New(typed)
-			if err != nil {
-				return nil, err // and not p: a nil *PBX makes an Authenticator that is not nil
-			}
-			return p, nil
+			return New(typed)
 		},
 	})
 }
@@ -239,6 +235,6 @@ func (p *PBX) Traits() pbx.Traits {
 	return pbx.Traits{URL: p.wire.URL(), Lifetime: p.ttl, Sliding: true, KeepAlive: pbx.KeepAliveHeartbeat, Lockout: lockout}
 }
 
-// Format writes which PBX this is, whatever the verb: fmt would look into the
-// connections, which are in use.
+// Format writes which PBX this is, whatever the verb, where fmt would write
+// pointers.
 func (p *PBX) Format(f fmt.State, _ rune) { io.WriteString(f, "grandstream.PBX("+p.wire.URL()+")") }

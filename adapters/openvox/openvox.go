@@ -142,11 +142,7 @@ func init() {
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
 			settings := sseries.Read(cfg)
 			settings.Format = sseries.Format(cfg.Options["format"])
-			p, err := open(settings)
-			if err != nil {
-				return nil, err // and not p: a nil *PBX makes an Authenticator that is not nil
-			}
-			return p, nil
+			return open(settings)
 		},
 	})
 }
@@ -215,6 +211,6 @@ func (p *PBX) CredentialsChanged(ctx context.Context) (bool, error) {
 	return p.protocol.CredentialsChanged(ctx)
 }
 
-// Format writes which PBX this is, whatever the verb: fmt would look into the
-// connections, which are in use.
+// Format writes which PBX this is, whatever the verb, where fmt would write
+// pointers.
 func (p *PBX) Format(f fmt.State, _ rune) { io.WriteString(f, "openvox.PBX("+p.Traits().URL+")") }

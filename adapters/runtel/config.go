@@ -81,11 +81,7 @@ func init() {
 			cfg.Options = nil
 			typed := Config{Config: cfg, ExpZone: options["exp_zone"], Key: pbx.NewSecret(options["key"])}
 			typed.TokenTTL, _ = time.ParseDuration(options["token_ttl"]) // checked by the registry; absent is 0
-			p, err := New(typed)
-			if err != nil {
-				return nil, err
-			}
-			return p, nil
+			return New(typed)
 		},
 	})
 }

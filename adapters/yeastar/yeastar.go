@@ -106,11 +106,7 @@ func init() {
 			pbx.Option{Name: "family", Kind: pbx.OptionChoice, Choices: familyNames, Default: string(SV1), Help: "s: S-Series, K2, S1000; cloud: Cloud PBX; v1 or v2: of its API"},
 		),
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
-			p, err := open(Family(cfg.Options["family"]), sseries.Read(cfg))
-			if err != nil {
-				return nil, err // and not p: a nil *PBX makes an Authenticator that is not nil
-			}
-			return p, nil
+			return open(Family(cfg.Options["family"]), sseries.Read(cfg))
 		},
 	})
 }
@@ -185,6 +181,6 @@ func (p *PBX) CredentialsChanged(ctx context.Context) (bool, error) {
 	return p.protocol.CredentialsChanged(ctx)
 }
 
-// Format writes which PBX this is, whatever the verb: fmt would look into the
-// connections, which are in use.
+// Format writes which PBX this is, whatever the verb, where fmt would write
+// pointers.
 func (p *PBX) Format(f fmt.State, _ rune) { io.WriteString(f, "yeastar.PBX("+p.Traits().URL+")") }

@@ -72,11 +72,7 @@ func init() {
 		Title: "Yeastar P-Series",
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
 			cfg.Options = nil // there are none
-			p, err := New(cfg)
-			if err != nil {
-				return nil, err // and not p: a nil *PBX makes an Authenticator that is not nil
-			}
-			return p, nil
+			return New(cfg)
 		},
 	})
 }
@@ -233,8 +229,8 @@ func (p *PBX) CredentialsChanged(ctx context.Context) (bool, error) {
 	return p.wire.CredentialsChanged(ctx)
 }
 
-// Format writes which PBX this is, whatever the verb: fmt would look into the
-// connections, which are in use.
+// Format writes which PBX this is, whatever the verb, where fmt would write
+// pointers.
 func (p *PBX) Format(f fmt.State, _ rune) { io.WriteString(f, "yeastarp.PBX("+p.wire.URL()+")") }
 
 // request makes a call. A nil body sends none.
