@@ -24,7 +24,7 @@ var lockoutRules = []Rule{
 	},
 	{
 		ID:    "LOCKOUT-03",
-		Says:  "A login under a lock is sent once, and is an error.",
+		Says:  "A login under a lock is sent at most once, and is an error.",
 		Why:   "No vendor says whether an attempt under the lock prolongs it.",
 		check: loginUnderLock,
 	},
@@ -54,7 +54,7 @@ func lockedCaller(t *trial) error {
 func loginUnderLock(t *trial) error {
 	t.sim.Lock(caller)
 	err := noToken(t.auth.Login(context.Background()))
-	if n := t.count(pbxsim.Login); n != 1 {
+	if n := t.count(pbxsim.Login); n > 1 { // none where a challenge is refused first
 		return fmt.Errorf("the login is sent %d times", n)
 	}
 	return ofKind(err)

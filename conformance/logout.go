@@ -79,7 +79,7 @@ func failedLogout(t *trial) error {
 		err := ofKind(t.auth.Logout(context.Background(), token))
 		t.sim.ClearFaults()
 		if err != nil {
-			return at(trouble.name, err)
+			return at("Logout answered with "+trouble.name, err)
 		}
 	}
 	t.server.Close()
@@ -96,7 +96,7 @@ func plainLogout(t *trial) error {
 		time.Sleep(age)
 		before := t.sim.Counts()
 		if err := t.auth.Logout(context.Background(), token); err != nil {
-			return at(name, err)
+			return fmt.Errorf("Logout of %s returns an error, want nil: %w", name, err)
 		}
 		after := t.sim.Counts()
 		if after.Logins != before.Logins {

@@ -593,6 +593,21 @@ var mutants = []struct {
 			settings.RootCAs, settings.CAFile = nil, ""
 		}
 	}), "RootCAs: a good login fails"},
+	{"TLS-01", "authorizes requests and cannot send them", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		auth, err := good(cfg)
+		if err != nil || cfg.HTTPClient != nil {
+			return auth, err
+		}
+		d := auth.(whole)
+		return struct {
+			pbx.Authenticator
+			pbx.Authorizer
+			pbx.Inspector
+			pbx.Describer
+			pbx.CredentialWatcher
+			fmt.Formatter
+		}{d, d, d, d, d, d}, nil
+	}), "is no http.RoundTripper"},
 	{"TLS-02", "switches verification off, since it fails everywhere", tlsSick(func(settings *pbx.TLS) {
 		*settings = pbx.TLS{InsecureSkipVerify: true}
 	}), "1 requests reach a PBX that is not trusted"},

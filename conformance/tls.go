@@ -23,7 +23,7 @@ import (
 var tlsRules = []Rule{
 	{
 		ID:      "TLS-01",
-		Says:    "A certificate that RootCAs or CAFile vouches for is accepted, by every call and by the driver's RoundTripper.",
+		Says:    "A certificate that RootCAs or CAFile vouches for is accepted, by every call and by the driver's RoundTripper, which a driver that authorizes requests has.",
 		Why:     "Offices with an authority of their own give its file; who cannot use it switches verification off.",
 		overTLS: true,
 		check:   trustedAuthority,
@@ -82,8 +82,10 @@ func (t *trial) reaches(settings pbx.TLS) error {
 	if err != nil {
 		return err
 	}
-	_, reaches := auth.Authenticator.(http.RoundTripper)
-	if reaches && authorizer(t) == "" {
+	if authorizer(t) == "" {
+		if _, sends := auth.Authenticator.(http.RoundTripper); !sends {
+			return errors.New("the driver authorizes requests and is no http.RoundTripper: an application's own go over http.DefaultTransport, which knows nothing of these settings")
+		}
 		if err := t.call(token); err != nil {
 			return err
 		}

@@ -45,7 +45,6 @@ var rows = []struct {
 		call{"POST", "/rawman", "application/x-www-form-urlencoded", "Action=ListCommands"},
 		map[string]string{
 			"LOCKOUT-02": "Asterisk locks nobody out; fail2ban does, and a caller that it has locked gets no answer",
-			"LOCKOUT-03": "a caller that fail2ban has locked gets no challenge, so that the login itself is never sent",
 		}},
 	{"grandstream", grandstream.Name, nil, grandstreamsim.Settings{}.New,
 		call{"POST", "/api", "application/json", `{"request":{"action":"getSystemGeneralStatus"}}`}, nil},
