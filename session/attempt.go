@@ -28,16 +28,16 @@ func (s *Session) run() {
 		s.m.guard.pass(s)
 		return
 	}
+	defer a.cancel()
 	got, err := s.call(ctx, a.op, func(ctx context.Context) (*pbx.Token, error) {
 		if a.op == pbx.OpLogin {
 			return s.auth.Login(ctx)
 		}
 		return s.auth.KeepAlive(ctx, a.token)
 	})
-	a.cancel()
 	if err == nil {
 		if err = sound(a.op, got); err == nil {
-			s.announce(got)
+			s.announce(ctx, got)
 		}
 	}
 
@@ -88,7 +88,7 @@ func (s *Session) begin() (context.Context, *attempt) {
 	} else {
 		s.become(Connecting, s.err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.m.opts.callTimeout())
+	ctx, cancel := context.WithCancel(context.Background())
 	s.attempt = &attempt{op: op, token: t, cancel: cancel, settled: make(chan struct{})}
 	return ctx, s.attempt
 }
@@ -108,12 +108,10 @@ func sound(op pbx.Op, t *pbx.Token) error {
 }
 
 // announce calls the application's hook, bounded like a driver's call.
-func (s *Session) announce(t *pbx.Token) {
+func (s *Session) announce(ctx context.Context, t *pbx.Token) {
 	if s.m.opts.OnToken == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.m.opts.callTimeout())
-	defer cancel()
 	s.call(ctx, "OnToken", func(context.Context) (*pbx.Token, error) {
 		s.m.opts.OnToken(s, t)
 		return nil, nil
@@ -128,12 +126,12 @@ func (s *Session) credentialsChanged() bool {
 	if !ok {
 		return false
 	}
-	if s.stray.Load() > 0 {
+	if s.stray.Load() > 0 || s.cancelLook != nil { // one look at a time
 		s.m.schedule(s, s.nextLook())
 		return false
 	}
 	since := s.since
-	ctx, cancel := context.WithTimeout(context.Background(), s.m.opts.callTimeout())
+	ctx, cancel := context.WithCancel(context.Background())
 	s.cancelLook = cancel
 	s.mu.Unlock()
 	changed := false
@@ -143,6 +141,7 @@ func (s *Session) credentialsChanged() bool {
 	})
 	cancel()
 	s.mu.Lock()
+	s.cancelLook = nil
 	if s.closing || s.state != Rejected || s.since != since { // Retry was quicker
 		return false
 	}
@@ -228,7 +227,7 @@ func (s *Session) failed(op pbx.Op, err error) {
 	errors.As(err, &failure)
 	var pause time.Duration
 	if failure != nil {
-		pause = failure.RetryAfter
+		pause = min(failure.RetryAfter, longestPause)
 	}
 	l := s.current.Load()
 	alive := l != nil && l.alive()
@@ -251,7 +250,7 @@ func (s *Session) failed(op pbx.Op, err error) {
 		if pause > 0 {
 			pause = max(pause, backoff(s.fails))
 		}
-		s.fails++
+		s.setFails(s.fails + 1)
 		until := s.m.guard.lock(s, pause, err)
 		if alive && l.end().Before(until) {
 			until = l.end()
@@ -266,14 +265,14 @@ func (s *Session) failed(op pbx.Op, err error) {
 		return
 	}
 
-	if op == pbx.OpKeepAlive && !alive && (failure == nil || failure.Sent && !errors.Is(err, pbx.ErrUnavailable)) {
-		s.old = nil // the PBX answered, and not with a token: only a login is left
+	if op == pbx.OpKeepAlive && !alive && (failure == nil || failure.Sent && (!errors.Is(err, pbx.ErrUnavailable) || s.fails >= freeRefreshes)) {
+		s.old = nil // the PBX was reached, and gave no token: only a login is left
 	}
 	wait := backoff(s.fails)
 	if op == pbx.OpLogin && pbx.MayHaveCounted(err) {
 		wait = backoff(s.fails + 3) // 8 s at first: the budget is small
 	}
-	s.fails++
+	s.setFails(s.fails + 1)
 	if errors.Is(err, pbx.ErrConfig) || errors.Is(err, pbx.ErrTooManySessions) || errors.Is(err, pbx.ErrNotSupported) {
 		wait = max(wait, slowBackoff) // not mended in a second
 	}
@@ -295,9 +294,12 @@ func (s *Session) failed(op pbx.Op, err error) {
 // grace is what a driver gets to return after its context has ended.
 const grace = time.Second
 
-// call runs one call of the driver, whatever it does: a panic becomes an error,
-// and a driver that ignores its context is left behind.
+// call runs one call of the driver, bounded by the call timeout and whatever it
+// does: a panic becomes an error, and a driver that ignores its context is left
+// behind.
 func (s *Session) call(ctx context.Context, op pbx.Op, fn func(context.Context) (*pbx.Token, error)) (*pbx.Token, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.m.opts.callTimeout())
+	defer cancel()
 	type outcome struct {
 		token *pbx.Token
 		err   error

@@ -2,6 +2,7 @@ package session
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -47,7 +48,7 @@ func (c *clock) jump() time.Duration {
 // are alive, and a dead one is replaced when the PBX refuses it.
 func (m *Manager) suspended() {
 	m.mu.Lock()
-	queued := append([]*Session(nil), m.queue...)
+	queued := slices.Concat(m.healthy.queue, m.failing.queue)
 	m.mu.Unlock()
 	for _, s := range queued {
 		s.renewSoon()

@@ -16,7 +16,7 @@ func (g *Guard) Standing() int {
 	n := 0
 	for _, b := range g.hosts {
 		if b.calls == 0 {
-			n += len(b.waiting)
+			n += len(b.beats) + len(b.logins)
 		}
 	}
 	return n

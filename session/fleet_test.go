@@ -406,3 +406,44 @@ func TestAfterASuspensionTokensAreRenewedSoonAndNotAllAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A PBX that is switched off without a word holds a worker for as long as a call
+// may take. Many of them must cost the others neither their tokens nor time.
+func TestPBXsThatDoNotAnswerLeaveWorkersToTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, Workers: 4, LoginRate: 10_000})
+		fakes, sessions := fleet(t, m, 300, func(f *fake) { f.takes = 100 * time.Millisecond })
+		time.Sleep(time.Minute)
+		for _, f := range fakes[:200] {
+			f.set(func() {
+				f.login = func(ctx context.Context) (*pbx.Token, error) {
+					<-ctx.Done()
+					return nil, &pbx.Error{Kind: pbx.ErrUnavailable, Err: ctx.Err()}
+				}
+				f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
+					return nil, &pbx.Error{Kind: pbx.ErrTokenRejected, Sent: true}
+				}
+			})
+		}
+		for range 4 * 60 {
+			time.Sleep(time.Minute)
+			for i, s := range sessions[200:] {
+				if _, err := s.Token(expired); err != nil {
+					t.Fatalf("healthy session %d has no token: %v", i, err)
+				}
+			}
+		}
+		for _, s := range sessions[200:] {
+			s.Reject(mustToken(t, s))
+			start := time.Now()
+			mustToken(t, s)
+			if waited := time.Since(start); waited > time.Second {
+				t.Errorf("a new token took %s", waited)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		m.Close(ctx)
+	})
+}

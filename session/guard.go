@@ -33,7 +33,9 @@ import (
 // What it cannot promise: that a PBX which takes a dead token for a wrong
 // password, if there is one, is not led to lock by the calls that were under way
 // when it restarted; that other processes, or this one after a restart, know
-// what was spent; and that one PBX configured under two names is seen as one.
+// what was spent; that one PBX configured under two names is seen as one; and
+// that a driver which knows of a lower limit than another at the same host is
+// asked for it.
 //
 // The zero value is ready. Ports do not tell hosts apart, for one PBX answers
 // on several.
@@ -55,13 +57,16 @@ type guardKey struct {
 }
 
 type budget struct {
-	window  time.Duration
-	spent   []time.Time // when failed logins counted, oldest first
-	flying  int         // logins under way
-	calls   int         // calls under way, logins among them
-	until   time.Time   // the end of the host's own lock
-	cause   error       // of that lock
-	waiting []*Session  // for a login under way to end
+	window time.Duration
+	spent  []time.Time // when failed logins counted, oldest first
+	flying int         // logins under way
+	calls  int         // calls under way, logins among them
+	until  time.Time   // the end of the host's own lock
+	cause  error       // of that lock
+
+	// Who waits, first come first served. Keep-alives, which are of tokens in
+	// use, go before logins.
+	beats, logins []*Session
 }
 
 // processWide is the Guard of all sessions that are given none: the PBX sees
@@ -93,6 +98,7 @@ func (g *Guard) limits(s *Session) (attempts int, window time.Duration) {
 	if window <= 0 {
 		window = assumedWindow
 	}
+	window = min(window, unlimited)
 	attempts = max(attempts-safetyMargin, 1)
 	if g.Limit > 0 {
 		attempts = min(attempts, g.Limit)
@@ -149,7 +155,7 @@ func (g *Guard) sweep() {
 // idle reports whether nothing has to be remembered.
 func (b *budget) idle(now time.Time) bool {
 	recent := len(b.spent) > 0 && now.Sub(b.spent[len(b.spent)-1]) <= b.window
-	return b.calls == 0 && !recent && len(b.waiting) == 0 && !b.until.After(now)
+	return b.calls == 0 && !recent && len(b.beats)+len(b.logins) == 0 && !b.until.After(now)
 }
 
 // enter asks to make one call. After guardOpen, leave must follow; after
@@ -181,7 +187,11 @@ func (g *Guard) enter(s *Session, op pbx.Op) (guardVerdict, time.Time, error) {
 	if b.calls >= s.m.opts.PerHost || (login && len(b.spent)+b.flying >= limit) {
 		if !s.queued {
 			s.queued = true
-			b.waiting = append(b.waiting, s)
+			if login {
+				b.logins = append(b.logins, s)
+			} else {
+				b.beats = append(b.beats, s)
+			}
 		}
 		return guardBusy, time.Time{}, nil
 	}
@@ -224,14 +234,31 @@ func (b *budget) spend(at time.Time, err error) {
 	slices.SortFunc(b.spent, time.Time.Compare)
 }
 
-// admit lets the first of those who wait ask again. g.mu is held.
-func (g *Guard) admit(b *budget, some int) {
-	n := min(some, len(b.waiting))
-	for _, s := range b.waiting[:n] {
+// admit lets those ask again for whom there is room: more would race for it.
+// g.mu is held.
+func (g *Guard) admit(b *budget, perHost int) {
+	room := max(perHost-b.calls, 0)
+	beats := min(room, len(b.beats))
+	logins := min(room-beats, len(b.logins))
+	if logins > 0 {
+		limit, _ := g.limits(b.logins[0])
+		free := limit - len(b.spent) - b.flying
+		if b.flying == 0 {
+			free = max(free, 1) // to be told until when there is none
+		}
+		logins = min(logins, max(free, 0))
+	}
+	b.beats = call(b.beats, beats)
+	b.logins = call(b.logins, logins)
+}
+
+// call has the first n of a line run, and returns the others.
+func call(line []*Session, n int) []*Session {
+	for _, s := range line[:n] {
 		s.queued = false
 		s.m.schedule(s, time.Now())
 	}
-	b.waiting = slices.Delete(b.waiting, 0, n)
+	return slices.Delete(line, 0, n)
 }
 
 // pass follows a turn in which the session made no call. It may have been called
@@ -252,7 +279,8 @@ func (g *Guard) withdraw(s *Session) {
 	key := s.guardKey()
 	if b := g.hosts[key]; b != nil && s.queued {
 		s.queued = false
-		b.waiting = slices.DeleteFunc(b.waiting, func(w *Session) bool { return w == s })
+		own := func(other *Session) bool { return other == s }
+		b.beats, b.logins = slices.DeleteFunc(b.beats, own), slices.DeleteFunc(b.logins, own)
 	}
 	if s.closing && key.alone == s {
 		delete(g.hosts, key)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -340,4 +341,28 @@ func TestAGuardForgetsSessionsThatHaveEnded(t *testing.T) {
 		}
 	}
 	runtime.KeepAlive(guard)
+}
+
+// "For ever" is how a vendor may put it, and a driver then too.
+func TestALockoutWindowForEverIsOne(t *testing.T) {
+	f := &fake{login: fails(pbx.ErrUnavailable, true), traits: pbx.Traits{URL: "https://pbx.test", Lockout: pbx.Lockout{Attempts: 3, Window: math.MaxInt64}}}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		time.Sleep(24 * time.Hour)
+		wantCounts(t, f, 1, 0, 0)
+		wantState(t, s, session.Locked)
+	})
+}
+
+func TestALockIsBelievedForADayAtMost(t *testing.T) {
+	f := &fake{life: time.Hour, login: func(context.Context) (*pbx.Token, error) {
+		return nil, &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrLocked, Sent: true, RetryAfter: 10 * 365 * 24 * time.Hour}
+	}}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		synctest.Wait()
+		f.set(func() { f.login = nil })
+		time.Sleep(23 * time.Hour)
+		wantState(t, s, session.Locked)
+		time.Sleep(2 * time.Hour)
+		wantState(t, s, session.Live)
+	})
 }

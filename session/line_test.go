@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session"
 )
@@ -195,4 +198,86 @@ func BenchmarkLine(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
+}
+
+func TestTheLineIsFirstComeFirstServedAndKeepAlivesFirst(t *testing.T) {
+	t.Run("one call at a time", func(t *testing.T) { servedInOrder(t, 1, 10) })
+	t.Run("one login at a time", func(t *testing.T) { servedInOrder(t, 4, 9) })
+}
+
+// servedInOrder has fifty newcomers stand in line, each taking a second, when a
+// session that is logged in wants its keep-alive; it is to come at a certain
+// place.
+func servedInOrder(t *testing.T, perHost, place int) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{Limit: 1}, PerHost: perHost, LoginRate: 1000})
+		defer m.Close(context.Background())
+		var mu sync.Mutex
+		var order []string
+		add := func(name string) *session.Session {
+			f := &fake{life: 30 * time.Minute, traits: onHost("one.test")}
+			serve := func(takes time.Duration) {
+				time.Sleep(takes)
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, name)
+			}
+			f.login = func(context.Context) (*pbx.Token, error) { serve(time.Second); return f.token(), nil }
+			f.beat = func(_ context.Context, token *pbx.Token) (*pbx.Token, error) {
+				serve(0)
+				return f.dated(token.Value.Reveal()), nil
+			}
+			s, err := m.Add(name, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			return s
+		}
+		old := add("old")
+		mustToken(t, old)
+		time.Sleep(time.Until(old.Status().Next) - 9500*time.Millisecond) // it comes while the tenth is served
+		mu.Lock()
+		order = nil
+		mu.Unlock()
+		var want []string
+		for i := range 50 {
+			name := fmt.Sprint("new ", i)
+			add(name)
+			want = append(want, name)
+			time.Sleep(90 * time.Millisecond) // they come faster than they are served
+		}
+		time.Sleep(time.Minute)
+		want = slices.Insert(want, place, "old")
+		mu.Lock()
+		defer mu.Unlock()
+		if diff := cmp.Diff(want, order); diff != "" {
+			t.Errorf("served (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestManagersWithDifferentLimitsShareTheLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		one := session.NewManager(&session.Options{Guard: guard, PerHost: 1})
+		four := session.NewManager(&session.Options{Guard: guard, PerHost: 4})
+		defer one.Close(context.Background())
+		defer four.Close(context.Background())
+		var all []*session.Session
+		for i, m := range []*session.Manager{one, four, four, four, one, four} {
+			traits := onHost("one.test")
+			traits.Lockout.Attempts = 100
+			s, err := m.Add(fmt.Sprint(i), &fake{life: time.Hour, takes: time.Duration(3+i) * time.Second, traits: traits})
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			all = append(all, s)
+		}
+		time.Sleep(time.Minute)
+		for _, s := range all {
+			wantState(t, s, session.Live)
+		}
+	})
 }

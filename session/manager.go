@@ -22,7 +22,8 @@ type Options struct {
 	CallTimeout time.Duration
 
 	// Workers is how many calls of drivers are under way at once over all
-	// sessions of a Manager. 0: 64.
+	// sessions of a Manager, of which those whose last attempt failed get half.
+	// 0: 64.
 	Workers int
 
 	// Guard is the lockout budget. nil: the one that all sessions of this
@@ -74,12 +75,41 @@ type Manager struct {
 	watching sync.Mutex // guards what follows
 	watchers map[*watcher]struct{}
 
-	mu     sync.Mutex // guards what follows, and every session's place
-	queue  queue
-	byName map[string]*Session
-	busy   int
-	admit  time.Time // the next free slot for a login
-	closed bool
+	mu      sync.Mutex // guards what follows, and every session's place
+	healthy lane
+	failing lane // sessions whose last attempt failed
+	byName  map[string]*Session
+	busy    int
+	admit   time.Time // the next free slot for a login
+	closed  bool
+}
+
+// lane is one of the two ways to the workers. PBXs that answer nothing keep a
+// worker for as long as a call may take: with a lane of their own, they do not
+// keep all of them from the others.
+type lane struct {
+	queue queue
+	busy  int // workers
+	most  int
+}
+
+// lane is the one that s is in, or would be. m.mu is held.
+func (m *Manager) lane(s *Session) *lane {
+	if s.failing {
+		return &m.failing
+	}
+	return &m.healthy
+}
+
+// mark tells which lane a session belongs to from now on. What was planned for
+// it in another is dropped: it is to be planned anew.
+func (m *Manager) mark(s *Session, failing bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.failing != failing && s.index >= 0 {
+		heap.Remove(&m.lane(s).queue, s.index)
+	}
+	s.failing = failing
 }
 
 // NewManager makes an empty Manager. Close it when it is no longer needed.
@@ -105,6 +135,7 @@ func newManager(opts *Options, wall func() time.Time) *Manager {
 	if m.opts.LoginRate <= 0 {
 		m.opts.LoginRate = 100
 	}
+	m.healthy.most, m.failing.most = m.opts.Workers, max(m.opts.Workers/2, 1)
 	if m.guard = m.opts.Guard; m.guard == nil {
 		m.guard = &processWide
 	}
@@ -264,16 +295,19 @@ func (m *Manager) dispatch() {
 		}
 		m.mu.Lock()
 		wait := longestSleep
-		for len(m.queue) > 0 && m.busy < m.opts.Workers {
-			s := m.queue[0]
-			if due := time.Until(s.at); due > 0 {
-				wait = min(wait, due)
-				break
+		for _, l := range []*lane{&m.healthy, &m.failing} {
+			for len(l.queue) > 0 && l.busy < l.most && m.busy < m.opts.Workers {
+				s := l.queue[0]
+				if due := time.Until(s.at); due > 0 {
+					wait = min(wait, due)
+					break
+				}
+				heap.Pop(&l.queue)
+				s.working = true
+				m.busy++
+				l.busy++
+				m.ended.Go(func() { m.work(s, l) })
 			}
-			heap.Pop(&m.queue)
-			s.working = true
-			m.busy++
-			m.ended.Go(func() { m.work(s) })
 		}
 		m.mu.Unlock()
 		timer.Reset(wait)
@@ -286,10 +320,11 @@ func (m *Manager) dispatch() {
 	}
 }
 
-func (m *Manager) work(s *Session) {
+func (m *Manager) work(s *Session, l *lane) {
 	s.run()
 	m.mu.Lock()
 	m.busy--
+	l.busy--
 	s.working = false
 	m.mu.Unlock()
 	m.wakeUp()
@@ -310,10 +345,10 @@ func (m *Manager) schedule(s *Session, at time.Time) {
 	}
 	m.mu.Lock()
 	s.at = at
-	if s.index < 0 {
-		heap.Push(&m.queue, s)
+	if q := &m.lane(s).queue; s.index < 0 {
+		heap.Push(q, s)
 	} else {
-		heap.Fix(&m.queue, s.index)
+		heap.Fix(q, s.index)
 	}
 	first := s.index == 0
 	m.mu.Unlock()
@@ -327,7 +362,7 @@ func (m *Manager) unschedule(s *Session) {
 	defer m.mu.Unlock()
 	s.at = time.Time{}
 	if s.index >= 0 {
-		heap.Remove(&m.queue, s.index)
+		heap.Remove(&m.lane(s).queue, s.index)
 	}
 }
 
@@ -342,11 +377,12 @@ func (m *Manager) dueAt(s *Session) time.Time {
 	return s.at
 }
 
-// place is a session's position in the queue.
+// place is a session's position in a queue.
 type place struct {
 	at      time.Time
 	index   int  // -1: not in it
 	working bool // taken out, and being run
+	failing bool // which lane's queue
 }
 
 // queue is a heap by time.

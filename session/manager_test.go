@@ -266,3 +266,23 @@ func TestARenewalThatBeginsToFailIsToldOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestASessionClosedBeforeItBeganStaysClosed(t *testing.T) {
+	for range 5_000 { // to meet the moment between its name and its beginning
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		added := make(chan *session.Session)
+		go func() {
+			s, _ := m.Resume("7", &fake{life: time.Hour}, &pbx.Token{Value: pbx.NewSecret("kept"), ExpiresAt: time.Now().Add(time.Hour)})
+			added <- s
+		}()
+		for _, there := m.Session("7"); !there; _, there = m.Session("7") { // at once
+		}
+		m.Close(context.Background())
+		if _, err := (<-added).Token(context.Background()); !errors.Is(err, session.ErrClosed) {
+			t.Fatalf("Token of a closed session: %v", err)
+		}
+		if n := m.Stats().Sessions(); n != 0 {
+			t.Fatalf("%d sessions are left", n)
+		}
+	}
+}

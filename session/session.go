@@ -175,7 +175,7 @@ type Session struct {
 	closing    bool
 	ended      bool
 
-	queued bool // waits for the Guard; guarded by the Guard's mutex
+	queued bool // stands in the Guard's line; guarded by the Guard's mutex
 
 	place // in the Manager's queue; guarded by the Manager's mutex
 }
@@ -221,6 +221,12 @@ const (
 	slowBackoff  = time.Minute
 	maxBackoff   = 5 * time.Minute
 
+	longestPause = 24 * time.Hour // whatever the driver says that the PBX asks for
+
+	// A refresh token that a PBX does not serve, attempt after attempt, is given
+	// up for a login.
+	freeRefreshes = 3
+
 	credentialLook = time.Minute // between two looks for new credentials
 
 	// A token refused before this age is early. A few in a row are replaced at
@@ -258,6 +264,9 @@ func (s *Session) start(t *pbx.Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.m.tally.states[Connecting].Add(1)
+	if s.closing { // somebody found it by its name, and was quicker
+		return
+	}
 	s.m.tell(s)
 	if s.old = t; t != nil && sound(pbx.OpOpen, t) == nil {
 		s.adopt(pbx.OpOpen, t)
@@ -401,8 +410,15 @@ func (s *Session) Retry() {
 	} else {
 		s.become(Connecting, nil)
 	}
-	s.fails = 0
+	s.setFails(0)
 	s.m.schedule(s, time.Now())
+}
+
+// setFails notes how many attempts in a row have failed, before the next one is
+// planned. s.mu is held.
+func (s *Session) setFails(n int) {
+	s.fails = n
+	s.m.mark(s, n > 0)
 }
 
 // Status tells where the session stands.
@@ -497,6 +513,7 @@ func (s *Session) Close(ctx context.Context) error {
 		case <-s.Done():
 			return nil
 		case <-ctx.Done():
+			s.hurry()
 			return ctx.Err()
 		}
 	}
@@ -556,7 +573,7 @@ func (s *Session) end(ctx context.Context) (t *pbx.Token, first bool) {
 		case <-a.settled:
 		case <-ctx.Done():
 			a.cancel()
-			<-a.settled // soon: the attempt is bounded, whatever the driver does
+			<-a.settled // soon: neither driver nor hook is waited for any longer
 		}
 	}
 	s.mu.Lock()
@@ -570,6 +587,15 @@ func (s *Session) end(ctx context.Context) (t *pbx.Token, first bool) {
 		return nil, true
 	}
 	return l.token, true
+}
+
+// hurry cuts short what the first Close or Detach waits for.
+func (s *Session) hurry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.attempt != nil {
+		s.attempt.cancel()
+	}
 }
 
 func (s *Session) finish() {
@@ -605,14 +631,14 @@ func (s *Session) adopt(op pbx.Op, t *pbx.Token) {
 		share = renewalShare * (0.1 + 0.9*rand.Float64())
 	}
 	l.lead = time.Duration(float64(min(l.span, remaining)) * (1 - share))
-	if op == pbx.OpLogin {
+	if op == pbx.OpLogin || t.IssuedAt.Before(s.issued) {
 		s.issued = t.IssuedAt
 	}
 	if op == pbx.OpLogin || s.old == nil || !s.old.Value.Equal(t.Value) {
 		s.loggedIn = now
 	}
 	s.old = t
-	s.fails = 0
+	s.setFails(0)
 	s.current.Store(l)
 	s.become(Live, nil)
 	s.m.schedule(s, l.renewal())

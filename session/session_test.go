@@ -645,3 +645,115 @@ func TestATokenThatAKeepAliveReturnsUnchangedIsNotRenewedInALoop(t *testing.T) {
 		}
 	})
 }
+
+// Close and Detach wait for what is under way, and no longer than the hastiest of
+// those who end the session.
+func TestASecondCloseIsBoundedByItsOwnContext(t *testing.T) {
+	for name, first := range map[string]func(*session.Session){
+		"after a Detach": func(s *session.Session) { s.Detach(context.Background()) },
+		"after a Close":  func(s *session.Session) { s.Close(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+				f := &fake{login: func(ctx context.Context) (*pbx.Token, error) { <-ctx.Done(); return nil, ctx.Err() }}
+				s, err := m.Add("7", f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				go first(s)
+				synctest.Wait()
+				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				defer cancel()
+				start := time.Now()
+				m.Close(ctx)
+				if took := time.Since(start); took != time.Second {
+					t.Errorf("Close took %s", took)
+				}
+			})
+		})
+	}
+}
+
+func TestCloseDoesNotWaitForTheHook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := session.New(&fake{life: time.Hour}, &session.Options{Guard: &session.Guard{}, OnToken: func(*session.Session, *pbx.Token) { time.Sleep(20 * time.Second) }})
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		start := time.Now()
+		s.Close(ctx)
+		if took := time.Since(start); took != 2*time.Second { // a second of grace
+			t.Errorf("Close took %s", took)
+		}
+		time.Sleep(time.Minute) // for the hook
+	})
+}
+
+func TestOnlyOneLookForCredentialsIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := slowVault{&fake{login: fails(pbx.ErrInvalidCredentials, true)}}
+		s := session.New(f, &session.Options{Guard: &session.Guard{}, CallTimeout: 10 * time.Minute})
+		time.Sleep(70 * time.Second) // the first is under way
+		s.Retry()                    // in vain
+		time.Sleep(70 * time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		start := time.Now()
+		s.Close(ctx)
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("Close took %s: it does not know of the first look", took)
+		}
+	})
+}
+
+// slowVault is a driver whose look for new credentials takes its time.
+type slowVault struct{ *fake }
+
+func (slowVault) CredentialsChanged(ctx context.Context) (bool, error) {
+	<-ctx.Done()
+	return false, ctx.Err()
+}
+
+func TestARefreshThatIsNeverServedIsGivenUpForALogin(t *testing.T) {
+	for name, beat := range map[string]func(context.Context, *pbx.Token) (*pbx.Token, error){
+		"HTTP 500": func(context.Context, *pbx.Token) (*pbx.Token, error) {
+			return nil, &pbx.Error{Op: pbx.OpKeepAlive, Kind: pbx.ErrUnavailable, HTTPStatus: 500, Sent: true}
+		},
+		"a panic":   func(context.Context, *pbx.Token) (*pbx.Token, error) { panic("no") },
+		"no answer": func(ctx context.Context, _ *pbx.Token) (*pbx.Token, error) { <-ctx.Done(); return nil, ctx.Err() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{life: time.Hour, beat: beat, traits: pbx.Traits{KeepAlive: pbx.KeepAliveRefresh}}
+			f.login = func(context.Context) (*pbx.Token, error) {
+				token := f.token()
+				token.Refresh = pbx.NewSecret("refresh")
+				return token, nil
+			}
+			during(t, f, func(t *testing.T, s *session.Session) {
+				mustToken(t, s)
+				time.Sleep(24 * time.Hour)
+				if logins, beats, _ := f.counts(); logins < 10 || logins > 30 || beats < 10 {
+					t.Errorf("%d logins and %d refreshes in a day", logins, beats)
+				}
+			})
+		})
+	}
+}
+
+func TestATokenDatedBeforeItsLoginCanStillBeReported(t *testing.T) {
+	f := &fake{life: time.Hour}
+	f.beat = func(_ context.Context, t *pbx.Token) (*pbx.Token, error) { // a clock was set back
+		return &pbx.Token{Value: pbx.NewSecret("renewed"), IssuedAt: t.IssuedAt.Add(-time.Hour), ExpiresAt: time.Now().Add(time.Hour)}, nil
+	}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		mustToken(t, s)
+		time.Sleep(50 * time.Minute)
+		dead := mustToken(t, s)
+		s.Reject(dead)
+		if mustToken(t, s).Value.Equal(dead.Value) {
+			t.Error("the report is not heeded")
+		}
+	})
+}

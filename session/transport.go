@@ -20,7 +20,8 @@ const maxPeek = 64 << 10
 // Client returns an http.Client for the PBX's API: every request carries the
 // token of the moment, and one whose token was refused is repeated once with
 // another. It follows no redirects. A request whose context has no deadline gets
-// [Options].CallTimeout for its answer to begin.
+// [Options].CallTimeout for its answer to begin: for the first 64 KB of it, or
+// all of a shorter one, unless its type says that it is a recording or a stream.
 func (s *Session) Client() *http.Client {
 	return &http.Client{
 		Transport:     s.Transport(nil),
@@ -54,7 +55,7 @@ func (s *Session) Transport(base http.RoundTripper) http.RoundTripper {
 			t.base = http.DefaultTransport
 		}
 	}
-	t.origin, _ = url.Parse(s.traits.URL) // empty or unreadable: see foreign
+	t.origin, _ = url.Parse(s.traits.URL)
 	return t
 }
 
@@ -67,7 +68,7 @@ type transport struct {
 // RoundTrip implements [http.RoundTripper].
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if t.foreign(r) {
-		if followed := r.Response != nil; !followed && strings.EqualFold(r.URL.Hostname(), t.origin.Hostname()) {
+		if followed := r.Response != nil; !followed && strings.EqualFold(r.URL.Hostname(), hostOf(t.session.URL())) {
 			closeBody(r)
 			return nil, &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrConfig,
 				Message: "not sent: the request goes to " + r.URL.Scheme + "://" + r.URL.Host + ", and this session's PBX is " + t.session.URL() + ": build it on Session.URL"}
@@ -111,7 +112,8 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 // client then says which answer it follows.
 func (t *transport) foreign(r *http.Request) bool {
 	origin := t.origin
-	if origin == nil || origin.Host == "" {
+	switch {
+	case t.session.URL() == "":
 		if r.Response == nil || r.Response.Request == nil {
 			return false
 		}
@@ -120,6 +122,8 @@ func (t *transport) foreign(r *http.Request) bool {
 			first = first.Response.Request
 		}
 		origin = first.URL
+	case t.session.host == "": // that is no address: rather nobody gets the token than anybody
+		return true
 	}
 	return r.URL.Scheme != origin.Scheme || port(r.URL) != port(origin) || !strings.EqualFold(r.URL.Hostname(), origin.Hostname())
 }
@@ -189,7 +193,7 @@ func (t *transport) send(r *http.Request, token *pbx.Token) (resp *http.Response
 	// Both would show the token to whoever prints the answer.
 	resp.Request = r
 	stripLocation(resp, token)
-	if verdict == nil {
+	if verdict == nil && resp.Header.Get("Content-Encoding") == "" { // else the Inspector could not read it
 		t.session.accepted(token, sent, resp, head)
 	}
 	if errors.Is(verdict, pbx.ErrInvalidCredentials) { // a key that was withdrawn, say
@@ -230,7 +234,8 @@ type body struct {
 func (b *body) peek(resp *http.Response) []byte {
 	media, _, _ := strings.Cut(strings.ToLower(resp.Header.Get("Content-Type")), ";")
 	switch kind, of, _ := strings.Cut(strings.TrimSpace(media), "/"); {
-	case kind == "audio", kind == "video", kind == "image", of == "octet-stream", of == "event-stream",
+	case kind == "audio", kind == "video", kind == "image", kind == "multipart",
+		strings.Contains(of, "stream"), strings.Contains(of, "ndjson"), strings.Contains(of, "grpc"),
 		resp.StatusCode == http.StatusSwitchingProtocols:
 		return nil
 	}
@@ -318,6 +323,10 @@ func begins(body []byte, start string) bool {
 func stripLocation(resp *http.Response, token *pbx.Token) {
 	location := resp.Header.Get("Location")
 	if location == "" {
+		return
+	}
+	if _, err := url.Parse(location); err != nil { // http.Client would quote it
+		resp.Header.Del("Location")
 		return
 	}
 	value := token.Value.Reveal()

@@ -181,6 +181,9 @@ func TestTheTokenGoesToThePBXOnly(t *testing.T) {
 		{"another port", "https://pbx.test:8088", "https://pbx.test/api/call", false, "goes to https://pbx.test, and this session's PBX is https://pbx.test:8088"},
 		{"plain http", "https://pbx.test:8088", "http://pbx.test:8088/api/call", false, "goes to http://pbx.test:8088, and"},
 		{"anywhere, if the driver does not say where the PBX is", "", "http://pbx.test/call", true, ""},
+		{"an address that is none", "pbx.test", "https://pbx.test/api/call", false, ""},
+		{"an address that is none, with a port", "pbx.test:8088", "https://evil.test/api/call", false, ""},
+		{"an address that cannot be read", "https://[::1", "https://evil.test/api/call", false, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			during(t, &fake{life: time.Hour, traits: pbx.Traits{URL: row.pbx}}, func(t *testing.T, s *session.Session) {
@@ -328,21 +331,43 @@ type closing struct {
 
 func (c closing) Close() error { *c.closed = true; return nil }
 
-func TestAnEventStreamIsNotWaitedFor(t *testing.T) {
-	during(t, inspecting{&fake{life: time.Hour}}, func(t *testing.T, s *session.Session) {
-		reader, writer := io.Pipe()
+func TestAStreamIsNotWaitedFor(t *testing.T) {
+	for _, media := range []string{"text/event-stream", "application/stream+json", "application/x-ndjson", "multipart/x-mixed-replace; boundary=x", "audio/wav", "application/octet-stream"} {
+		during(t, inspecting{&fake{life: time.Hour}}, func(t *testing.T, s *session.Session) {
+			reader, writer := io.Pipe()
+			client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+				resp := answer(r, 200, "")
+				resp.Header.Set("Content-Type", media)
+				resp.Body = reader
+				return resp, nil
+			}))}
+			resp, err := client.Get("http://pbx.test/events") // would block on the silent pipe
+			if err != nil {
+				t.Fatalf("%s: %v", media, err)
+			}
+			writer.Close()
+			resp.Body.Close()
+		})
+	}
+}
+
+// A refusal that nobody could read must not pass for traffic that the PBX took.
+func TestACompressedAnswerDoesNotProlongTheToken(t *testing.T) {
+	f := &fake{life: 30 * time.Minute, traits: pbx.Traits{Sliding: true}}
+	during(t, inspecting{f}, func(t *testing.T, s *session.Session) {
 		client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
-			resp := answer(r, 200, "")
-			resp.Header.Set("Content-Type", "text/event-stream")
-			resp.Body = reader
+			resp := answer(r, 200, "\x1f\x8b and so on")
+			resp.Header.Set("Content-Encoding", "gzip")
 			return resp, nil
 		}))}
-		resp, err := client.Get("http://pbx.test/events") // would block on the silent pipe
-		if err != nil {
-			t.Fatal(err)
+		mustToken(t, s)
+		for range 60 {
+			time.Sleep(time.Minute)
+			get(t, client, "http://pbx.test/call")
 		}
-		writer.Close()
-		resp.Body.Close()
+		if _, beats, _ := f.counts(); beats < 2 {
+			t.Errorf("%d keep-alives in an hour", beats)
+		}
 	})
 }
 
@@ -515,6 +540,7 @@ func TestALocationThatQuotesTheTokenIsCut(t *testing.T) {
 		"https://evil.test/a?t=a%2bb%2fc%3d%3d": "https://evil.test/a",
 		"https://evil.test/a?x=1&t=a+b/c==":     "https://evil.test/a",
 		"https://evil.test/a%2Bb/c==":           "",
+		"/%zz?t=a%2Bb%2Fc%3D%3D":                "", // http.Client would quote what it cannot read
 		"https://evil.test/a#a+b/c==":           "https://evil.test/a",
 		"https://evil.test/a?x=1":               "https://evil.test/a?x=1",
 	} {
