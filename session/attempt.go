@@ -265,8 +265,11 @@ func (s *Session) failed(op pbx.Op, err error) {
 		return
 	}
 
-	if op == pbx.OpKeepAlive && !alive && (failure == nil || failure.Sent && (!errors.Is(err, pbx.ErrUnavailable) || s.fails >= freeRefreshes)) {
-		s.old = nil // the PBX was reached, and gave no token: only a login is left
+	if op == pbx.OpKeepAlive && !alive && s.old != nil {
+		down := failure != nil && (!failure.Sent || errors.Is(err, pbx.ErrUnavailable) && time.Since(s.old.ExpiresAt) < refreshPatience)
+		if !down { // only a login is left
+			s.old = nil
+		}
 	}
 	wait := backoff(s.fails)
 	if op == pbx.OpLogin && pbx.MayHaveCounted(err) {

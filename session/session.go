@@ -223,9 +223,9 @@ const (
 
 	longestPause = 24 * time.Hour // whatever the driver says that the PBX asks for
 
-	// A refresh token that a PBX does not serve, attempt after attempt, is given
-	// up for a login.
-	freeRefreshes = 3
+	// A refresh token that the PBX has not served so long after the end of its
+	// token is given up for a login. Until then the PBX may just be down.
+	refreshPatience = time.Hour
 
 	credentialLook = time.Minute // between two looks for new credentials
 

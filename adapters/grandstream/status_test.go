@@ -139,7 +139,7 @@ func TestAnswersThatSayNothingAboutTheCookie(t *testing.T) {
 	}
 }
 
-func TestHTTPStatuses(t *testing.T) {
+func TestAnHTTPStatusIsReadWhereTheEnvelopeIsMissing(t *testing.T) {
 	token := &pbx.Token{Value: pbx.NewSecret(cookie)}
 	for status, want := range map[int]struct{ login, call error }{
 		400: {pbx.ErrProtocol, pbx.ErrProtocol},

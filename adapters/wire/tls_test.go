@@ -79,7 +79,7 @@ func caFile(t *testing.T, certs ...tls.Certificate) string {
 	return name
 }
 
-func TestTrust(t *testing.T) {
+func TestACertificateIsTrustedAsTheSettingsSay(t *testing.T) {
 	nextYear := time.Now().AddDate(1, 0, 0)
 	own, other := certificate(t, nextYear), certificate(t, nextYear)
 	pin := wire.Pin(own.Leaf)

@@ -27,7 +27,6 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"reflect"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -323,97 +322,4 @@ func newRequest(ctx context.Context, method, target string, body []byte) (*retry
 		return retryablehttp.NewRequestWithContext(ctx, method, target, nil)
 	}
 	return retryablehttp.NewRequestWithContext(ctx, method, target, body)
-}
-
-// redirected names the URL to configure: where the PBX points, less the path
-// that was asked for and any query.
-func (c *Client) redirected(req Request, resp *http.Response, asked *url.URL, location string) *pbx.Error {
-	const refusal = "the PBX redirects, which is not followed with credentials; "
-	failure := c.Fail(req, &Response{Status: resp.StatusCode, Header: resp.Header}, pbx.ErrConfig, "", refusal+"configure the URL where its API answers")
-	to, err := asked.Parse(location)
-	if err != nil || to.Host == "" || (to.Scheme != "http" && to.Scheme != "https") {
-		return failure
-	}
-	base := url.URL{Scheme: to.Scheme, Host: to.Host, Path: strings.TrimSuffix(strings.TrimSuffix(to.Path, req.Path), "/")}
-	if !strings.HasSuffix(to.Path, req.Path) { // a login page, say
-		base.Path = strings.TrimSuffix(asked.Path, req.Path)
-	}
-	failure.Message = refusal + "if that is your PBX, configure the URL " + Clean(base.String(), req.Secrets...)
-	if base.String() == c.base {
-		failure.Message = refusal + "it points to another page of its own: is this the API's port, and is the API enabled on the PBX?"
-	}
-	return failure
-}
-
-// StatusKind reads an HTTP status, for where the brand's own envelope says no
-// more: nil for 2xx. 401 means the credentials on a login and the token on
-// anything else.
-func StatusKind(op pbx.Op, status int) error {
-	switch {
-	case status/100 == 2:
-		return nil
-	case status == http.StatusUnauthorized && op == pbx.OpLogin:
-		return pbx.ErrInvalidCredentials
-	case status == http.StatusUnauthorized:
-		return pbx.ErrTokenRejected
-	case status == http.StatusForbidden:
-		return pbx.ErrForbidden
-	case status == http.StatusTooManyRequests:
-		return pbx.ErrLocked
-	case status == http.StatusRequestTimeout, status >= 500:
-		return pbx.ErrUnavailable
-	}
-	return pbx.ErrProtocol
-}
-
-// Fail makes the error for an answer. meaning is the driver's reading of it, and
-// stays as it is: a word missing from a text that everybody knows would tell the
-// password. code and said are the PBX's own words, and are cleaned.
-func (c *Client) Fail(req Request, resp *Response, kind error, code, meaning string, said ...string) *pbx.Error {
-	message := meaning
-	if words := Clean(strings.Join(said, ", "), req.Secrets...); words != "" {
-		message = strings.TrimPrefix(meaning+"; the PBX says: "+words, "; ")
-	}
-	return &pbx.Error{
-		Driver: c.driver, Op: req.Op, Kind: kind,
-		Code:       Clean(code, req.Secrets...),
-		HTTPStatus: resp.Status,
-		Message:    message,
-		RetryAfter: retryAfter(resp.Header),
-		Sent:       true,
-	}
-}
-
-// Unexpected makes the error for an answer that is not the brand's envelope: by
-// its HTTP status where that tells, else of kind [pbx.ErrProtocol] with the
-// likely cause.
-func (c *Client) Unexpected(req Request, resp *Response) *pbx.Error {
-	kind, message := StatusKind(req.Op, resp.Status), fmt.Sprintf("HTTP status %d", resp.Status)
-	if kind == nil {
-		kind, message = pbx.ErrProtocol, "the answer is not what this driver's PBX sends: check the driver's name, and the URL's port and path"
-	}
-	text := strings.ToLower(strings.TrimSpace(string(resp.Body[:min(len(resp.Body), 512)])))
-	switch {
-	case len(resp.Body) == 0:
-		message += "; the answer is empty"
-	case strings.HasPrefix(text, "<!doctype html"), strings.HasPrefix(text, "<html"), strings.Contains(text, "<head"):
-		message += "; the answer is a web page: is this the API's port, and is the API enabled on the PBX?"
-	}
-	return c.Fail(req, resp, kind, "", message)
-}
-
-// retryAfter reads a Retry-After header, in seconds or as a date, capped.
-func retryAfter(h http.Header) time.Duration {
-	value := h.Get("Retry-After")
-	if value == "" {
-		return 0
-	}
-	var wait time.Duration
-	// A number out of range comes back as the greatest or the least.
-	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		wait = time.Duration(min(max(seconds, 0), int64(MaxRetryAfter/time.Second))) * time.Second
-	} else if at, err := http.ParseTime(value); err == nil {
-		wait = time.Until(at)
-	}
-	return min(max(wait, 0), MaxRetryAfter)
 }

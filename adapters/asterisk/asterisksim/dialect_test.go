@@ -187,7 +187,7 @@ func TestTheRecordedRequestsAreAnsweredAsRecorded(t *testing.T) {
 	})
 }
 
-func TestLogins(t *testing.T) {
+func TestALoginIsReadAsAsteriskReadsIt(t *testing.T) {
 	tests := []struct{ name, params, want string }{
 		{"right", "Action=Login&Username=crm&Secret=s3cret+p%C3%A4ssword", accepted},
 		{"percent for plus", "Action=Login&Username=crm&Secret=s3cret%20p%c3%a4ssword", accepted},
@@ -224,7 +224,7 @@ func TestLogins(t *testing.T) {
 	}
 }
 
-func TestKeys(t *testing.T) {
+func TestAKeyAnswersTheChallengeOfItsSession(t *testing.T) {
 	inMemory(t, asterisksim.Settings{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		check := func(name, id, params, want string) {
 			t.Helper()
@@ -258,8 +258,7 @@ func TestKeys(t *testing.T) {
 	})
 }
 
-// A session is its cookie: gone means another id.
-func TestSessions(t *testing.T) {
+func TestASessionThatIsGoneAnswersWithAnotherID(t *testing.T) {
 	inMemory(t, asterisksim.Settings{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		id := login(t, s)
 		check := func(name, id, params, want string, same bool) {
@@ -292,7 +291,7 @@ func TestSessions(t *testing.T) {
 	})
 }
 
-func TestCookies(t *testing.T) {
+func TestOfSeveralCookiesTheLastCounts(t *testing.T) {
 	inMemory(t, asterisksim.Settings{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		id := login(t, s)
 		for cookie, alive := range map[string]bool{
@@ -378,8 +377,7 @@ func TestAnActionIDComesBackRaw(t *testing.T) {
 	})
 }
 
-// What the HTTP server itself answers has no cookie.
-func TestPages(t *testing.T) {
+func TestThePagesOfTheHTTPServerHaveNoCookie(t *testing.T) {
 	long := strings.Repeat("y", 40<<10)
 	tests := []struct {
 		name                              string

@@ -168,7 +168,7 @@ func TestOnlyPOSTToTheAPIIsServed(t *testing.T) {
 	})
 }
 
-func TestLogins(t *testing.T) {
+func TestALoginAnswersItsOwnChallenge(t *testing.T) {
 	const wrong = -37
 	inMemory(t, grandstreamsim.Settings{}, pbxsim.Options{LockoutAfter: -1}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		check := func(name, user, token string, good bool) {
@@ -233,7 +233,7 @@ func TestTheFifthWrongLoginBansForFiveMinutes(t *testing.T) {
 	}
 }
 
-func TestCookies(t *testing.T) {
+func TestACookieSlidesWithEveryCall(t *testing.T) {
 	inMemory(t, grandstreamsim.Settings{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		cookie := login(t, s)
 		use := func(action string) string { return ask(t, s, `"action":"`+action+`","cookie":"`+cookie+`"`) }

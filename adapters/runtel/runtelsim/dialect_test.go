@@ -112,7 +112,7 @@ func page(status int, title string) answer {
 }
 
 // The requests of the vendor's page, and answers of the shape that it prints.
-func TestTranscript(t *testing.T) {
+func TestTheVendorsRequestsAreAnsweredInItsShape(t *testing.T) {
 	transcript, err := os.ReadFile("testdata/session.http")
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +153,7 @@ func converse(t *testing.T, s *pbxsim.Server, request string) string {
 	return string(got)
 }
 
-func TestFailures(t *testing.T) {
+func TestAFailureTakesEachFormThatIsKnown(t *testing.T) {
 	type answers struct{ unauthorized, forbidden, badRequest func(request string) answer }
 	as := func(status, code int) func(string) answer {
 		return func(request string) answer { return enveloped(status, code, request) }
@@ -273,7 +273,7 @@ func TestTheBodyOfALoginCanBeAnothers(t *testing.T) {
 	}
 }
 
-func TestSilence(t *testing.T) {
+func TestABlockedCallerMayGetNoAnswer(t *testing.T) {
 	inMemory(t, runtelsim.Dialect{Failure: runtelsim.Silence}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		token := "Bearer " + login(t, s).Token
 		for range 5 {
@@ -343,7 +343,7 @@ func TestATokensLifeIsFixed(t *testing.T) {
 	})
 }
 
-func TestPaths(t *testing.T) {
+func TestThePathMayNeedItsSlash(t *testing.T) {
 	for _, strict := range []bool{false, true} {
 		inMemory(t, runtelsim.Dialect{SlashRequired: strict}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			check := func(method, path string, want answer, header, value string) {
@@ -371,7 +371,7 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-func TestExp(t *testing.T) {
+func TestExpIsLocalOrUniversalTime(t *testing.T) {
 	moscow, err := time.LoadLocation("Europe/Moscow")
 	if err != nil {
 		t.Fatal(err)
@@ -396,7 +396,7 @@ func TestExp(t *testing.T) {
 	}
 }
 
-func TestPlantedText(t *testing.T) {
+func TestNoticesAndZoneComeBackAsPlanted(t *testing.T) {
 	d := runtelsim.Dialect{Notifies: json.RawMessage(`[{"text":"<canary>"},null]`), TZ: "Asia/Omsk"}
 	inMemory(t, d, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		for _, body := range []string{auth(user, password), auth(user, "guess")} {

@@ -85,7 +85,7 @@ func login(t *testing.T, s *pbxsim.Server) string {
 
 // The vendor's printed requests are answered with the printed answers, to the
 // byte; in the head of an answer only the Date and the length are ours.
-func TestTranscripts(t *testing.T) {
+func TestPrintedRequestsAreAnsweredAsPrinted(t *testing.T) {
 	for file, d := range map[string]yeastarsim.Dialect{
 		"session.http":     {},
 		"failedlogin.http": {WrongLoginErrno: 30003},
@@ -133,7 +133,7 @@ func converse(t *testing.T, s *pbxsim.Server, request string) string {
 	return string(answer)
 }
 
-func TestLogin(t *testing.T) {
+func TestALoginTakesTheLowerCaseDigest(t *testing.T) {
 	tests := []struct {
 		name, body, want string
 	}{
@@ -204,7 +204,7 @@ func TestTheFifthWrongLoginLocksForTenMinutes(t *testing.T) {
 	})
 }
 
-func TestTokens(t *testing.T) {
+func TestATokenIsTakenInTheQueryOnly(t *testing.T) {
 	paths := []string{"/api/v1.1.0/heartbeat", "/api/v1.1.0/logout", "/api/v1.1.0/deviceinfo/query", "/api/v1.1.0/extension/list"}
 	for _, path := range paths {
 		t.Run(path, func(t *testing.T) {
@@ -250,7 +250,7 @@ func TestCallsAndHeartbeatsProlongAToken(t *testing.T) {
 	}
 }
 
-func TestHeartbeatBodies(t *testing.T) {
+func TestAHeartbeatsBodyIsCheckedLaxlyOrStrictly(t *testing.T) {
 	tests := []struct {
 		body            string
 		lenient, strict string
@@ -302,7 +302,7 @@ func TestOtherVersionsAreNotFound(t *testing.T) {
 	}
 }
 
-func TestWordingOfFailures(t *testing.T) {
+func TestFailuresAreWordedAsThePagesDiffer(t *testing.T) {
 	tests := []struct {
 		dialect yeastarsim.Dialect
 		want    string
@@ -331,7 +331,7 @@ func TestLogoutForgives(t *testing.T) {
 	})
 }
 
-func TestConnections(t *testing.T) {
+func TestConnectionsAreClosedUnlessKept(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		inMemory(t, yeastarsim.Dialect{KeepConnections: keep}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			resp, _ := send(t, s, "POST", "/api/v1.1.0/login", credentials("api", digest))
