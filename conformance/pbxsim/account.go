@@ -47,7 +47,8 @@ func newAccount(password string) *account {
 	return &account{password: password, tokens: make(map[string]*Token)}
 }
 
-// A token that has expired is forgotten a day later: from then on it is unknown.
+// remembered is for how long, at least, an expired token is one that has expired.
+// At some time after that it is unknown.
 const remembered = 24 * time.Hour
 
 // Login asks for a token. check is given the account's password in clear, and
