@@ -260,6 +260,7 @@ func (s *Session) failed(op pbx.Op, err error) {
 		return
 
 	case op == pbx.OpLogin && (errors.Is(err, pbx.ErrInvalidCredentials) || errors.Is(err, pbx.ErrForbidden)):
+		s.setFails(s.fails + 1) // a look at the settings may take its time, too
 		s.become(Rejected, err)
 		s.m.schedule(s, s.nextLook())
 		return

@@ -407,6 +407,29 @@ func TestAfterASuspensionTokensAreRenewedSoonAndNotAllAtOnce(t *testing.T) {
 	})
 }
 
+func TestASlowVaultLeavesWorkersToTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, Workers: 4})
+		for i := range 100 {
+			m.Add(fmt.Sprint("rejected ", i), slowVault{&fake{login: fails(pbx.ErrInvalidCredentials, true), traits: onHost(fmt.Sprint("rejected", i, ".test"))}})
+		}
+		time.Sleep(10 * time.Minute) // each of them asks it about once a minute, in vain
+		for i := range 20 {
+			s, err := m.Add(fmt.Sprint(i), &fake{life: time.Hour, traits: onHost("pbx.test")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			mustToken(t, s)
+			if waited := time.Since(start); waited > time.Second {
+				t.Errorf("a login waited for %s", waited)
+			}
+			time.Sleep(17 * time.Second)
+		}
+		m.Close(context.Background())
+	})
+}
+
 // A PBX that is switched off without a word holds a worker for as long as a call
 // may take. Many of them must cost the others neither their tokens nor time.
 func TestPBXsThatDoNotAnswerLeaveWorkersToTheOthers(t *testing.T) {

@@ -386,6 +386,7 @@ func (s *Session) refuse(t *pbx.Token, err error) {
 	}
 	s.current.Store(nil)
 	s.old = nil
+	s.setFails(s.fails + 1)
 	s.rest(Rejected, err, s.nextLook())
 }
 
