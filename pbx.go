@@ -101,7 +101,8 @@ type Authenticator interface {
 // an http.Client.
 type Authorizer interface {
 	// Authorize puts t where the brand wants it. r is a copy, to be changed: for
-	// a token in the body, Body, GetBody and ContentLength together.
+	// a token in the body, Body, GetBody and ContentLength together, and the Body
+	// that is replaced is to be closed.
 	Authorize(r *http.Request, t *Token) error
 }
 
