@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
@@ -35,7 +36,7 @@ func ExampleSession_Client() {
 	s := session.New(auth, nil)
 	defer s.Close(ctx)
 
-	resp, err := s.Client().Post(server.URL+"/api/v1.1.0/deviceinfo/query", "application/json", nil)
+	resp, err := s.Client().Post(s.URL()+"/api/v1.1.0/deviceinfo/query", "application/json", nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -108,4 +109,48 @@ func (s toSlog) Write(line []byte) (int, error) {
 	}
 	s.LogAttrs(context.Background(), level, fmt.Sprint(event["message"]), attrs...)
 	return len(line), nil
+}
+
+// A token can outlive the process that got it. How it is stored is up to the
+// application: as carefully as a password.
+func ExampleManager_Resume() {
+	auth, server := simulated("secret")
+	defer server.Close()
+	ctx := context.Background()
+	type kept struct {
+		Value, Refresh                        string
+		IssuedAt, ExpiresAt, RefreshExpiresAt time.Time
+	}
+
+	// The process that ends:
+	before := session.New(auth, nil)
+	if _, err := before.Token(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	t := before.Detach(ctx)
+	stored, err := json.Marshal(kept{t.Value.Reveal(), t.Refresh.Reveal(), t.IssuedAt, t.ExpiresAt, t.RefreshExpiresAt})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	// The process that begins:
+	var k kept
+	if err := json.Unmarshal(stored, &k); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fleet := session.NewManager(nil)
+	defer fleet.Close(ctx)
+	s, err := fleet.Resume("customer-7", auth, &pbx.Token{
+		Value: pbx.NewSecret(k.Value), Refresh: pbx.NewSecret(k.Refresh),
+		IssuedAt: k.IssuedAt, ExpiresAt: k.ExpiresAt, RefreshExpiresAt: k.RefreshExpiresAt,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(s.Status().State, "after", fleet.Stats().Logins, "logins")
+	// Output: live after 0 logins
 }
