@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -184,4 +185,132 @@ type slowLook struct{ *fake }
 func (slowLook) CredentialsChanged(context.Context) (bool, error) {
 	time.Sleep(25 * time.Second)
 	return true, nil
+}
+
+func TestADriverThatHungIsCalledAgainWhenItHasReturned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{life: 24 * time.Hour}
+		hangs := func(context.Context) (*pbx.Token, error) { time.Sleep(time.Hour); return f.token(), nil }
+		f.login = hangs
+		s := session.New(f, &session.Options{Guard: &session.Guard{}, CallTimeout: 5 * time.Second})
+		_, err := s.Token(t.Context())
+		wantKind(t, err, context.DeadlineExceeded)
+		for round := range 3 {
+			time.Sleep(59 * time.Minute)
+			wantCounts(t, f, 2*round+1, 0, round)
+			wantKind(t, s.Status().Err, pbx.ErrUnavailable)
+			f.set(func() { f.login = nil })
+			time.Sleep(7 * time.Minute)
+			wantState(t, s, session.Live)
+			wantCounts(t, f, 2*round+2, 0, round+1) // the late token is not wanted any more
+			f.set(func() { f.login = hangs })
+			s.Reject(mustToken(t, s))
+		}
+		s.Close(t.Context())
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+func TestOnlyALateLoginsTokenIsLoggedOut(t *testing.T) {
+	for name, late := range map[string]func(f *fake) (*pbx.Token, error){
+		"no token":           func(*fake) (*pbx.Token, error) { return nil, nil },
+		"an error":           func(*fake) (*pbx.Token, error) { return nil, errors.New("it broke") },
+		"an error and token": func(f *fake) (*pbx.Token, error) { return f.token(), errors.New("it broke") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{}
+			f.login = func(context.Context) (*pbx.Token, error) { time.Sleep(time.Minute); return late(f) }
+			during(t, f, func(t *testing.T, s *session.Session) {
+				time.Sleep(61 * time.Second)
+				wantCounts(t, f, 1, 0, 0)
+				f.set(func() { f.login = nil })
+				time.Sleep(15 * time.Minute)
+				wantCounts(t, f, 2, 0, 0)
+			})
+		})
+	}
+	t.Run("a keep-alive's token", func(t *testing.T) {
+		f := &fake{life: 30 * time.Minute}
+		slow := beating{f, func(_ context.Context, old *pbx.Token) (*pbx.Token, error) {
+			if _, beats, _ := f.counts(); beats == 1 {
+				time.Sleep(time.Minute)
+			}
+			return f.dated(old.Value.Reveal()), nil
+		}}
+		during(t, slow, func(t *testing.T, s *session.Session) {
+			time.Sleep(25 * time.Minute)
+			mustToken(t, s)
+			if logins, beats, logouts := f.counts(); logins != 1 || beats == 0 || logouts != 0 {
+				t.Errorf("%d logins, %d keep-alives, %d logouts", logins, beats, logouts)
+			}
+		})
+	})
+}
+
+func TestALoginOfABadDriverCountsAgainstTheBudget(t *testing.T) {
+	for name, bad := range map[string]func(context.Context) (*pbx.Token, error){
+		"no token":           func(context.Context) (*pbx.Token, error) { return nil, nil },
+		"panics":             func(context.Context) (*pbx.Token, error) { panic("oh") },
+		"ends its goroutine": func(context.Context) (*pbx.Token, error) { runtime.Goexit(); return nil, nil },
+		"hangs": func(context.Context) (*pbx.Token, error) {
+			time.Sleep(7 * time.Second)
+			return nil, errors.New("it broke")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{traits: onHost("pbx.test"), login: bad}
+				s := session.New(f, &session.Options{Guard: &session.Guard{}, CallTimeout: 5 * time.Second})
+				defer s.Close(context.Background())
+				time.Sleep(10 * time.Minute)
+				wantCounts(t, f, 2, 0, 0)
+			})
+		})
+	}
+}
+
+func TestATokenThatEndsThisMomentHasExpired(t *testing.T) {
+	f := &fake{}
+	f.login = func(context.Context) (*pbx.Token, error) {
+		return &pbx.Token{Value: pbx.NewSecret("token"), ExpiresAt: time.Now()}, nil
+	}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		_, err := s.Token(t.Context())
+		wantKind(t, err, pbx.ErrProtocol)
+	})
+}
+
+func TestTheHookDoesNotSeeATokenThatIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{login: func(context.Context) (*pbx.Token, error) { return nil, nil }}
+		s := session.New(f, &session.Options{Guard: &session.Guard{}, OnToken: func(_ *session.Session, token *pbx.Token) {
+			t.Errorf("the hook was told of %v", token)
+		}})
+		defer s.Close(context.Background())
+		synctest.Wait()
+		wantState(t, s, session.Unavailable)
+	})
+}
+
+func TestACallsContextEndsWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var login, look context.Context
+		f := &looking{fake: &fake{}}
+		f.login = func(ctx context.Context) (*pbx.Token, error) {
+			login = ctx
+			return nil, told(pbx.OpLogin, pbx.ErrInvalidCredentials, true)
+		}
+		f.look = func(ctx context.Context, _ int32) (bool, error) { look = ctx; return false, nil }
+		s := session.New(f, &session.Options{Guard: &session.Guard{}})
+		synctest.Wait()
+		if login.Err() == nil {
+			t.Error("a login's context is not released")
+		}
+		time.Sleep(70 * time.Second)
+		synctest.Wait()
+		if look.Err() == nil {
+			t.Error("a look's context is not released")
+		}
+		s.Close(t.Context())
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,4 +160,45 @@ func during(t *testing.T, auth pbx.Authenticator, test func(t *testing.T, s *ses
 		defer s.Close(context.Background())
 		test(t, s)
 	})
+}
+
+// beating is a fake whose keep-alive may take its time, which fake's may not.
+type beating struct {
+	*fake
+	keep func(ctx context.Context, t *pbx.Token) (*pbx.Token, error)
+}
+
+func (b beating) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
+	defer b.enter(&b.beats)()
+	return b.keep(ctx, t)
+}
+
+// looking is a fake whose credentials a test watches.
+type looking struct {
+	*fake
+	looks atomic.Int32
+	look  func(ctx context.Context, n int32) (bool, error) // the nth
+}
+
+func (l *looking) CredentialsChanged(ctx context.Context) (bool, error) {
+	return l.look(ctx, l.looks.Add(1))
+}
+
+func told(op pbx.Op, kind error, sent bool) error {
+	return &pbx.Error{Driver: "fake", Op: op, Kind: kind, Sent: sent, Message: "as told"}
+}
+
+// on makes a session that is closed at the end of the test's bubble.
+func on(guard *session.Guard, auth pbx.Authenticator) (*session.Session, func()) {
+	s := session.New(auth, &session.Options{Guard: guard})
+	return s, func() { s.Close(context.Background()) }
+}
+
+func untilNext(s *session.Session) time.Duration { return time.Until(s.Status().Next) }
+
+func wantWait(t *testing.T, got, want time.Duration) {
+	t.Helper()
+	if got < want*9/10 || got > want*11/10 {
+		t.Fatalf("the wait is %s, want %s", got, want)
+	}
 }

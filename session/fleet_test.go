@@ -470,3 +470,77 @@ func TestPBXsThatDoNotAnswerLeaveWorkersToTheOthers(t *testing.T) {
 		m.Close(ctx)
 	})
 }
+
+func TestRenewalsDoNotStandBehindTheStartOfAFleet(t *testing.T) {
+	for name, kind := range map[string]pbx.KeepAlive{"keep-alives": pbx.KeepAliveHeartbeat, "logins ahead": pbx.KeepAliveNone} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 1})
+				defer m.Close(context.Background())
+				s, err := m.Add("steady", &fake{life: 20 * time.Second, traits: pbx.Traits{KeepAlive: kind}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				mustToken(t, s)
+				fleet(t, m, 300, nil)
+				for range 600 {
+					time.Sleep(100 * time.Millisecond)
+					if _, err := s.Token(expired); err != nil {
+						t.Fatalf("Token: %v", err)
+					}
+				}
+			})
+		})
+	}
+	t.Run("refreshes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 1})
+			defer m.Close(context.Background())
+			f := refreshing(nil)
+			f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) { return f.dated("refreshed"), nil }
+			s, err := m.Add("steady", f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			token := mustToken(t, s)
+			fleet(t, m, 300, nil)
+			time.Sleep(10 * time.Second)
+			s.Reject(token)
+			synctest.Wait()
+			wantState(t, s, session.Live)
+			wantCounts(t, f, 1, 1, 0)
+		})
+	})
+}
+
+func TestAFleetThatLosesItsTokensLogsInAtTheSetRateToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 10})
+		defer m.Close(context.Background())
+		_, sessions := fleet(t, m, 100, func(f *fake) { f.life = 24 * time.Hour })
+		time.Sleep(time.Minute)
+		for _, s := range sessions {
+			s.Reject(mustToken(t, s))
+		}
+		synctest.Wait()
+		if stats := m.Stats(); stats.Live > 11 || stats.Connecting != 100-stats.Live {
+			t.Errorf("at once: %+v", stats)
+		}
+		time.Sleep(10 * time.Second)
+		if stats := m.Stats(); stats.Live != 100 {
+			t.Errorf("ten seconds later: %+v", stats)
+		}
+	})
+}
+
+func TestASessionThatWaitsForItsPlaceInTheFleetsLoginsIsConnecting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 1})
+		defer m.Close(context.Background())
+		fleet(t, m, 100, func(f *fake) { f.login = fails(pbx.ErrUnavailable, false) })
+		time.Sleep(time.Minute)
+		if stats := m.Stats(); stats.Unavailable > 5 || stats.Connecting < 95 {
+			t.Errorf("stats %+v", stats)
+		}
+	})
+}

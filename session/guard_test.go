@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -364,5 +365,255 @@ func TestALockIsBelievedForADayAtMost(t *testing.T) {
 		wantState(t, s, session.Locked)
 		time.Sleep(2 * time.Hour)
 		wantState(t, s, session.Live)
+	})
+}
+
+func TestTheBudgetIsTwoBelowTheBrandsLimitInTheBrandsWindow(t *testing.T) {
+	for _, row := range []struct {
+		name     string
+		attempts int
+		window   time.Duration
+		budget   int
+		held     time.Duration
+	}{
+		{"a generous brand", 8, 30 * time.Minute, 6, 30 * time.Minute},
+		{"a brand that does not say", 0, 0, 3, 10 * time.Minute},
+		{"a brand with hardly any", 2, 5 * time.Minute, 1, 5 * time.Minute},
+		{"a brand with one", 1, 20 * time.Minute, 1, 20 * time.Minute},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				guard := &session.Guard{}
+				sent := 0
+				for range row.budget {
+					f := &fake{traits: pbx.Traits{URL: "https://pbx.test", Lockout: pbx.Lockout{Attempts: row.attempts, Window: row.window}}, login: fails(pbx.ErrInvalidCredentials, true)}
+					_, end := on(guard, f)
+					defer end()
+					synctest.Wait()
+					logins, _, _ := f.counts()
+					sent += logins
+				}
+				if sent != row.budget {
+					t.Fatalf("%d logins were sent, want %d", sent, row.budget)
+				}
+				f := &fake{traits: pbx.Traits{URL: "https://pbx.test", Lockout: pbx.Lockout{Attempts: row.attempts, Window: row.window}}}
+				s, end := on(guard, f)
+				defer end()
+				_, err := s.Token(t.Context())
+				wantKind(t, err, pbx.ErrLocked)
+				var cause *pbx.Error
+				if !errors.As(err, &cause) || cause.Op != pbx.OpLogin {
+					t.Errorf("error is %v", err)
+				} else {
+					if cause.RetryAfter/time.Second*time.Second != row.held || untilNext(s) != cause.RetryAfter {
+						t.Errorf("it is held for %s and %s", cause.RetryAfter, untilNext(s))
+					}
+				}
+				wantCounts(t, f, 0, 0, 0)
+				time.Sleep(row.held + time.Second)
+				wantCounts(t, f, 1, 0, 0)
+			})
+		})
+	}
+}
+
+func TestALimitAboveTheDefaultIsTheDefault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{Limit: 100}
+		sent := 0
+		for range 10 {
+			f := &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrInvalidCredentials, true)}
+			_, end := on(guard, f)
+			defer end()
+			synctest.Wait()
+			logins, _, _ := f.counts()
+			sent += logins
+		}
+		if sent != 3 {
+			t.Fatalf("%d wrong logins", sent)
+		}
+	})
+}
+
+func TestALimitOfOneHoldsHoweverOftenALoginFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrUnavailable, true)}
+		_, end := on(&session.Guard{Limit: 1}, f)
+		defer end()
+		time.Sleep(2*time.Hour + time.Minute) // every twelve minutes
+		wantCounts(t, f, 11, 0, 0)
+	})
+}
+
+func TestTheLastPlaceIsForASessionThatHasFailedOnceAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrUnavailable, true)}
+		_, end := on(&session.Guard{Limit: 2}, f)
+		defer end()
+		time.Sleep(time.Minute)
+		wantCounts(t, f, 2, 0, 0) // at 0 and 8 s, booked two minutes later
+		time.Sleep(11*time.Minute + 4*time.Second)
+		wantCounts(t, f, 2, 0, 0) // the first is out of the window, and the place it leaves is another's
+		time.Sleep(time.Minute)
+		wantCounts(t, f, 3, 0, 0)
+	})
+}
+
+func TestTheLongestWindowOfAHostsSessionsHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		traits := func(window time.Duration) pbx.Traits {
+			return pbx.Traits{URL: "https://pbx.test", Lockout: pbx.Lockout{Attempts: 3, Window: window}}
+		}
+		_, end := on(guard, &fake{traits: traits(30 * time.Minute), login: fails(pbx.ErrInvalidCredentials, true)})
+		defer end()
+		synctest.Wait()
+		f := &fake{traits: traits(5 * time.Minute)}
+		s, end := on(guard, f)
+		defer end()
+		synctest.Wait()
+		wantWait(t, untilNext(s), 30*time.Minute)
+		time.Sleep(25 * time.Minute)
+		wantCounts(t, f, 0, 0, 0)
+	})
+}
+
+func TestASpentBudgetDoesNotHoldBackKeepAlives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		f := &fake{traits: onHost("pbx.test"), life: 30 * time.Minute}
+		s, end := on(guard, f)
+		defer end()
+		time.Sleep(17 * time.Minute)
+		for range 3 {
+			_, end := on(guard, &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrInvalidCredentials, true)})
+			defer end()
+		}
+		time.Sleep(5 * time.Minute)
+		wantCounts(t, f, 1, 1, 0)
+		wantState(t, s, session.Live)
+	})
+}
+
+func TestTheEndOfAnotherCallDoesNotEndTheHostsLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		f := &fake{traits: onHost("pbx.test"), life: 30 * time.Minute}
+		s, end := on(guard, f)
+		defer end()
+		mustToken(t, s)
+		f.set(func() { f.takes = 10 * time.Second })
+		time.Sleep(untilNext(s) + time.Second) // its keep-alive is under way
+		_, end = on(guard, &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrLocked, true)})
+		defer end()
+		time.Sleep(time.Minute)
+		wantCounts(t, f, 1, 1, 0)
+		late := &fake{traits: onHost("pbx.test")}
+		s, end = on(guard, late)
+		defer end()
+		synctest.Wait()
+		wantState(t, s, session.Locked)
+		wantCounts(t, late, 0, 0, 0)
+	})
+}
+
+func TestAShorterLockDoesNotShortenALongerOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		for i, wait := range []time.Duration{30 * time.Minute, 5 * time.Minute} {
+			_, end := on(guard, &fake{traits: onHost("pbx.test"), takes: time.Duration(i+1) * time.Second, login: func(context.Context) (*pbx.Token, error) {
+				return nil, &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: pbx.ErrLocked, RetryAfter: wait, Sent: true}
+			}})
+			defer end()
+		}
+		time.Sleep(10 * time.Minute)
+		f := &fake{traits: onHost("pbx.test")}
+		s, end := on(guard, f)
+		defer end()
+		synctest.Wait()
+		wantWait(t, untilNext(s), 20*time.Minute)
+		wantCounts(t, f, 0, 0, 0)
+	})
+}
+
+func TestAFailedLoginIsBookedWhenItWasAnswered(t *testing.T) {
+	for name, err := range map[string]*pbx.Error{
+		"by a gateway": {Kind: pbx.ErrUnavailable, HTTPStatus: 504},
+		"by the PBX":   {Kind: pbx.ErrProtocol, HTTPStatus: 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{traits: onHost("pbx.test")}
+				f.login = func(context.Context) (*pbx.Token, error) {
+					return nil, &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: err.Kind, HTTPStatus: err.HTTPStatus, Sent: true}
+				}
+				_, end := on(&session.Guard{Limit: 1}, f)
+				defer end()
+				time.Sleep(10*time.Minute + time.Second)
+				wantCounts(t, f, 2, 0, 0)
+			})
+		})
+	}
+}
+
+func TestTheOldestFailureMakesRoomFirstInWhateverOrderTheyWereBooked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{Limit: 2}
+		for _, kind := range []error{pbx.ErrUnavailable, pbx.ErrInvalidCredentials} { // the first is booked as of two minutes later
+			_, end := on(guard, &fake{traits: onHost("pbx.test"), login: fails(kind, true)})
+			synctest.Wait()
+			end()
+		}
+		s, end := on(guard, &fake{traits: onHost("pbx.test")})
+		defer end()
+		synctest.Wait()
+		wantWait(t, untilNext(s), 10*time.Minute)
+	})
+}
+
+func TestAnAddressThatCannotBeReadIsNoHost(t *testing.T) {
+	during(t, &fake{life: time.Hour, traits: pbx.Traits{URL: "http://[::1"}}, func(t *testing.T, s *session.Session) { mustToken(t, s) })
+}
+
+func TestAGuardForgetsHostsThatAreInNoTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		known := func() int { return reflect.ValueOf(guard).Elem().FieldByName("hosts").Len() }
+		for i := range 2000 {
+			s, end := on(guard, &fake{traits: onHost(fmt.Sprintf("pbx%d.test", i)), login: fails(pbx.ErrInvalidCredentials, true)})
+			s.Token(t.Context())
+			end()
+			time.Sleep(5 * time.Second)
+		}
+		synctest.Wait()
+		if n := known(); n > 1000 { // 120 of them failed in the last window
+			t.Errorf("%d of 2000 hosts are remembered", n)
+		}
+		synctest.Wait()
+		before := known()
+		s, end := on(guard, &fake{traits: onHost("good.test"), life: time.Hour})
+		mustToken(t, s)
+		synctest.Wait()
+		if n := known(); n > before {
+			t.Errorf("a host whose login was good is remembered")
+		}
+		end()
+	})
+}
+
+func TestThoseInLineForASpentBudgetAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		for i := range 20 {
+			f := &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrInvalidCredentials, true), takes: time.Second}
+			if _, err := m.Add(fmt.Sprint(i), f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		if stats := m.Stats(); stats.Rejected != 3 || stats.Locked != 17 {
+			t.Fatalf("stats %+v", stats)
+		}
 	})
 }

@@ -1,11 +1,13 @@
 package session_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session"
+	"github.com/rs/zerolog"
 )
 
 // Where a host lets in few calls at a time, sessions stand in line, and the next
@@ -278,6 +281,124 @@ func TestManagersWithDifferentLimitsShareTheLine(t *testing.T) {
 		time.Sleep(time.Minute)
 		for _, s := range all {
 			wantState(t, s, session.Live)
+		}
+	})
+}
+
+// line is a host that lets in one call at a time. hold keeps it busy with a
+// login that takes so long; end is for the test's end.
+func line() (opts *session.Options, hold func(time.Duration), end func()) {
+	opts = &session.Options{Guard: &session.Guard{}, PerHost: 1, CallTimeout: 2 * time.Hour}
+	var held []*session.Session
+	hold = func(takes time.Duration) {
+		f := &fake{traits: onHost("pbx.test")}
+		f.login = func(context.Context) (*pbx.Token, error) { time.Sleep(takes); return f.token(), nil }
+		held = append(held, session.New(f, opts))
+		synctest.Wait()
+	}
+	end = func() {
+		for _, s := range held {
+			s.Close(context.Background())
+		}
+	}
+	return opts, hold, end
+}
+
+func TestAfterItsTurnInLineASessionKeepsNobodyWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts, hold, end := line()
+		defer end()
+		hold(time.Second)
+		s := session.New(&fake{traits: onHost("pbx.test"), login: fails(pbx.ErrUnavailable, false)}, opts)
+		defer s.Close(context.Background())
+		time.Sleep(1100 * time.Millisecond)
+		start := time.Now()
+		_, err := s.Token(t.Context())
+		wantKind(t, err, pbx.ErrUnavailable)
+		if took := time.Since(start); took != 0 {
+			t.Fatalf("it took %s", took)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestAStatesNameInLineIsThatOfItsToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts, hold, end := line()
+		defer end()
+		f := &fake{traits: onHost("pbx.test"), life: 30 * time.Minute}
+		live := session.New(f, opts)
+		defer live.Close(context.Background())
+		mustToken(t, live)
+		failed := session.New(&fake{traits: onHost("pbx.test"), login: fails(pbx.ErrUnavailable, false)}, opts)
+		defer failed.Close(context.Background())
+		time.Sleep(untilNext(live) - time.Millisecond)
+		hold(6 * time.Minute)
+		time.Sleep(330 * time.Second) // both stand in line by now
+		wantState(t, live, session.Live)
+		wantState(t, failed, session.Connecting)
+		wantCounts(t, f, 1, 0, 0)
+		time.Sleep(time.Minute)
+		wantCounts(t, f, 1, 1, 0)
+	})
+}
+
+func TestACallerWaitsForASessionWhoseTokenEndsInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts, hold, end := line()
+		defer end()
+		f := &fake{traits: onHost("pbx.test"), life: 30 * time.Minute}
+		f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
+			return nil, told(pbx.OpKeepAlive, pbx.ErrUnavailable, true)
+		}
+		s := session.New(f, opts)
+		defer s.Close(context.Background())
+		mustToken(t, s)
+		time.Sleep(untilNext(s) + 500*time.Millisecond) // it has failed once
+		wantState(t, s, session.Renewing)
+		hold(time.Hour)
+		time.Sleep(30 * time.Minute)
+		mustToken(t, s)
+		wantCounts(t, f, 2, 1, 0)
+		time.Sleep(time.Hour)
+	})
+}
+
+func TestASessionThatEndsInLineIsPlannedForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts, hold, end := line()
+		defer end()
+		hold(time.Minute)
+		s := session.New(&fake{traits: onHost("pbx.test")}, opts)
+		synctest.Wait()
+		s.Close(t.Context())
+		time.Sleep(2 * time.Minute)
+		if status := s.Status(); status.State != session.Closed || !status.Next.IsZero() {
+			t.Fatalf("status %+v", status)
+		}
+	})
+}
+
+func TestCredentialsRefusedWhileInLineAreNotSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts, hold, end := line()
+		defer end()
+		f := &fake{traits: onHost("pbx.test"), life: 30 * time.Minute}
+		var log bytes.Buffer
+		own := *opts
+		own.Logger = zerolog.New(&log)
+		s := session.New(revoked{f}, &own)
+		mustToken(t, s)
+		time.Sleep(untilNext(s) - time.Second)
+		hold(time.Minute)
+		time.Sleep(10 * time.Second)
+		get(t, &http.Client{Transport: s.Transport(answering(200))}, "https://pbx.test/call")
+		time.Sleep(time.Hour)
+		wantState(t, s, session.Rejected)
+		wantCounts(t, f, 1, 0, 0)
+		s.Close(t.Context())
+		if strings.Contains(log.String(), "panic") {
+			t.Errorf("log:\n%s", log.String())
 		}
 	})
 }

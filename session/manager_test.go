@@ -7,10 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session"
@@ -285,4 +289,335 @@ func TestASessionClosedBeforeItBeganStaysClosed(t *testing.T) {
 			t.Fatalf("%d sessions are left", n)
 		}
 	}
+}
+
+func TestTheDefaultsAreThoseOfTheirDescription(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		together := &fake{takes: 2 * time.Second}
+		toOne := &fake{takes: 2 * time.Second, traits: pbx.Traits{URL: "https://pbx.test", Lockout: pbx.Lockout{Attempts: 100}}}
+		for i := range 10 {
+			m.Add(fmt.Sprint("to one ", i), toOne)
+		}
+		for i := range 190 {
+			m.Add(fmt.Sprint(i), together)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if toOne.together != 4 {
+			t.Errorf("%d calls at once to one host", toOne.together)
+		}
+		if together.together != 64 {
+			t.Errorf("%d calls at once", together.together)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		fleet(t, m, 300, nil)
+		synctest.Wait()
+		for range 2 {
+			before := m.Stats().Live
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if n := m.Stats().Live - before; before < 100 || before > 201 || n > 100 || n < 98 {
+				t.Errorf("%d logins at once or before, %d in a second", before, n)
+			}
+		}
+	})
+}
+
+func TestOptionsOfOneAreHeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for i, opts := range []session.Options{{Workers: 1}, {PerHost: 1}, {LoginRate: 1}} {
+			opts.Guard = &session.Guard{}
+			m := session.NewManager(&opts)
+			f := &fake{traits: pbx.Traits{URL: "https://pbx.test", Lockout: pbx.Lockout{Attempts: 100}}}
+			f.login = func(context.Context) (*pbx.Token, error) { time.Sleep(time.Second); return f.token(), nil }
+			for j := range 10 {
+				m.Add(fmt.Sprint(j), f)
+			}
+			time.Sleep(5500 * time.Millisecond)
+			if logins, _, _ := f.counts(); logins != []int{6, 6, 7}[i] {
+				t.Errorf("%+v: %d logins in five seconds", opts, logins)
+			}
+			m.Close(t.Context())
+		}
+	})
+}
+
+func TestAManagerForgetsSessionsThatHaveEnded(t *testing.T) {
+	m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+	defer m.Close(context.Background())
+	_, sessions := fleet(t, m, 10, nil)
+	var ended []weak.Pointer[session.Session]
+	for i, s := range sessions {
+		mustToken(t, s)
+		if i > 0 {
+			s.Close(t.Context())
+			ended = append(ended, weak.Make(s))
+		}
+	}
+	clear(sessions)
+	left := len(ended)
+	for range 100 { // a worker may be just on its way out
+		runtime.GC()
+		left = 0
+		for _, s := range ended {
+			if s.Value() != nil {
+				left++
+			}
+		}
+		if left == 0 {
+			break
+		}
+		runtime.Gosched()
+	}
+	if left > 0 {
+		t.Errorf("%d of %d sessions are still in memory", left, len(ended))
+	}
+}
+
+func TestAClosedManagerStillAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(nil)
+		m.Close(t.Context())
+		for range 2 {
+			_, err := m.Add("late", &fake{})
+			wantKind(t, err, session.ErrClosed)
+		}
+		if _, ok := m.Session("late"); ok {
+			t.Error("a session was added")
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+}
+
+func TestAClosingManagerLogsOutNoMoreAtOnceThanItHasWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, Workers: 5})
+		f := &fake{}
+		for i := range 30 {
+			m.Add(fmt.Sprint(i), f)
+		}
+		synctest.Wait()
+		f.set(func() { f.takes = time.Second })
+		m.Close(t.Context())
+		if f.together != 5 || f.logouts != 30 {
+			t.Errorf("%d logouts, %d at once", f.logouts, f.together)
+		}
+	})
+}
+
+func TestAReportOfTheNextInTheQueueLeadsToOneAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{life: time.Hour}
+		s := session.New(f, &session.Options{Guard: &session.Guard{}, Workers: 1})
+		defer s.Close(context.Background())
+		token := mustToken(t, s)
+		f.set(func() { f.life = 0; f.takes = time.Second })
+		s.Reject(token)
+		mustToken(t, s)
+		time.Sleep(time.Minute)
+		f.set(func() { f.takes = 0 })
+		wantCounts(t, f, 2, 0, 0)
+	})
+}
+
+func TestAReportIsHeededAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		_, sessions := fleet(t, m, 3, nil)
+		for _, s := range sessions {
+			token := mustToken(t, s)
+			time.Sleep(2 * time.Second)
+			start := time.Now()
+			s.Reject(token)
+			mustToken(t, s)
+			if took := time.Since(start); took != 0 {
+				t.Errorf("another token took %s", took)
+			}
+		}
+	})
+}
+
+func TestAClosedSessionIsPlannedForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		_, sessions := fleet(t, m, 3, nil)
+		synctest.Wait()
+		for _, s := range sessions {
+			s.Close(t.Context())
+			if next := s.Status().Next; !next.IsZero() {
+				t.Errorf("next attempt at %s", next)
+			}
+		}
+	})
+}
+
+// suspending makes a Manager whose wall clock jump sets ahead.
+func suspending() (m *session.Manager, jump func(time.Duration)) {
+	var ahead atomic.Int64
+	m = session.NewManagerWithWall(&session.Options{Guard: &session.Guard{}, LoginRate: 1000},
+		func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
+	return m, func(d time.Duration) { ahead.Add(int64(d)) }
+}
+
+func TestAShortSuspensionAfterALongTimeIsNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, jump := suspending()
+		defer m.Close(context.Background())
+		fleet(t, m, 20, func(f *fake) { f.life = 30 * 24 * time.Hour })
+		time.Sleep(10 * time.Hour)
+		before := m.Stats().KeepAlives
+		jump(5 * time.Minute)
+		time.Sleep(3 * time.Minute)
+		if n := m.Stats().KeepAlives - before; n < 19 {
+			t.Errorf("%d of 20 were renewed", n)
+		}
+	})
+}
+
+func TestASuspensionLeavesAloneWhatIsNotLive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, jump := suspending()
+		defer m.Close(context.Background())
+		pause := &pbx.Error{Driver: "fake", Op: pbx.OpKeepAlive, Kind: pbx.ErrUnavailable, HTTPStatus: 503, RetryAfter: 5 * time.Hour, Sent: true}
+		kinds := []func(f *fake){
+			func(f *fake) { f.login = func(context.Context) (*pbx.Token, error) { return nil, pause } },            // unavailable
+			func(f *fake) { f.login = fails(pbx.ErrInvalidCredentials, true) },                                     // rejected
+			func(f *fake) { f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) { return nil, pause } }, // renewing
+			func(f *fake) { f.life = 0 }, // without an end
+		}
+		i := 0
+		fakes, _ := fleet(t, m, len(kinds), func(f *fake) { f.life = 24 * time.Hour; kinds[i](f); i++ })
+		time.Sleep(17 * time.Hour)
+		jump(10 * time.Hour)
+		before := make([]int, len(kinds))
+		for i, f := range fakes {
+			logins, beats, _ := f.counts()
+			before[i] = logins + beats
+		}
+		time.Sleep(2 * time.Minute)
+		for i, f := range fakes {
+			if logins, beats, _ := f.counts(); logins+beats != before[i] {
+				t.Errorf("session %d: %d calls", i, logins+beats-before[i])
+			}
+		}
+	})
+}
+
+func TestASuspensionPutsNoRenewalOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, jump := suspending()
+		defer m.Close(context.Background())
+		fakes, sessions := fleet(t, m, 200, func(f *fake) { f.life = 90 * time.Second })
+		time.Sleep(10 * time.Minute)
+		beats := func(i int) int { _, n, _ := fakes[i].counts(); return n }
+		for range 100 {
+			synctest.Wait()
+			done, next := make([]int, len(fakes)), make([]time.Time, len(fakes))
+			for i, s := range sessions {
+				done[i], next[i] = beats(i), s.Status().Next
+			}
+			jump(10 * time.Hour)
+			time.Sleep(time.Second)
+			synctest.Wait()
+			for i, s := range sessions {
+				if off := s.Status().Next.Sub(next[i]); off > 0 && beats(i) == done[i] {
+					t.Fatalf("a renewal was put off by %s", off)
+				}
+			}
+		}
+	})
+}
+
+func TestASlowWatcherSeesASessionOnceForSeveralChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		_, sessions := fleet(t, m, 1, func(f *fake) { f.life = 24 * time.Hour })
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		seen := 0
+		go func() {
+			for range m.Watch(ctx) {
+				seen++
+				time.Sleep(time.Minute)
+			}
+		}()
+		time.Sleep(time.Second)
+		for range 3 {
+			sessions[0].Reject(mustToken(t, sessions[0]))
+			mustToken(t, sessions[0])
+		}
+		time.Sleep(10 * time.Minute)
+		cancel()
+		synctest.Wait()
+		if seen != 2 {
+			t.Errorf("it was seen %d times", seen)
+		}
+		m.Close(context.Background())
+	})
+}
+
+func TestAWatchEndsWithItsContextAndLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		fleet(t, m, 5, nil)
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		seen := 0
+		for range m.Watch(ctx) {
+			seen++
+			cancel()
+		}
+		for range m.Watch(t.Context()) {
+			seen++
+			break
+		}
+		if seen != 2 {
+			t.Errorf("%d sessions were seen", seen)
+		}
+		if n := reflect.ValueOf(m).Elem().FieldByName("watchers").Len(); n != 0 {
+			t.Errorf("%d watchers are left", n)
+		}
+	})
+}
+
+func TestStatsTellTheStatesAndTheFailures(t *testing.T) {
+	if n := (session.Stats{Connecting: 1, Live: 10, Renewing: 100, Rejected: 1000, Locked: 10_000, Unavailable: 100_000}).Sessions(); n != 111_111 {
+		t.Errorf("%d sessions", n)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		i := 0
+		fleet(t, m, 3, func(f *fake) {
+			if i++; i == 1 {
+				f.login = func(ctx context.Context) (*pbx.Token, error) { <-ctx.Done(); return nil, ctx.Err() }
+			}
+			if i == 2 {
+				f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
+					return nil, told(pbx.OpKeepAlive, pbx.ErrUnavailable, true)
+				}
+			}
+		})
+		synctest.Wait()
+		if got, want := m.Stats(), (session.Stats{Connecting: 1, Live: 2, Logins: 2}); got != want {
+			t.Errorf("at first: %+v, want %+v", got, want)
+		}
+		time.Sleep(22 * time.Minute)
+		got := m.Stats()
+		if got.Connecting+got.Unavailable+got.Locked != 1 || got.Live != 1 || got.Renewing != 1 || got.FailedKeepAlives == 0 || got.KeepAlives == got.FailedKeepAlives {
+			t.Errorf("later: %+v", got)
+		}
+	})
 }

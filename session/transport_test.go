@@ -630,3 +630,404 @@ type revoked struct{ *fake }
 func (revoked) Inspect(*http.Response, []byte) error {
 	return &pbx.Error{Driver: "fake", Op: pbx.OpCall, Kind: pbx.ErrInvalidCredentials, Sent: true}
 }
+
+func over(base http.RoundTripper, s *session.Session) *http.Client {
+	return &http.Client{Transport: s.Transport(base)}
+}
+
+func TestWithoutConnectionsOfTheDriversOwnCallsGoOverTheDefaultOnes(t *testing.T) {
+	before := http.DefaultTransport
+	defer func() { http.DefaultTransport = before }()
+	http.DefaultTransport = answering(204)
+	during(t, &fake{}, func(t *testing.T, s *session.Session) {
+		if resp := get(t, s.Client(), "http://pbx.test/call"); resp.StatusCode != 204 {
+			t.Errorf("status %d", resp.StatusCode)
+		}
+	})
+}
+
+// judgingEach asks a func about every answer.
+type judgingEach struct {
+	*fake
+	judge func(*http.Response, []byte) error
+}
+
+func (j judgingEach) Inspect(r *http.Response, body []byte) error { return j.judge(r, body) }
+
+// mute cannot put its token into a request.
+type mute struct{ *fake }
+
+func (mute) Authorize(*http.Request, *pbx.Token) error { return errors.New("the body is not JSON") }
+
+func TestARequestsBodyIsClosedWhateverHappens(t *testing.T) {
+	f := &fake{life: time.Hour}
+	for name, auth := range map[string]pbx.Authenticator{
+		"there is no token":             &fake{login: fails(pbx.ErrInvalidCredentials, true)},
+		"there is no place for it":      plain{f},
+		"it cannot be put there":        mute{f},
+		"there is no second token":      inspecting{&fake{life: time.Hour}},
+		"the PBX takes it":              f,
+		"without a body, and no token":  &fake{login: fails(pbx.ErrInvalidCredentials, true)},
+		"without a body, nor its place": plain{f},
+	} {
+		t.Run(name, func(t *testing.T) {
+			during(t, auth, func(t *testing.T, s *session.Session) {
+				opened, closed := 0, 0
+				open := func() (io.ReadCloser, error) {
+					opened++
+					return counting{strings.NewReader("x"), &closed}, nil
+				}
+				r, _ := http.NewRequest(http.MethodPost, "http://pbx.test/call", nil)
+				if !strings.HasPrefix(name, "without") {
+					r.Body, _ = open()
+					r.GetBody = open
+				}
+				sent := 0
+				resp, err := s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+					sent++
+					if r.Body != nil {
+						r.Body.Close()
+					}
+					if i, ok := auth.(inspecting); ok {
+						i.set(func() { i.login = fails(pbx.ErrInvalidCredentials, true) })
+						return answer(r, 200, "refused"), nil
+					}
+					return answer(r, 200, ""), nil
+				})).RoundTrip(r)
+				if opened != closed {
+					t.Errorf("%d bodies were opened and %d closed", opened, closed)
+				}
+				if good := name == "the PBX takes it"; good != (err == nil) || good != (resp != nil) {
+					t.Errorf("answer %v, error %v", resp, err)
+				}
+				if _, muted := auth.(mute); muted && sent != 0 {
+					t.Error("a request went out without its token")
+				}
+			})
+		})
+	}
+}
+
+type counting struct {
+	io.Reader
+	closed *int
+}
+
+func (c counting) Close() error { *c.closed++; return nil }
+
+func TestWhatARepetitionNeedsAndBrings(t *testing.T) {
+	cause := errors.New("no route")
+	for _, row := range []struct {
+		name      string
+		body      io.ReadCloser
+		getBody   func() (io.ReadCloser, error)
+		second    error
+		sent      int
+		want      string
+		wantError error
+	}{
+		{"an empty body needs nothing", http.NoBody, nil, nil, 2, "welcome", nil},
+		{"a body that cannot be had again after all", io.NopCloser(strings.NewReader("x")), func() (io.ReadCloser, error) { return nil, cause }, nil, 1, "refused", nil},
+		{"the repetition fails", nil, nil, cause, 2, "", cause},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			during(t, inspecting{&fake{life: time.Hour}}, func(t *testing.T, s *session.Session) {
+				closed, sent := 0, 0
+				r, _ := http.NewRequest(http.MethodPost, "http://pbx.test/call", nil)
+				r.Body, r.GetBody = row.body, row.getBody
+				resp, err := s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+					if sent++; sent == 2 {
+						return answer(r, 200, "welcome"), row.second
+					}
+					resp := answer(r, 200, "refused")
+					resp.Body = counting{resp.Body, &closed}
+					return resp, nil
+				})).RoundTrip(r)
+				if sent != row.sent || !errors.Is(err, row.wantError) {
+					t.Fatalf("%d requests, error %v", sent, err)
+				}
+				if sent == 2 && closed != 1 {
+					t.Error("the refusal's body is left open")
+				}
+				if err != nil {
+					return
+				}
+				if body, _ := io.ReadAll(resp.Body); string(body) != row.want || resp.Request != r {
+					t.Errorf("answer %q, to the caller's own request: %v", body, resp.Request == r)
+				}
+			})
+		})
+	}
+}
+
+func TestTheErrorOfAFailedRequestIsTheConnectionsOwn(t *testing.T) {
+	cause := errors.New("no route")
+	during(t, &fake{}, func(t *testing.T, s *session.Session) {
+		var ctx context.Context
+		_, err := over(roundTrip(func(r *http.Request) (*http.Response, error) { ctx = r.Context(); return nil, cause }), s).Get("http://pbx.test/call")
+		wantKind(t, err, cause)
+		if ctx.Err() == nil {
+			t.Error("the request's context is not released")
+		}
+	})
+}
+
+func TestNoErrorOfARequestQuotesTheTokenInWhateverSpelling(t *testing.T) {
+	for _, quoted := range []string{"a+b/c==", "a%2Bb%2Fc%3D%3D"} {
+		f := &fake{}
+		f.login = func(context.Context) (*pbx.Token, error) { return f.dated("a+b/c=="), nil }
+		during(t, f, func(t *testing.T, s *session.Session) {
+			_, err := over(roundTrip(func(r *http.Request) (*http.Response, error) { return nil, errors.New("no route for " + quoted) }), s).Get("http://pbx.test/call")
+			wantKind(t, err, pbx.ErrUnavailable)
+			var failure *pbx.Error
+			if !errors.As(err, &failure) || !failure.Sent || strings.Contains(err.Error(), quoted) {
+				t.Errorf("error is %v", err)
+			}
+		})
+	}
+}
+
+func TestALocationThatCannotBeReadAndQuotesTheTokenIsTakenAway(t *testing.T) {
+	f := &fake{}
+	f.login = func(context.Context) (*pbx.Token, error) { return f.dated("a+b/c=="), nil }
+	during(t, f, func(t *testing.T, s *session.Session) {
+		resp := get(t, over(roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp := answer(r, 201, "")
+			resp.Header.Set("Location", "https://evil.test/%zz?t=a+b/c==")
+			return resp, nil
+		}), s), "http://pbx.test/call")
+		if got := resp.Header.Get("Location"); got != "" {
+			t.Errorf("it becomes %s", got)
+		}
+	})
+}
+
+func TestTheTokenGoesToThePBXHoweverItsPortIsSpelled(t *testing.T) {
+	for _, row := range []struct {
+		pbx, url   string
+		authorized bool
+	}{
+		{"http://pbx.test", "http://pbx.test:80/call", true},
+		{"http://pbx.test:80", "http://pbx.test/call", true},
+		{"http://pbx.test:443", "http://pbx.test/call", false},
+		{"http://pbx.test", "http://pbx.test:443/call", false},
+	} {
+		during(t, &fake{traits: pbx.Traits{URL: row.pbx}}, func(t *testing.T, s *session.Session) {
+			seen := ""
+			over(roundTrip(func(r *http.Request) (*http.Response, error) {
+				seen = r.Header.Get("Authorization")
+				return answer(r, 200, ""), nil
+			}), s).Get(row.url)
+			if (seen != "") != row.authorized {
+				t.Errorf("%s of %s: Authorization: %q", row.url, row.pbx, seen)
+			}
+		})
+	}
+}
+
+func TestARedirectWithinThePBXKeepsTheTokenThoughItsAddressIsNotKnown(t *testing.T) {
+	during(t, &fake{}, func(t *testing.T, s *session.Session) {
+		seen := map[string]string{}
+		get(t, over(roundTrip(func(r *http.Request) (*http.Response, error) {
+			seen[r.URL.Path] = r.Header.Get("Authorization")
+			resp := answer(r, 200, "")
+			if r.URL.Path == "/call" {
+				resp.StatusCode = 302
+				resp.Header.Set("Location", "/there")
+			}
+			return resp, nil
+		}), s), "http://pbx.test/call")
+		if seen["/there"] != "Bearer token-1" {
+			t.Errorf("seen %q", seen)
+		}
+	})
+}
+
+func TestARequestWithoutABodyIsNotSentAgainByTheConnection(t *testing.T) {
+	for _, method := range []string{"", "GET", "HEAD", "OPTIONS", "TRACE"} {
+		for _, body := range []io.ReadCloser{nil, http.NoBody} {
+			during(t, &fake{}, func(t *testing.T, s *session.Session) {
+				r, _ := http.NewRequest("GET", "http://pbx.test/call", nil)
+				r.Method, r.Body = method, body
+				_, err := s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+					if r.Body == nil || r.Body == http.NoBody || r.GetBody != nil {
+						t.Errorf("%q with the body %v may be sent twice", method, body)
+					} else if got, err := io.ReadAll(r.Body); len(got) > 0 || err != nil {
+						t.Errorf("%q: the body is %q, %v", method, got, err)
+					}
+					return answer(r, 200, ""), nil
+				})).RoundTrip(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+	}
+}
+
+func TestAnInspectorSeesTheRequestAsItWasAuthorizedAndTheBodysBeginning(t *testing.T) {
+	seen := -1
+	auth := judgingEach{&fake{}, func(r *http.Response, body []byte) error {
+		if r.Request.Header.Get("Authorization") != "Bearer token-1" {
+			t.Error("the request is not the one that was sent")
+		}
+		seen = len(body)
+		return nil
+	}}
+	during(t, auth, func(t *testing.T, s *session.Session) {
+		for size, want := range map[int]int{0: 0, 1: 1, 100_000: 64 << 10} {
+			for _, told := range []int64{-1, int64(size), 1 << 60} {
+				resp, err := over(roundTrip(func(r *http.Request) (*http.Response, error) {
+					resp := answer(r, 200, strings.Repeat("x", size))
+					resp.Request, resp.ContentLength = nil, told
+					return resp, nil
+				}), s).Get("http://pbx.test/call")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if body, err := io.ReadAll(resp.Body); len(body) != size || seen != want || err != nil {
+					t.Errorf("of %d bytes %d came through and %d were shown (%v)", size, len(body), seen, err)
+				}
+			}
+		}
+	})
+}
+
+func TestAnAnswerWithoutABodyIsAnEmptyOne(t *testing.T) {
+	during(t, inspecting{&fake{}}, func(t *testing.T, s *session.Session) {
+		resp, err := s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp := answer(r, 200, "")
+			resp.Body = nil
+			return resp, nil
+		})).RoundTrip(httpGet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(resp.Body); len(body) > 0 || err != nil {
+			t.Errorf("body %q, %v", body, err)
+		}
+	})
+}
+
+func httpGet() *http.Request {
+	r, _ := http.NewRequest(http.MethodGet, "http://pbx.test/call", nil)
+	return r
+}
+
+func TestMediaAreNotWaitedFor(t *testing.T) {
+	for _, media := range []string{"audio/wav", "Video/MP4; codecs=x", "image/png", "application/octet-stream", "text/event-stream"} {
+		during(t, inspecting{&fake{}}, func(t *testing.T, s *session.Session) {
+			start := time.Now()
+			resp, err := over(roundTrip(func(r *http.Request) (*http.Response, error) {
+				resp := answer(r, 200, "")
+				resp.Header.Set("Content-Type", media)
+				resp.Body = io.NopCloser(slow{r.Context()})
+				return resp, nil
+			}), s).Get("http://pbx.test/recording")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(start); took != 0 {
+				t.Errorf("%s: the answer took %s", media, took)
+			}
+			resp.Body.Close()
+		})
+	}
+}
+
+func TestARequestsOwnDeadlineHolds(t *testing.T) {
+	during(t, &fake{}, func(t *testing.T, s *session.Session) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		start := time.Now()
+		resp, err := s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			select {
+			case <-time.After(10 * time.Minute):
+				return answer(r, 200, ""), nil
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
+		})).RoundTrip(httpGet().WithContext(ctx))
+		if err != nil || time.Since(start) != 10*time.Minute {
+			t.Fatalf("after %s: %v", time.Since(start), err)
+		}
+		resp.Body.Close()
+	})
+}
+
+func TestARequestWithoutAnAnswerIsOneThatWasSent(t *testing.T) {
+	during(t, &fake{}, func(t *testing.T, s *session.Session) {
+		_, err := over(roundTrip(func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }), s).Get("http://pbx.test/call")
+		var failure *pbx.Error
+		if !errors.As(err, &failure) || !failure.Sent {
+			t.Errorf("error is %v", err)
+		}
+	})
+}
+
+func TestWhichAnswersProlongTheToken(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		status int
+		body   string
+		counts bool
+	}{
+		{"an answer", 200, `{"status":"Success","data":[{"id":1}]}`, true},
+		{"one without a body", 204, "", true},
+		{"a web page", 200, "<!DOCTYPE html><html>login, please</html>", false},
+		{"a web page without a type", 200, "<html>login, please</html>", false},
+		{"one after an empty line", 200, "\n  <!doctype html><html>login, please</html>", false},
+		{"a redirect", 302, "", false},
+		{"a path that is not there", 404, `{"status":"Failed"}`, false},
+		{"a PBX in trouble", 500, `{"status":"Failed"}`, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			during(t, inspecting{&fake{life: time.Hour, traits: pbx.Traits{Sliding: true}}}, func(t *testing.T, s *session.Session) {
+				mustToken(t, s)
+				before := s.Status().ExpiresAt
+				time.Sleep(time.Minute)
+				get(t, over(roundTrip(func(r *http.Request) (*http.Response, error) { return answer(r, row.status, row.body), nil }), s), "http://pbx.test/call")
+				if after := s.Status().ExpiresAt; after.After(before) != row.counts {
+					t.Errorf("the token ended at %s and ends at %s", before, after)
+				}
+			})
+		})
+	}
+}
+
+func TestARefusalUnderHTTP200IsNoProofThatThePBXTakesTheToken(t *testing.T) {
+	during(t, inspecting{&fake{life: time.Hour}}, func(t *testing.T, s *session.Session) {
+		client := over(roundTrip(func(r *http.Request) (*http.Response, error) { return answer(r, 200, "refused"), nil }), s)
+		for range 3 {
+			get(t, client, "http://pbx.test/call")
+		}
+		_, err := client.Get("http://pbx.test/call")
+		wantKind(t, err, pbx.ErrTokenRejected)
+		wantState(t, s, session.Unavailable)
+	})
+}
+
+func TestAnAnswerAboutAnEarlierTokenSaysNothingOfThisOne(t *testing.T) {
+	f := &fake{life: time.Hour}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		get(t, over(roundTrip(func(r *http.Request) (*http.Response, error) {
+			for range 3 {
+				s.Reject(mustToken(t, s))
+			}
+			mustToken(t, s)
+			return answer(r, 200, "{}"), nil
+		}), s), "http://pbx.test/call")
+		s.Reject(mustToken(t, s)) // the fourth early one
+		wantState(t, s, session.Unavailable)
+	})
+	f = &fake{life: time.Hour}
+	during(t, f, func(t *testing.T, s *session.Session) { // and where there is none
+		get(t, over(roundTrip(func(r *http.Request) (*http.Response, error) {
+			f.set(func() { f.login = fails(pbx.ErrUnavailable, false) })
+			s.Reject(mustToken(t, s))
+			time.Sleep(100 * time.Millisecond)
+			return answer(r, 200, "{}"), nil
+		}), s), "http://pbx.test/call")
+		wantState(t, s, session.Unavailable)
+	})
+}

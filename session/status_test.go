@@ -1,0 +1,180 @@
+package session_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+	"github.com/rs/zerolog"
+)
+
+func TestAStatusTellsAllThatThereIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{life: time.Hour, takes: time.Second}
+		f.login = func(context.Context) (*pbx.Token, error) {
+			token := f.token()
+			token.Details = json.RawMessage(`{"role":"admin"}`)
+			return token, nil
+		}
+		start := time.Now()
+		s := session.New(f, &session.Options{Guard: &session.Guard{}})
+		defer s.Close(context.Background())
+		if got := s.Status(); got.State != session.Connecting || !got.Since.Equal(start) {
+			t.Errorf("at first: %+v", got)
+		}
+		mustToken(t, s)
+		got := s.Status()
+		if got.State != session.Live || !got.Since.Equal(start.Add(time.Second)) || !got.ExpiresAt.Equal(start.Add(time.Second+time.Hour)) ||
+			!got.Next.After(start) || !got.Next.Before(got.ExpiresAt) || string(got.Details) != `{"role":"admin"}` || got.Err != nil {
+			t.Errorf("with a token: %+v", got)
+		}
+	})
+}
+
+func TestASessionPrintsAsItsNamePBXAndState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		s, err := m.Add("crm-7", &fake{life: time.Hour, traits: onHost("pbx.test")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustToken(t, s)
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d"} {
+			if got := fmt.Sprintf(verb, s); got != "session crm-7 https://pbx.test live" {
+				t.Errorf("%s: %q", verb, got)
+			}
+			if got := fmt.Sprintf(verb, m); got != "session manager with 1 sessions" {
+				t.Errorf("%s: %q", verb, got)
+			}
+		}
+	})
+}
+
+func TestAnErrorsText(t *testing.T) {
+	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	cause := errors.New("no route")
+	for _, row := range []struct {
+		err  session.Error
+		want string
+	}{
+		{session.Error{State: session.Unavailable, Since: since}, "session: unavailable since 2026-01-02T03:04:05Z"},
+		{session.Error{Session: "crm-7", State: session.Unavailable, Since: since, Next: since.Add(time.Minute), Err: cause},
+			"session crm-7: unavailable since 2026-01-02T03:04:05Z, next attempt at 2026-01-02T03:05:05Z: no route"},
+		{session.Error{Session: "crm-7", State: session.Rejected, Since: since, Next: since.Add(time.Minute), Err: cause},
+			"session crm-7: rejected since 2026-01-02T03:04:05Z, no login until Retry is called or the credentials change: no route"},
+		{session.Error{State: session.State(99), Since: since, Err: cause}, "session: unknown since 2026-01-02T03:04:05Z: no route"},
+		{session.Error{State: session.State(-1), Since: since, Err: cause}, "session: unknown since 2026-01-02T03:04:05Z: no route"},
+		{session.Error{State: session.Closed + 1, Since: since, Err: cause}, "session: unknown since 2026-01-02T03:04:05Z: no route"},
+	} {
+		if got := row.err.Error(); got != row.want {
+			t.Errorf("%q, want %q", got, row.want)
+		}
+	}
+}
+
+func TestAnErrorTellsWhichSessionAndSinceWhen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		s, err := m.Add("crm-7", &fake{login: fails(pbx.ErrInvalidCredentials, true)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		for _, want := range []session.State{session.Rejected, session.Closed} {
+			_, err := s.Token(t.Context())
+			var got *session.Error
+			if !errors.As(err, &got) || got.Session != "crm-7" || got.State != want || !got.Since.Equal(start) {
+				t.Errorf("error is %#v", err)
+			}
+			time.Sleep(time.Second)
+			s.Close(t.Context())
+			start = start.Add(time.Second)
+		}
+	})
+}
+
+func TestTheLevelOfALogLineTellsTroubleFromRoutine(t *testing.T) {
+	var log bytes.Buffer
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{life: 30 * time.Minute}
+		s := session.New(f, &session.Options{Guard: &session.Guard{}, Logger: zerolog.New(&log)})
+		mustToken(t, s)
+		time.Sleep(22 * time.Minute) // a renewal
+		f.set(func() {
+			f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
+				return nil, told(pbx.OpKeepAlive, pbx.ErrUnavailable, true)
+			}
+		})
+		time.Sleep(20*time.Minute + 30*time.Second) // one that fails for a while
+		f.set(func() { f.beat = nil })
+		time.Sleep(8 * time.Minute)
+		wantState(t, s, session.Live)
+		f.set(func() { f.login = fails(pbx.ErrUnavailable, false) })
+		s.Reject(mustToken(t, s))
+		synctest.Wait()
+		f.set(func() { f.login = fails(pbx.ErrLocked, true) })
+		time.Sleep(2 * time.Second)
+		s.Close(t.Context())
+	})
+	var got []string
+	for line := range strings.Lines(log.String()) {
+		var fields map[string]string
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Fatal(err)
+		}
+		if _, there := fields["pbx"]; there {
+			t.Errorf("a line has the address of a PBX that is not known: %s", line)
+		}
+		if _, there := fields["session"]; there {
+			t.Errorf("a line has the name of a session that has none: %s", line)
+		}
+		trouble := ""
+		if fields["error"] != "" {
+			trouble = "!"
+		}
+		if fields["from"] == fields["state"] || fields["from"] == "unavailable" { // a first failure, and the next attempt
+			continue
+		}
+		got = append(got, fields["level"]+" "+fields["from"]+" "+fields["state"]+trouble)
+	}
+	want := []string{
+		"info connecting live", "debug live renewing", "debug renewing live", "debug live renewing", "info renewing live",
+		"info live connecting", "warn connecting unavailable!", "warn connecting locked!", "info locked closed",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("lines\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestAWatcherSeesANewSessionBeforeItsFirstChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var seen []string
+		go func() {
+			for s, status := range m.Watch(ctx) {
+				seen = append(seen, s.Name()+" "+status.State.String())
+			}
+		}()
+		synctest.Wait()
+		if _, err := m.Add("crm-7", &fake{takes: time.Second}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if len(seen) != 1 || seen[0] != "crm-7 connecting" {
+			t.Errorf("seen: %q", seen)
+		}
+		m.Close(context.Background())
+	})
+}
