@@ -56,7 +56,6 @@ func (s *Session) run() {
 	}
 	s.m.guard.leave(s, a.op, err) // now, for others are let in: a lock is noted
 	s.m.count(a.op, err)
-	s.wake()
 	close(a.settled)
 }
 
@@ -278,7 +277,7 @@ func (s *Session) failed(op pbx.Op, err error) {
 	}
 	s.setFails(s.fails + 1)
 	if errors.Is(err, pbx.ErrConfig) || errors.Is(err, pbx.ErrTooManySessions) || errors.Is(err, pbx.ErrNotSupported) {
-		wait = max(wait, slowBackoff) // not mended in a second
+		wait = max(wait, spread(slowBackoff)) // not mended in a second
 	}
 	if alive { // try again before it is too late
 		wait = min(wait, max(time.Until(l.end())/2, firstBackoff))

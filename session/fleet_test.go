@@ -380,7 +380,7 @@ func TestAfterASuspensionTokensAreRenewedSoonAndNotAllAtOnce(t *testing.T) {
 		}
 		m := session.NewManagerWithWall(&session.Options{Guard: &session.Guard{}, LoginRate: 1000}, wall)
 		defer m.Close(context.Background())
-		fleet(t, m, 300, func(f *fake) { f.life = 24 * time.Hour })
+		_, sessions := fleet(t, m, 300, func(f *fake) { f.life = 24 * time.Hour })
 		time.Sleep(10 * time.Minute)
 		before := m.Stats().KeepAlives
 		for _, small := range []time.Duration{30 * time.Second, -365 * 24 * time.Hour} {
@@ -403,6 +403,15 @@ func TestAfterASuspensionTokensAreRenewedSoonAndNotAllAtOnce(t *testing.T) {
 		}
 		if peak > 30 {
 			t.Errorf("%d keep-alives in one second", peak)
+		}
+		early := 0 // the next time they do not come within a few hours of each other
+		for _, s := range sessions {
+			if untilNext(s) < 10*time.Hour {
+				early++
+			}
+		}
+		if early < 100 {
+			t.Errorf("%d of 300 renew again in the first ten hours", early)
 		}
 	})
 }

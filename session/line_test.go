@@ -146,7 +146,7 @@ func TestTheNextInLineIsCalledWhereTheFirstEnds(t *testing.T) {
 					return s
 				}
 				first := add("first", "one.test", 0)
-				time.Sleep(first.Status().Next.Sub(time.Now()) - 5*time.Second)
+				time.Sleep(time.Until(first.Status().Next) - 5*time.Second)
 				add("calling", "one.test", 10*time.Second)
 				time.Sleep(6 * time.Second) // first stands in line for its keep-alive
 				second := add("second", "one.test", 0)

@@ -254,9 +254,7 @@ func (m *Manager) end() {
 // forget drops a closed session, and itself with its only one.
 func (m *Manager) forget(s *Session) {
 	m.mu.Lock()
-	if m.byName[s.name] == s {
-		delete(m.byName, s.name)
-	}
+	delete(m.byName, s.name)
 	m.mu.Unlock()
 	if m.alone != nil {
 		m.end()

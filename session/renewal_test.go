@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -112,19 +113,21 @@ func TestALoginThatMayHaveCountedIsRepeatedAfterEightSeconds(t *testing.T) {
 }
 
 func TestSessionsThatFailTogetherDoNotComeBackTogether(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 1000})
-		defer m.Close(context.Background())
-		_, sessions := fleet(t, m, 100, func(f *fake) { f.login = fails(pbx.ErrUnavailable, true) })
-		synctest.Wait()
-		least, most := time.Hour, time.Duration(0)
-		for _, s := range sessions {
-			least, most = min(least, untilNext(s)), max(most, untilNext(s))
-		}
-		if least < 7200*time.Millisecond || least > 7500*time.Millisecond || most < 8500*time.Millisecond || most > 8800*time.Millisecond {
-			t.Fatalf("they come back after %s to %s", least, most)
-		}
-	})
+	for kind, wait := range map[error]time.Duration{pbx.ErrUnavailable: 8 * time.Second, pbx.ErrTooManySessions: time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 1000})
+			defer m.Close(context.Background())
+			_, sessions := fleet(t, m, 100, func(f *fake) { f.login = fails(kind, true) })
+			synctest.Wait()
+			least, most := time.Hour, time.Duration(0)
+			for _, s := range sessions {
+				least, most = min(least, untilNext(s)), max(most, untilNext(s))
+			}
+			if least < wait*90/100 || least > wait*94/100 || most < wait*106/100 || most > wait*110/100 {
+				t.Errorf("%v: they come back after %s to %s", kind, least, most)
+			}
+		})
+	}
 }
 
 func TestFailuresThatTakeAPersonAreRepeatedLessAndLessOftenToo(t *testing.T) {
@@ -506,6 +509,40 @@ func TestATokensFullLifeIsWhatTrafficGivesItBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// After an outage a fleet refreshes its tokens together, once.
+func TestAFleetThatRefreshesTogetherDoesNotGoOnSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 1000})
+		defer m.Close(context.Background())
+		_, sessions := fleet(t, m, 200, func(f *fake) {
+			f.traits.KeepAlive = pbx.KeepAliveRefresh
+			token := func() *pbx.Token {
+				f.serial++
+				return &pbx.Token{
+					Value: pbx.NewSecret(fmt.Sprint("token-", f.serial)), Refresh: pbx.NewSecret("refresh"),
+					IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour), RefreshExpiresAt: time.Now().Add(24 * time.Hour),
+				}
+			}
+			f.login = func(context.Context) (*pbx.Token, error) { return token(), nil }
+			f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) { return token(), nil }
+		})
+		time.Sleep(time.Minute)
+		for _, s := range sessions {
+			s.Reject(mustToken(t, s))
+		}
+		time.Sleep(time.Second)
+		early := 0
+		for _, s := range sessions {
+			if untilNext(s) < 30*time.Minute {
+				early++
+			}
+		}
+		if early < 50 {
+			t.Errorf("%d of 200 renew in the first half of their lives", early)
+		}
+	})
 }
 
 func TestRenewalsAreSpread(t *testing.T) {

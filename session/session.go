@@ -189,6 +189,7 @@ type life struct {
 	lead  time.Duration // how long before its end the token is renewed
 	until atomic.Int64  // nanoseconds after base
 	good  atomic.Bool   // the PBX took a call with it
+	rash  bool          // it is renewed out of turn, together with others
 }
 
 func (l *life) alive() bool { return time.Since(l.base) < time.Duration(l.until.Load()) }
@@ -359,8 +360,7 @@ func (s *Session) Reject(t *pbx.Token) {
 	if s.attempt != nil {
 		s.refused = l.token // what is under way must not revive it
 	}
-	if s.state == Rejected {
-		s.wake() // without its old token, it is still not to log in
+	if s.state == Rejected { // without its old token, it is still not to log in
 		return
 	}
 	if s.early++; time.Since(s.loggedIn) > earlyAge {
@@ -451,11 +451,11 @@ func (s *Session) become(state State, err error) {
 	if s.state != state {
 		s.since = time.Now()
 	}
-	if fails := err != nil; s.state != state || fails && s.err == nil {
+	if trouble := err != nil && s.err == nil; s.state != state || trouble {
 		s.m.moved(s, s.state, state)
 		level := zerolog.InfoLevel
 		switch {
-		case fails:
+		case trouble || state == Rejected || state == Locked || state == Unavailable:
 			level = zerolog.WarnLevel
 		case state == Renewing || (state == Live && s.err == nil && s.state == Renewing):
 			level = zerolog.DebugLevel // the routine of every token
@@ -484,7 +484,7 @@ func (s *Session) wake() {
 func backoff(fails int) time.Duration {
 	wait := maxBackoff
 	if fails < 9 {
-		wait = min(firstBackoff<<max(fails, 0), maxBackoff)
+		wait = firstBackoff << fails
 	}
 	return spread(wait)
 }
@@ -627,8 +627,9 @@ func (s *Session) adopt(op pbx.Op, t *pbx.Token) {
 	}
 	l.until.Store(int64(remaining))
 	share := renewalShare + renewalSpread*(rand.Float64()-0.5)
-	if op == pbx.OpLogin && s.m.alone == nil && s.current.Load() == nil {
-		// Sessions that log in together must not be renewed together for ever.
+	if before := s.current.Load(); s.m.alone == nil && (before == nil || before.rash) {
+		// Sessions that come to their tokens together, after a start or an
+		// outage, must not be renewed together for ever.
 		share = renewalShare * (0.1 + 0.9*rand.Float64())
 	}
 	l.lead = time.Duration(float64(min(l.span, remaining)) * (1 - share))

@@ -446,7 +446,7 @@ func TestFailuresThatTakeAPersonAreRepeatedSlowly(t *testing.T) {
 	for _, kind := range []error{pbx.ErrConfig, pbx.ErrTooManySessions} {
 		f := &fake{login: fails(kind, false)}
 		during(t, f, func(t *testing.T, s *session.Session) {
-			time.Sleep(59 * time.Second)
+			time.Sleep(53 * time.Second)
 			wantCounts(t, f, 1, 0, 0)
 			wantState(t, s, session.Unavailable)
 		})

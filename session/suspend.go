@@ -67,6 +67,7 @@ func (s *Session) renewSoon() {
 	if l.renewal().Before(at) {
 		return
 	}
+	l.rash = true
 	l.lead = max(time.Duration(l.until.Load())-at.Sub(l.base), l.lead)
 	s.m.schedule(s, at)
 }

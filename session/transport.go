@@ -81,7 +81,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, refused, err := t.send(r, token)
-	if err != nil || !refused {
+	if !refused {
 		return resp, err
 	}
 	t.session.Reject(token)
@@ -114,9 +114,6 @@ func (t *transport) foreign(r *http.Request) bool {
 	origin := t.origin
 	switch {
 	case t.session.URL() == "":
-		if r.Response == nil || r.Response.Request == nil {
-			return false
-		}
 		first := r
 		for first.Response != nil && first.Response.Request != nil {
 			first = first.Response.Request
