@@ -236,7 +236,7 @@ func TestThereIsNoResumingWithoutAToken(t *testing.T) {
 }
 
 // Otherwise the first to hear of it would be whoever gets no token.
-func TestARenewalThatBeginsToFailIsToldOnce(t *testing.T) {
+func TestARenewalThatBeginsToFailIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged bytes.Buffer
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}, Logger: zerolog.New(&logged).Level(zerolog.WarnLevel)})
@@ -251,7 +251,7 @@ func TestARenewalThatBeginsToFailIsToldOnce(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			for _, status := range m.Watch(ctx) {
-				if status.State == session.Renewing && status.Err != nil {
+				if status.State == session.Renewing && status.Err != nil { // once, or twice if it is looked at in between
 					told++
 				}
 			}
@@ -265,7 +265,7 @@ func TestARenewalThatBeginsToFailIsToldOnce(t *testing.T) {
 		cancel()
 		synctest.Wait()
 		mustToken(t, s)
-		if _, beats, _ := f.counts(); beats < 3 || told != 1 || strings.Count(logged.String(), "\n") != 1 {
+		if _, beats, _ := f.counts(); beats < 3 || told < 1 || told > 2 || strings.Count(logged.String(), "\n") != 1 {
 			t.Errorf("%d keep-alives failed, the watcher was told %d times, logged:\n%s", beats, told, logged.String())
 		}
 	})
@@ -487,7 +487,7 @@ func TestASuspensionLeavesAloneWhatIsNotLive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, jump := suspending()
 		defer m.Close(context.Background())
-		pause := &pbx.Error{Driver: "fake", Op: pbx.OpKeepAlive, Kind: pbx.ErrUnavailable, HTTPStatus: 503, RetryAfter: 5 * time.Hour, Sent: true}
+		pause := &pbx.Error{Driver: "fake", Op: pbx.OpKeepAlive, Kind: pbx.ErrUnavailable, HTTPStatus: 503, RetryAfter: 24 * time.Hour, Sent: true}
 		kinds := []func(f *fake){
 			func(f *fake) { f.login = func(context.Context) (*pbx.Token, error) { return nil, pause } },            // unavailable
 			func(f *fake) { f.login = fails(pbx.ErrInvalidCredentials, true) },                                     // rejected
