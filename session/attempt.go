@@ -20,8 +20,8 @@ type attempt struct {
 	settled chan struct{} // closed when its outcome is in the session's state
 }
 
-// run makes one attempt: whatever is due, once. The Manager calls it, never
-// twice at a time for one session.
+// run makes one attempt: whatever is due, once. The Manager may call it again
+// meanwhile, as after a Reject; that does nothing while an attempt is under way.
 func (s *Session) run() {
 	ctx, a := s.begin()
 	if a == nil {

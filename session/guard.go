@@ -26,9 +26,11 @@ import (
 // for a session that has hardly failed; the next waits until the oldest is out
 // of it. Logins under way count until they are through. On a platform that many
 // tenants share, one tenant's wrong passwords therefore hold up the logins of
-// the others, for as long as the platform would lock all of them out. A host that says it has locked us out is left alone
-// until its time, by logins and keep-alives. An application's own calls, and the
-// logout of Close, do not ask.
+// the others, for as long as the platform would lock all of them out.
+//
+// A host that says it has locked us out is left alone until its time, by logins
+// and keep-alives. An application's own calls, and the logout of Close, do not
+// ask.
 //
 // What it cannot promise: that a PBX which takes a dead token for a wrong
 // password, if there is one, is not led to lock by the calls that were under way

@@ -40,9 +40,10 @@ type Options struct {
 	LoginRate int
 
 	// OnToken is called with every new or prolonged token before it is handed
-	// out: to persist it for [Manager.Resume], or to count. It must return soon, for callers wait, and
-	// must not wait for the session itself: not for Token, and not for Close. A
-	// token that the PBX refuses meanwhile is announced and never handed out.
+	// out: to persist it for [Manager.Resume], or to count. It must return soon,
+	// for callers wait, and must not wait for the session itself: not for Token,
+	// and not for Close. A token that the PBX refuses meanwhile is announced and
+	// never handed out.
 	OnToken func(*Session, *pbx.Token)
 
 	// Logger gets a line per change of a session's state, with the fields

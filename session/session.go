@@ -480,7 +480,8 @@ func (s *Session) wake() {
 	}
 }
 
-// backoff doubles from a second to five minutes, spread so that sessions that failed together do not come back together.
+// backoff doubles from a second to five minutes, spread so that sessions that
+// failed together do not come back together.
 func backoff(fails int) time.Duration {
 	wait := maxBackoff
 	if fails < 9 {

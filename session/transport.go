@@ -36,9 +36,11 @@ func (s *Session) Client() *http.Client {
 //
 // A request to another host than the PBX's goes out without a token. One to the
 // same host with another scheme or port is an error of kind [pbx.ErrConfig]:
-// build requests on [Session.URL]. If the PBX refuses the token, the session renews it and the request is repeated, once
-// and only if its body can be had again (GetBody). Nothing else is repeated:
-// the PBX may have acted.
+// build requests on [Session.URL].
+//
+// If the PBX refuses the token, the session renews it and the request is
+// repeated, once and only if its body can be had again (GetBody). Nothing else
+// is repeated: the PBX may have acted.
 //
 // Where the session has no token, RoundTrip returns the error of
 // [Session.Token]. For drivers without [pbx.Authorizer] it returns an error of

@@ -220,3 +220,15 @@ func TestALogLineSaysWhatWentWhere(t *testing.T) {
 		t.Errorf("%v, logged %s", err, &lines)
 	}
 }
+
+// A driver's author prints what is at hand, and that is the Client.
+func TestAClientPrintsNoSecret(t *testing.T) {
+	cfg := settings("https://pbx.example.com")
+	cfg.Password = pbx.NewSecret(password)
+	c := open(t, cfg)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+		for _, v := range []any{c, struct{ wire *wire.Client }{c}} {
+			assertSilent(t, fmt.Errorf(verb, v))
+		}
+	}
+}
