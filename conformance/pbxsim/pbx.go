@@ -185,7 +185,7 @@ func New(d Dialect, opts *Options) *PBX {
 	}
 	rules := o.Lockout.or(Lockout{After: o.LockoutAfter, For: o.LockoutFor, DeadTokens: o.WrongTokenCounts})
 	if o.SuccessKeepsCount {
-		rules = rules.or(Lockout{Reset: Nothing})
+		rules.Reset = Nothing
 	}
 	rules = rules.or(def.Lockout).or(Lockout{After: def.LockoutAfter, For: def.LockoutFor}).or(lockoutDefaults)
 	if wrong := rules.check(); wrong != "" {
