@@ -191,7 +191,9 @@ func TestAWrongPasswordIsSentOnceWhateverTheAnswer(t *testing.T) {
 // A code that nobody knows is no reason to give up, and none to risk a block.
 func TestAnUnknownCodeIsNotRepeatedIntoABlock(t *testing.T) {
 	d := runtelsim.Dialect{Failure: runtelsim.Code401, Refusal: 1001}
-	simulated(t, d, pbxsim.Options{}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
+	// The guard forgets as a sliding window does.
+	window := pbxsim.Lockout{Memory: pbxsim.SlidingWindow}
+	simulated(t, d, pbxsim.Options{Lockout: window}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
 		cfg.Password = pbx.NewSecret("wrong")
 		s := live(t, cfg)
 		defer s.Close(t.Context())
