@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -69,6 +70,10 @@ type Options struct {
 	// MaxTokens until its own end, dead or alive. Yeastar's P-Series does not
 	// say whether its place is free.
 	RefreshHoldsPlace bool
+
+	// Under is the path below which a gateway serves the PBX, as in "/api/pbx-7".
+	// The gateway responds to all else with HTTP 404. The log has the whole path.
+	Under string
 
 	// NewToken, where set, makes the tokens, refresh tokens among them, instead of
 	// the dialect: a canary to look for, a seeded sequence, the value in a
@@ -234,12 +239,23 @@ func (p *PBX) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "pbxsim: reading the request: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	req := &Request{Request: r, Body: body, Caller: callerOf(r)}
-	req.Action = p.dialect.Action(req)
-	rec, fault := p.arrive(req)
+	req := &Request{Request: r, Body: body, Caller: callerOf(r), Action: Web}
+	whole := r.URL.Path
+	ours := true
+	if under := strings.TrimSuffix(p.opts.Under, "/"); under != "" {
+		if ours = strings.HasPrefix(whole, under+"/"); ours {
+			r.URL.Path, r.URL.RawPath = whole[len(under):], ""
+		}
+	}
+	if ours {
+		req.Action = p.dialect.Action(req)
+	}
+	rec, fault := p.arrive(req, whole)
 
 	var reply Reply
 	switch {
+	case !ours:
+		reply = webPage(http.StatusNotFound)
 	case fault.scripted():
 		reply = Reply{Status: fault.Status, Body: fault.Body}
 	case fault.processes():
@@ -259,7 +275,7 @@ func (p *PBX) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case fault.Drop != 0:
 		panic(http.ErrAbortHandler)
 	}
-	p.answer(w, r, rec, reply, fault)
+	p.answer(w, req, rec, reply, fault)
 }
 
 // serve lets the dialect answer r, unless a lock does.
@@ -294,11 +310,24 @@ func pause(d time.Duration, done <-chan struct{}) {
 }
 
 // answer sends reply, with fault's changes to it, and logs what it sends.
-func (p *PBX) answer(w http.ResponseWriter, r *http.Request, rec *Record, reply Reply, fault Fault) {
+func (p *PBX) answer(w http.ResponseWriter, r *Request, rec *Record, reply Reply, fault Fault) {
 	if reply.Status == 0 {
 		reply.Status = http.StatusOK
 	}
-	length := int64(len(reply.Body))
+	if reply.Header = reply.Header.Clone(); reply.Header == nil {
+		reply.Header = http.Header{}
+	}
+	for name, values := range fault.Header {
+		reply.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if fault.Edit != nil {
+		fault.Edit(r, &reply)
+	}
+	if fault.Gzip && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		reply.Body = compress(reply.Body)
+		reply.Header.Set("Content-Encoding", "gzip")
+	}
+	length := int64(len(reply.Body)) + int64(fault.LengthOff)
 	if fault.Huge > 0 {
 		length = fault.Huge
 	}
@@ -309,16 +338,14 @@ func (p *PBX) answer(w http.ResponseWriter, r *http.Request, rec *Record, reply 
 	rec.Status, rec.Reply = reply.Status, reply.Body
 	p.mu.Unlock()
 
-	header := w.Header()
-	for _, from := range []http.Header{reply.Header, fault.Header} {
-		for name, values := range from {
-			header[http.CanonicalHeaderKey(name)] = values
-		}
-	}
-	header.Set("Content-Length", strconv.FormatInt(length, 10))
-	if fault.Double != 0 {
-		sendTwice(w, r, reply, fault.Double)
+	reply.Header.Set("Content-Length", strconv.FormatInt(length, 10))
+	if fault.byHand() {
+		sendByHand(w, r.Request, reply, fault)
 		return
+	}
+	header := w.Header()
+	for name, values := range reply.Header {
+		header[http.CanonicalHeaderKey(name)] = values
 	}
 	w.WriteHeader(reply.Status)
 	if fault.Huge > 0 {

@@ -136,13 +136,13 @@ func (p *PBX) Log() []Record {
 }
 
 // arrive counts and logs a request, and finds the fault that is meant for it.
-func (p *PBX) arrive(r *Request) (*Record, Fault) {
+func (p *PBX) arrive(r *Request, path string) (*Record, Fault) {
 	rec := &Record{
 		At:       time.Now(),
 		Caller:   r.Caller,
 		Action:   r.Action,
 		Method:   r.Method,
-		Path:     r.URL.Path,
+		Path:     path,
 		RawQuery: r.URL.RawQuery,
 		Header:   r.Header.Clone(),
 		Body:     r.Body,
