@@ -67,7 +67,7 @@ func TestABadDriverIsContained(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := session.NewManager(&session.Options{Guard: &session.Guard{}, CallTimeout: 5 * time.Second, Workers: 1})
+				m := session.NewManager(&session.Options{Guard: &session.Guard{}, Timeout: 5 * time.Second, Workers: 1})
 				defer time.Sleep(time.Hour) // for the one that hangs
 				defer m.Close(context.Background())
 				bad, good := &fake{}, &fake{life: time.Hour}
@@ -101,7 +101,7 @@ func TestADriverThatHangsInLogoutDoesNotHoldUpClose(t *testing.T) {
 	f := &fake{life: time.Hour}
 	f.logout = func(context.Context, *pbx.Token) error { time.Sleep(time.Hour); return nil }
 	synctest.Test(t, func(t *testing.T) {
-		s := session.New(f, &session.Options{Guard: &session.Guard{}, CallTimeout: 5 * time.Second})
+		s := session.New(f, &session.Options{Guard: &session.Guard{}, Timeout: 5 * time.Second})
 		mustToken(t, s)
 		start := time.Now()
 		wantKind(t, s.Close(t.Context()), pbx.ErrUnavailable)
@@ -129,7 +129,7 @@ func TestAHookThatWaitsForTheSessionDoesNotHangIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := session.New(&fake{life: time.Hour}, &session.Options{Guard: &session.Guard{}, CallTimeout: 5 * time.Second, OnToken: hook})
+				s := session.New(&fake{life: time.Hour}, &session.Options{Guard: &session.Guard{}, Timeout: 5 * time.Second, OnToken: hook})
 				time.Sleep(time.Second)
 				start := time.Now()
 				s.Close(t.Context())
@@ -192,7 +192,7 @@ func TestADriverThatHungIsCalledAgainWhenItHasReturned(t *testing.T) {
 		f := &fake{life: 24 * time.Hour}
 		hangs := func(context.Context) (*pbx.Token, error) { time.Sleep(time.Hour); return f.token(), nil }
 		f.login = hangs
-		s := session.New(f, &session.Options{Guard: &session.Guard{}, CallTimeout: 5 * time.Second})
+		s := session.New(f, &session.Options{Guard: &session.Guard{}, Timeout: 5 * time.Second})
 		_, err := s.Token(t.Context())
 		wantKind(t, err, context.DeadlineExceeded)
 		for round := range 3 {
@@ -260,7 +260,7 @@ func TestALoginOfABadDriverCountsAgainstTheBudget(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fake{traits: onHost("pbx.test"), login: bad}
-				s := session.New(f, &session.Options{Guard: &session.Guard{}, CallTimeout: 5 * time.Second})
+				s := session.New(f, &session.Options{Guard: &session.Guard{}, Timeout: 5 * time.Second})
 				defer s.Close(context.Background())
 				time.Sleep(10 * time.Minute)
 				wantCounts(t, f, 2, 0, 0)

@@ -481,7 +481,7 @@ func TestPBXsThatDoNotAnswerLeaveWorkersToTheOthers(t *testing.T) {
 }
 
 func TestRenewalsDoNotStandBehindTheStartOfAFleet(t *testing.T) {
-	for name, kind := range map[string]pbx.KeepAlive{"keep-alives": pbx.KeepAliveHeartbeat, "logins ahead": pbx.KeepAliveNone} {
+	for name, kind := range map[string]pbx.KeepAliveKind{"keep-alives": pbx.KeepAliveHeartbeat, "logins ahead": pbx.KeepAliveNone} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 1})

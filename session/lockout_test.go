@@ -65,12 +65,12 @@ func lockoutWalk(t *testing.T, seed uint64, successKeepsCount bool, steps int) {
 			password = "wrong"
 		}
 		auth, err := yeastar.New(yeastar.Config{Config: pbx.Config{
-			URL: server.URL, Username: user, Password: pbx.NewSecret(password), HTTPClient: server.Client(),
+			URL: server.URL, Username: user, Password: pbx.NewSecret(password), Transport: server.Client().Transport,
 		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return session.New(auth, &session.Options{Guard: guard, CallTimeout: 5 * time.Second})
+		return session.New(auth, &session.Options{Guard: guard, Timeout: 5 * time.Second})
 	}
 	sessions := make([]*session.Session, 4)
 	for i := range sessions {

@@ -694,7 +694,7 @@ func TestCloseDoesNotWaitForTheHook(t *testing.T) {
 func TestOnlyOneLookForCredentialsIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := slowVault{&fake{login: fails(pbx.ErrInvalidCredentials, true)}}
-		s := session.New(f, &session.Options{Guard: &session.Guard{}, CallTimeout: 10 * time.Minute})
+		s := session.New(f, &session.Options{Guard: &session.Guard{}, Timeout: 10 * time.Minute})
 		time.Sleep(70 * time.Second) // the first is under way
 		s.Retry()                    // in vain
 		time.Sleep(70 * time.Second)

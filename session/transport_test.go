@@ -45,7 +45,7 @@ type inspecting struct{ *fake }
 
 func (inspecting) Inspect(_ *http.Response, body []byte) error {
 	if bytes.HasPrefix(body, []byte("refused")) {
-		return &pbx.Error{Driver: "fake", Op: pbx.OpCall, Kind: pbx.ErrTokenRejected, Sent: true}
+		return &pbx.Error{Driver: "fake", Op: pbx.OpRequest, Kind: pbx.ErrTokenRejected, Sent: true}
 	}
 	return nil
 }
@@ -628,7 +628,7 @@ func TestAKeyThatThePBXNoLongerTakesEndsTheTraffic(t *testing.T) {
 type revoked struct{ *fake }
 
 func (revoked) Inspect(*http.Response, []byte) error {
-	return &pbx.Error{Driver: "fake", Op: pbx.OpCall, Kind: pbx.ErrInvalidCredentials, Sent: true}
+	return &pbx.Error{Driver: "fake", Op: pbx.OpRequest, Kind: pbx.ErrInvalidCredentials, Sent: true}
 }
 
 func over(base http.RoundTripper, s *session.Session) *http.Client {

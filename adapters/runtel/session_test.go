@@ -84,12 +84,12 @@ func TestALateHolderOfTheOldTokenCausesNoLogin(t *testing.T) {
 		p := open(t, cfg)
 		r, _ := http.NewRequest("POST", server.URL+"/api/", strings.NewReader(`{"action":"list","obj":"Call","action_id":"1","params":{}}`))
 		p.Authorize(r, old)
-		resp, err := p.RoundTrip(r)
+		resp, err := p.Transport().RoundTrip(r)
 		if err != nil {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
-		if err := p.Inspect(resp, nil); !errors.Is(err, pbx.ErrTokenRejected) {
+		if err := p.Inspect(resp, nil, new(pbx.Token)); !errors.Is(err, pbx.ErrTokenRejected) {
 			t.Errorf("the old token: error %v, want a rejected one", err)
 		}
 		s.Reject(old)

@@ -18,7 +18,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/wire"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
@@ -234,7 +233,7 @@ func TestASelfSignedCertificateIsTrustedByThePinThatIsPrinted(t *testing.T) {
 	status, out, _ := d.run(on("yeastar", server.URL)...)
 	_, after, found := strings.Cut(out, "run it again with: ")
 	command, _, _ := strings.Cut(after, "\n")
-	pin := wire.Pin(server.Certificate())
+	pin := pbx.Pin(server.Certificate())
 	if status != exitFailed || !found || command != "-tls-pin "+pin {
 		t.Fatalf("status %d, want %s:\n%s", status, pin, out)
 	}
@@ -313,7 +312,7 @@ func TestAPortThatIsNotTheAPIsIsExplained(t *testing.T) {
 func TestAnAdviceGoesByTheStepToo(t *testing.T) {
 	dns := &net.DNSError{Err: "no such host", Name: "pbx.invalid", IsNotFound: true}
 	failure := func(kind error, sent bool, cause error) *pbx.Error {
-		return &pbx.Error{Driver: "fake", Op: pbx.OpCall, Kind: kind, Sent: sent, Err: cause}
+		return &pbx.Error{Driver: "fake", Op: pbx.OpRequest, Kind: kind, Sent: sent, Err: cause}
 	}
 	p := &probe{}
 	for _, row := range []struct {
