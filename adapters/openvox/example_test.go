@@ -17,7 +17,7 @@ import (
 // each request, and carries the token.
 func Example() {
 	// In place of the PBX in the server room.
-	server := pbxsim.Listen(openvoxsim.New(&pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
+	server := pbxsim.Listen(openvoxsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
 	defer server.Close()
 
 	ctx := context.Background()
@@ -36,7 +36,7 @@ func Example() {
 	s := session.New(uc, nil)
 	defer s.Close(ctx)
 
-	resp, err := s.Client().Post(uc.Traits().URL+"/api/v0.0.1/extension/list", "application/xml", strings.NewReader("<xml></xml>"))
+	resp, err := s.Client().Post(uc.Traits().URL+"/api/v0.0.1/extension/query", "application/xml", strings.NewReader("<xml></xml>"))
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -17,7 +17,7 @@ import (
 // token lives wants a session, which does all but the call by itself.
 func Example() {
 	// In place of the PBX in the server room.
-	server := pbxsim.Listen(yeastarsim.New(&pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
+	server := pbxsim.Listen(yeastarsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
 	defer server.Close()
 
 	ctx := context.Background()
@@ -69,7 +69,7 @@ func Example() {
 // A wrong password is told apart from a PBX that is not there, so that a program
 // knows whom to ask: the person who typed it, or the network.
 func ExamplePBX_Login() {
-	server := pbxsim.Listen(yeastarsim.New(&pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
+	server := pbxsim.Listen(yeastarsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
 	defer server.Close()
 
 	s50, err := yeastar.New(yeastar.Config{Config: pbx.Config{URL: server.URL, Username: "api", Password: pbx.NewSecret("guess")}})

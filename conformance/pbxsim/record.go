@@ -27,7 +27,7 @@ type Counts struct {
 // A Record is one request and its answer as the PBX saw them, secrets included.
 type Record struct {
 	At       time.Time
-	Caller   string // IP address
+	From     string // IP address of the client
 	Action   Action
 	Method   string
 	Path     string
@@ -139,7 +139,7 @@ func (p *PBX) Log() []Record {
 func (p *PBX) arrive(r *Request, path string) (*Record, Fault) {
 	rec := &Record{
 		At:       time.Now(),
-		Caller:   r.Caller,
+		From:     r.From,
 		Action:   r.Action,
 		Method:   r.Method,
 		Path:     path,

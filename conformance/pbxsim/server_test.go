@@ -26,7 +26,7 @@ func TestAServerIsALoopbackAddress(t *testing.T) {
 			t.Errorf("URL = %q", s.URL)
 		}
 		login(t, s)
-		if got := p.Log()[0].Caller; got != "127.0.0.1" {
+		if got := p.Log()[0].From; got != "127.0.0.1" {
 			t.Errorf("caller %q, want 127.0.0.1", got)
 		}
 	})
@@ -79,7 +79,7 @@ func TestClientFromIsSeenAsTheCaller(t *testing.T) {
 		ips := []string{"192.0.2.7", "2001:db8::7", "127.0.0.1"}
 		for i, ip := range ips {
 			sayFrom(t, s, ip, good)
-			if got := p.Log()[i].Caller; got != ip {
+			if got := p.Log()[i].From; got != ip {
 				t.Errorf("caller %q, want %q", got, ip)
 			}
 		}

@@ -13,12 +13,12 @@ import (
 )
 
 var (
-	series2 = yeastarsim.Dialect{Family: yeastarsim.SV2}
-	cloud1  = yeastarsim.Dialect{Family: yeastarsim.CloudV1}
-	cloud2  = yeastarsim.Dialect{Family: yeastarsim.CloudV2}
+	series2 = yeastarsim.Options{Family: yeastarsim.SV2}
+	cloud1  = yeastarsim.Options{Family: yeastarsim.CloudV1}
+	cloud2  = yeastarsim.Options{Family: yeastarsim.CloudV2}
 )
 
-func api(d yeastarsim.Dialect) string {
+func api(d yeastarsim.Options) string {
 	if strings.HasSuffix(d.Family, "v2") {
 		return "/api/v2.0.0"
 	}
@@ -44,11 +44,11 @@ func TestWhatALoginAnswersInEachFamily(t *testing.T) {
 	tcp, none := series2, cloud2
 	tcp.ReportsOverTCP, none.NoRefreshToken = true, true
 	tests := []struct {
-		dialect yeastarsim.Dialect
+		dialect yeastarsim.Options
 		port    bool
 		want    map[string]any
 	}{
-		{yeastarsim.Dialect{}, true, map[string]any{"status": "Success", "token": 32}},
+		{yeastarsim.Options{}, true, map[string]any{"status": "Success", "token": 32}},
 		{series2, true, map[string]any{"status": "Success", "token": 32, "transport": "HTTP"}},
 		{series2, false, map[string]any{"status": "Failed", "errno": "10004"}}, // of a PBX that reports over HTTP
 		{tcp, false, map[string]any{"status": "Success", "token": 32, "transport": "TCP"}},
@@ -72,7 +72,7 @@ func TestWhatALoginAnswersInEachFamily(t *testing.T) {
 }
 
 func TestAnotherFamilysPathsAreNotFound(t *testing.T) {
-	for _, d := range []yeastarsim.Dialect{series2, cloud1, cloud2, {Version: "v1.0.0"}} {
+	for _, d := range []yeastarsim.Options{series2, cloud1, cloud2, {Version: "v1.0.0"}} {
 		inMemory(t, d, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			other := map[string]string{"/api/v1.1.0": "/api/v2.0.0", "/api/v2.0.0": "/api/v1.1.0"}[api(d)]
 			if d.Version != "" {
@@ -86,7 +86,7 @@ func TestAnotherFamilysPathsAreNotFound(t *testing.T) {
 }
 
 func TestARefreshTradesBothValues(t *testing.T) {
-	for _, d := range []yeastarsim.Dialect{cloud1, cloud2} {
+	for _, d := range []yeastarsim.Options{cloud1, cloud2} {
 		inMemory(t, d, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			refresh := func(value string) (token, next, answer string) {
 				t.Helper()
@@ -116,7 +116,7 @@ func TestARefreshTradesBothValues(t *testing.T) {
 }
 
 func TestTheSeriesHasNoRefreshAndTheCloudV1NoHeartbeat(t *testing.T) {
-	for d, path := range map[yeastarsim.Dialect]string{{}: "/token/refresh", series2: "/token/refresh", cloud1: "/heartbeat"} {
+	for d, path := range map[yeastarsim.Options]string{{}: "/token/refresh", series2: "/token/refresh", cloud1: "/heartbeat"} {
 		inMemory(t, d, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			post(t, s, api(d)+"/login", credentials("api", digest))
 			if got := post(t, s, api(d)+path+"?token="+p.Tokens("api")[0], "{}"); got != failed(10003) {
@@ -179,5 +179,5 @@ func TestAFamilyThatIsNoneIsAMistakeOfTheTests(t *testing.T) {
 			t.Error("no panic")
 		}
 	}()
-	pbxsim.New(yeastarsim.Dialect{Family: "s-v3"}, nil)
+	yeastarsim.New(&yeastarsim.Options{Family: "s-v3"}, nil)
 }
