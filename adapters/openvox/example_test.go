@@ -49,5 +49,5 @@ func Example() {
 	}
 	fmt.Println(string(body))
 	// Output:
-	// <?xml version="1.0" encoding="utf-8"?><xml><status>Success</status></xml>
+	// <?xml version="1.0" encoding="utf-8"?><xml><status>Success</status><extinfos><item id="0"><extnumber>1000</extnumber><status>Registered</status><type>SIP</type><username>Reception</username></item><item id="1"><extnumber>1001</extnumber><status>Unavailable</status><type>SIP</type><username>Sales</username></item></extinfos></xml>
 }

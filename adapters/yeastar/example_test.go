@@ -40,7 +40,7 @@ func Example() {
 	}
 	defer s50.Logout(ctx, token)
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s50.Traits().URL+"/api/v1.1.0/extension/list", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s50.Traits().URL+"/api/v1.1.0/extensionlist/query", nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -61,7 +61,7 @@ func Example() {
 	fmt.Println("refused:", errors.Is(s50.Inspect(resp, body, new(pbx.Token)), pbx.ErrTokenRejected))
 	fmt.Println("token:", token.Value)
 	// Output:
-	// 200 {"status":"Success"}
+	// 200 {"status":"Success","extlist":[{"extnumber":"1000","status":"Registered","type":"SIP","username":"Reception","agentid":""},{"extnumber":"1001","status":"Unavailable","type":"SIP","username":"Sales","agentid":""}]}
 	// refused: false
 	// token: [redacted]
 }

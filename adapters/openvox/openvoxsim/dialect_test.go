@@ -81,7 +81,10 @@ func TestHeartbeatAndLogoutHaveNoType(t *testing.T) {
 			{"/api/v0.0.1/heartbeat?token=" + token, `{"ipaddr":"172.16.6.150","port":"8280","url":"172.16.6.150:8280","urltag":"1"}`, `{"status":"Success"}`},
 			{"/api/v0.0.1/heartbeat?token=" + token, `<xml></xml>`, `{"status":"Failed","errno":"20000"}`},
 			{"/api/v0.0.1/deviceinfo/query?type=json", "", `{"status":"Failed","errno":"20005"}`},
-			{"/api/v0.0.1/extension/query?type=xml&token=" + token, "<xml></xml>", head + `<status>Success</status></xml>`},
+			{"/api/v0.0.1/extension/query?type=xml&token=" + token, "<xml></xml>", head + `<status>Success</status><extinfos>` +
+				`<item id="0"><extnumber>1000</extnumber><status>Registered</status><type>SIP</type><username>Reception</username></item>` +
+				`<item id="1"><extnumber>1001</extnumber><status>Unavailable</status><type>SIP</type><username>Sales</username></item></extinfos></xml>`},
+			{"/api/v0.0.1/extension/update?type=xml&token=" + token, "", head + `<status>Failed</status><errno>10003</errno></xml>`},
 			{"/api/v0.0.1/extension/query?token=" + token, "{}", `{"status":"Failed","errno":"10004"}`},
 			{"/api/v0.0.1/logout?token=" + token, "", `{"status":"Success"}`},
 			{"/api/v0.0.1/logout?token=" + token, "", `{"status":"Failed","errno":"20004"}`},

@@ -149,7 +149,7 @@ func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	switch {
 	case e.is("list", "DomainUser"):
 		return d.succeed(e, domainUsers)
-	case e.is("get", "User"):
+	case e.Action == "list", e.is("get", "User"): // the page api_info: every object can be listed
 		return d.succeed(e, struct{}{})
 	}
 	return d.fail(e, http.StatusBadRequest)

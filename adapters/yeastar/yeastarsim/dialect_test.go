@@ -205,7 +205,7 @@ func TestTheFifthWrongLoginLocksForTenMinutes(t *testing.T) {
 }
 
 func TestATokenIsTakenInTheQueryOnly(t *testing.T) {
-	paths := []string{"/api/v1.1.0/heartbeat", "/api/v1.1.0/logout", "/api/v1.1.0/deviceinfo/query", "/api/v1.1.0/extension/list"}
+	paths := []string{"/api/v1.1.0/heartbeat", "/api/v1.1.0/logout", "/api/v1.1.0/deviceinfo/query", "/api/v1.1.0/extensionlist/query"}
 	for _, path := range paths {
 		t.Run(path, func(t *testing.T) {
 			inMemory(t, yeastarsim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {

@@ -102,7 +102,7 @@ func TestARefreshTradesBothValues(t *testing.T) {
 			if token == "" || next == "" || next == first.RefreshToken {
 				t.Fatalf("%s: %s", d.Family, answer)
 			}
-			if got := post(t, s, api(d)+"/extension/list?token="+token, ""); got != success {
+			if got := post(t, s, api(d)+"/deviceinfo/query?token="+token, ""); !strings.HasPrefix(got, `{"status":"Success"`) {
 				t.Errorf("%s: the new token: %s", d.Family, got)
 			}
 			if _, _, got := refresh(first.RefreshToken); got != failed(20004) {
@@ -144,10 +144,10 @@ func TestOfAPIV2CallsProlongATokenOrNot(t *testing.T) {
 			post(t, s, "/api/v2.0.0/login", credentials("api", digest))
 			token := p.Tokens("api")[0]
 			time.Sleep(20 * time.Minute)
-			post(t, s, "/api/v2.0.0/extension/list?token="+token, "")
+			post(t, s, "/api/v2.0.0/deviceinfo/query?token="+token, "")
 			time.Sleep(20 * time.Minute)
-			want := map[bool]string{false: failed(20006), true: success}[slide]
-			if got := post(t, s, "/api/v2.0.0/extension/list?token="+token, ""); got != want {
+			want := map[bool]string{false: failed(20006), true: `{"status":"Success","deviceinfo":`}[slide]
+			if got := post(t, s, "/api/v2.0.0/deviceinfo/query?token="+token, ""); !strings.HasPrefix(got, want) {
 				t.Errorf("CallsSlide %v: %s, want %s", slide, got, want)
 			}
 		})

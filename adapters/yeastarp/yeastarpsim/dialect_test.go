@@ -165,8 +165,8 @@ func TestTokensAreInTheQueryOnly(t *testing.T) {
 		token := d.pair("get_token", good).Access
 		d.want("POST", "extension/update", `{"access_token":"`+token+`"}`, failed(10004))
 		d.want("GET", "system/information?token="+token, "", failed(10004))
-		d.want("POST", "extension/update?access_token="+token, "{}", success)
-		d.want("GET", "extension/delete?access_token="+token, "", success)
+		d.want("GET", "system/information?access_token="+token, "", success)
+		d.want("GET", "extension/delete?access_token="+token, "", failed(10001))
 		time.Sleep(30*time.Minute - time.Second) // calls do not prolong it
 		d.want("GET", "system/information?access_token="+token, "", success)
 		time.Sleep(time.Second)
