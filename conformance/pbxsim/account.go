@@ -53,42 +53,6 @@ func newAccount(password string) *account {
 // At some time after that it is unknown.
 const remembered = 24 * time.Hour
 
-// Login asks for a token. check is given the account's password in clear, and
-// tells whether the request proves that it knows it. The verdict is OK,
-// WrongPassword (also for an account that does not exist), TooManyTokens, or
-// Locked, whatever the password, while r's caller is locked.
-func (p *PBX) Login(r *Request, user string, check func(password string) bool) (Token, Verdict) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	who := lockKey{r.Caller, user}
-	a := p.accounts[user]
-	if until, locked := p.lockouts.lockedUntil(who, now); locked {
-		p.recognise(r, a, check)
-		p.loginUnderLock(who, now)
-		return Token{}, p.underLock(r, user, until, WrongPassword)
-	}
-	if a == nil || !check(a.password) {
-		p.recognise(r, a, check)
-		p.tally(user, func(c *Counts) { c.WrongLogins++ })
-		p.wrong(who, now)
-		return Token{}, r.judge(user, WrongPassword)
-	}
-	r.recognised(a.password)
-	p.lockouts.succeeded(who)
-	if p.opts.SecondLoginKills {
-		p.endAll(a)
-		a.held = nil
-	}
-	p.sweep(now)
-	if p.opts.MaxTokens > 0 && a.places(now) >= p.opts.MaxTokens {
-		p.tally(user, func(c *Counts) { c.CrowdedLogins++ })
-		return Token{}, r.judge(user, TooManyTokens)
-	}
-	p.tally(user, func(c *Counts) { c.GoodLogins++ })
-	return p.issue(user, now), r.judge(user, OK)
-}
-
 // recognise records which password a login was made with, where it is one that
 // the PBX has heard of. p.mu is held.
 func (p *PBX) recognise(r *Request, a *account, check func(password string) bool) {
@@ -123,94 +87,6 @@ func (a *account) places(now time.Time) int {
 		}
 	}
 	return taken
-}
-
-// Use spends a token, or a key, on an API call. Where the dialect's tokens are
-// sliding, it starts the token's life anew.
-func (p *PBX) Use(r *Request, token string) Verdict {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.keys[token] {
-		if until, stopped := p.tokenUnderLock(r, "", time.Now()); stopped {
-			return p.underLock(r, "", until, UnknownToken)
-		}
-		p.counts.Calls++
-		return r.judge("", OK)
-	}
-	t, v := p.find(r, token)
-	if v != OK {
-		return v
-	}
-	p.tally(t.User, func(c *Counts) { c.Calls++ })
-	if p.sliding {
-		t.Expires = time.Now().Add(p.opts.Life)
-	}
-	return OK
-}
-
-// KeepAlive starts a token's life anew.
-func (p *PBX) KeepAlive(r *Request, token string) Verdict {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	t, v := p.find(r, token)
-	if v == OK {
-		t.Expires = time.Now().Add(p.opts.Life)
-	}
-	return v
-}
-
-// Refresh trades a refresh token, and the token that it came with, for another
-// pair. It does not look whether there is room for a token more: of that, only
-// logins are documented to fail.
-func (p *PBX) Refresh(r *Request, refresh string) (Token, Verdict) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	old := p.refresh[refresh]
-	user := p.gone[refresh]
-	if old != nil {
-		user = old.User
-	}
-	if until, stopped := p.tokenUnderLock(r, user, now); stopped {
-		return Token{}, p.underLock(r, user, until, UnknownToken)
-	}
-	switch {
-	case old == nil:
-		return Token{}, p.refuse(r, user, now, UnknownToken)
-	case !now.Before(old.RefreshExpires):
-		return Token{}, p.refuse(r, user, now, ExpiredToken)
-	}
-	r.judge(user, OK)
-	p.leave(old.Refresh, user)
-	delete(p.refresh, old.Refresh)
-	old.Refresh = ""
-	a := p.accounts[old.User]
-	if p.opts.RefreshSparesOld {
-		old.spared = !p.opts.RefreshHoldsPlace
-	} else {
-		if p.opts.RefreshHoldsPlace {
-			a.held = append(a.held, old.Expires)
-		}
-		p.end(old)
-	}
-	p.sweep(now)
-	return p.issue(old.User, now), OK
-}
-
-// Logout ends a token, and the refresh token that it came with.
-func (p *PBX) Logout(r *Request, token string) Verdict {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	t, v := p.find(r, token)
-	if v != OK {
-		return v
-	}
-	if p.opts.LogoutEndsAll {
-		p.endAll(p.accounts[t.User])
-	} else {
-		p.end(t)
-	}
-	return OK
 }
 
 // SetPassword changes an account's password, or makes the account. Tokens that
@@ -317,7 +193,7 @@ func (p *PBX) find(r *Request, token string) (*Token, Verdict) {
 func (p *PBX) refuse(r *Request, user string, now time.Time, v Verdict) Verdict {
 	p.tally(user, func(c *Counts) { c.RefusedTokens++ })
 	if p.lockouts.rules.DeadTokens {
-		p.wrong(lockKey{r.Caller, user}, now)
+		p.wrong(lockKey{r.From, user}, now)
 	}
 	return r.judge(user, v)
 }

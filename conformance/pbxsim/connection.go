@@ -43,33 +43,55 @@ func reset(w http.ResponseWriter) {
 	panic(http.ErrAbortHandler)
 }
 
-// sendTwice sends a response, whose header w has, and sends it again.
-func sendTwice(w http.ResponseWriter, r *http.Request, reply Reply, mode DoubleMode) {
-	var response bytes.Buffer
-	fmt.Fprintf(&response, "HTTP/1.1 %d %s\r\n", reply.Status, http.StatusText(reply.Status))
-	header := w.Header()
-	if _, ok := header["Date"]; !ok {
-		header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	}
-	header.Write(&response)
-	response.WriteString("\r\n")
-	response.Write(reply.Body)
-
+// sendByHand writes a response to the connection itself.
+func sendByHand(w http.ResponseWriter, r *http.Request, reply Reply, fault Fault) {
 	conn, buffered := takeOver(w)
 	defer conn.Close()
 	defer context.AfterFunc(r.Context(), func() { conn.Close() })()
+
+	// Errors of writing mean that the client is gone.
+	if fault.Raw != nil {
+		conn.Write(fault.Raw)
+		return
+	}
+	if fault.Status == http.StatusSwitchingProtocols {
+		reply.Header.Set("Connection", "Upgrade")
+		reply.Header.Set("Upgrade", "websocket")
+		reply.Header.Del("Content-Length")
+	}
+	if _, ok := reply.Header["Date"]; !ok {
+		reply.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	}
+	var response bytes.Buffer
+	fmt.Fprintf(&response, "HTTP/1.1 %d %s\r\n", reply.Status, http.StatusText(reply.Status))
+	if fault.HeaderBytes > 0 {
+		reply.Header.Set("Connection", "close")
+		response.WriteString("X-Filler: ")
+		conn.Write(response.Bytes())
+		response.Reset()
+		stream(conn, fault.HeaderBytes)
+		response.WriteString("\r\n")
+	}
+	reply.Header.Write(&response)
+	response.WriteString("\r\n")
+	response.Write(reply.Body)
 	once := response.Bytes()
-	// An error of Write means that the client is gone.
-	switch mode {
-	case DoubleAtOnce:
+
+	switch {
+	case fault.Double == DoubleAtOnce:
 		conn.Write(bytes.Repeat(once, 2))
-	case DoubleOnNext:
+	case fault.Double == DoubleOnNext:
 		conn.Write(once)
 		if next, err := http.ReadRequest(buffered.Reader); err == nil {
 			io.Copy(io.Discard, next.Body)
 			conn.Write(once)
 		}
 		return
+	default:
+		conn.Write(once)
+		if fault.LengthOff > 0 || fault.HeaderBytes > 0 {
+			return
+		}
 	}
 	io.Copy(io.Discard, buffered.Reader) // until the client closes, or the server
 }

@@ -10,7 +10,7 @@ import (
 // A Fault is something that goes wrong with a request. Faults wait in a queue;
 // a request takes the first one that is meant for its action.
 //
-// With Status, Body or Huge set, that is the answer, and the request never
+// With Status, Body, Huge or Raw set, that is the answer, and the request never
 // reaches the accounts: no token, no wrong login counted. All other faults but
 // DropBefore and a plain Hang happen to a request that has been processed: a
 // login whose answer is delayed, cut or lost has taken effect.
@@ -18,10 +18,17 @@ type Fault struct {
 	On    Action // "" means any
 	Times int    // requests it happens to: 0 means one, a negative number all until ClearFaults
 
-	Status int         // 0 means 200, if Body or Huge is set
+	Status int         // 0 means 200, if Body or Huge is set; 101 switches to a protocol in which nothing is said
 	Header http.Header // set on the answer, also on a true one; nil values remove, even Date
 	Body   []byte      // nil with a Status is an empty answer; see HTMLPage
 	Huge   int64       // a body of so many bytes of white space, streamed
+	Raw    []byte      // sent instead of an HTTP response, before the connection is closed
+
+	// What else is done to the response, also to a true one.
+	Edit        func(*Request, *Reply) // changes it; see [WithBOM] and others
+	Gzip        bool                   // compress the body, if the request accepts that
+	LengthOff   int                    // announce so many bytes more (or fewer) than the body has, send it all, and close
+	HeaderBytes int64                  // add a header of so many bytes, streamed
 
 	Late     time.Duration // judge the request so much later, also if the client has gone meanwhile
 	Delay    time.Duration // answer so much later
@@ -99,7 +106,12 @@ func (p *PBX) nextFault(a Action) Fault {
 
 // scripted tells whether f brings its own answer.
 func (f Fault) scripted() bool {
-	return f.Status != 0 || f.Body != nil || f.Huge > 0
+	return f.Status != 0 || f.Body != nil || f.Huge > 0 || f.Raw != nil
+}
+
+// byHand reports whether a response is one that no [http.ResponseWriter] sends.
+func (f Fault) byHand() bool {
+	return f.Raw != nil || f.Double != 0 || f.LengthOff != 0 || f.HeaderBytes > 0 || f.Status == http.StatusSwitchingProtocols
 }
 
 // processes tells whether the request that f happens to is processed.

@@ -372,7 +372,7 @@ func (p *PBX) tokenUnderLock(r *Request, user string, now time.Time) (until time
 	if p.lockouts.rules.Covers != Everything {
 		return time.Time{}, false
 	}
-	return p.lockouts.lockedUntil(lockKey{r.Caller, user}, now)
+	return p.lockouts.lockedUntil(lockKey{r.From, user}, now)
 }
 
 // barred reports whether a lock keeps r from the dialect altogether, and how:
@@ -384,7 +384,7 @@ func (p *PBX) barred(r *Request) (LockResponse, bool) {
 	if rules.Covers != Everything || rules.Response != Mute && rules.Response != ResetConnection {
 		return 0, false
 	}
-	who := lockKey{address: r.Caller}
+	who := lockKey{address: r.From}
 	if _, locked := p.lockouts.lockedUntil(who, now); !locked {
 		return 0, false
 	}

@@ -16,10 +16,17 @@ const (
 	Unavailable                   // HTTP 503
 	Starting                      // HTTP 404: the web server is up before the API
 	APIDown                       // HTTP 502 for the API, while the web interface works
+
+	// What follows is said by something in front of the PBX, which has seen no
+	// password of the PBX's.
+	AsksForPassword      // HTTP 401 with WWW-Authenticate: Basic
+	ProxyAsksForPassword // HTTP 407 with Proxy-Authenticate: Basic
+	Forbidden            // HTTP 403 with a web page
 )
 
 func (o Outage) String() string {
-	return [...]string{"none", "refusing", "resetting", "silent", "bad gateway", "failing", "unavailable", "starting", "API down"}[o]
+	return [...]string{"none", "refusing", "resetting", "silent", "bad gateway", "failing", "unavailable", "starting", "API down",
+		"asks for password", "proxy asks for password", "forbidden"}[o]
 }
 
 // fault returns what o does to a request, if it does anything.
@@ -45,15 +52,40 @@ func (o Outage) fault(a Action) (Fault, bool) {
 		status = http.StatusServiceUnavailable
 	case Starting:
 		status = http.StatusNotFound
+	case AsksForPassword:
+		status = http.StatusUnauthorized
+	case ProxyAsksForPassword:
+		status = http.StatusProxyAuthRequired
+	case Forbidden:
+		status = http.StatusForbidden
 	case Refusing: // a request that came in before the connections were cut
 		return Fault{Drop: DropBefore}, true
 	}
+	page := webPage(status)
+	if name := challenges[o]; name != "" {
+		page.Header[name] = []string{`Basic realm="Restricted"`}
+	}
+	return Fault{Status: page.Status, Header: page.Header, Body: page.Body}, true
+}
+
+// challenges are the headers of what asks for HTTP authentication.
+var challenges = map[Outage]string{AsksForPassword: "Www-Authenticate", ProxyAsksForPassword: "Proxy-Authenticate"}
+
+// webPage is a page as web servers have it for a status.
+func webPage(status int) Reply {
 	title := http.StatusText(status)
-	return Fault{
+	return Reply{
 		Status: status,
 		Header: http.Header{"Content-Type": {"text/html"}},
 		Body:   []byte("<html>\n<head><title>" + title + "</title></head>\n<body><h1>" + title + "</h1></body>\n</html>\n"),
-	}, true
+	}
+}
+
+// Fault returns what the outage does to a single request, for [PBX.Fault]. Of
+// Refusing, that is a connection that is closed.
+func (o Outage) Fault() Fault {
+	f, _ := o.fault("")
+	return f
 }
 
 // Down begins an outage, in place of one that has begun before. Requests that a

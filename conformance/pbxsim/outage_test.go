@@ -49,6 +49,9 @@ func TestOutages(t *testing.T) {
 		{pbxsim.Unavailable, 503, 503, nil},
 		{pbxsim.Starting, 404, 404, nil},
 		{pbxsim.APIDown, 502, 200, nil},
+		{pbxsim.AsksForPassword, 401, 401, nil},
+		{pbxsim.ProxyAsksForPassword, 407, 407, nil},
+		{pbxsim.Forbidden, 403, 403, nil},
 	}
 	everywhere(t, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		token := login(t, s)
@@ -171,8 +174,7 @@ func TestADoubledResponseMayBeTakenForTheNext(t *testing.T) {
 // Go's client finds the second response on an idle connection, and drops both.
 func TestADoubledResponseAtOnceSpoilsItsConnection(t *testing.T) {
 	inMemory(t, plain{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
-		log.SetOutput(io.Discard) // net/http prints what it finds
-		defer log.SetOutput(os.Stderr)
+		quietly(t)
 		p.Fault(pbxsim.Fault{On: pbxsim.Login, Double: pbxsim.DoubleAtOnce})
 		token := login(t, s)
 		synctest.Wait()
@@ -180,5 +182,22 @@ func TestADoubledResponseAtOnceSpoilsItsConnection(t *testing.T) {
 		if got := p.Counts().Logins; got != 1 {
 			t.Errorf("the PBX saw %d logins, want one", got)
 		}
+	})
+}
+
+// quietly drops what net/http prints about a response that nobody asked for.
+func quietly(t *testing.T) {
+	log.SetOutput(io.Discard)
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
+}
+
+func TestAnOutageOfOneRequest(t *testing.T) {
+	inMemory(t, plain{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		p.Fault(pbxsim.AsksForPassword.Fault())
+		resp, _, err := ask(s.Client(), s.URL+good)
+		if err != nil || resp.StatusCode != 401 || resp.Header.Get("WWW-Authenticate") != `Basic realm="Restricted"` {
+			t.Errorf("%v, %v", resp, err)
+		}
+		login(t, s)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -28,26 +29,9 @@ type Options struct {
 	// Lockout is how the PBX defends itself against guessed passwords.
 	Lockout Lockout
 
-	// LockoutAfter is the number of consecutive wrong logins after which the
-	// caller's address is locked. 0 means the dialect's default, a negative
-	// number means never.
-	LockoutAfter int
-
-	// LockoutFor is how long a lock lasts, and also for how long a wrong login
-	// is remembered. 0 means the dialect's default.
-	LockoutFor time.Duration
-
 	// SecondLoginKills makes a login end the account's earlier tokens.
 	// Neither Yeastar nor Runtel say whether it does.
 	SecondLoginKills bool
-
-	// WrongTokenCounts makes an unknown token count as a wrong login.
-	// Yeastar does not say whether it does.
-	WrongTokenCounts bool
-
-	// SuccessKeepsCount stops a good login from resetting the count of wrong
-	// ones. Yeastar's "consecutive" suggests a reset without saying so.
-	SuccessKeepsCount bool
 
 	// LogoutEndsAll makes a logout end all tokens of the account.
 	// Runtel does not say whether it ends one or all.
@@ -70,16 +54,24 @@ type Options struct {
 	// say whether its place is free.
 	RefreshHoldsPlace bool
 
+	// Under is the path below which a gateway serves the PBX, as in "/api/pbx-7".
+	// The gateway responds to all else with HTTP 404. The log has the whole path.
+	Under string
+
+	// Respond, where set, responds to the application's own requests with a good
+	// token. nil means the brand's response: a list where the vendor documents
+	// one, else that to an unknown request. It is used by many goroutines at once.
+	Respond func(*Request) *Reply
+
 	// NewToken, where set, makes the tokens, refresh tokens among them, instead of
 	// the dialect: a canary to look for, a seeded sequence, the value in a
 	// vendor's sample. It must not return a value twice.
 	NewToken func() string
 }
 
-// A Dialect is the wire format of one brand. It reads a request, asks the PBX
-// what becomes of it ([PBX.Login], [PBX.Use], [PBX.KeepAlive], [PBX.Refresh],
-// [PBX.Logout]), and puts the verdict into the brand's words. A Dialect holds no state of the
-// PBX, and is called by many goroutines at once.
+// A Dialect is the wire format of one brand. It reads a request, asks the
+// [Accounts] what becomes of it, and puts the verdict into the brand's words. A
+// Dialect is used by many goroutines at once.
 type Dialect interface {
 	// Name is the brand's name as the client driver has it, "yeastar".
 	Name() string
@@ -94,19 +86,17 @@ type Dialect interface {
 	// It must not use the PBX: faults are chosen by its answer.
 	Action(r *Request) Action
 
-	// Serve answers r.
-	Serve(p *PBX, r *Request) Reply
+	// Serve responds to r.
+	Serve(a *Accounts, r *Request) Reply
 }
 
 // Defaults are a brand's documented numbers.
 type Defaults struct {
-	Life         time.Duration // of a token; must be set
-	Sliding      bool          // every successful call starts Life anew
-	Lockout      Lockout       // zero fields: what [Lockout] says; without After the brand does not lock
-	LockoutAfter int           // Lockout.After, if that is 0
-	LockoutFor   time.Duration // Lockout.For, if that is 0
-	RefreshLife  time.Duration // of a refresh token; 0: a login brings none
-	MaxTokens    int           // of one account at once; 0: no limit
+	Life        time.Duration // of a token; must be set
+	Sliding     bool          // every successful call starts Life anew
+	Lockout     Lockout       // zero fields: what [Lockout] says; without After the brand does not lock
+	RefreshLife time.Duration // of a refresh token; 0: a login brings none
+	MaxTokens   int           // of one account at once; 0: no limit
 }
 
 // An Action is what a request asks of the PBX.
@@ -124,7 +114,7 @@ const (
 type Request struct {
 	*http.Request
 	Body   []byte
-	Caller string // the IP address that it came from
+	From   string // IP address of the client
 	Action Action // what the dialect made of it
 
 	judgement *judgement
@@ -183,11 +173,7 @@ func New(d Dialect, opts *Options) *PBX {
 	if o.Life <= 0 {
 		panic("pbxsim: dialect " + d.Name() + " gives tokens no life")
 	}
-	rules := o.Lockout.or(Lockout{After: o.LockoutAfter, For: o.LockoutFor, DeadTokens: o.WrongTokenCounts})
-	if o.SuccessKeepsCount {
-		rules.Reset = Nothing
-	}
-	rules = rules.or(def.Lockout).or(Lockout{After: def.LockoutAfter, For: def.LockoutFor}).or(lockoutDefaults)
+	rules := o.Lockout.or(def.Lockout).or(lockoutDefaults)
 	if wrong := rules.check(); wrong != "" {
 		panic("pbxsim: " + wrong)
 	}
@@ -234,12 +220,23 @@ func (p *PBX) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "pbxsim: reading the request: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	req := &Request{Request: r, Body: body, Caller: callerOf(r)}
-	req.Action = p.dialect.Action(req)
-	rec, fault := p.arrive(req)
+	req := &Request{Request: r, Body: body, From: addressOf(r), Action: Web}
+	whole := r.URL.Path
+	ours := true
+	if under := strings.TrimSuffix(p.opts.Under, "/"); under != "" {
+		if ours = strings.HasPrefix(whole, under+"/"); ours {
+			r.URL.Path, r.URL.RawPath = whole[len(under):], ""
+		}
+	}
+	if ours {
+		req.Action = p.dialect.Action(req)
+	}
+	rec, fault := p.arrive(req, whole)
 
 	var reply Reply
 	switch {
+	case !ours:
+		reply = webPage(http.StatusNotFound)
 	case fault.scripted():
 		reply = Reply{Status: fault.Status, Body: fault.Body}
 	case fault.processes():
@@ -259,7 +256,7 @@ func (p *PBX) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case fault.Drop != 0:
 		panic(http.ErrAbortHandler)
 	}
-	p.answer(w, r, rec, reply, fault)
+	p.answer(w, req, rec, reply, fault)
 }
 
 // serve lets the dialect answer r, unless a lock does.
@@ -267,7 +264,7 @@ func (p *PBX) serve(r *Request) Reply {
 	response, barred := p.barred(r)
 	var reply Reply
 	if !barred {
-		reply = p.dialect.Serve(p, r)
+		reply = p.dialect.Serve(&Accounts{p, r}, r)
 		response = r.judgement.response
 	}
 	switch response {
@@ -294,11 +291,24 @@ func pause(d time.Duration, done <-chan struct{}) {
 }
 
 // answer sends reply, with fault's changes to it, and logs what it sends.
-func (p *PBX) answer(w http.ResponseWriter, r *http.Request, rec *Record, reply Reply, fault Fault) {
+func (p *PBX) answer(w http.ResponseWriter, r *Request, rec *Record, reply Reply, fault Fault) {
 	if reply.Status == 0 {
 		reply.Status = http.StatusOK
 	}
-	length := int64(len(reply.Body))
+	if reply.Header = reply.Header.Clone(); reply.Header == nil {
+		reply.Header = http.Header{}
+	}
+	for name, values := range fault.Header {
+		reply.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if fault.Edit != nil {
+		fault.Edit(r, &reply)
+	}
+	if fault.Gzip && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		reply.Body = compress(reply.Body)
+		reply.Header.Set("Content-Encoding", "gzip")
+	}
+	length := int64(len(reply.Body)) + int64(fault.LengthOff)
 	if fault.Huge > 0 {
 		length = fault.Huge
 	}
@@ -309,16 +319,14 @@ func (p *PBX) answer(w http.ResponseWriter, r *http.Request, rec *Record, reply 
 	rec.Status, rec.Reply = reply.Status, reply.Body
 	p.mu.Unlock()
 
-	header := w.Header()
-	for _, from := range []http.Header{reply.Header, fault.Header} {
-		for name, values := range from {
-			header[http.CanonicalHeaderKey(name)] = values
-		}
-	}
-	header.Set("Content-Length", strconv.FormatInt(length, 10))
-	if fault.Double != 0 {
-		sendTwice(w, r, reply, fault.Double)
+	reply.Header.Set("Content-Length", strconv.FormatInt(length, 10))
+	if fault.byHand() {
+		sendByHand(w, r.Request, reply, fault)
 		return
+	}
+	header := w.Header()
+	for name, values := range reply.Header {
+		header[http.CanonicalHeaderKey(name)] = values
 	}
 	w.WriteHeader(reply.Status)
 	if fault.Huge > 0 {
@@ -332,8 +340,8 @@ func (p *PBX) answer(w http.ResponseWriter, r *http.Request, rec *Record, reply 
 	}
 }
 
-// callerOf returns the IP address that r came from.
-func callerOf(r *http.Request) string {
+// addressOf returns the IP address that r came from.
+func addressOf(r *http.Request) string {
 	ip, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr

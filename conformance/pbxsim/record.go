@@ -27,7 +27,7 @@ type Counts struct {
 // A Record is one request and its answer as the PBX saw them, secrets included.
 type Record struct {
 	At       time.Time
-	Caller   string // IP address
+	From     string // IP address of the client
 	Action   Action
 	Method   string
 	Path     string
@@ -136,13 +136,13 @@ func (p *PBX) Log() []Record {
 }
 
 // arrive counts and logs a request, and finds the fault that is meant for it.
-func (p *PBX) arrive(r *Request) (*Record, Fault) {
+func (p *PBX) arrive(r *Request, path string) (*Record, Fault) {
 	rec := &Record{
 		At:       time.Now(),
-		Caller:   r.Caller,
+		From:     r.From,
 		Action:   r.Action,
 		Method:   r.Method,
-		Path:     r.URL.Path,
+		Path:     path,
 		RawQuery: r.URL.RawQuery,
 		Header:   r.Header.Clone(),
 		Body:     r.Body,

@@ -51,7 +51,7 @@ func TestTheLogHasBothSidesOfEveryRequest(t *testing.T) {
 
 		wantLog := []pbxsim.Record{{
 			At:       time.Now(),
-			Caller:   "192.0.2.7",
+			From:     "192.0.2.7",
 			Action:   pbxsim.Login,
 			Method:   "PUT",
 			Path:     "/login",
@@ -64,7 +64,7 @@ func TestTheLogHasBothSidesOfEveryRequest(t *testing.T) {
 			User:     "api",
 		}, {
 			At:       time.Now(),
-			Caller:   "127.0.0.1",
+			From:     "127.0.0.1",
 			Action:   pbxsim.Login,
 			Method:   "POST",
 			Path:     "/login",

@@ -18,7 +18,7 @@ type Server struct {
 	pbx    *PBX
 	listen func() (net.Listener, error) // at the same address every time
 	dial   func(from net.IP) func(ctx context.Context, network, addr string) (net.Conn, error)
-	cert   *tls.Certificate // nil: plain HTTP
+	tls    *tls.Config // nil: plain HTTP
 
 	mu       sync.Mutex // guards all below
 	listener net.Listener
@@ -36,12 +36,20 @@ func Listen(p *PBX) *Server {
 // certificate that is new and self-signed, as factory certificates are.
 // [Server.Client] trusts it.
 func ListenTLS(p *PBX) *Server {
-	return listenLoopback(p, selfSigned())
+	return ListenFaultyTLS(p, 0)
 }
 
-func listenLoopback(p *PBX, cert *tls.Certificate) *Server {
+// ListenFaultyTLS is [ListenTLS] with something that a client may not accept.
+// Such a client sees the fault and not the PBX.
+func ListenFaultyTLS(p *PBX, fault TLSFault) *Server {
+	cert := selfSigned(fault)
+	return listenLoopback(p, fault.tlsConfig(cert))
+}
+
+// listenLoopback serves p over TLS, or over plain HTTP if over is nil.
+func listenLoopback(p *PBX, over *tls.Config) *Server {
 	addr := "127.0.0.1:0"
-	s := &Server{pbx: p, cert: cert}
+	s := &Server{pbx: p, tls: over}
 	s.listen = func() (net.Listener, error) {
 		l, err := net.Listen("tcp", addr)
 		if err == nil {
@@ -55,7 +63,7 @@ func listenLoopback(p *PBX, cert *tls.Certificate) *Server {
 	s.Reopen()
 	p.attach(s)
 	s.URL = "http://" + addr
-	if cert != nil {
+	if over != nil {
 		s.URL = "https://" + addr
 	}
 	return s
@@ -75,8 +83,8 @@ func (s *Server) Reopen() {
 		panic("pbxsim: " + err.Error())
 	}
 	s.listener = l
-	if s.cert != nil {
-		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{*s.cert}})
+	if s.tls != nil {
+		l = tls.NewListener(l, s.tls)
 	}
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -184,9 +192,9 @@ func (s *Server) ClientFrom(ip string) *http.Client {
 		return c
 	}
 	transport := &http.Transport{DialContext: s.dial(from)}
-	if s.cert != nil {
+	if leaf := s.Certificate(); leaf != nil {
 		roots := x509.NewCertPool()
-		roots.AddCert(s.cert.Leaf)
+		roots.AddCert(leaf)
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
 	}
 	if s.clients == nil {
@@ -196,10 +204,11 @@ func (s *Server) ClientFrom(ip string) *http.Client {
 	return s.clients[ip]
 }
 
-// Certificate returns the server's certificate, or nil for plain HTTP.
+// Certificate returns the server's certificate. It is nil for plain HTTP, and for
+// [NegativeSerial], which crypto/x509 does not read.
 func (s *Server) Certificate() *x509.Certificate {
-	if s.cert == nil {
+	if s.tls == nil {
 		return nil
 	}
-	return s.cert.Leaf
+	return s.tls.Certificates[0].Leaf
 }

@@ -3,7 +3,7 @@
 // main/http.c read. It is a dialect of [pbxsim], which has the rest: accounts,
 // tokens, faults.
 //
-//	pbx := asterisksim.New(&pbxsim.Options{Accounts: map[string]string{"crm": "secret"}})
+//	pbx := asterisksim.New(nil, &pbxsim.Options{Accounts: map[string]string{"crm": "secret"}})
 //	server := pbxsim.Listen(pbx)
 //	defer server.Close()
 //
