@@ -1,12 +1,14 @@
 package reports
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -31,16 +33,22 @@ import (
 
 var update = flag.Bool("update", false, "write the reports anew")
 
-// rows are the drivers with their settings, and PBXs as the vendors document
-// them. Other readings of the documents are for the drivers' own tests.
-var rows = []struct {
+// row is a driver with its settings, and a PBX as the vendor documents it. Other
+// readings of the documents are for the driver's own tests.
+type row struct {
 	file    string
 	driver  string
 	options map[string]string
 	sim     func(*pbxsim.Options) *pbxsim.PBX
 	call    call
 	skip    map[string]string
-}{
+}
+
+func (r row) harness() conformance.Harness {
+	return conformance.Harness{Driver: r.driver, Options: r.options, Simulator: r.sim, Call: r.call.at, Skip: r.skip}
+}
+
+var rows = []row{
 	{"asterisk", asterisk.Name, nil, asterisksim.New,
 		call{"POST", "/rawman", "application/x-www-form-urlencoded", "Action=ListCommands"},
 		map[string]string{
@@ -88,9 +96,7 @@ func TestTheReportsAreThoseOfToday(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.file, func(t *testing.T) {
 			t.Parallel()
-			fresh := conformance.Verify(conformance.Harness{
-				Driver: row.driver, Options: row.options, Simulator: row.sim, Call: row.call.at, Skip: row.skip,
-			})
+			fresh := conformance.Verify(row.harness())
 			if *update {
 				write(t, row.file, fresh)
 			}
@@ -108,6 +114,53 @@ func TestTheReportsAreThoseOfToday(t *testing.T) {
 			}
 			if !fresh.OK() {
 				t.Errorf("the driver fails: %v", fresh.Failed)
+			}
+		})
+	}
+}
+
+// countingLogins is a wrapper as applications write them.
+type countingLogins struct {
+	pbx.Authenticator
+	logins atomic.Int64
+}
+
+func (c *countingLogins) Login(ctx context.Context) (*pbx.Token, error) {
+	c.logins.Add(1)
+	return c.Authenticator.Login(ctx)
+}
+
+func (c *countingLogins) Unwrap() pbx.Authenticator { return c.Authenticator }
+
+func TestAWrapperChangesNoReport(t *testing.T) {
+	for _, row := range rows {
+		t.Run(row.file, func(t *testing.T) {
+			t.Parallel()
+			var opened atomic.Int64
+			d, _ := pbx.Lookup(row.driver)
+			open := d.Open
+			d.Open = func(cfg pbx.Config) (pbx.Authenticator, error) {
+				auth, err := open(cfg)
+				if err != nil {
+					return nil, err
+				}
+				opened.Add(1)
+				return &countingLogins{Authenticator: auth}, nil
+			}
+			h := row.harness()
+			h.Registry = new(pbx.Registry)
+			h.Registry.Register(d)
+			wrapped := conformance.Verify(h)
+			if opened.Load() == 0 {
+				t.Fatal("the suite does not use the wrapper")
+			}
+			var plain conformance.Report
+			if err := json.Unmarshal(read(t, row.file+".json"), &plain); err != nil {
+				t.Fatal(err)
+			}
+			wrapped.Module, wrapped.Go = plain.Module, plain.Go
+			if diff := cmp.Diff(plain, wrapped); diff != "" {
+				t.Errorf("-committed +through a wrapper:\n%s", diff)
 			}
 		})
 	}
