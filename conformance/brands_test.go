@@ -141,7 +141,7 @@ func unlockable(h Harness) Harness {
 	simulator := h.Simulator
 	h.Simulator = func(o *pbxsim.Options) *pbxsim.PBX {
 		never := *o
-		never.LockoutAfter = -1
+		never.Lockout.After = -1
 		return simulator(&never)
 	}
 	return h
@@ -160,8 +160,8 @@ func emptyLogoutHarness() Harness {
 
 type emptyLogoutDialect struct{ pbxsim.Dialect }
 
-func (d emptyLogoutDialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
-	reply := d.Dialect.Serve(p, r)
+func (d emptyLogoutDialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
+	reply := d.Dialect.Serve(a, r)
 	if r.Action == pbxsim.Logout {
 		reply.Body = nil
 	}

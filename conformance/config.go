@@ -146,7 +146,7 @@ func (v *vault) credentials(context.Context) (pbx.Credentials, error) {
 
 // withVault opens the driver with a Credentials func instead of an account.
 func (t *testbed) withVault() (*observedDriver, *vault, error) {
-	t.leaks.plant("password", rotated)
+	t.leaks.Plant("password", rotated)
 	cfg := t.config(nil)
 	v := &vault{username: cfg.Username, password: password}
 	cfg.Username, cfg.Password, cfg.Credentials = "", pbx.Secret{}, v.credentials
@@ -195,7 +195,7 @@ func fingerprint(t *testbed) error {
 		}
 		return string(got), err
 	}
-	t.leaks.plant("password", rotated)
+	t.leaks.Plant("password", rotated)
 	changed, err := t.open(func(c *pbx.Config) { c.Password = pbx.NewSecret(rotated) })
 	if err != nil {
 		return err

@@ -141,7 +141,7 @@ const (
 )
 
 func awkwardPassword(t *testbed) error {
-	t.leaks.plant("password", awkward)
+	t.leaks.Plant("password", awkward)
 	user := awkwardUser
 	if t.config(nil).Username == "" {
 		user = account // only the PBX knows it

@@ -2,8 +2,12 @@ package conformance
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"strings"
@@ -19,7 +23,7 @@ var secretRules = []Rule{
 		ID:      "SECRETS-01",
 		Says:    "A password, digest or token that a PBX repeats in a refusal, a web page or a redirect gets into no error and no log line.",
 		Why:     "A PBX, or a proxy in front of it, may quote the request in its error page, and a ticket quotes the error.",
-		options: func(o *pbxsim.Options) { o.LockoutAfter = -1 },
+		options: func(o *pbxsim.Options) { o.Lockout.After = -1 },
 		check:   echoedInFailure,
 	},
 	{
@@ -43,7 +47,7 @@ var secretRules = []Rule{
 }
 
 func echoedInFailure(t *testbed) error {
-	t.leaks.plant("password", awkward)
+	t.leaks.Plant("password", awkward)
 	t.sim.SetPassword(account, awkward)
 	auth, err := t.open(func(c *pbx.Config) { c.Password = pbx.NewSecret(awkward) })
 	if err != nil {
@@ -135,7 +139,7 @@ func secretsInNetworkErrors(t *testbed) error {
 func secretsInSettings(t *testbed) error {
 	attempt := func(change func(*pbx.Config)) {
 		if auth, err := t.open(change); err == nil { // which is also fine
-			t.leaks.check("Traits", auth.Traits())
+			t.leaks.Print("Traits", auth.Traits())
 		}
 	}
 	for _, address := range []string{
@@ -161,14 +165,23 @@ func secretsInSettings(t *testbed) error {
 	return nil
 }
 
-// carried returns the secrets in the last request and its response, in the
-// spellings in which a server may repeat them.
+// carried returns the secrets in the last request and its response, as a server
+// may repeat them: as they are, and in JSON, a URL, HTML and upper case.
 func (t *testbed) carried() string {
 	log := t.sim.Log()
 	last := log[len(log)-1]
-	spellings := t.leaks.found(fmt.Sprintf("%s\n%v\n%s\n%s", last.RawQuery, last.Header, last.Body, last.Reply))
-	for _, s := range spellings {
-		spellings = append(spellings, strings.ToUpper(s)) // as some print digests
+	exchange := fmt.Sprintf("%s\n%v\n%s\n%s", last.RawQuery, last.Header, last.Body, last.Reply)
+	var spellings []string
+	for _, secret := range t.leaks.Among(exchange) {
+		sum := md5.Sum([]byte(secret))
+		for _, text := range []string{secret, hex.EncodeToString(sum[:]), base64.StdEncoding.EncodeToString([]byte(secret))} {
+			if text != secret && !strings.Contains(exchange, text) {
+				continue
+			}
+			quoted, _ := json.Marshal(text) // a string always marshals
+			spellings = append(spellings, text, string(quoted[1:len(quoted)-1]), url.QueryEscape(text), url.PathEscape(text),
+				html.EscapeString(text), strings.ToUpper(text))
+		}
 	}
 	return strings.Join(spellings, " ")
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/internal/leak"
 	"github.com/pbxauth/pbx/session"
 	"github.com/rs/zerolog"
 )
@@ -23,14 +24,14 @@ const (
 )
 
 // testbed is what a rule is checked with: a fresh PBX, the driver opened for it,
-// and a leakDetector for everything that the driver says.
+// and a leak.Detector for everything that the driver says.
 type testbed struct {
 	harness   Harness
 	sim       *pbxsim.PBX
 	server    *pbxsim.Server
 	transport *interceptor
 	auth      *observedDriver
-	leaks     leakDetector
+	leaks     leak.Detector
 
 	mu       sync.Mutex // guards the fields below
 	faults   []error
@@ -43,11 +44,11 @@ type testbed struct {
 // opens the driver.
 func newTestbed(h Harness, r Rule) (*testbed, error) {
 	t := &testbed{harness: h}
-	t.leaks.plant("password", password)
+	t.leaks.Plant("password", password)
 	settings := &pbxsim.Options{Accounts: map[string]string{account: password}}
 	settings.NewToken = func() string {
 		token := t.sim.Dialect().NewToken()
-		t.leaks.plant("token", token)
+		t.leaks.Plant("token", token)
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.issued = append(t.issued, token)
@@ -100,7 +101,7 @@ func (t *testbed) config(change func(*pbx.Config)) pbx.Config {
 
 func (t *testbed) openWith(cfg pbx.Config) (*observedDriver, error) {
 	auth, err := t.harness.open(cfg)
-	t.leaks.check("the error of opening", err)
+	t.leaks.Print("the error of opening", err)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +112,7 @@ func (t *testbed) openWith(cfg pbx.Config) (*observedDriver, error) {
 }
 
 func (t *testbed) logger() zerolog.Logger {
-	return zerolog.New(&t.leaks.log).Level(zerolog.TraceLevel)
+	return zerolog.New(&t.leaks).Level(zerolog.TraceLevel)
 }
 
 // session starts a session over the driver, with a lockout budget of its own.
@@ -136,13 +137,17 @@ func (t *testbed) end() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, s := range t.sessions {
-		t.leaks.check("an error of Session.Close", s.Close(ctx))
+		t.leaks.Print("an error of Session.Close", s.Close(ctx))
 	}
 	t.server.Close()
 	for _, auth := range t.opened {
-		t.leaks.check("the Authenticator", auth)
+		t.leaks.Print("the Authenticator", auth)
 	}
-	return errors.Join(append(t.faults, t.leaks.report())...)
+	var leaks []error
+	for _, line := range t.leaks.Leaks() {
+		leaks = append(leaks, errors.New(line))
+	}
+	return errors.Join(append(t.faults, leaks...)...)
 }
 
 // tokenLifetime is how long a token is valid at the PBX.

@@ -82,7 +82,7 @@ func refusedRequest(t *testbed) error {
 	}
 	stranger := *token
 	stranger.Value = pbx.NewSecret(t.sim.Dialect().NewToken())
-	t.leaks.plant("token", stranger.Value.Reveal())
+	t.leaks.Plant("token", stranger.Value.Reveal())
 	return at("a token that was never issued", ofKind(t.call(&stranger), pbx.ErrTokenRejected))
 }
 
