@@ -2,6 +2,7 @@ package pbxsim_test
 
 import (
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -211,4 +212,48 @@ func TestConcurrentUse(t *testing.T) {
 	if diff := cmp.Diff(wantCounts, p.Counts()); diff != "" {
 		t.Errorf("Counts (-want +got):\n%s", diff)
 	}
+}
+
+// A brand with a key for each account finds out who asks by the key.
+func TestALoginByPasswordFindsTheAccount(t *testing.T) {
+	inMemory(t, plain{}, pbxsim.Options{Lockout: pbxsim.Lockout{After: 2}}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		p.SetPassword("other", "key of other")
+		want(t, s, "/loginbypassword?password=secret", "api")
+		want(t, s, "/loginbypassword?password=key+of+other", "other")
+		want(t, s, "/loginbypassword?password=", wrong)
+		if got := len(p.Tokens("other")); got != 1 {
+			t.Errorf("%d tokens of other, want one", got)
+		}
+		p.SetPassword("other", "changed")
+		want(t, s, "/loginbypassword?password=key+of+other", wrong)
+		want(t, s, "/loginbypassword?password=secret", locked)
+	})
+}
+
+func TestRespondIsAskedForRequestsWithAGoodToken(t *testing.T) {
+	opts := pbxsim.Options{Respond: func(r *pbxsim.Request) *pbxsim.Reply {
+		switch r.URL.Query().Get("about") {
+		case "list":
+			return &pbxsim.Reply{Status: 201, Body: []byte("[]")}
+		case "page":
+			return &pbxsim.Reply{Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte("<html>")}
+		}
+		return nil
+	}}
+	inMemory(t, plain{}, opts, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		call := "/call?token=" + login(t, s)
+		for about, want := range map[string][3]any{
+			"list": {201, "application/json", "[]"}, "page": {200, "text/html", "<html>"}, "": {200, "text/plain; charset=utf-8", "ok"},
+		} {
+			resp, body, err := ask(s.Client(), s.URL+call+"&about="+about)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, [3]any{resp.StatusCode, resp.Header.Get("Content-Type"), body}); diff != "" {
+				t.Errorf("%q (-want +got):\n%s", about, diff)
+			}
+		}
+		p.Restart()
+		want(t, s, call+"&about=list", unknown)
+	})
 }

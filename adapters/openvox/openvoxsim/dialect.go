@@ -152,8 +152,8 @@ func parseXML(body []byte) (map[string]string, error) {
 
 // answer puts the ancestor's reply into the format that was asked for.
 func (d dialect) answer(format string, r pbxsim.Reply) pbxsim.Reply {
-	if r.Status != 0 && r.Status != http.StatusOK {
-		return r // a web page
+	if r.Status != 0 && r.Status != http.StatusOK || !json.Valid(r.Body) {
+		return r // a web page, or a response that a test wrote
 	}
 	if d.AnswersIn != "" {
 		format = d.AnswersIn
