@@ -9,8 +9,6 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-const form = "application/x-www-form-urlencoded"
-
 func act(t *testing.T, s *pbxsim.Server, path, id, body string) reply {
 	t.Helper()
 	cookie := ""
