@@ -118,7 +118,7 @@ func longExpired(t *trial) error {
 }
 
 // refreshLife is how long the PBX lets a refresh token live.
-func (t *trial) refreshLife() time.Duration { return t.sim.Dialect().Defaults().RefreshLife }
+func (t *trial) refreshLife() time.Duration { return t.sim.Dialect().Defaults().RefreshLifetime }
 
 func refreshTimes(t *trial) error {
 	check := func(token *pbx.Token) error {

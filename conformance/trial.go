@@ -136,7 +136,7 @@ func (t *trial) end() error {
 }
 
 // life is how long the PBX lets a token live.
-func (t *trial) life() time.Duration { return t.sim.Dialect().Defaults().Life }
+func (t *trial) life() time.Duration { return t.sim.Dialect().Defaults().Lifetime }
 
 // alive tells whether the PBX still accepts the token, without spending it.
 func (t *trial) alive(token *pbx.Token) bool {

@@ -83,7 +83,7 @@ func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	if r.Action == pbxsim.Web {
 		return d.ancestor.Serve(a, r)
 	}
-	if r.Action == pbxsim.Login || r.Action == pbxsim.Call { // the others have no type
+	if r.Action == pbxsim.Login || r.Action == pbxsim.AppRequest { // the others have no type
 		format = r.URL.Query().Get("type")
 		if format != "json" && format != "xml" {
 			return d.answer("json", d.fail(parameterBlank))

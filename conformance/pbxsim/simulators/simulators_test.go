@@ -157,7 +157,7 @@ func TestRequestsAreServed(t *testing.T) {
 		if status != 200 || err != nil || !strings.Contains(body, "1000") && !strings.Contains(body, "100@") {
 			c.Errorf("the list of extensions: %d %s, %v", status, body, err)
 		}
-		if got := c.pbx.Counts().Calls; got != 2 {
+		if got := c.pbx.Counts().AppRequests; got != 2 {
 			c.Errorf("%d requests were accepted, want 2", got)
 		}
 	})
