@@ -1,0 +1,191 @@
+package lockout
+
+import (
+	"slices"
+	"time"
+)
+
+// Local is what one process has seen of a host itself, and does not share:
+// whether the host is in doubt, and which of its URLs respond. The zero Local has
+// seen nothing.
+type Local struct {
+	doubt       instant // since when the host is in doubt; 0: it is not
+	lastBad     instant // the newest outcome that was unclear or not sent
+	lastUnclear instant
+	lastSuccess instant
+	urls        []urlState
+	pauses      []accountPause
+}
+
+// urlState is the evidence about one Traits.URL.
+type urlState struct {
+	url      string
+	evidence instant // when the newest usable response was read
+	checks   int     // since the doubt began, or since the last good one
+	checked  instant
+	failing  instant // since when checks fail
+	dead     int     // tokens refused in a row
+}
+
+// accountPause is what HTTP 429 or too many sessions asked for.
+type accountPause struct {
+	url, account string
+	throttled    int
+	until        instant
+}
+
+func (l *Local) url(url string) *urlState {
+	for i := range l.urls {
+		if l.urls[i].url == url {
+			return &l.urls[i]
+		}
+	}
+	l.urls = append(l.urls, urlState{url: url})
+	return &l.urls[len(l.urls)-1]
+}
+
+// clamp takes times in the future for now.
+func (l *Local) clamp(now instant) {
+	l.doubt, l.lastBad, l.lastUnclear = min(l.doubt, now), min(l.lastBad, now), min(l.lastUnclear, now)
+	l.lastSuccess = min(l.lastSuccess, now)
+	for i := range l.urls {
+		u := &l.urls[i]
+		u.evidence, u.checked, u.failing = min(u.evidence, now), min(u.checked, now), min(u.failing, now)
+	}
+	for i := range l.pauses {
+		l.pauses[i].until = min(l.pauses[i].until, now.add(24*time.Hour))
+	}
+}
+
+// bad notes an outcome that leaves the host in doubt.
+func (l *Local) bad(now instant, sent bool) {
+	if l.doubt == 0 {
+		l.doubt = now
+		for i := range l.urls {
+			l.urls[i].checks = 0
+		}
+	}
+	l.lastBad = now
+	if sent {
+		l.lastUnclear = now
+	}
+	for i := range l.urls {
+		l.urls[i].evidence = 0 // it is older than what has just been seen
+	}
+}
+
+// good notes a verdict: the host works.
+func (l *Local) good(now instant, url string) {
+	l.doubt = 0
+	for i := range l.urls {
+		l.urls[i].checks, l.urls[i].failing = 0, 0
+	}
+	l.url(url).evidence = now
+}
+
+// Evidence notes a response that this process has read from url: a token was
+// accepted, or a check without credentials got a status below 500. A response to
+// a request that was sent before the newest bad outcome proves nothing.
+func (l *Local) Evidence(url string, sent, read time.Time) {
+	if at(sent) >= l.lastBad {
+		u := l.url(url)
+		u.evidence = max(u.evidence, at(read))
+	}
+}
+
+// Checked notes a check of url without credentials: when it was sent, when it
+// ended, and whether it got a status below 500.
+func (l *Local) Checked(url string, sent, ended time.Time, usable bool) {
+	u := l.url(url)
+	u.checked = at(ended)
+	u.checks++
+	if usable {
+		u.failing = 0
+		if l.doubt == 0 {
+			u.checks = 0
+		}
+		l.Evidence(url, sent, ended)
+	} else if u.failing == 0 {
+		u.failing = at(ended)
+	}
+}
+
+// The schedule of checks: at once, after 1, 2 and 4 seconds more, then every
+// 5 seconds or 1 % of the outage so far.
+const (
+	checkAfterUnclear = time.Second
+	slowestCheck      = 5 * time.Minute
+	evidenceLasts     = 2 * time.Second
+)
+
+// NextCheck is when url should be checked next, while a login waits for
+// evidence about it.
+func (l *Local) NextCheck(url string) time.Time {
+	u := l.url(url)
+	var next instant
+	if l.lastUnclear > 0 {
+		next = l.lastUnclear.add(checkAfterUnclear)
+	}
+	if u.checks > 0 {
+		wait := 5 * time.Second
+		if u.checks <= 3 {
+			wait = time.Second << (u.checks - 1)
+		} else if since := l.outage(u); since > 0 {
+			wait = min(max(wait, u.checked.sub(since)/100), slowestCheck)
+		}
+		next = max(next, u.checked.add(wait))
+	}
+	return next.time()
+}
+
+// outage is when the trouble with the URL began.
+func (l *Local) outage(u *urlState) instant {
+	if l.doubt > 0 && (u.failing == 0 || l.doubt < u.failing) {
+		return l.doubt
+	}
+	return u.failing
+}
+
+// hasEvidence reports whether the URL responded just now. A bad outcome erases
+// the evidence before it.
+func (l *Local) hasEvidence(now instant, url string) bool {
+	e := l.url(url).evidence
+	return e > 0 && now <= e.add(evidenceLasts)
+}
+
+// throttle notes HTTP 429: a pause of after, or of 5 seconds, doubled each time.
+func (l *Local) throttle(now instant, url, account string, after time.Duration) {
+	p := l.pause(url, account)
+	wait := min(5*time.Second<<min(p.throttled, 10), 5*time.Minute)
+	if after > 0 {
+		wait = min(after, 24*time.Hour)
+	}
+	p.throttled++
+	p.until = max(p.until, now.add(wait))
+}
+
+func (l *Local) pause(url, account string) *accountPause {
+	for i := range l.pauses {
+		if p := &l.pauses[i]; p.url == url && p.account == account {
+			return p
+		}
+	}
+	l.pauses = append(l.pauses, accountPause{url: url, account: account})
+	return &l.pauses[len(l.pauses)-1]
+}
+
+func (l *Local) endPause(url, account string) {
+	l.pauses = slices.DeleteFunc(l.pauses, func(p accountPause) bool { return p.url == url && p.account == account })
+}
+
+func (l *Local) paused(now instant, url, account string) (instant, bool) {
+	for _, p := range l.pauses {
+		if p.url == url && p.account == account && p.until > now {
+			return p.until, true
+		}
+	}
+	return 0, false
+}
+
+// InDoubt is since when it is unclear whether the host works; zero: it is not.
+func (l *Local) InDoubt() time.Time { return l.doubt.time() }
