@@ -93,13 +93,14 @@ func (l *Local) Evidence(url string, sent, read time.Time) {
 	}
 }
 
-// Checked notes a check of url without credentials: when it was sent, when it
-// ended, and whether it got a status below 500.
-func (l *Local) Checked(url string, sent, ended time.Time, usable bool) {
+// Checked notes a check of url, a GET without credentials: when it was sent, when
+// it ended, and the HTTP status of its response, 0 without one. A status below
+// 500 is evidence.
+func (l *Local) Checked(url string, sent, ended time.Time, status int) {
 	u := l.url(url)
 	u.checked = at(ended)
 	u.checks++
-	if usable {
+	if status > 0 && status < 500 {
 		u.failing = 0
 		if l.doubt == 0 {
 			u.checks = 0

@@ -96,7 +96,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 // noProbeFailed lets a login that is its own check move the schedule of checks.
 func (h *Host) noProbeFailed(now instant, l *Local, g Login) {
 	if g.NoProbe {
-		l.Checked(g.URL, now.time(), now.time(), false)
+		l.Checked(g.URL, now.time(), now.time(), 0)
 	}
 }
 
