@@ -95,7 +95,7 @@ type Decision struct {
 	Since   time.Time // of the refusal or the lock
 	Booking Booking   // of a login that goes; hand it to Host.Settle
 	Places  int       // with NoPlace: how many there are for these credentials
-	Used    []Use     // with NoPlace: who uses them, oldest first
+	Used    []Use     // from Ask and Retry with NoPlace: who uses them, oldest first
 }
 
 // Use is one booking, for people to read.
@@ -162,7 +162,22 @@ func counts(b *Booking, g Login) bool {
 // Ask says whether the login may be sent now. It changes nothing.
 func (h *Host) Ask(now time.Time, l *Local, g Login) Decision {
 	d, _ := h.ask(at(now), l, g)
+	if d.Reason == NoPlace {
+		d.Used = h.uses(at(now), func(b *Booking) bool { return counts(b, g) })
+	}
 	return d
+}
+
+// uses lists the bookings that are counted.
+func (h *Host) uses(now instant, counted func(*Booking) bool) []Use {
+	var uses []Use
+	for i := range h.bookings {
+		if b := &h.bookings[i]; counted(b) && now <= b.expires() {
+			uses = append(uses, Use{URL: b.URL, Account: b.Account, What: b.what(now), Since: b.booked.time()})
+		}
+	}
+	slices.SortStableFunc(uses, func(a, b Use) int { return a.Since.Compare(b.Since) })
+	return uses
 }
 
 // Book asks, and books the login if it may go. id has never been used before.
@@ -302,17 +317,15 @@ func (h *Host) pauseUntil(c credential, n tally, limits Limits) instant {
 // noPlace says what a login without a place waits for.
 func (h *Host) noPlace(now instant, g Login, n tally, places int) Decision {
 	d := Decision{Verdict: WaitPerson, Reason: NoPlace, Places: places}
-	var ends []instant
+	ends := make([]instant, 0, 8)
 	flying := false
 	for i := range h.bookings {
 		b := &h.bookings[i]
 		if end := b.expires(); counts(b, g) && now <= end {
-			d.Used = append(d.Used, Use{URL: b.URL, Account: b.Account, What: b.what(now), Since: b.booked.time()})
 			ends = append(ends, end)
 			flying = flying || b.flying(now)
 		}
 	}
-	slices.SortStableFunc(d.Used, func(a, b Use) int { return a.Since.Compare(b.Since) })
 	slices.Sort(ends)
 	switch end := ends[len(ends)-places]; {
 	case flying:
@@ -380,19 +393,21 @@ const reloginInterval = 20 * time.Second
 
 // Relogin returns which holder should log in anew, because its success resets
 // the PBX's count and so makes places for waiting, a login with new credentials.
-// It returns -1 if none should. It is worth asking again after 20 s, and when the
-// host is no longer in doubt.
-func (h *Host) Relogin(now time.Time, l *Local, waiting Login, holders []Holder) int {
+// It returns -1 if none should now, and when to ask again. That time is zero if
+// only another event can change it.
+func (h *Host) Relogin(now time.Time, l *Local, waiting Login, holders []Holder) (int, time.Time) {
 	t := at(now)
 	n := h.tally(t, waiting)
 	c := h.credential(t, waiting.URL, waiting.Fingerprint)
 	switch {
 	case waiting.Limits.Reset != pbx.ResetAddress, waiting.Limits.PerAccount,
 		c.isProven(), c.isRefused(),
-		n.counted < waiting.Limits.fresh(h.anyProven()), n.counted > max(1, waiting.Limits.Attempts-3),
-		l.doubt > 0, n.inFlight > 0,
-		h.lastRelogin > 0 && t < h.lastRelogin.add(reloginInterval):
-		return -1
+		n.counted < waiting.Limits.fresh(h.anyProven()), n.counted > waiting.Limits.several(),
+		l.doubt > 0, n.inFlight > 0:
+		return -1, time.Time{}
+	}
+	if again := h.lastRelogin.add(reloginInterval); h.lastRelogin > 0 && t < again {
+		return -1, again.time()
 	}
 	best, bestRank := -1, 0
 	for i, k := range holders {
@@ -412,7 +427,7 @@ func (h *Host) Relogin(now time.Time, l *Local, waiting Login, holders []Holder)
 			best, bestRank = i, rank
 		}
 	}
-	return best
+	return best, time.Time{}
 }
 
 // BookRelogin books the login of a holder that Relogin chose.

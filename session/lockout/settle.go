@@ -205,14 +205,14 @@ func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 	if c.retried > 0 && t < c.retried.add(retryInterval) {
 		return Decision{Verdict: Wait, Reason: RetriedJustNow, Until: c.retried.add(retryInterval).time()}
 	}
-	before, _ := h.ask(t, l, g)
+	before := h.Ask(now, l, g)
 	if before.Reason != PasswordRefused && before.Reason != MayBeLocked && before.Reason != Pause {
 		return withReason(before, cmp.Or(before.Reason, NothingToRetry))
 	}
 	old := c
 	c.retried = max(t, c.refused+1, h.lastUnclear(t, g)+1)
 	h.setCredential(c)
-	after, _ := h.ask(t, l, g)
+	after := h.Ask(now, l, g)
 	switch after.Reason {
 	case NoPlace, LockedByPBX, AccountPaused, MayBeLocked:
 		h.setCredential(old)
@@ -246,11 +246,7 @@ func (h *Host) Forgive(now time.Time) Forgotten {
 	h.expire(t)
 	var f Forgotten
 	c := clearing{kind: clearedHost, at: t}
-	for i := range h.bookings {
-		if b := &h.bookings[i]; c.covers(b, t) {
-			f.Bookings = append(f.Bookings, Use{URL: b.URL, Account: b.Account, What: b.what(t), Since: b.booked.time()})
-		}
-	}
+	f.Bookings = h.uses(t, func(b *Booking) bool { return c.covers(b, t) })
 	h.clear(c, t)
 	for i := range h.locks {
 		if k := &h.locks[i]; k.until > t {

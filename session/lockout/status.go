@@ -21,18 +21,12 @@ type Status struct {
 // login back depends on the login: see [Host.Ask].
 func (h *Host) Status(now time.Time, l *Local) Status {
 	t := at(now)
-	s := Status{InDoubt: l.InDoubt()}
+	s := Status{InDoubt: l.InDoubt(), Bookings: h.uses(t, func(*Booking) bool { return true })}
 	for i := range h.bookings {
-		b := &h.bookings[i]
-		if t > b.expires() {
-			continue
-		}
-		if b.flying(t) {
+		if h.bookings[i].flying(t) {
 			s.InFlight++
 		}
-		s.Bookings = append(s.Bookings, Use{URL: b.URL, Account: b.Account, What: b.what(t), Since: b.booked.time()})
 	}
-	slices.SortStableFunc(s.Bookings, func(a, b Use) int { return a.Since.Compare(b.Since) })
 	for _, c := range h.credentials {
 		if c.isProven() {
 			s.Proven++

@@ -63,6 +63,9 @@ type session struct {
 	logins   int
 	worked   int // the newest password that a login of this session proved
 	single   bool
+	print    lockout.Fingerprint
+	printed  int // the password of print
+	limits   lockout.Limits
 	removed  bool
 }
 
@@ -208,10 +211,14 @@ func (w *world) fatalf(format string, args ...any) {
 }
 
 func (w *world) login(s *session) lockout.Login {
-	digest := sha256.Sum256(fmt.Appendf(nil, "%s %s %d", s.url, s.account, s.password))
+	if s.printed != s.password {
+		digest := sha256.Sum256(fmt.Appendf(nil, "%s %s %d", s.url, s.account, s.password))
+		s.print, s.printed = lockout.FingerprintOf(digest[:]), s.password
+		s.limits = lockout.Resolve(w.pbxs[s.url].stated(), w.guard)
+	}
 	return lockout.Login{
-		URL: s.url, Account: s.account, Fingerprint: lockout.FingerprintOf(digest[:]),
-		Limits: lockout.Resolve(w.pbxs[s.url].stated(), w.guard), Waiting: s.since, NoProbe: w.noProbe,
+		URL: s.url, Account: s.account, Fingerprint: s.print,
+		Limits: s.limits, Waiting: s.since, NoProbe: w.noProbe,
 	}
 }
 
@@ -274,6 +281,7 @@ func (w *world) pump(p *process) {
 			w.send(waiting[i], logins[i], d.Booking)
 			continue
 		}
+		asked := false
 		for i, s := range waiting {
 			s.decision = h.Ask(w.now, p.local, logins[i])
 			switch d := s.decision; {
@@ -285,8 +293,9 @@ func (w *world) pump(p *process) {
 				}
 				w.wakeAt(p, d.Until)
 			}
-			if s.decision.Reason == lockout.NoPlace && logins[i].Limits.Reset == pbx.ResetAddress && !w.relogin(p, h, logins[i]) {
-				w.wakeAt(p, w.now.Add(time.Second))
+			if s.decision.Reason == lockout.NoPlace && !asked && s.limits.Reset == pbx.ResetAddress {
+				asked = true
+				w.relogin(p, h, logins[i])
 			}
 		}
 		return
@@ -298,7 +307,8 @@ func (w *world) id(p *process) lockout.ID {
 	return lockout.ID{Process: fmt.Sprintf("%s-%d", p.name, p.number), Number: p.booked}
 }
 
-func (w *world) relogin(p *process, h *lockout.Host, waiting lockout.Login) bool {
+// relogin has a proven session log in anew, so that its success makes places.
+func (w *world) relogin(p *process, h *lockout.Host, waiting lockout.Login) {
 	var holders []lockout.Holder
 	var sessions []*session
 	for _, s := range w.sessions {
@@ -307,21 +317,24 @@ func (w *world) relogin(p *process, h *lockout.Host, waiting lockout.Login) bool
 			sessions = append(sessions, s)
 		}
 	}
-	i := h.Relogin(w.now, p.local, waiting, holders)
+	i, again := h.Relogin(w.now, p.local, waiting, holders)
 	if i < 0 {
-		return false
+		if !again.IsZero() {
+			w.wakeAt(p, again)
+		}
+		return
 	}
 	d := h.BookRelogin(w.now, p.local, holders[i].Login, w.id(p))
-	if d.Verdict != lockout.Go {
-		if d.Reason == lockout.NoEvidence {
-			w.check(p, sessions[i].url)
-		}
-		return false
+	switch {
+	case d.Verdict == lockout.Go:
+		w.save(p, h)
+		w.logf("relogin of %s", sessions[i].name)
+		w.send(sessions[i], holders[i].Login, d.Booking)
+	case d.Reason == lockout.NoEvidence:
+		w.check(p, sessions[i].url)
+	case !d.Until.IsZero():
+		w.wakeAt(p, d.Until)
 	}
-	w.save(p, h)
-	w.logf("relogin of %s", sessions[i].name)
-	w.send(sessions[i], holders[i].Login, d.Booking)
-	return true
 }
 
 // check looks for evidence, a GET without credentials.
