@@ -246,12 +246,12 @@ func (h *Host) ask(now instant, l *Local, g Login) (d Decision, try bool) {
 	if until := h.pauseUntil(c, n, g.Limits); now < until {
 		return wait(Wait, Pause, until)
 	}
-	if l.doubt > 0 || n.counted > 0 {
+	if l.doubt > 0 || h.row.count > 0 || n.counted > 0 {
 		if g.NoProbe {
 			if next := at(l.NextCheck(g.URL)); now < next {
 				return wait(Wait, Pause, next)
 			}
-		} else if !l.hasEvidence(now, g.URL) {
+		} else if !l.hasEvidence(now, h.unclearSince(), g.URL) {
 			return wait(WaitEvent, NoEvidence, 0)
 		}
 	}
@@ -292,6 +292,15 @@ func (h *Host) healthy(now instant, l *Local) bool {
 	return l.doubt == 0 && l.lastSuccess > l.lastUnclear && h.row.count == 0 && now <= l.lastSuccess.add(10*time.Second)
 }
 
+// unclearSince is the newest unclear outcome that no verdict has followed, in
+// whichever process.
+func (h *Host) unclearSince() instant {
+	if h.row.count == 0 {
+		return 0
+	}
+	return h.row.last
+}
+
 // pauseUntil is how long the last unclear outcomes hold the login back. A
 // person's retry skips what was unclear before it.
 func (h *Host) pauseUntil(c credential, n tally, limits Limits) instant {
@@ -307,7 +316,11 @@ func (h *Host) pauseUntil(c credential, n tally, limits Limits) instant {
 		}
 		return last.add(pauseAfterMore)
 	}
-	until := max(pause(h.row.count, h.row.last), pause(n.own, n.ownLast))
+	until := pause(n.own, n.ownLast)
+	if limits.PerAccount {
+		lastPlace = false // what other accounts met is no lock of this one
+	}
+	until = max(until, pause(h.row.count, h.row.last))
 	if n.abandoned >= 2 && !c.isProven() && c.retried <= n.ownLast {
 		until = max(until, n.ownLast.add(abandonedPause))
 	}

@@ -164,7 +164,6 @@ const maxClearings = 64
 func (c *clearing) covers(b *Booking, now instant) bool {
 	switch c.kind {
 	case clearedHost:
-		return !b.flying(now) && b.booked <= c.at && b.settled <= c.at
 	case clearedURL:
 		if b.URL != c.url {
 			return false
@@ -177,7 +176,7 @@ func (c *clearing) covers(b *Booking, now instant) bool {
 		return b.state == refused && b.URL == c.url && b.Fingerprint == c.print && b.settled <= c.at
 	}
 	if b.undecided(now) {
-		// A slow PBX may judge it after the success, and count it anew.
+		// A slow PBX may judge it after c, and count it anew.
 		return b.deadline().add(lateVerdict) <= c.at
 	}
 	return b.state != inFlight && b.settled <= c.at

@@ -20,7 +20,8 @@ type Local struct {
 // urlState is the evidence about one Traits.URL.
 type urlState struct {
 	url      string
-	evidence instant // when the newest usable response was read
+	sent     instant // when the newest request was sent that got a usable response
+	evidence instant // when that response was read
 	checks   int     // since the doubt began, or since the last good one
 	checked  instant
 	failing  instant // since when checks fail
@@ -50,7 +51,7 @@ func (l *Local) clamp(now instant) {
 	l.lastSuccess = min(l.lastSuccess, now)
 	for i := range l.urls {
 		u := &l.urls[i]
-		u.evidence, u.checked, u.failing = min(u.evidence, now), min(u.checked, now), min(u.failing, now)
+		u.sent, u.evidence, u.checked, u.failing = min(u.sent, now), min(u.evidence, now), min(u.checked, now), min(u.failing, now)
 	}
 	for i := range l.pauses {
 		l.pauses[i].until = min(l.pauses[i].until, now.add(24*time.Hour))
@@ -80,7 +81,8 @@ func (l *Local) good(now instant, url string) {
 	for i := range l.urls {
 		l.urls[i].checks, l.urls[i].failing = 0, 0
 	}
-	l.url(url).evidence = now
+	u := l.url(url)
+	u.sent, u.evidence = now, now
 }
 
 // Evidence notes a response that this process has read from url: a token was
@@ -89,7 +91,7 @@ func (l *Local) good(now instant, url string) {
 func (l *Local) Evidence(url string, sent, read time.Time) {
 	if at(sent) >= l.lastBad {
 		u := l.url(url)
-		u.evidence = max(u.evidence, at(read))
+		u.sent, u.evidence = at(sent), max(u.evidence, at(read))
 	}
 }
 
@@ -147,11 +149,11 @@ func (l *Local) outage(u *urlState) instant {
 	return u.failing
 }
 
-// hasEvidence reports whether the URL responded just now. A bad outcome erases
-// the evidence before it.
-func (l *Local) hasEvidence(now instant, url string) bool {
-	e := l.url(url).evidence
-	return e > 0 && now <= e.add(evidenceLasts)
+// hasEvidence reports whether the URL responded just now, to a request sent
+// after the bad outcome of whichever process was the last.
+func (l *Local) hasEvidence(now, bad instant, url string) bool {
+	u := l.url(url)
+	return u.evidence > 0 && now <= u.evidence.add(evidenceLasts) && u.sent >= bad
 }
 
 // throttle notes HTTP 429: a pause of after, or of 5 seconds, doubled each time.

@@ -75,16 +75,20 @@ type fakePBX struct {
 	wrong     []wrongLogin
 	locked    map[string]time.Time
 	lastToken int
+	lockEnds  time.Time // of the last lock
 	boot      int
 
-	wrongLogins, deadTokens, restarts, caused int
-	lockedLogins                              int
+	wrongLogins, deadTokens, restarts, lockedLogins int
+
+	caused       int // locks that our logins caused
+	causedByDead int // locks in which dead tokens had a part that no client can avoid
 }
 
 type wrongLogin struct {
 	at      time.Time
 	account string
 	weight  int
+	dead    bool // it was a dead token
 }
 
 type response int
@@ -113,7 +117,10 @@ func (p *fakePBX) isLocked(now time.Time, account string) bool {
 }
 
 // lock is what somebody else causes.
-func (p *fakePBX) lock(now time.Time, account string) { p.locked[p.key(account)] = now.Add(p.window) }
+func (p *fakePBX) lock(now time.Time, account string) {
+	p.lockEnds = now.Add(p.window)
+	p.locked[p.key(account)] = p.lockEnds
+}
 
 func (p *fakePBX) lockedResponse() response {
 	return map[string]response{"stated": statedLock, "mute": noResponse, "reset": connectionReset, "wrong": wrongPassword}[p.look]
@@ -130,7 +137,7 @@ func (p *fakePBX) login(now time.Time, account string, password int) (response, 
 	}
 	if p.passwords[account] != password {
 		p.wrongLogins++
-		p.counts(now, account)
+		p.counts(now, account, false)
 		return wrongPassword, 0, 0
 	}
 	kept := p.wrong[:0]
@@ -145,13 +152,14 @@ func (p *fakePBX) login(now time.Time, account string, password int) (response, 
 	return accepted, p.lastToken, 0
 }
 
-func (p *fakePBX) counts(now time.Time, account string) {
+// counts counts one wrong login, or one dead token.
+func (p *fakePBX) counts(now time.Time, account string, dead bool) {
 	weight := 1
 	if p.double {
 		weight = 2
 	}
-	p.wrong = append(p.wrong, wrongLogin{now, account, weight})
-	total := 0
+	p.wrong = append(p.wrong, wrongLogin{now, account, weight, dead})
+	total, tokens := 0, 0
 	for _, w := range p.wrong {
 		switch {
 		case p.key(w.account) != p.key(account):
@@ -159,12 +167,21 @@ func (p *fakePBX) counts(now time.Time, account string) {
 		case p.count == "aligned" && !w.at.Truncate(p.memory).Equal(now.Truncate(p.memory)):
 		default:
 			total += w.weight
+			if w.dead {
+				tokens++
+			}
 		}
 	}
 	if total < p.attempts {
 		return
 	}
-	p.caused++
+	// One dead token at a time can be allowed for, if the limit is large enough.
+	// A client cannot know that a token is dead before it is refused.
+	if tokens >= 2 || tokens == 1 && p.attempts <= 3*weight {
+		p.causedByDead++
+	} else {
+		p.caused++
+	}
 	p.lock(now, account)
 	kept := p.wrong[:0]
 	for _, w := range p.wrong {
@@ -186,7 +203,7 @@ func (p *fakePBX) use(now time.Time, account string, token int) (ok, responded b
 	}
 	p.deadTokens++
 	if p.dead {
-		p.counts(now, account)
+		p.counts(now, account, true)
 	}
 	return false, true
 }

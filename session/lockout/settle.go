@@ -239,7 +239,8 @@ type Forgotten struct {
 }
 
 // Forgive forgets all wrong logins and locks of the host: a person has unlocked
-// this client at the PBX. Refused credentials stay refused.
+// this client at the PBX. Refused credentials stay refused. Logins of the last
+// two minutes without a verdict stay booked, because the PBX may still judge them.
 func (h *Host) Forgive(now time.Time) Forgotten {
 	t := at(now)
 	h.clamp(t)

@@ -37,15 +37,16 @@ type world struct {
 }
 
 type process struct {
-	name    string
-	number  int // incarnation
-	booked  uint64
-	local   *lockout.Local
-	replica *lockout.Replica
-	wake    time.Time
-	checks  map[string]bool // a check is planned or under way
-	checked int
-	stopped bool
+	name     string
+	number   int // incarnation
+	booked   uint64
+	local    *lockout.Local
+	replica  *lockout.Replica
+	wake     time.Time
+	checks   map[string]time.Time // when a check is planned
+	checking map[string]bool
+	checked  int
+	stopped  bool
 }
 
 type session struct {
@@ -114,7 +115,7 @@ func (w *world) boot(p *process) {
 	p.number++
 	p.local = &lockout.Local{}
 	p.replica = lockout.NewReplica(fmt.Sprintf("%s-%d", p.name, p.number))
-	p.checks = map[string]bool{}
+	p.checks, p.checking = map[string]time.Time{}, map[string]bool{}
 	p.wake = time.Time{}
 	p.stopped = false
 	for _, s := range w.sessions {
@@ -337,23 +338,31 @@ func (w *world) relogin(p *process, h *lockout.Host, waiting lockout.Login) {
 	}
 }
 
-// check looks for evidence, a GET without credentials.
+// check looks for evidence, a GET without credentials, when it is due.
 func (w *world) check(p *process, url string) {
-	if p.checks[url] {
+	due := p.local.NextCheck(url)
+	if due.Before(w.now) {
+		due = w.now
+	}
+	if planned, yes := p.checks[url]; yes && !due.Before(planned) || p.checking[url] {
 		return
 	}
-	p.checks[url] = true
+	p.checks[url] = due
 	number := p.number
-	wait := max(p.local.NextCheck(url).Sub(w.now), 0)
-	w.after(wait, func() {
-		sent := w.now
+	w.after(due.Sub(w.now), func() {
+		if p.number != number || !p.checks[url].Equal(due) {
+			return
+		}
+		delete(p.checks, url)
+		p.checking[url] = true
 		p.checked++
+		sent := w.now
 		status, latency := w.get(url)
 		w.after(latency, func() {
 			if p.number != number {
 				return
 			}
-			delete(p.checks, url)
+			p.checking[url] = false
 			p.local.Checked(url, sent, w.now, status)
 			w.wakeAt(p, w.now)
 		})
