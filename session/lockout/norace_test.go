@@ -1,5 +1,5 @@
 //go:build !race
 
-package lockout_test
+package lockout
 
-const raceEnabled = false
+const raceBuild = false

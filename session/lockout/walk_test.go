@@ -118,7 +118,7 @@ func TestRandomWalk(t *testing.T) {
 	steps := *walkSteps
 	if steps == 0 {
 		steps = 20_000
-		if testing.Short() || raceEnabled {
+		if testing.Short() || lockout.RaceBuild {
 			steps = 2_000
 		}
 	}
