@@ -157,9 +157,7 @@ func TestNoSecretIsEverPrinted(t *testing.T) {
 func TestNoErrorOfTheRegistryQuotesASecret(t *testing.T) {
 	var registry pbx.Registry
 	registry.Register(pbx.Driver{Name: "fake", Open: openNothing, Options: []pbx.Option{
-		{Name: "port", Kind: pbx.OptionPort, Secret: true},
-		{Name: "choice", Kind: pbx.OptionChoice, Choices: []string{"a", "b"}, Secret: true},
-		{Name: "ttl", Kind: pbx.OptionDuration, Secret: true},
+		{Name: "key", Kind: pbx.OptionSecret},
 	}})
 	config := pbx.Config{URL: "https://pbx.example.com/?token=" + canary, Username: "api", Password: pbx.NewSecret(canary)}
 	for driver, options := range map[string][]map[string]string{

@@ -2,7 +2,9 @@ package pbx
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"maps"
@@ -13,19 +15,19 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Config is what any driver needs to reach one PBX with one account. Opening
-// sends nothing, so a settings form can be checked by opening it.
+// Config is what a driver needs to reach one PBX with one account. Opening sends
+// nothing, so a settings form can be checked by opening it.
 //
-// It prints itself, secrets redacted, and so does whatever embeds it, unless that
-// has a Format method of its own.
+// A Config prints itself without secrets, and so does a struct that embeds it
+// and has no Format method of its own.
 type Config struct {
-	// URL is the PBX's address: https://pbx.example.com:8088. A missing scheme
-	// means https, a missing port the brand's own where it has one, and a
-	// pasted API path is cut off.
+	// URL is the PBX's address, as in https://pbx.example.com:8088. A missing
+	// scheme means https. A missing port means the brand's own. The brand's API
+	// path at the end is removed.
 	URL string
 
-	// Username and Password are the account of the PBX's API, which is often
-	// not that of its web interface.
+	// Username and Password are the account of the PBX's API. It is often not
+	// the account of its web interface.
 	Username string
 	Password Secret
 
@@ -38,20 +40,21 @@ type Config struct {
 	// TLS says how to trust the PBX's certificate.
 	TLS TLS
 
-	// AllowPlainHTTP permits http:// URLs, over which anyone on the path reads
-	// the credentials. Loopback addresses never need it.
+	// AllowPlainHTTP permits http:// URLs. Anyone on the path can then read the
+	// credentials. Loopback addresses do not need it.
 	AllowPlainHTTP bool
 
-	// Options are the driver's own, by name: see [Driver.Options].
+	// Options are the driver's own settings by name, and Secrets those of kind
+	// [OptionSecret]: see [Driver.Options].
 	Options map[string]string
+	Secrets map[string]Secret
 
-	// HTTPClient replaces the shared connections: for a proxy, or a test.
-	// Redirects are not followed whatever it says, its cookie jar is not used,
-	// and TLS must be empty, since its transport decides about TLS.
-	HTTPClient *http.Client
+	// Transport replaces the shared connections: for a proxy, or a test. It
+	// decides about TLS, so TLS must then be empty.
+	Transport http.RoundTripper
 
-	// Logger receives debug lines about single requests, never a query, a body
-	// or a secret. The zero value is silent.
+	// Logger receives debug lines about single requests: never a query, a body
+	// or a secret. The zero value is silent. For log/slog, see [SlogLogger].
 	Logger zerolog.Logger
 }
 
@@ -63,8 +66,8 @@ type Credentials struct {
 
 // TLS says how to trust a PBX's certificate. The zero value verifies it against
 // the system's roots, as any https client does. Factory certificates are
-// self-signed: give their CA file or pin their key rather than switching
-// verification off.
+// self-signed: name their CA file or pin their key. Do not switch verification
+// off.
 type TLS struct {
 	// CAFile is a PEM file of the only authorities to trust.
 	CAFile string
@@ -72,26 +75,33 @@ type TLS struct {
 	RootCAs *x509.CertPool
 
 	// PinSHA256 is the base64 SHA-256 of the certificate's public key (SPKI),
-	// as in "sha256/AAAA…=", the prefix being optional. The certificate must
-	// have exactly this key. Without CAFile or RootCAs the pin is the whole
-	// trust: names, dates and issuers are not looked at, for a self-signed
-	// factory certificate has none worth looking at. With them, both must hold.
+	// as [Pin] returns it. The prefix "sha256/" is optional. The certificate
+	// must have exactly this key. Without CAFile or RootCAs the pin alone
+	// decides: names, dates and issuers are not checked, because a self-signed
+	// factory certificate has none worth checking. With them, both must hold.
 	PinSHA256 string
 
-	// ServerName is the name to expect in the certificate, and to ask for, when
-	// it is not the URL's host.
+	// ServerName is the name to expect in the certificate, and to ask for, if it
+	// is not the URL's host.
 	ServerName string
 
-	// MinVersion is a tls.VersionTLS… constant. Zero is Go's default, TLS 1.2;
-	// only old firmware needs less.
+	// MinVersion is a tls.VersionTLS… constant. 0: Go's default, TLS 1.2. Only
+	// old firmware needs less.
 	MinVersion uint16
 
 	// InsecureSkipVerify accepts any certificate, and so anyone on the path.
 	InsecureSkipVerify bool
 }
 
-// String names the PBX and the account, and the options without their values,
-// some of which are secret.
+// Pin returns the pin of a certificate's public key for [TLS].PinSHA256, as in
+// "sha256/AAAA…=".
+func Pin(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	return "sha256/" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// String names the PBX, the account and the options, without the options'
+// values.
 func (c Config) String() string {
 	url, rest := c.URL, ""
 	if i := strings.IndexAny(url, "?#"); i >= 0 {
@@ -102,9 +112,11 @@ func (c Config) String() string {
 	} else if i := strings.LastIndex(url, "@"); i >= 0 { // user:password@host
 		url = Redacted + url[i:]
 	}
-	return fmt.Sprintf("pbx.Config{URL: %q, Username: %q, Options: %q}", url, c.Username, slices.Sorted(maps.Keys(c.Options)))
+	names := append(slices.Collect(maps.Keys(c.Options)), slices.Collect(maps.Keys(c.Secrets))...)
+	slices.Sort(names)
+	return fmt.Sprintf("pbx.Config{URL: %q, Username: %q, Options: %q}", url, c.Username, names)
 }
 
-// Format writes [Config.String] whatever the verb. fmt does not ask it for a
-// Config in an unexported field of another struct: keep one there by pointer.
+// Format writes [Config.String] for every verb. fmt does not ask it for a Config
+// in an unexported field of another struct: keep one there by pointer.
 func (c Config) Format(f fmt.State, _ rune) { io.WriteString(f, c.String()) }

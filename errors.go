@@ -1,8 +1,6 @@
 package pbx
 
 import (
-	"errors"
-	"net/http"
 	"strings"
 	"time"
 )
@@ -12,81 +10,91 @@ type kind string
 
 func (k kind) Error() string { return string(k) }
 
-// The kinds of failure, for errors.Is. A driver classifies; what to do about it
-// is decided by the session. An [Error] whose code nobody knows has no kind.
+// The kinds of failure, for errors.Is. A driver classifies a failure. The
+// session decides what to do about it. An [Error] with an unknown code has no
+// kind.
 const (
 	// ErrInvalidCredentials: the PBX judged the user name and password and
-	// refused them. Sending them again brings the caller's IP nearer to being
-	// locked, so nothing here ever does. Not for a PBX that did not answer.
+	// refused them. Sending them again brings a lockout nearer. Not for a PBX
+	// that did not respond, and not for a proxy or a step that sent no proof.
 	ErrInvalidCredentials = kind("invalid credentials")
 
-	// ErrLocked: the PBX refuses logins from this caller for a while, whatever
-	// the password. RetryAfter says how long where that is known.
+	// ErrLocked: the PBX refuses logins from this client for a while, whatever
+	// the password. RetryAfter says how long, if that is known.
 	ErrLocked = kind("locked out")
 
-	// ErrForbidden: the PBX knows the caller and does not permit this: an IP
-	// outside its allow-list, a missing permission. Not for a wrong password,
-	// though a PBX that looks at it first may have counted one.
+	// ErrForbidden: the PBX knows the client and does not permit this: an
+	// address outside its allow-list, a missing permission. Not for a wrong
+	// password.
 	ErrForbidden = kind("forbidden")
 
 	// ErrTokenRejected: the token has expired, was revoked, or was never known.
-	// A new login mends it. Only for answers about the token itself.
+	// A new login helps. Only for responses about the token itself.
 	ErrTokenRejected = kind("token rejected")
 
-	// ErrTooManySessions: the credentials may be right, but the PBX has no
-	// room for another token until one ends.
+	// ErrTooManySessions: the PBX has no room for another token until one ends.
+	// Whether it looked at the password differs by brand.
 	ErrTooManySessions = kind("too many sessions")
 
-	// ErrUnavailable: no usable answer, or the PBX says that it cannot answer
-	// now. Sent tells whether it may have acted all the same.
+	// ErrUnavailable: no usable response, or the PBX says that it cannot
+	// respond now. Sent says whether it may have acted all the same.
 	ErrUnavailable = kind("unavailable")
 
-	// ErrProtocol: a whole answer that this driver does not understand: another
-	// family's, or a web page. Not for a code that is merely unknown.
-	ErrProtocol = kind("unexpected answer")
+	// ErrProtocol: a whole response that this driver does not understand, such
+	// as a web page. Not for a code that is merely unknown.
+	ErrProtocol = kind("unexpected response")
 
-	// ErrConfig: a person has to change the settings. Nothing was sent, unless
-	// it was the PBX that found the fault (a redirect, a wrong port).
+	// ErrConfig: a person has to change the settings. Setting names the field,
+	// if one is at fault.
 	ErrConfig = kind("configuration")
 
-	// ErrNotSupported: the brand has no such thing. Nothing was sent.
+	// ErrNotSupported: the brand has no such request. Nothing was sent.
 	ErrNotSupported = kind("not supported")
 )
 
-// Op names what an [Error] happened in.
+// Op is the operation that an [Error] happened in.
 type Op string
 
-// The operations of a driver. OpCall is a request of the application itself,
-// whose answer an [Inspector] read.
+// The operations of a driver. OpRequest is a request of the application itself,
+// whose response a [Requester] inspected.
 const (
 	OpOpen      Op = "open"
 	OpLogin     Op = "login"
 	OpKeepAlive Op = "keep-alive"
 	OpLogout    Op = "logout"
-	OpCall      Op = "call"
+	OpPing      Op = "ping"
+	OpRequest   Op = "request"
 )
 
-// Error is the one error type of drivers. It is safe to print and to log: no
-// field holds a secret, and whoever fills one in has cleaned it first.
+// Error is the error type of drivers. It is safe to print and to log: no field
+// holds a secret. Code that sets a field removes secrets from it first.
 type Error struct {
 	Driver string // its registered name; empty in an error of the session's own
 	Op     Op
 
-	// Kind is one of the sentinels above, or nil where the code is unknown.
+	// Kind is one of the sentinels above, or nil if the code is unknown.
 	Kind error
-	// Code is the PBX's own error code, as it wrote it; empty without one.
+	// Setting names the setting at fault: a field of Config ("URL", "Username",
+	// "TLS.PinSHA256") or the name of an option. Empty: none, or unknown.
+	Setting string
+	// Code is the PBX's own error code, as it wrote it. Empty: none.
 	Code string
-	// HTTPStatus is the answer's status, 0 without an answer.
+	// HTTPStatus is the status of the response. 0: there was no response.
 	HTTPStatus int
 	// Message is one line for a person: what went wrong and what to do.
 	Message string
-	// RetryAfter is how long the PBX asks to be left alone, or by its vendor's
-	// documents wants to be; 0: neither says.
+	// RetryAfter is how long to wait, as the PBX or its vendor's documents say.
+	// 0: neither does.
 	RetryAfter time.Duration
-	// Sent is false only if the request certainly never left this machine. A
-	// login that was sent and not answered may have been a wrong one.
+	// Sent is false only if the request certainly did not reach the PBX. For a
+	// login it says whether a proof of the password may have reached it: a
+	// password, a digest, or the response to a challenge.
 	Sent bool
-	// Err is the cause, where there is one: a network or context error.
+	// Ambiguous, beside ErrTokenRejected: the response may concern this one
+	// request and not the token, so a session asks [Pinger] before it gives the
+	// token up.
+	Ambiguous bool
+	// Err is the cause, if there is one: a network or context error.
 	Err error
 }
 
@@ -133,33 +141,4 @@ func (e *Error) Unwrap() []error {
 		errs = append(errs, e.Err)
 	}
 	return errs
-}
-
-// MayHaveCounted reports whether the PBX may have taken a failed login for a
-// wrong one, and so have come nearer to locking the caller out: it refused the
-// account, or got the request and did not say what it made of it. An error that
-// is no *[Error] may have. What never left, and what was refused for another
-// reason than the password, as with ErrLocked, has not; nor has a redirect, or
-// an HTTP status that says nobody was there to judge: 404, 405, 501, 503.
-func MayHaveCounted(err error) bool {
-	var failure *Error
-	if err == nil || !errors.As(err, &failure) {
-		return err != nil
-	}
-	if !failure.Sent {
-		return false
-	}
-	switch failure.Kind {
-	case ErrInvalidCredentials:
-		return true
-	case ErrTooManySessions, ErrLocked, ErrNotSupported: // it looked, and found something else
-		return false
-	}
-	switch status := failure.HTTPStatus; {
-	case status/100 == 3, // redirected instead
-		status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
-		status == http.StatusNotImplemented, status == http.StatusServiceUnavailable:
-		return false
-	}
-	return true
 }

@@ -27,7 +27,7 @@ func TestAnErrorReadsAsOneLine(t *testing.T) {
 		{pbx.Error{Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: "URL is empty"}, "open: configuration: URL is empty"},
 		{pbx.Error{Driver: "yeastar", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, Code: "20003", HTTPStatus: 200, Message: "wrong password", Sent: true},
 			"yeastar: login: invalid credentials: wrong password (code 20003)"},
-		{pbx.Error{Driver: "yeastar", Op: pbx.OpCall, Code: "77", Message: "nobody knows"}, "yeastar: call: nobody knows (code 77)"},
+		{pbx.Error{Driver: "yeastar", Op: pbx.OpRequest, Code: "77", Message: "nobody knows"}, "yeastar: request: nobody knows (code 77)"},
 		{pbx.Error{Driver: "runtel", Op: pbx.OpKeepAlive, Kind: pbx.ErrUnavailable, Err: context.DeadlineExceeded}, "runtel: keep-alive: unavailable: context deadline exceeded"},
 		{pbx.Error{Driver: "runtel", Op: pbx.OpLogin, Kind: pbx.ErrLocked, Code: "429", RetryAfter: 90 * time.Second}, "runtel: login: locked out (code 429) (retry in 1m30s)"},
 	} {

@@ -34,7 +34,7 @@ func brands() *pbx.Registry {
 		Title: "Tiny PBX",
 		Options: []pbx.Option{
 			{Name: "event_port", Kind: pbx.OptionPort, Default: "8260", Help: "port on which you listen for event reports"},
-			{Name: "format", Kind: pbx.OptionChoice, Choices: []string{"json", "xml"}, Default: "json"},
+			{Name: "format", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: "json", Label: "JSON"}, {Value: "xml", Label: "XML"}}, Default: "json"},
 		},
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) { return tiny{cfg}, nil },
 	})
@@ -68,7 +68,7 @@ func ExampleOpen_settings() {
 	_, err = brands().Open("tiny", pbx.Config{Options: map[string]string{"event_port": "http"}})
 	fmt.Println(err)
 	// Output:
-	// open: configuration: unknown driver "tinny": registered are tiny (forgotten import?)
+	// open: configuration: unknown driver "tinny": registered are tiny (is an import missing?)
 	// tiny: open: configuration: option "event_port": "http" is not a port (1 to 65535)
 }
 
@@ -101,7 +101,7 @@ func ExampleDriver() {
 	// Output:
 	// Tiny PBX
 	// - event_port port [] 8260
-	// - format choice [json xml] json
+	// - format choice [{json JSON} {xml XML}] json
 }
 
 func ExampleSecret() {

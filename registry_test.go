@@ -31,7 +31,7 @@ func TestTheZeroRegistryIsEmptyAndReady(t *testing.T) {
 		t.Error("Lookup finds a driver that nobody registered")
 	}
 	_, err := registry.Open("yeastar", pbx.Config{})
-	wantConfigError(t, err, `open: configuration: unknown driver "yeastar": none is registered (forgotten import?)`)
+	wantConfigError(t, err, `open: configuration: unknown driver "yeastar": no driver is registered (is an import missing?)`)
 
 	registry.Register(pbx.Driver{Name: "yeastar", Title: "Yeastar", Open: openNothing})
 	if d, ok := registry.Lookup("yeastar"); !ok || d.Title != "Yeastar" {
@@ -48,7 +48,7 @@ func TestAnUnknownDriverGetsTheKnownOnesNamed(t *testing.T) {
 		registry.Register(pbx.Driver{Name: name, Open: openNothing})
 	}
 	_, err := registry.Open("Yeastar", pbx.Config{})
-	wantConfigError(t, err, `open: configuration: unknown driver "Yeastar": registered are openvox, runtel, yeastar (forgotten import?)`)
+	wantConfigError(t, err, `open: configuration: unknown driver "Yeastar": registered are openvox, runtel, yeastar (is an import missing?)`)
 }
 
 func TestDriversAreInTheOrderOfTheirNames(t *testing.T) {
@@ -71,21 +71,23 @@ func TestRegisterPanicsOnWhatOnlyAProgrammerCanMend(t *testing.T) {
 	}
 	port := pbx.Option{Name: "port", Kind: pbx.OptionPort}
 	for want, d := range map[string]pbx.Driver{
-		`driver name "" is not`:                        {Open: openNothing},
-		`driver name "Yeastar" is not`:                 {Name: "Yeastar", Open: openNothing},
-		`driver name "yeastar p" is not`:               {Name: "yeastar p", Open: openNothing},
-		`driver name "yeastar_p" is not`:               {Name: "yeastar_p", Open: openNothing},
-		`driver name "häger" is not`:                   {Name: "häger", Open: openNothing},
-		`driver "taken" is registered twice`:           {Name: "taken", Open: openNothing},
-		`driver "fake" has no Open`:                    {Name: "fake"},
-		`option "" is unnamed`:                         with(pbx.Option{Kind: pbx.OptionString}),
-		`option "port" is unnamed or there twice`:      with(port, port),
-		`option "x" has the unknown kind ""`:           with(pbx.Option{Name: "x"}),
-		`option "x" has the unknown kind "number"`:     with(pbx.Option{Name: "x", Kind: "number"}),
-		`option "x" has no choices`:                    with(pbx.Option{Name: "x", Kind: pbx.OptionChoice}),
-		`option "x": the default "0" is not a port`:    with(pbx.Option{Name: "x", Kind: pbx.OptionPort, Default: "0"}),
-		`option "x": the default "c" is not one of a`:  with(pbx.Option{Name: "x", Kind: pbx.OptionChoice, Choices: []string{"a"}, Default: "c"}),
-		`option "x": the default its value is not a d`: with(pbx.Option{Name: "x", Kind: pbx.OptionDuration, Default: "soon", Secret: true}),
+		`driver name "" is not`:                               {Open: openNothing},
+		`driver name "Yeastar" is not`:                        {Name: "Yeastar", Open: openNothing},
+		`driver name "yeastar p" is not`:                      {Name: "yeastar p", Open: openNothing},
+		`driver name "yeastar_p" is not`:                      {Name: "yeastar_p", Open: openNothing},
+		`driver name "häger" is not`:                          {Name: "häger", Open: openNothing},
+		`driver "taken" is registered twice`:                  {Name: "taken", Open: openNothing},
+		`driver "fake" has no Open`:                           {Name: "fake"},
+		`option "" has no name`:                               with(pbx.Option{Kind: pbx.OptionString}),
+		`option "port" is there twice`:                        with(port, port),
+		`option "x" has the unknown kind ""`:                  with(pbx.Option{Name: "x"}),
+		`option "x" has the unknown kind "number"`:            with(pbx.Option{Name: "x", Kind: "number"}),
+		`option "x" has no choices`:                           with(pbx.Option{Name: "x", Kind: pbx.OptionChoice}),
+		`option "x" has a wrong default: "0" is not a port`:   with(pbx.Option{Name: "x", Kind: pbx.OptionPort, Default: "0"}),
+		`option "x" has a wrong default: "c" is not one of a`: with(pbx.Option{Name: "x", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: "a"}}, Default: "c"}),
+		`option "x" has a wrong default: "soon" is not`:       with(pbx.Option{Name: "x", Kind: pbx.OptionDuration, Default: "soon"}),
+		`option "x" has a wrong default: "-1" is not`:         with(pbx.Option{Name: "x", Kind: pbx.OptionInt, Default: "-1"}),
+		`option "x" is a secret with a default`:               with(pbx.Option{Name: "x", Kind: pbx.OptionSecret, Default: "admin"}),
 	} {
 		var registry pbx.Registry
 		registry.Register(pbx.Driver{Name: "taken", Open: openNothing})
@@ -112,9 +114,10 @@ func TestOptionsAreCheckedBeforeTheDriverSeesThem(t *testing.T) {
 	registry.Register(pbx.Driver{Name: "bare", Open: fail})
 	registry.Register(pbx.Driver{Name: "fake", Open: fail, Options: []pbx.Option{
 		{Name: "port", Kind: pbx.OptionPort},
-		{Name: "mode", Kind: pbx.OptionChoice, Choices: []string{"json", "xml"}},
+		{Name: "mode", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: "json"}, {Value: "xml"}}},
 		{Name: "ttl", Kind: pbx.OptionDuration},
-		{Name: "key", Kind: pbx.OptionPort, Secret: true},
+		{Name: "key", Kind: pbx.OptionSecret},
+		{Name: "lines", Kind: pbx.OptionInt},
 	}})
 	registry.Register(pbx.Driver{Name: "strict", Open: fail, Options: []pbx.Option{
 		{Name: "tenant", Kind: pbx.OptionString, Required: true, Help: "the name of your office"},
@@ -123,8 +126,8 @@ func TestOptionsAreCheckedBeforeTheDriverSeesThem(t *testing.T) {
 		driver, option, value, want string
 	}{
 		{"bare", "port", "1", `unknown option "port": this driver has none`},
-		{"fake", "prot", "1", `unknown option "prot": the options are port, mode, ttl, key`},
-		{"fake", "Port", "", `unknown option "Port": the options are port, mode, ttl, key`},
+		{"fake", "prot", "1", `unknown option "prot": the options are port, mode, ttl, key, lines`},
+		{"fake", "Port", "", `unknown option "Port": the options are port, mode, ttl, key, lines`},
 		{"fake", "port", "0", `option "port": "0" is not a port (1 to 65535)`},
 		{"fake", "port", "65536", `option "port": "65536" is not a port (1 to 65535)`},
 		{"fake", "port", "-1", `option "port": "-1" is not a port (1 to 65535)`},
@@ -133,7 +136,8 @@ func TestOptionsAreCheckedBeforeTheDriverSeesThem(t *testing.T) {
 		{"fake", "ttl", "30", `option "ttl": "30" is not a duration (as in 90s, 30m, 4h)`},
 		{"fake", "ttl", "-1m", `option "ttl": "-1m" is not a duration (as in 90s, 30m, 4h)`},
 		{"fake", "ttl", "0s", `option "ttl": "0s" is not a duration (as in 90s, 30m, 4h)`},
-		{"fake", "key", "hunter2", `option "key": its value is not a port (1 to 65535)`},
+		{"fake", "key", "hunter2", `option "key" is a secret: set it in Config.Secrets, so that it is never printed`},
+		{"fake", "lines", "1.5", `option "lines": "1.5" is not a whole number (0 to 2147483647)`},
 		{"strict", "tenant", "", `option "tenant" is required: the name of your office`},
 	} {
 		_, err := registry.Open(test.driver, pbx.Config{Options: map[string]string{test.option: test.value}})
@@ -147,7 +151,7 @@ func TestTheDriverGetsCheckedOptionsWithTheDefaultsFilledIn(t *testing.T) {
 	var registry pbx.Registry
 	registry.Register(pbx.Driver{Name: "fake", Open: openNothing, Options: []pbx.Option{
 		{Name: "port", Kind: pbx.OptionPort, Default: "8088"},
-		{Name: "mode", Kind: pbx.OptionChoice, Choices: []string{"json", "xml"}, Default: "json"},
+		{Name: "mode", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: "json"}, {Value: "xml"}}, Default: "json"},
 		{Name: "ttl", Kind: pbx.OptionDuration, Default: "30m", Required: true},
 		{Name: "note", Kind: pbx.OptionString},
 	}})

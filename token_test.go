@@ -18,7 +18,7 @@ func TestATokenPrintsItsTimesOnly(t *testing.T) {
 		token pbx.Token
 		want  string
 	}{
-		{endless, "token issued 2026-03-01T12:00:00Z, no known end"},
+		{endless, "token issued 2026-03-01T12:00:00Z, expiry unknown"},
 		{ending, "token issued 2026-03-01T12:00:00Z, expires 2026-03-01T12:30:00Z"},
 	} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {

@@ -44,11 +44,11 @@ var configRules = []Rule{
 		check: credentialsFunc,
 	},
 	{
-		ID:    "CONFIG-06",
-		Says:  "CredentialsChanged is true from when the Credentials func returns others than Login sent last until these were sent, else false; its error is the func's, and it sends nothing.",
-		Why:   "A session with a wrong password asks it once a minute: true too often is a lockout, true too rarely an office without telephones.",
-		needs: []need{watcher},
-		check: credentialsChanged,
+		ID:    "CONFIG-07",
+		Says:  "Fingerprint sends nothing, depends on the key, is the same for the same credentials and another for others, and is of the credentials that a login in the same attempt sends. Its error is that of the Credentials func.",
+		Why:   "A session recognises a refused password by its fingerprint. A wrong fingerprint sends the password again, or never sends the new one.",
+		needs: []need{fingerprinter},
+		check: fingerprint,
 	},
 }
 
@@ -171,46 +171,60 @@ func credentialsFunc(t *trial) error {
 	return sent(err, false)
 }
 
-func credentialsChanged(t *trial) error {
+func fingerprint(t *trial) error {
 	auth, vault, err := t.withVault()
 	if err != nil {
 		return err
 	}
-	expect := func(when string, want bool) error {
+	key := []byte("a key of 32 bytes for this rule.")
+	take := func() (string, error) {
 		before := t.tap.trips.Load()
-		for range 3 { // for it must not remember that it was asked
-			changed, err := auth.CredentialsChanged(context.Background())
-			switch {
-			case err != nil:
-				return at(when, err)
-			case changed != want:
-				return fmt.Errorf("%s: it returns %t, want %t", when, changed, want)
-			case t.tap.trips.Load() != before:
-				return fmt.Errorf("%s: a request is sent", when)
-			}
+		got, err := auth.Fingerprint(context.Background(), key)
+		if t.tap.trips.Load() != before {
+			return "", errors.New("a request is sent")
 		}
-		return nil
+		return string(got), err
 	}
-	t.sim.SetPassword(account, rotated)
-	if err := ofKind(noToken(auth.Login(context.Background()))); err != nil {
+	first, err := take()
+	if err != nil {
 		return err
 	}
-	if err := expect("after a wrong password", false); err != nil {
+	again, err := take()
+	switch {
+	case err != nil:
+		return err
+	case first == "" || first != again:
+		return errors.New("the same credentials have two fingerprints, or an empty one")
+	}
+	if other, err := auth.Fingerprint(context.Background(), []byte("another key of 32 bytes for this")); err != nil || string(other) == first {
+		return fmt.Errorf("under another key the fingerprint is the same (error: %v)", err)
+	}
+	vault.put(rotated, nil)
+	changed, err := take()
+	switch {
+	case err != nil:
+		return err
+	case changed == first:
+		return errors.New("another password has the same fingerprint")
+	}
+	vault.put(password, nil)
+	if back, err := take(); err != nil || back != first {
+		return fmt.Errorf("the first password again has another fingerprint (error: %v)", err)
+	}
+
+	// One attempt, one question: what was fingerprinted is what is sent.
+	ctx := pbx.WithAttempt(context.Background())
+	if _, err := auth.Fingerprint(ctx, key); err != nil {
 		return err
 	}
 	vault.put(rotated, nil)
-	if err := expect("with another in the vault", true); err != nil {
-		return err
+	if _, err := auth.Login(ctx); err != nil {
+		return at("a login of the attempt that has asked for the fingerprint of the right password", err)
 	}
-	if err := noToken(auth.Login(context.Background())); err != nil {
-		return at("the login with the other password", err)
-	}
-	if err := expect("after the login with it", false); err != nil {
-		return err
-	}
+
 	sealed := errors.New("the vault is sealed")
 	vault.put(rotated, sealed)
-	if _, err := auth.CredentialsChanged(context.Background()); !errors.Is(err, sealed) {
+	if _, err := auth.Fingerprint(context.Background(), key); !errors.Is(err, sealed) {
 		return fmt.Errorf("while the func fails: it returns the error %v", err)
 	}
 	return nil

@@ -34,7 +34,7 @@
 // module make of them is in the folder reports.
 //
 // The suite opens the driver by its registered name, with
-// [github.com/pbxauth/pbx.Config].HTTPClient set to connections in memory, so a
+// [github.com/pbxauth/pbx.Config].Transport set to connections in memory, so a
 // driver that does not use that client cannot be tested, nor be put behind a
 // proxy by its users. For the rules of the group TLS it opens the driver without
 // one: these have a PBX at a port of the loopback interface, and real time.

@@ -75,58 +75,58 @@ func (d *driver) supervise(name string, call func() (*pbx.Token, error)) (*pbx.T
 }
 
 func (d *driver) Authorize(r *http.Request, t *pbx.Token) error {
-	a, ok := d.Authenticator.(pbx.Authorizer)
+	a, ok := pbx.As[pbx.Requester](d.Authenticator)
 	if !ok {
-		return &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrNotSupported}
+		return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrNotSupported}
 	}
 	err := a.Authorize(r, t)
 	d.trial.ear.hear("an error of Authorize", err)
 	return err
 }
 
-func (d *driver) Inspect(r *http.Response, body []byte) error {
-	i, ok := d.Authenticator.(pbx.Inspector)
+func (d *driver) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
+	i, ok := pbx.As[pbx.Requester](d.Authenticator)
 	if !ok {
 		if r.StatusCode == http.StatusUnauthorized {
-			return &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrTokenRejected, Sent: true}
+			return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrTokenRejected, Sent: true}
 		}
 		return nil
 	}
-	err := i.Inspect(r, body)
+	err := i.Inspect(r, body, t)
 	d.trial.ear.hear("an error of Inspect", err)
 	return err
 }
 
 func (d *driver) Traits() pbx.Traits {
-	if describer, ok := d.Authenticator.(pbx.Describer); ok {
+	if describer, ok := pbx.As[pbx.Describer](d.Authenticator); ok {
 		return describer.Traits()
 	}
 	return pbx.Traits{}
 }
 
-// CredentialsChanged is false for a driver that cannot tell, and so a session
-// with a wrong password waits for a person either way.
-func (d *driver) CredentialsChanged(ctx context.Context) (bool, error) {
-	w, ok := d.Authenticator.(pbx.CredentialWatcher)
+// Fingerprint is the same for all credentials of a driver that has none, and so
+// a session with a wrong password waits for a person either way.
+func (d *driver) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+	f, ok := pbx.As[pbx.Fingerprinter](d.Authenticator)
 	if !ok {
-		return false, nil
+		return []byte("unknown"), nil
 	}
-	changed, err := w.CredentialsChanged(ctx)
-	d.trial.ear.hear("an error of CredentialsChanged", err)
-	return changed, err
+	print, err := f.Fingerprint(ctx, key)
+	d.trial.ear.hear("an error of Fingerprint", err)
+	return print, err
 }
 
-// RoundTrip uses the driver's own connections, or else those that it was given.
-func (d *driver) RoundTrip(r *http.Request) (*http.Response, error) {
-	if own, ok := d.Authenticator.(http.RoundTripper); ok {
-		return own.RoundTrip(r)
+// Transport is the driver's own connections, or else those that it was given.
+func (d *driver) Transport() http.RoundTripper {
+	if own, ok := pbx.As[pbx.Requester](d.Authenticator); ok {
+		return own.Transport()
 	}
-	return d.trial.tap.RoundTrip(r)
+	return d.trial.tap
 }
 
 // keepAlive is the kind in the driver's Traits. One that does not tell is tried,
 // at a PBX of its own, as a session would.
-func (d *driver) keepAlive() pbx.KeepAlive {
+func (d *driver) keepAlive() pbx.KeepAliveKind {
 	kind := d.Traits().KeepAlive
 	if kind != pbx.KeepAliveUnknown {
 		return kind

@@ -67,19 +67,18 @@ type mutant struct {
 	keepAlive func(context.Context, *pbx.Token) (*pbx.Token, error)
 	logout    func(context.Context, *pbx.Token) error
 	authorize func(*http.Request, *pbx.Token) error
-	inspect   func(*http.Response, []byte) error
+	inspect   func(*http.Response, []byte, *pbx.Token) error
+	transport http.RoundTripper
 	traits    func() pbx.Traits
-	changed   func(context.Context) (bool, error)
+	print     func(context.Context, []byte) ([]byte, error)
 }
 
 // whole is a driver with all the optional interfaces.
 type whole interface {
 	pbx.Authenticator
-	pbx.Authorizer
-	pbx.Inspector
+	pbx.Requester
 	pbx.Describer
-	pbx.CredentialWatcher
-	http.RoundTripper
+	pbx.Fingerprinter
 	fmt.Formatter
 }
 
@@ -111,11 +110,18 @@ func (m *mutant) Authorize(r *http.Request, t *pbx.Token) error {
 	return m.whole.Authorize(r, t)
 }
 
-func (m *mutant) Inspect(r *http.Response, body []byte) error {
+func (m *mutant) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 	if m.inspect != nil {
-		return m.inspect(r, body)
+		return m.inspect(r, body, t)
 	}
-	return m.whole.Inspect(r, body)
+	return m.whole.Inspect(r, body, t)
+}
+
+func (m *mutant) Transport() http.RoundTripper {
+	if m.transport != nil {
+		return m.transport
+	}
+	return m.whole.Transport()
 }
 
 func (m *mutant) Traits() pbx.Traits {
@@ -125,11 +131,11 @@ func (m *mutant) Traits() pbx.Traits {
 	return m.whole.Traits()
 }
 
-func (m *mutant) CredentialsChanged(ctx context.Context) (bool, error) {
-	if m.changed != nil {
-		return m.changed(ctx)
+func (m *mutant) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+	if m.print != nil {
+		return m.print(ctx, key)
 	}
-	return m.whole.CredentialsChanged(ctx)
+	return m.whole.Fingerprint(ctx, key)
 }
 
 // mutate is sick with parts of the good driver replaced.
@@ -173,7 +179,7 @@ func edited(err error, change func(*pbx.Error)) error {
 // of its own.
 func tlsSick(change func(*pbx.TLS)) Harness {
 	return sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
-		if cfg.HTTPClient == nil {
+		if cfg.Transport == nil {
 			change(&cfg.TLS)
 		}
 		return good(cfg)
@@ -282,21 +288,23 @@ var mutants = []struct {
 		}
 		return good(cfg)
 	}), "password 2 of the vault"},
-	{"CONFIG-06", "says that its credentials have changed whenever it is asked", mutate(func(m *mutant) {
-		m.changed = func(context.Context) (bool, error) { return true, nil }
-	}), "after a wrong password: it returns true"},
-	{"CONFIG-06", "compares credentials with those that it was opened with", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+	{"CONFIG-07", "has one fingerprint for all credentials", mutate(func(m *mutant) {
+		m.print = func(_ context.Context, key []byte) ([]byte, error) { return key, nil }
+	}), "another password has the same fingerprint"},
+	{"CONFIG-07", "makes fingerprints without the key", mutate(func(m *mutant) {
+		m.print = func(ctx context.Context, _ []byte) ([]byte, error) {
+			return m.whole.Fingerprint(ctx, []byte("one key for everybody"))
+		}
+	}), "under another key the fingerprint is the same"},
+	{"CONFIG-07", "asks for the credentials twice in one attempt", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		auth, err := good(cfg)
 		if err != nil || cfg.Credentials == nil {
 			return auth, err
 		}
-		first, _ := cfg.Credentials(context.Background())
-		return &mutant{whole: auth.(whole), changed: func(ctx context.Context) (bool, error) {
-			now, err := cfg.Credentials(ctx)
-			return err == nil && !now.Password.Equal(first.Password), err
+		return &mutant{whole: auth.(whole), print: func(ctx context.Context, key []byte) ([]byte, error) {
+			return auth.(whole).Fingerprint(pbx.WithAttempt(ctx), key)
 		}}, nil
-	}), "after the login with it: it returns true"},
-
+	}), "a login of the attempt"},
 	{"LOGIN-01", "logs in twice, to be sure", mutate(func(m *mutant) {
 		m.login = func(ctx context.Context) (*pbx.Token, error) {
 			if _, err := m.whole.Login(ctx); err != nil {
@@ -336,24 +344,24 @@ var mutants = []struct {
 		}
 	}), "token rejected"},
 	{"TOKEN-02", "waits for an HTTP 401 that never comes", mutate(func(m *mutant) {
-		m.inspect = func(r *http.Response, body []byte) error {
+		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
 			if r.StatusCode == http.StatusUnauthorized {
-				return m.whole.Inspect(r, body)
+				return m.whole.Inspect(r, body, t)
 			}
 			return nil
 		}
 	}), "a token that was ended: it succeeds"},
 	{"TOKEN-03", "takes a recording for a failure", mutate(func(m *mutant) {
-		m.inspect = func(r *http.Response, body []byte) error {
+		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
 			if !json.Valid(body) {
-				return &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrProtocol, Sent: true}
+				return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrProtocol, Sent: true}
 			}
-			return m.whole.Inspect(r, body)
+			return m.whole.Inspect(r, body, t)
 		}
-	}), "unexpected answer"},
+	}), "unexpected response"},
 	{"TOKEN-04", "logs in again whatever is wrong", mutate(func(m *mutant) {
-		m.inspect = func(r *http.Response, body []byte) error {
-			return edited(m.whole.Inspect(r, body), func(e *pbx.Error) { e.Kind = pbx.ErrTokenRejected })
+		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
+			return edited(m.whole.Inspect(r, body, t), func(e *pbx.Error) { e.Kind = pbx.ErrTokenRejected })
 		}
 	}), "is taken for a refused token"},
 	{"TOKEN-05", "moves the end of the token that it was given", mutate(func(m *mutant) {
@@ -508,8 +516,8 @@ var mutants = []struct {
 		}
 	}), "IssuedAt is 20s after"},
 	{"EXPIRY-02", "does not know the code for a token that has run out", mutate(func(m *mutant) {
-		m.inspect = func(r *http.Response, body []byte) error {
-			err := m.whole.Inspect(r, body)
+		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
+			err := m.whole.Inspect(r, body, t)
 			var failure *pbx.Error
 			if errors.As(err, &failure) && failure.Code == "20006" {
 				failure.Kind = nil
@@ -593,21 +601,13 @@ var mutants = []struct {
 			settings.RootCAs, settings.CAFile = nil, ""
 		}
 	}), "RootCAs: a good login fails"},
-	{"TLS-01", "authorizes requests and cannot send them", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+	{"TLS-01", "sends the application's requests over other connections", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		auth, err := good(cfg)
-		if err != nil || cfg.HTTPClient != nil {
+		if err != nil || cfg.Transport != nil {
 			return auth, err
 		}
-		d := auth.(whole)
-		return struct {
-			pbx.Authenticator
-			pbx.Authorizer
-			pbx.Inspector
-			pbx.Describer
-			pbx.CredentialWatcher
-			fmt.Formatter
-		}{d, d, d, d, d, d}, nil
-	}), "is no http.RoundTripper"},
+		return &mutant{whole: auth.(whole), transport: http.DefaultTransport}, nil
+	}), "the call gets no answer"},
 	{"TLS-02", "switches verification off, since it fails everywhere", tlsSick(func(settings *pbx.TLS) {
 		*settings = pbx.TLS{InsecureSkipVerify: true}
 	}), "1 requests reach a PBX that is not trusted"},
@@ -623,14 +623,14 @@ var mutants = []struct {
 		}
 	}), "1 requests reach a PBX that is not trusted"},
 	{"TLS-05", "passes a pin over where it is given a client", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
-		if cfg.HTTPClient != nil {
+		if cfg.Transport != nil {
 			cfg.TLS = pbx.TLS{}
 		}
 		return good(cfg)
 	}), "it succeeds"},
 	{"TLS-06", "takes a certificate that is refused for a PBX in trouble", misjudge(func(e *pbx.Error) { e.Kind = pbx.ErrUnavailable }), `want an error of kind "configuration"`},
 
-	{"PROTOCOL-01", "takes a web page for a PBX in trouble", misjudge(func(e *pbx.Error) { e.Kind = pbx.ErrUnavailable }), `want an error of kind "unexpected answer"`},
+	{"PROTOCOL-01", "takes a web page for a PBX in trouble", misjudge(func(e *pbx.Error) { e.Kind = pbx.ErrUnavailable }), `want an error of kind "unexpected response"`},
 	{"PROTOCOL-02", "says that half an answer means nothing was sent", misjudge(func(e *pbx.Error) { e.Sent = false }), "Sent is false, want true"},
 	{"PROTOCOL-03", "reads whatever comes", naively(), "16 MiB are read"},
 	{"PROTOCOL-04", "does not say who it is", misjudge(func(e *pbx.Error) { e.Driver = "" }), `the error is of driver ""`},
@@ -665,8 +665,8 @@ var mutants = []struct {
 	{"SESSION-01", "hands its dead token out again", hoarding(), "dead token"},
 	{"SESSION-02", "takes a wrong password for a PBX in trouble", patiently(func(err error) bool { return err != nil }), "3 logins are sent"},
 	{"SESSION-03", "never notices that a token was refused", mutate(func(m *mutant) {
-		m.inspect = func(r *http.Response, body []byte) error {
-			return edited(m.whole.Inspect(r, body), func(e *pbx.Error) { e.Kind = nil })
+		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
+			return edited(m.whole.Inspect(r, body, t), func(e *pbx.Error) { e.Kind = nil })
 		}
 	}), "the call after the restart"},
 	{"SESSION-04", "promises tokens a longer life than they have", mutate(func(m *mutant) {
@@ -701,10 +701,10 @@ var mutants = []struct {
 		}
 	}), "logins under a lock of 10m0s, want 3 at most"},
 	{"SESSION-09", "never notices another password in the vault", mutate(func(m *mutant) {
-		m.changed = func(context.Context) (bool, error) { return false, nil }
+		m.print = func(_ context.Context, key []byte) ([]byte, error) { return key, nil }
 	}), "five minutes after the password was changed"},
 	{"SESSION-09", "has the session try a wrong password again and again", mutate(func(m *mutant) {
-		m.changed = func(context.Context) (bool, error) { return true, nil }
+		m.print = func(context.Context, []byte) ([]byte, error) { return []byte(time.Now().String()), nil }
 	}), "the wrong password is sent "},
 	{"SESSION-10", "opens another session with every keep-alive", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
@@ -825,7 +825,7 @@ func TestADriverThatDoesNotDescribeItselfIsTriedForItsKeepAlive(t *testing.T) {
 	for id, want := range map[string]string{
 		"KEEPALIVE-01": "the brand has no keep-alive",
 		"KEEPALIVE-04": "",
-		"TOKEN-01":     "the driver is no pbx.Authorizer",
+		"TOKEN-01":     "the driver is no pbx.Requester",
 		"LOCKOUT-04":   "the driver does not say after how many wrong logins the PBX locks (Traits.Lockout)",
 		"SESSION-04":   "",
 	} {

@@ -60,7 +60,7 @@ func (n naive) post(ctx context.Context, op pbx.Op, path, body string) ([]byte, 
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	resp, err := n.cfg.HTTPClient.Do(r)
+	resp, err := (&http.Client{Transport: n.cfg.Transport}).Do(r)
 	if err != nil {
 		return nil, unavailable(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+
+	"github.com/pbxauth/pbx"
 )
 
 // Report is what became of every rule, in the order of [Rules]. As JSON it is
@@ -36,7 +38,7 @@ func newReport(h Harness) Report {
 	}
 	d, _ := h.lookup()
 	for _, o := range d.Options {
-		if value := h.Options[o.Name]; value != "" && !o.Secret {
+		if value := h.Options[o.Name]; value != "" && o.Kind != pbx.OptionSecret {
 			if r.Options == nil {
 				r.Options = map[string]string{}
 			}

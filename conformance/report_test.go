@@ -149,7 +149,7 @@ func TestAReportTellsTheOptionsAndNotTheSecretOnes(t *testing.T) {
 		Name: "x",
 		Options: []pbx.Option{
 			{Name: "region", Kind: pbx.OptionString},
-			{Name: "key", Kind: pbx.OptionString, Secret: true},
+			{Name: "key", Kind: pbx.OptionSecret},
 		},
 		Open: func(pbx.Config) (pbx.Authenticator, error) { return nil, nil },
 	})

@@ -57,8 +57,8 @@ var rules = slices.Concat(
 type need func(*trial) string
 
 func authorizer(t *trial) string {
-	if _, ok := t.auth.Authenticator.(pbx.Authorizer); !ok {
-		return "the driver is no pbx.Authorizer"
+	if _, ok := pbx.As[pbx.Requester](t.auth.Authenticator); !ok {
+		return "the driver is no pbx.Requester"
 	}
 	return ""
 }
@@ -91,9 +91,9 @@ func tokenLimit(t *trial) string {
 	return ""
 }
 
-func watcher(t *trial) string {
-	if _, ok := t.auth.Authenticator.(pbx.CredentialWatcher); !ok {
-		return "the driver is no pbx.CredentialWatcher"
+func fingerprinter(t *trial) string {
+	if _, ok := pbx.As[pbx.Fingerprinter](t.auth.Authenticator); !ok {
+		return "the driver is no pbx.Fingerprinter"
 	}
 	return ""
 }

@@ -152,7 +152,8 @@ func secretsInSettings(t *trial) error {
 	}
 	d, _ := t.harness.lookup()
 	for _, o := range d.Options {
-		if o.Secret {
+		if o.Kind == pbx.OptionSecret {
+			attempt(func(c *pbx.Config) { c.Secrets = map[string]pbx.Secret{o.Name: pbx.NewSecret(password)} })
 			attempt(func(c *pbx.Config) { c.Options = map[string]string{o.Name: password} })
 		}
 	}

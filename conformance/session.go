@@ -71,7 +71,7 @@ var sessionRules = []Rule{
 		ID:    "SESSION-09",
 		Says:  "A session with a wrong password sends it once, and within five minutes logs in with the next one that the Credentials func returns.",
 		Why:   "Passwords are changed in the PBX first and in the vault an hour later; nobody restarts the process for it.",
-		needs: []need{watcher, applies("LOCKOUT-01")},
+		needs: []need{fingerprinter, applies("LOCKOUT-01")},
 		check: changedPassword,
 	},
 	{
@@ -105,7 +105,7 @@ func sessionCall(t *trial, s *session.Session) error {
 	if err != nil {
 		return err
 	}
-	return t.auth.Inspect(resp, body)
+	return t.auth.Inspect(resp, body, &pbx.Token{})
 }
 
 func lateReports(t *trial) error {

@@ -17,7 +17,7 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-// Config.TLS does not go with an HTTPClient, so these are about the driver's own
+// Config.TLS does not go with a Transport, so these are about the driver's own
 // connections, and their PBX is at a port of the loopback interface. Their time
 // is real, for it does not pass in a bubble while anyone waits for a network.
 var tlsRules = []Rule{
@@ -51,13 +51,13 @@ var tlsRules = []Rule{
 	},
 	{
 		ID:    "TLS-05",
-		Says:  "Settings in TLS together with an HTTPClient are ErrConfig on opening.",
+		Says:  "Settings in TLS together with a Transport are ErrConfig on opening.",
 		Why:   "The client's own transport decides about TLS, and a pin that is passed over in silence protects nobody.",
 		check: pinWithClient,
 	},
 	{
 		ID:      "TLS-06",
-		Says:    "A certificate that the HTTPClient's transport refuses is ErrConfig, and Sent is false.",
+		Says:    "A certificate that the Transport refuses is ErrConfig, and Sent is false.",
 		Why:     "Trying again does not help, a person does; and no wrong login can have been counted.",
 		overTLS: true,
 		check:   refusedByClient,
@@ -66,7 +66,7 @@ var tlsRules = []Rule{
 
 // dialing is the driver with its own connections.
 func (t *trial) dialing(settings pbx.TLS) (*driver, error) {
-	auth, err := t.open(func(c *pbx.Config) { c.HTTPClient, c.TLS = nil, settings })
+	auth, err := t.open(func(c *pbx.Config) { c.Transport, c.TLS = nil, settings })
 	return auth, at("opening with these settings in TLS", err)
 }
 
@@ -83,9 +83,6 @@ func (t *trial) reaches(settings pbx.TLS) error {
 		return err
 	}
 	if authorizer(t) == "" {
-		if _, sends := auth.Authenticator.(http.RoundTripper); !sends {
-			return errors.New("the driver authorizes requests and is no http.RoundTripper: an application's own go over http.DefaultTransport, which knows nothing of these settings")
-		}
 		if err := t.call(token); err != nil {
 			return err
 		}
@@ -199,7 +196,7 @@ func pinWithClient(t *trial) error {
 func refusedByClient(t *trial) error {
 	doubting := t.server.Client().Transport.(*http.Transport).Clone()
 	doubting.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool()}
-	auth, err := t.open(func(c *pbx.Config) { c.HTTPClient = &http.Client{Transport: doubting} })
+	auth, err := t.open(func(c *pbx.Config) { c.Transport = doubting })
 	if err != nil {
 		return err
 	}

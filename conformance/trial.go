@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -80,12 +79,12 @@ func (r Rule) listen(p *pbxsim.PBX) *pbxsim.Server {
 // open opens the driver for this PBX once more, with changes to its settings.
 func (t *trial) open(change func(*pbx.Config)) (*driver, error) {
 	cfg := pbx.Config{
-		URL:        t.server.URL,
-		Username:   account,
-		Password:   pbx.NewSecret(password),
-		Options:    maps.Clone(t.harness.Options),
-		HTTPClient: &http.Client{Transport: t.tap},
-		Logger:     t.logger(),
+		URL:       t.server.URL,
+		Username:  account,
+		Password:  pbx.NewSecret(password),
+		Options:   maps.Clone(t.harness.Options),
+		Transport: t.tap,
+		Logger:    t.logger(),
 	}
 	if change != nil {
 		change(&cfg)
@@ -163,7 +162,7 @@ func (t *trial) call(token *pbx.Token) error {
 	if err := t.auth.Authorize(r, token); err != nil {
 		return fmt.Errorf("Authorize: %w", err)
 	}
-	resp, err := t.auth.RoundTrip(r)
+	resp, err := t.auth.Transport().RoundTrip(r)
 	if err != nil {
 		return fmt.Errorf("the call gets no answer: %w", err)
 	}
@@ -172,7 +171,7 @@ func (t *trial) call(token *pbx.Token) error {
 	if err != nil {
 		return fmt.Errorf("the call's answer breaks off: %w", err)
 	}
-	return t.auth.Inspect(resp, body)
+	return t.auth.Inspect(resp, body, token)
 }
 
 // An operation is one of the three calls of a driver.

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,8 +30,14 @@ func (s *Session) run() {
 		return
 	}
 	defer a.cancel()
-	got, err := s.call(ctx, a.op, func(ctx context.Context) (*pbx.Token, error) {
+	var sent []byte // the fingerprint of the credentials that went out
+	got, err := s.call(pbx.WithAttempt(ctx), a.op, func(ctx context.Context) (t *pbx.Token, err error) {
 		if a.op == pbx.OpLogin {
+			if f, ok := pbx.As[pbx.Fingerprinter](s.auth); ok {
+				if sent, err = f.Fingerprint(ctx, s.m.key[:]); err != nil {
+					return nil, err
+				}
+			}
 			return s.auth.Login(ctx)
 		}
 		return s.auth.KeepAlive(ctx, a.token)
@@ -46,6 +53,9 @@ func (s *Session) run() {
 	s.attempt = nil
 	refused := s.refused
 	s.refused = nil
+	if a.op == pbx.OpLogin {
+		s.sent = sent
+	}
 	if err == nil && a.op == pbx.OpKeepAlive && refused != nil && got.Value.Equal(refused.Value) {
 		err = &pbx.Error{Op: a.op, Kind: pbx.ErrTokenRejected, Sent: true, Message: "refused while it was being renewed"}
 	}
@@ -121,21 +131,22 @@ func (s *Session) announce(ctx context.Context, t *pbx.Token) {
 // log in with others, and plans the next look if not. s.mu is held, and let go
 // in between.
 func (s *Session) credentialsChanged() bool {
-	watcher, ok := s.auth.(pbx.CredentialWatcher)
-	if !ok {
+	f, ok := pbx.As[pbx.Fingerprinter](s.auth)
+	if !ok || s.sent == nil {
 		return false
 	}
 	if s.stray.Load() > 0 || s.cancelLook != nil { // one look at a time
 		s.m.schedule(s, s.nextLook())
 		return false
 	}
-	since := s.since
+	since, sent := s.since, s.sent
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancelLook = cancel
 	s.mu.Unlock()
 	changed := false
 	_, err := s.call(ctx, pbx.OpOpen, func(ctx context.Context) (t *pbx.Token, err error) {
-		changed, err = watcher.CredentialsChanged(ctx)
+		now, err := f.Fingerprint(ctx, s.m.key[:])
+		changed = err == nil && !bytes.Equal(now, sent)
 		return nil, err
 	})
 	cancel()
@@ -153,7 +164,7 @@ func (s *Session) credentialsChanged() bool {
 
 // nextLook is when a rejected session looks for new credentials; zero: never.
 func (s *Session) nextLook() time.Time {
-	if _, ok := s.auth.(pbx.CredentialWatcher); !ok {
+	if _, ok := pbx.As[pbx.Fingerprinter](s.auth); !ok || s.sent == nil {
 		return time.Time{}
 	}
 	return time.Now().Add(spread(credentialLook))
@@ -272,7 +283,7 @@ func (s *Session) failed(op pbx.Op, err error) {
 		}
 	}
 	wait := backoff(s.fails)
-	if op == pbx.OpLogin && pbx.MayHaveCounted(err) {
+	if op == pbx.OpLogin && mayHaveCounted(err) {
 		wait = backoff(s.fails + 3) // 8 s at first: the budget is small
 	}
 	s.setFails(s.fails + 1)
@@ -301,7 +312,7 @@ const grace = time.Second
 // does: a panic becomes an error, and a driver that ignores its context is left
 // behind.
 func (s *Session) call(ctx context.Context, op pbx.Op, fn func(context.Context) (*pbx.Token, error)) (*pbx.Token, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.m.opts.callTimeout())
+	ctx, cancel := context.WithTimeout(ctx, s.m.opts.timeout())
 	defer cancel()
 	type outcome struct {
 		token *pbx.Token
@@ -322,7 +333,7 @@ func (s *Session) call(ctx context.Context, op pbx.Op, fn func(context.Context) 
 			}
 			s.stray.Add(-1)
 			if op == pbx.OpLogin && out.err == nil && out.token != nil { // nobody wants it any more
-				ctx, cancel := context.WithTimeout(context.Background(), s.m.opts.callTimeout())
+				ctx, cancel := context.WithTimeout(context.Background(), s.m.opts.timeout())
 				defer cancel()
 				s.guarded(ctx, pbx.OpLogout, func(ctx context.Context) (*pbx.Token, error) { return nil, s.auth.Logout(ctx, out.token) })
 			}

@@ -38,12 +38,12 @@ func TestNoSecretGetsOut(t *testing.T) {
 		defer server.Close()
 		logger := zerolog.New(&logged).Level(zerolog.TraceLevel)
 		auth, err := yeastar.New(yeastar.Config{Config: pbx.Config{
-			URL: server.URL, Username: "api", Password: pbx.NewSecret(password), HTTPClient: server.Client(), Logger: logger,
+			URL: server.URL, Username: "api", Password: pbx.NewSecret(password), Transport: server.Client().Transport, Logger: logger,
 		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := session.NewManager(&session.Options{Guard: &session.Guard{}, Logger: logger, CallTimeout: 5 * time.Second})
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, Logger: logger, Timeout: 5 * time.Second})
 		s, err := m.Add("crm-7", auth)
 		if err != nil {
 			t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,7 +66,7 @@ func TestABadDriverIsContained(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := session.NewManager(&session.Options{Guard: &session.Guard{}, CallTimeout: 5 * time.Second, Workers: 1})
+				m := session.NewManager(&session.Options{Guard: &session.Guard{}, Timeout: 5 * time.Second, Workers: 1})
 				defer time.Sleep(time.Hour) // for the one that hangs
 				defer m.Close(context.Background())
 				bad, good := &fake{}, &fake{life: time.Hour}
@@ -101,7 +100,7 @@ func TestADriverThatHangsInLogoutDoesNotHoldUpClose(t *testing.T) {
 	f := &fake{life: time.Hour}
 	f.logout = func(context.Context, *pbx.Token) error { time.Sleep(time.Hour); return nil }
 	synctest.Test(t, func(t *testing.T) {
-		s := session.New(f, &session.Options{Guard: &session.Guard{}, CallTimeout: 5 * time.Second})
+		s := session.New(f, &session.Options{Guard: &session.Guard{}, Timeout: 5 * time.Second})
 		mustToken(t, s)
 		start := time.Now()
 		wantKind(t, s.Close(t.Context()), pbx.ErrUnavailable)
@@ -129,7 +128,7 @@ func TestAHookThatWaitsForTheSessionDoesNotHangIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := session.New(&fake{life: time.Hour}, &session.Options{Guard: &session.Guard{}, CallTimeout: 5 * time.Second, OnToken: hook})
+				s := session.New(&fake{life: time.Hour}, &session.Options{Guard: &session.Guard{}, Timeout: 5 * time.Second, OnToken: hook})
 				time.Sleep(time.Second)
 				start := time.Now()
 				s.Close(t.Context())
@@ -144,7 +143,8 @@ func TestAHookThatWaitsForTheSessionDoesNotHangIt(t *testing.T) {
 
 func TestAHungLookForCredentialsIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &sealed{fake: &fake{login: fails(pbx.ErrInvalidCredentials, true)}}
+		f := &looking{fake: &fake{login: fails(pbx.ErrInvalidCredentials, true)}}
+		f.look = func(context.Context, int32) (bool, error) { time.Sleep(36 * time.Hour); return false, nil } // a vault that hangs
 		s := session.New(f, &session.Options{Guard: &session.Guard{}})
 		time.Sleep(24 * time.Hour)
 		if n := f.looks.Load(); n != 1 {
@@ -155,21 +155,15 @@ func TestAHungLookForCredentialsIsNotRepeated(t *testing.T) {
 	})
 }
 
-// sealed is a driver whose Credentials func hangs for a day and a half.
-type sealed struct {
-	*fake
-	looks atomic.Int32
-}
-
-func (s *sealed) CredentialsChanged(context.Context) (bool, error) {
-	s.looks.Add(1)
-	time.Sleep(36 * time.Hour)
-	return false, nil
-}
-
 func TestARetryDuringALookForCredentialsSendsOneLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &slowLook{&fake{login: fails(pbx.ErrInvalidCredentials, true)}}
+		f := &looking{fake: &fake{login: fails(pbx.ErrInvalidCredentials, true)}}
+		f.look = func(_ context.Context, n int32) (bool, error) {
+			if n == 1 {
+				time.Sleep(25 * time.Second)
+			}
+			return true, nil
+		}
 		s := session.New(f, &session.Options{Guard: &session.Guard{}})
 		defer s.Close(context.Background())
 		time.Sleep(75 * time.Second) // a look is under way
@@ -179,20 +173,12 @@ func TestARetryDuringALookForCredentialsSendsOneLogin(t *testing.T) {
 	})
 }
 
-// slowLook finds new credentials, slowly.
-type slowLook struct{ *fake }
-
-func (slowLook) CredentialsChanged(context.Context) (bool, error) {
-	time.Sleep(25 * time.Second)
-	return true, nil
-}
-
 func TestADriverThatHungIsCalledAgainWhenItHasReturned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{life: 24 * time.Hour}
 		hangs := func(context.Context) (*pbx.Token, error) { time.Sleep(time.Hour); return f.token(), nil }
 		f.login = hangs
-		s := session.New(f, &session.Options{Guard: &session.Guard{}, CallTimeout: 5 * time.Second})
+		s := session.New(f, &session.Options{Guard: &session.Guard{}, Timeout: 5 * time.Second})
 		_, err := s.Token(t.Context())
 		wantKind(t, err, context.DeadlineExceeded)
 		for round := range 3 {
@@ -260,7 +246,7 @@ func TestALoginOfABadDriverCountsAgainstTheBudget(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fake{traits: onHost("pbx.test"), login: bad}
-				s := session.New(f, &session.Options{Guard: &session.Guard{}, CallTimeout: 5 * time.Second})
+				s := session.New(f, &session.Options{Guard: &session.Guard{}, Timeout: 5 * time.Second})
 				defer s.Close(context.Background())
 				time.Sleep(10 * time.Minute)
 				wantCounts(t, f, 2, 0, 0)

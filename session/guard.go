@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -212,7 +213,7 @@ func (g *Guard) leave(s *Session, op pbx.Op, err error) {
 	b.calls--
 	if op == pbx.OpLogin {
 		b.flying--
-		if pbx.MayHaveCounted(err) {
+		if mayHaveCounted(err) {
 			b.spend(time.Now(), err)
 		}
 	}
@@ -304,4 +305,29 @@ func (g *Guard) lock(s *Session, wait time.Duration, cause error) time.Time {
 		b.until, b.cause = until, cause
 	}
 	return b.until
+}
+
+// mayHaveCounted reports whether the PBX may have taken a failed login for a
+// wrong one.
+func mayHaveCounted(err error) bool {
+	var failure *pbx.Error
+	if err == nil || !errors.As(err, &failure) {
+		return err != nil
+	}
+	if !failure.Sent {
+		return false
+	}
+	switch failure.Kind {
+	case pbx.ErrInvalidCredentials:
+		return true
+	case pbx.ErrTooManySessions, pbx.ErrLocked, pbx.ErrNotSupported: // it looked, and found something else
+		return false
+	}
+	switch status := failure.HTTPStatus; {
+	case status/100 == 3, // redirected instead
+		status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
+		status == http.StatusNotImplemented, status == http.StatusServiceUnavailable:
+		return false
+	}
+	return true
 }

@@ -33,7 +33,7 @@ func TestNobodyIsForgottenInTheLine(t *testing.T) {
 
 func lineWalk(t *testing.T, random *rand.Rand) {
 	guard := &session.Guard{}
-	m := session.NewManager(&session.Options{Guard: guard, PerHost: 1 + random.IntN(2), CallTimeout: 5 * time.Second, LoginRate: 1000})
+	m := session.NewManager(&session.Options{Guard: guard, PerHost: 1 + random.IntN(2), Timeout: 5 * time.Second, LoginRate: 1000})
 	defer m.Close(context.Background())
 	outcomes := []func(context.Context) (*pbx.Token, error){
 		nil, nil, nil, nil, // a token
@@ -135,7 +135,7 @@ func TestTheNextInLineIsCalledWhereTheFirstEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := session.NewManager(&session.Options{Guard: &session.Guard{}, PerHost: 1, Workers: 2, CallTimeout: time.Hour})
+				m := session.NewManager(&session.Options{Guard: &session.Guard{}, PerHost: 1, Workers: 2, Timeout: time.Hour})
 				defer m.Close(context.Background())
 				add := func(name, host string, takes time.Duration) *session.Session {
 					s, err := m.Add(name, judging{&fake{life: 30 * time.Minute, takes: takes, traits: onHost(host)}})
@@ -164,12 +164,12 @@ func TestTheNextInLineIsCalledWhereTheFirstEnds(t *testing.T) {
 // judging finds both in an answer: a refused token and refused credentials.
 type judging struct{ *fake }
 
-func (judging) Inspect(_ *http.Response, body []byte) error {
+func (judging) Inspect(_ *http.Response, body []byte, _ *pbx.Token) error {
 	switch string(body) {
 	case "old token":
-		return &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrTokenRejected, Sent: true}
+		return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrTokenRejected, Sent: true}
 	case "wrong password":
-		return &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrInvalidCredentials, Sent: true}
+		return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrInvalidCredentials, Sent: true}
 	}
 	return nil
 }
@@ -288,7 +288,7 @@ func TestManagersWithDifferentLimitsShareTheLine(t *testing.T) {
 // line is a host that lets in one call at a time. hold keeps it busy with a
 // login that takes so long; end is for the test's end.
 func line() (opts *session.Options, hold func(time.Duration), end func()) {
-	opts = &session.Options{Guard: &session.Guard{}, PerHost: 1, CallTimeout: 2 * time.Hour}
+	opts = &session.Options{Guard: &session.Guard{}, PerHost: 1, Timeout: 2 * time.Hour}
 	var held []*session.Session
 	hold = func(takes time.Duration) {
 		f := &fake{traits: onHost("pbx.test")}

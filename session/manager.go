@@ -3,6 +3,7 @@ package session
 import (
 	"container/heap"
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"iter"
@@ -18,8 +19,8 @@ import (
 
 // Options are for [New] and [NewManager]; nil means the defaults.
 type Options struct {
-	// CallTimeout bounds every call of a driver. 0: 30 s.
-	CallTimeout time.Duration
+	// Timeout bounds every call of a driver. 0: 30 s.
+	Timeout time.Duration
 
 	// Workers is how many calls of drivers are under way at once over all
 	// sessions of a Manager, of which those whose last attempt failed get half.
@@ -52,11 +53,11 @@ type Options struct {
 	Logger zerolog.Logger
 }
 
-func (o *Options) callTimeout() time.Duration {
-	if o.CallTimeout <= 0 {
+func (o *Options) timeout() time.Duration {
+	if o.Timeout <= 0 {
 		return 30 * time.Second
 	}
-	return o.CallTimeout
+	return o.Timeout
 }
 
 // Manager keeps many sessions alive with one timer and a bounded number of
@@ -70,6 +71,8 @@ type Manager struct {
 	stop  chan struct{}
 	ended sync.WaitGroup
 	alone *Session // its only session, made by New; nil: Add makes them
+
+	key [32]byte // of fingerprints
 
 	tally tally
 
@@ -127,6 +130,7 @@ func newManager(opts *Options, wall func() time.Time) *Manager {
 	if opts != nil {
 		m.opts = *opts
 	}
+	crand.Read(m.key[:])
 	if m.opts.Workers <= 0 {
 		m.opts.Workers = 64
 	}

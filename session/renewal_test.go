@@ -294,7 +294,7 @@ func TestACallerWaitsWhereTheTokenHasJustEnded(t *testing.T) {
 func TestTheRefreshTokenIsUsedWhereThereIsOne(t *testing.T) {
 	for _, row := range []struct {
 		name          string
-		kind          pbx.KeepAlive
+		kind          pbx.KeepAliveKind
 		refresh       string
 		lives         time.Duration // 0: without an end
 		logins, beats int

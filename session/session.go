@@ -10,7 +10,7 @@
 //
 //   - A refused password is not sent again. The session is then [Rejected], and
 //     logs in only after [Session.Retry] or with other credentials (see
-//     [pbx.CredentialWatcher]); every caller gets the reason at once.
+//     [pbx.Fingerprinter]); every caller gets the reason at once.
 //   - All sessions of a process share a budget of wrong logins per PBX host, two
 //     below the vendor's limit, so that no lockout is reached. [Guard] says what
 //     it cannot promise.
@@ -163,6 +163,7 @@ type Session struct {
 	old        *pbx.Token         // the latest token, also when it is dead: a refresh may revive it
 	issued     time.Time          // when the latest login's token was, by the driver
 	loggedIn   time.Time          // when it came
+	sent       []byte             // fingerprint of what the latest login sent
 	refused    *pbx.Token         // reported by Reject during an attempt
 	early      int                // tokens in a row that were refused when still fresh
 	attempt    *attempt           // under way; nil: none
@@ -249,7 +250,7 @@ func New(auth pbx.Authenticator, opts *Options) *Session {
 func (m *Manager) newSession(name string, auth pbx.Authenticator) *Session {
 	s := &Session{name: name, auth: auth, m: m, since: time.Now()}
 	s.place.index = -1
-	if d, ok := auth.(pbx.Describer); ok {
+	if d, ok := pbx.As[pbx.Describer](auth); ok {
 		_, s.err = s.guarded(context.Background(), pbx.OpOpen, func(context.Context) (*pbx.Token, error) {
 			s.traits = d.Traits()
 			return nil, nil
@@ -371,7 +372,7 @@ func (s *Session) Reject(t *pbx.Token) {
 		s.m.schedule(s, time.Now())
 		return
 	}
-	s.rest(Unavailable, &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrTokenRejected, Sent: true,
+	s.rest(Unavailable, &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrTokenRejected, Sent: true,
 		Message: "the PBX keeps refusing tokens that it has just issued: does another client log in with the same account?"},
 		time.Now().Add(backoff(s.early-freeEarly-1)))
 }
@@ -507,7 +508,7 @@ func (s *Session) URL() string { return s.traits.URL }
 // returns what the logout returned. A login under way is waited for, so that
 // its token does not outlive the session.
 func (s *Session) Close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.m.opts.callTimeout())
+	ctx, cancel := context.WithTimeout(ctx, s.m.opts.timeout())
 	defer cancel()
 	t, first := s.end(ctx)
 	if !first {

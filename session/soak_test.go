@@ -100,7 +100,7 @@ func TestSoak(t *testing.T) {
 			p := &soaked{brand: brand, sim: sim, password: password}
 			auth, err := pbx.Open(brand.driver, pbx.Config{
 				URL: server.URL, Options: brand.options, Logger: logger,
-				HTTPClient: &http.Client{Transport: &faulty{next: server.Client().Transport, random: rand.New(rand.NewPCG(uint64(i), 1))}},
+				Transport: &faulty{next: server.Client().Transport, random: rand.New(rand.NewPCG(uint64(i), 1))},
 				Credentials: func(context.Context) (pbx.Credentials, error) {
 					p.mu.Lock()
 					defer p.mu.Unlock()

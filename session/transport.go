@@ -20,7 +20,7 @@ const maxPeek = 64 << 10
 // Client returns an http.Client for the PBX's API: every request carries the
 // token of the moment, and one whose token was refused is repeated once with
 // another. It follows no redirects. A request whose context has no deadline gets
-// [Options].CallTimeout for its answer to begin: for the first 64 KB of it, or
+// [Options].Timeout for its answer to begin: for the first 64 KB of it, or
 // all of a shorter one, unless its type says that it is a recording or a stream.
 func (s *Session) Client() *http.Client {
 	return &http.Client{
@@ -31,8 +31,7 @@ func (s *Session) Client() *http.Client {
 
 // Transport returns a RoundTripper that authorizes requests and sends them over
 // base; nil is the driver's own connections, with the TLS settings that it was
-// opened with, or [http.DefaultTransport] for a driver that is no
-// [http.RoundTripper].
+// opened with, or [http.DefaultTransport] for a driver without one.
 //
 // A request to another host than the PBX's goes out without a token. One to the
 // same host with another scheme or port is an error of kind [pbx.ErrConfig]:
@@ -43,16 +42,16 @@ func (s *Session) Client() *http.Client {
 // is repeated: the PBX may have acted.
 //
 // Where the session has no token, RoundTrip returns the error of
-// [Session.Token]. For drivers without [pbx.Authorizer] it returns an error of
+// [Session.Token]. For drivers without [pbx.Requester] it returns an error of
 // kind [pbx.ErrNotSupported]. Errors of base come through as they are, unless
 // they quote the token; the session's state does not follow from them. So do the
 // PBX's other refusals, which many brands send under HTTP 200: the driver's
-// [pbx.Inspector] reads those too.
+// [pbx.Requester] reads those too.
 func (s *Session) Transport(base http.RoundTripper) http.RoundTripper {
 	t := &transport{session: s, base: base}
 	if t.base == nil {
-		if own, ok := s.auth.(http.RoundTripper); ok {
-			t.base = own
+		if own, ok := pbx.As[pbx.Requester](s.auth); ok && own.Transport() != nil {
+			t.base = own.Transport()
 		} else {
 			t.base = http.DefaultTransport
 		}
@@ -72,7 +71,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if t.foreign(r) {
 		if followed := r.Response != nil; !followed && strings.EqualFold(r.URL.Hostname(), hostOf(t.session.URL())) {
 			closeBody(r)
-			return nil, &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrConfig,
+			return nil, &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrConfig,
 				Message: "not sent: the request goes to " + r.URL.Scheme + "://" + r.URL.Host + ", and this session's PBX is " + t.session.URL() + ": build it on Session.URL"}
 		}
 		return t.base.RoundTrip(r)
@@ -141,10 +140,10 @@ func port(u *url.URL) string {
 
 // send makes one authorized request and reads the PBX's verdict on the token.
 func (t *transport) send(r *http.Request, token *pbx.Token) (resp *http.Response, refused bool, err error) {
-	authorizer, ok := t.session.auth.(pbx.Authorizer)
+	authorizer, ok := pbx.As[pbx.Requester](t.session.auth)
 	if !ok {
 		closeBody(r)
-		return nil, false, &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrNotSupported,
+		return nil, false, &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrNotSupported,
 			Message: "the driver does not say where a request carries the token: use Token and put it there"}
 	}
 	ctx, timer, cancel := t.bound(r.Context())
@@ -169,12 +168,12 @@ func (t *transport) send(r *http.Request, token *pbx.Token) (resp *http.Response
 		resp.Body = http.NoBody
 	}
 	answer := &body{rest: resp.Body, cancel: cancel}
-	resp.Request = authorized // for the Inspector
+	resp.Request = authorized // for Inspect
 	var verdict error
 	var head []byte
-	if inspector, ok := t.session.auth.(pbx.Inspector); ok {
+	if inspector, ok := pbx.As[pbx.Requester](t.session.auth); ok {
 		head = answer.peek(resp)
-		verdict = t.inspect(inspector, resp, head)
+		verdict = t.inspect(inspector, resp, head, token)
 	} else if resp.StatusCode == http.StatusUnauthorized {
 		verdict = pbx.ErrTokenRejected
 	}
@@ -192,7 +191,7 @@ func (t *transport) send(r *http.Request, token *pbx.Token) (resp *http.Response
 	// Both would show the token to whoever prints the answer.
 	resp.Request = r
 	stripLocation(resp, token)
-	if verdict == nil && resp.Header.Get("Content-Encoding") == "" { // else the Inspector could not read it
+	if verdict == nil && resp.Header.Get("Content-Encoding") == "" { // else Inspect could not read it
 		t.session.accepted(token, sent, resp, head)
 	}
 	if errors.Is(verdict, pbx.ErrInvalidCredentials) { // a key that was withdrawn, say
@@ -202,7 +201,7 @@ func (t *transport) send(r *http.Request, token *pbx.Token) (resp *http.Response
 }
 
 // errNoAnswer ends a request that nobody else would.
-var errNoAnswer error = &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrUnavailable, Sent: true, Err: context.DeadlineExceeded,
+var errNoAnswer error = &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true, Err: context.DeadlineExceeded,
 	Message: "the PBX does not answer; the request had no deadline of its own"}
 
 // bound gives a request without a deadline the session's call timeout for the
@@ -213,7 +212,7 @@ func (t *transport) bound(r context.Context) (ctx context.Context, timer *time.T
 		return r, nil, func() {}
 	}
 	ctx, cancel = context.WithCancel(r)
-	return ctx, time.AfterFunc(t.session.m.opts.callTimeout(), cancel), cancel
+	return ctx, time.AfterFunc(t.session.m.opts.timeout(), cancel), cancel
 }
 
 // stop reports whether the answer began in time.
@@ -260,20 +259,20 @@ func (b *body) Close() error {
 }
 
 // authorize keeps a driver's panic from the application, as inspect does.
-func (t *transport) authorize(a pbx.Authorizer, r *http.Request, token *pbx.Token) (err error) {
+func (t *transport) authorize(a pbx.Requester, r *http.Request, token *pbx.Token) (err error) {
 	defer t.session.contain(&err)
 	return a.Authorize(r, token)
 }
 
-func (t *transport) inspect(i pbx.Inspector, resp *http.Response, head []byte) (err error) {
+func (t *transport) inspect(i pbx.Requester, resp *http.Response, head []byte, token *pbx.Token) (err error) {
 	defer t.session.contain(&err)
-	return i.Inspect(resp, head)
+	return i.Inspect(resp, head, token)
 }
 
 // contain is to be deferred around a driver's code.
 func (s *Session) contain(err *error) {
 	if v := recover(); v != nil {
-		*err = s.panicked(pbx.OpCall, v)
+		*err = s.panicked(pbx.OpRequest, v)
 	}
 }
 
@@ -349,7 +348,7 @@ func stripLocation(resp *http.Response, token *pbx.Token) {
 func withoutToken(err error, token *pbx.Token) error {
 	value := token.Value.Reveal()
 	if text := err.Error(); strings.Contains(text, value) || strings.Contains(text, url.QueryEscape(value)) {
-		return &pbx.Error{Op: pbx.OpCall, Kind: pbx.ErrUnavailable, Sent: true, Message: "no answer (the reason is not shown: it quotes the token)"}
+		return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true, Message: "no answer (the reason is not shown: it quotes the token)"}
 	}
 	return err
 }

@@ -17,12 +17,12 @@ import (
 
 // inspect shows the driver an application's answer, to a request with a session
 // that lives.
-func inspect(driver pbx.Inspector, status int, body string) error {
+func inspect(driver pbx.Requester, status int, body string) error {
 	return driver.Inspect(&http.Response{
 		StatusCode: status,
 		Header:     http.Header{"Set-Cookie": {`mansession_id="1c6c9072"; Version=1; Max-Age=60`}},
 		Request:    &http.Request{Header: http.Header{"Cookie": {"mansession_id=1c6c9072"}}},
-	}, []byte(body))
+	}, []byte(body), new(pbx.Token))
 }
 
 // What each answer means to each operation. "" is no error.
@@ -91,7 +91,7 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 			got["logoff"] = on(t, &answering{answers: []answer{given}}).Logout(t.Context(), token)
 			got["call"] = inspect(on(t, unsent{t}), tt.status, tt.body)
 
-			ops := map[string]pbx.Op{"challenge": pbx.OpLogin, "login": pbx.OpLogin, "ping": pbx.OpKeepAlive, "logoff": pbx.OpLogout, "call": pbx.OpCall}
+			ops := map[string]pbx.Op{"challenge": pbx.OpLogin, "login": pbx.OpLogin, "ping": pbx.OpKeepAlive, "logoff": pbx.OpLogout, "call": pbx.OpRequest}
 			for step, want := range map[string]string{
 				"challenge": tt.want.challenge, "login": tt.want.login, "ping": tt.want.ping, "logoff": tt.want.logoff, "call": tt.want.call,
 			} {
@@ -150,8 +150,8 @@ func TestAnACLOfTheHTTPServerIsForbidden(t *testing.T) {
 func TestThePasswordIsNotToldByWhatIsMissing(t *testing.T) {
 	for _, word := range []string{"wrong", "secret", "user", "Asterisk"} {
 		for _, message := range []string{"Authentication failed", "Must specify AuthType"} {
-			client := &http.Client{Transport: &answering{answers: []answer{{body: challenged}, {body: refused(message)}}}}
-			driver, err := asterisk.New(asterisk.Config{Config: pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(word), HTTPClient: client}})
+			client := &answering{answers: []answer{{body: challenged}, {body: refused(message)}}}
+			driver, err := asterisk.New(asterisk.Config{Config: pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(word), Transport: client}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -98,7 +98,7 @@ func New(cfg Config) (*PBX, error) {
 	if wrong := wrongFor(cfg.Password); wrong != "" {
 		return nil, fault(wrong)
 	}
-	client, err := wire.New(wire.Brand{Driver: Name, Port: 8089, PlainPort: 8088, APIPath: path}, cfg.Config)
+	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8089, PlainPort: 8088, APIPath: path}, cfg.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -186,15 +186,12 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 	return nil
 }
 
-// RoundTrip implements [http.RoundTripper] for requests of the application's
-// own, over this PBX's connections. It adds no token.
-func (p *PBX) RoundTrip(r *http.Request) (*http.Response, error) {
-	return p.wire.Transport().RoundTrip(r)
-}
+// Transport implements [pbx.Requester].
+func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }
 
-// CredentialsChanged implements [pbx.CredentialWatcher].
-func (p *PBX) CredentialsChanged(ctx context.Context) (bool, error) {
-	return p.wire.CredentialsChanged(ctx)
+// Fingerprint implements [pbx.Fingerprinter].
+func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+	return p.wire.Fingerprint(ctx, key)
 }
 
 // Traits implements [pbx.Describer]. The lockout is unknown: it is not

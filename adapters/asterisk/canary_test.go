@@ -128,7 +128,7 @@ func exercise(t *testing.T, address string, rt http.RoundTripper) {
 	x := exposure.New(t, map[string]string{"password": canaryPassword, "key": canaryKey, "session's id": canaryID})
 	cfg := asterisk.Config{Config: pbx.Config{
 		URL: address, Username: user, Password: pbx.NewSecret(canaryPassword),
-		HTTPClient: &http.Client{Transport: rt}, Logger: x.Logger(),
+		Transport: exposure.Through(rt.RoundTrip), Logger: x.Logger(),
 	}}
 	driver, err := asterisk.New(cfg)
 	if err != nil {

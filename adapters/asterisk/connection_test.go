@@ -64,7 +64,7 @@ func TestAnIdleConnectionThatWasClosedCostsNothing(t *testing.T) {
 		defer transport.CloseIdleConnections()
 
 		driver, err := asterisk.New(asterisk.Config{Config: pbx.Config{
-			URL: "http://127.0.0.1", Username: user, Password: pbx.NewSecret(secret), HTTPClient: &http.Client{Transport: transport},
+			URL: "http://127.0.0.1", Username: user, Password: pbx.NewSecret(secret), Transport: transport,
 		}})
 		if err != nil {
 			t.Fatal(err)

@@ -37,20 +37,7 @@ func setCookie(h http.Header) (id pbx.Secret, life time.Duration) {
 	return pbx.Secret{}, usualLife
 }
 
-// sentCookie returns the session's id that went with r.
-func sentCookie(r *http.Request) (id pbx.Secret) {
-	if r == nil {
-		return id
-	}
-	for _, c := range r.Cookies() {
-		if strings.EqualFold(c.Name, cookieName) {
-			id = pbx.NewSecret(c.Value) // of several, Asterisk takes the last
-		}
-	}
-	return id
-}
-
-// Authorize implements [pbx.Authorizer]: the token goes into the Cookie header,
+// Authorize implements [pbx.Requester]: the token goes into the Cookie header,
 // in place of any other session's. There is one such header, for of two Asterisk
 // reads the last only; other cookies stay in it.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
@@ -67,13 +54,11 @@ func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 	return nil
 }
 
-// Inspect implements [pbx.Inspector]. It needs r.Request, with the cookie that
-// was sent: without it, a session that has ended looks like an action that is
-// not permitted. An answer that is no block, such as a file of Asterisk's HTTP
-// server, says nothing.
-func (p *PBX) Inspect(r *http.Response, body []byte) error {
-	req := wire.Request{Op: pbx.OpCall}
-	x := read(req, &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body}, sentCookie(r.Request))
+// Inspect implements [pbx.Requester]. An answer that is no block, such as a file
+// of Asterisk's HTTP server, says nothing.
+func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
+	req := wire.Request{Op: pbx.OpRequest}
+	x := read(req, &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body}, t.Value)
 	if wire.StatusKind(req.Op, r.StatusCode) != nil {
 		return p.page(x)
 	}

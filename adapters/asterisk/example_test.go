@@ -45,7 +45,7 @@ func Example() {
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	freepbx.Authorize(req, token)
-	resp, err := freepbx.RoundTrip(req)
+	resp, err := freepbx.Transport().RoundTrip(req)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -58,7 +58,7 @@ func Example() {
 	}
 	// The same words mean a session that has ended; the driver knows better.
 	fmt.Println(strings.ReplaceAll(strings.TrimSpace(string(body)), "\r", ""))
-	err = freepbx.Inspect(resp, body)
+	err = freepbx.Inspect(resp, body, token)
 	fmt.Println("session ended:", errors.Is(err, pbx.ErrTokenRejected))
 	fmt.Println("not permitted:", errors.Is(err, pbx.ErrForbidden))
 	// Output:

@@ -62,21 +62,18 @@ func TestALoginHasNoQueryAndNoOldCookie(t *testing.T) {
 }
 
 // A login with the cookie of a live session succeeds with any user and any
-// secret. A driver whose application's cookie jar holds one must not believe it.
-func TestACookieJarOfTheApplicationsIsNotUsed(t *testing.T) {
+// secret. A driver whose Transport adds one must not believe it.
+func TestACookieOfTheApplicationsTransportProvesNothing(t *testing.T) {
 	jar := map[string]func(*asterisk.Config, string){
-		"a jar": func(c *asterisk.Config, id string) {
-			c.HTTPClient = &http.Client{Transport: c.HTTPClient.Transport, Jar: fixed(id)}
-		},
 		"a transport": func(c *asterisk.Config, id string) {
-			c.HTTPClient = &http.Client{Transport: adding{c.HTTPClient.Transport, id}}
+			c.Transport = adding{c.Transport, id}
 		},
 	}
 	for name, add := range jar {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 				live := s.login(t)
-				cfg := asterisk.Config{Config: pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret("wrong"), HTTPClient: s.server.Client()}}
+				cfg := asterisk.Config{Config: pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret("wrong"), Transport: s.server.Client().Transport}}
 				add(&cfg, live.Value.Reveal())
 				driver, err := asterisk.New(cfg)
 				if err != nil {

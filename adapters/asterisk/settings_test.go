@@ -23,7 +23,7 @@ func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (u unsent) config() pbx.Config {
-	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(secret), HTTPClient: &http.Client{Transport: u}}
+	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(secret), Transport: u}
 }
 
 func misconfigured(t *testing.T, refused bool, err error, says []string) {
@@ -92,7 +92,7 @@ func TestAPrefixIsUsedForEveryRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, asterisksim.Settings{Prefix: "asterisk"}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-				auth, err := open(pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret(secret), HTTPClient: s.server.Client()})
+				auth, err := open(pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret(secret), Transport: s.server.Client().Transport})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -150,11 +150,9 @@ func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, ok := auth.(interface {
-		pbx.Authorizer
-		pbx.Inspector
+		pbx.Requester
 		pbx.Describer
-		pbx.CredentialWatcher
-		http.RoundTripper
+		pbx.Fingerprinter
 	}); !ok {
 		t.Errorf("%T lacks one", auth)
 	}
@@ -166,7 +164,7 @@ func TestTheDriverCanDrawItsForm(t *testing.T) {
 		t.Fatalf("registered as %q, %v", driver.Title, ok)
 	}
 	for _, option := range driver.Options {
-		if option.Help == "" || option.Required || option.Secret {
+		if option.Help == "" || option.Required || option.Kind == pbx.OptionSecret {
 			t.Errorf("%s: %+v, want help, and neither required nor secret", option.Name, option)
 		}
 	}

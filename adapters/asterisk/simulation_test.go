@@ -36,7 +36,7 @@ func simulate(t *testing.T, settings asterisksim.Settings, opts pbxsim.Options, 
 		sim := settings.New(&opts)
 		server := pbxsim.ListenMemory(sim)
 		defer server.Close()
-		cfg := asterisk.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(secret), HTTPClient: server.Client()}}
+		cfg := asterisk.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(secret), Transport: server.Client().Transport}}
 		if change != nil {
 			change(&cfg)
 		}
@@ -69,7 +69,7 @@ func act(t *testing.T, driver *asterisk.PBX, token *pbx.Token, form string) (str
 	if err := driver.Authorize(r, token); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := driver.RoundTrip(r)
+	resp, err := driver.Transport().RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func act(t *testing.T, driver *asterisk.PBX, token *pbx.Token, form string) (str
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(body), driver.Inspect(resp, body)
+	return string(body), driver.Inspect(resp, body, token)
 }
 
 // An answer is what a made-up Asterisk says, under HTTP 200 and with a cookie.
@@ -131,7 +131,7 @@ func refused(message string) string { return "Response: Error\r\nMessage: " + me
 func on(t testing.TB, rt http.RoundTripper) *asterisk.PBX {
 	t.Helper()
 	driver, err := asterisk.New(asterisk.Config{Config: pbx.Config{
-		URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(secret), HTTPClient: &http.Client{Transport: rt},
+		URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(secret), Transport: rt,
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 
 // recorded plays exchanges of testdata/golden. Asterisk's lines end in CR LF,
 // which the files do not.
-func recorded(t *testing.T, names ...string) *http.Client {
+func recorded(t *testing.T, names ...string) http.RoundTripper {
 	t.Helper()
 	var exchanges []golden.Exchange
 	for _, name := range names {
@@ -33,14 +33,14 @@ func recorded(t *testing.T, names ...string) *http.Client {
 			t.Error(diff)
 		}
 	})
-	return &http.Client{Transport: replay}
+	return replay
 }
 
 // replayed opens the driver as when the samples were recorded.
 func replayed(t *testing.T, change func(*asterisk.Config), names ...string) *asterisk.PBX {
 	t.Helper()
 	cfg := asterisk.Config{Config: pbx.Config{
-		URL: "http://127.0.0.1:18088", Username: user, Password: pbx.NewSecret(secret), HTTPClient: recorded(t, names...),
+		URL: "http://127.0.0.1:18088", Username: user, Password: pbx.NewSecret(secret), Transport: recorded(t, names...),
 	}}
 	if change != nil {
 		change(&cfg)
@@ -109,8 +109,8 @@ func TestRecordedRefusals(t *testing.T) {
 		"a second session":       {[]string{"in-use-1-challenge", "in-use-2-login"}, func(c *asterisk.Config) { c.Username = "single" }, login, pbx.OpLogin, pbx.ErrTooManySessions},
 		"another prefix":         {[]string{"not-found"}, func(c *asterisk.Config) { c.Prefix = "asterisk" }, login, pbx.OpLogin, pbx.ErrConfig},
 		"a session that ended":   {[]string{"session-gone"}, nil, ping, pbx.OpKeepAlive, pbx.ErrTokenRejected},
-		"a forbidden action":     {[]string{"not-permitted"}, nil, command, pbx.OpCall, pbx.ErrForbidden},
-		"the same, but it ended": {[]string{"not-permitted"}, func(c *asterisk.Config) { c.HTTPClient.Transport = renewing{c.HTTPClient.Transport} }, command, pbx.OpCall, pbx.ErrTokenRejected},
+		"a forbidden action":     {[]string{"not-permitted"}, nil, command, pbx.OpRequest, pbx.ErrForbidden},
+		"the same, but it ended": {[]string{"not-permitted"}, func(c *asterisk.Config) { c.Transport = renewing{c.Transport} }, command, pbx.OpRequest, pbx.ErrTokenRejected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := failure(t, tt.do(replayed(t, tt.change, tt.files...)))

@@ -13,13 +13,13 @@ import (
 	"github.com/pbxauth/pbx/adapters/wire"
 )
 
-// Authorize implements [pbx.Authorizer]: the token goes into the body, as the
+// Authorize implements [pbx.Requester]: the token goes into the body, as the
 // "cookie" of its "request", in place of any that is there. The other bytes stay
 // as they are. A body that is not {"request":{…}}, or is larger than 1 MiB, is an
 // error of kind [pbx.ErrNotSupported], and r is not to be used.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 	fault := func(err error) error {
-		return &pbx.Error{Driver: Name, Op: pbx.OpCall, Kind: pbx.ErrNotSupported,
+		return &pbx.Error{Driver: Name, Op: pbx.OpRequest, Kind: pbx.ErrNotSupported,
 			Message: `the token goes into a body of the form {"request":{"action":…}}, but ` + err.Error()}
 	}
 	if r.Body == nil || r.Body == http.NoBody {
@@ -28,7 +28,7 @@ func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 	body, err := io.ReadAll(io.LimitReader(r.Body, wire.MaxBody+1))
 	r.Body.Close()
 	if err != nil {
-		return &pbx.Error{Driver: Name, Op: pbx.OpCall, Message: "the request's body cannot be read", Err: err}
+		return &pbx.Error{Driver: Name, Op: pbx.OpRequest, Message: "the request's body cannot be read", Err: err}
 	}
 	if len(body) > wire.MaxBody {
 		return fault(fmt.Errorf("it is larger than %d KiB", wire.MaxBody>>10))

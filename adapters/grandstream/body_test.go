@@ -109,7 +109,7 @@ func TestABodyThatIsNotTheEnvelopeIsAClearError(t *testing.T) {
 			}
 			err = on(t, unsent{t}).Authorize(r, &pbx.Token{Value: pbx.NewSecret("sid1-2")})
 			got := failure(t, err)
-			if got.Kind != pbx.ErrNotSupported || got.Op != pbx.OpCall || got.Sent || !strings.Contains(got.Message, tt.says) || !strings.Contains(got.Message, `{"request":{"action":…}}`) {
+			if got.Kind != pbx.ErrNotSupported || got.Op != pbx.OpRequest || got.Sent || !strings.Contains(got.Message, tt.says) || !strings.Contains(got.Message, `{"request":{"action":…}}`) {
 				t.Errorf("%v", err)
 			}
 			if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "sid1-2") {

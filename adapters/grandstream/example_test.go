@@ -50,7 +50,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	resp, err := ucm.RoundTrip(req)
+	resp, err := ucm.Transport().RoundTrip(req)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -62,7 +62,7 @@ func Example() {
 		return
 	}
 	fmt.Println(string(answer))
-	fmt.Println("refused:", errors.Is(ucm.Inspect(resp, answer), pbx.ErrTokenRejected))
+	fmt.Println("refused:", errors.Is(ucm.Inspect(resp, answer, new(pbx.Token)), pbx.ErrTokenRejected))
 	// Output:
 	// {"response":{},"status":0}
 	// refused: false
@@ -84,5 +84,5 @@ func ExamplePBX_Authorize() {
 	}
 	fmt.Println(ucm.Authorize(req, &pbx.Token{Value: pbx.NewSecret("sid1616565943-1653038164")}))
 	// Output:
-	// grandstream: call: not supported: the token goes into a body of the form {"request":{"action":…}}, but the request has none
+	// grandstream: request: not supported: the token goes into a body of the form {"request":{"action":…}}, but the request has none
 }

@@ -124,7 +124,7 @@ func New(cfg Config) (*PBX, error) {
 	case cfg.TokenTTL < 0:
 		return nil, fault("TokenTTL %s is negative", cfg.TokenTTL)
 	}
-	client, err := wire.New(wire.Brand{Driver: Name, Port: 8089, APIPath: path}, cfg.Config)
+	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8089, APIPath: path}, cfg.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -203,22 +203,19 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 	return err
 }
 
-// RoundTrip implements [http.RoundTripper] for requests of the application's
-// own, over this PBX's connections. It adds no token.
-func (p *PBX) RoundTrip(r *http.Request) (*http.Response, error) {
-	return p.wire.Transport().RoundTrip(r)
+// Transport implements [pbx.Requester].
+func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }
+
+// Fingerprint implements [pbx.Fingerprinter].
+func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+	return p.wire.Fingerprint(ctx, key)
 }
 
-// CredentialsChanged implements [pbx.CredentialWatcher].
-func (p *PBX) CredentialsChanged(ctx context.Context) (bool, error) {
-	return p.wire.CredentialsChanged(ctx)
-}
-
-// Inspect implements [pbx.Inspector]. An answer without a status, such as a
+// Inspect implements [pbx.Requester]. An answer without a status, such as a
 // recording or a list of calls, says nothing.
-func (p *PBX) Inspect(r *http.Response, body []byte) error {
+func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 	x := exchange{
-		req:  wire.Request{Op: pbx.OpCall},
+		req:  wire.Request{Op: pbx.OpRequest},
 		resp: &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body},
 	}
 	if wire.StatusKind(x.req.Op, r.StatusCode) != nil {

@@ -22,7 +22,7 @@ func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (u unsent) config() pbx.Config {
-	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), HTTPClient: &http.Client{Transport: u}}
+	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: u}
 }
 
 func misconfigured(t *testing.T, refused bool, err error, says []string) {
@@ -116,7 +116,7 @@ func TestTheLifeAndTheKeepAliveAreOptions(t *testing.T) {
 		},
 	} {
 		simulate(t, grandstreamsim.Settings{KeepAlive: "listAccount"}, nil, func(t *testing.T, s simulation) {
-			auth, err := open(pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret(password), HTTPClient: s.server.Client()})
+			auth, err := open(pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret(password), Transport: s.server.Client().Transport})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -162,11 +162,9 @@ func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, ok := auth.(interface {
-		pbx.Authorizer
-		pbx.Inspector
+		pbx.Requester
 		pbx.Describer
-		pbx.CredentialWatcher
-		http.RoundTripper
+		pbx.Fingerprinter
 	}); !ok {
 		t.Errorf("%T lacks one", auth)
 	}
@@ -178,7 +176,7 @@ func TestTheDriverCanDrawItsForm(t *testing.T) {
 		t.Fatalf("registered as %q, %v", driver.Title, ok)
 	}
 	for _, option := range driver.Options {
-		if option.Help == "" || option.Default == "" || option.Required || option.Secret {
+		if option.Help == "" || option.Default == "" || option.Required || option.Kind == pbx.OptionSecret {
 			t.Errorf("%s: %+v, want help and a default, and neither required nor secret", option.Name, option)
 		}
 	}

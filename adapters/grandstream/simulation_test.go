@@ -38,7 +38,7 @@ func simulate(t *testing.T, settings grandstreamsim.Settings, change func(*grand
 		sim := settings.New(&pbxsim.Options{Accounts: map[string]string{user: password}})
 		server := pbxsim.ListenMemory(sim)
 		defer server.Close()
-		cfg := grandstream.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(password), HTTPClient: server.Client()}}
+		cfg := grandstream.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(password), Transport: server.Client().Transport}}
 		if change != nil {
 			change(&cfg)
 		}
@@ -76,7 +76,7 @@ func (s simulation) call(t *testing.T, token *pbx.Token, body string) error {
 	if err := s.driver.Authorize(r, token); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := s.driver.RoundTrip(r)
+	resp, err := s.driver.Transport().RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func (s simulation) call(t *testing.T, token *pbx.Token, body string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.driver.Inspect(resp, answer)
+	return s.driver.Inspect(resp, answer, new(pbx.Token))
 }
 
 // An answer is what a made-up UCM says, under HTTP 200 unless it says otherwise.
@@ -128,7 +128,7 @@ const (
 func on(t testing.TB, rt http.RoundTripper) *grandstream.PBX {
 	t.Helper()
 	driver, err := grandstream.New(grandstream.Config{Config: pbx.Config{
-		URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), HTTPClient: &http.Client{Transport: rt},
+		URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: rt,
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -16,8 +16,8 @@ import (
 )
 
 // inspect shows the driver an application's answer.
-func inspect(driver pbx.Inspector, status int, body string) error {
-	return driver.Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body))
+func inspect(driver pbx.Requester, status int, body string) error {
+	return driver.Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), new(pbx.Token))
 }
 
 // The vendor's table, and what a status means to each operation.
@@ -67,7 +67,7 @@ func TestWhatAStatusMeans(t *testing.T) {
 					want string
 				}{
 					"challenge": {pbx.OpLogin, tt.login}, "login": {pbx.OpLogin, tt.login},
-					"keep-alive": {pbx.OpKeepAlive, tt.other}, "call": {pbx.OpCall, tt.other},
+					"keep-alive": {pbx.OpKeepAlive, tt.other}, "call": {pbx.OpRequest, tt.other},
 					"logout": {"", none}, // it is not documented, so any answer will do
 				} {
 					if row.want == none {

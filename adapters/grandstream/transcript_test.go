@@ -21,7 +21,7 @@ func replayed(t *testing.T, secret string, names ...string) *grandstream.PBX {
 		names[i] = "testdata/golden/" + names[i] + ".http"
 	}
 	driver, err := grandstream.New(grandstream.Config{Config: pbx.Config{
-		URL: "https://192.168.124.160", Username: user, Password: pbx.NewSecret(secret), HTTPClient: golden.Client(t, names...),
+		URL: "https://192.168.124.160", Username: user, Password: pbx.NewSecret(secret), Transport: golden.Transport(t, names...),
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func TestTheSamplesKeepAliveCallAndLogout(t *testing.T) {
 		if err := driver.Authorize(r, got); err != nil {
 			t.Fatal(err)
 		}
-		resp, err := driver.RoundTrip(r)
+		resp, err := driver.Transport().RoundTrip(r)
 		if err != nil {
 			t.Fatal(err)
 		}

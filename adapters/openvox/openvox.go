@@ -137,7 +137,7 @@ func init() {
 		Name:  Name,
 		Title: "OpenVox UC series",
 		Options: sseries.Options(
-			pbx.Option{Name: "format", Kind: pbx.OptionChoice, Choices: []string{string(JSON), string(XML)}, Default: string(JSON), Help: "how requests are written, and answers asked for"},
+			pbx.Option{Name: "format", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: string(JSON), Label: "JSON"}, {Value: string(XML), Label: "XML"}}, Default: string(JSON), Help: "how requests are written, and answers asked for"},
 		),
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
 			settings := sseries.Read(cfg)
@@ -190,25 +190,27 @@ func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 // Logout implements [pbx.Authenticator].
 func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error { return p.protocol.Logout(ctx, t) }
 
-// Authorize implements [pbx.Authorizer]: the token goes into the query, in place
+// Authorize implements [pbx.Requester]: the token goes into the query, in place
 // of any that is there, and so does the type, unless the request says its own.
 // The other parameters stay as they are spelled.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error { return p.protocol.Authorize(r, t) }
 
 // RoundTrip implements [http.RoundTripper] for requests of the application's
 // own, over this PBX's connections. It adds nothing.
-func (p *PBX) RoundTrip(r *http.Request) (*http.Response, error) { return p.protocol.RoundTrip(r) }
+func (p *PBX) Transport() http.RoundTripper { return p.protocol.Transport() }
 
-// Inspect implements [pbx.Inspector]. An answer without the envelope, such as a
+// Inspect implements [pbx.Requester]. An answer without the envelope, such as a
 // recording, says nothing.
-func (p *PBX) Inspect(r *http.Response, body []byte) error { return p.protocol.Inspect(r, body) }
+func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
+	return p.protocol.Inspect(r, body, t)
+}
 
 // Traits implements [pbx.Describer].
 func (p *PBX) Traits() pbx.Traits { return p.protocol.Traits() }
 
-// CredentialsChanged implements [pbx.CredentialWatcher].
-func (p *PBX) CredentialsChanged(ctx context.Context) (bool, error) {
-	return p.protocol.CredentialsChanged(ctx)
+// Fingerprint implements [pbx.Fingerprinter].
+func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+	return p.protocol.Fingerprint(ctx, key)
 }
 
 // Format writes which PBX this is, whatever the verb, where fmt would write

@@ -118,7 +118,7 @@ func TestEventOptionsGoWhereTheVendorHasThemAndNowhereElse(t *testing.T) {
 	for _, tt := range tests {
 		sim := pbxsim.New(openvoxsim.Dialect{}, &pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
 		server := pbxsim.ListenMemory(sim)
-		cfg := pbx.Config{URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), HTTPClient: server.Client(),
+		cfg := pbx.Config{URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), Transport: server.Client().Transport,
 			Options: map[string]string{"format": tt.format}}
 		if tt.event == "all" {
 			for name, value := range all {
@@ -222,11 +222,9 @@ func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, ok := auth.(interface {
-		pbx.Authorizer
-		pbx.Inspector
+		pbx.Requester
 		pbx.Describer
-		pbx.CredentialWatcher
-		http.RoundTripper
+		pbx.Fingerprinter
 	}); !ok {
 		t.Errorf("%T lacks one", auth)
 	}

@@ -40,7 +40,7 @@ func simulate(t *testing.T, d openvoxsim.Dialect, settings func(*openvox.Config)
 		server := pbxsim.ListenMemory(sim)
 		defer server.Close()
 		cfg := openvox.Config{Config: pbx.Config{
-			URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), HTTPClient: server.Client(),
+			URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), Transport: server.Client().Transport,
 		}}
 		if settings != nil {
 			settings(&cfg)
@@ -73,7 +73,7 @@ func (s simulation) call(t *testing.T, token *pbx.Token) error {
 	if err := s.driver.Authorize(req, token); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := s.driver.RoundTrip(req)
+	resp, err := s.driver.Transport().RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func (s simulation) call(t *testing.T, token *pbx.Token) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.driver.Inspect(resp, body)
+	return s.driver.Inspect(resp, body, new(pbx.Token))
 }
 
 // answering is a PBX that answers everything with one body, under HTTP 200.
@@ -111,7 +111,7 @@ func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
 func config(rt http.RoundTripper) openvox.Config {
 	return openvox.Config{Config: pbx.Config{
 		URL: "https://pbx.example.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword),
-		HTTPClient: &http.Client{Transport: rt},
+		Transport: rt,
 	}}
 }
 
@@ -145,7 +145,7 @@ func failure(t testing.TB, err error) *pbx.Error {
 
 // inspect shows the driver an application's answer.
 func inspect(driver *openvox.PBX, body string) error {
-	return driver.Inspect(&http.Response{StatusCode: 200, Header: http.Header{}}, []byte(body))
+	return driver.Inspect(&http.Response{StatusCode: 200, Header: http.Header{}}, []byte(body), new(pbx.Token))
 }
 
 // operations are the four ways in which an answer comes to be read.
@@ -161,6 +161,6 @@ func operations(t *testing.T, body string) map[pbx.Op]error {
 		t.Errorf("%s: KeepAlive brought a token", body)
 	}
 	results[pbx.OpLogout] = driver.Logout(t.Context(), token)
-	results[pbx.OpCall] = inspect(driver, body)
+	results[pbx.OpRequest] = inspect(driver, body)
 	return results
 }

@@ -20,7 +20,7 @@ import (
 func sample(t *testing.T, settings openvox.Config, file string) *openvox.PBX {
 	t.Helper()
 	settings.URL, settings.Password = "https://172.16.6.150", pbx.NewSecret(samplePassword)
-	settings.HTTPClient = golden.Client(t, "testdata/golden/"+file)
+	settings.Transport = golden.Transport(t, "testdata/golden/"+file)
 	driver, err := openvox.New(settings)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestTheVendorsAnswerToACallInXML(t *testing.T) {
 		t.Fatal(err)
 	}
 	driver.Authorize(req, &pbx.Token{Value: pbx.NewSecret(sampleToken)})
-	resp, err := driver.RoundTrip(req)
+	resp, err := driver.Transport().RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestTheVendorsAnswerToACallInXML(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := driver.Inspect(resp, body); err != nil {
+	if err := driver.Inspect(resp, body, new(pbx.Token)); err != nil {
 		t.Errorf("%v: the status of an extension is none of the answer's", err)
 	}
 }

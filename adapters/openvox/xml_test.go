@@ -137,7 +137,7 @@ func TestXMLThatPlaysTricksIsNoAnswer(t *testing.T) {
 		"a web page":               pbxsim.HTMLPage,
 	} {
 		for op, err := range operations(t, body) {
-			if op == pbx.OpCall {
+			if op == pbx.OpRequest {
 				if err != nil {
 					t.Errorf("%s: Inspect: %v, want nothing said", name, err)
 				}
@@ -195,7 +195,7 @@ func TestAUserNameThatTheFormatCannotCarryIsNotSent(t *testing.T) {
 
 func TestAnAnswerOfAnotherFamilyNamesTheDriverThatFits(t *testing.T) {
 	for op, err := range operations(t, `{"errcode":-1,"errmsg":"FAILURE"}`) {
-		if op == pbx.OpCall { // the application's own answer may be anything
+		if op == pbx.OpRequest { // the application's own answer may be anything
 			if err != nil {
 				t.Errorf("Inspect: %v", err)
 			}

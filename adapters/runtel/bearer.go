@@ -17,26 +17,26 @@ func bearable(s string) bool {
 
 func bear(h http.Header, t *pbx.Token) { h.Set("Authorization", scheme+t.Value.Reveal()) }
 
-// Authorize implements [pbx.Authorizer]: the token goes into the Authorization
+// Authorize implements [pbx.Requester]: the token goes into the Authorization
 // header, the only place that the vendor has for it.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 	bear(r.Header, t)
 	return nil
 }
 
-// Inspect implements [pbx.Inspector]. An answer without the envelope, such as a
+// Inspect implements [pbx.Requester]. An answer without the envelope, such as a
 // recording, is judged by its HTTP status.
 //
 // The error repeats the platform's words only if r.Request is the request as it
 // was sent, with its token, or a key is used: they may quote the token, and
 // nothing else tells which one that was.
-func (p *PBX) Inspect(r *http.Response, body []byte) error {
+func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 	said, enveloped := parseOutcome(body)
 	if enveloped && said.succeeded(r.StatusCode) || !enveloped && r.StatusCode/100 == 2 {
 		return nil
 	}
 	x := exchange{
-		req:       wire.Request{Op: pbx.OpCall, Secrets: p.borne(r.Request)},
+		req:       wire.Request{Op: pbx.OpRequest, Secrets: p.borne(r.Request)},
 		resp:      &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body},
 		envelope:  envelope{outcome: said},
 		enveloped: enveloped,

@@ -183,7 +183,7 @@ func TestNoSecretShowsWhateverThePlatformRepeats(t *testing.T) {
 				requests = append(requests, resp.Request)
 			}
 			for _, resp.Request = range requests {
-				if err := p.Inspect(resp, body); err != nil {
+				if err := p.Inspect(resp, body, new(pbx.Token)); err != nil {
 					scanValue(t, "the call's error", err)
 					logger.Err(err).Msg("call")
 				}

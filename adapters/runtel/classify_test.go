@@ -20,14 +20,14 @@ func TestClassifySeesTheAnswer(t *testing.T) {
 	token := &pbx.Token{Value: pbx.NewSecret("J...W")}
 	p.Login(t.Context())
 	p.Logout(t.Context(), token)
-	p.Inspect(response(t, p, server, token))
+	inspect(response(t, p, server, token))(p)
 	server.body = nginx
 	p.Login(t.Context())
 
 	want := []runtel.Answer{
 		{Op: pbx.OpLogin, HTTPStatus: 409, Code: "418", Notices: []string{"wrong " + pbx.Redacted, "two"}},
 		{Op: pbx.OpLogout, HTTPStatus: 409, Code: "418", Notices: []string{"wrong " + password, "two"}}, // it carries no password
-		{Op: pbx.OpCall, HTTPStatus: 409, Code: "418", Notices: []string{"wrong " + password, "two"}},
+		{Op: pbx.OpRequest, HTTPStatus: 409, Code: "418", Notices: []string{"wrong " + password, "two"}},
 		{Op: pbx.OpLogin, HTTPStatus: 409},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -45,7 +45,7 @@ func TestClassifyIsNotAskedAboutASuccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Inspect(response(t, p, server, token)); err != nil {
+	if err := inspect(response(t, p, server, token))(p); err != nil {
 		t.Error(err)
 	}
 	if err := p.Logout(t.Context(), token); err != nil {
@@ -88,7 +88,7 @@ func TestClassifyHasTheLastWordOnTheKind(t *testing.T) {
 				t.Errorf("login: %v, want %v and %q", login, tt.login, tt.says)
 			}
 			var kind error
-			if call := p.Inspect(response(t, p, server, &pbx.Token{Value: pbx.NewSecret("J...W")})); call != nil {
+			if call := inspect(response(t, p, server, &pbx.Token{Value: pbx.NewSecret("J...W")}))(p); call != nil {
 				kind = failure(t, call).Kind
 			}
 			if kind != tt.call {

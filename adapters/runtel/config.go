@@ -74,12 +74,13 @@ func init() {
 		Options: []pbx.Option{
 			{Name: "exp_zone", Kind: pbx.OptionString, Help: `time zone in which the platform writes the end of a token, as in Europe/Moscow, or "tz" for the user's own; without it, the earliest reading is taken`},
 			{Name: "token_ttl", Kind: pbx.OptionDuration, Help: "life of a token as set on the platform, as in 4h; overrides the end that the platform writes"},
-			{Name: "key", Kind: pbx.OptionString, Secret: true, Help: "key made in the PBX's interface, in place of a user name and password"},
+			{Name: "key", Kind: pbx.OptionSecret, Help: "key made in the PBX's interface, in place of a user name and password"},
 		},
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
 			options := cfg.Options
-			cfg.Options = nil
-			typed := Config{Config: cfg, ExpZone: options["exp_zone"], Key: pbx.NewSecret(options["key"])}
+			key := cfg.Secrets["key"]
+			cfg.Options, cfg.Secrets = nil, nil
+			typed := Config{Config: cfg, ExpZone: options["exp_zone"], Key: key}
 			typed.TokenTTL, _ = time.ParseDuration(options["token_ttl"]) // checked by the registry; absent is 0
 			return New(typed)
 		},

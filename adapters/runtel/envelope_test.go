@@ -54,7 +54,7 @@ func TestARequestIsAnsweredByItsOwnID(t *testing.T) {
 		case err == nil || !strings.Contains(err.Error(), want):
 			t.Errorf("%s: error %v, want %s", name, err, want)
 		case !strings.Contains(want, "invalid") && !errors.Is(err, pbx.ErrProtocol):
-			t.Errorf("%s: error %v, want an unexpected answer", name, err)
+			t.Errorf("%s: error %v, want an unexpected response", name, err)
 		}
 	}
 	for _, tt := range tests {
@@ -120,7 +120,7 @@ func FuzzEnvelope(f *testing.F) {
 		}
 		old := &pbx.Token{Value: pbx.NewSecret("J-old-W")}
 		logout := p.Logout(t.Context(), old)
-		call := p.Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body))
+		call := p.Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), new(pbx.Token))
 		for _, err := range []error{login, logout, call} {
 			if err == nil {
 				continue

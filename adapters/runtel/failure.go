@@ -14,7 +14,7 @@ import (
 
 // Answer is a failing answer as [Config].Classify sees it. No secret is in it.
 type Answer struct {
-	// Op is what the answer is to: OpLogin, OpLogout, or OpCall for a request
+	// Op is what the answer is to: OpLogin, OpLogout, or OpRequest for a request
 	// of the application's own.
 	Op pbx.Op
 	// HTTPStatus is the outer layer of status, as in 401.
@@ -23,7 +23,7 @@ type Answer struct {
 	// "401"; empty where the answer is no envelope.
 	Code string
 	// Notices are the texts in the envelope's notifies, at most 20 of at most
-	// 200 characters. They are empty for an answer to OpCall that came without
+	// 200 characters. They are empty for an answer to OpRequest that came without
 	// its request: see [PBX.Inspect].
 	Notices []string
 }

@@ -127,12 +127,12 @@ func TestWhatAFailingAnswerMeans(t *testing.T) {
 
 			_, login := p.Login(t.Context())
 			logout := p.Logout(t.Context(), token)
-			call := p.Inspect(response(t, p, server, token))
+			call := inspect(response(t, p, server, token))(p)
 			for _, got := range []struct {
 				op   pbx.Op
 				want string
 				err  error
-			}{{pbx.OpLogin, tt.want.login, login}, {pbx.OpLogout, tt.want.logout, logout}, {pbx.OpCall, tt.want.call, call}} {
+			}{{pbx.OpLogin, tt.want.login, login}, {pbx.OpLogout, tt.want.logout, logout}, {pbx.OpRequest, tt.want.call, call}} {
 				if got.want == none {
 					if got.err != nil {
 						t.Errorf("%s: error %v, want none", got.op, got.err)
@@ -170,7 +170,7 @@ func response(t *testing.T, p *runtel.PBX, server *platform, token *pbx.Token) (
 	if err := p.Authorize(r, token); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := p.RoundTrip(r)
+	resp, err := p.Transport().RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,4 +245,9 @@ func TestATimeOutAfterARejectedLoginNamesTheLikelyBlock(t *testing.T) {
 			t.Errorf("after a good login: %v", err)
 		}
 	})
+}
+
+// inspect returns what p makes of a response.
+func inspect(resp *http.Response, body []byte) func(p *runtel.PBX) error {
+	return func(p *runtel.PBX) error { return p.Inspect(resp, body, new(pbx.Token)) }
 }

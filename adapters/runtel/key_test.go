@@ -83,7 +83,7 @@ func TestARefusedKeyIsNoRefusedToken(t *testing.T) {
 		}
 		resp, body := response(t, p, server, token)
 		resp.Request = nil // the key is known all the same
-		err = p.Inspect(resp, body)
+		err = p.Inspect(resp, body, new(pbx.Token))
 		if !errors.Is(err, tt.want) || errors.Is(err, pbx.ErrTokenRejected) {
 			t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)
 		}

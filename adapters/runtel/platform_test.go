@@ -73,7 +73,7 @@ func (p *platform) at(cfg runtel.Config) runtel.Config {
 	if cfg.Username == "" && cfg.Key.IsZero() {
 		cfg.Username, cfg.Password = user, pbx.NewSecret(password)
 	}
-	cfg.HTTPClient = &http.Client{Transport: p}
+	cfg.Transport = p
 	return cfg
 }
 
@@ -102,7 +102,7 @@ func simulated(t *testing.T, d runtelsim.Dialect, opts pbxsim.Options, f func(t 
 		s := pbxsim.ListenMemory(sim)
 		defer s.Close()
 		f(t, sim, s, runtel.Config{Config: pbx.Config{
-			URL: s.URL, Username: user, Password: pbx.NewSecret(password), HTTPClient: s.Client(),
+			URL: s.URL, Username: user, Password: pbx.NewSecret(password), Transport: s.Client().Transport,
 		}})
 	})
 }

@@ -107,7 +107,7 @@ func New(cfg Config) (*PBX, error) {
 	if err != nil {
 		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: err.Error()}
 	}
-	client, err := wire.New(wire.Brand{Driver: Name, APIPath: "/api", NoAccount: !cfg.Key.IsZero()}, cfg.Config)
+	client, err := wire.New(wire.Endpoint{Driver: Name, APIPath: "/api", NoAccount: !cfg.Key.IsZero()}, cfg.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -225,15 +225,12 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 	return err
 }
 
-// RoundTrip implements [http.RoundTripper] for requests of the application's
-// own, over this PBX's connections. It adds no token.
-func (p *PBX) RoundTrip(r *http.Request) (*http.Response, error) {
-	return p.wire.Transport().RoundTrip(r)
-}
+// Transport implements [pbx.Requester].
+func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }
 
-// CredentialsChanged implements [pbx.CredentialWatcher].
-func (p *PBX) CredentialsChanged(ctx context.Context) (bool, error) {
-	return p.wire.CredentialsChanged(ctx)
+// Fingerprint implements [pbx.Fingerprinter].
+func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+	return p.wire.Fingerprint(ctx, key)
 }
 
 // Traits implements [pbx.Describer]. Whether calls slide a token's life is not

@@ -84,12 +84,12 @@ func TestALateHolderOfTheOldTokenCausesNoLogin(t *testing.T) {
 		p := open(t, cfg)
 		r, _ := http.NewRequest("POST", server.URL+"/api/", strings.NewReader(`{"action":"list","obj":"Call","action_id":"1","params":{}}`))
 		p.Authorize(r, old)
-		resp, err := p.RoundTrip(r)
+		resp, err := p.Transport().RoundTrip(r)
 		if err != nil {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
-		if err := p.Inspect(resp, nil); !errors.Is(err, pbx.ErrTokenRejected) {
+		if err := p.Inspect(resp, nil, new(pbx.Token)); !errors.Is(err, pbx.ErrTokenRejected) {
 			t.Errorf("the old token: error %v, want a rejected one", err)
 		}
 		s.Reject(old)
@@ -191,7 +191,9 @@ func TestAWrongPasswordIsSentOnceWhateverTheAnswer(t *testing.T) {
 // A code that nobody knows is no reason to give up, and none to risk a block.
 func TestAnUnknownCodeIsNotRepeatedIntoABlock(t *testing.T) {
 	d := runtelsim.Dialect{Failure: runtelsim.Code401, Refusal: 1001}
-	simulated(t, d, pbxsim.Options{}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
+	// The guard forgets as a sliding window does.
+	window := pbxsim.Lockout{Memory: pbxsim.SlidingWindow}
+	simulated(t, d, pbxsim.Options{Lockout: window}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
 		cfg.Password = pbx.NewSecret("wrong")
 		s := live(t, cfg)
 		defer s.Close(t.Context())

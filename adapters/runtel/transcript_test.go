@@ -21,10 +21,10 @@ const (
 func openSample(t *testing.T, paths ...string) *runtel.PBX {
 	t.Helper()
 	return open(t, runtel.Config{Config: pbx.Config{
-		URL:        "https://office.example",
-		Username:   "a@office.runtel.org",
-		Password:   pbx.NewSecret("secret"),
-		HTTPClient: golden.Client(t, paths...),
+		URL:       "https://office.example",
+		Username:  "a@office.runtel.org",
+		Password:  pbx.NewSecret("secret"),
+		Transport: golden.Transport(t, paths...),
 	}})
 }
 

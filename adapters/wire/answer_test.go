@@ -24,7 +24,7 @@ func TestARequestArrivesAsItWasMade(t *testing.T) {
 		fmt.Fprintf(w, "%s %s %s %s from %s", r.Method, r.RequestURI, r.Header.Get("X-Brand"), body, r.RemoteAddr)
 	})
 	resp, err := open(t, settings(s.URL+"/tenant 7/api/x")).Do(t.Context(), wire.Request{
-		Op: pbx.OpCall, Method: http.MethodPut, Path: "/api/call", Query: url.Values{"token": {"a&b c"}}, Header: http.Header{"X-Brand": {"y"}}, Body: []byte("{}"),
+		Op: pbx.OpRequest, Method: http.MethodPut, Path: "/api/call", Query: url.Values{"token": {"a&b c"}}, Header: http.Header{"X-Brand": {"y"}}, Body: []byte("{}"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestAnAnswerThatIsNotTheBrandsIsExplained(t *testing.T) {
 		{pbx.OpLogin, 404, "<html>canary", pbx.ErrProtocol, []string{"HTTP status 404", page}},
 		{pbx.OpLogin, 302, "canary", pbx.ErrProtocol, []string{"HTTP status 302"}},
 		{pbx.OpLogin, 401, "", pbx.ErrInvalidCredentials, []string{"HTTP status 401", empty}},
-		{pbx.OpCall, 401, "", pbx.ErrTokenRejected, []string{"HTTP status 401"}},
+		{pbx.OpRequest, 401, "", pbx.ErrTokenRejected, []string{"HTTP status 401"}},
 		{pbx.OpKeepAlive, 401, "", pbx.ErrTokenRejected, []string{"HTTP status 401"}},
 		{pbx.OpLogin, 403, "", pbx.ErrForbidden, []string{"HTTP status 403"}},
 		{pbx.OpLogin, 429, "", pbx.ErrLocked, []string{"HTTP status 429"}},

@@ -152,7 +152,7 @@ func TestNoSecretOfAVaultGetsIntoAnError(t *testing.T) {
 	}
 	sealed = fmt.Errorf("vault: %w", failed)
 	_, first := c.Credentials(t.Context())
-	_, second := c.CredentialsChanged(t.Context())
+	_, second := c.Fingerprint(t.Context(), nil)
 	for _, err := range []error{first, second} {
 		assertSilent(t, err)
 		if op := (*net.OpError)(nil); !errors.As(err, &op) {

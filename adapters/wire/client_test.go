@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,7 +17,7 @@ import (
 	"github.com/pbxauth/pbx/adapters/wire"
 )
 
-var brand = wire.Brand{Driver: "fake", Port: 8088, APIPath: "/api"}
+var brand = wire.Endpoint{Driver: "fake", Port: 8088, APIPath: "/api"}
 
 // login is a request as drivers make it.
 var login = wire.Request{Op: pbx.OpLogin, Path: "/api/login", Body: []byte(`{"username":"api"}`)}
@@ -71,7 +70,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 func over(url string, f roundTripper) pbx.Config {
 	cfg := settings(url)
-	cfg.HTTPClient = &http.Client{Transport: f}
+	cfg.Transport = f
 	return cfg
 }
 
@@ -168,30 +167,27 @@ func TestCredentialsThatChangeAreNoticed(t *testing.T) {
 	account := func(user, password string) pbx.Credentials {
 		return pbx.Credentials{Username: user, Password: pbx.NewSecret(password)}
 	}
-	changed := func(want bool) {
+	print := func() string {
 		t.Helper()
-		if got, err := c.CredentialsChanged(t.Context()); got != want || err != nil {
-			t.Errorf("changed %v, %v; want %v", got, err, want)
+		got, err := c.Fingerprint(t.Context(), []byte("key"))
+		if err != nil {
+			t.Fatal(err)
 		}
+		return string(got)
 	}
 	now = account("api", "old")
-	changed(false) // from nothing: no login used any
-	if _, err := c.Credentials(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	old := print()
 	now = account("api", "old") // another Secret of the same text
-	changed(false)
-	for _, now = range []pbx.Credentials{account("api", "new"), account("Api", "old"), account("", "")} {
-		changed(true)
-		changed(true) // asking is not using
+	if print() != old {
+		t.Error("the same credentials have two fingerprints")
 	}
-	now = account("api", "new")
-	if _, err := c.Credentials(t.Context()); err != nil {
-		t.Fatal(err)
+	for _, now = range []pbx.Credentials{account("api", "new"), account("Api", "old"), account("apio", "ld")} {
+		if print() == old {
+			t.Errorf("%s has the fingerprint of other credentials", now.Username)
+		}
 	}
-	changed(false)
 	failure = vault
-	_, err := c.CredentialsChanged(t.Context())
+	_, err := c.Fingerprint(t.Context(), []byte("key"))
 	wantFailure(t, err, pbx.ErrUnavailable, false, "the vault is sealed")
 	if !errors.Is(err, vault) {
 		t.Errorf("%v lost its cause", err)
@@ -199,51 +195,20 @@ func TestCredentialsThatChangeAreNoticed(t *testing.T) {
 }
 
 func TestABrandWithAKeyNeedsNoAccount(t *testing.T) {
-	c, err := wire.New(wire.Brand{Driver: "fake", NoAccount: true}, pbx.Config{URL: "pbx.example.com"})
+	c, err := wire.New(wire.Endpoint{Driver: "fake", NoAccount: true}, pbx.Config{URL: "pbx.example.com"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if changed, err := c.CredentialsChanged(t.Context()); changed || err != nil {
-		t.Errorf("changed %v, %v", changed, err)
+	if c.URL() != "https://pbx.example.com" {
+		t.Errorf("URL %s", c.URL())
 	}
 }
 
-// countingJar has a cookie for everybody.
-type countingJar struct{ used int }
-
-func (j *countingJar) SetCookies(*url.URL, []*http.Cookie) { j.used++ }
-func (j *countingJar) Cookies(*url.URL) []*http.Cookie {
-	j.used++
-	return []*http.Cookie{{Name: "session", Value: "old"}}
-}
-
-func TestTheHTTPClientsCookieJarIsNotUsed(t *testing.T) {
-	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if got := r.Header.Values("Cookie"); len(got) != 0 {
-			t.Errorf("sent Cookie: %q", got)
-		}
-		http.SetCookie(w, &http.Cookie{Name: "session", Value: "new"})
-	})
-	jar := &countingJar{}
-	cfg := settings(s.URL)
-	cfg.HTTPClient = &http.Client{Jar: jar}
-	resp, err := open(t, cfg).Do(t.Context(), login)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := resp.Header.Get("Set-Cookie"); got != "session=new" {
-		t.Errorf("the driver sees Set-Cookie: %q", got)
-	}
-	if jar.used != 0 {
-		t.Errorf("the jar was used %d times", jar.used)
-	}
-}
-
-func TestAnHTTPClientAndTLSContradict(t *testing.T) {
+func TestATransportAndTLSContradict(t *testing.T) {
 	cfg := settings("pbx.example.com")
-	cfg.HTTPClient = &http.Client{}
+	cfg.Transport = http.DefaultTransport
 	open(t, cfg)
 	cfg.TLS.InsecureSkipVerify = true
 	_, err := wire.New(brand, cfg)
-	wantFailure(t, err, pbx.ErrConfig, false, "TLS and HTTPClient are both set")
+	wantFailure(t, err, pbx.ErrConfig, false, "TLS and Transport are both set")
 }

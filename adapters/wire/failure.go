@@ -198,7 +198,7 @@ func misconfiguration(err error) string {
 		advice = "the PBX's certificate has expired or is not valid yet: check both clocks, or renew it"
 	}
 	if len(unverified.UnverifiedCertificates) > 0 {
-		advice += "; if it is your PBX's own, set TLS.CAFile, or TLS.PinSHA256 to " + Pin(unverified.UnverifiedCertificates[0])
+		advice += "; if it is your PBX's own, set TLS.CAFile, or TLS.PinSHA256 to " + pbx.Pin(unverified.UnverifiedCertificates[0])
 	}
 	return advice
 }

@@ -16,9 +16,9 @@ type sender struct {
 	client    *retryablehttp.Client
 }
 
-func newSender(transport http.RoundTripper, timeout time.Duration) *sender {
+func newSender(transport http.RoundTripper) *sender {
 	return &sender{transport, &retryablehttp.Client{
-		HTTPClient:   &http.Client{Transport: direct{transport}, Timeout: timeout},
+		HTTPClient:   &http.Client{Transport: direct{transport}},
 		RetryMax:     2,
 		RetryWaitMin: 250 * time.Millisecond,
 		RetryWaitMax: 2 * time.Second,
@@ -31,14 +31,12 @@ func newSender(transport http.RoundTripper, timeout time.Duration) *sender {
 // senderFor finds or makes what sends for cfg.
 func senderFor(cfg pbx.Config) (*sender, error) {
 	switch {
-	case cfg.HTTPClient == nil:
+	case cfg.Transport == nil:
 		return shared(cfg.TLS)
 	case cfg.TLS != pbx.TLS{}:
-		return nil, errors.New("TLS and HTTPClient are both set: the client's own transport decides about TLS, so set it there")
-	case cfg.HTTPClient.Transport == nil:
-		return newSender(http.DefaultTransport, cfg.HTTPClient.Timeout), nil
+		return nil, errors.New("TLS and Transport are both set: the Transport decides about TLS, so set it there")
 	}
-	return newSender(cfg.HTTPClient.Transport, cfg.HTTPClient.Timeout), nil
+	return newSender(cfg.Transport), nil
 }
 
 // direct takes a request to the PBX and nowhere else. http.Client gets to see

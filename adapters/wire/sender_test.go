@@ -296,7 +296,7 @@ func TestEveryRequestHasALength(t *testing.T) {
 					t.Errorf("method %s, want POST", r.Method)
 				}
 			})
-			req := wire.Request{Op: pbx.OpCall, Method: method, Path: "/x"}
+			req := wire.Request{Op: pbx.OpRequest, Method: method, Path: "/x"}
 			if body != "" {
 				req.Body = []byte(body)
 			}

@@ -75,7 +75,7 @@ func shared(settings pbx.TLS) (*sender, error) {
 		config.InsecureSkipVerify = !trusts
 		// VerifyConnection, unlike VerifyPeerCertificate, also runs on resumption.
 		config.VerifyConnection = func(state tls.ConnectionState) error {
-			if got := Pin(state.PeerCertificates[0]); got != pin {
+			if got := pbx.Pin(state.PeerCertificates[0]); got != pin {
 				return &pinError{want: pin, got: got}
 			}
 			return nil
@@ -98,7 +98,7 @@ func shared(settings pbx.TLS) (*sender, error) {
 		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: 2 * time.Minute,
 		TLSClientConfig:       config,
-	}, 0)
+	})
 	if senders.byProfile == nil {
 		senders.byProfile = map[profile]weak.Pointer[sender]{}
 	}
@@ -112,13 +112,6 @@ func shared(settings pbx.TLS) (*sender, error) {
 		}
 	}, key)
 	return added, nil
-}
-
-// Pin returns the pin of a certificate's public key in the form that
-// [pbx.TLS].PinSHA256 takes.
-func Pin(cert *x509.Certificate) string {
-	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
-	return "sha256/" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
 func parsePin(pin string) (string, error) {

@@ -82,7 +82,7 @@ func caFile(t *testing.T, certs ...tls.Certificate) string {
 func TestACertificateIsTrustedAsTheSettingsSay(t *testing.T) {
 	nextYear := time.Now().AddDate(1, 0, 0)
 	own, other := certificate(t, nextYear), certificate(t, nextYear)
-	pin := wire.Pin(own.Leaf)
+	pin := pbx.Pin(own.Leaf)
 	const name, untrusted, misnamed, replaced = "pbx.internal", "the PBX's certificate is not trusted", "is for another name: set TLS.ServerName", "is not the pinned one"
 	s := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{own}})
 	for title, test := range map[string]struct {
@@ -150,7 +150,7 @@ func TestAnExpiredCertificateIsNamedAsSuch(t *testing.T) {
 	cfg.TLS.RootCAs = pool(cert)
 	_, err := open(t, cfg).Do(t.Context(), login)
 	wantFailure(t, err, pbx.ErrConfig, false, "has expired or is not valid yet")
-	cfg.TLS = pbx.TLS{PinSHA256: wire.Pin(cert.Leaf)} // dates are not looked at
+	cfg.TLS = pbx.TLS{PinSHA256: pbx.Pin(cert.Leaf)} // dates are not looked at
 	if _, err := open(t, cfg).Do(t.Context(), login); err != nil {
 		t.Error(err)
 	}

@@ -11,7 +11,7 @@ import (
 // baseURL turns what a person put into the settings into the address that
 // requests are built on. Its errors do not quote the input, which may hold a
 // password or a pasted token.
-func baseURL(raw string, brand Brand, allowPlain bool) (*url.URL, error) {
+func baseURL(raw string, endpoint Endpoint, allowPlain bool) (*url.URL, error) {
 	raw = strings.TrimSpace(raw)
 	if raw == "" {
 		return nil, errors.New("URL is empty: set the PBX's address, as in https://pbx.example.com")
@@ -34,11 +34,11 @@ func baseURL(raw string, brand Brand, allowPlain bool) (*url.URL, error) {
 			return nil, errors.New("URL has a port that is none: it must be 1 to 65535")
 		}
 	}
-	port := brand.Port
+	port := endpoint.Port
 	switch u.Scheme {
 	case "https":
 	case "http":
-		port = brand.PlainPort
+		port = endpoint.PlainPort
 		if !allowPlain && !loopback(u.Hostname()) {
 			return nil, errors.New("URL is plain http, over which anyone on the path reads the credentials: use https, or set AllowPlainHTTP")
 		}
@@ -49,7 +49,7 @@ func baseURL(raw string, brand Brand, allowPlain bool) (*url.URL, error) {
 	if u.Port() == "" && port != 0 {
 		host += ":" + strconv.Itoa(port)
 	}
-	return &url.URL{Scheme: u.Scheme, Host: host, Path: basePath(u.Path, brand.APIPath)}, nil
+	return &url.URL{Scheme: u.Scheme, Host: host, Path: basePath(u.Path, endpoint.APIPath)}, nil
 }
 
 // hostname reports whether u names a host. https:/pbx and http:pbx, taken for

@@ -97,7 +97,7 @@ func TestPlainHTTPIsForThoseWhoAskForIt(t *testing.T) {
 }
 
 func TestABrandWithoutAPortUsesThatOfHTTPS(t *testing.T) {
-	c, err := wire.New(wire.Brand{Driver: "fake"}, settings("pbx.example.com/api/login"))
+	c, err := wire.New(wire.Endpoint{Driver: "fake"}, settings("pbx.example.com/api/login"))
 	if err != nil || c.URL() != "https://pbx.example.com/api/login" {
 		t.Errorf("%v, %v", c.URL(), err)
 	}

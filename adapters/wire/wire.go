@@ -19,6 +19,8 @@ package wire
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -48,8 +50,8 @@ const (
 	MaxRetryAfter = time.Hour
 )
 
-// Brand is what a Client has to know of the driver it works for.
-type Brand struct {
+// Endpoint is what a Client has to know of the driver it works for.
+type Endpoint struct {
 	// Driver is the registered name, for errors and logs.
 	Driver string
 	// Port is used for an https URL without one; 0: 443.
@@ -72,7 +74,6 @@ type Client struct {
 	sender      *sender
 	account     pbx.Credentials                                // if it is fixed
 	credentials func(context.Context) (pbx.Credentials, error) // nil: it is
-	lent        atomic.Pointer[pbx.Credentials]                // what credentials returned last
 	log         *zerolog.Logger
 }
 
@@ -81,17 +82,17 @@ var silent zerolog.Logger
 
 // New checks what all drivers have in common: the URL, the account and the TLS
 // settings. It sends nothing. Errors are of kind [pbx.ErrConfig].
-func New(brand Brand, cfg pbx.Config) (*Client, error) {
-	c := &Client{driver: brand.Driver, log: &silent}
+func New(endpoint Endpoint, cfg pbx.Config) (*Client, error) {
+	c := &Client{driver: endpoint.Driver, log: &silent}
 	if logger := cfg.Logger; !reflect.ValueOf(logger).IsZero() {
 		c.log = &logger
 	}
-	base, err := baseURL(cfg.URL, brand, cfg.AllowPlainHTTP)
+	base, err := baseURL(cfg.URL, endpoint, cfg.AllowPlainHTTP)
 	if err != nil {
 		return nil, c.misconfigured(err)
 	}
 	c.base = base.String()
-	if !brand.NoAccount {
+	if !endpoint.NoAccount {
 		if err := checkAccount(cfg); err != nil {
 			return nil, c.misconfigured(err)
 		}
@@ -132,27 +133,29 @@ func (c *Client) Credentials(ctx context.Context) (pbx.Credentials, error) {
 		return pbx.Credentials{}, &pbx.Error{Driver: c.driver, Op: pbx.OpLogin, Kind: pbx.ErrConfig,
 			Message: "nothing was sent, for the Credentials func returned an empty user name or password"}
 	}
-	c.lent.Store(&got)
 	return got, nil
 }
 
-// CredentialsChanged reports whether Credentials would now return others than
-// it did last; false if it was never called, and if the account is fixed.
-// Errors are those of Credentials. It is a driver's [pbx.CredentialWatcher].
-func (c *Client) CredentialsChanged(ctx context.Context) (bool, error) {
-	lent := c.lent.Load()
-	if lent == nil {
-		return false, nil
-	}
-	got, err := c.ask(ctx)
+// Fingerprint implements [pbx.Fingerprinter] for a driver whose login sends
+// Credentials.
+func (c *Client) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+	account, err := c.Credentials(ctx)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	return got.Username != lent.Username || !got.Password.Equal(lent.Password), nil
+	return Fingerprint(key, account.Username, account.Password), nil
+}
+
+// Fingerprint returns the HMAC-SHA256, under key, of a user name and its secret,
+// for a driver whose login sends something else than [Client.Credentials].
+func Fingerprint(key []byte, username string, secret pbx.Secret) []byte {
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "%d:%s%s", len(username), username, secret.Reveal())
+	return mac.Sum(nil)
 }
 
 func (c *Client) ask(ctx context.Context) (pbx.Credentials, error) {
-	got, err := c.credentials(ctx)
+	got, err := pbx.AskCredentials(ctx, c, c.credentials)
 	if err == nil {
 		return got, nil
 	}

@@ -63,7 +63,7 @@ func benchmarkLogin(b *testing.B, listen func(http.Handler) *httptest.Server, cl
 	}
 	driver, err := yeastar.New(yeastar.Config{
 		Config: pbx.Config{
-			URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), HTTPClient: client,
+			URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), Transport: client.Transport,
 		},
 		Events: yeastar.Events{Port: 8260, Version: "1.0.2", URL: "110.22.2.3:8260/report", URLTag: "1"},
 	})

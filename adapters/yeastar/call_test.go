@@ -55,7 +55,7 @@ func TestATokenIsPutIntoTheQuery(t *testing.T) {
 
 // inspect shows the driver an application's answer.
 func inspect(driver *yeastar.PBX, status int, body string) error {
-	return driver.Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body))
+	return driver.Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), new(pbx.Token))
 }
 
 func TestAnswersThatSayNothingAboutTheToken(t *testing.T) {
@@ -105,7 +105,7 @@ func TestAnswersThatRefuse(t *testing.T) {
 	}
 	for _, tt := range tests {
 		got := failure(t, inspect(on(t, unsent{t}), tt.status, tt.body))
-		if got.Op != pbx.OpCall || got.Kind != tt.kind || got.Code != tt.code || got.HTTPStatus != tt.status {
+		if got.Op != pbx.OpRequest || got.Kind != tt.kind || got.Code != tt.code || got.HTTPStatus != tt.status {
 			t.Errorf("%s: %#v, want a call's kind %v, code %q, status %d", tt.name, got, tt.kind, tt.code, tt.status)
 		}
 	}

@@ -76,7 +76,7 @@ func TestNoSecretIsEverShown(t *testing.T) {
 					})
 					server := pbxsim.ListenMemory(sim)
 					defer server.Close()
-					exercise(t, x, family, server.URL, server.Client(), func() {
+					exercise(t, x, family, server.URL, server.Client().Transport, func() {
 						if fault.Status != 0 || fault.Body != nil || fault.Truncate || fault.Drop != 0 || fault.Hang {
 							sim.Fault(fault)
 						}
@@ -93,16 +93,16 @@ func TestNoSecretIsEverShown(t *testing.T) {
 // A transport of the application's own may quote the request in its errors.
 func TestNoSecretIsShownByATransportThatQuotes(t *testing.T) {
 	for _, family := range []string{yeastarsim.SV1, yeastarsim.CloudV1} {
-		exercise(t, canaries(t), family, "https://pbx.example.com", &http.Client{Transport: exposure.Quoting{}}, func() {})
+		exercise(t, canaries(t), family, "https://pbx.example.com", exposure.Quoting{}, func() {})
 	}
 }
 
 // exercise opens the driver and uses all of it, arranging for trouble before
 // each operation, and looks for the canaries in all that comes out.
-func exercise(t *testing.T, x *exposure.Exposure, family, address string, client *http.Client, trouble func()) {
+func exercise(t *testing.T, x *exposure.Exposure, family, address string, client http.RoundTripper, trouble func()) {
 	t.Helper()
 	cfg := yeastar.Config{Family: yeastar.Family(family), Config: pbx.Config{
-		URL: address, Username: sampleUser, Password: pbx.NewSecret(canaryPassword), HTTPClient: client, Logger: x.Logger(),
+		URL: address, Username: sampleUser, Password: pbx.NewSecret(canaryPassword), Transport: client, Logger: x.Logger(),
 	}}
 	driver, err := yeastar.New(cfg)
 	if err != nil {

@@ -86,29 +86,3 @@ func TestAUserNameThatIsNotUTF8IsNotSent(t *testing.T) {
 		t.Errorf("%v, want %v, and nothing sent", err, pbx.ErrConfig)
 	}
 }
-
-func TestANewPasswordInTheVaultIsNoticed(t *testing.T) {
-	password := samplePassword
-	vault := func(c *yeastar.Config) {
-		c.Username, c.Password = "", pbx.Secret{}
-		c.Credentials = func(context.Context) (pbx.Credentials, error) {
-			return pbx.Credentials{Username: sampleUser, Password: pbx.NewSecret(password)}, nil
-		}
-	}
-	simulate(t, yeastarsim.Dialect{}, vault, func(t *testing.T, s simulation) {
-		changed := func(want bool) {
-			t.Helper()
-			if got, err := s.driver.CredentialsChanged(t.Context()); err != nil || got != want {
-				t.Errorf("%v, %v; want %v", got, err, want)
-			}
-		}
-		changed(false)
-		s.login(t)
-		changed(false)
-		password = "Yeastar203"
-		changed(true)
-		if n := s.Counts().Requests; n != 1 {
-			t.Errorf("%d requests, want that of the login", n)
-		}
-	})
-}

@@ -65,7 +65,7 @@ func operationsOf(t *testing.T, family yeastar.Family, body string) map[pbx.Op]e
 		t.Errorf("%s: KeepAlive brought a token", body)
 	}
 	results[pbx.OpLogout] = driver.Logout(t.Context(), token)
-	results[pbx.OpCall] = inspect(driver, 200, body)
+	results[pbx.OpRequest] = inspect(driver, 200, body)
 	return results
 }
 
@@ -141,7 +141,7 @@ func TestAnAnswerWithoutAStatusIsNotUnderstood(t *testing.T) {
 		`"Success"`, `Success`, `{}`, `null`, ` `, ``,
 	} {
 		for op, err := range operations(t, body) {
-			if op == pbx.OpCall {
+			if op == pbx.OpRequest {
 				if err != nil {
 					t.Errorf("%s: Inspect: %v, want nothing said", body, err)
 				}

@@ -151,7 +151,7 @@ func TestEventsThatCannotWorkAreRefusedAndChangeNothing(t *testing.T) {
 
 		changed := &changing{}
 		driver, err := yeastar.New(yeastar.Config{Family: tt.family, Events: yeastar.Events{Port: 9000}, Config: pbx.Config{
-			URL: "https://pbx.example.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword), HTTPClient: &http.Client{Transport: changed},
+			URL: "https://pbx.example.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword), Transport: changed,
 		}})
 		if err != nil {
 			t.Fatal(err)

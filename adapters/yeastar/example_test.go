@@ -46,7 +46,7 @@ func Example() {
 		return
 	}
 	s50.Authorize(req, token)
-	resp, err := s50.RoundTrip(req)
+	resp, err := s50.Transport().RoundTrip(req)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -58,7 +58,7 @@ func Example() {
 		return
 	}
 	fmt.Println(resp.StatusCode, string(body))
-	fmt.Println("refused:", errors.Is(s50.Inspect(resp, body), pbx.ErrTokenRejected))
+	fmt.Println("refused:", errors.Is(s50.Inspect(resp, body, new(pbx.Token)), pbx.ErrTokenRejected))
 	fmt.Println("token:", token.Value)
 	// Output:
 	// 200 {"status":"Success"}

@@ -3,7 +3,6 @@ package yeastar
 import (
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -66,13 +65,18 @@ func (f Family) variant() (*sseries.Variant, error) {
 	v, ok := families[f]
 	if !ok {
 		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig,
-			Message: fmt.Sprintf("Family (family) %q is not one of %s", string(f), strings.Join(familyNames, ", "))}
+			Message: fmt.Sprintf("Family (family) %q is not one of %s", string(f), "s-v1, s-v2, cloud-v1, cloud-v2")}
 	}
 	return v, nil
 }
 
-// familyNames are the option's choices, the usual one first.
-var familyNames = []string{string(SV1), string(SV2), string(CloudV1), string(CloudV2)}
+// familyChoices are the option's choices, the usual one first.
+var familyChoices = []pbx.Choice{
+	{Value: string(SV1), Label: "S-Series, K2, S1000: API v1"},
+	{Value: string(SV2), Label: "S-Series, K2, S1000: API v2"},
+	{Value: string(CloudV1), Label: "Cloud PBX: API v1"},
+	{Value: string(CloudV2), Label: "Cloud PBX: API v2"},
+}
 
 // lockout: "5 times", "10 minutes". Most pages say that it is the caller's IP,
 // that of the Cloud PBX v2 says its domain.

@@ -99,7 +99,7 @@ func TestAnAnswerOfAnotherFamilyNamesTheDriverThatFits(t *testing.T) {
 		`<?xml version="1.0" encoding="utf-8"?><xml><status>Failed</status><errno>20003</errno></xml>`:              "openvox",
 	} {
 		for op, err := range operations(t, body) {
-			if op == pbx.OpCall { // the application's own answer may be anything
+			if op == pbx.OpRequest { // the application's own answer may be anything
 				if err != nil {
 					t.Errorf("%s: Inspect: %v", body, err)
 				}

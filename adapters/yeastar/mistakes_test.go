@@ -280,7 +280,7 @@ func TestAnUnknownCertificateIsRefusedUntilItIsTrusted(t *testing.T) {
 		_, err = driver.Login(t.Context())
 		return err
 	}
-	pin := wire.Pin(server.Certificate())
+	pin := pbx.Pin(server.Certificate())
 
 	err := login(pbx.TLS{})
 	if failure(t, err).Kind != pbx.ErrConfig || !strings.Contains(err.Error(), pin) {

@@ -257,7 +257,7 @@ func TestTheSeriesHasNoRefresh(t *testing.T) {
 	for _, family := range []yeastar.Family{yeastar.SV1, yeastar.SV2} {
 		driver, err := yeastar.New(yeastar.Config{Family: family, Config: pbx.Config{
 			URL: "https://pbx.example.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword),
-			HTTPClient: &http.Client{Transport: answering(`{"status":"Success","token":"x","refreshtoken":"y"}`)},
+			Transport: answering(`{"status":"Success","token":"x","refreshtoken":"y"}`),
 		}})
 		if err != nil {
 			t.Fatal(err)

@@ -50,7 +50,7 @@ func TestALoginCarriesWhatWasConfiguredAndNoMore(t *testing.T) {
 			sim := yeastarsim.New(&pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
 			server := pbxsim.ListenMemory(sim)
 			defer server.Close()
-			common := pbx.Config{URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), HTTPClient: server.Client()}
+			common := pbx.Config{URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), Transport: server.Client().Transport}
 
 			byName := common
 			byName.Options = tt.options
@@ -90,7 +90,7 @@ func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (u unsent) config() pbx.Config {
-	return pbx.Config{URL: "https://pbx.example.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword), HTTPClient: &http.Client{Transport: u}}
+	return pbx.Config{URL: "https://pbx.example.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword), Transport: u}
 }
 
 func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
@@ -205,11 +205,9 @@ func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, ok := auth.(interface {
-		pbx.Authorizer
-		pbx.Inspector
+		pbx.Requester
 		pbx.Describer
-		pbx.CredentialWatcher
-		http.RoundTripper
+		pbx.Fingerprinter
 	}); !ok {
 		t.Errorf("%T lacks one", auth)
 	}
@@ -221,7 +219,7 @@ func TestTheDriverCanDrawItsForm(t *testing.T) {
 		t.Fatalf("registered as %q, %v", driver.Title, ok)
 	}
 	for _, option := range driver.Options {
-		if option.Help == "" || option.Required || option.Secret {
+		if option.Help == "" || option.Required || option.Kind == pbx.OptionSecret {
 			t.Errorf("%s: %+v, want help, and neither required nor secret", option.Name, option)
 		}
 	}

@@ -39,7 +39,7 @@ func simulate(t *testing.T, d yeastarsim.Dialect, settings func(*yeastar.Config)
 		server := pbxsim.ListenMemory(sim)
 		defer server.Close()
 		cfg := yeastar.Config{Config: pbx.Config{
-			URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), HTTPClient: server.Client(),
+			URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), Transport: server.Client().Transport,
 		}, Family: yeastar.Family(d.Family)}
 		if settings != nil {
 			settings(&cfg)
@@ -82,7 +82,7 @@ func (s simulation) call(t *testing.T, token *pbx.Token) error {
 	if err := s.driver.Authorize(req, token); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := s.driver.RoundTrip(req)
+	resp, err := s.driver.Transport().RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func (s simulation) call(t *testing.T, token *pbx.Token) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.driver.Inspect(resp, body)
+	return s.driver.Inspect(resp, body, new(pbx.Token))
 }
 
 // answering is a PBX that answers everything with one body, under HTTP 200.
@@ -119,7 +119,7 @@ func ofFamily(t testing.TB, family yeastar.Family, rt http.RoundTripper) *yeasta
 	t.Helper()
 	driver, err := yeastar.New(yeastar.Config{Family: family, Config: pbx.Config{
 		URL: "https://pbx.example.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword),
-		HTTPClient: &http.Client{Transport: rt},
+		Transport: rt,
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -16,10 +16,10 @@ import (
 
 // sample opens the driver as whoever made the vendor's samples did: the port
 // 8088 is not given, for it is the brand's own.
-func sample(t *testing.T, settings yeastar.Config, client *http.Client) *yeastar.PBX {
+func sample(t *testing.T, settings yeastar.Config, client http.RoundTripper) *yeastar.PBX {
 	t.Helper()
 	settings.Config = pbx.Config{
-		URL: "https://192.168.5.150", Username: sampleUser, Password: pbx.NewSecret(samplePassword), HTTPClient: client,
+		URL: "https://192.168.5.150", Username: sampleUser, Password: pbx.NewSecret(samplePassword), Transport: client,
 	}
 	driver, err := yeastar.New(settings)
 	if err != nil {
@@ -31,7 +31,7 @@ func sample(t *testing.T, settings yeastar.Config, client *http.Client) *yeastar
 func TestTheVendorsLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		driver := sample(t, yeastar.Config{Events: yeastar.Events{Port: 8260, Version: "1.0.2", URL: "110.22.2.3:8260/report", URLTag: "1"}},
-			golden.Client(t, "testdata/golden/login.http"))
+			golden.Transport(t, "testdata/golden/login.http"))
 		got, err := driver.Login(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -49,7 +49,7 @@ func TestTheVendorsLogin(t *testing.T) {
 
 func TestTheVendorsFailedLogin(t *testing.T) {
 	driver := sample(t, yeastar.Config{Events: yeastar.Events{Port: 8260, Version: "1.0.2", URL: "110.22.2.3:8260/report", URLTag: "1"}},
-		golden.Client(t, "testdata/golden/login-failed.http"))
+		golden.Transport(t, "testdata/golden/login-failed.http"))
 	token, err := driver.Login(t.Context())
 	if token != nil {
 		t.Errorf("a token: %v", token)
@@ -66,7 +66,7 @@ func TestTheVendorsFailedLogin(t *testing.T) {
 func TestTheVendorsHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		driver := sample(t, yeastar.Config{Events: yeastar.Events{URL: "192.168.5.122:8260/report", URLTag: "1"}},
-			golden.Client(t, "testdata/golden/heartbeat.http"))
+			golden.Transport(t, "testdata/golden/heartbeat.http"))
 		old := &pbx.Token{Value: pbx.NewSecret("277ac400357b509b4a587ff2157f7ad5"), IssuedAt: time.Now(), ExpiresAt: time.Now().Add(30 * time.Minute)}
 		time.Sleep(20 * time.Minute)
 		got, err := driver.KeepAlive(t.Context(), old)
@@ -81,14 +81,14 @@ func TestTheVendorsHeartbeat(t *testing.T) {
 }
 
 func TestTheVendorsLogout(t *testing.T) {
-	driver := sample(t, yeastar.Config{}, golden.Client(t, "testdata/golden/logout.http"))
+	driver := sample(t, yeastar.Config{}, golden.Transport(t, "testdata/golden/logout.http"))
 	if err := driver.Logout(t.Context(), &pbx.Token{Value: pbx.NewSecret("277ac400357b509b4a587ff2157f7ad5")}); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestTheVendorsFailedCall(t *testing.T) {
-	driver := sample(t, yeastar.Config{Family: yeastar.SV2}, golden.Client(t, "testdata/golden/failed-call.http"))
+	driver := sample(t, yeastar.Config{Family: yeastar.SV2}, golden.Transport(t, "testdata/golden/failed-call.http"))
 	_, err := driver.KeepAlive(t.Context(), &pbx.Token{Value: pbx.NewSecret("277ac400357b509b4a587ff2157f7ad5")})
 	if got := failure(t, err); got.Kind != pbx.ErrProtocol || got.Code != "10003" {
 		t.Errorf("%v, want %v with the code 10003", err, pbx.ErrProtocol)
@@ -102,7 +102,7 @@ func TestTheVendorsLoginOfAPIV2(t *testing.T) {
 		driver, err := yeastar.New(yeastar.Config{
 			Config: pbx.Config{
 				URL: "https://192.168.5.150", Username: sampleUser, Password: pbx.NewSecret("2d7257a528679d01a19c70e3fa773870"),
-				HTTPClient: golden.Client(t, "testdata/golden/s-v2-login.http"),
+				Transport: golden.Transport(t, "testdata/golden/s-v2-login.http"),
 			},
 			Family: yeastar.SV2, PasswordIsMD5: true, Events: yeastar.Events{Port: 8260, Version: "2.0.0"},
 		})
@@ -127,7 +127,7 @@ func TestTheVendorsLoginOfAPIV2(t *testing.T) {
 
 func TestTheVendorsHeartbeatOfAPIV2(t *testing.T) {
 	driver := sample(t, yeastar.Config{Family: yeastar.SV2, Events: yeastar.Events{IPAddr: "192.168.6.24", Port: 8260, Version: "2.0.0"}},
-		golden.Client(t, "testdata/golden/s-v2-heartbeat.http"))
+		golden.Transport(t, "testdata/golden/s-v2-heartbeat.http"))
 	old := &pbx.Token{Value: pbx.NewSecret("277ac400357b509b4a587ff2157f7ad5"), Details: json.RawMessage(`{"transport":"TCP"}`)}
 	got, err := driver.KeepAlive(t.Context(), old)
 	if err != nil {
@@ -140,10 +140,10 @@ func TestTheVendorsHeartbeatOfAPIV2(t *testing.T) {
 
 // onCloud opens the driver at the address that the Cloud PBX's samples have. The
 // port 443 is not given, for it is the family's own.
-func onCloud(t *testing.T, settings yeastar.Config, client *http.Client) *yeastar.PBX {
+func onCloud(t *testing.T, settings yeastar.Config, client http.RoundTripper) *yeastar.PBX {
 	t.Helper()
 	settings.Config = pbx.Config{
-		URL: "https://api.yeastarcloud.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword), HTTPClient: client,
+		URL: "https://api.yeastarcloud.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword), Transport: client,
 	}
 	driver, err := yeastar.New(settings)
 	if err != nil {
@@ -157,7 +157,7 @@ func TestTheVendorsLoginOfTheCloudPBXAndItsRefresh(t *testing.T) {
 		driver := onCloud(t, yeastar.Config{
 			Family: yeastar.CloudV1,
 			Events: yeastar.Events{Port: 8260, Version: "1.0.2", URL: "110.22.2.3:8260/report", URLTag: "1"},
-		}, golden.Client(t, "testdata/golden/cloud-v1-login.http", "testdata/golden/cloud-v1-refresh.http"))
+		}, golden.Transport(t, "testdata/golden/cloud-v1-login.http", "testdata/golden/cloud-v1-refresh.http"))
 		token, err := driver.Login(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -184,7 +184,7 @@ func TestTheVendorsLoginOfTheCloudPBXAndItsRefresh(t *testing.T) {
 
 func TestTheVendorsRefreshOfAPIV2(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		driver := onCloud(t, yeastar.Config{Family: yeastar.CloudV2}, golden.Client(t, "testdata/golden/cloud-v2-refresh.http"))
+		driver := onCloud(t, yeastar.Config{Family: yeastar.CloudV2}, golden.Transport(t, "testdata/golden/cloud-v2-refresh.http"))
 		old := &pbx.Token{Value: pbx.NewSecret("any"), Refresh: pbx.NewSecret("58f29c380365e5546cd3ac8c34edc88c")}
 		token, err := driver.KeepAlive(t.Context(), old)
 		if err != nil {

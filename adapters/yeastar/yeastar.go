@@ -103,7 +103,7 @@ func init() {
 		Name:  Name,
 		Title: "Yeastar S-Series, K2, S1000, Cloud PBX",
 		Options: sseries.Options(
-			pbx.Option{Name: "family", Kind: pbx.OptionChoice, Choices: familyNames, Default: string(SV1), Help: "s: S-Series, K2, S1000; cloud: Cloud PBX; v1 or v2: of its API"},
+			pbx.Option{Name: "family", Kind: pbx.OptionChoice, Choices: familyChoices, Default: string(SV1), Help: "s: S-Series, K2, S1000; cloud: Cloud PBX; v1 or v2: of its API"},
 		),
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
 			return open(Family(cfg.Options["family"]), sseries.Read(cfg))
@@ -161,24 +161,25 @@ func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 // Logout implements [pbx.Authenticator].
 func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error { return p.protocol.Logout(ctx, t) }
 
-// Authorize implements [pbx.Authorizer]: the token goes into the query, in place
+// Authorize implements [pbx.Requester]: the token goes into the query, in place
 // of any that is there. The other parameters stay as they are spelled.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error { return p.protocol.Authorize(r, t) }
 
-// RoundTrip implements [http.RoundTripper] for requests of the application's
-// own, over this PBX's connections. It adds no token.
-func (p *PBX) RoundTrip(r *http.Request) (*http.Response, error) { return p.protocol.RoundTrip(r) }
+// Transport implements [pbx.Requester].
+func (p *PBX) Transport() http.RoundTripper { return p.protocol.Transport() }
 
-// Inspect implements [pbx.Inspector]. An answer without the envelope, such as a
+// Inspect implements [pbx.Requester]. An answer without the envelope, such as a
 // recording, says nothing.
-func (p *PBX) Inspect(r *http.Response, body []byte) error { return p.protocol.Inspect(r, body) }
+func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
+	return p.protocol.Inspect(r, body, t)
+}
 
 // Traits implements [pbx.Describer].
 func (p *PBX) Traits() pbx.Traits { return p.protocol.Traits() }
 
-// CredentialsChanged implements [pbx.CredentialWatcher].
-func (p *PBX) CredentialsChanged(ctx context.Context) (bool, error) {
-	return p.protocol.CredentialsChanged(ctx)
+// Fingerprint implements [pbx.Fingerprinter].
+func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+	return p.protocol.Fingerprint(ctx, key)
 }
 
 // Format writes which PBX this is, whatever the verb, where fmt would write

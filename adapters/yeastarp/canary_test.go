@@ -74,7 +74,7 @@ func TestNoSecretIsEverShown(t *testing.T) {
 				})
 				server := pbxsim.ListenMemory(sim)
 				defer server.Close()
-				exercise(t, server.URL, server.Client(), func() {
+				exercise(t, server.URL, server.Client().Transport, func() {
 					if fault.Status != 0 || fault.Body != nil || fault.Truncate || fault.Drop != 0 || fault.Hang {
 						sim.Fault(fault)
 					}
@@ -89,15 +89,15 @@ func TestNoSecretIsEverShown(t *testing.T) {
 
 // A transport of the application's own may quote the request in its errors.
 func TestNoSecretIsShownByATransportThatQuotes(t *testing.T) {
-	exercise(t, "https://pbx.example.com", &http.Client{Transport: exposure.Quoting{}}, func() {})
+	exercise(t, "https://pbx.example.com", exposure.Quoting{}, func() {})
 }
 
 // exercise opens the driver and uses all of it, arranging for trouble before
 // each operation, and looks for the canaries in all that comes out.
-func exercise(t *testing.T, address string, client *http.Client, trouble func()) {
+func exercise(t *testing.T, address string, client http.RoundTripper, trouble func()) {
 	t.Helper()
 	x := canaries(t)
-	cfg := pbx.Config{URL: address, Username: sampleID, Password: pbx.NewSecret(canarySecret), HTTPClient: client, Logger: x.Logger()}
+	cfg := pbx.Config{URL: address, Username: sampleID, Password: pbx.NewSecret(canarySecret), Transport: client, Logger: x.Logger()}
 	driver, err := yeastarp.New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -134,7 +134,7 @@ func TestTheEndOfABlockIsReadByThePBXsOwnClock(t *testing.T) {
 			}
 			s.Fault(pbxsim.Fault{Body: []byte(`{"errcode":70004,"block_expire_time":` + tt.until + `}`), Header: header})
 			cfg := config(nil)
-			cfg.URL, cfg.HTTPClient = server.URL, server.Client()
+			cfg.URL, cfg.Transport = server.URL, server.Client().Transport
 			_, err := open(t, cfg).Login(t.Context())
 			if got := failure(t, err).RetryAfter; got < 0 || got > wire.MaxRetryAfter || tt.want != 0 && got != tt.want {
 				t.Errorf("block_expire_time %s, %s: retry after %s, want %s", tt.until, tt.header, got, tt.want)
@@ -157,7 +157,7 @@ func TestAnAnswerWithoutAnErrcodeIsNotUnderstood(t *testing.T) {
 		`[{"errcode":0}]`, `{"errcode":0`, `{"errcode":0}{"errcode":0}`, pbxsim.HTMLPage, `0`, `null`, ` `, ``,
 	} {
 		for op, err := range operations(t, body) {
-			if op == pbx.OpCall {
+			if op == pbx.OpRequest {
 				if err != nil {
 					t.Errorf("%s: Inspect: %v, want nothing said", body, err)
 				}
@@ -177,7 +177,7 @@ func TestAnAnswerOfAnotherFamilyNamesTheDriverThatFits(t *testing.T) {
 		`<?xml version="1.0"?><xml><status>Failed</status><errno>20001</errno></xml>`: "driver is openvox",
 	} {
 		for op, err := range operations(t, body) {
-			if op == pbx.OpCall { // the application's own answer may be anything
+			if op == pbx.OpRequest { // the application's own answer may be anything
 				if err != nil {
 					t.Errorf("%s: Inspect: %v", body, err)
 				}
@@ -194,7 +194,7 @@ func TestASuccessThatIsNotWholeIsNoneOfALoginAndNoMatterOfACall(t *testing.T) {
 	for _, code := range []string{"1", "2"} {
 		body := `{"errcode":` + code + `,"errmsg":"PARTIAL","access_token":"` + sampleAccess + `","refresh_token":"` + sampleFresh + `"}`
 		for op, err := range operations(t, body) {
-			if op == pbx.OpCall {
+			if op == pbx.OpRequest {
 				if err != nil {
 					t.Errorf("%s: Inspect: %v", body, err)
 				}

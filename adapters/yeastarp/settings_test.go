@@ -1,7 +1,6 @@
 package yeastarp_test
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"testing"
@@ -58,11 +57,9 @@ func TestTheDriverHasAllTheOptionalInterfacesAndNoOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, ok := auth.(interface {
-		pbx.Authorizer
-		pbx.Inspector
+		pbx.Requester
 		pbx.Describer
-		pbx.CredentialWatcher
-		http.RoundTripper
+		pbx.Fingerprinter
 	}); !ok {
 		t.Errorf("%T lacks one", auth)
 	}
@@ -97,24 +94,6 @@ func TestCredentialsThatAreNotUTF8AreNotSent(t *testing.T) {
 			t.Errorf("%q: %v, want %v, and nothing sent", account.Username, err, pbx.ErrConfig)
 		}
 	}
-}
-
-func TestANewSecretInTheVaultIsNoticed(t *testing.T) {
-	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
-		secret := sampleSecret
-		driver := open(t, pbx.Config{URL: s.server.URL, HTTPClient: s.server.Client(), Credentials: func(context.Context) (pbx.Credentials, error) {
-			return pbx.Credentials{Username: sampleID, Password: pbx.NewSecret(secret)}, nil
-		}})
-		if _, err := driver.Login(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		for _, next := range []string{sampleSecret, "another"} {
-			secret = next
-			if got, err := driver.CredentialsChanged(t.Context()); err != nil || got != (next != sampleSecret) {
-				t.Errorf("%v, %v", got, err)
-			}
-		}
-	})
 }
 
 func TestATokenIsPutIntoTheQueryAndAUserAgentIntoTheHeader(t *testing.T) {

@@ -47,7 +47,7 @@ func simulate(t *testing.T, d yeastarpsim.Dialect, opts *pbxsim.Options, f func(
 		server := pbxsim.ListenMemory(sim)
 		defer server.Close()
 		driver, err := yeastarp.New(pbx.Config{
-			URL: server.URL, Username: sampleID, Password: pbx.NewSecret(sampleSecret), HTTPClient: server.Client(),
+			URL: server.URL, Username: sampleID, Password: pbx.NewSecret(sampleSecret), Transport: server.Client().Transport,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -87,7 +87,7 @@ func (s simulation) call(t *testing.T, token *pbx.Token) error {
 	if err := s.driver.Authorize(req, token); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := s.driver.RoundTrip(req)
+	resp, err := s.driver.Transport().RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func (s simulation) call(t *testing.T, token *pbx.Token) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.driver.Inspect(resp, body)
+	return s.driver.Inspect(resp, body, new(pbx.Token))
 }
 
 // answering is a PBX that answers everything with one body, under HTTP 200.
@@ -125,7 +125,7 @@ func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
 func config(rt http.RoundTripper) pbx.Config {
 	return pbx.Config{
 		URL: "https://pbx.example.com", Username: sampleID, Password: pbx.NewSecret(sampleSecret),
-		HTTPClient: &http.Client{Transport: rt},
+		Transport: rt,
 	}
 }
 
@@ -157,7 +157,7 @@ func failure(t testing.TB, err error) *pbx.Error {
 
 // inspect shows the driver an application's answer.
 func inspect(driver *yeastarp.PBX, status int, body string) error {
-	return driver.Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body))
+	return driver.Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), new(pbx.Token))
 }
 
 // operations are the four ways in which an answer comes to be read.
@@ -173,6 +173,6 @@ func operations(t *testing.T, body string) map[pbx.Op]error {
 		t.Errorf("%s: KeepAlive brought a token", body)
 	}
 	results[pbx.OpLogout] = driver.Logout(t.Context(), given())
-	results[pbx.OpCall] = inspect(driver, 200, body)
+	results[pbx.OpRequest] = inspect(driver, 200, body)
 	return results
 }

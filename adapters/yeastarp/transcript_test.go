@@ -15,10 +15,10 @@ import (
 
 // sample opens the driver as whoever made the vendor's samples did: the port
 // 8088 is not given, for it is the brand's own.
-func sample(t *testing.T, client *http.Client) *yeastarp.PBX {
+func sample(t *testing.T, client http.RoundTripper) *yeastarp.PBX {
 	t.Helper()
 	driver, err := yeastarp.New(pbx.Config{
-		URL: "https://192.168.5.150", Username: sampleID, Password: pbx.NewSecret(sampleSecret), HTTPClient: client,
+		URL: "https://192.168.5.150", Username: sampleID, Password: pbx.NewSecret(sampleSecret), Transport: client,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +28,7 @@ func sample(t *testing.T, client *http.Client) *yeastarp.PBX {
 
 func TestTheVendorsGetTokenAndRefreshToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		driver := sample(t, golden.Client(t, "testdata/golden/get-token.http", "testdata/golden/refresh-token.http"))
+		driver := sample(t, golden.Transport(t, "testdata/golden/get-token.http", "testdata/golden/refresh-token.http"))
 		want := func(access, refresh string) *pbx.Token {
 			return &pbx.Token{
 				Value: pbx.NewSecret(access), Refresh: pbx.NewSecret(refresh),
@@ -54,7 +54,7 @@ func TestTheVendorsGetTokenAndRefreshToken(t *testing.T) {
 }
 
 func TestTheVendorsWrongCredentials(t *testing.T) {
-	token, err := sample(t, golden.Client(t, "testdata/golden/get-token-failed.http")).Login(t.Context())
+	token, err := sample(t, golden.Transport(t, "testdata/golden/get-token-failed.http")).Login(t.Context())
 	if token != nil {
 		t.Errorf("a token: %v", token)
 	}
@@ -68,7 +68,7 @@ func TestTheVendorsWrongCredentials(t *testing.T) {
 }
 
 func TestTheVendorsRevocation(t *testing.T) {
-	driver := sample(t, golden.Client(t, "testdata/golden/del-token.http"))
+	driver := sample(t, golden.Transport(t, "testdata/golden/del-token.http"))
 	if err := driver.Logout(t.Context(), &pbx.Token{Value: pbx.NewSecret("0OPU6QwU1phKcYMzntmmLrn1SNvGeNJt")}); err != nil {
 		t.Error(err)
 	}

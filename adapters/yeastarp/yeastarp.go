@@ -87,7 +87,7 @@ func New(cfg pbx.Config) (*PBX, error) {
 	if len(cfg.Options) > 0 {
 		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: "Options are given, and this driver has none"}
 	}
-	client, err := wire.New(wire.Brand{Driver: Name, Port: 8088, APIPath: "/openapi"}, cfg)
+	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8088, APIPath: "/openapi"}, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 	return err
 }
 
-// Authorize implements [pbx.Authorizer]: the token goes into the query as
+// Authorize implements [pbx.Requester]: the token goes into the query as
 // access_token, in place of any that is there, and a request without a
 // User-Agent gets one.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
@@ -196,14 +196,12 @@ func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 
 // RoundTrip implements [http.RoundTripper] for requests of the application's
 // own, over this PBX's connections. It adds nothing.
-func (p *PBX) RoundTrip(r *http.Request) (*http.Response, error) {
-	return p.wire.Transport().RoundTrip(r)
-}
+func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }
 
-// Inspect implements [pbx.Inspector]. An answer without an errcode, such as a
+// Inspect implements [pbx.Requester]. An answer without an errcode, such as a
 // recording, says nothing.
-func (p *PBX) Inspect(r *http.Response, body []byte) error {
-	req := wire.Request{Op: pbx.OpCall}
+func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
+	req := wire.Request{Op: pbx.OpRequest}
 	resp := &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body}
 	if kind := wire.StatusKind(req.Op, r.StatusCode); kind != nil {
 		return p.wire.Unexpected(req, resp)
@@ -224,9 +222,9 @@ func (p *PBX) Traits() pbx.Traits {
 	}
 }
 
-// CredentialsChanged implements [pbx.CredentialWatcher].
-func (p *PBX) CredentialsChanged(ctx context.Context) (bool, error) {
-	return p.wire.CredentialsChanged(ctx)
+// Fingerprint implements [pbx.Fingerprinter].
+func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+	return p.wire.Fingerprint(ctx, key)
 }
 
 // Format writes which PBX this is, whatever the verb, where fmt would write

@@ -7,7 +7,7 @@
 //	func TestTheVendorsLogin(t *testing.T) {
 //		auth, err := pbx.Open("yeastar", pbx.Config{
 //			URL: "https://192.168.5.150", Username: "api", Password: pbx.NewSecret("Yeastar202"),
-//			HTTPClient: golden.Client(t, "testdata/golden/login.http"),
+//			Transport: golden.Transport(t, "testdata/golden/login.http"),
 //		})
 //		…
 //		token, err := auth.Login(t.Context())
@@ -81,9 +81,9 @@ var (
 	invented    = regexp.MustCompile(`\{\{(\w+)\}\}`)
 )
 
-// Client returns a client that plays the exchanges in these files, in this
+// Transport returns a RoundTripper that plays the exchanges in these files, in this
 // order. When the test ends it fails the test by what differed.
-func Client(t testing.TB, paths ...string) *http.Client {
+func Transport(t testing.TB, paths ...string) http.RoundTripper {
 	t.Helper()
 	var exchanges []Exchange
 	for _, path := range paths {
@@ -99,7 +99,7 @@ func Client(t testing.TB, paths ...string) *http.Client {
 			t.Error(diff)
 		}
 	})
-	return &http.Client{Transport: replay}
+	return replay
 }
 
 // Load reads the exchange in a file.

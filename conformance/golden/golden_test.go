@@ -13,7 +13,7 @@ import (
 )
 
 // post sends a request as a driver might, with fields that no file lists.
-func post(t *testing.T, client *http.Client, url, body string) (status int, answer string) {
+func post(t *testing.T, client http.RoundTripper, url, body string) (status int, answer string) {
 	t.Helper()
 	req, err := http.NewRequest("POST", url, strings.NewReader(body))
 	if err != nil {
@@ -21,7 +21,7 @@ func post(t *testing.T, client *http.Client, url, body string) (status int, answ
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("X-Not-Listed", "1")
-	resp, err := client.Do(req)
+	resp, err := client.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestWhatIsNoExchangeIsRefused(t *testing.T) {
 
 func TestARequestThatMatchesIsAnswered(t *testing.T) {
 	replay := golden.NewReplay(load(t, "testdata/login.http"), load(t, "testdata/logout.http"))
-	client := &http.Client{Transport: replay}
+	client := http.RoundTripper(replay)
 
 	status, answer := post(t, client, "https://pbx.example:8088/api?type=json", `{"id":"7f3a-x","user":"api","url":"http://x/"}`)
 	if want := "{\"id\":\"7f3a-x\",\n  \"code\":401}"; status != 401 || answer != want {
@@ -141,7 +141,7 @@ func TestEachDifferenceIsTold(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			replay := golden.NewReplay(load(t, "testdata/login.http"))
-			post(t, &http.Client{Transport: replay}, tt.url, tt.body)
+			post(t, replay, tt.url, tt.body)
 			want := fmt.Sprintf("login.http: %s:\n\twant `%s`\n\t got `%s`", tt.part, tt.want, tt.got)
 			if diff := replay.Diff(); !strings.Contains(diff, want) {
 				t.Errorf("told\n%s\nwant\n%s", diff, want)
@@ -165,7 +165,7 @@ func TestAChunkedBodyHasNoContentLength(t *testing.T) {
 
 func TestTooManyAndTooFewRequestsAreTold(t *testing.T) {
 	replay := golden.NewReplay(load(t, "testdata/logout.http"))
-	client := &http.Client{Transport: replay}
+	client := http.RoundTripper(replay)
 	if diff, want := replay.Diff(), "logout.http: was not asked for: POST /api/logout?token=48a7 HTTP/1.1"; diff != want {
 		t.Errorf("told %q, want %q", diff, want)
 	}
@@ -173,7 +173,7 @@ func TestTooManyAndTooFewRequestsAreTold(t *testing.T) {
 	if diff := replay.Diff(); diff != "" {
 		t.Errorf("told %q, want nothing", diff)
 	}
-	if resp, err := client.Get("https://pbx.example/more"); err == nil {
+	if resp, err := (&http.Client{Transport: replay}).Get("https://pbx.example/more"); err == nil {
 		t.Errorf("a request too many was answered %s", resp.Status)
 	}
 	if diff, want := replay.Diff(), "one request too many: GET /more HTTP/1.1"; diff != want {
@@ -196,14 +196,14 @@ func (r *recorder) Fatal(args ...any) { r.stopped = true; panic(r) }
 
 func TestAClientFailsItsTestInTheEnd(t *testing.T) {
 	good := &recorder{TB: t}
-	post(t, golden.Client(good, "testdata/logout.http"), "https://pbx.example/api/logout?token=48a7", "")
+	post(t, golden.Transport(good, "testdata/logout.http"), "https://pbx.example/api/logout?token=48a7", "")
 	good.cleanup()
 	if good.errors != nil {
 		t.Errorf("failed by %q", good.errors)
 	}
 
 	idle := &recorder{TB: t}
-	golden.Client(idle, "testdata/logout.http")
+	golden.Transport(idle, "testdata/logout.http")
 	idle.cleanup()
 	if want := []string{"logout.http: was not asked for: POST /api/logout?token=48a7 HTTP/1.1"}; !cmp.Equal(want, idle.errors) {
 		t.Errorf("failed by %q, want %q", idle.errors, want)
@@ -212,7 +212,7 @@ func TestAClientFailsItsTestInTheEnd(t *testing.T) {
 	lost := &recorder{TB: t}
 	func() {
 		defer func() { recover() }()
-		golden.Client(lost, "testdata/missing.http")
+		golden.Transport(lost, "testdata/missing.http")
 	}()
 	if !lost.stopped {
 		t.Error("a missing file did not stop the test")

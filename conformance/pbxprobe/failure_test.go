@@ -18,7 +18,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/wire"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
@@ -81,27 +80,27 @@ func TestEveryKindOfFailedLoginIsExplainedAndHeldAgainstTheNextRun(t *testing.T)
 		{
 			name:  "web page",
 			fault: pbxsim.Fault{Body: []byte(pbxsim.HTMLPage + echo)},
-			kind:  "unexpected answer",
+			kind:  "unexpected response",
 			says:  []string{"A web interface or a proxy has answered", "port 8088", "under Settings, PBX, General, API"},
 			held:  10 * time.Minute, // whatever it is, it got the password
 		},
 		{
 			name:  "no such page",
 			fault: pbxsim.Fault{Status: 404, Body: []byte(pbxsim.HTMLPage + echo)},
-			kind:  "unexpected answer",
+			kind:  "unexpected response",
 			says:  []string{"A web interface or a proxy has answered"},
 		},
 		{
 			name:  "nothing in the answer",
 			fault: pbxsim.Fault{Status: 200},
-			kind:  "unexpected answer",
+			kind:  "unexpected response",
 			says:  []string{"Something else listens here, or the API is off"},
 			held:  10 * time.Minute,
 		},
 		{
 			name:  "another family's answer",
 			fault: pbxsim.Fault{Body: []byte(`{"errcode":0,"errmsg":"` + "SUCCESS" + `"}`)},
-			kind:  "unexpected answer",
+			kind:  "unexpected response",
 			says:  []string{"another brand or product line", "-driver and its options"},
 			held:  10 * time.Minute,
 		},
@@ -220,7 +219,7 @@ func TestAnotherBrandsPBXIsToldFromTheDriversOwn(t *testing.T) {
 		server := pbxsim.Listen(sim)
 		status, out, _ := newDesk(t).run(on(driver, server.URL)...)
 		server.Close()
-		if status != exitFailed || len(actions(sim)) != 1 || !strings.Contains(out, "unexpected answer") || !strings.Contains(out, "There was no wrong login") {
+		if status != exitFailed || len(actions(sim)) != 1 || !strings.Contains(out, "unexpected response") || !strings.Contains(out, "There was no wrong login") {
 			t.Errorf("%s at %s's: status %d, requests %v:\n%s", driver, other, status, actions(sim), out)
 		}
 	}
@@ -234,7 +233,7 @@ func TestASelfSignedCertificateIsTrustedByThePinThatIsPrinted(t *testing.T) {
 	status, out, _ := d.run(on("yeastar", server.URL)...)
 	_, after, found := strings.Cut(out, "run it again with: ")
 	command, _, _ := strings.Cut(after, "\n")
-	pin := wire.Pin(server.Certificate())
+	pin := pbx.Pin(server.Certificate())
 	if status != exitFailed || !found || command != "-tls-pin "+pin {
 		t.Fatalf("status %d, want %s:\n%s", status, pin, out)
 	}
@@ -313,7 +312,7 @@ func TestAPortThatIsNotTheAPIsIsExplained(t *testing.T) {
 func TestAnAdviceGoesByTheStepToo(t *testing.T) {
 	dns := &net.DNSError{Err: "no such host", Name: "pbx.invalid", IsNotFound: true}
 	failure := func(kind error, sent bool, cause error) *pbx.Error {
-		return &pbx.Error{Driver: "fake", Op: pbx.OpCall, Kind: kind, Sent: sent, Err: cause}
+		return &pbx.Error{Driver: "fake", Op: pbx.OpRequest, Kind: kind, Sent: sent, Err: cause}
 	}
 	p := &probe{}
 	for _, row := range []struct {

@@ -150,7 +150,7 @@ func (u *usage) open(ctx context.Context, ask func(context.Context) (pbx.Secret,
 func (u *usage) readOptions(driver pbx.Driver, env func(string) (string, bool)) (secrets []pbx.Secret, err error) {
 	hidden := map[string]string{} // the secret ones' variables
 	for _, o := range driver.Options {
-		if o.Secret {
+		if o.Kind == pbx.OptionSecret {
 			hidden[o.Name] = "PBX_OPTION_" + strings.ToUpper(strings.ReplaceAll(o.Name, "-", "_"))
 		}
 	}
@@ -166,8 +166,12 @@ func (u *usage) readOptions(driver pbx.Driver, env func(string) (string, bool)) 
 	}
 	for name, variable := range hidden {
 		if value, ok := env(variable); ok {
-			u.cfg.Options[name] = value
-			secrets = append(secrets, pbx.NewSecret(value))
+			secret := pbx.NewSecret(value)
+			if u.cfg.Secrets == nil {
+				u.cfg.Secrets = map[string]pbx.Secret{}
+			}
+			u.cfg.Secrets[name] = secret
+			secrets = append(secrets, secret)
 		}
 	}
 	return secrets, nil

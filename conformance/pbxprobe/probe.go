@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -259,12 +258,11 @@ func (p *probe) call(ctx context.Context) (string, error) {
 
 // uncallable says why no request can be made; "" if one can.
 func (p *probe) uncallable() leftOut {
-	_, authorizes := p.auth.(pbx.Authorizer)
-	_, sends := p.auth.(http.RoundTripper)
+	_, sends := pbx.As[pbx.Requester](p.auth)
 	switch {
 	case p.brand.call == nil:
 		return "for this driver no call is known that is documented and surely harmless"
-	case !authorizes || !sends || p.traits.URL == "":
+	case !sends || p.traits.URL == "":
 		return "the driver sends no requests but its own"
 	}
 	return ""
@@ -281,15 +279,16 @@ func (p *probe) send(ctx context.Context, t *pbx.Token) (asked string, err error
 	}
 	r = r.WithContext(ctx)
 	asked = r.Method + " " + r.URL.Path // while there is no token in it
-	if err := p.auth.(pbx.Authorizer).Authorize(r, t); err != nil {
+	requester, _ := pbx.As[pbx.Requester](p.auth)
+	if err := requester.Authorize(r, t); err != nil {
 		return "", err
 	}
 	failed := func(kind error, status int, message string) (string, error) {
-		return "", &pbx.Error{Driver: p.driver, Op: pbx.OpCall, Kind: kind, HTTPStatus: status, Message: message, Sent: true}
+		return "", &pbx.Error{Driver: p.driver, Op: pbx.OpRequest, Kind: kind, HTTPStatus: status, Message: message, Sent: true}
 	}
 	// The RoundTripper itself: an http.Client would follow redirects, and quote
 	// the URL in its errors, with the token in it.
-	resp, err := p.auth.(http.RoundTripper).RoundTrip(r)
+	resp, err := requester.Transport().RoundTrip(r)
 	if err != nil {
 		return failed(pbx.ErrUnavailable, 0, "no answer: "+wire.Clean(err.Error(), p.secrets...))
 	}
@@ -299,12 +298,10 @@ func (p *probe) send(ctx context.Context, t *pbx.Token) (asked string, err error
 		return failed(pbx.ErrUnavailable, resp.StatusCode, "the answer broke off")
 	}
 	resp.Request = r
-	if inspector, ok := p.auth.(pbx.Inspector); ok {
-		if err := inspector.Inspect(resp, body); err != nil {
-			return "", err
-		}
+	if err := requester.Inspect(resp, body, t); err != nil {
+		return "", err
 	}
-	if kind := wire.StatusKind(pbx.OpCall, resp.StatusCode); kind != nil {
+	if kind := wire.StatusKind(pbx.OpRequest, resp.StatusCode); kind != nil {
 		return failed(kind, resp.StatusCode, fmt.Sprintf("HTTP status %d", resp.StatusCode))
 	}
 	return asked, nil
@@ -403,7 +400,7 @@ func (p *probe) deadCall(ctx context.Context) (string, error) {
 		return "", err
 	}
 	p.token = p.dead // for it lives
-	return "", &pbx.Error{Driver: p.driver, Op: pbx.OpCall, Sent: true, Message: "the PBX still takes the token after the logout"}
+	return "", &pbx.Error{Driver: p.driver, Op: pbx.OpRequest, Sent: true, Message: "the PBX still takes the token after the logout"}
 }
 
 // deadLogout sees whether the driver takes the PBX's answer to a logout of a

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -19,8 +20,33 @@ func verdict(err error, window time.Duration) time.Duration {
 		return failure.RetryAfter
 	case errors.Is(failure.Kind, pbx.ErrLocked):
 		return window
-	case pbx.MayHaveCounted(err):
+	case mayHaveCounted(err):
 		return max(window, failure.RetryAfter)
 	}
 	return 0
+}
+
+// mayHaveCounted reports whether the PBX may have taken a failed login for a
+// wrong one.
+func mayHaveCounted(err error) bool {
+	var failure *pbx.Error
+	if err == nil || !errors.As(err, &failure) {
+		return err != nil
+	}
+	if !failure.Sent {
+		return false
+	}
+	switch failure.Kind {
+	case pbx.ErrInvalidCredentials:
+		return true
+	case pbx.ErrTooManySessions, pbx.ErrLocked, pbx.ErrNotSupported: // it looked, and found something else
+		return false
+	}
+	switch status := failure.HTTPStatus; {
+	case status/100 == 3, // redirected instead
+		status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
+		status == http.StatusNotImplemented, status == http.StatusServiceUnavailable:
+		return false
+	}
+	return true
 }

@@ -25,7 +25,8 @@ type Token struct {
 type Verdict int
 
 const (
-	OK Verdict = iota
+	NotJudged Verdict = iota
+	OK
 	WrongPassword
 	Locked
 	UnknownToken
@@ -34,11 +35,12 @@ const (
 )
 
 func (v Verdict) String() string {
-	return [...]string{"ok", "wrong password", "locked", "unknown token", "expired token", "too many tokens"}[v]
+	return [...]string{"not judged", "ok", "wrong password", "locked", "unknown token", "expired token", "too many tokens"}[v]
 }
 
 type account struct {
 	password string
+	earlier  []string // passwords
 	tokens   map[string]*Token
 	held     []time.Time // until when a token that a refresh ended keeps its place
 }
@@ -59,30 +61,44 @@ func (p *PBX) Login(r *Request, user string, check func(password string) bool) (
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	if _, locked := p.locked(r.Caller, now); locked {
-		p.counts.LockedLogins++
-		return Token{}, Locked
-	}
+	who := lockKey{r.Caller, user}
 	a := p.accounts[user]
+	if until, locked := p.lockouts.lockedUntil(who, now); locked {
+		p.recognise(r, a, check)
+		p.loginUnderLock(who, now)
+		return Token{}, p.underLock(r, user, until, WrongPassword)
+	}
 	if a == nil || !check(a.password) {
-		p.counts.WrongLogins++
-		p.countWrong(r.Caller, now)
-		return Token{}, WrongPassword
+		p.recognise(r, a, check)
+		p.tally(user, func(c *Counts) { c.WrongLogins++ })
+		p.wrong(who, now)
+		return Token{}, r.judge(user, WrongPassword)
 	}
-	if !p.opts.SuccessKeepsCount {
-		delete(p.callers, r.Caller)
-	}
+	r.recognised(a.password)
+	p.lockouts.succeeded(who)
 	if p.opts.SecondLoginKills {
 		p.endAll(a)
 		a.held = nil
 	}
 	p.sweep(now)
 	if p.opts.MaxTokens > 0 && a.places(now) >= p.opts.MaxTokens {
-		p.counts.CrowdedLogins++
-		return Token{}, TooManyTokens
+		p.tally(user, func(c *Counts) { c.CrowdedLogins++ })
+		return Token{}, r.judge(user, TooManyTokens)
 	}
-	p.counts.GoodLogins++
-	return p.issue(user, now), OK
+	p.tally(user, func(c *Counts) { c.GoodLogins++ })
+	return p.issue(user, now), r.judge(user, OK)
+}
+
+// recognise records which password a login was made with, where it is one that
+// the PBX has heard of. p.mu is held.
+func (p *PBX) recognise(r *Request, a *account, check func(password string) bool) {
+	candidates := p.opts.Guesses
+	if a != nil {
+		candidates = slices.Concat([]string{a.password}, a.earlier, candidates)
+	}
+	if i := slices.IndexFunc(candidates, check); i >= 0 {
+		r.recognised(candidates[i])
+	}
 }
 
 // issue makes a token of a user. The caller holds p.mu.
@@ -115,14 +131,17 @@ func (p *PBX) Use(r *Request, token string) Verdict {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.keys[token] {
+		if until, stopped := p.tokenUnderLock(r, "", time.Now()); stopped {
+			return p.underLock(r, "", until, UnknownToken)
+		}
 		p.counts.Calls++
-		return OK
+		return r.judge("", OK)
 	}
 	t, v := p.find(r, token)
 	if v != OK {
 		return v
 	}
-	p.counts.Calls++
+	p.tally(t.User, func(c *Counts) { c.Calls++ })
 	if p.sliding {
 		t.Expires = time.Now().Add(p.opts.Life)
 	}
@@ -148,14 +167,21 @@ func (p *PBX) Refresh(r *Request, refresh string) (Token, Verdict) {
 	defer p.mu.Unlock()
 	now := time.Now()
 	old := p.refresh[refresh]
+	user := p.gone[refresh]
+	if old != nil {
+		user = old.User
+	}
+	if until, stopped := p.tokenUnderLock(r, user, now); stopped {
+		return Token{}, p.underLock(r, user, until, UnknownToken)
+	}
 	switch {
 	case old == nil:
-		p.refuse(r, now)
-		return Token{}, UnknownToken
+		return Token{}, p.refuse(r, user, now, UnknownToken)
 	case !now.Before(old.RefreshExpires):
-		p.counts.RefusedTokens++
-		return Token{}, ExpiredToken
+		return Token{}, p.refuse(r, user, now, ExpiredToken)
 	}
+	r.judge(user, OK)
+	p.leave(old.Refresh, user)
 	delete(p.refresh, old.Refresh)
 	old.Refresh = ""
 	a := p.accounts[old.User]
@@ -193,6 +219,7 @@ func (p *PBX) SetPassword(user, password string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if a := p.accounts[user]; a != nil {
+		a.earlier = append(a.earlier, a.password)
 		a.password = password
 		return
 	}
@@ -241,10 +268,8 @@ func (p *PBX) Tokens(user string) []string {
 func (p *PBX) Restart() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	clear(p.tokens)
-	clear(p.refresh)
 	for _, a := range p.accounts {
-		clear(a.tokens)
+		p.endAll(a)
 		a.held = nil
 	}
 }
@@ -272,23 +297,29 @@ func (p *PBX) Expire(token string) {
 func (p *PBX) find(r *Request, token string) (*Token, Verdict) {
 	now := time.Now()
 	t := p.tokens[token]
+	user := p.gone[token]
+	if t != nil {
+		user = t.User
+	}
+	if until, stopped := p.tokenUnderLock(r, user, now); stopped {
+		return nil, p.underLock(r, user, until, UnknownToken)
+	}
 	switch {
 	case t == nil:
-		p.refuse(r, now)
-		return nil, UnknownToken
+		return nil, p.refuse(r, user, now, UnknownToken)
 	case !now.Before(t.Expires):
-		p.counts.RefusedTokens++
-		return nil, ExpiredToken
+		return nil, p.refuse(r, user, now, ExpiredToken)
 	}
-	return t, OK
+	return t, r.judge(user, OK)
 }
 
-// refuse counts an unknown token. The caller holds p.mu.
-func (p *PBX) refuse(r *Request, now time.Time) {
-	p.counts.RefusedTokens++
-	if p.opts.WrongTokenCounts {
-		p.countWrong(r.Caller, now)
+// refuse counts a dead token of a user, or of nobody. p.mu is held.
+func (p *PBX) refuse(r *Request, user string, now time.Time, v Verdict) Verdict {
+	p.tally(user, func(c *Counts) { c.RefusedTokens++ })
+	if p.lockouts.rules.DeadTokens {
+		p.wrong(lockKey{r.Caller, user}, now)
 	}
+	return r.judge(user, v)
 }
 
 // unused returns a value that is not in known. The caller holds p.mu.
@@ -306,7 +337,22 @@ func (p *PBX) end(t *Token) {
 	delete(p.tokens, t.Value)
 	delete(p.refresh, t.Refresh)
 	delete(p.accounts[t.User].tokens, t.Value)
+	p.leave(t.Value, t.User)
+	p.leave(t.Refresh, t.User)
 }
+
+// leave notes whose a token was that is no more. p.mu is held.
+func (p *PBX) leave(token, user string) {
+	if token == "" {
+		return
+	}
+	if len(p.gone) >= maxGone {
+		clear(p.gone)
+	}
+	p.gone[token] = user
+}
+
+const maxGone = 10_000 // tokens
 
 // endAll forgets the tokens of a. The caller holds p.mu.
 func (p *PBX) endAll(a *account) {

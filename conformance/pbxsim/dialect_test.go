@@ -20,22 +20,27 @@ func (plain) Name() string { return "plain" }
 
 func (d plain) Defaults() pbxsim.Defaults {
 	return pbxsim.Defaults{
-		Life:         30 * time.Minute,
-		Sliding:      !d.fixed,
-		LockoutAfter: 3,
-		LockoutFor:   10 * time.Minute,
+		Life:    30 * time.Minute,
+		Sliding: !d.fixed,
+		Lockout: pbxsim.Lockout{After: 3, Reset: pbxsim.Address},
 	}
 }
 
 func (plain) NewToken() string { return "token-" + rand.Text() }
 
 func (plain) Action(r *pbxsim.Request) pbxsim.Action {
+	if r.Method == http.MethodGet {
+		return pbxsim.Web
+	}
 	return pbxsim.Action(strings.TrimPrefix(r.URL.Path, "/"))
 }
 
 func (plain) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	q := r.URL.Query()
 	var verdict pbxsim.Verdict
+	if r.Method == http.MethodGet {
+		return pbxsim.Reply{Body: []byte("a page")}
+	}
 	switch r.Action {
 	case pbxsim.Login:
 		token, v := p.Login(r, q.Get("user"), func(password string) bool { return password == q.Get("password") })

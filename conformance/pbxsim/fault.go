@@ -23,9 +23,12 @@ type Fault struct {
 	Body   []byte      // nil with a Status is an empty answer; see HTMLPage
 	Huge   int64       // a body of so many bytes of white space, streamed
 
+	Late     time.Duration // judge the request so much later, also if the client has gone meanwhile
 	Delay    time.Duration // answer so much later
 	Truncate bool          // announce all of the body, send half of it, and close
+	Double   DoubleMode    // send the response twice
 	Drop     DropMode      // close the connection without an answer
+	Reset    bool          // together with Drop, reset the connection instead of closing it
 	Hang     bool          // never answer; together with DropAfter, the request is processed first
 }
 
@@ -35,6 +38,15 @@ type DropMode int
 const (
 	DropBefore DropMode = iota + 1 // before the request is processed
 	DropAfter                      // when it is done
+)
+
+// DoubleMode says when a response is sent a second time. After that, the
+// connection serves no further request.
+type DoubleMode int
+
+const (
+	DoubleAtOnce DoubleMode = iota + 1 // right behind the first
+	DoubleOnNext                       // when the connection's next request arrives, in place of its response
 )
 
 // HTMLPage is a page as web interfaces and proxies answer it in place of JSON,
@@ -65,6 +77,10 @@ func (p *PBX) ClearFaults() {
 // nextFault takes the fault for one request from the queue; the zero Fault
 // changes nothing. The caller holds p.mu.
 func (p *PBX) nextFault(a Action) Fault {
+	if f, down := p.outage.fault(a); down {
+		p.counts.Faults++
+		return f
+	}
 	for i, f := range p.faults {
 		if f.On != "" && f.On != a {
 			continue

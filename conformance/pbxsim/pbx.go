@@ -15,11 +15,18 @@ import (
 //
 // A PBX reads its Options once, in [New].
 type Options struct {
-	// Accounts maps user names to passwords in clear.
+	// Accounts maps user names to passwords in plaintext.
 	Accounts map[string]string
+
+	// Guesses are further passwords that [Record.Password] recognises, such as
+	// the wrong ones that a test lets a client send.
+	Guesses []string
 
 	// Life is how long a token lives. 0 means the dialect's default.
 	Life time.Duration
+
+	// Lockout is how the PBX defends itself against guessed passwords.
+	Lockout Lockout
 
 	// LockoutAfter is the number of consecutive wrong logins after which the
 	// caller's address is locked. 0 means the dialect's default, a negative
@@ -95,8 +102,9 @@ type Dialect interface {
 type Defaults struct {
 	Life         time.Duration // of a token; must be set
 	Sliding      bool          // every successful call starts Life anew
-	LockoutAfter int           // consecutive wrong logins; 0: the brand does not lock
-	LockoutFor   time.Duration
+	Lockout      Lockout       // zero fields: what [Lockout] says; without After the brand does not lock
+	LockoutAfter int           // Lockout.After, if that is 0
+	LockoutFor   time.Duration // Lockout.For, if that is 0
 	RefreshLife  time.Duration // of a refresh token; 0: a login brings none
 	MaxTokens    int           // of one account at once; 0: no limit
 }
@@ -108,7 +116,8 @@ const (
 	Login     Action = "login"
 	KeepAlive Action = "keepalive"
 	Logout    Action = "logout"
-	Call      Action = "call" // anything else
+	Call      Action = "call" // anything else that the API serves, or refuses to
+	Web       Action = "web"  // what is not the API's: the web interface
 )
 
 // A Request is an HTTP request whose body has been read.
@@ -117,6 +126,8 @@ type Request struct {
 	Body   []byte
 	Caller string // the IP address that it came from
 	Action Action // what the dialect made of it
+
+	judgement *judgement
 }
 
 // A Reply is what a dialect answers.
@@ -125,6 +136,8 @@ type Reply struct {
 	Header http.Header
 	Body   []byte
 	Hang   bool // say nothing at all, as a firewall does
+
+	reset bool // the connection
 }
 
 // A PBX is a simulated telephone system: accounts, tokens, a lockout, and an
@@ -145,9 +158,14 @@ type PBX struct {
 	refresh  map[string]*Token // by refresh token, as long as that can be used
 	sweepAt  int               // size of tokens at which to look for older ones
 	keys     map[string]bool
-	callers  map[string]*caller
+	gone     map[string]string // whose the tokens were that are no more
+	lockouts *lockouts
+	locks    []Lock
 	faults   []Fault
+	outage   Outage
+	servers  []*Server
 	counts   Counts
+	countsOf map[string]*Counts // by user name
 	log      []*Record
 	oldest   int // index in log, once that is full
 }
@@ -165,11 +183,13 @@ func New(d Dialect, opts *Options) *PBX {
 	if o.Life <= 0 {
 		panic("pbxsim: dialect " + d.Name() + " gives tokens no life")
 	}
-	if o.LockoutAfter == 0 {
-		o.LockoutAfter = def.LockoutAfter
+	rules := o.Lockout.or(Lockout{After: o.LockoutAfter, For: o.LockoutFor, DeadTokens: o.WrongTokenCounts})
+	if o.SuccessKeepsCount {
+		rules.Reset = Nothing
 	}
-	if o.LockoutFor == 0 {
-		o.LockoutFor = def.LockoutFor
+	rules = rules.or(def.Lockout).or(Lockout{After: def.LockoutAfter, For: def.LockoutFor}).or(lockoutDefaults)
+	if wrong := rules.check(); wrong != "" {
+		panic("pbxsim: " + wrong)
 	}
 	if o.RefreshLife == 0 {
 		o.RefreshLife = def.RefreshLife
@@ -187,7 +207,9 @@ func New(d Dialect, opts *Options) *PBX {
 		refresh:  make(map[string]*Token),
 		sweepAt:  1000,
 		keys:     make(map[string]bool),
-		callers:  make(map[string]*caller),
+		gone:     make(map[string]string),
+		lockouts: newLockouts(rules),
+		countsOf: make(map[string]*Counts),
 	}
 	if o.NewToken != nil {
 		p.newToken = o.NewToken
@@ -221,7 +243,8 @@ func (p *PBX) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case fault.scripted():
 		reply = Reply{Status: fault.Status, Body: fault.Body}
 	case fault.processes():
-		reply = p.dialect.Serve(p, req)
+		pause(fault.Late, closing(r))
+		reply = p.serve(req)
 	}
 
 	gone := r.Context().Done() // the client hung up, or the server closes
@@ -229,23 +252,49 @@ func (p *PBX) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		<-gone
 		panic(http.ErrAbortHandler)
 	}
-	if fault.Delay > 0 {
-		timer := time.NewTimer(fault.Delay)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-gone:
-			panic(http.ErrAbortHandler)
-		}
-	}
-	if fault.Drop != 0 {
+	pause(fault.Delay, gone)
+	switch {
+	case fault.Reset || reply.reset:
+		reset(w)
+	case fault.Drop != 0:
 		panic(http.ErrAbortHandler)
 	}
-	p.answer(w, rec, reply, fault)
+	p.answer(w, r, rec, reply, fault)
+}
+
+// serve lets the dialect answer r, unless a lock does.
+func (p *PBX) serve(r *Request) Reply {
+	response, barred := p.barred(r)
+	var reply Reply
+	if !barred {
+		reply = p.dialect.Serve(p, r)
+		response = r.judgement.response
+	}
+	switch response {
+	case Mute:
+		return Reply{Hang: true}
+	case ResetConnection:
+		return Reply{reset: true}
+	}
+	return reply
+}
+
+// pause waits, and gives the request up when done is closed first.
+func pause(d time.Duration, done <-chan struct{}) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-done:
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // answer sends reply, with fault's changes to it, and logs what it sends.
-func (p *PBX) answer(w http.ResponseWriter, rec *Record, reply Reply, fault Fault) {
+func (p *PBX) answer(w http.ResponseWriter, r *http.Request, rec *Record, reply Reply, fault Fault) {
 	if reply.Status == 0 {
 		reply.Status = http.StatusOK
 	}
@@ -267,6 +316,10 @@ func (p *PBX) answer(w http.ResponseWriter, rec *Record, reply Reply, fault Faul
 		}
 	}
 	header.Set("Content-Length", strconv.FormatInt(length, 10))
+	if fault.Double != 0 {
+		sendTwice(w, r, reply, fault.Double)
+		return
+	}
 	w.WriteHeader(reply.Status)
 	if fault.Huge > 0 {
 		stream(w, fault.Huge)

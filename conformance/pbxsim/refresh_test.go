@@ -15,7 +15,7 @@ import (
 type renewing struct{ plain }
 
 func (renewing) Defaults() pbxsim.Defaults {
-	return pbxsim.Defaults{Life: 30 * time.Minute, RefreshLife: 24 * time.Hour, MaxTokens: 2, LockoutAfter: 3, LockoutFor: 10 * time.Minute}
+	return pbxsim.Defaults{Life: 30 * time.Minute, RefreshLife: 24 * time.Hour, MaxTokens: 2, Lockout: pbxsim.Lockout{After: 3}}
 }
 
 // desk is a caller at a PBX of that dialect.
@@ -108,14 +108,14 @@ func TestWhatEndsATokenEndsItsRefreshToken(t *testing.T) {
 	}
 }
 
-func TestAWrongRefreshTokenMayCountAsAWrongLogin(t *testing.T) {
+func TestADeadRefreshTokenMayCountAsAWrongLogin(t *testing.T) {
 	for _, counts := range []bool{false, true} {
-		atDesk(t, pbxsim.Options{WrongTokenCounts: counts}, func(t *testing.T, d desk) {
+		atDesk(t, pbxsim.Options{Lockout: pbxsim.Lockout{DeadTokens: counts}}, func(t *testing.T, d desk) {
 			for range 3 {
 				d.trade("made up", pbxsim.UnknownToken)
 			}
 			if _, locked := d.Locked("192.0.2.7"); locked != counts {
-				t.Errorf("WrongTokenCounts %v: locked %v", counts, locked)
+				t.Errorf("DeadTokens %v: locked %v", counts, locked)
 			}
 		})
 	}

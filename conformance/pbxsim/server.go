@@ -23,6 +23,7 @@ type Server struct {
 	mu       sync.Mutex // guards all below
 	listener net.Listener
 	stop     func()                  // nil while closed
+	isCut    bool                    // closed by [PBX.Down], for [PBX.Up] to open
 	clients  map[string]*http.Client // by caller
 }
 
@@ -52,6 +53,7 @@ func listenLoopback(p *PBX, cert *tls.Certificate) *Server {
 		return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}).DialContext
 	}
 	s.Reopen()
+	p.attach(s)
 	s.URL = "http://" + addr
 	if cert != nil {
 		s.URL = "https://" + addr
@@ -64,6 +66,7 @@ func listenLoopback(p *PBX, cert *tls.Certificate) *Server {
 func (s *Server) Reopen() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.isCut = false
 	if s.stop != nil {
 		return
 	}
@@ -79,8 +82,12 @@ func (s *Server) Reopen() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var goroutines sync.WaitGroup
 	server := &http.Server{
-		Handler:     s.pbx,
-		BaseContext: func(net.Listener) context.Context { return ctx },
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			goroutines.Add(1) // a connection that is taken over does not count any more
+			defer goroutines.Done()
+			s.pbx.ServeHTTP(w, r)
+		}),
+		BaseContext: func(net.Listener) context.Context { return context.WithValue(ctx, closingKey{}, ctx.Done()) },
 		ErrorLog:    log.New(io.Discard, "", 0), // handshakes that fail are the tests' own
 		Protocols:   new(http.Protocols),
 		ConnState: func(c net.Conn, state http.ConnState) {
@@ -90,7 +97,7 @@ func (s *Server) Reopen() {
 				if ctx.Err() != nil { // came in while the server was closing
 					c.Close()
 				}
-			case http.StateClosed:
+			case http.StateClosed, http.StateHijacked:
 				goroutines.Done()
 			}
 		},
@@ -104,13 +111,48 @@ func (s *Server) Reopen() {
 	}
 }
 
+// closingKey is the key under which a request's context has a channel that is
+// closed when the server closes.
+type closingKey struct{}
+
+// closing returns that channel. It is nil in a server that is not of this
+// package.
+func closing(r *http.Request) <-chan struct{} {
+	done, _ := r.Context().Value(closingKey{}).(<-chan struct{})
+	return done
+}
+
+// cut closes the server until restore.
+func (s *Server) cut() {
+	s.mu.Lock()
+	open := s.stop != nil
+	s.mu.Unlock()
+	if !open {
+		return
+	}
+	s.Close()
+	s.mu.Lock()
+	s.isCut = true
+	s.mu.Unlock()
+}
+
+// restore opens the server, unless it has been closed since cut.
+func (s *Server) restore() {
+	s.mu.Lock()
+	isCut := s.isCut
+	s.mu.Unlock()
+	if isCut {
+		s.Reopen()
+	}
+}
+
 // Close cuts all connections and refuses new ones, as when a PBX is unplugged,
 // and waits until the server's goroutines have ended. The PBX keeps its tokens;
 // see [PBX.Restart].
 func (s *Server) Close() {
 	s.mu.Lock()
 	stop := s.stop
-	s.stop, s.listener = nil, nil
+	s.stop, s.listener, s.isCut = nil, nil, false
 	s.mu.Unlock()
 	if stop != nil {
 		stop()

@@ -48,18 +48,16 @@ func init() {
 
 // acme is a PBX as seen by one account.
 type acme struct {
-	http.RoundTripper // the application's own requests, over this PBX's connections
-
 	wire   *wire.Client
 	tenant string
 }
 
 func open(cfg pbx.Config) (pbx.Authenticator, error) {
-	client, err := wire.New(wire.Brand{Driver: Name, APIPath: "/v1"}, cfg)
+	client, err := wire.New(wire.Endpoint{Driver: Name, APIPath: "/v1"}, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &acme{RoundTripper: client.Transport(), wire: client, tenant: cfg.Options["tenant"]}, nil
+	return &acme{wire: client, tenant: cfg.Options["tenant"]}, nil
 }
 
 // Format keeps fmt out of the connections, whatever the verb.
@@ -70,9 +68,9 @@ func (a *acme) Traits() pbx.Traits {
 	return pbx.Traits{URL: a.wire.URL(), Lifetime: 15 * time.Minute, KeepAlive: pbx.KeepAliveRefresh, Lockout: lockout, MaxTokens: 4}
 }
 
-// CredentialsChanged implements [pbx.CredentialWatcher].
-func (a *acme) CredentialsChanged(ctx context.Context) (bool, error) {
-	return a.wire.CredentialsChanged(ctx)
+// Fingerprint implements [pbx.Fingerprinter].
+func (a *acme) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+	return a.wire.Fingerprint(ctx, key)
 }
 
 // Login implements [pbx.Authenticator].
@@ -111,16 +109,19 @@ func (a *acme) Logout(ctx context.Context, t *pbx.Token) error {
 	return err
 }
 
-// Authorize implements [pbx.Authorizer].
+// Authorize implements [pbx.Requester].
 func (a *acme) Authorize(r *http.Request, t *pbx.Token) error {
 	r.Header.Set(tokenHeader, t.Value.Reveal())
 	return nil
 }
 
-// Inspect implements [pbx.Inspector]. An answer without the envelope, such as a
+// Transport implements [pbx.Requester].
+func (a *acme) Transport() http.RoundTripper { return a.wire.Transport() }
+
+// Inspect implements [pbx.Requester]. An answer without the envelope, such as a
 // recording, says nothing about the token.
-func (a *acme) Inspect(r *http.Response, body []byte) error {
-	req, resp := wire.Request{Op: pbx.OpCall}, &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body}
+func (a *acme) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
+	req, resp := wire.Request{Op: pbx.OpRequest}, &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body}
 	if wire.StatusKind(req.Op, r.StatusCode) != nil {
 		return a.wire.Unexpected(req, resp)
 	}

@@ -28,8 +28,8 @@ func TestConformance(t *testing.T) {
 func TestALoginIsThatOfTheVendorsSample(t *testing.T) {
 	auth, err := pbx.Open(acme.Name, pbx.Config{
 		URL: "https://pbx.example.com", Username: "crm", Password: pbx.NewSecret("Acme-2026"),
-		Options:    map[string]string{"tenant": "3"},
-		HTTPClient: golden.Client(t, "testdata/login.http"),
+		Options:   map[string]string{"tenant": "3"},
+		Transport: golden.Transport(t, "testdata/login.http"),
 	})
 	if err != nil {
 		t.Fatal(err)

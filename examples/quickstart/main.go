@@ -83,7 +83,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer, password func(
 	}
 	if d, ok := pbx.Lookup(*driver); ok {
 		for _, o := range d.Options {
-			if _, given := cfg.Options[o.Name]; given && o.Secret {
+			if _, given := cfg.Options[o.Name]; given && o.Kind == pbx.OptionSecret {
 				fmt.Fprintf(errs, "quickstart: the option %s is secret, and flags stand in process lists: use conformance/pbxprobe, which reads it from the environment\n", o.Name)
 				return 2
 			}
@@ -115,13 +115,13 @@ func printDrivers(out io.Writer) {
 		for _, o := range d.Options {
 			kind := string(o.Kind)
 			if len(o.Choices) > 0 {
-				kind = strings.Join(o.Choices, "|")
+				kind = strings.Join(values(o.Choices), "|")
 			}
 			var notes []string
 			if o.Required {
 				notes = append(notes, "required")
 			}
-			if o.Secret {
+			if o.Kind == pbx.OptionSecret {
 				notes = append(notes, "secret")
 			}
 			if o.Default != "" {
@@ -130,4 +130,11 @@ func printDrivers(out io.Writer) {
 			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", o.Name, kind, strings.Join(notes, ", "), o.Help)
 		}
 	}
+}
+
+func values(choices []pbx.Choice) (all []string) {
+	for _, c := range choices {
+		all = append(all, c.Value)
+	}
+	return all
 }

@@ -46,8 +46,8 @@ func call(ctx context.Context, client *http.Client, auth pbx.Authenticator, r *h
 	if err != nil {
 		return err
 	}
-	if inspector, ok := auth.(pbx.Inspector); ok {
-		return inspector.Inspect(resp, body)
+	if requester, ok := pbx.As[pbx.Requester](auth); ok {
+		return requester.Inspect(resp, body, &pbx.Token{})
 	}
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("HTTP status %d", resp.StatusCode)
@@ -57,10 +57,10 @@ func call(ctx context.Context, client *http.Client, auth pbx.Authenticator, r *h
 
 // isDead makes sure that the PBX refuses token, by a call without a session.
 func isDead(ctx context.Context, auth pbx.Authenticator, r *http.Request, token *pbx.Token) error {
-	if err := auth.(pbx.Authorizer).Authorize(r, token); err != nil {
+	if err := requester(auth).Authorize(r, token); err != nil {
 		return err
 	}
-	err := call(ctx, &http.Client{Transport: auth.(http.RoundTripper)}, auth, r)
+	err := call(ctx, &http.Client{Transport: requester(auth).Transport()}, auth, r)
 	switch {
 	case err == nil:
 		return errors.New("the PBX still takes the token")
@@ -68,4 +68,9 @@ func isDead(ctx context.Context, auth pbx.Authenticator, r *http.Request, token 
 		return err
 	}
 	return nil
+}
+
+func requester(auth pbx.Authenticator) pbx.Requester {
+	r, _ := pbx.As[pbx.Requester](auth)
+	return r
 }

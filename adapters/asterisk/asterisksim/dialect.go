@@ -22,6 +22,9 @@ const (
 )
 
 func (a *asterisk) Action(r *pbxsim.Request) pbxsim.Action {
+	if !a.serves(r.URL.Path) {
+		return pbxsim.Web
+	}
 	switch strings.ToLower(parameters(r).action()) {
 	case "challenge":
 		return Challenge
@@ -36,19 +39,12 @@ func (a *asterisk) Action(r *pbxsim.Request) pbxsim.Action {
 }
 
 func (a *asterisk) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
-	if _, locked := p.Locked(r.Caller); locked {
-		return pbxsim.Reply{Hang: true}
-	}
-	prefix := strings.Trim(a.Prefix, "/")
-	if prefix != "" {
-		prefix = "/" + prefix
-	}
 	switch {
 	case len(r.Method+" "+r.RequestURI+" "+r.Proto) > maxLine:
 		return page(http.StatusBadRequest, "Bad Request", "Request line too long")
 	case a.HTTPDenied:
 		return page(http.StatusForbidden, "Forbidden", "Access denied by ACL")
-	case a.WebDisabled || !strings.EqualFold(strings.TrimSuffix(r.URL.Path, "/"), prefix+"/rawman"):
+	case a.WebDisabled || !a.serves(r.URL.Path):
 		return page(http.StatusNotFound, "Not Found", "The requested URL was not found on this server.")
 	case r.Method != http.MethodPost && r.Method != http.MethodGet && r.Method != http.MethodHead:
 		return page(http.StatusNotImplemented, "Not Implemented", "Attempt to use unimplemented / unsupported method")
@@ -68,6 +64,15 @@ func (a *asterisk) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 		}
 	}
 	return reply
+}
+
+// serves reports whether path is the manager's.
+func (a *asterisk) serves(path string) bool {
+	prefix := strings.Trim(a.Prefix, "/")
+	if prefix != "" {
+		prefix = "/" + prefix
+	}
+	return strings.EqualFold(strings.TrimSuffix(path, "/"), prefix+"/rawman")
 }
 
 // act answers an action, in its session or in a new one. refused says that the

@@ -55,9 +55,14 @@ func (s Settings) New(opts *pbxsim.Options) *pbxsim.PBX {
 	return pbxsim.New(a, opts)
 }
 
-// defaults has no lockout, for Asterisk has none. LockoutFor is for tests that
-// lock a caller.
-var defaults = pbxsim.Defaults{Life: time.Minute, Sliding: true, LockoutFor: 10 * time.Minute}
+// defaults never lock, for Asterisk does not. With Options.Lockout.After set, it
+// is Debian's fail2ban that does, by its jail "asterisk": two lines of the log
+// match for each wrong login, failures count for ten minutes, and a ban of the
+// address drops everything for ten minutes.
+var defaults = pbxsim.Defaults{Life: time.Minute, Sliding: true, Lockout: pbxsim.Lockout{
+	For: 10 * time.Minute, Weight: 2, Memory: pbxsim.SlidingWindow, Window: 10 * time.Minute,
+	Per: pbxsim.Address, Reset: pbxsim.Nothing, Covers: pbxsim.Everything, Response: pbxsim.Mute,
+}}
 
 // asterisk is the dialect. It holds the sessions that are not logged in, which
 // pbxsim does not know.

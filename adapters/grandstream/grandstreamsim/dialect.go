@@ -14,6 +14,12 @@ import (
 const Challenge pbxsim.Action = "challenge"
 
 func (u *ucm) Action(r *pbxsim.Request) pbxsim.Action {
+	if r.URL.Path != "/api" {
+		return pbxsim.Web
+	}
+	if r.Method != http.MethodPost {
+		return pbxsim.Call
+	}
 	in, _ := parse(r.Body)
 	switch in.text("action") {
 	case "challenge":
@@ -30,6 +36,8 @@ func (u *ucm) Action(r *pbxsim.Request) pbxsim.Action {
 
 func (u *ucm) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	switch {
+	case r.URL.Path == "/" && r.Method == http.MethodGet:
+		return pbxsim.Reply{Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte(pbxsim.HTMLPage)}
 	case r.URL.Path != "/api":
 		return page(http.StatusNotFound, "404 Not Found")
 	case r.Method != http.MethodPost:
@@ -62,7 +70,11 @@ func (u *ucm) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	case r.Action == pbxsim.Logout:
 		verdict = p.Logout
 	}
-	if verdict(r, cookie) != pbxsim.OK {
+	switch verdict(r, cookie) {
+	case pbxsim.OK:
+	case pbxsim.Locked:
+		return u.fail(loginRestriction)
+	default:
 		return u.fail(u.DeadCookie)
 	}
 	return u.succeed(map[string]any{})
@@ -73,7 +85,7 @@ func (u *ucm) begin(p *pbxsim.PBX, r *pbxsim.Request, in fields) pbxsim.Reply {
 	if in.text("user") == "" || in.text("version") == "" {
 		return u.fail(invalidParameters)
 	}
-	if _, locked := p.Locked(r.Caller); locked && u.BanAtChallenge {
+	if _, locked := p.LockedAccount(r.Caller, in.text("user")); locked && u.BanAtChallenge {
 		return u.fail(loginRestriction)
 	}
 	return u.succeed(map[string]any{"challenge": u.challenge(in.text("user"))})

@@ -34,7 +34,7 @@ type Settings struct {
 	// if 0.
 	DeadCookie int
 
-	// BanAtChallenge tells a banned caller so when it asks for a challenge, and
+	// BanAtChallenge tells a banned client so when it asks for a challenge, and
 	// not when it logs in.
 	BanAtChallenge bool
 
@@ -89,10 +89,14 @@ type challenge struct {
 
 func (*ucm) Name() string { return "grandstream" }
 
-// Defaults are the web interface's: an idle life of 10 minutes, and a ban of 5
-// minutes after 5 failures.
+// Defaults are the web interface's: an idle life of 10 minutes, and a ban of the
+// address for 5 minutes after 5 failures. The manual names no time after which a
+// failure is forgotten, and does not say that a good login clears the others'.
 func (u *ucm) Defaults() pbxsim.Defaults {
-	return pbxsim.Defaults{Life: 10 * time.Minute, Sliding: !u.Fixed, LockoutAfter: 5, LockoutFor: 5 * time.Minute}
+	return pbxsim.Defaults{Life: 10 * time.Minute, Sliding: !u.Fixed, Lockout: pbxsim.Lockout{
+		After: 5, For: 5 * time.Minute,
+		Memory: pbxsim.Forever, Per: pbxsim.Address, Reset: pbxsim.Account,
+	}}
 }
 
 // NewToken returns a cookie, sid and two numbers, as in public samples.

@@ -81,10 +81,8 @@ func (x *Exposure) Fail(err error) {
 // say something.
 type Driver interface {
 	pbx.Authenticator
-	pbx.Authorizer
-	pbx.Inspector
+	pbx.Requester
 	pbx.Describer
-	http.RoundTripper
 }
 
 // Exercise uses all of a driver, arranging for trouble before each operation,
@@ -107,11 +105,11 @@ func (x *Exposure) Exercise(driver Driver, token *pbx.Token, call *http.Request,
 	x.Fail(driver.Authorize(call, token))
 	callCtx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if resp, err := driver.RoundTrip(call.WithContext(callCtx)); err == nil { // its own error is the application's transport's
+	if resp, err := driver.Transport().RoundTrip(call.WithContext(callCtx)); err == nil { // its own error is the application's transport's
 		body, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		x.Fail(driver.Inspect(resp, body))
-		x.Fail(driver.Inspect(resp, body[:len(body)/2]))
+		x.Fail(driver.Inspect(resp, body, token))
+		x.Fail(driver.Inspect(resp, body[:len(body)/2], token))
 	}
 
 	trouble()
@@ -151,6 +149,13 @@ func spellings(secret string) []string {
 		fmt.Sprintf("%x", secret), base64.StdEncoding.EncodeToString([]byte(secret)),
 	}
 }
+
+// Through is a RoundTripper that prints as an address, as http.Transport does:
+// what a test's own transport holds is not the driver's to hide.
+type Through func(*http.Request) (*http.Response, error)
+
+// RoundTrip calls f.
+func (f Through) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // Quoting is a transport of an application that quotes the request in its
 // errors.

@@ -11,10 +11,10 @@ import (
 func Options(own ...pbx.Option) []pbx.Option {
 	return append(own,
 		pbx.Option{Name: "api_version", Kind: pbx.OptionString, Help: "version in the API's paths, as in v1.1.0, where it is another than usual"},
-		pbx.Option{Name: "password_form", Kind: pbx.OptionChoice, Choices: []string{"plain", "md5"}, Default: "plain", Help: "md5 if the password is given as its MD5 digest, in hexadecimal"},
+		pbx.Option{Name: "password_form", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: "plain", Label: "as typed"}, {Value: "md5", Label: "as its MD5 digest"}}, Default: "plain", Help: "md5 if the password is given as its MD5 digest, in hexadecimal"},
 		pbx.Option{Name: "event_port", Kind: pbx.OptionPort, Help: "port on which you listen for event reports (a login sends " + usualPort + " without it)"},
 		pbx.Option{Name: "event_url", Kind: pbx.OptionString, Help: "where event reports go; without it, to the caller's IP"},
-		pbx.Option{Name: "event_urltag", Kind: pbx.OptionChoice, Choices: []string{"0", "1"}, Help: "event_url is 0: a path on the caller's IP, 1: absolute"},
+		pbx.Option{Name: "event_urltag", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: "0", Label: "a path on this machine's address"}, {Value: "1", Label: "an absolute URL"}}, Help: "event_url is 0: a path on the caller's IP, 1: absolute"},
 		pbx.Option{Name: "event_ipaddr", Kind: pbx.OptionString, Help: "IP address that listens for event reports, where it is not the caller's; goes into heartbeats"},
 		pbx.Option{Name: "event_version", Kind: pbx.OptionString, Help: "format of event reports; 1.0.2, or 2.0.0 with API v2, is well-formed JSON"},
 		pbx.Option{Name: "token_ttl", Kind: pbx.OptionDuration, Default: "30m", Help: "life of a token that nothing prolongs, as in 30m"},

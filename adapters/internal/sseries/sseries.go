@@ -82,7 +82,7 @@ func New(v *Variant, s Settings) (*PBX, error) {
 	case s.PasswordIsMD5 && !s.Password.IsZero() && !isDigest(s.Password.Reveal()):
 		return nil, fault("%s", noDigest)
 	}
-	client, err := wire.New(wire.Brand{Driver: v.Driver, Port: v.Port, PlainPort: v.Plain, APIPath: "/api"}, s.Config)
+	client, err := wire.New(wire.Endpoint{Driver: v.Driver, Port: v.Port, PlainPort: v.Plain, APIPath: "/api"}, s.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +269,7 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 	return err
 }
 
-// Authorize is [pbx.Authorizer]'s. The caller knows how the body of its request
+// Authorize is [pbx.Requester]'s. The caller knows how the body of its request
 // is written, so a type of its own stays.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 	wire.SetQuery(r.URL, "token", t.Value.Reveal())
@@ -279,15 +279,13 @@ func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 	return nil
 }
 
-// RoundTrip is [http.RoundTripper]'s.
-func (p *PBX) RoundTrip(r *http.Request) (*http.Response, error) {
-	return p.wire.Transport().RoundTrip(r)
-}
+// Transport is [pbx.Requester]'s.
+func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }
 
-// Inspect is [pbx.Inspector]'s. An answer without the envelope, such as a
+// Inspect is [pbx.Requester]'s. An answer without the envelope, such as a
 // recording, says nothing.
-func (p *PBX) Inspect(r *http.Response, body []byte) error {
-	req := wire.Request{Op: pbx.OpCall}
+func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
+	req := wire.Request{Op: pbx.OpRequest}
 	resp := &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body}
 	if kind := wire.StatusKind(req.Op, r.StatusCode); kind != nil {
 		return p.wire.Unexpected(req, resp)
@@ -311,9 +309,9 @@ func (p *PBX) Traits() pbx.Traits {
 	return traits
 }
 
-// CredentialsChanged is [pbx.CredentialWatcher]'s.
-func (p *PBX) CredentialsChanged(ctx context.Context) (bool, error) {
-	return p.wire.CredentialsChanged(ctx)
+// Fingerprint is [pbx.Fingerprinter]'s.
+func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+	return p.wire.Fingerprint(ctx, key)
 }
 
 var (

@@ -67,6 +67,9 @@ const (
 
 func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	format := "json"
+	if r.Action == pbxsim.Web {
+		return d.ancestor().Serve(p, r)
+	}
 	if r.Action == pbxsim.Login || r.Action == pbxsim.Call { // the others have no type
 		format = r.URL.Query().Get("type")
 		if format != "json" && format != "xml" {

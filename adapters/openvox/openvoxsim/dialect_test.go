@@ -130,7 +130,9 @@ func TestAnswersAsTheCarelessSamplesHaveThem(t *testing.T) {
 }
 
 func TestTheNumbersAreTheVendors(t *testing.T) {
-	want := pbxsim.Defaults{Life: 30 * time.Minute, Sliding: true, LockoutAfter: 5, LockoutFor: 10 * time.Minute}
+	want := pbxsim.Defaults{Life: 30 * time.Minute, Sliding: true, Lockout: pbxsim.Lockout{
+		After: 5, For: 10 * time.Minute, Memory: pbxsim.Forever, Per: pbxsim.Address, Reset: pbxsim.Account,
+	}}
 	if got := (openvoxsim.Dialect{}).Defaults(); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}

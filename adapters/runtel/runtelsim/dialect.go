@@ -60,13 +60,17 @@ func (Dialect) Name() string { return "runtel" }
 
 // Defaults are assumptions: that the times of the vendor's one sample are UTC,
 // and a lockout like other brands' (its limits belong to the platform's
-// operator, and are not published).
-func (Dialect) Defaults() pbxsim.Defaults {
-	return pbxsim.Defaults{
-		Life:         4 * time.Hour,
-		LockoutAfter: 5,
-		LockoutFor:   10 * time.Minute,
+// operator, and are not published), that is never forgotten and which nothing
+// resets. With Failure set to [Silence] a lock is mute and covers everything.
+func (d Dialect) Defaults() pbxsim.Defaults {
+	defaults := pbxsim.Defaults{Life: 4 * time.Hour, Lockout: pbxsim.Lockout{
+		After: 5, For: 10 * time.Minute,
+		Memory: pbxsim.Forever, Per: pbxsim.Address, Reset: pbxsim.Nothing,
+	}}
+	if d.Failure == Silence {
+		defaults.Lockout.Response, defaults.Lockout.Covers = pbxsim.Mute, pbxsim.Everything
 	}
+	return defaults
 }
 
 // NewToken returns an opaque token. Like the vendor's "J...W" it begins with J
@@ -76,6 +80,12 @@ func (Dialect) NewToken() string {
 }
 
 func (Dialect) Action(r *pbxsim.Request) pbxsim.Action {
+	if r.URL.Path != "/api" && r.URL.Path != "/api/" {
+		return pbxsim.Web
+	}
+	if r.Method != http.MethodPost || r.URL.Path != "/api/" {
+		return pbxsim.Call
+	}
 	switch e, _ := parse(r.Body); {
 	case e.is("auth", "User"):
 		return pbxsim.Login
@@ -86,10 +96,9 @@ func (Dialect) Action(r *pbxsim.Request) pbxsim.Action {
 }
 
 func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
-	if _, locked := p.Locked(r.Caller); locked && d.Failure == Silence {
-		return pbxsim.Reply{Hang: true}
-	}
 	switch {
+	case r.URL.Path == "/" && r.Method == http.MethodGet:
+		return reply(http.StatusOK, "text/html", []byte(pbxsim.HTMLPage))
 	case r.URL.Path == "/api" && !d.SlashRequired:
 		reply := page(http.StatusMovedPermanently)
 		reply.Header.Set("Location", "/api/")
@@ -118,7 +127,11 @@ func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	if r.Action == pbxsim.Logout {
 		verdict = p.Logout
 	}
-	if verdict(r, token) != pbxsim.OK {
+	switch verdict(r, token) {
+	case pbxsim.OK:
+	case pbxsim.Locked:
+		return d.block(e, r.LockedUntil())
+	default:
 		return d.refuse(e)
 	}
 	return d.succeed(e, struct{}{})
@@ -135,8 +148,7 @@ func (d Dialect) login(p *pbxsim.PBX, r *pbxsim.Request, e envelope) pbxsim.Repl
 	case pbxsim.WrongPassword:
 		return d.refuse(e)
 	case pbxsim.Locked:
-		until, _ := p.Locked(r.Caller)
-		return d.block(e, until)
+		return d.block(e, r.LockedUntil())
 	}
 	if d.Body != nil {
 		return d.succeed(e, d.Body(fields(d.user(token))))

@@ -13,7 +13,7 @@ import (
 // FailureMode is the shape of failing answers. The vendor documents none, so
 // all of these are guesses, and a client has to cope with each. What fails is
 // told by a code: 401 for a wrong login or a refused token ([Dialect].Refusal),
-// 403 for a locked caller ([Dialect].Block), 400 for a request that is not an
+// 403 for a locked client ([Dialect].Block), 400 for a request that is not an
 // envelope.
 type FailureMode string
 
@@ -23,7 +23,7 @@ const (
 	HTTP403 FailureMode = "http-403" // as HTTP401, with 403 also where that has 401
 	HTML    FailureMode = "html"     // nginx's error page, the code being the HTTP status
 	Empty   FailureMode = "empty"    // no body, the code being the HTTP status
-	Silence FailureMode = "silence"  // as HTTP401, but a locked caller gets no answer to anything, as from a firewall
+	Silence FailureMode = "silence"  // as HTTP401, but a locked client gets no answer to anything, as from a firewall
 )
 
 // fail answers that a request has failed.
@@ -51,13 +51,13 @@ func (d Dialect) refuse(e envelope) pbxsim.Reply {
 	return d.fail(e, http.StatusUnauthorized)
 }
 
-// block answers a caller that is locked until then.
+// block answers a client that is locked until then.
 func (d Dialect) block(e envelope, until time.Time) pbxsim.Reply {
 	if d.Block == 0 {
 		return d.fail(e, http.StatusForbidden)
 	}
 	reply := d.fail(e, d.Block)
-	if d.Block == http.StatusTooManyRequests {
+	if d.Block == http.StatusTooManyRequests && !until.IsZero() {
 		reply.Header.Set("Retry-After", strconv.Itoa(int(math.Ceil(time.Until(until).Seconds()))))
 	}
 	return reply

@@ -114,6 +114,12 @@ func (Dialect) NewToken() string {
 }
 
 func (Dialect) Action(r *pbxsim.Request) pbxsim.Action {
+	if !strings.HasPrefix(r.URL.Path, "/api/") {
+		return pbxsim.Web
+	}
+	if r.Method != http.MethodPost { // errno 20001, whatever the name
+		return pbxsim.Call
+	}
 	switch _, name := split(r.URL.Path); name {
 	case "login":
 		return pbxsim.Login
@@ -128,8 +134,11 @@ func (Dialect) Action(r *pbxsim.Request) pbxsim.Action {
 func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	f := d.family()
 	version, name := split(r.URL.Path)
+	if r.Action == pbxsim.Web && r.URL.Path == "/" && r.Method == http.MethodGet {
+		return d.reply(http.StatusOK, "text/html", []byte(pbxsim.HTMLPage))
+	}
 	if name == "" || version != f.version {
-		if d.VersionErrno {
+		if d.VersionErrno && r.Action != pbxsim.Web {
 			return d.fail(noSuchRequest)
 		}
 		return d.reply(http.StatusNotFound, "text/html",

@@ -27,7 +27,9 @@ type family struct {
 // families say what the vendor's pages say:
 //   - With API v1 every call prolongs an S-Series' token. Of API v2 that is not
 //     said; see [Dialect.CallsSlide].
-//   - The fifth consecutive wrong login locks the caller's address.
+//   - The fifth consecutive wrong login locks the client's address for 10 minutes.
+//     No page has a time after which a wrong login is forgotten, and none says
+//     that a good login of one account ends the row of another.
 //   - The life of a refresh token is not documented. It is played as a day, which
 //     is that of the vendor's P-Series.
 var families = map[string]family{
@@ -39,11 +41,13 @@ var families = map[string]family{
 
 func defaults(sliding bool, refreshLife time.Duration) pbxsim.Defaults {
 	return pbxsim.Defaults{
-		Life:         30 * time.Minute,
-		Sliding:      sliding,
-		LockoutAfter: 5,
-		LockoutFor:   10 * time.Minute,
-		RefreshLife:  refreshLife,
+		Life:        30 * time.Minute,
+		Sliding:     sliding,
+		RefreshLife: refreshLife,
+		Lockout: pbxsim.Lockout{
+			After: 5, For: 10 * time.Minute,
+			Memory: pbxsim.Forever, Per: pbxsim.Address, Reset: pbxsim.Account,
+		},
 	}
 }
 

@@ -39,21 +39,26 @@ type Dialect struct {
 	LogoutForgives bool
 
 	// NoBlockTime leaves block_expire_time out of the answer to a blocked
-	// caller. No page has the field; a client has met it.
+	// client. No page has the field; a client has met it.
 	NoBlockTime bool
 }
 
 func (Dialect) Name() string { return "yeastar-p" }
 
-// Defaults are the documented numbers. For how long a caller is blocked is not
-// among them: it is played as the ten minutes of the vendor's other PBXs.
+// Defaults are the documented numbers. The vendor says that the fifth consecutive
+// wrong login blocks the client's address, and not for how long: that is played
+// as the ten minutes of the vendor's other PBXs. Nor does it name a time after
+// which a wrong login is forgotten, or say that a good login of one account ends
+// the row of another.
 func (Dialect) Defaults() pbxsim.Defaults {
 	return pbxsim.Defaults{
-		Life:         1800 * time.Second,
-		RefreshLife:  86400 * time.Second,
-		MaxTokens:    8,
-		LockoutAfter: 5,
-		LockoutFor:   10 * time.Minute,
+		Life:        1800 * time.Second,
+		RefreshLife: 86400 * time.Second,
+		MaxTokens:   8,
+		Lockout: pbxsim.Lockout{
+			After: 5, For: 10 * time.Minute,
+			Memory: pbxsim.Forever, Per: pbxsim.Address, Reset: pbxsim.Account,
+		},
 	}
 }
 
@@ -71,7 +76,14 @@ func (Dialect) NewToken() string {
 const prefix = "/openapi/v1.0/"
 
 func (Dialect) Action(r *pbxsim.Request) pbxsim.Action {
-	switch strings.TrimPrefix(r.URL.Path, prefix) {
+	name, ours := strings.CutPrefix(r.URL.Path, prefix)
+	switch {
+	case !strings.HasPrefix(r.URL.Path, "/openapi/"):
+		return pbxsim.Web
+	case !ours || methods[name] != "" && methods[name] != r.Method: // 10001 or 10003
+		return pbxsim.Call
+	}
+	switch name {
 	case "get_token":
 		return pbxsim.Login
 	case "refresh_token":
@@ -93,7 +105,7 @@ const (
 	wrongSyntax        = 40001
 	wrongParameter     = 40002
 	maximumReached     = 60002
-	callerBlocked      = 70004
+	clientBlocked      = 70004
 )
 
 // methods are those of the interfaces that the simulator has. All others take
@@ -108,7 +120,9 @@ var methods = map[string]string{
 func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	name, ours := strings.CutPrefix(r.URL.Path, prefix)
 	switch {
-	case !strings.HasPrefix(r.URL.Path, "/openapi/"):
+	case r.Action == pbxsim.Web && r.URL.Path == "/" && r.Method == http.MethodGet:
+		return pbxsim.Reply{Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte(pbxsim.HTMLPage)}
+	case r.Action == pbxsim.Web:
 		return pbxsim.Reply{Status: http.StatusNotFound, Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte("<html><body>404 Not Found</body></html>\n")}
 	case r.UserAgent() == "": // mandatory; what happens without it is not documented
 		return fail(accessDenied)
@@ -125,15 +139,33 @@ func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	// The query is the only place for a token.
 	token := r.URL.Query().Get("access_token")
 	if r.Action == pbxsim.Logout {
-		if p.Logout(r, token) != pbxsim.OK && !d.LogoutForgives {
-			return fail(tokenExpired)
+		v := p.Logout(r, token)
+		if v == pbxsim.Locked || v != pbxsim.OK && !d.LogoutForgives {
+			return d.refuse(r, v)
 		}
 		return reply(answer{})
 	}
-	if p.Use(r, token) != pbxsim.OK {
-		return fail(tokenExpired)
+	if v := p.Use(r, token); v != pbxsim.OK {
+		return d.refuse(r, v)
 	}
 	return reply(answer{})
+}
+
+// refuse answers a token that does not work.
+func (d Dialect) refuse(r *pbxsim.Request, v pbxsim.Verdict) pbxsim.Reply {
+	if v == pbxsim.Locked {
+		return d.blocked(r)
+	}
+	return fail(tokenExpired)
+}
+
+// blocked answers a client that is blocked.
+func (d Dialect) blocked(r *pbxsim.Request) pbxsim.Reply {
+	a := answer{Errcode: clientBlocked}
+	if until := r.LockedUntil(); !until.IsZero() && !d.NoBlockTime {
+		a.BlockedUntil = until.Unix()
+	}
+	return reply(a)
 }
 
 func (d Dialect) login(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
@@ -148,11 +180,7 @@ func (d Dialect) login(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	case pbxsim.TooManyTokens:
 		return fail(maximumReached)
 	case pbxsim.Locked:
-		a := answer{Errcode: callerBlocked}
-		if until, locked := p.Locked(r.Caller); locked && !d.NoBlockTime {
-			a.BlockedUntil = until.Unix()
-		}
-		return reply(a)
+		return d.blocked(r)
 	}
 	return reply(answer{Errcode: failure, InvalidParams: []invalidParam{{"username or password", "error"}}})
 }
@@ -168,6 +196,8 @@ func (d Dialect) refresh(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	switch {
 	case v == pbxsim.OK:
 		return pair(token)
+	case v == pbxsim.Locked:
+		return d.blocked(r)
 	case d.RefreshErrcode != 0:
 		return fail(d.RefreshErrcode)
 	}

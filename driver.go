@@ -1,0 +1,181 @@
+package pbx
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Driver is one brand as a [Registry] knows it. Beside Open it describes the
+// brand for a settings form, so that an application can draw one for a driver
+// that it has never seen.
+type Driver struct {
+	// Name is what settings hold: lower-case letters, digits and hyphens.
+	Name string
+	// Title is the brand's name for people.
+	Title string
+
+	// UserLabel and PasswordLabel are what the vendor calls Config.Username and
+	// Config.Password, as in "API user". Empty: "User name" and "Password".
+	UserLabel, PasswordLabel string
+	// AccountOptional: a secret option can replace the user name and password.
+	AccountOptional bool
+	// NoUsername: the brand has a password or key without a user name.
+	NoUsername bool
+
+	// DefaultPort is used for an https URL without a port. 0: 443.
+	DefaultPort int
+	// Setup says where the API is switched on in the PBX and which account it
+	// needs, in one or two sentences.
+	Setup string
+	// Docs is the URL of the vendor's documentation.
+	Docs string
+
+	// Options describes the keys of Config.Options and Config.Secrets that the
+	// driver takes.
+	Options []Option
+
+	// Open makes an Authenticator and sends nothing. It receives checked
+	// options with the defaults filled in. Applications call it through a
+	// Registry.
+	Open func(Config) (Authenticator, error)
+}
+
+// Option describes one of a driver's own settings.
+type Option struct {
+	Name     string
+	Label    string // for people, as in "Token lifetime"
+	Kind     OptionKind
+	Choices  []Choice // the values of an OptionChoice
+	Default  string   // used when the option is not given; empty: none
+	Required bool
+	Help     string // one sentence for people
+}
+
+// Choice is one value of an [OptionChoice].
+type Choice struct {
+	Value string
+	Label string // for people; empty: Value
+}
+
+// OptionKind says what values an [Option] takes.
+type OptionKind string
+
+const (
+	OptionString   OptionKind = "string"
+	OptionSecret   OptionKind = "secret"   // set in Config.Secrets, never in Config.Options
+	OptionPort     OptionKind = "port"     // 1 to 65535
+	OptionInt      OptionKind = "int"      // a whole number from 0 to 2147483647
+	OptionChoice   OptionKind = "choice"   // one of Choices
+	OptionDuration OptionKind = "duration" // positive, as time.ParseDuration reads it: 90s, 30m, 4h
+)
+
+var optionKinds = []OptionKind{OptionString, OptionSecret, OptionPort, OptionInt, OptionChoice, OptionDuration}
+
+// check returns what is wrong with value, "" if nothing.
+func (o Option) check(value string) string {
+	switch o.Kind {
+	case OptionPort:
+		if n, err := strconv.ParseUint(value, 10, 16); err != nil || n == 0 {
+			return fmt.Sprintf("%q is not a port (1 to 65535)", value)
+		}
+	case OptionInt:
+		if _, err := strconv.ParseUint(value, 10, 31); err != nil {
+			return fmt.Sprintf("%q is not a whole number (0 to 2147483647)", value)
+		}
+	case OptionChoice:
+		if values := o.values(); !slices.Contains(values, value) {
+			return fmt.Sprintf("%q is not one of %s", value, strings.Join(values, ", "))
+		}
+	case OptionDuration:
+		if d, err := time.ParseDuration(value); err != nil || d <= 0 {
+			return fmt.Sprintf("%q is not a duration (as in 90s, 30m, 4h)", value)
+		}
+	}
+	return ""
+}
+
+func (o Option) values() []string {
+	values := make([]string, len(o.Choices))
+	for i, c := range o.Choices {
+		values[i] = c.Value
+	}
+	return values
+}
+
+// defect returns what makes o a programmer's mistake, "" if nothing.
+func (o Option) defect() string {
+	switch {
+	case o.Name == "":
+		return "has no name"
+	case !slices.Contains(optionKinds, o.Kind):
+		return fmt.Sprintf("has the unknown kind %q", o.Kind)
+	case o.Kind == OptionChoice && len(o.Choices) == 0:
+		return "has no choices"
+	case o.Kind == OptionSecret && o.Default != "":
+		return "is a secret with a default"
+	case o.Default != "" && o.check(o.Default) != "":
+		return "has a wrong default: " + o.check(o.Default)
+	}
+	return ""
+}
+
+// resolve checks the options of cfg and fills in the defaults.
+func (d Driver) resolve(cfg Config) (Config, error) {
+	fault := func(setting, format string, args ...any) error {
+		return &Error{Driver: d.Name, Op: OpOpen, Kind: ErrConfig, Setting: setting, Message: fmt.Sprintf(format, args...)}
+	}
+	byName := make(map[string]Option, len(d.Options))
+	var names []string
+	for _, o := range d.Options {
+		byName[o.Name] = o
+		names = append(names, o.Name)
+	}
+	unknown := func(name string) error {
+		if len(names) == 0 {
+			return fault(name, "unknown option %q: this driver has none", name)
+		}
+		return fault(name, "unknown option %q: the options are %s", name, strings.Join(names, ", "))
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Options)) {
+		o, ok := byName[name]
+		switch {
+		case !ok:
+			return cfg, unknown(name)
+		case o.Kind == OptionSecret:
+			return cfg, fault(name, "option %q is a secret: set it in Config.Secrets, so that it is never printed", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Secrets)) {
+		o, ok := byName[name]
+		switch {
+		case !ok:
+			return cfg, unknown(name)
+		case o.Kind != OptionSecret:
+			return cfg, fault(name, "option %q is not a secret: set it in Config.Options", name)
+		}
+	}
+	options, secrets := make(map[string]string), make(map[string]Secret)
+	for _, o := range d.Options {
+		value := cfg.Options[o.Name]
+		if value == "" {
+			value = o.Default
+		}
+		switch secret := cfg.Secrets[o.Name]; {
+		case !secret.IsZero():
+			secrets[o.Name] = secret
+		case value != "":
+			if wrong := o.check(value); wrong != "" {
+				return cfg, fault(o.Name, "option %q: %s", o.Name, wrong)
+			}
+			options[o.Name] = value
+		case o.Required:
+			return cfg, fault(o.Name, "option %q is required: %s", o.Name, o.Help)
+		}
+	}
+	cfg.Options, cfg.Secrets = options, secrets
+	return cfg, nil
+}
