@@ -61,7 +61,7 @@ type played struct {
 	refused [credentialsPlayed]bool // and not retried since
 	proven  [credentialsPlayed]bool // the last verdict was a success
 	doubt   bool
-	bad     instant // the last outcome without a verdict
+	bad     instant // the last unclear outcome, if no verdict has followed
 	trail   *trail
 }
 
@@ -196,11 +196,12 @@ func (x *explorer) visit(p *played, depth int) {
 				c.flights[i] = nil
 			}
 		}
-		c.local, c.doubt, c.bad = Local{}, false, 0
+		c.local, c.doubt = Local{}, false
 		return true
 	})
 	try("forgiven", func(c *played) bool {
 		c.host.Forgive(c.now.time())
+		c.bad = 0 // a person has looked
 		x.forget(c, func(k countedLogin) bool { return true }, c.now)
 		return true
 	})
@@ -284,7 +285,7 @@ func (x *explorer) begin(p *played, i int) bool {
 		x.fail(p, "%s may go beside another login with its credentials", g.Account)
 	case all >= limit:
 		x.fail(p, "%s may go as login %d of %d", g.Account, all+1, limit)
-	case p.bad > 0 && p.doubt && p.now < p.bad+1000 && p.host.row.count > 0:
+	case p.bad > 0 && p.now < p.bad+1000:
 		x.fail(p, "%s may go %d ms after an unclear outcome", g.Account, p.now-p.bad)
 	}
 	b := d.Booking
@@ -309,7 +310,9 @@ func (x *explorer) end(p *played, i int, kind OutcomeKind) {
 		if kind == Unclear {
 			k.judgedAtLatest = max(b.booked+15_000, p.now) + 120_000
 		}
-		p.counted = append(p.counted, k)
+		if at >= 0 {
+			p.counted = append(p.counted, k)
+		}
 	case Success, NotSent:
 		if at >= 0 {
 			p.counted = slices.Delete(p.counted, at, at+1)
@@ -317,11 +320,13 @@ func (x *explorer) end(p *played, i int, kind OutcomeKind) {
 	}
 	switch kind {
 	case Refused:
-		p.refused[i], p.proven[i], p.doubt = true, false, false
-	case Unclear, NotSent:
+		p.refused[i], p.proven[i], p.doubt, p.bad = true, false, false, 0
+	case NotSent:
+		p.doubt = true
+	case Unclear:
 		p.doubt, p.bad = true, p.now
 	case Success:
-		p.refused[i], p.proven[i], p.doubt = false, true, false
+		p.refused[i], p.proven[i], p.doubt, p.bad = false, true, false, 0
 		p.counted = slices.DeleteFunc(p.counted, func(k countedLogin) bool { return k.who == i && !k.verdict && k.booked <= b.booked })
 		switch x.limits.Reset {
 		case pbx.ResetAddress:

@@ -107,8 +107,11 @@ func (b *Booking) expires() instant {
 	case refused, deadToken:
 		return b.settled.add(memory)
 	}
-	return max(b.deadline().add(lateVerdict), b.settled.add(lateVerdict)).add(memory)
+	return b.judged().add(memory)
 }
+
+// judged is when the PBX has judged an undecided login, if it does at all.
+func (b *Booking) judged() instant { return max(b.deadline(), b.settled).add(lateVerdict) }
 
 // credential is what is known of one fingerprint at one URL. Its times are
 // those at which the logins were booked, so that they order what the PBX saw,
@@ -177,7 +180,7 @@ func (c *clearing) covers(b *Booking, now instant) bool {
 	}
 	if b.undecided(now) {
 		// A slow PBX may judge it after c, and count it anew.
-		return b.deadline().add(lateVerdict) <= c.at
+		return b.judged() <= c.at
 	}
 	return b.state != inFlight && b.settled <= c.at
 }

@@ -22,9 +22,9 @@ type urlState struct {
 	url      string
 	sent     instant // when the newest request was sent that got a usable response
 	evidence instant // when that response was read
-	checks   int     // since the doubt began, or since the last good one
-	checked  instant
-	failing  instant // since when checks fail
+	checks   int     // of this outage
+	since    instant // when the first of them was sent
+	checked  instant // when the newest of them ended
 	dead     int     // tokens refused in a row
 }
 
@@ -51,7 +51,7 @@ func (l *Local) clamp(now instant) {
 	l.lastSuccess = min(l.lastSuccess, now)
 	for i := range l.urls {
 		u := &l.urls[i]
-		u.sent, u.evidence, u.checked, u.failing = min(u.sent, now), min(u.evidence, now), min(u.checked, now), min(u.failing, now)
+		u.sent, u.evidence, u.since, u.checked = min(u.sent, now), min(u.evidence, now), min(u.since, now), min(u.checked, now)
 	}
 	for i := range l.pauses {
 		l.pauses[i].until = min(l.pauses[i].until, now.add(24*time.Hour))
@@ -79,7 +79,7 @@ func (l *Local) bad(now instant, sent bool) {
 func (l *Local) good(now instant, url string) {
 	l.doubt = 0
 	for i := range l.urls {
-		l.urls[i].checks, l.urls[i].failing = 0, 0
+		l.urls[i].checks = 0
 	}
 	u := l.url(url)
 	u.sent, u.evidence = now, now
@@ -100,16 +100,19 @@ func (l *Local) Evidence(url string, sent, read time.Time) {
 // 500 is evidence.
 func (l *Local) Checked(url string, sent, ended time.Time, status int) {
 	u := l.url(url)
-	u.checked = at(ended)
+	if u.checks > 0 && at(sent) > u.checked.add(2*u.interval()+30*time.Second) {
+		u.checks = 0 // nobody waited for evidence in between: this is another outage
+	}
+	if u.checks == 0 {
+		u.since = at(sent)
+	}
 	u.checks++
+	u.checked = at(ended)
 	if status > 0 && status < 500 {
-		u.failing = 0
 		if l.doubt == 0 {
 			u.checks = 0
 		}
 		l.Evidence(url, sent, ended)
-	} else if u.failing == 0 {
-		u.failing = at(ended)
 	}
 }
 
@@ -122,7 +125,7 @@ const (
 )
 
 // NextCheck is when url should be checked next, while a login waits for
-// evidence about it.
+// evidence about it. Ask again after each outcome: it may have become earlier.
 func (l *Local) NextCheck(url string) time.Time {
 	u := l.url(url)
 	var next instant
@@ -130,23 +133,17 @@ func (l *Local) NextCheck(url string) time.Time {
 		next = l.lastUnclear.add(checkAfterUnclear)
 	}
 	if u.checks > 0 {
-		wait := 5 * time.Second
-		if u.checks <= 3 {
-			wait = time.Second << (u.checks - 1)
-		} else if since := l.outage(u); since > 0 {
-			wait = min(max(wait, u.checked.sub(since)/100), slowestCheck)
-		}
-		next = max(next, u.checked.add(wait))
+		next = max(next, u.checked.add(u.interval()))
 	}
 	return next.time()
 }
 
-// outage is when the trouble with the URL began.
-func (l *Local) outage(u *urlState) instant {
-	if l.doubt > 0 && (u.failing == 0 || l.doubt < u.failing) {
-		return l.doubt
+// interval is the time between the last check and the next.
+func (u *urlState) interval() time.Duration {
+	if u.checks <= 3 {
+		return time.Second << max(u.checks-1, 0)
 	}
-	return u.failing
+	return min(max(5*time.Second, u.checked.sub(u.since)/100), slowestCheck)
 }
 
 // hasEvidence reports whether the URL responded just now, to a request sent

@@ -23,6 +23,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 	h.expire(t)
 	l.clamp(t)
 	i := slices.IndexFunc(h.bookings, func(k Booking) bool { return k.ID == b.ID })
+	gone := t > b.expires() || slices.ContainsFunc(h.clearings, func(c clearing) bool { return c.covers(&b, t) })
 	remove := func() {
 		if i >= 0 {
 			h.bookings = slices.Delete(h.bookings, i, i+1)
@@ -32,7 +33,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		b.state, b.settled, b.abandoned = s, t, false
 		if i >= 0 {
 			h.bookings[i] = b
-		} else { // the store forgot it
+		} else if !gone { // the store forgot it
 			h.bookings = append(h.bookings, b)
 		}
 	}
@@ -77,11 +78,11 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		}
 		switch {
 		case h.row.count == 0:
-			h.row = row{count: 1, since: t, last: t}
+			h.row = row{count: 1, since: t}
 		case b.booked >= h.row.since: // not one of several that met the same fault
 			h.row.count++
-			h.row.last = t
 		}
+		h.row.last = t
 		l.bad(t, true)
 		h.noProbeFailed(t, l, g)
 		return 0

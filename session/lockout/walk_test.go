@@ -212,6 +212,7 @@ func (w *walker) any() *session { return w.sessions[w.pick(len(w.sessions))] }
 func (w *walker) round() {
 	most := 15 * time.Second
 	w.faults = 0
+	start := w.now
 	w.run(10 * time.Second) // responses lost in the last round are noticed now
 	w.touchAll()
 	for range 1 + w.pick(3) {
@@ -233,7 +234,7 @@ func (w *walker) round() {
 		}
 	}
 	w.touchAll()
-	w.wantProvenLive(most)
+	w.wantProvenLive(max(most, 15*time.Second+min(w.now.Sub(start)/100, 5*time.Minute)))
 	if w.pick(3) == 0 {
 		w.people()
 	}
