@@ -307,7 +307,7 @@ func (h *Host) pauseUntil(c credential, n tally, limits Limits) instant {
 	lastPlace := n.counted+1 >= limits.all() && !limits.None
 	pause := func(count int, last instant) instant {
 		switch {
-		case count == 0 || c.retried > last:
+		case count == 0 || c.retried >= last:
 			return 0
 		case count == 1:
 			return last.add(pauseAfterOne)
@@ -321,7 +321,7 @@ func (h *Host) pauseUntil(c credential, n tally, limits Limits) instant {
 		lastPlace = false // what other accounts met is no lock of this one
 	}
 	until = max(until, pause(h.row.count, h.row.last))
-	if n.abandoned >= 2 && !c.isProven() && c.retried <= n.ownLast {
+	if n.abandoned >= 2 && !c.isProven() && c.retried < n.ownLast {
 		until = max(until, n.ownLast.add(abandonedPause))
 	}
 	return until

@@ -211,7 +211,7 @@ func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 		return withReason(before, cmp.Or(before.Reason, NothingToRetry))
 	}
 	old := c
-	c.retried = max(t, c.refused+1, h.lastUnclear(t, g)+1)
+	c.retried = max(t, c.refused+1)
 	h.setCredential(c)
 	after := h.Ask(now, l, g)
 	switch after.Reason {
@@ -226,11 +226,6 @@ func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 func withReason(d Decision, r Reason) Decision {
 	d.Reason = r
 	return d
-}
-
-// lastUnclear is the newest unclear outcome that may pause the login.
-func (h *Host) lastUnclear(now instant, g Login) instant {
-	return max(h.row.last, h.tally(now, g).ownLast)
 }
 
 // Forgotten is what Forgive removed.

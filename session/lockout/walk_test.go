@@ -170,7 +170,7 @@ type walker struct {
 	*world
 	setting
 	counts walkCounts
-	faults int // in this round that may cost an unclear login
+	faults int // since all were live, that may cost an unclear login
 }
 
 func walk(t *testing.T, s setting, rng *rand.Rand, steps int) walkCounts {
@@ -211,7 +211,6 @@ func (w *walker) any() *session { return w.sessions[w.pick(len(w.sessions))] }
 // round lets some things happen, ends all faults, and checks both promises.
 func (w *walker) round() {
 	most := 15 * time.Second
-	w.faults = 0
 	start := w.now
 	w.run(10 * time.Second) // responses lost in the last round are noticed now
 	w.touchAll()
@@ -437,6 +436,9 @@ func (w *walker) wantProvenLive(most time.Duration) {
 	recovery := 5 * time.Minute
 	if w.look == "mute" || w.look == "reset" {
 		recovery = w.afterMuteLock() // after the last login that met the lock
+	}
+	if w.allLive(proven) {
+		w.faults = 0
 	}
 	locked := w.pbx().lockEnds.Add(recovery).After(w.now)
 	for _, s := range proven {
