@@ -237,8 +237,7 @@ func (h *Host) ask(now instant, l *Local, g Login) (d Decision, try bool) {
 		return h.noPlace(now, g, n, places), false
 	}
 
-	released := try && c.released >= c.refused
-	if n.inFlight > 0 && !(h.healthy(now, l) && n.counted < g.Limits.several() && (!try || released)) {
+	if n.inFlight > 0 && !(h.healthy(now, l) && n.counted < g.Limits.several() && !try) {
 		if !g.Limits.None || l.doubt > 0 {
 			return wait(WaitEvent, OneByOne, n.next+1)
 		}
@@ -263,7 +262,7 @@ func (h *Host) tryAt(c credential, limits Limits) (instant, bool) {
 	if !limits.LooksWrong || !c.mayBeLock() || c.tried > c.proven {
 		return 0, false
 	}
-	if c.released >= c.refused || h.forgiven >= h.lastRefused {
+	if h.forgiven >= h.lastRefused {
 		return 0, true
 	}
 	return max(h.lastRefused, c.refused).add(limits.Window + time.Second), true

@@ -144,12 +144,12 @@ func (h *Host) encode(credentials []credential) ([]byte, error) {
 		e.Suspects = append(e.Suspects, encodedSuspect{urlOf(s.url), s.before})
 	}
 	for _, c := range credentials {
-		e.Newest = max(e.Newest, c.proven, c.refused, c.retried, c.tried, c.released)
+		e.Newest = max(e.Newest, c.proven, c.refused, c.retried, c.tried)
 	}
 	for _, c := range credentials {
 		p := binary.AppendUvarint(e.Credentials, uint64(urlOf(c.url)))
 		p = append(p, c.print[:]...)
-		times := [...]instant{c.proven, c.refused, c.retried, c.tried, c.released}
+		times := [...]instant{c.proven, c.refused, c.retried, c.tried}
 		present := byte(0)
 		for i, t := range times {
 			if t != 0 {
@@ -257,7 +257,7 @@ func (e *encodedHost) decode() (Host, error) {
 		p = p[copy(c.print[:], p):]
 		present := p[0]
 		p = p[1:]
-		for i, t := range [...]*instant{&c.proven, &c.refused, &c.retried, &c.tried, &c.released} {
+		for i, t := range [...]*instant{&c.proven, &c.refused, &c.retried, &c.tried} {
 			if present&(1<<i) != 0 {
 				if *t = e.Newest - instant(min(next(), 1<<62)); *t < 0 {
 					bad = errors.New("a credential has impossible times")

@@ -123,7 +123,6 @@ type credential struct {
 	refused  instant // the last refusal
 	retried  instant // a person asked for another try
 	tried    instant // the refusal that used up the one try of LooksWrong
-	released instant // the one try may go at once: another one succeeded
 }
 
 func (c *credential) isProven() bool  { return c.proven > c.refused }
@@ -239,7 +238,7 @@ func (c credential) clamped(now instant) credential {
 		c.proven = min(c.proven, c.refused)
 	}
 	c.refused, c.proven, c.retried = max(c.refused, 0), max(c.proven, 0), max(c.retried, 0)
-	c.tried, c.released = min(c.tried, now), min(c.released, now)
+	c.tried = min(c.tried, now)
 	return c
 }
 

@@ -106,7 +106,7 @@ func mergeCredentials(a, b []credential) []credential {
 		default:
 			c, k := a[0], b[0]
 			c.proven, c.refused, c.retried = max(c.proven, k.proven), max(c.refused, k.refused), max(c.retried, k.retried)
-			c.tried, c.released = max(c.tried, k.tried), max(c.released, k.released)
+			c.tried = max(c.tried, k.tried)
 			merged, a, b = append(merged, c), a[1:], b[1:]
 		}
 	}

@@ -115,11 +115,6 @@ func (h *Host) success(now instant, l *Local, g Login, b Booking) {
 	})
 	if b.try {
 		h.clear(clearing{kind: clearedTry, url: b.URL, print: b.Fingerprint, at: b.booked}, now)
-		for i := range h.credentials {
-			if k := &h.credentials[i]; k.mayBeLock() && k.refused > h.lastSuccess {
-				k.released = now
-			}
-		}
 	}
 	switch g.Limits.Reset {
 	case pbx.ResetAddress:
