@@ -117,12 +117,12 @@ func (b *Booking) judged() instant { return max(b.deadline(), b.settled).add(lat
 // those at which the logins were booked, so that they order what the PBX saw,
 // not what arrived late.
 type credential struct {
-	url      string
-	print    Fingerprint
-	proven   instant // the last success
-	refused  instant // the last refusal
-	retried  instant // a person asked for another try
-	tried    instant // the refusal that used up the one try of LooksWrong
+	url     string
+	print   Fingerprint
+	proven  instant // the last success
+	refused instant // the last refusal
+	retried instant // a person asked for another try
+	tried   instant // the refusal that used up the one try of LooksWrong
 }
 
 func (c *credential) isProven() bool  { return c.proven > c.refused }

@@ -129,15 +129,19 @@ func TestProcessKilledRightAfterTheVerdictSendsAtMostTwo(t *testing.T) {
 func TestKilledProcessLeavesItsBooking(t *testing.T) {
 	w := newWorld(t, inRow())
 	p := w.processes[0]
+	w.judged = func(*session) {
+		name := fmt.Sprintf("%s-%d", p.name, p.number)
+		w.kill(p)
+		w.after(time.Second, func() {
+			w.store.Ended(w.now, name)
+			w.boot(p)
+		})
+	}
 	for i := range 20 {
 		account := fmt.Sprintf("new-%d", i)
 		w.pbx().passwords[account] = 2
 		w.add(account, 1)
-		w.run(100 * time.Millisecond)
-		w.kill(p)
-		w.store.Ended(w.now, fmt.Sprintf("crm-%d", p.number-1))
-		w.boot(p)
-		w.run(20 * time.Second)
+		w.run(time.Minute)
 	}
 	w.wantNoLock()
 	w.wantWrong(4)
