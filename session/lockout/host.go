@@ -128,6 +128,8 @@ type credential struct {
 func (c *credential) isProven() bool  { return c.proven > c.refused }
 func (c *credential) isRefused() bool { return c.refused > c.proven && c.refused >= c.retried }
 
+func (c *credential) newest() instant { return max(c.proven, c.refused, c.retried) }
+
 // mayBeLock reports whether the refusal may have been a lock that looks like a
 // wrong password: the credentials had worked shortly before.
 func (c *credential) mayBeLock() bool {

@@ -1074,7 +1074,7 @@ func TestMergeIsStable(t *testing.T) {
 }
 
 func BenchmarkBookedAndSettledLogin(b *testing.B) {
-	for _, known := range []int{0, 2500} {
+	for _, known := range []int{1, 2000} {
 		b.Run(fmt.Sprintf("fingerprints=%d", known), func(b *testing.B) {
 			var h lockout.Host
 			var l lockout.Local
@@ -1096,7 +1096,7 @@ func BenchmarkBookedAndSettledLogin(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i := 0; b.Loop(); i++ {
-				login(i%(known+1), lockout.Success)
+				login(i%known, lockout.Success)
 			}
 		})
 	}

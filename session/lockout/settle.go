@@ -41,7 +41,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 	switch o.Kind {
 	case Success:
 		remove()
-		h.success(t, l, g, b)
+		dropped = h.success(t, l, g, b)
 		l.endPause(b.URL, b.Account)
 	case Refused:
 		settleAs(refused)
@@ -101,8 +101,9 @@ func (h *Host) noProbeFailed(now instant, l *Local, g Login) {
 	}
 }
 
-func (h *Host) success(now instant, l *Local, g Login, b Booking) {
+func (h *Host) success(now instant, l *Local, g Login, b Booking) (dropped int) {
 	c := h.credential(now, b.URL, b.Fingerprint)
+	known := c.isProven()
 	if b.booked >= c.refused { // else it is late news
 		c.proven = max(c.proven, b.booked, c.refused+1)
 	}
@@ -129,7 +130,10 @@ func (h *Host) success(now instant, l *Local, g Login, b Booking) {
 		}
 	}
 	h.lastSuccess = max(h.lastSuccess, b.booked)
-	h.prune()
+	if !known {
+		dropped = h.prune()
+	}
+	return dropped
 }
 
 func (h *Host) refuse(now instant, b Booking) (dropped int) {
@@ -163,31 +167,33 @@ func (h *Host) prune() (dropped int) {
 	if len(h.credentials) <= maxRefused {
 		return 0
 	}
-	drop := func(most int, of func(*credential) bool, age func(*credential) instant) {
-		var ages []instant
-		for i := range h.credentials {
-			if c := &h.credentials[i]; of(c) {
-				ages = append(ages, age(c))
-			}
+	proven, others := 0, 0
+	for i := range h.credentials {
+		if h.credentials[i].isProven() {
+			proven++
+		} else {
+			others++
 		}
-		if len(ages) <= most {
-			return
-		}
-		slices.Sort(ages)
-		surplus := len(ages) - most
-		oldest := ages[surplus-1]
-		h.credentials = slices.DeleteFunc(h.credentials, func(c credential) bool {
-			if surplus > 0 && of(&c) && age(&c) <= oldest {
-				surplus--
-				dropped++
-				return true
-			}
-			return false
-		})
 	}
-	drop(maxProven, (*credential).isProven, func(c *credential) instant { return c.proven })
-	drop(maxRefused, func(c *credential) bool { return !c.isProven() }, func(c *credential) instant { return max(c.refused, c.retried) })
+	for ; proven > maxProven; proven-- {
+		h.dropOldest(true)
+		dropped++
+	}
+	for ; others > maxRefused; others-- {
+		h.dropOldest(false)
+		dropped++
+	}
 	return dropped
+}
+
+func (h *Host) dropOldest(proven bool) {
+	oldest := -1
+	for i := range h.credentials {
+		if h.credentials[i].isProven() == proven && (oldest < 0 || h.credentials[i].newest() < h.credentials[oldest].newest()) {
+			oldest = i
+		}
+	}
+	h.credentials = slices.Delete(h.credentials, oldest, oldest+1)
 }
 
 // Retry is a person's wish to have a login tried again. It removes the refusal
