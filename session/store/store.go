@@ -42,6 +42,8 @@
 //   - ST-11: "Nothing there", "out of reach" and "unreadable" are three different
 //     responses: revision 0 without an error, an error, and an error that matches
 //     [ErrUnreadable].
+//   - ST-12: A [Watcher] reports each change, or a gap in which it may have been
+//     lost, also after the store was out of reach.
 //
 // # What a user of a Store has to tolerate
 //
