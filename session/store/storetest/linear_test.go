@@ -1,9 +1,7 @@
 package storetest
 
 import (
-	"errors"
 	"fmt"
-	"sync/atomic"
 	"testing"
 
 	"github.com/anishathalye/porcupine"
@@ -19,37 +17,19 @@ func memoryCheck(t *testing.T) (*check, *store.Faults) {
 	return newCheck(t, open, Faults{}), f
 }
 
-func judged(t *testing.T, c *check, perClient int, remove, tolerant bool, during func()) porcupine.CheckResult {
+func judged(t *testing.T, c *check, during func()) porcupine.CheckResult {
 	var history []porcupine.Operation
-	if err := c.run(rule{test: func(c *check) { history = c.history(perClient, remove, tolerant, during) }}); err != nil {
+	if err := c.run(rule{test: func(c *check) { history = c.history(100, false, false, during) }}); err != nil {
 		t.Fatal(err)
 	}
 	return judge(history)
-}
-
-func TestLostResponsesAreLinearizable(t *testing.T) {
-	c, f := memoryCheck(t)
-	var n atomic.Int32
-	lost := errors.New("lost")
-	f.Intercept(func(op store.Op) store.Fault {
-		switch n.Add(1) % 20 {
-		case 7:
-			return store.Fault{Before: lost}
-		case 13:
-			return store.Fault{After: lost}
-		}
-		return store.Fault{}
-	})
-	if result := judged(t, c, 60, true, true, nil); result != porcupine.Ok {
-		t.Errorf("porcupine says %s", result)
-	}
 }
 
 // A checker that finds nothing wrong with a store that forgets would find nothing
 // wrong with any.
 func TestForgettingIsNotLinearizable(t *testing.T) {
 	c, f := memoryCheck(t)
-	if result := judged(t, c, 100, false, false, f.ForgetAll); result != porcupine.Illegal {
+	if result := judged(t, c, f.ForgetAll); result != porcupine.Illegal {
 		t.Errorf("porcupine says %s", result)
 	}
 }

@@ -1,6 +1,7 @@
 package storetest_test
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -28,6 +29,20 @@ func TestMemory(t *testing.T) {
 		Start:  each(f.Rejoin),
 		Hang:   func(testing.TB) { f.Intercept(func(store.Op) store.Fault { return store.Fault{Delay: time.Hour} }) },
 		Resume: func(testing.TB) { f.Intercept(nil) },
+		Disturb: func(testing.TB) func() {
+			var n atomic.Int32
+			lost := errors.New("lost")
+			f.Intercept(func(op store.Op) store.Fault {
+				switch n.Add(1) % 20 {
+				case 7:
+					return store.Fault{Before: lost}
+				case 13:
+					return store.Fault{After: lost}
+				}
+				return store.Fault{}
+			})
+			return func() { f.Intercept(nil) }
+		},
 		Forget: func(testing.TB) { f.ForgetAll() },
 		Jump:   func(_ testing.TB, d time.Duration) { f.Jump(d) },
 	})

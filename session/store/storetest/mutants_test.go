@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ var mutants = []mutant{
 	{"removal does not last", "ST-01/OnlyThePresentRevisionWins"},
 	{"compares, then writes", "ST-01/OneOfManyWins"},
 	{"reads a replica", "ST-02/Linearizable"},
+	{"repeats a Swap after a lost response", "ST-02/LinearizableWhileOperationsFail"},
 	{"revisions count from one", "ST-03/RevisionsDoNotRepeat"},
 	{"revisions are forgotten", "ST-03/RevisionsDoNotRepeatAfterForgetting"},
 	{"revisions begin anew at a restart", "ST-03/RevisionsDoNotRepeatAfterARestart"},
@@ -40,6 +42,7 @@ var mutants = []mutant{
 	{"some have no clock", "ST-06/OneClockForAll"},
 	{"half a Swap at an outage", "ST-07/AfterAnErrorOldOrNew"},
 	{"ignores the context", "ST-08/AnEndedContextDoesNothing"},
+	{"obeys deadlines alone", "ST-08/AHungStoreObeysTheContext"},
 	{"waits for a hung server", "ST-08/AHungStoreObeysTheContext"},
 	{"leaves goroutines behind", "ST-08/AHungStoreObeysTheContext"},
 	{"tears over 4 KB", "ST-09/NoTornValue"},
@@ -123,6 +126,9 @@ type server struct {
 	hung     chan struct{} // not nil: closed at Resume
 	watchers map[*client]func(string)
 	clients  int
+
+	disturbed atomic.Bool
+	requests  atomic.Int32
 }
 
 type serverCell struct {
@@ -189,6 +195,10 @@ func (s *server) faults() Faults {
 				s.hung = nil
 			}
 		},
+		Disturb: func(testing.TB) func() {
+			s.disturbed.Store(true)
+			return func() { s.disturbed.Store(false) }
+		},
 		Forget: func(testing.TB) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -236,6 +246,11 @@ func (c *client) begin(ctx context.Context, key string, value []byte, keep time.
 		switch {
 		case s.has("waits for a hung server"):
 			<-hung
+		case s.has("obeys deadlines alone"):
+			if _, ok := ctx.Deadline(); !ok {
+				<-hung
+			}
+			<-ctx.Done()
 		case s.has("leaves goroutines behind"):
 			go func() { select {} }()
 			<-ctx.Done()
@@ -330,6 +345,22 @@ func (c *client) Load(ctx context.Context, key string) (store.Entry, error) {
 }
 
 func (c *client) Swap(ctx context.Context, key string, rev uint64, value []byte, keep time.Duration) (store.Entry, bool, error) {
+	if c.s.disturbed.Load() {
+		switch c.s.requests.Add(1) % 10 {
+		case 3:
+			return store.Entry{}, false, errDown
+		case 7: // the response is lost
+			_, _, err := c.swap(ctx, key, rev, value, keep)
+			if err == nil && c.s.has("repeats a Swap after a lost response") {
+				return c.swap(ctx, key, rev, value, keep)
+			}
+			return store.Entry{}, false, errDown
+		}
+	}
+	return c.swap(ctx, key, rev, value, keep)
+}
+
+func (c *client) swap(ctx context.Context, key string, rev uint64, value []byte, keep time.Duration) (store.Entry, bool, error) {
 	key, err := c.begin(ctx, key, value, keep)
 	if err != nil {
 		return store.Entry{}, false, err

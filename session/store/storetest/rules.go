@@ -26,6 +26,9 @@ var rules = []rule{
 	{"ST-02", "Linearizable",
 		"a process that does not see a finished Swap logs in with a password that was refused",
 		nil, linearizable},
+	{"ST-02", "LinearizableWhileOperationsFail",
+		"a Swap that is repeated after its response was lost loses against itself, and nobody holds the claim",
+		[]string{"Disturb"}, linearizableWhileFailing},
 	{"ST-03", "RevisionsDoNotRepeat",
 		"a revision that comes again lets a process that was paused overwrite what it has not seen",
 		nil, revisionsDoNotRepeat},
@@ -382,7 +385,12 @@ func hungStore(c *check) {
 	for n := range perClient * len(c.clients) {
 		s := c.clients[n%len(c.clients)]
 		go func() {
+			// Some contexts have a deadline, others are cancelled.
 			ctx, cancel := context.WithTimeout(c.ctx, timeout)
+			if n%3 == 0 {
+				ctx, cancel = context.WithCancel(c.ctx)
+				time.AfterFunc(timeout, cancel)
+			}
 			defer cancel()
 			var err error
 			if n/len(c.clients)%2 == 0 {

@@ -38,6 +38,9 @@ type Faults struct {
 	Stop, Start func(t testing.TB)
 	// Hang makes the store accept operations and not respond, until Resume.
 	Hang, Resume func(t testing.TB)
+	// Disturb makes some operations fail, before or after they take effect, until
+	// stop is called. stop returns when all is well again.
+	Disturb func(t testing.TB) (stop func())
 	// Forget makes the store lose all cells.
 	Forget func(t testing.TB)
 	// Damage makes the existing cell under key unreadable.
@@ -81,7 +84,7 @@ type rule struct {
 func (r rule) missing(f Faults) string {
 	have := map[string]bool{
 		"Stop": f.Stop != nil && f.Start != nil, "Hang": f.Hang != nil && f.Resume != nil,
-		"Forget": f.Forget != nil, "Damage": f.Damage != nil, "Jump": f.Jump != nil,
+		"Disturb": f.Disturb != nil, "Forget": f.Forget != nil, "Damage": f.Damage != nil, "Jump": f.Jump != nil,
 	}
 	for _, name := range r.needs {
 		if !have[name] {
