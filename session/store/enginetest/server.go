@@ -32,8 +32,9 @@ type Server struct {
 	ready   func(ctx context.Context) error
 	log     string
 
-	mu  sync.Mutex
-	cmd *exec.Cmd
+	mu     sync.Mutex
+	cmd    *exec.Cmd     // nil: not running
+	exited chan struct{} // closed when cmd has ended
 }
 
 // Addr is where the server listens.
@@ -54,6 +55,13 @@ func (s *Server) Start(t testing.TB) {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	exited := make(chan struct{})
+	s.exited = exited
+	cmd := s.cmd
+	go func() {
+		cmd.Wait()
+		close(exited)
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for {
@@ -62,6 +70,9 @@ func (s *Server) Start(t testing.TB) {
 			return
 		}
 		select {
+		case <-exited:
+			said, _ := os.ReadFile(s.log)
+			t.Fatalf("%s ends at once\n%s", s.cmd.Path, said)
 		case <-ctx.Done():
 			said, _ := os.ReadFile(s.log)
 			t.Fatalf("%s does not start: %v\n%s", s.cmd.Path, err, said)
@@ -81,7 +92,7 @@ func (s *Server) end(with syscall.Signal) {
 		return
 	}
 	s.cmd.Process.Signal(with)
-	s.cmd.Wait()
+	<-s.exited
 	s.cmd = nil
 }
 
@@ -114,24 +125,30 @@ func program(t testing.TB, name, pkg string, elsewhere ...string) string {
 	return ""
 }
 
-// ports are given out from here on: below those that the system gives to clients,
-// and far enough below 55536 that a Redis Cluster node can use the port 10,000
-// above as well.
+// ports are given out from here on. They, and the ports 10,000 above that the nodes
+// of a Redis Cluster also use, are below those that the system gives to clients.
 var ports atomic.Int32
 
-func init() { ports.Store(20000 + rand.Int32N(10000)) }
+func init() { ports.Store(11000 + rand.Int32N(9000)) }
 
-// freePort returns a port that nothing listens on.
+// freePort returns a port that nothing listens on, nor on the one 10,000 above.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 1000 {
 		port := int(ports.Add(1))
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			l.Close()
+		if isFree(port) && isFree(port+10000) {
 			return port
 		}
 	}
 	t.Fatal("no free port")
 	return 0
+}
+
+func isFree(port int) bool {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
 }
