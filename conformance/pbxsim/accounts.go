@@ -72,8 +72,8 @@ func (p *PBX) login(r *Request, user string, check func(password string) bool) (
 	return p.issue(user, now), r.judge(user, OK)
 }
 
-// Use spends a token, or a key, on an API call. Where the dialect's tokens are
-// sliding, it starts the token's life anew.
+// Use judges the token, or the key, of a request of the application's. Where the
+// dialect's tokens are sliding, it starts the token's lifetime anew.
 func (a *Accounts) Use(token string) Verdict {
 	p, r := a.pbx, a.request
 	p.mu.Lock()
@@ -96,7 +96,7 @@ func (a *Accounts) Use(token string) Verdict {
 	return OK
 }
 
-// KeepAlive starts a token's life anew.
+// KeepAlive starts a token's lifetime anew.
 func (a *Accounts) KeepAlive(token string) Verdict {
 	p, r := a.pbx, a.request
 	p.mu.Lock()
