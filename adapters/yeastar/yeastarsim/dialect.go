@@ -110,7 +110,7 @@ func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 		return d.heartbeat(a, r, token)
 	case pbxsim.Logout:
 		v := a.Logout(token)
-		if v != pbxsim.OK && !d.LogoutForgives {
+		if v == pbxsim.Locked || v != pbxsim.OK && !d.LogoutForgives {
 			return d.fail(errnos[v])
 		}
 		return d.succeed(answer{})
