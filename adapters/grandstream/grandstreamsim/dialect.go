@@ -115,7 +115,7 @@ func (u *ucm) begin(a *pbxsim.Accounts, r *pbxsim.Request, in fields) pbxsim.Rep
 	if in.text("user") == "" || in.text("version") == "" {
 		return u.fail(invalidParameters)
 	}
-	if a.Locked(in.text("user")) && u.BanAtChallenge {
+	if u.BanAtChallenge && a.Locked(in.text("user")) {
 		return u.fail(loginRestriction)
 	}
 	return u.succeed(map[string]any{"challenge": u.challenge(in.text("user"))})
