@@ -924,8 +924,7 @@ func TestMediaAreNotWaitedFor(t *testing.T) {
 			resp, err := over(roundTrip(func(r *http.Request) (*http.Response, error) {
 				resp := answer(r, 200, "")
 				resp.Header.Set("Content-Type", media)
-				resp.Header.Set("Content-Type", "audio/wav")
-			resp.Body, resp.ContentLength = io.NopCloser(slow{r.Context()}), -1
+				resp.Body, resp.ContentLength = io.NopCloser(slow{r.Context()}), -1
 				return resp, nil
 			}), s).Get("http://pbx.test/recording")
 			if err != nil {
