@@ -116,7 +116,7 @@ func lateReports(t *trial) error {
 	}
 	t.sim.Restart()
 	for range 10 {
-		s.Reject(dead)
+		s.Invalidate(dead)
 		fresh, err := sessionToken(t, s)
 		if err != nil {
 			return err
@@ -251,7 +251,7 @@ func outage(t *trial) error {
 	for range 60 { // callers ask meanwhile
 		time.Sleep(time.Minute)
 		if token, err := sessionToken(t, s); err == nil {
-			s.Reject(token) // as a call would have found out
+			s.Invalidate(token) // as a call would have found out
 		}
 	}
 	if n := t.sim.Counts().Requests - before; n > 30 {
