@@ -52,20 +52,12 @@ type job struct {
 	due      instant // never: not by time
 	slot     instant // for a login
 	index    int32   // in a queue; -1: in none
-	poked    bool    // run it now, whatever due says
+	poked    bool    // due does not become later
 	failing  bool    // which pool's queue
 	admitted bool    // slot is given
 }
 
 func newJob(run func()) job { return job{run: run, due: never, index: -1} }
-
-// at is when the job is to be run.
-func (j *job) at() instant {
-	if j.poked {
-		return -1
-	}
-	return j.due
-}
 
 // newScheduler starts a scheduler. jumped is called when the wall clock ran ahead
 // of the monotonic one.
@@ -106,6 +98,9 @@ func (s *scheduler) set(j *job, at time.Time, failing bool) {
 		due = max(instant(at.Sub(s.epoch)), 0)
 	}
 	s.mu.Lock()
+	if j.poked {
+		due = min(due, j.due)
+	}
 	if due == j.due && failing == j.failing {
 		s.mu.Unlock()
 		return
@@ -120,7 +115,7 @@ func (s *scheduler) set(j *job, at time.Time, failing bool) {
 // poke runs the job as soon as a worker is free.
 func (s *scheduler) poke(j *job) {
 	s.mu.Lock()
-	j.poked = true
+	j.poked, j.due = true, min(j.due, s.now())
 	s.place(j)
 }
 
@@ -128,17 +123,17 @@ func (s *scheduler) poke(j *job) {
 func (s *scheduler) place(j *job) {
 	q := &s.pool(j).queue
 	switch queued := j.index >= 0; {
-	case j.at() == never && queued:
+	case j.due == never && queued:
 		heap.Remove(q, int(j.index))
-	case j.at() == never:
+	case j.due == never:
 	case queued:
 		heap.Fix(q, int(j.index))
 	default:
 		heap.Push(q, j)
 	}
-	sooner := j.index >= 0 && j.at() < s.armed
+	sooner := j.index >= 0 && j.due < s.armed
 	if sooner {
-		s.armed = j.at()
+		s.armed = j.due
 	}
 	s.mu.Unlock()
 	if sooner {
@@ -167,7 +162,7 @@ func (s *scheduler) watch() {
 		s.armed = now + instant(longestSleep)
 		for _, p := range []*pool{&s.healthy, &s.failing} {
 			if len(p.queue) > 0 && s.free(p) {
-				s.armed = min(s.armed, p.queue[0].at())
+				s.armed = min(s.armed, p.queue[0].due)
 			}
 		}
 		wait := time.Duration(s.armed - now)
@@ -187,7 +182,7 @@ func (s *scheduler) free(p *pool) bool { return p.busy < p.most && s.busy < s.mo
 // take returns the next job of p that is due, for a worker that is free. s.mu is
 // held.
 func (s *scheduler) take(p *pool, now instant) *job {
-	if len(p.queue) == 0 || !s.free(p) || p.queue[0].at() > now {
+	if len(p.queue) == 0 || !s.free(p) || p.queue[0].due > now {
 		return nil
 	}
 	j := heap.Pop(&p.queue).(*job)
@@ -210,8 +205,8 @@ func (s *scheduler) work(j *job, p *pool) {
 		}
 		if j == nil { // the timer did not look at queues that had no worker
 			for _, p := range []*pool{&s.healthy, &s.failing} {
-				if len(p.queue) > 0 && p.queue[0].at() < s.armed {
-					s.armed = p.queue[0].at()
+				if len(p.queue) > 0 && p.queue[0].due < s.armed {
+					s.armed = p.queue[0].due
 					select {
 					case s.nudge <- struct{}{}:
 					default:
@@ -249,7 +244,7 @@ func (s *scheduler) admitted(j *job) {
 type queue []*job
 
 func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, k int) bool { return q[i].at() < q[k].at() }
+func (q queue) Less(i, k int) bool { return q[i].due < q[k].due }
 func (q queue) Swap(i, k int) {
 	q[i], q[k] = q[k], q[i]
 	q[i].index, q[k].index = int32(i), int32(k)

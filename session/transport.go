@@ -254,6 +254,7 @@ type exchange struct {
 	requester pbx.Requester
 	lease     *lease
 
+	url   url.URL // of the authorized request
 	sent  time.Time
 	limit limit
 	body  body
@@ -266,7 +267,11 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 		ctx, cancel = context.WithCancel(ctx)
 		e.limit.begin(e.link.timeout, cancel)
 	}
-	authorized := r.Clone(ctx)
+	authorized := r.WithContext(ctx)
+	e.url, authorized.Header = *r.URL, r.Header.Clone()
+	if authorized.URL = &e.url; authorized.Header == nil {
+		authorized.Header = http.Header{}
+	}
 	if err := e.link.authorize(e.requester, authorized, e.lease.token); err != nil {
 		closeBody(r)
 		e.limit.stop()
