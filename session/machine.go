@@ -23,7 +23,7 @@ type machine struct {
 	phase     phase
 	waiting   bool   // asking: the gate said to wait for an event
 	again     bool   // asking: the event came before the gate's answer
-	gone      bool   // calling: the token at hand was refused meanwhile
+	gone      bool   // old is a token that the PBX refused
 	suspect   bool   // the token is to be pinged
 	noBeat    bool   // the brand has no keep-alive
 	refreshed bool   // the token at hand came by a refresh
@@ -168,6 +168,9 @@ type change struct {
 
 // step takes in one event. chance is a random number from 0 to 1.
 func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
+	if !m.living(now) { // else a response that comes late could revive it
+		m.lease, m.suspect = nil, false
+	}
 	switch e.kind {
 	case closing:
 		m.close(now, &p)
@@ -282,6 +285,12 @@ func (m *machine) wake(now time.Time, chance float64, p *plan) {
 		m.rest(at)
 		return
 	}
+	if op == pbx.OpLogin && m.isRefused(m.print) {
+		m.withdraw(p)
+		m.become(now, Rejected, errRefusedBefore, "the credentials were refused before", p)
+		m.rest(time.Time{})
+		return
+	}
 	m.ask(op, p) // in a line, it keeps its place
 }
 
@@ -301,7 +310,6 @@ func (m *machine) due(now time.Time) (op pbx.Op, at time.Time) {
 		}
 		return pbx.OpKeepAlive, time.Time{}
 	}
-	m.lease, m.suspect = nil, false
 	if m.state != Rejected && m.refreshable(now) {
 		return pbx.OpKeepAlive, time.Time{}
 	}
@@ -342,7 +350,12 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 	living := m.living(now)
 	switch a.verdict {
 	case pass:
-		m.phase, m.gone = calling, false
+		if !living && (op == opPing || op == pbx.OpKeepAlive && !m.refreshable(now)) {
+			p.stale = true // the token expired meanwhile
+			m.rest(now)
+			return
+		}
+		m.phase = calling
 		p.call, p.op, p.ticket, p.print = true, op, m.ticket, m.print
 		switch op {
 		case opPing:
@@ -429,7 +442,7 @@ func (m *machine) finish(now time.Time, e event, chance float64, p *plan) {
 	}
 	err := e.err
 	if err == nil && op == pbx.OpKeepAlive && m.gone && m.old != nil && e.token.Value.Equal(m.old.Value) {
-		err = &pbx.Error{Op: op, Kind: pbx.ErrTokenRejected, Sent: true, Message: "refused while it was being renewed"}
+		err = &pbx.Error{Op: op, Kind: pbx.ErrTokenRejected, Sent: true, Message: "the renewal brought the token that the PBX has refused"}
 	}
 	if err != nil {
 		m.fail(now, op, err, e.until, chance, p)
@@ -450,13 +463,15 @@ func (m *machine) looked(now time.Time, e event, chance float64, p *plan) {
 	case m.state == Rejected:
 		m.rest(m.nextLook(now, chance))
 	case e.err == nil:
-		m.become(now, Rejected, &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials,
-			Message: "not sent: the PBX has refused these credentials before; correct them, or call Retry"}, "the credentials were refused before", p)
+		m.become(now, Rejected, errRefusedBefore, "the credentials were refused before", p)
 		m.rest(m.nextLook(now, chance))
 	default:
 		m.fail(now, pbx.OpLogin, notSent(e.err), time.Time{}, chance, p)
 	}
 }
+
+var errRefusedBefore error = &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials,
+	Message: "not sent: the PBX has refused these credentials before; correct them, or call Retry"}
 
 // notSent makes the error of a look that of a login that was not sent. Nobody
 // can have judged the credentials.
@@ -489,9 +504,10 @@ func (m *machine) remember(change func(*memory)) {
 	m.memory = &fresh
 }
 
-// refuse remembers refused credentials.
+// refuse remembers refused credentials. Where there are no fingerprints, it is
+// whatever the driver holds.
 func (m *machine) refuse(print fingerprint) {
-	if !m.rules.prints || m.isRefused(print) {
+	if m.isRefused(print) {
 		return
 	}
 	m.remember(func(r *memory) {
@@ -620,11 +636,12 @@ func blocked(living bool) State {
 
 // store takes the token of an earlier process.
 func (m *machine) store(now time.Time, t *pbx.Token, chance float64, p *plan) {
-	if m.phase == calling || m.living(now) {
-		return
+	if m.phase == calling || m.living(now) || m.old != nil && m.old.Value.Equal(t.Value) {
+		return // there is a better one, or this one is dead
 	}
 	m.withdraw(p)
-	if m.old = t; sound(pbx.OpOpen, t, now) != nil {
+	if sound(pbx.OpOpen, t, now) != nil {
+		m.old = t // its refresh token may be valid
 		m.rest(now)
 		return
 	}
@@ -675,7 +692,7 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 			m.remember(func(r *memory) { r.refused = nil })
 		}
 	}
-	m.old, m.lease, m.rash = t, l, false
+	m.old, m.lease, m.rash, m.gone = t, l, false, false
 	m.fails, m.suspect = 0, false
 	m.become(now, Live, nil, adopted(op), p)
 	m.rest(l.renewal())
@@ -722,7 +739,7 @@ const pingLasts = time.Second
 // give gives the token up and plans another.
 func (m *machine) give(now time.Time, chance float64, p *plan) {
 	refreshed, age, good := m.refreshed, m.lease.older(now), m.lease.good.Load()
-	m.lease, m.suspect = nil, false
+	m.lease, m.suspect, m.gone = nil, false, true
 	if m.state == Rejected { // without its old token, it is still not to log in
 		return
 	}
@@ -736,7 +753,6 @@ func (m *machine) give(now time.Time, chance float64, p *plan) {
 	}
 	p.contest = m.early == suspiciousEarly
 	if m.phase == calling { // what is under way must not revive it
-		m.gone = true
 		m.become(now, Connecting, nil, "the PBX refused the token", p)
 		return
 	}
@@ -771,7 +787,7 @@ func (m *machine) condemn(now time.Time, e event, chance float64, p *plan) {
 func (m *machine) reject(now time.Time, err error, chance float64, p *plan) {
 	m.lease, m.old, m.suspect = nil, nil, false
 	m.failed()
-	if m.print != (fingerprint{}) {
+	if m.print != (fingerprint{}) || !m.rules.prints {
 		m.refuse(m.print)
 	}
 	m.become(now, Rejected, err, "the PBX refused the credentials", p)
@@ -839,7 +855,7 @@ func (m *machine) close(now time.Time, p *plan) {
 		return
 	}
 	m.withdraw(p)
-	m.old = nil
+	m.old, m.suspect = nil, false
 	if m.living(now) {
 		m.old = m.lease.token
 	}
