@@ -41,17 +41,18 @@ type Options struct {
 	Listen *pgx.ConnConfig
 }
 
-// Store is a [store.Store] and a [store.Watcher] in PostgreSQL. It needs no Close.
+// Store is a [store.Store] and a [store.Watcher] in PostgreSQL. It needs no Close:
+// the last of its goroutines ends 10 s after the last Swap at the latest.
 type Store struct {
 	pool    *pgxpool.Pool
 	listen  *pgx.ConnConfig
 	table   string
 	channel string
 
-	loadSQL, swapSQL, sweepSQL string
+	loadSQL, swapSQL string
 
-	accepted atomic.Bool  // the table's format has been checked
-	sweepAt  atomic.Int64 // when expired rows are looked for next, in ms since 1970
+	notices  notifier
+	accepted atomic.Bool // the table's format has been checked
 }
 
 var (
@@ -65,10 +66,6 @@ const (
 	format       = "1"
 	// createLock keeps processes that create the table from each other's way.
 	createLock = 0x706278 // "pbx"
-	// sweepEvery is how often a process removes rows that have expired, at most 500
-	// at a time, after a Swap.
-	sweepEvery = time.Minute
-	sweepTime  = time.Second
 )
 
 // The statements, with the table's default name in them.
@@ -131,9 +128,11 @@ func Open(pool *pgxpool.Pool, o Options) (*Store, error) {
 	if o.Listen == nil {
 		o.Listen = pool.Config().ConnConfig
 	}
+	channel := strings.ReplaceAll(o.Table, ".", "_") + "_changed"
 	return &Store{
-		pool: pool, listen: o.Listen.Copy(), table: o.Table, channel: strings.ReplaceAll(o.Table, ".", "_") + "_changed",
-		loadSQL: rename(loadSQL, o.Table), swapSQL: rename(swapSQL, o.Table), sweepSQL: rename(sweepSQL, o.Table),
+		pool: pool, listen: o.Listen.Copy(), table: o.Table, channel: channel,
+		loadSQL: rename(loadSQL, o.Table), swapSQL: rename(swapSQL, o.Table),
+		notices: notifier{pool: pool, channel: channel, sweepRows: rename(sweepSQL, o.Table)},
 	}, nil
 }
 
@@ -230,7 +229,7 @@ func (s *Store) swap(ctx context.Context, key string, rev uint64, value []byte, 
 		e.Value = append([]byte(nil), value...)
 		e.Rev = uint64(*put)
 	}
-	s.afterwards(ctx, key)
+	s.notices.changed(key)
 	return e, true, nil
 }
 
@@ -258,20 +257,6 @@ func (s *Store) parse(e *store.Entry, rev int64) error {
 
 // What a standby holds may be old.
 var errStandby = errors.New("the server is a read-only standby: connect to the primary")
-
-// afterwards tells the watchers of a Swap, and now and then removes rows that have
-// expired. A notice is a statement of its own, because a transaction with a notice
-// in it keeps all others that have one from writing their logs at the same time.
-func (s *Store) afterwards(ctx context.Context, key string) {
-	s.pool.Exec(ctx, "select pg_notify($1::text, $2::text)", pgx.QueryExecModeExec, s.channel, key) // may get lost
-	now := time.Now().UnixMilli()
-	if due := s.sweepAt.Load(); now < due || !s.sweepAt.CompareAndSwap(due, now+sweepEvery.Milliseconds()) {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, sweepTime)
-	defer cancel()
-	s.pool.Exec(ctx, s.sweepSQL, pgx.QueryExecModeExec) // the next one removes what this one does not
-}
 
 // accept checks once that the table is of the format that this version knows.
 func (s *Store) accept(ctx context.Context) error {

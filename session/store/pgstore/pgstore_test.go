@@ -63,7 +63,7 @@ func TestEachStatementNamesTheTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, sql := range []string{s.loadSQL, s.swapSQL, s.sweepSQL} {
+	for _, sql := range []string{s.loadSQL, s.swapSQL, s.notices.sweepRows} {
 		if !strings.Contains(sql, " app.cells ") || strings.Contains(sql, defaultTable) {
 			t.Errorf("%s", sql)
 		}
