@@ -23,7 +23,7 @@ func TestFaultsApplyInOrderToMatchingRequests(t *testing.T) {
 		p.Fault(pbxsim.Fault{Body: []byte("any")})
 		p.Fault(pbxsim.Fault{On: pbxsim.Login, Times: -1, Body: []byte("always")})
 		want(t, s, bad, "first", "first", "any", "always", "always", "always")
-		want(t, s, "/call?token=made-up", unknown)
+		want(t, s, "/request?token=made-up", unknown)
 		want(t, s, "/logout?token=made-up", "never mind", unknown)
 		p.ClearFaults()
 		want(t, s, bad, wrong)
@@ -67,6 +67,8 @@ func TestAnswersOfFaults(t *testing.T) {
 			answer{200, "text/plain; charset=utf-8", 8, "1234", io.ErrUnexpectedEOF}},
 		{"half a true body", pbxsim.Fault{Truncate: true},
 			answer{200, "text/plain; charset=utf-8", 14, "wrong p", io.ErrUnexpectedEOF}},
+		{"a true answer without a type", pbxsim.Fault{Header: http.Header{"Content-Type": nil}},
+			answer{200, "", 14, "wrong password", nil}},
 		{"a true answer with another header", pbxsim.Fault{Header: http.Header{"Content-Type": {"text/html"}}},
 			answer{200, "text/html", 14, "wrong password", nil}},
 	}

@@ -9,13 +9,13 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-// An envelope is a request's. Its answer repeats all but the parameters.
+// An envelope is a request's. Its response repeats all but the parameters.
 type envelope struct {
 	Action, Obj, ActionID string
 	Params                map[string]any
 }
 
-// parse reads as much of an envelope as there is; ok tells whether it is
+// parse reads as much of an envelope as there is; ok reports whether it is
 // complete. Names are compared exactly.
 func parse(body []byte) (e envelope, ok bool) {
 	var m map[string]any
@@ -33,7 +33,7 @@ func (e envelope) is(action, obj string) bool {
 	return e.Action == action && e.Obj == obj
 }
 
-// EchoMode is what becomes of a request's action_id in the answer. The vendor's
+// EchoMode is what becomes of a request's action_id in the response. The vendor's
 // samples repeat it.
 type EchoMode string
 
@@ -43,8 +43,8 @@ const (
 	EchoOther  EchoMode = "other"  // another request's
 )
 
-// echo returns the answer's action_id; nil leaves it out.
-func (d Dialect) echo(e envelope) any {
+// echo returns the response's action_id; nil leaves it out.
+func (d dialect) echo(e envelope) any {
 	switch d.Echo {
 	case EchoNumber:
 		if n, err := strconv.ParseUint(e.ActionID, 10, 64); err == nil {
@@ -69,7 +69,7 @@ type answer struct {
 }
 
 // answer wraps body, in an HTTP answer of the given status.
-func (d Dialect) answer(e envelope, status, code int, body any) pbxsim.Reply {
+func (d dialect) answer(e envelope, status, code int, body any) pbxsim.Reply {
 	a := answer{e.Action, d.echo(e), e.Obj, code, d.Notifies, body}
 	if a.Notifies == nil {
 		a.Notifies = json.RawMessage("[]")
@@ -79,20 +79,22 @@ func (d Dialect) answer(e envelope, status, code int, body any) pbxsim.Reply {
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(a); err != nil {
-		panic("runtelsim: Dialect.Notifies: " + err.Error())
+		panic("runtelsim: Options.Notifies: " + err.Error())
 	}
 	return reply(status, "application/json; charset=utf-8", bytes.TrimSuffix(buf.Bytes(), []byte("\n")))
 }
 
-func (d Dialect) succeed(e envelope, body any) pbxsim.Reply {
+func (d dialect) succeed(e envelope, body any) pbxsim.Reply {
 	return d.answer(e, http.StatusOK, http.StatusOK, body)
 }
+
+const server = "nginx/1.16.1"
 
 func reply(status int, contentType string, body []byte) pbxsim.Reply {
 	return pbxsim.Reply{
 		Status: status,
 		Header: http.Header{
-			"Server":       {"nginx/1.16.1"},
+			"Server":       {server},
 			"Content-Type": {contentType},
 		},
 		Body: body,
