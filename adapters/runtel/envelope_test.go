@@ -14,8 +14,8 @@ import (
 func TestTheWordsOfThePlatformAreBounded(t *testing.T) {
 	long := strings.Repeat("слово ", 10_000)
 	server := &platform{body: `{"code":401,"notifies":["` + long + `"` + strings.Repeat(`,"x"`, 10_000) + `]}`}
-	var got runtel.Answer
-	_, err := open(t, server.at(runtel.Config{Classify: func(a runtel.Answer) error { got = a; return nil }})).Login(t.Context())
+	var got runtel.Failure
+	_, err := open(t, server.at(runtel.Config{Classify: func(a runtel.Failure) error { got = a; return nil }})).Login(t.Context())
 	if f := failure(t, err); f.Kind != pbx.ErrInvalidCredentials || len([]rune(f.Message)) > 201 {
 		t.Errorf("%v, with a message of %d characters", f.Kind, len([]rune(f.Message)))
 	}

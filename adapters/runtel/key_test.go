@@ -60,12 +60,12 @@ func TestAKeyIsATokenWithoutAnEnd(t *testing.T) {
 }
 
 func TestARefusedKeyIsNoRefusedToken(t *testing.T) {
-	reject := func(runtel.Answer) error { return pbx.ErrTokenRejected }
+	reject := func(runtel.Failure) error { return pbx.ErrTokenRejected }
 	for _, tt := range []struct {
 		name     string
 		status   int
 		body     string
-		classify func(runtel.Answer) error
+		classify func(runtel.Failure) error
 		want     error
 	}{
 		{"HTTP 401", 401, nginx, nil, pbx.ErrInvalidCredentials},

@@ -15,12 +15,14 @@ import (
 
 const (
 	Name        = "acme" // the name in an application's settings
+	loginPath   = "/v1/session"
 	tokenHeader = "X-Acme-Token"
 	success     = "ok" // the only word that means it
 )
 
-// lockout is what the vendor documents of it.
-var lockout = pbx.Lockout{Attempts: 5, Window: 15 * time.Minute}
+// lockout: "Five wrong logins in a row lock the caller's IP for 15 minutes." The
+// vendor names no time after which a wrong login is forgotten.
+var lockout = pbx.Lockout{Attempts: 5, Window: 15 * time.Minute, Memory: pbx.Forever, Reset: pbx.ResetAccount}
 
 // codes is the vendor's table of errors. A code that is not in it has no kind.
 var codes = map[int]struct {
@@ -29,10 +31,10 @@ var codes = map[int]struct {
 }{
 	10: {pbx.ErrProtocol, "the PBX cannot read the request"},
 	11: {pbx.ErrInvalidCredentials, "wrong user name or password"},
-	12: {pbx.ErrLocked, "too many wrong logins: the PBX has locked this caller's IP"},
+	12: {pbx.ErrLocked, "too many wrong logins: the PBX has locked this client's IP"},
 	13: {pbx.ErrTooManySessions, "the account has no room for another session"},
 	21: {pbx.ErrTokenRejected, "no such token"},
-	22: {pbx.ErrTokenRejected, "the token has run out"},
+	22: {pbx.ErrTokenRejected, "the token has expired"},
 	30: {pbx.ErrForbidden, "the account has no permission for this"},
 	50: {pbx.ErrUnavailable, "the PBX is starting"},
 }
@@ -41,7 +43,8 @@ func init() {
 	pbx.Register(pbx.Driver{
 		Name:    Name,
 		Title:   "Acme PBX (made up)",
-		Options: []pbx.Option{{Name: "tenant", Kind: pbx.OptionString, Help: "the account's tenant on this PBX; without it, the first"}},
+		Setup:   "In the web interface, under Access, API, enable the API and add an account.",
+		Options: []pbx.Option{{Name: "tenant", Label: "Tenant", Kind: pbx.OptionString, Help: "The account's tenant on this PBX. Without it, the first."}},
 		Open:    open,
 	})
 }
@@ -53,7 +56,7 @@ type acme struct {
 }
 
 func open(cfg pbx.Config) (pbx.Authenticator, error) {
-	client, err := wire.New(wire.Endpoint{Driver: Name, APIPath: "/v1"}, cfg)
+	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/v1", loginPath}}, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +68,10 @@ func (a *acme) Format(f fmt.State, _ rune) { io.WriteString(f, "acme("+a.wire.UR
 
 // Traits implements [pbx.Describer].
 func (a *acme) Traits() pbx.Traits {
-	return pbx.Traits{URL: a.wire.URL(), Lifetime: 15 * time.Minute, KeepAlive: pbx.KeepAliveRefresh, Lockout: lockout, MaxTokens: 4}
+	return pbx.Traits{
+		URL: a.wire.URL(), Account: a.wire.Account(), Lifetime: 15 * time.Minute, KeepAlive: pbx.KeepAliveRefresh,
+		Lockout: lockout, MaxTokens: 4, Probe: a.wire.URL() + loginPath, // a login is a POST
+	}
 }
 
 // Fingerprint implements [pbx.Fingerprinter].
@@ -80,16 +86,15 @@ func (a *acme) Login(ctx context.Context) (*pbx.Token, error) {
 		return nil, err
 	}
 	return a.pair(ctx, wire.Request{
-		Op: pbx.OpLogin, Path: "/v1/session",
-		Body:    encoded(map[string]string{"user": account.Username, "password": account.Password.Reveal(), "tenant": a.tenant}),
-		Secrets: []pbx.Secret{account.Password},
+		Op: pbx.OpLogin, Path: loginPath,
+		Body: encoded(map[string]string{"user": account.Username, "password": account.Password.Reveal(), "tenant": a.tenant}),
 	})
 }
 
 // KeepAlive implements [pbx.Authenticator] with a refresh.
 func (a *acme) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	return a.pair(ctx, wire.Request{
-		Op: pbx.OpKeepAlive, Path: "/v1/session/refresh",
+		Op: pbx.OpKeepAlive, Path: loginPath + "/refresh",
 		Body:    encoded(map[string]string{"refresh": t.Refresh.Reveal()}),
 		Secrets: []pbx.Secret{t.Value, t.Refresh},
 	})
@@ -97,15 +102,18 @@ func (a *acme) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) 
 
 // Logout implements [pbx.Authenticator].
 func (a *acme) Logout(ctx context.Context, t *pbx.Token) error {
-	req := wire.Request{
-		Op: pbx.OpLogout, Path: "/v1/session/end",
-		Header:  http.Header{tokenHeader: {t.Value.Reveal()}},
-		Secrets: []pbx.Secret{t.Value, t.Refresh},
-	}
-	_, _, err := a.call(ctx, req)
+	_, _, err := a.call(ctx, wire.Request{Op: pbx.OpLogout, Path: loginPath + "/end", Header: http.Header{tokenHeader: {t.Value.Reveal()}}})
 	if failure, ok := err.(*pbx.Error); ok && failure.Kind == pbx.ErrTokenRejected {
 		return nil // gone already, which is what was wanted
 	}
+	return err
+}
+
+// Ping implements [pbx.Pinger].
+func (a *acme) Ping(ctx context.Context, t *pbx.Token) error {
+	_, _, err := a.call(ctx, wire.Request{
+		Op: pbx.OpPing, Method: http.MethodGet, Path: "/v1/status", Header: http.Header{tokenHeader: {t.Value.Reveal()}},
+	})
 	return err
 }
 
@@ -118,74 +126,78 @@ func (a *acme) Authorize(r *http.Request, t *pbx.Token) error {
 // Transport implements [pbx.Requester].
 func (a *acme) Transport() http.RoundTripper { return a.wire.Transport() }
 
-// Inspect implements [pbx.Requester]. An answer without the envelope, such as a
+// Inspect implements [pbx.Requester]. A response without the envelope, such as a
 // recording, says nothing about the token.
 func (a *acme) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
-	req, resp := wire.Request{Op: pbx.OpRequest}, &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body}
-	if wire.StatusKind(req.Op, r.StatusCode) != nil {
-		return a.wire.Unexpected(req, resp)
-	}
-	var got answer
-	if json.Unmarshal(body, &got) != nil || got.Result == "" || got.Result == success {
+	x := a.wire.Inspect(r, body, t)
+	got := read(x.Response.Body)
+	if x.OK() && got.Result == "" {
 		return nil
 	}
-	return a.refusal(req, resp, got)
+	return judge(x, got)
 }
 
-// answer has the fields of all answers.
-type answer struct {
-	Result     string `json:"result"`
-	Code       int    `json:"code"`
-	Access     string `json:"access"`
-	AccessTTL  int    `json:"access_ttl"` // seconds
-	Refresh    string `json:"refresh"`
-	RefreshTTL int    `json:"refresh_ttl"`
+// response has the fields of all responses.
+type response struct {
+	Result     string      `json:"result"`
+	Code       wire.Number `json:"code"`
+	Access     wire.Text   `json:"access"`
+	AccessTTL  wire.Number `json:"access_ttl"` // seconds
+	Refresh    wire.Text   `json:"refresh"`
+	RefreshTTL wire.Number `json:"refresh_ttl"`
 }
 
-// pair sends a request that is answered by a pair of tokens. A token's life is
+func read(body []byte) (got response) {
+	wire.ReadJSON(body, &got)
+	return got
+}
+
+// pair sends a request whose response has a pair of tokens. A token's lifetime is
 // counted from before the request, so that it never ends after the PBX's own.
 func (a *acme) pair(ctx context.Context, req wire.Request) (*pbx.Token, error) {
 	issued := time.Now()
-	got, resp, err := a.call(ctx, req)
+	got, x, err := a.call(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	if got.Access == "" || got.Refresh == "" || got.AccessTTL <= 0 || got.RefreshTTL <= 0 {
-		return nil, a.wire.Fail(req, resp, pbx.ErrProtocol, "", "the answer says success and lacks a token or its life")
+	if got.Access == "" || got.Refresh == "" || got.AccessTTL.Value <= 0 || got.RefreshTTL.Value <= 0 {
+		return nil, x.Fail(pbx.ErrProtocol, "", "the response says success and lacks a token or its lifetime")
 	}
 	t := &pbx.Token{
-		Value:            pbx.NewSecret(got.Access),
-		Refresh:          pbx.NewSecret(got.Refresh),
+		Value:            pbx.NewSecret(string(got.Access)),
+		Refresh:          pbx.NewSecret(string(got.Refresh)),
 		IssuedAt:         issued,
-		ExpiresAt:        issued.Add(time.Duration(got.AccessTTL) * time.Second),
-		RefreshExpiresAt: issued.Add(time.Duration(got.RefreshTTL) * time.Second),
+		ExpiresAt:        issued.Add(time.Duration(got.AccessTTL.Value) * time.Second),
+		RefreshExpiresAt: issued.Add(time.Duration(got.RefreshTTL.Value) * time.Second),
 	}
-	t.Details = wire.Details(resp.Body, []string{"result", "access", "access_ttl", "refresh", "refresh_ttl"},
-		append(req.Secrets, t.Value, t.Refresh)...)
+	x.Hide(t.Value, t.Refresh) // the PBX may repeat them in another field
+	t.Details = x.Details(x.Response.Body, "result", "access", "access_ttl", "refresh", "refresh_ttl")
 	return t, nil
 }
 
-// call sends req and proves the success: HTTP status, envelope, result.
-func (a *acme) call(ctx context.Context, req wire.Request) (answer, *wire.Response, error) {
-	resp, err := a.wire.Do(ctx, req)
+// call sends req and proves the success.
+func (a *acme) call(ctx context.Context, req wire.Request) (response, *wire.Exchange, error) {
+	x, err := a.wire.Do(ctx, req)
 	if err != nil {
-		return answer{}, nil, err
+		return response{}, nil, err
 	}
-	var got answer
-	switch {
-	case json.Unmarshal(resp.Body, &got) != nil, resp.Status != http.StatusOK, got.Result == "":
-		return answer{}, nil, a.wire.Unexpected(req, resp)
-	case got.Result != success:
-		return answer{}, nil, a.refusal(req, resp, got)
-	}
-	return got, resp, nil
+	got := read(x.Response.Body)
+	return got, x, judge(x, got)
 }
 
-// refusal makes the error for an answer that does not say success. Of the PBX's
+// judge returns nil for a proven success: the HTTP status, the envelope, the result.
+// A refusal in a whole envelope counts, whatever the HTTP status says. Of the PBX's
 // own words only the code is taken over.
-func (a *acme) refusal(req wire.Request, resp *wire.Response, got answer) *pbx.Error {
-	known := codes[got.Code]
-	failure := a.wire.Fail(req, resp, known.kind, strconv.Itoa(got.Code), known.meaning)
+func judge(x *wire.Exchange, got response) error {
+	if got.Result == success && x.OK() {
+		return nil
+	}
+	if got.Result == "" || got.Result == success {
+		return x.Unexpected()
+	}
+	code, _ := got.Code.Int()
+	known := codes[code]
+	failure := x.Fail(known.kind, strconv.Itoa(code), known.meaning)
 	if known.kind == pbx.ErrLocked && failure.RetryAfter == 0 {
 		failure.RetryAfter = lockout.Window
 	}
