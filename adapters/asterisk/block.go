@@ -94,7 +94,7 @@ func (p *PBX) judge(x exchange) error {
 		return p.refusal(x)
 	case !x.OK():
 		return p.page(x)
-	case x.replaced():
+	case x.replaced() && x.Request.Op != pbx.OpLogin:
 		return x.Fail(pbx.ErrTokenRejected, "", "the session has ended")
 	case x.block == nil:
 		return x.Unexpected()
@@ -129,7 +129,7 @@ func (p *PBX) refusal(x exchange) *pbx.Error {
 		known = refusal{pbx.ErrUnavailable, "the challenge had expired before the login arrived"}
 	case x.Request.Op != pbx.OpLogin && (x.replaced() || known.kind == pbx.ErrForbidden && p.needsNoPermission(x)):
 		known = refusal{pbx.ErrTokenRejected, "the session has ended"}
-	case !ok:
+	case !ok, x.Request.Op != pbx.OpLogin && known.kind == pbx.ErrInvalidCredentials:
 		return x.Fail(nil, "", "Asterisk refuses", x.block["Message"])
 	}
 	failure := x.Fail(known.kind, "", known.advice)

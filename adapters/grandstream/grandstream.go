@@ -187,7 +187,7 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	if got.Response.Cookie == "" {
 		return nil, x.Fail(pbx.ErrProtocol, "", "the login succeeded and brought no cookie")
 	}
-	return &pbx.Token{Value: pbx.NewSecret(string(got.Response.Cookie)), IssuedAt: issued, ExpiresAt: issued.Add(p.ttl)}, nil
+	return &pbx.Token{Value: pbx.NewSecret(got.Response.Cookie), IssuedAt: issued, ExpiresAt: issued.Add(p.ttl)}, nil
 }
 
 // withCookie sends an action with the token.

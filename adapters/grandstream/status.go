@@ -57,8 +57,8 @@ var statuses = map[int]meaning{
 type response struct {
 	Status   wire.Number `json:"status"` // a number in every sample
 	Response struct {
-		Challenge wire.Text `json:"challenge"`
-		Cookie    wire.Text `json:"cookie"`
+		Challenge wire.Text `json:"challenge"` // digits
+		Cookie    string    `json:"cookie"`
 	} `json:"response"`
 }
 

@@ -25,9 +25,9 @@ func TestClassifySeesTheAnswer(t *testing.T) {
 	p.Login(t.Context())
 
 	want := []runtel.Failure{
-		{Op: pbx.OpLogin, HTTPStatus: 409, Code: "418", Notices: []string{"wrong " + pbx.Redacted, "two"}},
-		{Op: pbx.OpLogout, HTTPStatus: 409, Code: "418", Notices: []string{"wrong " + password, "two"}}, // it carries no password
-		{Op: pbx.OpRequest, HTTPStatus: 409, Code: "418", Notices: []string{"wrong " + password, "two"}},
+		{Op: pbx.OpLogin, HTTPStatus: 409, Code: "418", Notices: []string{pbx.Redacted, "two"}},
+		{Op: pbx.OpLogout, HTTPStatus: 409, Code: "418", Notices: []string{pbx.Redacted, "two"}},
+		{Op: pbx.OpRequest, HTTPStatus: 409, Code: "418", Notices: []string{pbx.Redacted, "two"}},
 		{Op: pbx.OpLogin, HTTPStatus: 409},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -54,7 +54,7 @@ func TestClassifyIsNotAskedAboutASuccess(t *testing.T) {
 }
 
 func TestClassifyHasTheLastWordOnTheKind(t *testing.T) {
-	const unheeded = "not heeded"
+	const unheeded = "ignored"
 	tests := []struct {
 		name     string
 		body     string // an answer's, under HTTP 200

@@ -70,7 +70,7 @@ func TestARefusedKeyIsNoRefusedToken(t *testing.T) {
 	}{
 		{"HTTP 401", 401, nginx, nil, pbx.ErrInvalidCredentials},
 		{"code 401", 200, `{"code":401,"notifies":["no ` + key + `"]}`, nil, pbx.ErrInvalidCredentials},
-		{"HTTP 403", 403, nginx, nil, pbx.ErrForbidden},
+		{"HTTP 403", 403, nginx, nil, pbx.ErrConfig},
 		{"code 403", 200, `{"code":403}`, nil, pbx.ErrForbidden},
 		{"Classify", 200, `{"code":1001}`, reject, pbx.ErrInvalidCredentials},
 		{"good", 200, `{"code":200}`, nil, nil},
@@ -90,7 +90,7 @@ func TestARefusedKeyIsNoRefusedToken(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), key) {
 			t.Errorf("%s: %v shows the key", tt.name, err)
 		}
-		if tt.name == "code 401" && !strings.Contains(err.Error(), "the PBX says: no "+pbx.Redacted) {
+		if tt.name == "code 401" && !strings.Contains(err.Error(), "the PBX says: "+pbx.Redacted) {
 			t.Errorf("%s: %v does not say what the platform says", tt.name, err)
 		}
 		if errors.Is(err, pbx.ErrInvalidCredentials) && !strings.Contains(err.Error(), "make another one") {

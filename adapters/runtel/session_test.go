@@ -163,7 +163,6 @@ func TestAWrongPasswordIsSentOnceWhateverTheAnswer(t *testing.T) {
 		{Failure: runtelsim.Code401},
 		{Failure: runtelsim.HTTP403},
 		{Failure: runtelsim.HTML},
-		{Failure: runtelsim.HTML, Refusal: 403},
 		{Failure: runtelsim.Empty},
 		{Failure: runtelsim.Silence},
 		{Failure: runtelsim.Code401, Refusal: 403},

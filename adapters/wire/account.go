@@ -53,10 +53,11 @@ func accountOf(cfg pbx.Config, noUsername bool) (*accountSource, error) {
 // checkBreaks refuses an account that is certainly wrong: nobody types a line
 // break, but files end in one.
 func checkBreaks(account pbx.Credentials) error {
-	if strings.ContainsAny(account.Username, "\r\n") {
-		return wrong("Username", "the user name holds a line break: was it read from a file? Remove the line break")
-	}
-	if strings.HasSuffix(account.Password.Reveal(), "\n") || strings.HasSuffix(account.Password.Reveal(), "\r") {
+	broken := func(text string) bool { return strings.HasSuffix(text, "\n") || strings.HasSuffix(text, "\r") }
+	switch {
+	case broken(account.Username):
+		return wrong("Username", "the user name ends in a line break: was it read from a file? Remove the line break")
+	case broken(account.Password.Reveal()):
 		return wrong("Password", "the password ends in a line break: was it read from a file? Remove the line break")
 	}
 	return nil

@@ -63,7 +63,7 @@ func (x *Exchange) Fail(kind error, code, meaning string, said ...string) *pbx.E
 // Unexpected makes the error for a response that is not the brand's envelope, by
 // its HTTP status:
 //
-//	401, 403, 407  ErrConfig   something in front of the PBX responded; Sent is false
+//	401, 403, 407  ErrConfig   something in front of the PBX responded; of a login, Sent is false
 //	408, 429, 5xx  ErrUnavailable
 //	others         ErrProtocol
 //
@@ -94,7 +94,7 @@ func (x *Exchange) Unexpected() *pbx.Error {
 		say("the response is a web page: is this the API's port, and is the API enabled on the PBX?")
 	}
 	failure := x.Fail(kind, "", strings.Join(advice, "; ")+"; the request went to "+x.address())
-	if unsent {
+	if unsent && x.Request.Op == pbx.OpLogin { // of another request it is not certain enough
 		failure.Sent = false
 	}
 	return failure
@@ -112,6 +112,9 @@ func (x *Exchange) inFront() string {
 	}
 	if status == http.StatusForbidden {
 		return "something in front of the PBX, or a page of its web server, forbids this: is this the API's address, and may this machine use it?"
+	}
+	if x.Response.Header.Get("WWW-Authenticate") == "" {
+		return "the PBX's API does not respond so: something in front of it, or a page of its web server, does"
 	}
 	return "something in front of the PBX asks for HTTP authentication" + x.authScheme() + ": is this the API's port? It is not the PBX's user name and password that is missing"
 }

@@ -147,7 +147,7 @@ func (c *Client) misconfiguration(err error) (networkFault, bool) {
 	}
 	text := err.Error()
 	for _, g := range c.greetings {
-		if record := (tls.RecordHeaderError{}); strings.Contains(text, `malformed HTTP response "`+g.Prefix) || errors.As(err, &record) && strings.HasPrefix(g.Prefix, string(record.RecordHeader[:])) {
+		if record := (tls.RecordHeaderError{}); strings.Contains(text, g.quoted()) || errors.As(err, &record) && strings.HasPrefix(g.Prefix, string(record.RecordHeader[:])) {
 			return networkFault{"URL", g.Advice, true}, true
 		}
 	}
@@ -165,6 +165,16 @@ func (c *Client) misconfiguration(err error) (networkFault, bool) {
 		return networkFault{"TLS.PinSHA256", pinned.Error(), false}, true
 	}
 	return untrusted(err)
+}
+
+// quoted is how net/http quotes the greeting in its error.
+func (g Greeting) quoted() string {
+	_, after, ok := strings.Cut(g.Prefix, " ")
+	if !ok {
+		return `malformed HTTP response "` + g.Prefix
+	}
+	status, _, _ := strings.Cut(after, " ") // where the status code of a response is
+	return `malformed HTTP status code "` + status
 }
 
 // untrusted says why a certificate was not accepted, and how it could be.

@@ -80,7 +80,7 @@ func inspected(t *testing.T, req wire.Request, resp wire.Response) *wire.Exchang
 
 func TestAResponseThatIsNotTheBrandsIsExplained(t *testing.T) {
 	const page, empty, alien = "the response is a web page", "the response is empty", "the response is not what this driver's PBX sends"
-	const front = "something in front of the PBX asks for HTTP authentication"
+	const front = "something in front of it, or a page of its web server, does"
 	for _, test := range []struct {
 		op     pbx.Op
 		status int
@@ -97,7 +97,7 @@ func TestAResponseThatIsNotTheBrandsIsExplained(t *testing.T) {
 		{pbx.OpLogin, 404, "<html>canary", pbx.ErrProtocol, true, []string{"HTTP status 404", page, "https://pbx.example.com:8088/api/login (the port is this driver's default, because the URL has none)"}},
 		{pbx.OpLogin, 302, "canary", pbx.ErrProtocol, true, []string{"HTTP status 302"}},
 		{pbx.OpLogin, 401, "", pbx.ErrConfig, false, []string{"HTTP status 401", front}},
-		{pbx.OpKeepAlive, 401, "<html>canary", pbx.ErrConfig, false, []string{"HTTP status 401", front}},
+		{pbx.OpKeepAlive, 401, "<html>canary", pbx.ErrConfig, true, []string{"HTTP status 401", front}},
 		{pbx.OpLogin, 403, "<html>canary", pbx.ErrConfig, false, []string{"HTTP status 403", "forbids this"}},
 		{pbx.OpLogin, 407, "", pbx.ErrConfig, false, []string{"HTTP status 407", "a proxy asks for a user name and password"}},
 		{pbx.OpLogin, 429, "", pbx.ErrUnavailable, true, []string{"HTTP status 429"}},

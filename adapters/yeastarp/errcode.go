@@ -52,9 +52,9 @@ const (
 // missing.
 type response struct {
 	Errcode         wire.Number `json:"errcode"`
-	AccessToken     wire.Text   `json:"access_token"`
+	AccessToken     string      `json:"access_token"`
 	AccessLifetime  wire.Number `json:"access_token_expire_time"`
-	RefreshToken    wire.Text   `json:"refresh_token"`
+	RefreshToken    string      `json:"refresh_token"`
 	RefreshLifetime wire.Number `json:"refresh_token_expire_time"`
 	BlockedUntil    wire.Number `json:"block_expire_time"` // Unix seconds
 }

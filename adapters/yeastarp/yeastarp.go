@@ -180,8 +180,8 @@ func (p *PBX) pair(ctx context.Context, req wire.Request) (*pbx.Token, *wire.Exc
 		return nil, nil, err
 	}
 	t := &pbx.Token{
-		Value:     pbx.NewSecret(string(got.AccessToken)),
-		Refresh:   pbx.NewSecret(string(got.RefreshToken)),
+		Value:     pbx.NewSecret(got.AccessToken),
+		Refresh:   pbx.NewSecret(got.RefreshToken),
 		IssuedAt:  issued,
 		ExpiresAt: issued.Add(lifetime(got.AccessLifetime, accessLifetime, mostAccess)),
 	}

@@ -141,9 +141,9 @@ func (a *acme) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 type response struct {
 	Result     string      `json:"result"`
 	Code       wire.Number `json:"code"`
-	Access     wire.Text   `json:"access"`
+	Access     string      `json:"access"`
 	AccessTTL  wire.Number `json:"access_ttl"` // seconds
-	Refresh    wire.Text   `json:"refresh"`
+	Refresh    string      `json:"refresh"`
 	RefreshTTL wire.Number `json:"refresh_ttl"`
 }
 
@@ -164,8 +164,8 @@ func (a *acme) pair(ctx context.Context, req wire.Request) (*pbx.Token, error) {
 		return nil, x.Fail(pbx.ErrProtocol, "", "the response says success and lacks a token or its lifetime")
 	}
 	t := &pbx.Token{
-		Value:            pbx.NewSecret(string(got.Access)),
-		Refresh:          pbx.NewSecret(string(got.Refresh)),
+		Value:            pbx.NewSecret(got.Access),
+		Refresh:          pbx.NewSecret(got.Refresh),
 		IssuedAt:         issued,
 		ExpiresAt:        issued.Add(time.Duration(got.AccessTTL.Value) * time.Second),
 		RefreshExpiresAt: issued.Add(time.Duration(got.RefreshTTL.Value) * time.Second),

@@ -22,8 +22,8 @@ const success = "Success"
 type response struct {
 	Status       string    `json:"status"`
 	Errno        wire.Text `json:"errno"` // a string in every sample, a number from some firmware
-	Token        wire.Text `json:"token"`
-	RefreshToken wire.Text `json:"refreshtoken"`
+	Token        string    `json:"token"`
+	RefreshToken string    `json:"refreshtoken"`
 	Transport    string    `json:"transport"`
 }
 
@@ -76,7 +76,7 @@ func readXML(body []byte) (response, error) {
 		if err == io.EOF && done {
 			return response{
 				Status: *fields["status"], Errno: wire.Text(*fields["errno"]), Transport: *fields["transport"],
-				Token: wire.Text(*fields["token"]), RefreshToken: wire.Text(*fields["refreshtoken"]),
+				Token: *fields["token"], RefreshToken: *fields["refreshtoken"],
 			}, nil
 		}
 		if err != nil {
@@ -128,6 +128,9 @@ func (v *Variant) refusal(x *wire.Exchange, r response) *pbx.Error {
 	known, ok := v.Errnos[r.code()]
 	if !ok {
 		known.Meaning = "the PBX refuses for a reason that its vendor does not document"
+	}
+	if known.Kind == pbx.ErrInvalidCredentials && x.Request.Op != pbx.OpLogin {
+		known.Kind = pbx.ErrTokenRejected // the login that follows is judged by its own response
 	}
 	failure := x.Fail(known.Kind, r.code(), known.Meaning)
 	failure.Setting = known.Setting

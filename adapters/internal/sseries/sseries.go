@@ -139,9 +139,9 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	if got.Token == "" {
 		return nil, x.Fail(pbx.ErrProtocol, "", "the login succeeded and brought no token")
 	}
-	t := &pbx.Token{Value: pbx.NewSecret(string(got.Token)), IssuedAt: issued, ExpiresAt: issued.Add(p.ttl), Details: got.details()}
+	t := &pbx.Token{Value: pbx.NewSecret(got.Token), IssuedAt: issued, ExpiresAt: issued.Add(p.ttl), Details: got.details()}
 	if p.variant.Refresh {
-		t.Refresh = pbx.NewSecret(string(got.RefreshToken))
+		t.Refresh = pbx.NewSecret(got.RefreshToken)
 	}
 	return t, nil
 }
@@ -216,7 +216,7 @@ func (p *PBX) refresh(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 		return nil, x.Fail(pbx.ErrProtocol, "", "the refresh succeeded and did not bring both tokens")
 	}
 	return &pbx.Token{
-		Value: pbx.NewSecret(string(got.Token)), Refresh: pbx.NewSecret(string(got.RefreshToken)),
+		Value: pbx.NewSecret(got.Token), Refresh: pbx.NewSecret(got.RefreshToken),
 		IssuedAt: issued, ExpiresAt: issued.Add(p.ttl), Details: t.Details,
 	}, nil
 }
