@@ -13,7 +13,7 @@ import (
 // Over its limit of connections Asterisk closes a new one without a byte, which
 // says nothing about the secret.
 func TestAConnectionClosedWithoutAByteIsNoVerdict(t *testing.T) {
-	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		s.Fault(pbxsim.Fault{Times: -1, Drop: pbxsim.DropBefore})
 		before := s.Counts()
@@ -37,7 +37,7 @@ func TestAConnectionClosedWithoutAByteIsNoVerdict(t *testing.T) {
 
 // fail2ban drops the packets of a caller that it has locked.
 func TestALockedCallerSeesATimeOut(t *testing.T) {
-	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Lock("127.0.0.1")
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()

@@ -142,7 +142,7 @@ func TestABodyIsClosedWhateverBecomesOfIt(t *testing.T) {
 // After a restart the PBX refuses the cookie in the body, and the session sends
 // the application's body again with another.
 func TestASessionsReplayCarriesTheNewCookie(t *testing.T) {
-	simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
 		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		const body = `{"request":{"action":"getSystemGeneralStatus","id":12345678901234567890}}`
@@ -189,7 +189,7 @@ func TestASessionsReplayCarriesTheNewCookie(t *testing.T) {
 			t.Errorf("a body that can be read once: %s, %v", got, err)
 		}
 		before := s.Counts().Requests
-		if _, err := post(strings.NewReader("action=x")); !errors.Is(err, pbx.ErrNotSupported) || s.Counts().Calls != 2 {
+		if _, err := post(strings.NewReader("action=x")); !errors.Is(err, pbx.ErrNotSupported) || s.Counts().AppRequests != 2 {
 			t.Errorf("a form: %v, %d requests", err, s.Counts().Requests-before)
 		}
 	})

@@ -27,8 +27,8 @@
 // nested more than 32 deep, or a field that is there twice, it is not a response
 // of this brand.
 //
-// The vendor documents no request that surely changes nothing, so that Ping
-// returns [pbx.ErrNotSupported].
+// The vendor documents no request that surely changes nothing, so that there is no
+// Ping.
 //
 // [pbx.Token].Details is nil: a login returns a token and nothing else.
 package openvox
@@ -61,10 +61,9 @@ var uc = &sseries.Variant{
 
 // lockout: "5 consecutive wrong passwords: the application's IP is locked for 10
 // minutes" (api-authentication). Nothing says that a wrong login is forgotten by
-// time. "Consecutive" is taken to mean that a success ends the row of its own
-// account, and no other's. Whether dead tokens count, and whether a lock stops
+// time. "Consecutive" does not say what a success resets, so nothing. Whether dead tokens count, and whether a lock stops
 // valid tokens, is not documented.
-var lockout = pbx.Lockout{Attempts: 5, Window: 10 * time.Minute, Memory: pbx.Forever, Reset: pbx.ResetAccount}
+var lockout = pbx.Lockout{Attempts: 5, Window: 10 * time.Minute, Memory: pbx.Forever}
 
 // errnos is an assumption, because the vendor's own table was not found: it is
 // that of the API from which this one descends. 30003 stands in this vendor's sample of a
@@ -167,7 +166,7 @@ func init() {
 }
 
 // PBX is an OpenVox PBX as seen by one API account. It implements
-// [pbx.Authenticator] and all the optional interfaces.
+// [pbx.Authenticator] and the optional interfaces except [pbx.Pinger].
 type PBX struct{ protocol *sseries.PBX }
 
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
@@ -213,9 +212,6 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error { return p.protoco
 // of any that is there, and so does the type, unless the request says its own.
 // The other parameters stay as they are spelled.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error { return p.protocol.Authorize(r, t) }
-
-// Ping implements [pbx.Pinger] with [pbx.ErrNotSupported].
-func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error { return p.protocol.Ping(ctx, t) }
 
 // Transport implements [pbx.Requester].
 func (p *PBX) Transport() http.RoundTripper { return p.protocol.Transport() }

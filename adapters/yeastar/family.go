@@ -81,10 +81,10 @@ var familyChoices = []pbx.Choice{
 
 // lockout: "5 consecutive" wrong logins lock the client's IP for "10 minutes" (the
 // pages of login; that of the Cloud PBX v2 says the client's domain). No page has a
-// time after which a wrong login is forgotten. "Consecutive" is taken to mean that
-// a success ends the row of its own account, and no other's. Whether dead tokens
+// time after which a wrong login is forgotten. "Consecutive" does not
+// say what a success resets, so nothing. Whether dead tokens
 // count, and whether a lock stops valid tokens, is not documented.
-var lockout = pbx.Lockout{Attempts: 5, Window: 10 * time.Minute, Memory: pbx.Forever, Reset: pbx.ResetAccount}
+var lockout = pbx.Lockout{Attempts: 5, Window: 10 * time.Minute, Memory: pbx.Forever}
 
 // errnos is the vendor's table (Error Code), as far as it concerns logins and
 // tokens: that of API v1, and what a family adds. Each family has its own.

@@ -28,7 +28,7 @@ func TestTraitsAreTheVendorsNumbers(t *testing.T) {
 		Lifetime:  1800 * time.Second,
 		KeepAlive: pbx.KeepAliveRefresh,
 		Account:   sampleID,
-		Lockout:   pbx.Lockout{Attempts: 5, Memory: pbx.Forever, Reset: pbx.ResetAccount}, // how long a client stays blocked is not documented
+		Lockout:   pbx.Lockout{Attempts: 5, Memory: pbx.Forever}, // how long a client stays blocked is not documented
 		MaxTokens: 8,
 		Probe:     "https://pbx.example.com:8088/openapi/v1.0/get_token",
 	}
@@ -128,7 +128,7 @@ func TestATokenIsPutIntoTheQueryAndAUserAgentIntoTheHeader(t *testing.T) {
 }
 
 func TestEveryRequestOfTheDriverHasTheUserAgent(t *testing.T) {
-	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token, err := s.driver.KeepAlive(t.Context(), s.login(t))
 		if err != nil {
 			t.Fatal(err)

@@ -65,10 +65,10 @@ const (
 // lockout: after "5 consecutive" wrong logins "the IP address is blocked" (the
 // pages of get_token and of 70004). How long a block lasts is not documented: an
 // operator reports that a person has to remove it. Nothing says that a wrong login
-// is forgotten by time. "Consecutive" is taken to mean that a success ends the row
-// of its own account, and no other's. Whether dead tokens count, and whether a
+// is forgotten by time. "Consecutive" does not say what a success resets,
+// so nothing. Whether dead tokens count, and whether a
 // block stops valid tokens, is not documented.
-var lockout = pbx.Lockout{Attempts: 5, Memory: pbx.Forever, Reset: pbx.ResetAccount}
+var lockout = pbx.Lockout{Attempts: 5, Memory: pbx.Forever}
 
 // maxTokens is how many access tokens of an application are valid at once. The
 // ninth get_token is refused with errcode 60002.

@@ -20,9 +20,9 @@ const (
 	success     = "ok" // the only word that means it
 )
 
-// lockout: "Five wrong logins in a row lock the caller's IP for 15 minutes." The
-// vendor names no time after which a wrong login is forgotten.
-var lockout = pbx.Lockout{Attempts: 5, Window: 15 * time.Minute, Memory: pbx.Forever, Reset: pbx.ResetAccount}
+// lockout is what the vendor documents. "In a row" does not say what resets the
+// count, so nothing does.
+var lockout = pbx.Lockout{Attempts: 5, Window: 15 * time.Minute, Memory: pbx.Forever}
 
 // codes is the vendor's table of errors. A code that is not in it has no kind.
 var codes = map[int]struct {
@@ -31,7 +31,7 @@ var codes = map[int]struct {
 }{
 	10: {pbx.ErrProtocol, "the PBX cannot read the request"},
 	11: {pbx.ErrInvalidCredentials, "wrong user name or password"},
-	12: {pbx.ErrLocked, "too many wrong logins: the PBX has locked this client's IP"},
+	12: {pbx.ErrLocked, "too many wrong logins: the PBX has locked this client's address"},
 	13: {pbx.ErrTooManySessions, "the account has no room for another session"},
 	21: {pbx.ErrTokenRejected, "no such token"},
 	22: {pbx.ErrTokenRejected, "the token has expired"},
@@ -43,7 +43,7 @@ func init() {
 	pbx.Register(pbx.Driver{
 		Name:    Name,
 		Title:   "Acme PBX (made up)",
-		Setup:   "In the web interface, under Access, API, enable the API and add an account.",
+		Setup:   "Switch the API on under System, API, and give the account the role operator.",
 		Options: []pbx.Option{{Name: "tenant", Label: "Tenant", Kind: pbx.OptionString, Help: "The account's tenant on this PBX. Without it, the first."}},
 		Open:    open,
 	})
@@ -85,36 +85,33 @@ func (a *acme) Login(ctx context.Context) (*pbx.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.pair(ctx, wire.Request{
-		Op: pbx.OpLogin, Path: loginPath,
-		Body: encoded(map[string]string{"user": account.Username, "password": account.Password.Reveal(), "tenant": a.tenant}),
-	})
+	body := encoded(map[string]string{"user": account.Username, "password": account.Password.Reveal(), "tenant": a.tenant})
+	return a.pair(ctx, wire.Request{Op: pbx.OpLogin, Path: loginPath, Body: body})
 }
 
 // KeepAlive implements [pbx.Authenticator] with a refresh.
 func (a *acme) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-	return a.pair(ctx, wire.Request{
-		Op: pbx.OpKeepAlive, Path: loginPath + "/refresh",
-		Body:    encoded(map[string]string{"refresh": t.Refresh.Reveal()}),
-		Secrets: []pbx.Secret{t.Value, t.Refresh},
-	})
+	body := encoded(map[string]string{"refresh": t.Refresh.Reveal()})
+	return a.pair(ctx, wire.Request{Op: pbx.OpKeepAlive, Path: loginPath + "/refresh", Body: body, Secrets: []pbx.Secret{t.Value, t.Refresh}})
 }
 
 // Logout implements [pbx.Authenticator].
 func (a *acme) Logout(ctx context.Context, t *pbx.Token) error {
-	_, _, err := a.call(ctx, wire.Request{Op: pbx.OpLogout, Path: loginPath + "/end", Header: http.Header{tokenHeader: {t.Value.Reveal()}}})
+	_, _, err := a.call(ctx, withToken(pbx.OpLogout, http.MethodPost, loginPath+"/end", t))
 	if failure, ok := err.(*pbx.Error); ok && failure.Kind == pbx.ErrTokenRejected {
-		return nil // gone already, which is what was wanted
+		return nil // the token has already ended
 	}
 	return err
 }
 
 // Ping implements [pbx.Pinger].
 func (a *acme) Ping(ctx context.Context, t *pbx.Token) error {
-	_, _, err := a.call(ctx, wire.Request{
-		Op: pbx.OpPing, Method: http.MethodGet, Path: "/v1/status", Header: http.Header{tokenHeader: {t.Value.Reveal()}},
-	})
+	_, _, err := a.call(ctx, withToken(pbx.OpPing, http.MethodGet, "/v1/status", t))
 	return err
+}
+
+func withToken(op pbx.Op, method, path string, t *pbx.Token) wire.Request {
+	return wire.Request{Op: op, Method: method, Path: path, Header: http.Header{tokenHeader: {t.Value.Reveal()}}}
 }
 
 // Authorize implements [pbx.Requester].
@@ -189,10 +186,10 @@ func (a *acme) call(ctx context.Context, req wire.Request) (response, *wire.Exch
 // A refusal in a whole envelope counts, whatever the HTTP status says. Of the PBX's
 // own words only the code is taken over.
 func judge(x *wire.Exchange, got response) error {
-	if got.Result == success && x.OK() {
+	switch {
+	case got.Result == success && x.OK():
 		return nil
-	}
-	if got.Result == "" || got.Result == success {
+	case got.Result == "" || got.Result == success:
 		return x.Unexpected()
 	}
 	code, _ := got.Code.Int()

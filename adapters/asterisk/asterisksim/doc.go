@@ -3,17 +3,19 @@
 // main/http.c read. It is a dialect of [pbxsim], which has the rest: accounts,
 // tokens, faults.
 //
-//	pbx := asterisksim.New(&pbxsim.Options{Accounts: map[string]string{"crm": "secret"}})
+//	pbx := asterisksim.New(nil, &pbxsim.Options{Accounts: map[string]string{"crm": "secret"}})
 //	server := pbxsim.Listen(pbx)
 //	defer server.Close()
 //
-// A session's life is httptimeout, which is pbxsim's Options.Life. A real
+// A session's life is httptimeout, which is pbxsim's Options.Lifetime. A real
 // Asterisk removes dead sessions up to 6 s late; this one does at once.
 //
 // A refused login takes a second, as in Asterisk.
 //
-// Asterisk locks nobody out. A caller that a test locks gets no answer to
-// anything, as from fail2ban.
+// Asterisk locks nobody out. With pbxsim's Options.Lockout.After set to 5 it is
+// behind Debian's fail2ban, which bans at the third wrong login; a locked client
+// gets no response to anything. Asterisk has no words for a lock: one that is
+// Stated looks like a wrong password.
 //
 // Over its limit of connections, 100 by default, Asterisk closes a new one
 // without a byte. To play it, drop requests:

@@ -271,12 +271,8 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 	return err
 }
 
-// Ping is [pbx.Pinger]'s.
+// Ping is [pbx.Pinger]'s, for a brand with a harmless request.
 func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
-	if p.variant.Harmless == "" {
-		return &pbx.Error{Driver: p.variant.Driver, Op: pbx.OpPing, Kind: pbx.ErrNotSupported,
-			Message: "the vendor documents no request that surely changes nothing"}
-	}
 	_, x, err := p.call(ctx, p.request(pbx.OpPing, p.variant.Harmless, t))
 	if failure, ok := err.(*pbx.Error); ok && failure.Code == noSuchRequest {
 		return x.Fail(pbx.ErrNotSupported, noSuchRequest, "this firmware does not have the request "+p.variant.Harmless)

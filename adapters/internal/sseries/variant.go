@@ -19,7 +19,7 @@ type Variant struct {
 	Lockout  pbx.Lockout
 
 	// Harmless is the name of a POST request without parameters that changes
-	// nothing. Empty: the vendor documents none.
+	// nothing. Empty: the vendor documents none, and the driver has no Ping.
 	Harmless string
 
 	// Heartbeat and Refresh are the requests that keep a token alive. With both,
