@@ -37,7 +37,6 @@ type entry struct {
 	traits   pbx.Traits
 	open     bool          // there is a session
 	lifetime time.Duration // of its newest token
-	shown    group         // the last state that the journal has
 	journal  *journal
 }
 
@@ -74,12 +73,13 @@ func (a *app) watch(ctx context.Context) {
 		}
 		r := a.row(e, time.Now())
 		result := r.Fact
-		if result == "" && status.State != session.Live {
+		switch {
+		case result != "":
+		case status.State == session.Live:
+			result = "The session has a token."
+		default:
 			result = r.expand(time.Now())
 		}
-		a.mu.Lock()
-		e.shown = r.Group
-		a.mu.Unlock()
 		e.journal.add(event{At: status.Since, Kind: stateChanged, Label: r.State, Result: result, State: status.State, Group: r.Group, Failed: r.Group == needsYou})
 		a.hub.changed(e.settings.ID)
 	}

@@ -71,17 +71,17 @@ func (s *server) detailBlocks(e *entry, now time.Time) map[string]string {
 	default:
 		t.nextIs = "next try"
 	}
-	past := wide.past
 	data := struct {
 		row
 		Since      string
 		Text       string
 		Tally      string
+		Slimmer    string // the tally of the narrow picture
 		Wide, Slim template.HTML
 		Story      []line
 		Details    []detail
 		Mischiefs  []mischief
-	}{row: r, Since: ago(now.Sub(time.UnixMilli(r.Since))), Text: r.expand(now), Tally: t.tally(past).String(),
+	}{row: r, Since: ago(now.Sub(time.UnixMilli(r.Since))), Text: r.expand(now), Tally: t.tally(wide.past).String(), Slimmer: t.tally(narrow.past).String(),
 		Wide:  t.draw(wide, "The session of "+r.Name+", last 10 minutes", t.desc(r, wide.past)),
 		Slim:  t.draw(narrow, "The session of "+r.Name+", last 5 minutes", t.desc(r, narrow.past)),
 		Story: story(events, 50), Details: detailsOf(f, r, now)}

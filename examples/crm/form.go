@@ -299,7 +299,7 @@ func (e entered) draw(problems []problem) form {
 		switch {
 		case hasKey && o.Name == key.Name:
 			f.Account = append(f.Account, in)
-		case o.Required || o.Kind == pbx.OptionChoice:
+		case o.Required || o.Kind == pbx.OptionChoice && o.Default != "":
 			f.Needed = append(f.Needed, in)
 		default:
 			f.More = append(f.More, in)
@@ -361,9 +361,14 @@ func draw(o pbx.Option, value string) field {
 	case pbx.OptionPort, pbx.OptionInt:
 		in.InputMode = "numeric"
 	case pbx.OptionChoice:
-		in.Kind, in.Narrow, in.Optional = "select", false, false
-		if o.Default == "" {
+		in.Kind, in.Narrow = "select", false
+		switch {
+		case o.Default != "":
+			in.Optional = false // one is always chosen
+		case o.Required:
 			in.Choices = append(in.Choices, choice{"", "Choose one", value == ""})
+		default:
+			in.Choices = append(in.Choices, choice{"", "Not set", value == ""})
 		}
 		found := value == ""
 		for _, c := range o.Choices {

@@ -73,7 +73,7 @@ type requestRecorder struct {
 func (r *requestRecorder) Inspect(resp *http.Response, body []byte, t *pbx.Token) error {
 	err := r.Requester.Inspect(resp, body, t)
 	if errors.Is(err, pbx.ErrTokenRejected) {
-		r.record(event{At: time.Now(), Kind: tokenRefused, Label: "Token refused", Failed: true, Result: sentence(err.Error()) + " The request is sent again with a new token."})
+		r.record(event{At: time.Now(), Kind: tokenRefused, Label: "Token refused", Failed: true, Result: explain(err) + " The session logs in, and the request is sent again."})
 	}
 	return err
 }

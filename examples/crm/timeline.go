@@ -88,7 +88,7 @@ func (t timeline) draw(f frame, title, desc string) template.HTML {
 	}
 	for i, name := range []string{"State", "Token", "Session sent", "Your requests"} {
 		if f.above {
-			p.text(0, p.lane(i)-6, "lane", "start", name)
+			p.text(0, p.lane(i)-6, "halo", "start", name)
 		} else {
 			p.text(0, p.lane(i)+17, "lane", "start", name)
 		}
@@ -102,7 +102,11 @@ func (t timeline) draw(f frame, title, desc string) template.HTML {
 	p.sent()
 	p.requests()
 	p.put(`<path d="M%.1f %.1fV%.1f" class="now"/>`, p.x(t.now), f.flags+2, bottom)
-	p.text(p.x(t.now), f.flags-2, "nowtext", "middle", "now")
+	anchor, x := "middle", p.x(t.now)
+	if slices.ContainsFunc(t.events, func(e event) bool { return e.Kind == pressed && t.now.Sub(e.At) < time.Minute/2 }) {
+		anchor, x = "start", x+4 // beside the flag
+	}
+	p.text(x, f.flags-2, "nowtext", anchor, "now")
 	p.put(`</svg>`)
 	return template.HTML(p.String())
 }
