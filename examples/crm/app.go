@@ -19,7 +19,7 @@ type app struct {
 	db    *database
 	fleet *Fleet
 	hub   *hub
-	sims  *simulators // nil: none
+	sims  *simulated // nil: none
 
 	mu      sync.Mutex // guards entries and version
 	entries map[int64]*entry
@@ -41,7 +41,7 @@ type entry struct {
 }
 
 // newApp opens the settings and connects every PBX that is not disconnected.
-func newApp(ctx context.Context, db *database, opts *session.Options, sims *simulators) (*app, error) {
+func newApp(ctx context.Context, db *database, opts *session.Options, sims *simulated) (*app, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &app{db: db, hub: newHub(), sims: sims, entries: map[int64]*entry{}, stop: cancel}
 	a.fleet = NewFleet(opts, a.observe)

@@ -10,7 +10,7 @@ import (
 
 // fill starts the simulated PBXs, and puts them into settings that are empty: a
 // fleet in which some PBXs need a person.
-func fill(ctx context.Context, db *database, sims *simulators) error {
+func fill(ctx context.Context, db *database, sims *simulated) error {
 	saved, err := db.all(ctx)
 	if err != nil {
 		return err
@@ -57,6 +57,6 @@ var customers = []struct {
 	{name: "Solstice Energy", driver: "grandstream", secure: true},
 	{name: "Kestrel Insurance", driver: "grandstream", change: func(_ *Settings, sim *simulator) { sim.misbehave("lock") }},
 	{name: "Petrel Marine", driver: "openvox", change: func(_ *Settings, sim *simulator) { sim.misbehave("502") }},
-	{name: "Tamarind Foods", driver: "yeastar-p", secure: true, change: func(s *Settings, _ *simulator) { s.Pin = pbx.Pin(selfSigned().Leaf) }},
+	{name: "Tamarind Foods", driver: "yeastar-p", secure: true, change: func(s *Settings, _ *simulator) { s.Pin = pbx.Pin(selfSigned(make([]byte, 32)).Leaf) }},
 	{name: "Umber & Sons", driver: "runtel", change: func(s *Settings, _ *simulator) { s.Disconnected = time.Now().AddDate(0, 0, -21) }},
 }

@@ -43,7 +43,7 @@ func (s *server) detail(w http.ResponseWriter, r *http.Request) {
 		Brand: shortTitle(d, settings.Driver), Host: settings.host(), Closed: !settings.Disconnected.IsZero(), NoDriver: !known,
 		Blocks: map[string]template.HTML{}, NowMS: now.UnixMilli(),
 	}
-	_, p.CanList = listings[settings.Driver]
+	_, p.CanList = listingOf(settings)
 	if sim := s.sims.at(settings.host()); sim != nil {
 		p.Simulated, p.Mischiefs = true, sim.mischiefs()
 	}
@@ -152,7 +152,7 @@ func (s *server) switchTo(w http.ResponseWriter, r *http.Request, label string, 
 	if !ok {
 		return
 	}
-	e.journal.add(event{At: time.Now(), Kind: pressed, Label: label, Result: "You pressed “" + label + "”."})
+	e.journal.add(event{At: time.Now(), Kind: pressed, Label: label})
 	settings.Disconnected = disconnected
 	if _, err := s.save(r.Context(), settings); err != nil {
 		notice = sentence(err.Error())
@@ -166,7 +166,7 @@ func (s *server) retry(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	notice := ""
-	e.journal.add(event{At: time.Now(), Kind: pressed, Label: "Try now", Result: "You pressed “Try now”."})
+	e.journal.add(event{At: time.Now(), Kind: pressed, Label: "Try now"})
 	if err := s.fleet.Retry(settings.key()); err != nil {
 		notice = sentence("not sent: " + err.Error())
 	}
@@ -230,7 +230,7 @@ func (s *server) misbehave(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		notice = sentence(err.Error())
 	} else {
-		e.journal.add(event{At: time.Now(), Kind: pressed, Label: label, Result: "You pressed “" + label + "”."})
+		e.journal.add(event{At: time.Now(), Kind: pressed, Label: label})
 	}
 	if label == "Change password on" {
 		s.print(sim.announce())

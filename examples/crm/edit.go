@@ -143,7 +143,7 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if entry, _, ok := s.entry(saved.ID); ok {
-		entry.journal.add(event{At: time.Now(), Kind: pressed, Label: "Save", Result: "You saved changed settings."})
+		entry.journal.add(event{At: time.Now(), Kind: pressed, Label: "Save"})
 	}
 	e.settings.Disconnected = time.Time{}
 	now, err := s.save(r.Context(), e.settings)

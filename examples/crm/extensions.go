@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,16 +14,38 @@ import (
 // the library logs in, and leaves the API to the application.
 type listing struct {
 	method, path, media, body string
-	list                      string // the JSON field that holds the extensions; empty: not JSON
+	item                      string // stands in the response once per extension
 }
 
-var listings = map[string]listing{
-	"yeastar":     {"POST", "/api/v1.1.0/extension/list", "application/json; charset=utf-8", "{}", "extlist"},
-	"yeastar-p":   {"GET", "/openapi/v1.0/extension/list", "application/json", "", "data"},
-	"openvox":     {"POST", "/api/v0.0.1/extension/list", "application/json; charset=utf-8", "{}", "extlist"},
-	"runtel":      {"POST", "/api/", "application/json; charset=utf-8", `{"action":"get","obj":"User","action_id":"1","params":{}}`, "data"},
-	"grandstream": {"POST", "/api", "application/json; charset=utf-8", `{"request":{"action":"listAccount","item_num":"50","options":"extension,fullname","page":"1","sord":"asc","sidx":"extension"}}`, "account"},
-	"asterisk":    {"POST", "/rawman", "application/x-www-form-urlencoded", "Action=SIPpeers", ""},
+const (
+	jsonType = "application/json; charset=utf-8"
+	xmlType  = "application/xml; charset=utf-8"
+	formType = "application/x-www-form-urlencoded"
+)
+
+// listingOf returns the request for a PBX with these settings.
+func listingOf(s Settings) (listing, bool) {
+	switch s.Driver {
+	case "yeastar":
+		if family := s.Options["family"]; family == "s-v2" || family == "cloud-v2" {
+			return listing{"POST", "/api/v2.0.0/extension/list", jsonType, "{}", `"number":`}, true
+		}
+		return listing{"POST", "/api/v1.1.0/extensionlist/query", jsonType, "{}", `"extnumber":`}, true
+	case "yeastar-p":
+		return listing{"GET", "/openapi/v1.0/extension/list?page=1&page_size=20", "", "", `"number":`}, true
+	case "openvox":
+		if s.Options["format"] == "xml" {
+			return listing{"POST", "/api/v0.0.1/extension/query", xmlType, "<xml></xml>", "<number>"}, true
+		}
+		return listing{"POST", "/api/v0.0.1/extension/query", jsonType, "{}", `"number":`}, true
+	case "runtel":
+		return listing{"POST", "/api/", jsonType, `{"action":"list","obj":"DomainUser","action_id":"1","params":{}}`, `"login":`}, true
+	case "grandstream":
+		return listing{"POST", "/api", jsonType, `{"request":{"action":"listAccount","options":"extension,account_type,fullname,status,addr"}}`, `"extension":`}, true
+	case "asterisk":
+		return listing{"POST", "/rawman", formType, "Action=PJSIPShowEndpoints", "Event: EndpointList\r"}, true
+	}
+	return listing{}, false
 }
 
 // outcome is what a request of the CRM came to.
@@ -35,7 +56,7 @@ type outcome struct {
 
 // listExtensions sends the brand's request with the session's token.
 func (a *app) listExtensions(ctx context.Context, e *entry, s Settings) outcome {
-	how, ok := listings[s.Driver]
+	how, ok := listingOf(s)
 	if !ok {
 		return outcome{false, "This CRM does not know how this brand lists extensions."}
 	}
@@ -57,45 +78,16 @@ func (a *app) listExtensions(ctx context.Context, e *entry, s Settings) outcome 
 		defer resp.Body.Close()
 		var body []byte
 		if body, err = io.ReadAll(io.LimitReader(resp.Body, 4<<20)); err == nil {
-			o = outcome{resp.StatusCode/100 == 2, fmt.Sprintf("%s · %d ms · %s", resp.Status, time.Since(start).Milliseconds(), counted(how, body))}
+			o = outcome{resp.StatusCode/100 == 2, fmt.Sprintf("%s · %d ms", resp.Status, time.Since(start).Milliseconds())}
+			if o.OK {
+				o.Text += " · " + many(bytes.Count(body, []byte(how.item)), "extension")
+			}
 		}
 	}
 	if err != nil {
 		o = outcome{false, err.Error()}
 	}
-	e.journal.add(event{At: start, Kind: sentRequest, Label: "Request failed", Result: o.Text, Failed: !o.OK, Took: time.Since(start)})
+	e.journal.add(event{At: start, Kind: sentRequest, Label: "Request", Result: o.Text, Failed: !o.OK, Took: time.Since(start)})
 	a.hub.changed(s.ID)
 	return o
-}
-
-// counted says how many extensions a response holds.
-func counted(how listing, body []byte) string {
-	if how.list == "" {
-		return many(bytes.Count(body, []byte("\nEvent: PeerEntry")), "extension")
-	}
-	var v any
-	if json.Unmarshal(body, &v) != nil {
-		return fmt.Sprintf("%d bytes that are not JSON", len(body))
-	}
-	if n, ok := lengthOf(v, how.list); ok {
-		return many(n, "extension")
-	}
-	return "no list of extensions in the response"
-}
-
-// lengthOf finds the list of that name, at most two objects deep.
-func lengthOf(v any, name string) (int, bool) {
-	object, ok := v.(map[string]any)
-	if !ok {
-		return 0, false
-	}
-	if list, ok := object[name].([]any); ok {
-		return len(list), true
-	}
-	for _, inner := range object {
-		if n, ok := lengthOf(inner, name); ok {
-			return n, true
-		}
-	}
-	return 0, false
 }

@@ -103,9 +103,9 @@ func serve(ctx context.Context, l net.Listener, o settingsOfProcess, key masterK
 	if err != nil {
 		return err
 	}
-	var sims *simulators
+	var sims *simulated
 	if o.simulate {
-		sims = newSimulators("127.0.0.11")
+		sims = newSimulated("127.0.0.11", key)
 		defer sims.close()
 		if err := fill(ctx, db, sims); err != nil {
 			return errors.Join(err, db.close())

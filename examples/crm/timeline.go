@@ -432,26 +432,28 @@ type line struct {
 	Failed              bool
 }
 
-// story tells the newest events first. Requests that went well in a row are one
+// story tells the newest events first. Requests in a row that ended alike are one
 // line.
 func story(events []event, most int) []line {
 	var lines []line
 	for i := len(events) - 1; i >= 0 && len(lines) < most; i-- {
 		e := events[i]
-		if e.Kind != sentRequest || e.Failed {
-			lines = append(lines, line{e.At.Format(time.TimeOnly), e.Label, e.Result, e.Failed})
-			continue
+		l := line{e.At.Format(time.TimeOnly), e.Label, e.Result, e.Failed}
+		switch e.Kind {
+		case pressed:
+			l.Event, l.Result = "You pressed", e.Label+"."
+		case sentRequest:
+			first := i
+			for first > 0 && events[first-1].Kind == sentRequest && events[first-1].Failed == e.Failed {
+				first--
+			}
+			if n := i - first + 1; n > 1 {
+				l.Event = many(n, "request")
+				l.Result = fmt.Sprintf("Since %s. The last one: %s", events[first].At.Format(time.TimeOnly), e.Result)
+			}
+			i = first
 		}
-		first := i
-		for first > 0 && events[first-1].Kind == sentRequest && !events[first-1].Failed {
-			first--
-		}
-		if n := i - first + 1; n > 1 {
-			lines = append(lines, line{e.At.Format(time.TimeOnly), many(n, "request"), fmt.Sprintf("Accepted, from %s on. The last one: %s", events[first].At.Format(time.TimeOnly), e.Result), false})
-		} else {
-			lines = append(lines, line{e.At.Format(time.TimeOnly), "Request", e.Result, false})
-		}
-		i = first
+		lines = append(lines, l)
 	}
 	return lines
 }
