@@ -114,7 +114,7 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) {
 		r.PostForm.Set("pin", pin)
 	}
 	e := read(r.PostForm, saved)
-	if do == "brand" {
+	if do == "brand" || changed(r.PostForm) {
 		s.showForm(w, r, http.StatusOK, e.draw(nil))
 		return
 	}
@@ -170,7 +170,7 @@ func withSecretsAgain(f form, e entered) form {
 		return f
 	}
 	for i := range f.Account {
-		if in := &f.Account[i]; in.Kind == "password" && in.Error == "" {
+		if in := &f.Account[i]; in.Kind == "password" {
 			in.Help = "Type it again: this page does not hold secrets."
 		}
 	}
@@ -208,7 +208,7 @@ func (s *server) test(w http.ResponseWriter, r *http.Request) {
 		Done     bool         `json:"done"`
 	}
 	problems := e.check(s.fleet, s.nameTaken)
-	if n := len(e.draw(nil).Unknown); n > 0 {
+	if n := len(e.draw(nil).Unknown); n > 0 && !changed(r.PostForm) {
 		problems = []problem{{"unknown", unknownText(n)}}
 	}
 	if len(problems) > 0 {

@@ -137,9 +137,10 @@ func read(posted url.Values, saved Settings) entered {
 		option, isOption := strings.CutPrefix(name, "o.")
 		secret, isSecret := strings.CutPrefix(name, "s.")
 		switch value := strings.TrimSpace(posted.Get(name)); {
-		case isOption && value != "":
-			s.Options[option] = value // also an unknown one: the driver refuses it
-		case isSecret && value != "":
+		case value == "" || changed(posted):
+		case isOption:
+			s.Options[option] = value // also an unknown one: the page asks what to do with it
+		case isSecret:
 			s.Secrets[secret] = pbx.NewSecret(posted.Get(name))
 			e.typed = true
 		}
@@ -166,6 +167,12 @@ func read(posted url.Values, saved Settings) entered {
 		s.Username = ""
 	}
 	return e
+}
+
+// changed reports whether another brand was chosen than the one that the form was
+// drawn for. What was typed for the other brand's options does not count.
+func changed(posted url.Values) bool {
+	return posted.Has("drawn") && posted.Get("drawn") != posted.Get("driver")
 }
 
 // check returns what is wrong with it. Nothing is sent.
@@ -285,12 +292,10 @@ func (e entered) draw(problems []problem) form {
 			{"key", cmp.Or(key.Label, key.Name), e.byKey},
 		}}
 	}
-	if known {
-		if !d.NoUsername {
-			f.Account = append(f.Account, field{Name: "username", Label: userLabel(d), Value: s.Username, Narrow: true, Autocomplete: "off"})
-		}
-		f.Account = append(f.Account, field{Name: "password", Label: passwordLabel(d), Kind: "password", Narrow: true, Set: kept(set, e.saved.Password)})
+	if !d.NoUsername {
+		f.Account = append(f.Account, field{Name: "username", Label: userLabel(d), Value: s.Username, Narrow: true, Autocomplete: "off"})
 	}
+	f.Account = append(f.Account, field{Name: "password", Label: passwordLabel(d), Kind: "password", Narrow: true, Set: kept(set, e.saved.Password)})
 	for _, o := range d.Options {
 		in := draw(o, s.Options[o.Name])
 		if o.Kind == pbx.OptionSecret {
@@ -309,12 +314,12 @@ func (e entered) draw(problems []problem) form {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Options)) {
-		if !slices.ContainsFunc(d.Options, func(o pbx.Option) bool { return o.Name == name }) {
+		if known && !slices.ContainsFunc(d.Options, func(o pbx.Option) bool { return o.Name == name }) {
 			f.Unknown = append(f.Unknown, name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
-		if !slices.ContainsFunc(d.Options, func(o pbx.Option) bool { return o.Name == name }) {
+		if known && !slices.ContainsFunc(d.Options, func(o pbx.Option) bool { return o.Name == name }) {
 			f.Unknown = append(f.Unknown, name)
 		}
 	}

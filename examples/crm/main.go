@@ -86,7 +86,16 @@ func run(ctx context.Context, args []string, env func(string) string, out, errs 
 		}
 		return 1
 	}
-	if err := serve(ctx, l, o, key, out); err != nil {
+	defer l.Close()
+	var sims *simulated
+	if o.simulate {
+		sims = newSimulated("127.0.0.11", key)
+	}
+	p, err := open(o, key, sims, out)
+	if err == nil {
+		err = p.serve(ctx, l)
+	}
+	if err != nil {
 		fmt.Fprintln(errs, "crm:", err)
 		return 1
 	}
@@ -96,55 +105,68 @@ func run(ctx context.Context, args []string, env func(string) string, out, errs 
 // goodbye is how long the sessions have to log out at the end.
 const goodbye = 5 * time.Second
 
-// serve runs the page on l until ctx ends.
-func serve(ctx context.Context, l net.Listener, o settingsOfProcess, key masterKey, out io.Writer) error {
-	defer l.Close()
+// program is a settings page with all that it needs.
+type program struct {
+	app    *app
+	server *server
+	sims   *simulated
+	out    io.Writer
+
+	endStreams context.CancelFunc
+}
+
+// open opens the settings and connects the PBXs. sims may be nil.
+func open(o settingsOfProcess, key masterKey, sims *simulated, out io.Writer) (*program, error) {
 	db, err := openDatabase(o.database, key)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var sims *simulated
 	if o.simulate {
-		sims = newSimulated("127.0.0.11", key)
-		defer sims.close()
-		if err := fill(ctx, db, sims); err != nil {
-			return errors.Join(err, db.close())
+		if err := fill(context.Background(), db, sims); err != nil {
+			return nil, errors.Join(err, db.close())
 		}
 	}
-	a, err := newApp(context.WithoutCancel(ctx), db, &session.Options{}, sims)
+	a, err := newApp(context.Background(), db, &session.Options{}, sims)
 	if err != nil {
-		return errors.Join(err, db.close())
+		return nil, errors.Join(err, db.close())
 	}
-	streams, endStreams := context.WithCancel(ctx)
-	defer endStreams()
+	streams, endStreams := context.WithCancel(context.Background())
 	s, err := newServer(a, key, streams.Done())
 	if err != nil {
-		return errors.Join(err, a.close(ctx))
+		endStreams()
+		return nil, errors.Join(err, a.close(context.Background()))
 	}
 	s.process = o.process
 	s.print = func(line string) { fmt.Fprintln(out, line) }
-	if o.exposed {
-		if host, _, err := net.SplitHostPort(o.addr); err == nil {
-			s.hosts = []string{host}
-		}
+	if host, _, err := net.SplitHostPort(o.addr); err == nil && o.exposed {
+		s.hosts = []string{host}
 	}
 	if o.database == "" {
 		s.demo = "Demo: settings and their key are gone when this program ends"
 	}
-	server := &http.Server{Handler: s.handler(), ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
+	return &program{a, s, sims, out, endStreams}, nil
+}
+
+// serve shows the page on l until ctx ends, and logs all sessions out.
+func (p *program) serve(ctx context.Context, l net.Listener) error {
+	server := &http.Server{Handler: p.server.handler(), ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
-	fmt.Fprintf(out, "open http://%s\n", l.Addr())
+	fmt.Fprintf(p.out, "open http://%s\n", l.Addr())
+	var err error
 	select {
 	case err = <-served:
 	case <-ctx.Done():
 	}
-	endStreams()
+	p.endStreams()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
 	defer cancel()
 	err = errors.Join(ignoreClosed(err), server.Shutdown(last))
-	if closeErr := a.close(last); closeErr != nil {
-		fmt.Fprintln(out, "some sessions were not logged out:", closeErr)
+	if closeErr := p.app.close(last); closeErr != nil {
+		fmt.Fprintln(p.out, "some sessions were not logged out:", closeErr)
+	}
+	if p.sims != nil {
+		p.sims.close()
 	}
 	return err
 }
