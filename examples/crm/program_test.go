@@ -150,7 +150,9 @@ func (r *running) waitFor(s Settings, state string) {
 		}
 		last = r.app.row(e, time.Now())
 		return last.State == state
-	}, func() string { return fmt.Sprintf("%s is %s (%s %s), want %s", s.Name, last.State, last.Fact, last.Technical, state) })
+	}, func() string {
+		return fmt.Sprintf("%s is %s (%s %s), want %s", s.Name, last.State, last.Fact, last.Technical, state)
+	})
 }
 
 // eventually waits for a condition.
