@@ -41,6 +41,9 @@ func (s *server) showForm(w http.ResponseWriter, r *http.Request, status int, f 
 
 func (s *server) addForm(w http.ResponseWriter, r *http.Request) {
 	e := entered{settings: Settings{Driver: r.FormValue("driver")}}
+	if _, ok := keyOption(e.driver()); ok {
+		e.byKey = r.FormValue("login") == "key"
+	}
 	s.showForm(w, r, http.StatusOK, e.draw(nil))
 }
 

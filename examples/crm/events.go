@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	batch     = 250 * time.Millisecond // of changes in one message
+	batch     = 250 * time.Millisecond // between two messages
 	heartbeat = 15 * time.Second       // without a message; pages give up after 35 s
 	redraw    = time.Second            // of a timeline
 	patience  = 10 * time.Second       // of a write to a browser
@@ -78,6 +78,7 @@ func (s *server) tableEvents(w http.ResponseWriter, r *http.Request) {
 	if !out.send(first) {
 		return
 	}
+	sent := time.Now()
 	beat := time.NewTimer(heartbeat)
 	defer beat.Stop()
 	for {
@@ -94,7 +95,8 @@ func (s *server) tableEvents(w http.ResponseWriter, r *http.Request) {
 			continue
 		case <-p.signal:
 		}
-		wait := time.NewTimer(batch)
+		// The first change goes out at once, those that follow it together.
+		wait := time.NewTimer(time.Until(sent.Add(batch)))
 		select {
 		case <-wait.C:
 		case <-r.Context().Done():
@@ -119,6 +121,7 @@ func (s *server) tableEvents(w http.ResponseWriter, r *http.Request) {
 		if !out.send(m) {
 			return
 		}
+		sent = time.Now()
 		beat.Reset(heartbeat)
 	}
 }

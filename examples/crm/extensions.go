@@ -35,9 +35,9 @@ func listingOf(s Settings) (listing, bool) {
 		return listing{"GET", "/openapi/v1.0/extension/list?page=1&page_size=20", "", "", `"number":`}, true
 	case "openvox":
 		if s.Options["format"] == "xml" {
-			return listing{"POST", "/api/v0.0.1/extension/query", xmlType, "<xml></xml>", "<number>"}, true
+			return listing{"POST", "/api/v0.0.1/extension/query", xmlType, "<xml></xml>", "<extnumber>"}, true
 		}
-		return listing{"POST", "/api/v0.0.1/extension/query", jsonType, "{}", `"number":`}, true
+		return listing{"POST", "/api/v0.0.1/extension/query", jsonType, "{}", `"extnumber":`}, true
 	case "runtel":
 		return listing{"POST", "/api/", jsonType, `{"action":"list","obj":"DomainUser","action_id":"1","params":{}}`, `"login":`}, true
 	case "grandstream":

@@ -25,6 +25,7 @@ type form struct {
 	More    []field  // all other options
 	Open    bool     // More is to be shown
 	Unknown []string // saved options that the driver does not know
+	Drawn   string   // what it was drawn for
 	Pin     string
 	PinSet  string // when it was trusted
 
@@ -169,10 +170,18 @@ func read(posted url.Values, saved Settings) entered {
 	return e
 }
 
-// changed reports whether another brand was chosen than the one that the form was
-// drawn for. What was typed for the other brand's options does not count.
+// drawnFor names the brand, and the way to log in, that a form was drawn for.
+func drawnFor(driver string, byKey bool) string {
+	if byKey {
+		return driver + " by key"
+	}
+	return driver
+}
+
+// changed reports whether another brand or way to log in was chosen than the one
+// that the form was drawn for. What was typed into its options does not count.
 func changed(posted url.Values) bool {
-	return posted.Has("drawn") && posted.Get("drawn") != posted.Get("driver")
+	return posted.Has("drawn") && posted.Get("drawn") != drawnFor(posted.Get("driver"), posted.Get("login") == "key")
 }
 
 // check returns what is wrong with it. Nothing is sent.
@@ -260,7 +269,7 @@ func inputOf(o pbx.Option) string {
 func (e entered) draw(problems []problem) form {
 	s := e.settings
 	d, known := pbx.Lookup(s.Driver)
-	f := form{ID: s.ID, Driver: d, Pin: s.Pin, Problems: problems}
+	f := form{ID: s.ID, Driver: d, Drawn: drawnFor(d.Name, e.byKey), Pin: s.Pin, Problems: problems}
 	if !s.PinSet.IsZero() && s.Pin == e.saved.Pin {
 		f.PinSet = day(s.PinSet, time.Now())
 	}
@@ -292,10 +301,12 @@ func (e entered) draw(problems []problem) form {
 			{"key", cmp.Or(key.Label, key.Name), e.byKey},
 		}}
 	}
-	if !d.NoUsername {
+	if !d.NoUsername && !e.byKey {
 		f.Account = append(f.Account, field{Name: "username", Label: userLabel(d), Value: s.Username, Narrow: true, Autocomplete: "off"})
 	}
-	f.Account = append(f.Account, field{Name: "password", Label: passwordLabel(d), Kind: "password", Narrow: true, Set: kept(set, e.saved.Password)})
+	if !e.byKey {
+		f.Account = append(f.Account, field{Name: "password", Label: passwordLabel(d), Kind: "password", Narrow: true, Set: kept(set, e.saved.Password)})
+	}
 	for _, o := range d.Options {
 		in := draw(o, s.Options[o.Name])
 		if o.Kind == pbx.OptionSecret {
@@ -303,7 +314,9 @@ func (e entered) draw(problems []problem) form {
 		}
 		switch {
 		case hasKey && o.Name == key.Name:
-			f.Account = append(f.Account, in)
+			if in.Optional = false; e.byKey {
+				f.Account = append(f.Account, in)
+			}
 		case o.Required || o.Kind == pbx.OptionChoice && o.Default != "":
 			f.Needed = append(f.Needed, in)
 		default:

@@ -79,6 +79,8 @@ func TestEveryDriverOfThisModuleHasACompleteForm(t *testing.T) {
 	r := start(t, "")
 	for _, d := range pbx.Drivers() {
 		_, page := r.get("/add?driver=" + d.Name)
+		_, byKey := r.get("/add?login=key&driver=" + d.Name)
+		page += byKey
 		for _, o := range d.Options {
 			contains(t, page, fmt.Sprintf(`name="%s"`, inputOf(o)))
 		}

@@ -6,27 +6,27 @@ import "sync"
 // the newest state.
 type hub struct {
 	mu    sync.Mutex // guards pages and what they hold
-	pages map[*page]struct{}
+	pages map[*listener]struct{}
 }
 
-// page is one open page of a browser.
-type page struct {
+// listener is one open page of a browser.
+type listener struct {
 	hub     *hub
 	pending map[int64]struct{}
 	signal  chan struct{} // has room for one
 }
 
-func newHub() *hub { return &hub{pages: map[*page]struct{}{}} }
+func newHub() *hub { return &hub{pages: map[*listener]struct{}{}} }
 
-func (h *hub) open() *page {
-	p := &page{hub: h, pending: map[int64]struct{}{}, signal: make(chan struct{}, 1)}
+func (h *hub) open() *listener {
+	p := &listener{hub: h, pending: map[int64]struct{}{}, signal: make(chan struct{}, 1)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.pages[p] = struct{}{}
 	return p
 }
 
-func (p *page) close() {
+func (p *listener) close() {
 	p.hub.mu.Lock()
 	defer p.hub.mu.Unlock()
 	delete(p.hub.pages, p)
@@ -46,7 +46,7 @@ func (h *hub) changed(id int64) {
 }
 
 // take returns what has changed since the last take.
-func (p *page) take() map[int64]struct{} {
+func (p *listener) take() map[int64]struct{} {
 	p.hub.mu.Lock()
 	defer p.hub.mu.Unlock()
 	pending := p.pending

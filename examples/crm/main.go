@@ -161,7 +161,12 @@ func (p *program) serve(ctx context.Context, l net.Listener) error {
 	p.endStreams()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
 	defer cancel()
-	err = errors.Join(ignoreClosed(err), server.Shutdown(last))
+	err = ignoreClosed(err)
+	hurry, hurryUp := context.WithTimeout(last, time.Second) // browsers open connections that they never use
+	defer hurryUp()
+	if server.Shutdown(hurry) != nil {
+		server.Close()
+	}
 	if closeErr := p.app.close(last); closeErr != nil {
 		fmt.Fprintln(p.out, "some sessions were not logged out:", closeErr)
 	}

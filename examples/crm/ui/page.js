@@ -132,25 +132,27 @@ function arrange() {
   if (c.q) p.set('q', document.querySelector('[name=q]').value.trim());
   if (c.key !== 'state' || c.desc) p.set('sort', (c.desc ? '-' : '') + c.key);
   history.replaceState(null, '', '/' + (p.size ? '?' + p : '') + location.hash);
-  moved();
+  $('moved').hidden = true;
+  $('moved').dataset.text = '';
 }
 
 // moved says when order and filter no longer fit what is shown.
 function moved() {
-  const c = choice(), want = sorted(c).filter(r => matches(r, c) && !arrived.has(r.id)).map(r => r.id);
-  const have = order.filter(r => !r.tr.hidden && !r.gone).map(r => r.id);
-  const place = new Map(want.map((id, i) => [id, i]));
-  let n = want.filter(id => !have.includes(id)).length;
-  // Rows outside the longest run that still stands in order have changed place.
-  const runs = [];
-  for (const id of have) {
-    const p = place.get(id);
+  const c = choice(), want = new Map();
+  for (const r of sorted(c)) if (matches(r, c) && !arrived.has(r.id)) want.set(r.id, want.size);
+  const runs = []; // the longest run of shown rows that still stand in order
+  let shown = 0, n = want.size;
+  for (const r of order) {
+    if (r.tr.hidden || rows.get(r.id)?.gone) continue;
+    const p = want.get(r.id);
+    shown++;
     if (p === undefined) continue;
+    n--;
     let lo = 0, hi = runs.length;
     while (lo < hi) { const mid = (lo + hi) >> 1; runs[mid] < p ? lo = mid + 1 : hi = mid; }
     runs[lo] = p;
   }
-  n += have.length - runs.length;
+  n += shown - runs.length;
   const gone = [...rows.values()].filter(r => r.gone).length;
   const el = $('moved');
   const text = [n && (n === 1 ? '1 row has changed place. ' : n + ' rows have changed place. '), arrived.size && (arrived.size === 1 ? '1 new PBX. ' : arrived.size + ' new PBXs. '), gone && (gone + ' removed. ')].filter(Boolean).join('');
@@ -223,7 +225,7 @@ function take(m) {
 if (tbody) {
   const filters = $('filters');
   let wait;
-  filters.addEventListener('input', e => { clearTimeout(wait); wait = setTimeout(arrange, e.target.name === 'q' ? 120 : 0); });
+  filters.addEventListener('input', e => { clearTimeout(wait); wait = setTimeout(arrange, e.target.name === 'q' ? 50 : 0); });
   filters.addEventListener('submit', e => { e.preventDefault(); arrange(); });
   document.querySelector('thead').addEventListener('click', e => {
     const b = e.target.closest('button');
@@ -355,12 +357,7 @@ if (form) {
     if (b && b.id === 'test') { e.preventDefault(); test(); }
     if (b && b.id === 'trust') { e.preventDefault(); $('pin').value = b.value.slice(6); test(); }
   });
-  const logins = document.querySelectorAll('[name=login]');
-  const login = () => {
-    const byKey = [...logins].some(r => r.checked && r.value === 'key');
-    for (const f of $('account').children) f.hidden = f.querySelector('[name^="s."]') ? !byKey : byKey;
-  };
-  if (logins.length) { logins.forEach(r => r.addEventListener('change', login)); login(); }
+  document.querySelectorAll('[name=login]').forEach(r => r.addEventListener('change', () => form.requestSubmit($('use-brand'))));
   if (!$('summary').hidden) $('summary').focus();
 }
 function field(id, text) {
