@@ -67,6 +67,9 @@ func openTab(t *testing.T, parent context.Context, r *running) *tab {
 			if err != nil {
 				return // the tab is closed
 			}
+			if m.Type == chromedp.ConsoleDebug {
+				continue // hints that a console shows on request only
+			}
 			b.mu.Lock()
 			b.console = append(b.console, m.String()+" "+m.URL)
 			b.mu.Unlock()
@@ -120,11 +123,18 @@ func eval[T any](b *tab, expression string) T {
 	return v
 }
 
-// wait waits until an expression is true.
+// wait waits until an expression is true, over navigations.
 func (b *tab) wait(expression string) {
 	b.t.Helper()
-	eventually(b.t, func() bool { return eval[bool](b, "!!("+expression+")") }, func() string {
-		return "never true: " + expression + "\n" + eval[string](b, "document.body.innerText")
+	var last error
+	eventually(b.t, func() bool {
+		ctx, cancel := context.WithTimeout(b.ctx, deadline)
+		defer cancel()
+		var is bool
+		is, last = chromedp.Run(ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+		return is
+	}, func() string {
+		return fmt.Sprintf("never true: %s (%v)\n%s", expression, last, eval[string](b, "document.body.innerText"))
 	})
 }
 

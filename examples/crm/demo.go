@@ -16,7 +16,7 @@ func fill(ctx context.Context, db *database, sims *simulated) error {
 		return err
 	}
 	for _, c := range customers {
-		sim, err := sims.add(c.driver, c.secure, pbxsim.Options{Life: c.life})
+		sim, err := sims.add(c.driver, c.secure, pbxsim.Options{Lifetime: c.lifetime})
 		if err != nil {
 			return err
 		}
@@ -45,11 +45,11 @@ func fill(ctx context.Context, db *database, sims *simulated) error {
 var customers = []struct {
 	name, driver string
 	secure       bool
-	life         time.Duration // of tokens; 0: the brand's own
+	lifetime     time.Duration // of tokens; 0: the brand's own
 	neighbour    string        // another customer at the same host, with a wrong password
 	change       func(*Settings, *simulator)
 }{
-	{name: "Harbour Dental", driver: "yeastar-p", secure: true},
+	{name: "Harbour Dental", driver: "yeastar-p", secure: true, lifetime: 6 * time.Minute},
 	{name: "Northwind Sales", driver: "yeastar", neighbour: "Northwind Support"},
 	{name: "Lumen Travel", driver: "runtel"},
 	{name: "Oakfield School", driver: "openvox"},

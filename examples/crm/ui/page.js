@@ -216,8 +216,11 @@ function take(m) {
       if (!first) { arrived.add(r.id); order.push(r); }
     }
     if (fresh.length) return requestAnimationFrame(add);
-    if (first) arrange(); else { moved(); chips(); }
+    if (first && more) return arrange();
+    if (first) order = [...tbody.children].map(tr => rows.get(+tr.id.slice(1))).filter(Boolean);
+    moved(); chips();
   };
+  const more = fresh.length; // rows that the first HTML does not have
   add();
   chips(); speak();
 }
@@ -225,7 +228,7 @@ function take(m) {
 if (tbody) {
   const filters = $('filters');
   let wait;
-  filters.addEventListener('input', e => { clearTimeout(wait); wait = setTimeout(arrange, e.target.name === 'q' ? 50 : 0); });
+  filters.addEventListener('input', e => { clearTimeout(wait); wait = setTimeout(arrange, e.target.name === 'q' ? 30 : 0); });
   filters.addEventListener('submit', e => { e.preventDefault(); arrange(); });
   document.querySelector('thead').addEventListener('click', e => {
     const b = e.target.closest('button');
