@@ -546,7 +546,7 @@ func keyboardAlone(t *testing.T, b *tab, r *running) {
 	b.visit("/pbx/" + saved.key())
 	eval[any](b, "document.getElementById('remove').focus(), null")
 	b.keys(kb.Enter)
-	b.wait("document.getElementById('dialog').open && document.activeElement.id === 'cancel'")
+	b.wait("document.getElementById('dialog').open && document.activeElement.textContent === 'Cancel'")
 	b.keys(kb.Escape)
 	b.wait("!document.getElementById('dialog').open && document.activeElement.id === 'remove'")
 	b.visit("/")

@@ -172,7 +172,7 @@ func TestWrongUseIsOneClearLine(t *testing.T) {
 	}{
 		{[]string{"yeastar"}, "", 2, "all settings are flags"},
 		{[]string{"-addr", "8080"}, "", 2, "write it as 127.0.0.1:8080"},
-		{[]string{"-addr", "0.0.0.0:8080"}, "", 2, "anyone could change the settings; add -exposed"},
+		{[]string{"-addr", "0.0.0.0:8080"}, "", 2, "anyone could change the settings; if something in front of it"},
 		{[]string{"-addr", ":8080"}, "", 2, "anyone could change the settings"},
 		{[]string{"-db", "x.db"}, "", 2, "set CRM_KEY to 32 random bytes"},
 		{[]string{"-db", "x.db"}, "short", 2, "CRM_KEY is not a key"},

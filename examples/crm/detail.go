@@ -174,17 +174,34 @@ func (s *server) retry(w http.ResponseWriter, r *http.Request) {
 	s.finish(w, r, notice, back(r, "/pbx/"+settings.key()))
 }
 
-// confirmRemove asks before a PBX is removed, for browsers without script.
-func (s *server) confirmRemove(w http.ResponseWriter, r *http.Request) {
-	_, settings, ok := s.find(w, r)
-	if !ok {
-		return
+// question is asked before an action that can hurt. Under script it is a dialog.
+type question struct {
+	base
+	Question, Text string
+	Tick           string // what has to be ticked; empty: nothing
+	Verb           string // of the button
+	Action, Back   string // where the buttons lead
+}
+
+func (s *server) ask(w http.ResponseWriter, r *http.Request, q question) {
+	q.base = s.base(r, q.Question, q.Verb, "")
+	s.render(w, http.StatusOK, "confirm", q)
+}
+
+func (s *server) askRemove(w http.ResponseWriter, r *http.Request) {
+	if _, settings, ok := s.find(w, r); ok {
+		path := "/pbx/" + settings.key()
+		s.ask(w, r, question{Question: "Remove " + settings.Name + "?", Text: "Its session logs out. Settings and password are deleted.",
+			Verb: "Remove", Action: path + "/remove", Back: path})
 	}
-	s.render(w, http.StatusOK, "remove", struct {
-		base
-		ID   int64
-		Name string
-	}{s.base(r, "Remove "+settings.Name, settings.Name, ""), settings.ID, settings.Name})
+}
+
+func (s *server) askAgain(w http.ResponseWriter, r *http.Request) {
+	if _, settings, ok := s.find(w, r); ok {
+		path := "/pbx/" + settings.key()
+		s.ask(w, r, question{Question: "Send the same password again?", Text: "One login with the same password is sent. If it is wrong, it is one more wrong login, and the PBX locks our address after a few.",
+			Verb: "Send the same again", Action: path + "/retry", Back: path})
+	}
 }
 
 func (s *server) removePBX(w http.ResponseWriter, r *http.Request) {

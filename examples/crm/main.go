@@ -32,7 +32,7 @@ func main() {
 // settingsOfProcess are the flags.
 type settingsOfProcess struct {
 	addr     string
-	exposed  bool
+	host     string // under which other machines reach the page
 	database string
 	simulate bool
 	process  string
@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, env func(string) string, out, errs 
 	flags.SetOutput(errs)
 	var o settingsOfProcess
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "address of the page")
-	flags.BoolVar(&o.exposed, "exposed", false, "allow an address beyond this machine: the page has no login of its own, so anyone who reaches it can change the settings")
+	flags.StringVar(&o.host, "host", "", "host name under which other machines reach the page; needed for an -addr beyond this machine. The page has no login of its own: anyone who reaches it can change the settings")
 	flags.StringVar(&o.database, "db", "", "settings file; without it the settings are gone when the program ends. Needs the environment variable "+keyVariable)
 	flags.BoolVar(&o.simulate, "simulate", true, "start simulated PBXs, and fill empty settings with them")
 	flags.StringVar(&o.process, "process", "", "name of this process among several, as in A")
@@ -66,8 +66,8 @@ func run(ctx context.Context, args []string, env func(string) string, out, errs 
 	if err != nil {
 		return wrong("-addr %q is not an address: write it as 127.0.0.1:8080", o.addr)
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) && !o.exposed {
-		return wrong("-addr %s can be reached from other machines, and the page has no login of its own: anyone could change the settings; add -exposed if something in front of it checks who comes", o.addr)
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) && o.host == "" {
+		return wrong("-addr %s can be reached from other machines, and the page has no login of its own: anyone could change the settings; if something in front of it checks who comes, add -host with the name that they use", o.addr)
 	}
 	key := newKey()
 	if text := env(keyVariable); text != "" {
@@ -138,9 +138,7 @@ func open(o settingsOfProcess, key masterKey, sims *simulated, out io.Writer) (*
 	}
 	s.process = o.process
 	s.print = func(line string) { fmt.Fprintln(out, line) }
-	if host, _, err := net.SplitHostPort(o.addr); err == nil && o.exposed {
-		s.hosts = []string{host}
-	}
+	s.host = o.host
 	if o.database == "" {
 		s.demo = "Demo: settings and their key are gone when this program ends"
 	}

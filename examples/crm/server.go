@@ -29,9 +29,9 @@ type server struct {
 	*app
 	pages   *template.Template
 	csrfKey []byte
-	hosts   []string // that requests may name; nil: loopback names only
-	process string   // this process among several; empty: it is alone
-	demo    string   // said at the foot of the table
+	host    string // that requests may name beside this machine's own; empty: none
+	process string // this process among several; empty: it is alone
+	demo    string // said at the foot of the table
 	print   func(line string)
 	done    <-chan struct{} // closed when streams are to end
 
@@ -76,7 +76,8 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("POST /pbx/{id}/connect", s.connect)
 	mux.HandleFunc("POST /pbx/{id}/disconnect", s.disconnect)
 	mux.HandleFunc("POST /pbx/{id}/retry", s.retry)
-	mux.HandleFunc("GET /pbx/{id}/remove", s.confirmRemove)
+	mux.HandleFunc("GET /pbx/{id}/remove", s.askRemove)
+	mux.HandleFunc("GET /pbx/{id}/again", s.askAgain)
 	mux.HandleFunc("POST /pbx/{id}/remove", s.removePBX)
 	mux.HandleFunc("POST /pbx/{id}/extensions", s.extensions)
 	mux.HandleFunc("POST /pbx/{id}/simulate/{what}", s.misbehave)
@@ -145,7 +146,7 @@ func (s *server) ownHost(host string) bool {
 	if addr, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil && addr.IsLoopback() {
 		return true
 	}
-	return strings.EqualFold(name, "localhost") || slices.Contains(s.hosts, name)
+	return strings.EqualFold(name, "localhost") || s.host != "" && strings.EqualFold(name, s.host)
 }
 
 const cookieName = "crm_visitor"

@@ -329,7 +329,7 @@ async function press(button) {
 }
 document.addEventListener('submit', e => {
   const b = e.submitter;
-  if (e.target.id !== 'act' || !b || 'leave' in b.dataset || b.getAttribute('formaction') === '/simulated') return;
+  if (e.target.id !== 'act' || !b || b.getAttribute('formaction') === '/simulated') return;
   e.preventDefault(); press(b);
 });
 document.addEventListener('click', e => {
@@ -342,12 +342,24 @@ document.addEventListener('click', e => {
   el.scrollIntoView({ block: 'center' }); el.focus();
 });
 
+// A link to a page that asks first opens as a dialog.
 const dialog = $('dialog');
-if (dialog && $('remove')) {
-  $('remove').addEventListener('click', e => { e.preventDefault(); dialog.showModal(); });
-  $('cancel').addEventListener('click', () => dialog.close());
-  dialog.addEventListener('close', () => $('remove').focus());
-}
+let asked;
+document.addEventListener('click', async e => {
+  const a = e.target.closest('a[data-dialog], a[data-cancel]');
+  if (!a || a.matches('[data-cancel]') && !dialog.open) return;
+  e.preventDefault();
+  if (dialog.open) return dialog.close();
+  asked = a.id;
+  const resp = await fetch(a.href).catch(() => null);
+  const ask = resp && resp.ok && new DOMParser().parseFromString(await resp.text(), 'text/html').getElementById('confirm');
+  if (!ask) return location.assign(a.href);
+  ask.querySelector('h1').id = 'dialog-title';
+  dialog.replaceChildren(document.importNode(ask, true));
+  dialog.showModal();
+  dialog.querySelector('[data-cancel]').focus();
+});
+dialog.addEventListener('close', () => { if ($(asked)) $(asked).focus(); });
 if ($('repeat')) setInterval(() => { if ($('repeat').checked) press($('extensions')); }, 5000);
 
 // --- The form ---
