@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,14 +15,11 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
-
-var screenshots = flag.Bool("screenshots", false, "write the pictures of README.md into screenshots/")
 
 // tab is a page in the browser.
 type tab struct {
@@ -175,36 +171,6 @@ func (b *tab) rowIs(s Settings, state string) {
 	b.wait(b.row(s) + fmt.Sprintf("?.querySelector('.word').textContent === %q", state))
 }
 
-func (b *tab) picture(name string, width, height int64, scale float64, scheme string) {
-	b.t.Helper()
-	if !*screenshots {
-		return
-	}
-	b.scheme(scheme)
-	b.do(chromedp.EmulateViewport(width, height, chromedp.EmulateScale(scale)))
-	eval[any](b, "new Promise(r => setTimeout(() => r(null), 1700))") // until changed cells have lost their tint
-	ctx, cancel := context.WithTimeout(b.ctx, deadline)
-	defer cancel()
-	var png []byte
-	err := chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		shot, err := cdp.Call(ctx, t, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: "png"})
-		png = shot.Data
-		return err
-	}))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if len(png) > 200_000 {
-		b.t.Errorf("%s has %d bytes", name, len(png))
-	}
-	if err := os.MkdirAll("screenshots", 0o755); err != nil {
-		b.t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join("screenshots", name+".png"), png, 0o644); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
 func TestBrowser(t *testing.T) {
 	chromium := browser(t)
 	for _, test := range []struct {
@@ -316,7 +282,6 @@ func testMarksField(t *testing.T, b *tab, r *running) {
 	if texts[0] != texts[1] || texts[2] != "wrong-password" || texts[3] != "s-failed" {
 		t.Errorf("%q", texts)
 	}
-	b.picture("test", 1280, 860, 1, "light")
 	b.fill("password", sim.password)
 	b.click("#test")
 	b.wait("document.querySelectorAll('.s-done, .s-skipped').length === 8 && document.getElementById('summary').hidden")
@@ -451,7 +416,6 @@ func stopAndStart(t *testing.T, b *tab, r *running) {
 	if before := eval[string](b, bar); eval[string](b, "new Promise(r => setTimeout(() => r("+bar+"), 2100))") != before {
 		t.Error("bars go on")
 	}
-	b.picture("lost", 1280, 860, 1, "light")
 	startWith(t, first.addr, file, r.key, r.app.sims)
 	b.wait("document.documentElement.classList.contains('is-live') && document.getElementById('lost').hidden")
 	b.rowIs(saved, "Live")
