@@ -41,7 +41,7 @@ type entry struct {
 }
 
 // newApp opens the settings and connects every PBX that is not disconnected.
-func newApp(ctx context.Context, db *database, opts *session.Options, sims *simulated) (*app, error) {
+func newApp(ctx context.Context, db *database, opts session.Options, sims *simulated) (*app, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &app{db: db, hub: newHub(), sims: sims, entries: map[int64]*entry{}, stop: cancel}
 	a.fleet = NewFleet(opts, a.observe)
@@ -269,7 +269,7 @@ func (a *app) facts(e *entry) facts {
 	f := facts{settings: e.settings, driver: e.driver, open: e.open, traits: e.traits}
 	lifetime := e.lifetime
 	a.mu.Unlock()
-	f.status, _ = a.fleet.Status(f.settings.key())
+	f.status = a.fleet.Status(f.settings.key())
 	if f.token.expires = f.status.ExpiresAt; !f.token.expires.IsZero() {
 		if lifetime <= 0 {
 			lifetime = f.traits.Lifetime

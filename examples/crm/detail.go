@@ -58,10 +58,8 @@ func (s *server) detailBlocks(e *entry, now time.Time) map[string]string {
 	f := s.facts(e)
 	r := present(f, now)
 	events := e.journal.all()
-	t := timeline{now: now, events: events, expires: f.token.expires, next: f.status.Next, live: !f.token.expires.IsZero() && f.token.expires.After(now)}
-	if s, ok := s.fleet.Session(f.settings.key()); ok && !t.live {
-		t.live = f.status.State == session.Live && s != nil
-	}
+	t := timeline{now: now, events: events, expires: f.token.expires, next: f.status.Next}
+	t.live = f.token.expires.After(now) || f.status.State == session.Live
 	switch {
 	case r.Group == needsYou:
 		t.nextIs, t.next = "nothing until you act", time.Time{}

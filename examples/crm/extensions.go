@@ -60,22 +60,20 @@ func (a *app) listExtensions(ctx context.Context, e *entry, s Settings) outcome 
 	if !ok {
 		return outcome{false, "This CRM does not know how this brand lists extensions."}
 	}
-	status, _ := a.fleet.Session(s.key())
-	if status == nil {
-		return outcome{false, "There is no session: connect the PBX first."}
-	}
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
 	start := time.Now()
-	r, err := http.NewRequestWithContext(ctx, how.method, status.URL()+how.path, strings.NewReader(how.body))
+	r, err := http.NewRequestWithContext(ctx, how.method, how.path, strings.NewReader(how.body))
 	if err != nil {
 		return outcome{false, err.Error()}
 	}
 	r.Header.Set("Content-Type", how.media)
 	resp, err := a.fleet.Do(s.key(), r)
-	o := outcome{}
-	if resp != nil && err == nil {
+	if resp != nil {
 		defer resp.Body.Close()
+	}
+	o := outcome{}
+	if err == nil {
 		var body []byte
 		if body, err = io.ReadAll(io.LimitReader(resp.Body, 4<<20)); err == nil {
 			o = outcome{resp.StatusCode/100 == 2, fmt.Sprintf("%s · %d ms", resp.Status, time.Since(start).Milliseconds())}
@@ -85,7 +83,7 @@ func (a *app) listExtensions(ctx context.Context, e *entry, s Settings) outcome 
 		}
 	}
 	if err != nil {
-		o = outcome{false, err.Error()}
+		o = outcome{false, explain(err)}
 	}
 	e.journal.add(event{At: start, Kind: sentRequest, Label: "Request", Result: o.Text, Failed: !o.OK, Took: time.Since(start)})
 	a.hub.changed(s.ID)

@@ -5,7 +5,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"iter"
 	"net/http"
 
@@ -23,11 +23,12 @@ type Fleet struct {
 
 // NewFleet makes an empty Fleet. observe wraps the driver of each PBX, to record
 // its logins.
-func NewFleet(opts *session.Options, observe func(key string, auth pbx.Authenticator) pbx.Authenticator) *Fleet {
-	return &Fleet{sessions: session.NewManager(opts), observe: observe}
+func NewFleet(opts session.Options, observe func(key string, auth pbx.Authenticator) pbx.Authenticator) *Fleet {
+	return &Fleet{sessions: session.NewManager(&opts), observe: observe}
 }
 
-// Check says which setting is wrong, as an *pbx.Error. It sends nothing.
+// Check returns what is wrong with the settings of a PBX, as an *pbx.Error that
+// names the setting. It sends nothing.
 func (f *Fleet) Check(driver string, cfg pbx.Config) error {
 	_, err := pbx.Open(driver, cfg)
 	return err
@@ -40,10 +41,11 @@ func (f *Fleet) Connect(ctx context.Context, key, driver string, cfg pbx.Config)
 	if err != nil {
 		return err
 	}
-	if err := f.Disconnect(ctx, key); err != nil {
-		return err
+	auth = f.observe(key, auth)
+	if _, ok := f.sessions.Session(key); ok {
+		return f.sessions.Replace(ctx, key, auth)
 	}
-	_, err = f.sessions.Add(key, f.observe(key, auth))
+	_, err = f.sessions.Add(key, auth)
 	return err
 }
 
@@ -52,16 +54,12 @@ func (f *Fleet) Disconnect(ctx context.Context, key string) error {
 	return f.sessions.Remove(ctx, key)
 }
 
-// Session finds a PBX's session; nil if there is none.
-func (f *Fleet) Session(key string) (*session.Session, bool) { return f.sessions.Session(key) }
-
-// Status returns how a session is. It reports false if there is none.
-func (f *Fleet) Status(key string) (session.Status, bool) {
-	s, ok := f.sessions.Session(key)
-	if !ok {
-		return session.Status{State: session.Closed}, false
+// Status returns how a session is. Without one it is closed.
+func (f *Fleet) Status(key string) session.Status {
+	if s, ok := f.sessions.Session(key); ok {
+		return s.Status()
 	}
-	return s.Status(), true
+	return session.Status{State: session.Closed}
 }
 
 // Watch yields every session, and from then on each one that changes, until ctx
@@ -70,15 +68,16 @@ func (f *Fleet) Watch(ctx context.Context) iter.Seq2[*session.Session, session.S
 	return f.sessions.Watch(ctx)
 }
 
+var errNoSession = errors.New("there is no session: connect the PBX first")
+
 // Retry tries again now, after a person has done something about the cause. Its
 // error says why nothing was sent.
 func (f *Fleet) Retry(key string) error {
 	s, ok := f.sessions.Session(key)
 	if !ok {
-		return fmt.Errorf("there is no session: connect the PBX first")
+		return errNoSession
 	}
-	s.Retry()
-	return nil
+	return s.Retry()
 }
 
 // Do sends a request of the CRM to a PBX, with the token where the brand wants
@@ -87,9 +86,9 @@ func (f *Fleet) Retry(key string) error {
 func (f *Fleet) Do(key string, r *http.Request) (*http.Response, error) {
 	s, ok := f.sessions.Session(key)
 	if !ok {
-		return nil, fmt.Errorf("there is no session: connect the PBX first")
+		return nil, errNoSession
 	}
-	return s.Client().Do(r)
+	return s.Do(r)
 }
 
 // Close logs all sessions out.

@@ -126,7 +126,7 @@ func open(o settingsOfProcess, key masterKey, sims *simulated, out io.Writer) (*
 			return nil, errors.Join(err, db.close())
 		}
 	}
-	a, err := newApp(context.Background(), db, &session.Options{}, sims)
+	a, err := newApp(context.Background(), db, session.Options{}, sims)
 	if err != nil {
 		return nil, errors.Join(err, db.close())
 	}

@@ -124,6 +124,10 @@ func present(f facts, now time.Time) row {
 	case session.Live:
 		r.set(loggedIn, "live", "Live", "")
 		r.Rest = renewalOf(f.traits, r.At)
+		if f.status.Warning != "" {
+			r.Fact, r.Rest = "Another program logs in with this account.", "Give this CRM an account of its own."
+			r.Reason = sentence(f.status.Warning)
+		}
 	case session.Renewing:
 		r.set(loggedIn, "renewing", "Renewing", "")
 		r.Rest = "Renewing now. The old token still works."
@@ -141,7 +145,7 @@ func present(f facts, now time.Time) row {
 			r.Action = action{Label: "Try again", Path: page + "/retry", Post: true}
 		}
 	case session.Locked:
-		r.locked(f, failure, now)
+		r.locked(f, now)
 	case session.Unavailable:
 		r.set(waits, "warn", "Unavailable", "retrying")
 		r.Action = tryNow
@@ -161,11 +165,11 @@ func (r *row) set(g group, icon, state, who string) {
 }
 
 // locked: by the PBX, or held back by our own budget.
-func (r *row) locked(f facts, failure *pbx.Error, now time.Time) {
+func (r *row) locked(f facts, now time.Time) {
 	until := clock(f.status.Next, now)
 	host := hostname(f.settings.URL)
 	r.Action = action{Label: "Show host", Path: "/#host-" + host}
-	if failure == nil || failure.Sent {
+	if f.status.LockedBy == session.LockedByPBX {
 		r.set(waits, "locked", "Locked", "by the PBX")
 		r.Fact, r.Rest = "The PBX has locked our address until "+until+".", "No login is sent before that."
 		r.Reason = "Tokens that still work are used. If you unlock our address in the PBX, press “Forgive…” on the list of connections."

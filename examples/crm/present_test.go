@@ -42,10 +42,10 @@ var situations = []struct {
 		f.status.State, f.status.Err = session.Rejected, &pbx.Error{Kind: pbx.ErrForbidden, Sent: true}
 	}, needsYou, "Rejected", "needs you", "The PBX does not allow this login.", "Allow this server’s address and this account in the PBX.", "Try again"},
 	{"locked by the PBX", func(f *facts) {
-		f.status.State, f.status.Err = session.Locked, &pbx.Error{Kind: pbx.ErrLocked, Sent: true}
+		f.status.State, f.status.LockedBy = session.Locked, session.LockedByPBX
 	}, waits, "Locked", "by the PBX", "The PBX has locked our address until 12:12.", "No login is sent before that.", "Show host"},
 	{"held back", func(f *facts) {
-		f.status.State, f.status.Err = session.Locked, &pbx.Error{Kind: pbx.ErrLocked}
+		f.status.State, f.status.LockedBy = session.Locked, session.LockedByBudget
 	}, waits, "Held back", "by our budget", "Login waits until 12:12.", "Wrong logins went to this host, and the PBX would lock it.", "Show host"},
 	{"502", func(f *facts) {
 		f.status.State, f.status.Err = session.Unavailable, unavailable(nil, 502, true)
