@@ -149,10 +149,15 @@ func (a *app) apply(ctx context.Context, s Settings) {
 		e = &entry{journal: &journal{}}
 		a.entries[s.ID] = e
 	}
+	stays := e.open && s.connectsLike(e.settings)
 	e.settings, e.driver = s, driver
 	a.mu.Unlock()
 	var err error
 	open := s.Disconnected.IsZero()
+	if open && stays {
+		a.hub.changed(s.ID) // its name, perhaps
+		return
+	}
 	if open {
 		err = a.fleet.Connect(ctx, s.key(), s.Driver, s.config())
 	} else {

@@ -180,6 +180,40 @@ func TestASecondSaveWithAnEmptyPasswordKeepsIt(t *testing.T) {
 	}
 }
 
+func TestARefusedPasswordThatIsSavedAgainIsNotSentAgain(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	saved := r.connect(sim, "Harbour", func(s *Settings) { s.Password = secretOf("wrong") })
+	r.waitFor(saved, "Rejected")
+	form := filled(sim, "Another name")
+	form.Set("id", saved.key())
+	form.Set("password", "")
+	_, page := r.post("/pbx/"+saved.key()+"/edit", form)
+	contains(t, page, "Another name", "Not sent: the PBX refused exactly this password at ", "press “Send the same again”.", "Rejected")
+	_, page = r.get("/pbx/" + saved.key() + "/again")
+	contains(t, page, "Send the same password again?", "One login with the same password is sent.", "Cancel")
+	if n := sim.pbx.Counts().Logins; n != 1 {
+		t.Fatalf("%d logins", n)
+	}
+	sim.pbx.SetPassword(simUser, "wrong")
+	r.post("/pbx/"+saved.key()+"/retry", url.Values{})
+	r.waitFor(saved, "Live")
+}
+
+func TestANewNameDoesNotLogInAgain(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	saved := r.connect(sim, "Harbour", nil)
+	r.waitFor(saved, "Live")
+	form := filled(sim, "Another name")
+	form.Set("id", saved.key())
+	form.Set("password", "")
+	r.post("/pbx/"+saved.key()+"/edit", form)
+	if n := sim.pbx.Counts().Logins; n != 1 {
+		t.Errorf("%d logins", n)
+	}
+}
+
 func TestAKeptPasswordIsNotSentToAnotherAddress(t *testing.T) {
 	r := start(t, "")
 	sim, other := r.simulate("yeastar-p", false, pbxsim.Options{}), r.simulate("yeastar-p", false, pbxsim.Options{})

@@ -43,6 +43,13 @@ func (s Settings) config() pbx.Config {
 	}
 }
 
+// connectsLike reports whether both log in to the same PBX in the same way, so
+// that a session can stay as it is.
+func (s Settings) connectsLike(o Settings) bool {
+	return s.Driver == o.Driver && s.URL == o.URL && s.Username == o.Username && s.Pin == o.Pin && s.Password.Equal(o.Password) &&
+		maps.Equal(s.Options, o.Options) && maps.EqualFunc(s.Secrets, o.Secrets, pbx.Secret.Equal)
+}
+
 // host is what people call the PBX's address: its host and port.
 func (s Settings) host() string {
 	if u, err := url.Parse(s.URL); err == nil && u.Host != "" {
