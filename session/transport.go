@@ -87,6 +87,9 @@ func (s *Session) resolve(r *http.Request) (*http.Request, error) {
 		closeBody(r)
 		return nil, fault("the driver does not say where the PBX is: use a URL with a host")
 	}
+	if base.Path == "" {
+		base.Path = "/" // else JoinPath returns a relative path
+	}
 	whole := *r.URL
 	whole.Scheme, whole.Host = base.Scheme, base.Host
 	joined := base.JoinPath(r.URL.EscapedPath())
