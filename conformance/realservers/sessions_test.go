@@ -1,0 +1,158 @@
+//go:build linux
+
+package realservers
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+)
+
+var (
+	long    = flag.Bool("long", false, "run the tests that take many minutes")
+	verbose = flag.Bool("sessions", false, "print the sessions' log")
+)
+
+func onlyLong(t *testing.T) {
+	t.Helper()
+	if !*long {
+		t.Skip("takes many minutes: run it with -long")
+	}
+}
+
+// fleet is a Manager with a lockout budget of its own: the servers of all tests
+// have the same host.
+type fleet struct {
+	*session.Manager
+	guard    *session.Guard
+	sessions []*session.Session
+}
+
+func newFleet(t *testing.T) *fleet {
+	t.Helper()
+	f := &fleet{guard: &session.Guard{}}
+	options := &session.Options{Guard: f.guard, PerHost: 8}
+	if *verbose {
+		options.Logger = zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr, NoColor: true}).With().Timestamp().Str("test", t.Name()).Logger()
+	}
+	f.Manager = session.NewManager(options)
+	t.Cleanup(f.close)
+	return f
+}
+
+// close ends the sessions. The servers may be gone by then.
+func (f *fleet) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	f.Manager.Close(ctx)
+}
+
+// add makes n sessions of one account.
+func (f *fleet) add(t *testing.T, n int, auth func() pbx.Authenticator) []*session.Session {
+	t.Helper()
+	var added []*session.Session
+	for range n {
+		s, err := f.Add(fmt.Sprintf("s%d", len(f.sessions)+1), auth())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.sessions = append(f.sessions, s)
+		added = append(added, s)
+	}
+	return added
+}
+
+// live counts the sessions that have a token.
+func live(sessions []*session.Session) (n int) {
+	for _, s := range sessions {
+		if st := s.Status().State; st == session.Live || st == session.Renewing {
+			n++
+		}
+	}
+	return n
+}
+
+// inState counts the sessions in a state.
+func inState(sessions []*session.Session, state session.State) (n int) {
+	for _, s := range sessions {
+		if s.Status().State == state {
+			n++
+		}
+	}
+	return n
+}
+
+// allLive waits until all sessions have a token, and returns how long it took.
+func allLive(t *testing.T, within time.Duration, sessions []*session.Session) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	for live(sessions) < len(sessions) {
+		if time.Since(begin) > within {
+			t.Errorf("after %s %d of %d sessions are live: %s", within, live(sessions), len(sessions), describe(sessions))
+			break
+		}
+		pause(t, 50*time.Millisecond)
+	}
+	return time.Since(begin)
+}
+
+// describe says why the first of the sessions that are not live is not.
+func describe(sessions []*session.Session) string {
+	for _, s := range sessions {
+		if st := s.Status(); st.State != session.Live && st.State != session.Renewing {
+			wait := "no next attempt"
+			if !st.Next.IsZero() {
+				wait = "next attempt in " + time.Until(st.Next).Round(time.Second).String()
+			}
+			return fmt.Sprintf("%s: %v, %s", s, st.Err, wait)
+		}
+	}
+	return ""
+}
+
+// get sends a request of the application, and returns the response's body.
+func get(t *testing.T, s *session.Session, path string) (string, error) {
+	return send(t, s, http.MethodGet, path, "", "")
+}
+
+func send(t *testing.T, s *session.Session, method, path, contentType, body string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, s.URL()+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	resp, err := s.Client().Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := readAll(resp.Body)
+	if err != nil {
+		return "", err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("HTTP status %d: %.100s", resp.StatusCode, text)
+	}
+	return text, nil
+}
+
+func readAll(r io.Reader) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(r, 1<<20))
+	return string(text), err
+}
