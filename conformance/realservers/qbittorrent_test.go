@@ -108,16 +108,16 @@ func (q *qBittorrent) url() string { return fmt.Sprintf("http://127.0.0.1:%d", q
 
 // account opens the driver for an account of this qBittorrent.
 func (q *qBittorrent) account(t *testing.T, user, password string) func() pbx.Authenticator {
-	return q.behind(t, q.url(), user, password)
+	return q.behind(t, q.url(), user, password, pbx.TLS{})
 }
 
 // behind does the same for a qBittorrent that is reached at another URL.
-func (q *qBittorrent) behind(t *testing.T, url, user, password string) func() pbx.Authenticator {
+func (q *qBittorrent) behind(t *testing.T, url, user, password string, trust pbx.TLS) func() pbx.Authenticator {
 	t.Helper()
 	return func() pbx.Authenticator {
 		t.Helper()
 		auth, err := pbx.Open("qbittorrent", pbx.Config{
-			URL: url, Username: user, Password: pbx.NewSecret(password),
+			URL: url, Username: user, Password: pbx.NewSecret(password), TLS: trust,
 			Options: map[string]string{
 				"session-timeout": q.settings.Session.String(),
 				"ban-duration":    q.settings.Ban.String(),

@@ -24,6 +24,17 @@ var (
 	verbose = flag.Bool("sessions", false, "print the sessions' log")
 )
 
+// Most tests wait for a server most of the time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	set := false
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "test.parallel" })
+	if !set {
+		flag.Set("test.parallel", "40")
+	}
+	os.Exit(m.Run())
+}
+
 func onlyLong(t *testing.T) {
 	t.Helper()
 	if !*long {
@@ -130,14 +141,7 @@ func send(t *testing.T, s *session.Session, method, path, contentType, body stri
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, s.URL()+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if contentType != "" {
-		r.Header.Set("Content-Type", contentType)
-	}
-	resp, err := s.Client().Do(r)
+	resp, err := s.Client().Do(newRequest(t, method, s.URL()+path, contentType, body).WithContext(ctx))
 	if err != nil {
 		return "", err
 	}
@@ -150,6 +154,18 @@ func send(t *testing.T, s *session.Session, method, path, contentType, body stri
 		return "", fmt.Errorf("HTTP status %d: %.100s", resp.StatusCode, text)
 	}
 	return text, nil
+}
+
+func newRequest(t *testing.T, method, url, contentType, body string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	return r
 }
 
 func readAll(r io.Reader) (string, error) {

@@ -116,8 +116,8 @@ func (w *WebUI) Login(ctx context.Context) (*pbx.Token, error) {
 	case resp.Status == http.StatusOK && text == "Fails.":
 		return nil, w.wire.Fail(req, resp, pbx.ErrInvalidCredentials, "", "wrong user name or password of the Web UI")
 	case foreign(resp.Status, resp.Body):
-		failure := w.wire.Fail(req, resp, pbx.ErrConfig, "", "qBittorrent does not serve this host and port: check the URL, or the Host that a proxy sends")
-		failure.Setting, failure.Sent = "URL", false // it has not looked at the password
+		failure := w.foreign(req, resp)
+		failure.Sent = false // it has not looked at the password
 		return nil, failure
 	case resp.Status != http.StatusOK || text != "Ok.":
 		return nil, w.wire.Unexpected(req, resp)
@@ -163,6 +163,8 @@ func (w *WebUI) askVersion(ctx context.Context, op pbx.Op, t *pbx.Token) error {
 		return err
 	case dead(resp.Status, resp.Body):
 		return w.wire.Fail(req, resp, pbx.ErrTokenRejected, "", "the session has expired")
+	case foreign(resp.Status, resp.Body):
+		return w.foreign(req, resp)
 	case resp.Status != http.StatusOK || len(resp.Body) == 0 || len(resp.Body) > 20 || strings.Trim(string(resp.Body), "0123456789.") != "":
 		return w.wire.Unexpected(req, resp)
 	}
@@ -199,6 +201,12 @@ func dead(status int, body []byte) bool {
 // Referer. It does so before anything else.
 func foreign(status int, body []byte) bool {
 	return status == http.StatusUnauthorized && string(body) == "Unauthorized"
+}
+
+func (w *WebUI) foreign(req wire.Request, resp *wire.Response) *pbx.Error {
+	failure := w.wire.Fail(req, resp, pbx.ErrConfig, "", "qBittorrent does not serve this host and port: check the URL, or the Host that a proxy sends")
+	failure.Setting = "URL"
+	return failure
 }
 
 // Authorize implements [pbx.Requester].
