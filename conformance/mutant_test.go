@@ -16,8 +16,8 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/yeastar"
-	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
 	acme "github.com/pbxauth/pbx/examples/newdriver"
 	"github.com/pbxauth/pbx/examples/newdriver/acmesim"
 )
@@ -25,7 +25,7 @@ import (
 // healthy is the harness of a driver that keeps every rule.
 var healthy = Harness{
 	Driver:    yeastar.Name,
-	Simulator: yeastarsim.New,
+	Simulator: simulators.Of("yeastar")[0].New,
 	Call: func(base string) *http.Request {
 		r, _ := http.NewRequest(http.MethodPost, base+"/api/v1.1.0/deviceinfo/query", strings.NewReader("{}"))
 		return r

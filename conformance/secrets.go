@@ -19,7 +19,7 @@ var secretRules = []Rule{
 		ID:      "SECRETS-01",
 		Says:    "What a PBX sends back of password, digest and token, in a refusal, a web page or a redirect, does not get into an error or the log.",
 		Why:     "A PBX, or a proxy before it, may quote the request in its error page, and a ticket quotes the error.",
-		options: func(o *pbxsim.Options) { o.LockoutAfter = -1 },
+		options: func(o *pbxsim.Options) { o.Lockout.After = -1 },
 		check:   echoedInFailure,
 	},
 	{

@@ -33,7 +33,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 		fmt.Fprintf(&said, "%s %v\n", text, err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		sim := yeastarsim.New(&pbxsim.Options{Accounts: map[string]string{"api": password}})
+		sim := yeastarsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"api": password}})
 		server := pbxsim.ListenMemory(sim)
 		defer server.Close()
 		logger := zerolog.New(&logged).Level(zerolog.TraceLevel)

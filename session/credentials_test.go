@@ -62,8 +62,8 @@ func TestACallThatFindsTheCredentialsRefusedIsFollowedByLooks(t *testing.T) {
 
 type lookingRevoked struct{ looking }
 
-func (*lookingRevoked) Inspect(r *http.Response, body []byte) error {
-	return revoked{}.Inspect(r, body)
+func (*lookingRevoked) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
+	return revoked{}.Inspect(r, body, t)
 }
 
 func TestARejectedSessionThatCannotLookHasNoNextAttempt(t *testing.T) {

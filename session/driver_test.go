@@ -5,7 +5,6 @@ import (
 	"errors"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -144,7 +143,8 @@ func TestAHookThatWaitsForTheSessionDoesNotHangIt(t *testing.T) {
 
 func TestAHungLookForCredentialsIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &sealed{fake: &fake{login: fails(pbx.ErrInvalidCredentials, true)}}
+		f := &looking{fake: &fake{login: fails(pbx.ErrInvalidCredentials, true)}}
+		f.look = func(context.Context, int32) (bool, error) { time.Sleep(36 * time.Hour); return false, nil } // a vault that hangs
 		s := session.New(f, &session.Options{Guard: &session.Guard{}})
 		time.Sleep(24 * time.Hour)
 		if n := f.looks.Load(); n != 1 {
@@ -155,21 +155,15 @@ func TestAHungLookForCredentialsIsNotRepeated(t *testing.T) {
 	})
 }
 
-// sealed is a driver whose Credentials func hangs for a day and a half.
-type sealed struct {
-	*fake
-	looks atomic.Int32
-}
-
-func (s *sealed) CredentialsChanged(context.Context) (bool, error) {
-	s.looks.Add(1)
-	time.Sleep(36 * time.Hour)
-	return false, nil
-}
-
 func TestARetryDuringALookForCredentialsSendsOneLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &slowLook{&fake{login: fails(pbx.ErrInvalidCredentials, true)}}
+		f := &looking{fake: &fake{login: fails(pbx.ErrInvalidCredentials, true)}}
+		f.look = func(_ context.Context, n int32) (bool, error) {
+			if n == 1 {
+				time.Sleep(25 * time.Second)
+			}
+			return true, nil
+		}
 		s := session.New(f, &session.Options{Guard: &session.Guard{}})
 		defer s.Close(context.Background())
 		time.Sleep(75 * time.Second) // a look is under way
@@ -177,14 +171,6 @@ func TestARetryDuringALookForCredentialsSendsOneLogin(t *testing.T) {
 		time.Sleep(30 * time.Second) // it said that they had changed, before the retry
 		wantCounts(t, f.fake, 2, 0, 0)
 	})
-}
-
-// slowLook finds new credentials, slowly.
-type slowLook struct{ *fake }
-
-func (slowLook) CredentialsChanged(context.Context) (bool, error) {
-	time.Sleep(25 * time.Second)
-	return true, nil
 }
 
 func TestADriverThatHungIsCalledAgainWhenItHasReturned(t *testing.T) {

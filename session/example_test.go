@@ -20,7 +20,7 @@ import (
 
 // simulated starts a PBX for the examples and opens it as a program would.
 func simulated(password string) (pbx.Authenticator, *pbxsim.Server) {
-	server := pbxsim.Listen(yeastarsim.New(&pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
+	server := pbxsim.Listen(yeastarsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
 	auth, err := pbx.Open("yeastar", pbx.Config{URL: server.URL, Username: "api", Password: pbx.NewSecret(password)})
 	if err != nil {
 		panic(err)

@@ -101,6 +101,15 @@ func (f *fake) Authorize(r *http.Request, t *pbx.Token) error {
 	return nil
 }
 
+func (f *fake) Inspect(r *http.Response, _ []byte, _ *pbx.Token) error {
+	if r.StatusCode == http.StatusUnauthorized {
+		return told(pbx.OpRequest, pbx.ErrTokenRejected, true)
+	}
+	return nil
+}
+
+func (f *fake) Transport() http.RoundTripper { return nil }
+
 func (f *fake) Traits() pbx.Traits { return f.traits }
 
 func (f *fake) set(change func()) {
@@ -176,12 +185,36 @@ func (b beating) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error
 // looking is a fake whose credentials a test watches.
 type looking struct {
 	*fake
-	looks atomic.Int32
-	look  func(ctx context.Context, n int32) (bool, error) // the nth
+	asked atomic.Int32
+	looks atomic.Int32                                     // after the first login
+	look  func(ctx context.Context, n int32) (bool, error) // the nth: whether they have changed
 }
 
-func (l *looking) CredentialsChanged(ctx context.Context) (bool, error) {
-	return l.look(ctx, l.looks.Add(1))
+func (l *looking) Fingerprint(ctx context.Context, _ []byte) ([]byte, error) {
+	if l.asked.Add(1) == 1 {
+		return []byte("first"), nil
+	}
+	return fingerprint(l.look(ctx, l.looks.Add(1)))
+}
+
+// slowVault is a fake that can ask for its credentials once. After that a look
+// at them takes until its context ends.
+func slowVault(f *fake) *looking {
+	return &looking{fake: f, look: func(ctx context.Context, _ int32) (bool, error) {
+		<-ctx.Done()
+		return false, ctx.Err()
+	}}
+}
+
+// fingerprint is that of the first credentials, or of others.
+func fingerprint(changed bool, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	if changed {
+		return []byte("changed"), nil
+	}
+	return []byte("first"), nil
 }
 
 func told(op pbx.Op, kind error, sent bool) error {

@@ -268,7 +268,7 @@ type watching struct {
 	looks   int
 }
 
-func (w *watching) CredentialsChanged(context.Context) (bool, error) {
+func (w *watching) Fingerprint(context.Context, []byte) ([]byte, error) {
 	w.mu.Lock()
 	slow := w.slow
 	w.mu.Unlock()
@@ -278,10 +278,10 @@ func (w *watching) CredentialsChanged(context.Context) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.looks++
-	if w.looks%3 == 0 {
-		return true, errors.New("the vault is sealed")
+	if w.looks%3 == 0 && !w.changed {
+		return nil, errors.New("the vault is sealed")
 	}
-	return w.changed, nil
+	return fingerprint(w.changed, nil)
 }
 
 func TestAWatcherSeesTheNewestStateOfEverySession(t *testing.T) {
@@ -420,7 +420,7 @@ func TestASlowVaultLeavesWorkersToTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}, Workers: 4})
 		for i := range 100 {
-			m.Add(fmt.Sprint("rejected ", i), slowVault{&fake{login: fails(pbx.ErrInvalidCredentials, true), traits: onHost(fmt.Sprint("rejected", i, ".test"))}})
+			m.Add(fmt.Sprint("rejected ", i), slowVault(&fake{login: fails(pbx.ErrInvalidCredentials, true), traits: onHost(fmt.Sprint("rejected", i, ".test"))}))
 		}
 		time.Sleep(10 * time.Minute) // each of them asks it about once a minute, in vain
 		for i := range 20 {

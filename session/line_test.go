@@ -164,7 +164,7 @@ func TestTheNextInLineIsCalledWhereTheFirstEnds(t *testing.T) {
 // judging finds both in an answer: a refused token and refused credentials.
 type judging struct{ *fake }
 
-func (judging) Inspect(_ *http.Response, body []byte) error {
+func (judging) Inspect(_ *http.Response, body []byte, _ *pbx.Token) error {
 	switch string(body) {
 	case "old token":
 		return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrTokenRejected, Sent: true}

@@ -48,7 +48,16 @@ func lockoutWalk(t *testing.T, seed uint64, successKeepsCount bool, steps int) {
 	for _, user := range accounts {
 		passwords[user] = "right"
 	}
-	sim := pbxsim.New(yeastarsim.Dialect{}, &pbxsim.Options{Accounts: passwords, SuccessKeepsCount: successKeepsCount})
+	reset := pbxsim.Address
+	if successKeepsCount {
+		reset = pbxsim.Nothing
+	}
+	sim := yeastarsim.New(&yeastarsim.Options{}, &pbxsim.Options{
+		Accounts: passwords,
+		// The guard forgets as a sliding window does. Of PBXs that never forget
+		// by time, which is the vendor's own wording, this test shows nothing.
+		Lockout: pbxsim.Lockout{Memory: pbxsim.SlidingWindow, Reset: reset},
+	})
 	server := pbxsim.ListenMemory(sim)
 	defer server.Close()
 

@@ -105,10 +105,10 @@ func TestARejectedSessionHasNoNextAttempt(t *testing.T) {
 	})
 }
 
-// changing is a driver that can tell new credentials, of which there are none.
+// changing is a driver that can show new credentials, of which there are none.
 type changing struct{ *fake }
 
-func (changing) CredentialsChanged(context.Context) (bool, error) { return false, nil }
+func (changing) Fingerprint(context.Context, []byte) ([]byte, error) { return fingerprint(false, nil) }
 
 func TestRetryCutsTheWaitOfAnUnavailableSession(t *testing.T) {
 	f := &fake{login: fails(pbx.ErrConfig, false), life: time.Hour}
@@ -693,7 +693,7 @@ func TestCloseDoesNotWaitForTheHook(t *testing.T) {
 
 func TestOnlyOneLookForCredentialsIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := slowVault{&fake{login: fails(pbx.ErrInvalidCredentials, true)}}
+		f := slowVault(&fake{login: fails(pbx.ErrInvalidCredentials, true)})
 		s := session.New(f, &session.Options{Guard: &session.Guard{}, Timeout: 10 * time.Minute})
 		time.Sleep(70 * time.Second) // the first is under way
 		s.Retry()                    // in vain
@@ -706,14 +706,6 @@ func TestOnlyOneLookForCredentialsIsUnderWay(t *testing.T) {
 			t.Errorf("Close took %s: it does not know of the first look", took)
 		}
 	})
-}
-
-// slowVault is a driver whose look for new credentials takes its time.
-type slowVault struct{ *fake }
-
-func (slowVault) CredentialsChanged(ctx context.Context) (bool, error) {
-	<-ctx.Done()
-	return false, ctx.Err()
 }
 
 func TestARefreshThatIsNeverServedIsGivenUpForALogin(t *testing.T) {

@@ -18,13 +18,8 @@ import (
 
 	"github.com/pbxauth/pbx"
 	_ "github.com/pbxauth/pbx/adapters"
-	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
-	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
-	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
-	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
-	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
-	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
 	"github.com/pbxauth/pbx/session"
 	"github.com/rs/zerolog"
 )
@@ -34,33 +29,9 @@ var (
 	soakTime     = flag.Duration("soak-time", 24*time.Hour, "virtual time of TestSoak")
 )
 
-// soakBrands are the brands that take part, a session of each in turn.
-var soakBrands = []soakBrand{
-	{"yeastar", map[string]string{"family": "s-v1"}, yeastarFamily("s-v1"), "POST", "/api/v1.1.0/deviceinfo/query", "application/json", ""},
-	{"yeastar", map[string]string{"family": "s-v2"}, yeastarFamily("s-v2"), "POST", "/api/v2.0.0/deviceinfo/query", "application/json", ""},
-	{"yeastar", map[string]string{"family": "cloud-v1"}, yeastarFamily("cloud-v1"), "POST", "/api/v1.1.0/deviceinfo/query", "application/json", ""},
-	{"yeastar-p", nil, yeastarpsim.New, "GET", "/openapi/v1.0/system/information", "", ""},
-	{"openvox", map[string]string{"format": "json"}, openvoxsim.New, "POST", "/api/v0.0.1/extension/list", "application/json", "{}"},
-	{"openvox", map[string]string{"format": "xml"}, openvoxsim.New, "POST", "/api/v0.0.1/extension/list", "application/xml", "<xml></xml>"},
-	{"runtel", nil, runtelsim.New, "POST", "/api/", "application/json", `{"action":"get","obj":"User","action_id":"1","params":{}}`},
-	{"grandstream", nil, grandstreamsim.Settings{}.New, "POST", "/api", "application/json", `{"request":{"action":"getSystemGeneralStatus"}}`},
-	{"asterisk", nil, asterisksim.New, "POST", "/rawman", "application/x-www-form-urlencoded", "Action=ListCommands"},
-}
-
-type soakBrand struct {
-	driver                    string
-	options                   map[string]string
-	simulate                  func(*pbxsim.Options) *pbxsim.PBX
-	method, path, media, body string // a harmless call
-}
-
-func yeastarFamily(name string) func(*pbxsim.Options) *pbxsim.PBX {
-	return func(o *pbxsim.Options) *pbxsim.PBX { return pbxsim.New(yeastarsim.Dialect{Family: name}, o) }
-}
-
 // soaked is one PBX of the soak and what this side knows of its account.
 type soaked struct {
-	brand   soakBrand
+	brand   simulators.Simulator
 	sim     *pbxsim.PBX
 	session *session.Session
 
@@ -86,20 +57,21 @@ func TestSoak(t *testing.T) {
 			log.lookFor(token.Refresh)
 		}})
 		var fleet []*soaked
+		brands := simulators.All() // a session of each in turn
 		for i := range *soakSessions {
-			brand := soakBrands[i%len(soakBrands)]
+			brand := brands[i%len(brands)]
 			password := fmt.Sprintf("%s-password-%d", canary, i)
 			options := &pbxsim.Options{Accounts: map[string]string{"api": password}}
-			if brand.driver != "asterisk" { // whose ids have no room for it
+			if brand.Driver != "asterisk" { // whose ids have no room for it
 				serial := 0
 				options.NewToken = func() string { serial++; return fmt.Sprintf("%s%08d%018d", canary, i, serial) }
 			}
-			sim := brand.simulate(options)
+			sim := brand.New(options)
 			server := pbxsim.ListenMemory(sim)
 			defer server.Close()
 			p := &soaked{brand: brand, sim: sim, password: password}
-			auth, err := pbx.Open(brand.driver, pbx.Config{
-				URL: server.URL, Options: brand.options, Logger: logger,
+			auth, err := pbx.Open(brand.Driver, pbx.Config{
+				URL: server.URL, Options: brand.Options, Logger: logger,
 				Transport: &faulty{next: server.Client().Transport, random: rand.New(rand.NewPCG(uint64(i), 1))},
 				Credentials: func(context.Context) (pbx.Credentials, error) {
 					p.mu.Lock()
@@ -250,8 +222,7 @@ func (p *soaked) changePassword(to string, later time.Duration) {
 func (p *soaked) call(t *testing.T) {
 	for range 5 {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		r, _ := http.NewRequestWithContext(ctx, p.brand.method, p.session.URL()+p.brand.path, strings.NewReader(p.brand.body))
-		r.Header.Set("Content-Type", p.brand.media)
+		r := p.brand.Harmless.At(p.session.URL()).WithContext(ctx)
 		if resp, err := p.session.Client().Do(r); err == nil {
 			resp.Body.Close()
 		} else if strings.Contains(err.Error(), canary) {

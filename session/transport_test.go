@@ -43,7 +43,7 @@ func get(t *testing.T, client *http.Client, url string) *http.Response {
 // inspecting is a fake that reads "refused" out of a 200.
 type inspecting struct{ *fake }
 
-func (inspecting) Inspect(_ *http.Response, body []byte) error {
+func (inspecting) Inspect(_ *http.Response, body []byte, _ *pbx.Token) error {
 	if bytes.HasPrefix(body, []byte("refused")) {
 		return &pbx.Error{Driver: "fake", Op: pbx.OpRequest, Kind: pbx.ErrTokenRejected, Sent: true}
 	}
@@ -252,7 +252,7 @@ type withRoundTrip struct {
 	send roundTrip
 }
 
-func (w withRoundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return w.send(r) }
+func (w withRoundTrip) Transport() http.RoundTripper { return w.send }
 
 func TestNoErrorOfARequestQuotesTheToken(t *testing.T) {
 	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
@@ -462,7 +462,8 @@ func TestABodyMayTakeLongerThanTheDeadlineForItsBeginning(t *testing.T) {
 		client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
 			sent = r
 			resp := answer(r, 200, "")
-			resp.Body = io.NopCloser(slow{r.Context()})
+			resp.Header.Set("Content-Type", "audio/wav")
+			resp.Body, resp.ContentLength = io.NopCloser(slow{r.Context()}), -1
 			return resp, nil
 		}))}
 		resp, err := client.Get("http://pbx.test/recording")
@@ -588,7 +589,7 @@ func (p panicking) Authorize(r *http.Request, t *pbx.Token) error {
 	return p.fake.Authorize(r, t)
 }
 
-func (p panicking) Inspect(*http.Response, []byte) error {
+func (p panicking) Inspect(*http.Response, []byte, *pbx.Token) error {
 	if p.inInspect {
 		panic("the token is token-1")
 	}
@@ -627,7 +628,7 @@ func TestAKeyThatThePBXNoLongerTakesEndsTheTraffic(t *testing.T) {
 // revoked reads out of every answer that the credentials are not good.
 type revoked struct{ *fake }
 
-func (revoked) Inspect(*http.Response, []byte) error {
+func (revoked) Inspect(*http.Response, []byte, *pbx.Token) error {
 	return &pbx.Error{Driver: "fake", Op: pbx.OpRequest, Kind: pbx.ErrInvalidCredentials, Sent: true}
 }
 
@@ -652,7 +653,9 @@ type judgingEach struct {
 	judge func(*http.Response, []byte) error
 }
 
-func (j judgingEach) Inspect(r *http.Response, body []byte) error { return j.judge(r, body) }
+func (j judgingEach) Inspect(r *http.Response, body []byte, _ *pbx.Token) error {
+	return j.judge(r, body)
+}
 
 // mute cannot put its token into a request.
 type mute struct{ *fake }
@@ -921,7 +924,8 @@ func TestMediaAreNotWaitedFor(t *testing.T) {
 			resp, err := over(roundTrip(func(r *http.Request) (*http.Response, error) {
 				resp := answer(r, 200, "")
 				resp.Header.Set("Content-Type", media)
-				resp.Body = io.NopCloser(slow{r.Context()})
+				resp.Header.Set("Content-Type", "audio/wav")
+			resp.Body, resp.ContentLength = io.NopCloser(slow{r.Context()}), -1
 				return resp, nil
 			}), s).Get("http://pbx.test/recording")
 			if err != nil {

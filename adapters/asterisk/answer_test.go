@@ -115,7 +115,7 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 
 // The advice names what has to be set, and the path that was tried.
 func TestAMissingRawmanIsExplained(t *testing.T) {
-	for name, settings := range map[string]asterisksim.Settings{"a prefix": {Prefix: "asterisk"}, "webenabled=no": {WebDisabled: true}} {
+	for name, settings := range map[string]asterisksim.Options{"a prefix": {Prefix: "asterisk"}, "webenabled=no": {WebDisabled: true}} {
 		simulate(t, settings, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 			_, err := s.driver.Login(t.Context())
 			want := &pbx.Error{
@@ -130,7 +130,7 @@ func TestAMissingRawmanIsExplained(t *testing.T) {
 }
 
 func TestAnAsteriskThatShutsDownIsUnavailable(t *testing.T) {
-	simulate(t, asterisksim.Settings{ShuttingDown: true}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{ShuttingDown: true}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrUnavailable || s.Counts().Logins != 0 {
 			t.Errorf("%v, %d logins sent", err, s.Counts().Logins)
 		}
@@ -138,7 +138,7 @@ func TestAnAsteriskThatShutsDownIsUnavailable(t *testing.T) {
 }
 
 func TestAnACLOfTheHTTPServerIsForbidden(t *testing.T) {
-	simulate(t, asterisksim.Settings{HTTPDenied: true}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{HTTPDenied: true}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrForbidden {
 			t.Errorf("%v", err)
 		}
@@ -163,7 +163,7 @@ func TestThePasswordIsNotToldByWhatIsMissing(t *testing.T) {
 }
 
 func TestRetryAfterIsHandedOn(t *testing.T) {
-	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Fault(pbxsim.Fault{On: asterisksim.Challenge, Status: 503, Header: http.Header{"Retry-After": {"120"}}})
 		_, err := s.driver.Login(t.Context())
 		if got := failure(t, err); got.RetryAfter != 2*time.Minute || !errors.Is(err, pbx.ErrUnavailable) {

@@ -17,7 +17,7 @@ import (
 // Over its limit of connections Asterisk closes a new one without a byte, which
 // says nothing about the secret.
 func TestAConnectionClosedWithoutAByteIsNoVerdict(t *testing.T) {
-	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		s.Fault(pbxsim.Fault{Times: -1, Drop: pbxsim.DropBefore})
 		before := s.Counts()
@@ -41,7 +41,7 @@ func TestAConnectionClosedWithoutAByteIsNoVerdict(t *testing.T) {
 
 // fail2ban drops the packets of a caller that it has locked.
 func TestALockedCallerSeesATimeOut(t *testing.T) {
-	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Lock("127.0.0.1")
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -55,7 +55,7 @@ func TestALockedCallerSeesATimeOut(t *testing.T) {
 // Asterisk closes a connection that was idle for 15 s.
 func TestAnIdleConnectionThatWasClosedCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sim := asterisksim.New(&pbxsim.Options{Accounts: map[string]string{user: secret}})
+		sim := asterisksim.New(nil, &pbxsim.Options{Accounts: map[string]string{user: secret}})
 		line := &pipes{made: make(chan net.Conn), closed: make(chan struct{})}
 		server := &http.Server{Handler: sim, IdleTimeout: 15 * time.Second}
 		go server.Serve(line)

@@ -18,7 +18,7 @@ import (
 // minute wants a session, which does all but the action by itself.
 func Example() {
 	// In place of the PBX in the server room.
-	server := pbxsim.Listen(asterisksim.New(&pbxsim.Options{Accounts: map[string]string{"crm": "secret"}}))
+	server := pbxsim.Listen(asterisksim.New(nil, &pbxsim.Options{Accounts: map[string]string{"crm": "secret"}}))
 	defer server.Close()
 
 	ctx := context.Background()

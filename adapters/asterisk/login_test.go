@@ -40,7 +40,7 @@ func TestALoginIsAChallengeAndItsAnswer(t *testing.T) {
 // A query is in proxies' logs, and an old cookie would make a success of any
 // login.
 func TestALoginHasNoQueryAndNoOldCookie(t *testing.T) {
-	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		for range 2 {
 			s.login(t)
 		}
@@ -71,7 +71,7 @@ func TestACookieOfTheApplicationsTransportProvesNothing(t *testing.T) {
 	}
 	for name, add := range jar {
 		t.Run(name, func(t *testing.T) {
-			simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+			simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 				live := s.login(t)
 				cfg := asterisk.Config{Config: pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret("wrong"), Transport: s.server.Client().Transport}}
 				add(&cfg, live.Value.Reveal())
@@ -97,7 +97,7 @@ func TestAlreadyAuthenticatedIsNoLogin(t *testing.T) {
 }
 
 func TestASessionThatIsNotLoggedInLivesFiveSeconds(t *testing.T) {
-	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Fault(pbxsim.Fault{On: asterisksim.Challenge, Delay: 4 * time.Second})
 		s.login(t)
 		s.Fault(pbxsim.Fault{On: asterisksim.Challenge, Delay: 6 * time.Second})
@@ -116,7 +116,7 @@ func TestEveryRefusedLoginTakesASecondAndIsSentOnce(t *testing.T) {
 		"a user whom an ACL stops": func(c *asterisk.Config) { c.Username, c.Password = "other", pbx.NewSecret("x") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			simulate(t, asterisksim.Settings{UsersDenied: []string{"OTHER"}}, pbxsim.Options{}, change, func(t *testing.T, s simulation) {
+			simulate(t, asterisksim.Options{UsersDenied: []string{"OTHER"}}, pbxsim.Options{}, change, func(t *testing.T, s simulation) {
 				start := time.Now()
 				token, err := s.driver.Login(t.Context())
 				want := &pbx.Error{
@@ -139,7 +139,7 @@ func TestEveryRefusedLoginTakesASecondAndIsSentOnce(t *testing.T) {
 
 // A deadline of less than the second is no verdict on the secret.
 func TestADeadlineUnderASecondLeavesTheVerdictOpen(t *testing.T) {
-	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, func(c *asterisk.Config) { c.Password = pbx.NewSecret("wrong") }, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, func(c *asterisk.Config) { c.Password = pbx.NewSecret("wrong") }, func(t *testing.T, s simulation) {
 		ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
 		defer cancel()
 		_, err := s.driver.Login(ctx)
@@ -150,7 +150,7 @@ func TestADeadlineUnderASecondLeavesTheVerdictOpen(t *testing.T) {
 }
 
 func TestNamesOfUsersIgnoreCase(t *testing.T) {
-	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, func(c *asterisk.Config) { c.Username = "CRM" }, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, func(c *asterisk.Config) { c.Username = "CRM" }, func(t *testing.T, s simulation) {
 		s.login(t)
 		if live := s.Tokens(user); len(live) != 1 {
 			t.Errorf("%d sessions of %s", len(live), user)
@@ -159,7 +159,7 @@ func TestNamesOfUsersIgnoreCase(t *testing.T) {
 }
 
 func TestAUserWithOneSessionHasToWaitForItsEnd(t *testing.T) {
-	simulate(t, asterisksim.Settings{SingleLogin: true}, pbxsim.Options{Life: 40 * time.Second}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{SingleLogin: true}, pbxsim.Options{Life: 40 * time.Second}, nil, func(t *testing.T, s simulation) {
 		first := s.login(t)
 		time.Sleep(10 * time.Second)
 		start := time.Now()

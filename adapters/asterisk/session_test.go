@@ -40,7 +40,7 @@ func TestASessionThatIsGoneIsToldFromAnActionThatIsNotPermitted(t *testing.T) {
 		}, "ListCommands", pbx.ErrTokenRejected},
 	} {
 		t.Run(name, func(t *testing.T) {
-			simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+			simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 				token := s.login(t)
 				if tt.meanwhile != nil {
 					tt.meanwhile(t, s, token)
@@ -77,7 +77,7 @@ func TestWithoutACookieNoSessionIsGivenUp(t *testing.T) {
 // A Ping needs no permission. For a session that is not logged in, such as that
 // of an earlier error, it is refused with the id that was sent.
 func TestARefusedPingIsASessionThatIsGone(t *testing.T) {
-	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		resp, err := s.server.Client().Post(s.server.URL+"/rawman", "application/x-www-form-urlencoded", strings.NewReader("Action=Ping"))
 		if err != nil {
 			t.Fatal(err)
@@ -92,7 +92,7 @@ func TestARefusedPingIsASessionThatIsGone(t *testing.T) {
 
 func TestALifeIsLearntFromMaxAge(t *testing.T) {
 	for _, life := range []time.Duration{time.Second, 20 * time.Second, time.Minute, time.Hour} {
-		simulate(t, asterisksim.Settings{}, pbxsim.Options{Life: life}, nil, func(t *testing.T, s simulation) {
+		simulate(t, asterisksim.Options{}, pbxsim.Options{Life: life}, nil, func(t *testing.T, s simulation) {
 			start := time.Now()
 			token := s.login(t)
 			if !token.IssuedAt.Equal(start) || !token.ExpiresAt.Equal(start.Add(life)) {
@@ -150,7 +150,7 @@ func TestAnAnswerWithoutASessionsCookieIsNoLogin(t *testing.T) {
 }
 
 func TestALogoutIsAGoodbyeWhateverTheSession(t *testing.T) {
-	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		for range 3 {
 			if err := s.driver.Logout(t.Context(), token); err != nil {
@@ -171,7 +171,7 @@ func TestALogoutIsAGoodbyeWhateverTheSession(t *testing.T) {
 // one that is refused.
 func TestTrafficKeepsASessionAlive(t *testing.T) {
 	for _, action := range []string{"ListCommands", "Command", "Nonsense", "Challenge"} {
-		simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+		simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 			token := s.login(t)
 			for range 5 {
 				time.Sleep(50 * time.Second)
@@ -185,7 +185,7 @@ func TestTrafficKeepsASessionAlive(t *testing.T) {
 }
 
 func TestASessionLosesNothingWhenAsteriskRestarts(t *testing.T) {
-	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		call := func(form string) string {
@@ -217,7 +217,7 @@ func TestASessionLosesNothingWhenAsteriskRestarts(t *testing.T) {
 }
 
 func TestASessionIsPingedAboutTwiceALife(t *testing.T) {
-	simulate(t, asterisksim.Settings{}, pbxsim.Options{Life: 20 * time.Second}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{Life: 20 * time.Second}, nil, func(t *testing.T, s simulation) {
 		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		time.Sleep(20 * time.Minute)
@@ -229,7 +229,7 @@ func TestASessionIsPingedAboutTwiceALife(t *testing.T) {
 }
 
 func TestManyRequestsAtOnceShareASession(t *testing.T) {
-	simulate(t, asterisksim.Settings{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		done := make(chan error)
 		for range 20 {

@@ -91,7 +91,7 @@ func TestAPrefixIsUsedForEveryRequest(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			simulate(t, asterisksim.Settings{Prefix: "asterisk"}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+			simulate(t, asterisksim.Options{Prefix: "asterisk"}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 				auth, err := open(pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret(secret), Transport: s.server.Client().Transport})
 				if err != nil {
 					t.Fatal(err)

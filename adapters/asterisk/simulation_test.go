@@ -29,11 +29,11 @@ type simulation struct {
 
 // simulate runs f in a synctest bubble. change may be nil, and otherwise changes
 // what the driver is opened with.
-func simulate(t *testing.T, settings asterisksim.Settings, opts pbxsim.Options, change func(*asterisk.Config), f func(t *testing.T, s simulation)) {
+func simulate(t *testing.T, settings asterisksim.Options, opts pbxsim.Options, change func(*asterisk.Config), f func(t *testing.T, s simulation)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		opts.Accounts = map[string]string{user: secret, "other": "x"}
-		sim := settings.New(&opts)
+		sim := asterisksim.New(&settings, &opts)
 		server := pbxsim.ListenMemory(sim)
 		defer server.Close()
 		cfg := asterisk.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(secret), Transport: server.Client().Transport}}

@@ -142,7 +142,7 @@ func TestABodyIsClosedWhateverBecomesOfIt(t *testing.T) {
 // After a restart the PBX refuses the cookie in the body, and the session sends
 // the application's body again with another.
 func TestASessionsReplayCarriesTheNewCookie(t *testing.T) {
-	simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
 		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		const body = `{"request":{"action":"getSystemGeneralStatus","id":12345678901234567890}}`

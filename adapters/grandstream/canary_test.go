@@ -94,7 +94,7 @@ func TestNoSecretIsShownByABrokenLine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				sim := grandstreamsim.New(&pbxsim.Options{Accounts: map[string]string{user: canaryPassword}, NewToken: func() string { return canaryCookie }})
+				sim := grandstreamsim.New(nil, &pbxsim.Options{Accounts: map[string]string{user: canaryPassword}, NewToken: func() string { return canaryCookie }})
 				server := pbxsim.ListenMemory(sim)
 				defer server.Close()
 				for _, on := range []pbxsim.Action{grandstreamsim.Challenge, pbxsim.Login, pbxsim.KeepAlive, pbxsim.Call, pbxsim.Logout} {

@@ -9,23 +9,24 @@ import (
 	"github.com/pbxauth/pbx/adapters/grandstream"
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
 	"github.com/pbxauth/pbx/conformance"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
 // The vendor's page leaves questions open, so the driver has to conform under
 // every answer to them.
 func TestTheDriverConformsHoweverThePageIsRead(t *testing.T) {
 	for reading, row := range map[string]struct {
-		settings grandstreamsim.Settings
+		settings grandstreamsim.Options
 		skip     map[string]string
 	}{
-		"as documented":                            {grandstreamsim.Settings{}, nil},
-		"a challenge expires":                      {grandstreamsim.Settings{ChallengeLife: time.Second}, nil},
-		"a challenge voids the one before":         {grandstreamsim.Settings{NewestOnly: true}, nil},
-		"a wrong login is an unknown user":         {grandstreamsim.Settings{WrongLogin: -71}, nil},
-		"a dead cookie is none":                    {grandstreamsim.Settings{DeadCookie: -5}, nil},
-		"the status is a string":                   {grandstreamsim.Settings{StatusInString: true}, nil},
-		"a banned caller is told at the challenge": {grandstreamsim.Settings{BanAtChallenge: true}, nil},
-		"there is no logout": {grandstreamsim.Settings{NoLogout: true}, map[string]string{
+		"as documented":                            {grandstreamsim.Options{}, nil},
+		"a challenge expires":                      {grandstreamsim.Options{ChallengeLife: time.Second}, nil},
+		"a challenge voids the one before":         {grandstreamsim.Options{NewestOnly: true}, nil},
+		"a wrong login is an unknown user":         {grandstreamsim.Options{WrongLogin: -71}, nil},
+		"a dead cookie is none":                    {grandstreamsim.Options{DeadCookie: -5}, nil},
+		"the status is a string":                   {grandstreamsim.Options{StatusInString: true}, nil},
+		"a banned caller is told at the challenge": {grandstreamsim.Options{BanAtChallenge: true}, nil},
+		"there is no logout": {grandstreamsim.Options{NoLogout: true}, map[string]string{
 			"LOGOUT-01":  "the firmware has no logout",
 			"SESSION-05": "the firmware has no logout",
 		}},
@@ -33,7 +34,7 @@ func TestTheDriverConformsHoweverThePageIsRead(t *testing.T) {
 		t.Run(reading, func(t *testing.T) {
 			conformance.Run(t, conformance.Harness{
 				Driver:    grandstream.Name,
-				Simulator: row.settings.New,
+				Simulator: func(o *pbxsim.Options) *pbxsim.PBX { return grandstreamsim.New(&row.settings, o) },
 				Call: func(base string) *http.Request {
 					r, _ := http.NewRequest(http.MethodPost, base+"/api", strings.NewReader(`{"request":{"action":"getSystemGeneralStatus"}}`))
 					r.Header.Set("Content-Type", "application/json")

@@ -18,7 +18,7 @@ import (
 // cookie lives wants a session, which does all but the call by itself.
 func Example() {
 	// In place of the UCM in the server room.
-	server := pbxsim.Listen(grandstreamsim.New(&pbxsim.Options{Accounts: map[string]string{"cdrapi": "secret"}}))
+	server := pbxsim.Listen(grandstreamsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"cdrapi": "secret"}}))
 	defer server.Close()
 
 	ctx := context.Background()

@@ -34,7 +34,7 @@ func TestALoginIsAChallengeAndItsAnswer(t *testing.T) {
 }
 
 func TestThePasswordNeverTravels(t *testing.T) {
-	simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		s.driver.KeepAlive(t.Context(), token)
 		s.driver.Logout(t.Context(), token)
@@ -51,7 +51,7 @@ func TestAWrongPasswordIsSentOnce(t *testing.T) {
 		"a wrong password": func(c *grandstream.Config) { c.Password = pbx.NewSecret("wrong") },
 		"an unknown user":  func(c *grandstream.Config) { c.Username = "nobody" },
 	} {
-		simulate(t, grandstreamsim.Settings{}, change, func(t *testing.T, s simulation) {
+		simulate(t, grandstreamsim.Options{}, change, func(t *testing.T, s simulation) {
 			token, err := s.driver.Login(t.Context())
 			want := &pbx.Error{
 				Driver: "grandstream", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, Code: "-37", HTTPStatus: 200, Sent: true,
@@ -68,7 +68,7 @@ func TestAWrongPasswordIsSentOnce(t *testing.T) {
 }
 
 func TestABannedAddressIsToldFromAWrongPassword(t *testing.T) {
-	for _, settings := range []grandstreamsim.Settings{{}, {BanAtChallenge: true}} {
+	for _, settings := range []grandstreamsim.Options{{}, {BanAtChallenge: true}} {
 		simulate(t, settings, nil, func(t *testing.T, s simulation) {
 			s.SetPassword(user, "another")
 			for range 5 {
@@ -90,7 +90,7 @@ func TestABannedAddressIsToldFromAWrongPassword(t *testing.T) {
 // The answer to a login does not name the challenge, so a PBX may remember one
 // only.
 func TestLoginsTakeTurns(t *testing.T) {
-	simulate(t, grandstreamsim.Settings{NewestOnly: true}, nil, func(t *testing.T, s simulation) {
+	simulate(t, grandstreamsim.Options{NewestOnly: true}, nil, func(t *testing.T, s simulation) {
 		s.Fault(pbxsim.Fault{On: grandstreamsim.Challenge, Delay: time.Second, Times: -1})
 		done := make(chan error)
 		for range 5 {
@@ -112,7 +112,7 @@ func TestLoginsTakeTurns(t *testing.T) {
 }
 
 func TestWhoWaitsForAnotherLoginHasSentNothing(t *testing.T) {
-	simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Fault(pbxsim.Fault{On: grandstreamsim.Challenge, Delay: 10 * time.Second})
 		first := make(chan error)
 		go func() {
@@ -146,7 +146,7 @@ func TestAUserNameThatJSONCannotCarryIsRefused(t *testing.T) {
 }
 
 func TestAPasswordOfAnyBytesIsHashedAsItIs(t *testing.T) {
-	simulate(t, grandstreamsim.Settings{}, func(c *grandstream.Config) { c.Password = pbx.NewSecret("пароль\xff\"\\ ") }, func(t *testing.T, s simulation) {
+	simulate(t, grandstreamsim.Options{}, func(c *grandstream.Config) { c.Password = pbx.NewSecret("пароль\xff\"\\ ") }, func(t *testing.T, s simulation) {
 		s.SetPassword(user, "пароль\xff\"\\ ")
 		s.login(t)
 	})
@@ -164,7 +164,7 @@ func TestTroubleAtTheChallengeEndsTheLogin(t *testing.T) {
 		"a redirect":   {pbxsim.Fault{Status: 302}, pbx.ErrProtocol},
 		"no answer":    {pbxsim.Fault{Drop: pbxsim.DropBefore}, pbx.ErrUnavailable},
 	} {
-		simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+		simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
 			tt.fault.On = grandstreamsim.Challenge
 			s.Fault(tt.fault)
 			_, err := s.driver.Login(t.Context())

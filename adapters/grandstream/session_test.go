@@ -16,7 +16,7 @@ import (
 const harmless = `{"request":{"action":"getSystemGeneralStatus"}}`
 
 func TestADeadCookieIsNoticedWhateverItsStatus(t *testing.T) {
-	for _, settings := range []grandstreamsim.Settings{{}, {DeadCookie: -5}, {DeadCookie: -6}, {StatusInString: true}} {
+	for _, settings := range []grandstreamsim.Options{{}, {DeadCookie: -5}, {DeadCookie: -6}, {StatusInString: true}} {
 		simulate(t, settings, nil, func(t *testing.T, s simulation) {
 			token := s.login(t)
 			if err := s.call(t, token, harmless); err != nil {
@@ -33,7 +33,7 @@ func TestADeadCookieIsNoticedWhateverItsStatus(t *testing.T) {
 // Whether requests prolong a cookie is not documented. If they do not, a session
 // believes in a dead one, until the PBX refuses it, and then logs in again.
 func TestASessionSurvivesACookieThatNothingProlongs(t *testing.T) {
-	simulate(t, grandstreamsim.Settings{Fixed: true}, nil, func(t *testing.T, s simulation) {
+	simulate(t, grandstreamsim.Options{Fixed: true}, nil, func(t *testing.T, s simulation) {
 		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		for range 24 * 60 {
@@ -51,7 +51,7 @@ func TestASessionSurvivesACookieThatNothingProlongs(t *testing.T) {
 
 // -8 may come after the PBX has acted, so that nothing is sent again for it.
 func TestATimeOutOfThePBXCostsNoLogin(t *testing.T) {
-	simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		s.Fault(pbxsim.Fault{Body: []byte(`{"response":{},"status":-8}`)})
 		err := s.call(t, token, harmless)
@@ -64,7 +64,7 @@ func TestATimeOutOfThePBXCostsNoLogin(t *testing.T) {
 // A user that may not make the keep-alive's call keeps its cookie to its end, and
 // then logs in again. The error names the permission.
 func TestAKeepAliveThatIsNotPermittedEndsNoSession(t *testing.T) {
-	simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
 		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		s.Fault(pbxsim.Fault{On: pbxsim.KeepAlive, Body: []byte(`{"response":{},"status":-47}`), Times: -1})
@@ -82,7 +82,7 @@ func TestAKeepAliveThatIsNotPermittedEndsNoSession(t *testing.T) {
 
 // Other sessions of this machine wait as well, and no attempt is counted.
 func TestTooFrequentIsAPauseAndNoWrongPassword(t *testing.T) {
-	simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Fault(pbxsim.Fault{On: pbxsim.Login, Body: []byte(`{"response":{},"status":-45}`), Times: 6})
 		start := time.Now()
 		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
@@ -102,7 +102,7 @@ func TestTooFrequentIsAPauseAndNoWrongPassword(t *testing.T) {
 }
 
 func TestAnIdleLifeOfTheOperatorsIsKeptTo(t *testing.T) {
-	simulate(t, grandstreamsim.Settings{}, func(c *grandstream.Config) { c.TokenTTL = 2 * time.Minute }, func(t *testing.T, s simulation) {
+	simulate(t, grandstreamsim.Options{}, func(c *grandstream.Config) { c.TokenTTL = 2 * time.Minute }, func(t *testing.T, s simulation) {
 		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		time.Sleep(time.Hour)

@@ -115,7 +115,7 @@ func TestTheLifeAndTheKeepAliveAreOptions(t *testing.T) {
 			return grandstream.New(grandstream.Config{Config: c, TokenTTL: 2 * time.Minute, KeepAliveAction: "listAccount"})
 		},
 	} {
-		simulate(t, grandstreamsim.Settings{KeepAlive: "listAccount"}, nil, func(t *testing.T, s simulation) {
+		simulate(t, grandstreamsim.Options{KeepAlive: "listAccount"}, nil, func(t *testing.T, s simulation) {
 			auth, err := open(pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret(password), Transport: s.server.Client().Transport})
 			if err != nil {
 				t.Fatal(err)

@@ -32,10 +32,10 @@ type simulation struct {
 
 // simulate runs f in a synctest bubble. change may be nil, and otherwise changes
 // what the driver is opened with.
-func simulate(t *testing.T, settings grandstreamsim.Settings, change func(*grandstream.Config), f func(t *testing.T, s simulation)) {
+func simulate(t *testing.T, settings grandstreamsim.Options, change func(*grandstream.Config), f func(t *testing.T, s simulation)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		sim := settings.New(&pbxsim.Options{Accounts: map[string]string{user: password}})
+		sim := grandstreamsim.New(&settings, &pbxsim.Options{Accounts: map[string]string{user: password}})
 		server := pbxsim.ListenMemory(sim)
 		defer server.Close()
 		cfg := grandstream.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(password), Transport: server.Client().Transport}}

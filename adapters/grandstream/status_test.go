@@ -165,12 +165,12 @@ func TestAnHTTPStatusIsReadWhereTheEnvelopeIsMissing(t *testing.T) {
 
 // A logout is not documented. Where there is none, the cookie ends by itself.
 func TestALogoutThatTheFirmwareLacksIsNoError(t *testing.T) {
-	simulate(t, grandstreamsim.Settings{NoLogout: true}, nil, func(t *testing.T, s simulation) {
+	simulate(t, grandstreamsim.Options{NoLogout: true}, nil, func(t *testing.T, s simulation) {
 		if err := s.driver.Logout(t.Context(), s.login(t)); err != nil {
 			t.Error(err)
 		}
 	})
-	simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		for range 2 {
 			if err := s.driver.Logout(t.Context(), token); err != nil {
@@ -187,7 +187,7 @@ func TestALogoutThatTheFirmwareLacksIsNoError(t *testing.T) {
 }
 
 func TestTheKeepAliveIsTheCallOfTheOption(t *testing.T) {
-	simulate(t, grandstreamsim.Settings{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		time.Sleep(9 * time.Minute)
 		kept, err := s.driver.KeepAlive(t.Context(), token)
@@ -215,7 +215,7 @@ func TestTheKeepAliveIsTheCallOfTheOption(t *testing.T) {
 func TestThePasswordIsNotToldByWhatIsMissing(t *testing.T) {
 	for _, word := range []string{"wrong", "password", "user", "PBX"} {
 		for _, body := range []string{`{"response":{},"status":-37}`, `{"response":{},"status":-9}`, `{"response":{},"status":0}`} {
-			simulate(t, grandstreamsim.Settings{}, func(c *grandstream.Config) { c.Password = pbx.NewSecret(word) }, func(t *testing.T, s simulation) {
+			simulate(t, grandstreamsim.Options{}, func(c *grandstream.Config) { c.Password = pbx.NewSecret(word) }, func(t *testing.T, s simulation) {
 				s.Fault(pbxsim.Fault{On: pbxsim.Login, Body: []byte(body)})
 				if _, err := s.driver.Login(t.Context()); strings.Contains(err.Error(), pbx.Redacted) {
 					t.Errorf("the password %q shows in %v", word, err)

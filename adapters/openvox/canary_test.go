@@ -67,7 +67,7 @@ func TestNoSecretIsEverShown(t *testing.T) {
 		for _, format := range formats {
 			t.Run(string(format)+"/"+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					sim := pbxsim.New(openvoxsim.Dialect{}, &pbxsim.Options{
+					sim := openvoxsim.New(&openvoxsim.Options{}, &pbxsim.Options{
 						Accounts: map[string]string{sampleUser: canaryPassword},
 						NewToken: func() string { return canaryToken },
 					})
@@ -106,7 +106,7 @@ func exercise(t *testing.T, format openvox.Format, address string, client http.R
 	if err != nil {
 		t.Fatal(err)
 	}
-	call, err := http.NewRequest("POST", address+"/api/v0.0.1/extension/list", nil)
+	call, err := http.NewRequest("POST", address+"/api/v0.0.1/extension/query", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,30 +17,30 @@ import (
 func TestTheDriverConformsHoweverThePagesAreRead(t *testing.T) {
 	for _, reading := range []struct {
 		name    string
-		dialect openvoxsim.Dialect
+		dialect openvoxsim.Options
 		options func(*pbxsim.Options)
 		skip    map[string]string
 	}{
 		{name: "as documented"},
-		{name: "headers are wrong", dialect: openvoxsim.Dialect{WrongHeader: true}},
-		{name: "all answers are in XML", dialect: openvoxsim.Dialect{AnswersIn: "xml", WrongHeader: true}},
-		{name: "all answers are in JSON", dialect: openvoxsim.Dialect{AnswersIn: "json"}},
+		{name: "headers are wrong", dialect: openvoxsim.Options{WrongHeader: true}},
+		{name: "all answers are in XML", dialect: openvoxsim.Options{AnswersIn: "xml", WrongHeader: true}},
+		{name: "all answers are in JSON", dialect: openvoxsim.Options{AnswersIn: "json"}},
 		{
 			name:    "a failure is Failure, errno a number, and connections stay open",
-			dialect: openvoxsim.Dialect{Yeastar: yeastarsim.Dialect{FailingStatus: "Failure", NumericErrno: true, KeepConnections: true}},
+			dialect: openvoxsim.Options{Yeastar: yeastarsim.Options{FailingStatus: "Failure", NumericErrno: true, KeepConnections: true}},
 		},
-		{name: "a logout of a dead token succeeds", dialect: openvoxsim.Dialect{Yeastar: yeastarsim.Dialect{LogoutForgives: true}}},
-		{name: "a wrong token counts as a wrong login", options: func(o *pbxsim.Options) { o.WrongTokenCounts = true }},
-		{name: "a good login forgives no wrong ones", options: func(o *pbxsim.Options) { o.SuccessKeepsCount = true }},
+		{name: "a logout of a dead token succeeds", dialect: openvoxsim.Options{Yeastar: yeastarsim.Options{LogoutForgives: true}}},
+		{name: "a wrong token counts as a wrong login", options: func(o *pbxsim.Options) { o.Lockout.DeadTokens = true }},
+		{name: "a good login forgives no wrong ones", options: func(o *pbxsim.Options) { o.Lockout.Reset = pbxsim.Nothing }},
 		{
-			name: "a heartbeat needs ipaddr and port", dialect: openvoxsim.Dialect{Yeastar: yeastarsim.Dialect{HeartbeatInsists: true}},
+			name: "a heartbeat needs ipaddr and port", dialect: openvoxsim.Options{Yeastar: yeastarsim.Options{HeartbeatInsists: true}},
 		},
 		{
 			name: "a second login kills the first token", options: func(o *pbxsim.Options) { o.SecondLoginKills = true },
 			skip: skip("this PBX lets one token live at a time", "LOGIN-02", "CONCURRENCY-01", "CONCURRENCY-02", "TLS-01"),
 		},
 		{
-			name: "a wrong login has the errno 30003", dialect: openvoxsim.Dialect{Yeastar: yeastarsim.Dialect{WrongLoginErrno: 30003}},
+			name: "a wrong login has the errno 30003", dialect: openvoxsim.Options{Yeastar: yeastarsim.Options{WrongLoginErrno: 30003}},
 			skip: skip("30003 also means that the API process does not run: this PBX does not say which", "LOCKOUT-01", "SESSION-02", "SESSION-09"),
 		},
 	} {
@@ -54,10 +54,10 @@ func TestTheDriverConformsHoweverThePagesAreRead(t *testing.T) {
 						if reading.options != nil {
 							reading.options(o)
 						}
-						return pbxsim.New(reading.dialect, o)
+						return openvoxsim.New(&reading.dialect, o)
 					},
 					Call: func(base string) *http.Request {
-						r, _ := http.NewRequest(http.MethodPost, base+"/api/v0.0.1/extension/list", strings.NewReader(body))
+						r, _ := http.NewRequest(http.MethodPost, base+"/api/v0.0.1/extension/query", strings.NewReader(body))
 						return r
 					},
 					Skip: reading.skip,

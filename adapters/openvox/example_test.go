@@ -17,7 +17,7 @@ import (
 // each request, and carries the token.
 func Example() {
 	// In place of the PBX in the server room.
-	server := pbxsim.Listen(openvoxsim.New(&pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
+	server := pbxsim.Listen(openvoxsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
 	defer server.Close()
 
 	ctx := context.Background()
@@ -36,7 +36,7 @@ func Example() {
 	s := session.New(uc, nil)
 	defer s.Close(ctx)
 
-	resp, err := s.Client().Post(uc.Traits().URL+"/api/v0.0.1/extension/list", "application/xml", strings.NewReader("<xml></xml>"))
+	resp, err := s.Client().Post(uc.Traits().URL+"/api/v0.0.1/extension/query", "application/xml", strings.NewReader("<xml></xml>"))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -49,5 +49,5 @@ func Example() {
 	}
 	fmt.Println(string(body))
 	// Output:
-	// <?xml version="1.0" encoding="utf-8"?><xml><status>Success</status></xml>
+	// <?xml version="1.0" encoding="utf-8"?><xml><status>Success</status><extinfos><item id="0"><extnumber>1000</extnumber><status>Registered</status><type>SIP</type><username>Reception</username></item><item id="1"><extnumber>1001</extnumber><status>Unavailable</status><type>SIP</type><username>Sales</username></item></extinfos></xml>
 }

@@ -49,7 +49,7 @@ func TestThePortIsTheAPIsOwn(t *testing.T) {
 func TestTheTypeIsSaidWhereItBelongs(t *testing.T) {
 	for _, format := range formats {
 		set := func(c *openvox.Config) { c.Format = format }
-		simulate(t, openvoxsim.Dialect{}, set, func(t *testing.T, s simulation) {
+		simulate(t, openvoxsim.Options{}, set, func(t *testing.T, s simulation) {
 			token := s.login(t)
 			if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
 				t.Error(err)
@@ -116,7 +116,7 @@ func TestEventOptionsGoWhereTheVendorHasThemAndNowhereElse(t *testing.T) {
 		}},
 	}
 	for _, tt := range tests {
-		sim := pbxsim.New(openvoxsim.Dialect{}, &pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
+		sim := openvoxsim.New(&openvoxsim.Options{}, &pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
 		server := pbxsim.ListenMemory(sim)
 		cfg := pbx.Config{URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), Transport: server.Client().Transport,
 			Options: map[string]string{"format": tt.format}}
@@ -148,7 +148,7 @@ func TestEventOptionsGoWhereTheVendorHasThemAndNowhereElse(t *testing.T) {
 }
 
 func TestTheNextHeartbeatCarriesAChangeOfEvents(t *testing.T) {
-	simulate(t, openvoxsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, openvoxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		if err := s.driver.SetEvents(openvox.Events{Port: 9000, IPAddr: "192.0.2.1"}); err != nil {
 			t.Fatal(err)
@@ -169,7 +169,7 @@ func TestTheNextHeartbeatCarriesAChangeOfEvents(t *testing.T) {
 func TestAPBXThatInsistsIsToldThisEndOfTheConnection(t *testing.T) {
 	for _, format := range formats {
 		set := func(c *openvox.Config) { c.Format = format }
-		simulate(t, openvoxsim.Dialect{Yeastar: yeastarsim.Dialect{HeartbeatInsists: true}}, set, func(t *testing.T, s simulation) {
+		simulate(t, openvoxsim.Options{Yeastar: yeastarsim.Options{HeartbeatInsists: true}}, set, func(t *testing.T, s simulation) {
 			if _, err := s.driver.KeepAlive(t.Context(), s.login(t)); err != nil {
 				t.Error(err)
 			}
@@ -235,6 +235,6 @@ func TestAPasswordMayBeGivenAsItsDigest(t *testing.T) {
 		digested := func(c *openvox.Config) {
 			c.Format, c.PasswordIsMD5, c.Password = format, true, pbx.NewSecret(strings.ToUpper(sampleDigest))
 		}
-		simulate(t, openvoxsim.Dialect{}, digested, func(t *testing.T, s simulation) { s.login(t) })
+		simulate(t, openvoxsim.Options{}, digested, func(t *testing.T, s simulation) { s.login(t) })
 	}
 }

@@ -33,10 +33,10 @@ type simulation struct {
 
 // simulate runs f in a synctest bubble. settings may be nil, and otherwise
 // changes what the driver is opened with.
-func simulate(t *testing.T, d openvoxsim.Dialect, settings func(*openvox.Config), f func(t *testing.T, s simulation)) {
+func simulate(t *testing.T, d openvoxsim.Options, settings func(*openvox.Config), f func(t *testing.T, s simulation)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		sim := pbxsim.New(d, &pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
+		sim := openvoxsim.New(&d, &pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
 		server := pbxsim.ListenMemory(sim)
 		defer server.Close()
 		cfg := openvox.Config{Config: pbx.Config{

@@ -18,7 +18,7 @@ const declaration = `<?xml version="1.0" encoding="utf-8"?>`
 // XML: the first byte is what counts.
 func TestAnAnswerIsReadByItsFirstByte(t *testing.T) {
 	for _, asked := range formats {
-		for _, d := range []openvoxsim.Dialect{{}, {WrongHeader: true}, {AnswersIn: "json"}, {AnswersIn: "xml"}, {AnswersIn: "xml", WrongHeader: true}} {
+		for _, d := range []openvoxsim.Options{{}, {WrongHeader: true}, {AnswersIn: "json"}, {AnswersIn: "xml"}, {AnswersIn: "xml", WrongHeader: true}} {
 			format := func(c *openvox.Config) { c.Format = asked }
 			simulate(t, d, format, func(t *testing.T, s simulation) {
 				token := s.login(t)
@@ -176,7 +176,7 @@ func TestAUserNameThatTheFormatCannotCarryIsNotSent(t *testing.T) {
 			cfg := config(unsent{t})
 			cfg.Format, cfg.Username = format, name
 			if format == openvox.JSON || inXML {
-				simulate(t, openvoxsim.Dialect{}, func(c *openvox.Config) { c.Format, c.Username = format, name }, func(t *testing.T, s simulation) {
+				simulate(t, openvoxsim.Options{}, func(c *openvox.Config) { c.Format, c.Username = format, name }, func(t *testing.T, s simulation) {
 					s.SetPassword(name, samplePassword)
 					s.login(t)
 				})

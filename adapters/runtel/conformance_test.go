@@ -20,23 +20,23 @@ func TestTheDriverConformsWhateverTheShapeOfFailures(t *testing.T) {
 	}
 	for _, row := range []struct {
 		shape    string
-		dialect  runtelsim.Dialect
+		dialect  runtelsim.Options
 		registry *pbx.Registry
 		skip     map[string]string
 	}{
-		{"401 in both layers", runtelsim.Dialect{Failure: runtelsim.HTTP401}, nil, undocumented},
-		{"401 under HTTP 200", runtelsim.Dialect{Failure: runtelsim.Code401}, nil, undocumented},
-		{"401 as a web page", runtelsim.Dialect{Failure: runtelsim.HTML}, nil, undocumented},
-		{"401 without a body", runtelsim.Dialect{Failure: runtelsim.Empty}, nil, undocumented},
-		{"silence to a blocked host", runtelsim.Dialect{Failure: runtelsim.Silence}, nil, undocumented},
-		{"429 to a blocked host", runtelsim.Dialect{Block: http.StatusTooManyRequests}, nil, nil},
-		{"403 for all, and Classify knows it", runtelsim.Dialect{Failure: runtelsim.HTTP403}, refusingTokensBy403(), undocumented},
+		{"401 in both layers", runtelsim.Options{Failure: runtelsim.HTTP401}, nil, undocumented},
+		{"401 under HTTP 200", runtelsim.Options{Failure: runtelsim.Code401}, nil, undocumented},
+		{"401 as a web page", runtelsim.Options{Failure: runtelsim.HTML}, nil, undocumented},
+		{"401 without a body", runtelsim.Options{Failure: runtelsim.Empty}, nil, undocumented},
+		{"silence to a blocked host", runtelsim.Options{Failure: runtelsim.Silence}, nil, undocumented},
+		{"429 to a blocked host", runtelsim.Options{Block: http.StatusTooManyRequests}, nil, nil},
+		{"403 for all, and Classify knows it", runtelsim.Options{Failure: runtelsim.HTTP403}, refusingTokensBy403(), undocumented},
 	} {
 		t.Run(row.shape, func(t *testing.T) {
 			conformance.Run(t, conformance.Harness{
 				Driver:    runtel.Name,
 				Registry:  row.registry,
-				Simulator: func(o *pbxsim.Options) *pbxsim.PBX { return pbxsim.New(row.dialect, o) },
+				Simulator: func(o *pbxsim.Options) *pbxsim.PBX { return runtelsim.New(&row.dialect, o) },
 				Call: func(base string) *http.Request {
 					r, _ := http.NewRequest(http.MethodPost, base+"/api/", strings.NewReader(`{"action":"get","obj":"User","action_id":"1","params":{}}`))
 					return r

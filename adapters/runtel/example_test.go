@@ -15,7 +15,7 @@ import (
 // A session logs in, makes calls, and logs out. What the login told about the
 // user comes with the token.
 func Example() {
-	office := runtelsim.New(&pbxsim.Options{Accounts: map[string]string{"a@office.example": "secret"}})
+	office := runtelsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"a@office.example": "secret"}})
 	server := pbxsim.Listen(office)
 	defer server.Close()
 
@@ -64,7 +64,7 @@ func Example() {
 // The vendor shows no failing answer. Whoever has seen one that the driver reads
 // wrongly can say what it means.
 func ExampleConfig_classify() {
-	office := pbxsim.New(runtelsim.Dialect{Failure: runtelsim.Code401, Refusal: 1001}, nil)
+	office := runtelsim.New(&runtelsim.Options{Failure: runtelsim.Code401, Refusal: 1001}, nil)
 	server := pbxsim.Listen(office)
 	defer server.Close()
 

@@ -200,7 +200,7 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 
 func TestATimeOutAfterARejectedLoginNamesTheLikelyBlock(t *testing.T) {
 	const hint = "the platform has blocked this host"
-	simulated(t, runtelsim.Dialect{Failure: runtelsim.Silence}, pbxsim.Options{}, func(t *testing.T, sim *pbxsim.PBX, s *pbxsim.Server, cfg runtel.Config) {
+	simulated(t, runtelsim.Options{Failure: runtelsim.Silence}, pbxsim.Options{}, func(t *testing.T, sim *pbxsim.PBX, s *pbxsim.Server, cfg runtel.Config) {
 		p := open(t, cfg)
 		login := func() *pbx.Error {
 			t.Helper()

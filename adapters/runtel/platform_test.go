@@ -94,11 +94,11 @@ func answered(body string) string {
 
 // simulated gives f a simulated platform with one account, in virtual time, and
 // the configuration to reach it.
-func simulated(t *testing.T, d runtelsim.Dialect, opts pbxsim.Options, f func(t *testing.T, sim *pbxsim.PBX, s *pbxsim.Server, cfg runtel.Config)) {
+func simulated(t *testing.T, d runtelsim.Options, opts pbxsim.Options, f func(t *testing.T, sim *pbxsim.PBX, s *pbxsim.Server, cfg runtel.Config)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		opts.Accounts = map[string]string{user: password}
-		sim := pbxsim.New(d, &opts)
+		sim := runtelsim.New(&d, &opts)
 		s := pbxsim.ListenMemory(sim)
 		defer s.Close()
 		f(t, sim, s, runtel.Config{Config: pbx.Config{

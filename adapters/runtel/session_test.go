@@ -32,7 +32,7 @@ func TestASessionLogsInAgainAheadOfTheEnd(t *testing.T) {
 		for _, all := range []bool{false, true} {
 			t.Run(fmt.Sprintf("second login kills %v, logout ends all %v", kills, all), func(t *testing.T) {
 				opts := pbxsim.Options{SecondLoginKills: kills, LogoutEndsAll: all}
-				simulated(t, runtelsim.Dialect{}, opts, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
+				simulated(t, runtelsim.Options{}, opts, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
 					s := live(t, cfg)
 					calls := 0
 					for end := time.Now().Add(3 * 24 * time.Hour); time.Now().Before(end); time.Sleep(7 * time.Minute) {
@@ -72,7 +72,7 @@ func TestASessionLogsInAgainAheadOfTheEnd(t *testing.T) {
 }
 
 func TestALateHolderOfTheOldTokenCausesNoLogin(t *testing.T) {
-	simulated(t, runtelsim.Dialect{}, pbxsim.Options{SecondLoginKills: true}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
+	simulated(t, runtelsim.Options{}, pbxsim.Options{SecondLoginKills: true}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
 		s := live(t, cfg)
 		defer s.Close(t.Context())
 		old, err := s.Token(t.Context())
@@ -108,7 +108,7 @@ func TestAnEndReadTooLateCostsNoCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Neither UTC nor Moscow nor the login's zone is the one that exp is in.
-	d := runtelsim.Dialect{ExpZone: omsk, TZ: "Europe/Prague"}
+	d := runtelsim.Options{ExpZone: omsk, TZ: "Europe/Prague"}
 	simulated(t, d, pbxsim.Options{Life: 30 * time.Minute}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
 		s := live(t, cfg)
 		for range 48 {
@@ -145,7 +145,7 @@ func TestNoLifeCausesAStormOfLogins(t *testing.T) {
 		time.Hour, 2 * time.Hour, 3 * time.Hour, 3*time.Hour + time.Second/2, 3*time.Hour - time.Second/2, 3*time.Hour + 30*time.Second, 4 * time.Hour,
 	} {
 		for _, tz := range []string{"Europe/Moscow", "Europe/Prague", "Asia/Kamchatka"} {
-			simulated(t, runtelsim.Dialect{TZ: tz}, pbxsim.Options{Life: life}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
+			simulated(t, runtelsim.Options{TZ: tz}, pbxsim.Options{Life: life}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
 				s := live(t, cfg)
 				time.Sleep(24 * time.Hour)
 				s.Close(t.Context())
@@ -158,7 +158,7 @@ func TestNoLifeCausesAStormOfLogins(t *testing.T) {
 }
 
 func TestAWrongPasswordIsSentOnceWhateverTheAnswer(t *testing.T) {
-	for _, d := range []runtelsim.Dialect{
+	for _, d := range []runtelsim.Options{
 		{Failure: runtelsim.HTTP401},
 		{Failure: runtelsim.Code401},
 		{Failure: runtelsim.HTTP403},
@@ -190,8 +190,10 @@ func TestAWrongPasswordIsSentOnceWhateverTheAnswer(t *testing.T) {
 
 // A code that nobody knows is no reason to give up, and none to risk a block.
 func TestAnUnknownCodeIsNotRepeatedIntoABlock(t *testing.T) {
-	d := runtelsim.Dialect{Failure: runtelsim.Code401, Refusal: 1001}
-	simulated(t, d, pbxsim.Options{}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
+	d := runtelsim.Options{Failure: runtelsim.Code401, Refusal: 1001}
+	// The guard forgets as a sliding window does.
+	window := pbxsim.Lockout{Memory: pbxsim.SlidingWindow}
+	simulated(t, d, pbxsim.Options{Lockout: window}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
 		cfg.Password = pbx.NewSecret("wrong")
 		s := live(t, cfg)
 		defer s.Close(t.Context())
@@ -205,8 +207,8 @@ func TestAnUnknownCodeIsNotRepeatedIntoABlock(t *testing.T) {
 }
 
 func TestAHostThatIsToldToWaitWaits(t *testing.T) {
-	d := runtelsim.Dialect{Failure: runtelsim.Code401, Block: http.StatusTooManyRequests}
-	simulated(t, d, pbxsim.Options{LockoutFor: 20 * time.Minute}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
+	d := runtelsim.Options{Failure: runtelsim.Code401, Block: http.StatusTooManyRequests}
+	simulated(t, d, pbxsim.Options{Lockout: pbxsim.Lockout{For: 20 * time.Minute}}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
 		sim.Lock("127.0.0.1")
 		s := live(t, cfg)
 		defer s.Close(t.Context())
@@ -227,7 +229,7 @@ func TestAHostThatIsToldToWaitWaits(t *testing.T) {
 // A platform may say 403 of a dead token. Nothing in the answer tells that from
 // a call that is not permitted, so it takes a person who has seen it.
 func TestClassifyBringsASessionBackFromAPlatformThatSays403(t *testing.T) {
-	d := runtelsim.Dialect{Failure: runtelsim.HTTP403, Notifies: json.RawMessage(`[{"text":"no such token"}]`)}
+	d := runtelsim.Options{Failure: runtelsim.HTTP403, Notifies: json.RawMessage(`[{"text":"no such token"}]`)}
 	simulated(t, d, pbxsim.Options{}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
 		cfg.Classify = func(a runtel.Answer) error {
 			if a.Code == "403" && slices.Contains(a.Notices, "no such token") {

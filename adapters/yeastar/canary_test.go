@@ -70,7 +70,7 @@ func TestNoSecretIsEverShown(t *testing.T) {
 			t.Run(family+"/"+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					x := canaries(t)
-					sim := pbxsim.New(yeastarsim.Dialect{Family: family}, &pbxsim.Options{
+					sim := yeastarsim.New(&yeastarsim.Options{Family: family}, &pbxsim.Options{
 						Accounts: map[string]string{sampleUser: canaryPassword},
 						NewToken: func() string { return canaryToken }, // what refreshes it too
 					})

@@ -17,7 +17,7 @@ import (
 type reading struct {
 	name    string
 	of      []yeastar.Family // whom it concerns; nil: all
-	dialect yeastarsim.Dialect
+	dialect yeastarsim.Options
 	options func(*pbxsim.Options)
 	skip    map[string]string // rules that a PBX of this kind breaks by itself
 }
@@ -31,25 +31,25 @@ var readings = []reading{
 	{name: "as documented"},
 	{
 		name:    "a failure is Failure, errno a number, and connections stay open",
-		dialect: yeastarsim.Dialect{FailingStatus: "Failure", NumericErrno: true, KeepConnections: true},
+		dialect: yeastarsim.Options{FailingStatus: "Failure", NumericErrno: true, KeepConnections: true},
 	},
-	{name: "a logout of a dead token succeeds", dialect: yeastarsim.Dialect{LogoutForgives: true}},
-	{name: "a wrong token counts as a wrong login", options: func(o *pbxsim.Options) { o.WrongTokenCounts = true }},
-	{name: "a good login forgives no wrong ones", options: func(o *pbxsim.Options) { o.SuccessKeepsCount = true }},
+	{name: "a logout of a dead token succeeds", dialect: yeastarsim.Options{LogoutForgives: true}},
+	{name: "a wrong token counts as a wrong login", options: func(o *pbxsim.Options) { o.Lockout.DeadTokens = true }},
+	{name: "a good login forgives no wrong ones", options: func(o *pbxsim.Options) { o.Lockout.Reset = pbxsim.Nothing }},
 	{
-		name: "any call prolongs the token", dialect: yeastarsim.Dialect{CallsSlide: true},
+		name: "any call prolongs the token", dialect: yeastarsim.Options{CallsSlide: true},
 		of: []yeastar.Family{yeastar.SV2, yeastar.CloudV1, yeastar.CloudV2},
 	},
-	{name: "reports go over TCP", dialect: yeastarsim.Dialect{ReportsOverTCP: true}, of: []yeastar.Family{yeastar.SV2}},
+	{name: "reports go over TCP", dialect: yeastarsim.Options{ReportsOverTCP: true}, of: []yeastar.Family{yeastar.SV2}},
 	{
-		name: "a heartbeat needs ipaddr and port", dialect: yeastarsim.Dialect{HeartbeatInsists: true}, of: withHeartbeat,
+		name: "a heartbeat needs ipaddr and port", dialect: yeastarsim.Options{HeartbeatInsists: true}, of: withHeartbeat,
 	},
 	{
 		name: "a refresh spares the old token, and a dead refreshtoken has an errno of its own", of: withRefresh,
-		dialect: yeastarsim.Dialect{RefreshErrno: 29999}, options: func(o *pbxsim.Options) { o.RefreshSparesOld = true },
+		dialect: yeastarsim.Options{RefreshErrno: 29999}, options: func(o *pbxsim.Options) { o.RefreshSparesOld = true },
 	},
 	{
-		name: "a login brings no refreshtoken", dialect: yeastarsim.Dialect{NoRefreshToken: true}, of: []yeastar.Family{yeastar.CloudV2},
+		name: "a login brings no refreshtoken", dialect: yeastarsim.Options{NoRefreshToken: true}, of: []yeastar.Family{yeastar.CloudV2},
 		skip: skip("this PBX is kept alive by heartbeat, for want of a refresh token", "KEEPALIVE-06", "KEEPALIVE-07", "KEEPALIVE-08", "EXPIRY-06"),
 	},
 	{
@@ -57,7 +57,7 @@ var readings = []reading{
 		skip: skip("this PBX lets one token live at a time", "LOGIN-02", "CONCURRENCY-01", "CONCURRENCY-02", "TLS-01"),
 	},
 	{
-		name: "a wrong login has the errno 30003", dialect: yeastarsim.Dialect{WrongLoginErrno: 30003},
+		name: "a wrong login has the errno 30003", dialect: yeastarsim.Options{WrongLoginErrno: 30003},
 		skip: skip("30003 also means that the API process does not run: this PBX does not say which", "LOCKOUT-01", "SESSION-02", "SESSION-09"),
 	},
 }
@@ -101,7 +101,7 @@ func conform(t *testing.T, family yeastar.Family, path string, r reading) {
 			if r.options != nil {
 				r.options(o)
 			}
-			return pbxsim.New(dialect, o)
+			return yeastarsim.New(&dialect, o)
 		},
 		Call: func(base string) *http.Request {
 			req, _ := http.NewRequest(http.MethodPost, base+path, strings.NewReader("{}"))

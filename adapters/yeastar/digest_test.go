@@ -13,7 +13,7 @@ import (
 func TestAPasswordMayBeGivenAsItsDigest(t *testing.T) {
 	for _, digest := range []string{sampleDigest, strings.ToUpper(sampleDigest)} {
 		digested := func(c *yeastar.Config) { c.Password, c.PasswordIsMD5 = pbx.NewSecret(digest), true }
-		simulate(t, yeastarsim.Dialect{}, digested, func(t *testing.T, s simulation) {
+		simulate(t, yeastarsim.Options{}, digested, func(t *testing.T, s simulation) {
 			s.login(t)
 			if body := string(s.last().Body); !strings.Contains(body, `"`+sampleDigest+`"`) {
 				t.Errorf("sent %s", body)
@@ -25,7 +25,7 @@ func TestAPasswordMayBeGivenAsItsDigest(t *testing.T) {
 func TestADigestIsNeverGuessedByItsLooks(t *testing.T) {
 	const digestOfDigest = "2ed68370f6175be48318cfcab973cccc" // by md5sum(1) of sampleDigest
 	looksLikeOne := func(c *yeastar.Config) { c.Password = pbx.NewSecret(sampleDigest) }
-	simulate(t, yeastarsim.Dialect{}, looksLikeOne, func(t *testing.T, s simulation) {
+	simulate(t, yeastarsim.Options{}, looksLikeOne, func(t *testing.T, s simulation) {
 		s.SetPassword(sampleUser, sampleDigest)
 		s.login(t)
 		if body := string(s.last().Body); !strings.Contains(body, digestOfDigest) {

@@ -23,26 +23,26 @@ var allEvents = yeastar.Events{Port: 9000, URL: "192.0.2.1:9000/report", URLTag:
 func TestEventOptionsGoWhereTheFamilyHasThemAndNowhereElse(t *testing.T) {
 	const login = `{` + account + `,"port":"9000","version":"2.0.0","url":"192.0.2.1:9000/report","urltag":"1"}`
 	tests := []struct {
-		dialect yeastarsim.Dialect
+		dialect yeastarsim.Options
 		events  yeastar.Events
 		bodies  []string // of the login, and of the keep-alive
 	}{
-		{yeastarsim.Dialect{Family: yeastarsim.SV1}, allEvents, []string{login,
+		{yeastarsim.Options{Family: yeastarsim.SV1}, allEvents, []string{login,
 			`{"ipaddr":"192.0.2.1","port":"9000","url":"192.0.2.1:9000/report","urltag":"1"}`}},
-		{yeastarsim.Dialect{Family: yeastarsim.SV2}, allEvents, []string{login,
+		{yeastarsim.Options{Family: yeastarsim.SV2}, allEvents, []string{login,
 			`{"ipaddr":"192.0.2.1","port":"9000","version":"2.0.0","url":"192.0.2.1:9000/report","urltag":"1"}`}},
-		{yeastarsim.Dialect{Family: yeastarsim.CloudV2, NoRefreshToken: true}, allEvents, []string{login,
+		{yeastarsim.Options{Family: yeastarsim.CloudV2, NoRefreshToken: true}, allEvents, []string{login,
 			`{"ipaddr":"192.0.2.1","port":"9000","version":"2.0.0","url":"192.0.2.1:9000/report","urltag":"1"}`}},
-		{yeastarsim.Dialect{Family: yeastarsim.CloudV2}, allEvents, []string{login, `{"refreshtoken":"…"}`}},
-		{yeastarsim.Dialect{Family: yeastarsim.CloudV1}, yeastar.Events{Port: 9000, URL: "192.0.2.1:9000/report", URLTag: "1", Version: "2.0.0"},
+		{yeastarsim.Options{Family: yeastarsim.CloudV2}, allEvents, []string{login, `{"refreshtoken":"…"}`}},
+		{yeastarsim.Options{Family: yeastarsim.CloudV1}, yeastar.Events{Port: 9000, URL: "192.0.2.1:9000/report", URLTag: "1", Version: "2.0.0"},
 			[]string{login, `{"refreshtoken":"…"}`}},
 
-		{yeastarsim.Dialect{Family: yeastarsim.SV1}, yeastar.Events{}, []string{`{` + account + `,"port":"8260"}`, `{}`}},
-		{yeastarsim.Dialect{Family: yeastarsim.SV2}, yeastar.Events{}, []string{`{` + account + `,"port":"8260"}`, `{}`}},
-		{yeastarsim.Dialect{Family: yeastarsim.CloudV1}, yeastar.Events{}, []string{`{` + account + `,"port":"8260"}`, `{"refreshtoken":"…"}`}},
-		{yeastarsim.Dialect{Family: yeastarsim.CloudV2}, yeastar.Events{}, []string{`{` + account + `,"port":"8260"}`, `{"refreshtoken":"…"}`}},
-		{yeastarsim.Dialect{Family: yeastarsim.SV1}, yeastar.Events{IPAddr: "2001:db8::7"}, []string{`{` + account + `,"port":"8260"}`, `{"ipaddr":"2001:db8::7"}`}},
-		{yeastarsim.Dialect{Family: yeastarsim.SV2}, yeastar.Events{Version: "2.0.0"}, []string{`{` + account + `,"port":"8260","version":"2.0.0"}`, `{"version":"2.0.0"}`}},
+		{yeastarsim.Options{Family: yeastarsim.SV1}, yeastar.Events{}, []string{`{` + account + `,"port":"8260"}`, `{}`}},
+		{yeastarsim.Options{Family: yeastarsim.SV2}, yeastar.Events{}, []string{`{` + account + `,"port":"8260"}`, `{}`}},
+		{yeastarsim.Options{Family: yeastarsim.CloudV1}, yeastar.Events{}, []string{`{` + account + `,"port":"8260"}`, `{"refreshtoken":"…"}`}},
+		{yeastarsim.Options{Family: yeastarsim.CloudV2}, yeastar.Events{}, []string{`{` + account + `,"port":"8260"}`, `{"refreshtoken":"…"}`}},
+		{yeastarsim.Options{Family: yeastarsim.SV1}, yeastar.Events{IPAddr: "2001:db8::7"}, []string{`{` + account + `,"port":"8260"}`, `{"ipaddr":"2001:db8::7"}`}},
+		{yeastarsim.Options{Family: yeastarsim.SV2}, yeastar.Events{Version: "2.0.0"}, []string{`{` + account + `,"port":"8260","version":"2.0.0"}`, `{"version":"2.0.0"}`}},
 	}
 	for _, tt := range tests {
 		set := func(c *yeastar.Config) { c.Events = tt.events }
@@ -70,7 +70,7 @@ func TestEventOptionsGoWhereTheFamilyHasThemAndNowhereElse(t *testing.T) {
 }
 
 func TestTheNextHeartbeatCarriesAChangeOfEvents(t *testing.T) {
-	simulate(t, yeastarsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
 		live := session.New(s.driver, &session.Options{Guard: &session.Guard{}})
 		defer live.Close(t.Context())
 		time.Sleep(25 * time.Minute)
@@ -97,7 +97,7 @@ func TestTheNextHeartbeatCarriesAChangeOfEvents(t *testing.T) {
 
 func TestEventsCanBeGivenUp(t *testing.T) {
 	set := func(c *yeastar.Config) { c.Events = allEvents }
-	simulate(t, yeastarsim.Dialect{HeartbeatInsists: true}, set, func(t *testing.T, s simulation) {
+	simulate(t, yeastarsim.Options{HeartbeatInsists: true}, set, func(t *testing.T, s simulation) {
 		if err := s.driver.SetEvents(yeastar.Events{}); err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +113,7 @@ func TestEventsCanBeGivenUp(t *testing.T) {
 
 // What the PBX took for want of better is not what an application asked for.
 func TestEventsTakeThePlaceOfWhatAPBXInsistedOn(t *testing.T) {
-	simulate(t, yeastarsim.Dialect{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarsim.Options{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
 		if _, err := s.keepAlive(t); err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +178,7 @@ func (c *changing) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func TestEventsAreChangedWhileHeartbeatsAreUnderWay(t *testing.T) {
-	simulate(t, yeastarsim.Dialect{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarsim.Options{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		var all sync.WaitGroup
 		for i := range 8 {

@@ -17,7 +17,7 @@ import (
 // token lives wants a session, which does all but the call by itself.
 func Example() {
 	// In place of the PBX in the server room.
-	server := pbxsim.Listen(yeastarsim.New(&pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
+	server := pbxsim.Listen(yeastarsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
 	defer server.Close()
 
 	ctx := context.Background()
@@ -40,7 +40,7 @@ func Example() {
 	}
 	defer s50.Logout(ctx, token)
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s50.Traits().URL+"/api/v1.1.0/extension/list", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s50.Traits().URL+"/api/v1.1.0/extensionlist/query", nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -61,7 +61,7 @@ func Example() {
 	fmt.Println("refused:", errors.Is(s50.Inspect(resp, body, new(pbx.Token)), pbx.ErrTokenRejected))
 	fmt.Println("token:", token.Value)
 	// Output:
-	// 200 {"status":"Success"}
+	// 200 {"status":"Success","extlist":[{"extnumber":"1000","status":"Registered","type":"SIP","username":"Reception","agentid":""},{"extnumber":"1001","status":"Unavailable","type":"SIP","username":"Sales","agentid":""}]}
 	// refused: false
 	// token: [redacted]
 }
@@ -69,7 +69,7 @@ func Example() {
 // A wrong password is told apart from a PBX that is not there, so that a program
 // knows whom to ask: the person who typed it, or the network.
 func ExamplePBX_Login() {
-	server := pbxsim.Listen(yeastarsim.New(&pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
+	server := pbxsim.Listen(yeastarsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
 	defer server.Close()
 
 	s50, err := yeastar.New(yeastar.Config{Config: pbx.Config{URL: server.URL, Username: "api", Password: pbx.NewSecret("guess")}})

@@ -47,7 +47,7 @@ func TestEachFamilyHasItsPaths(t *testing.T) {
 		yeastarsim.CloudV1: {"/api/v1.1.0/login", "/api/v1.1.0/token/refresh", "/api/v1.1.0/logout"},
 		yeastarsim.CloudV2: {"/api/v2.0.0/login", "/api/v2.0.0/token/refresh", "/api/v2.0.0/logout"},
 	} {
-		simulate(t, yeastarsim.Dialect{Family: family}, nil, func(t *testing.T, s simulation) {
+		simulate(t, yeastarsim.Options{Family: family}, nil, func(t *testing.T, s simulation) {
 			token := s.login(t)
 			token, err := s.driver.KeepAlive(t.Context(), token)
 			if err != nil {
@@ -67,7 +67,7 @@ func TestTheVersionInThePathsCanBeSet(t *testing.T) {
 	for _, version := range []string{"v1.0.0", "v1.0.1", "v1.10", "v3"} {
 		for _, family := range []string{yeastarsim.SV1, yeastarsim.CloudV2} {
 			set := func(c *yeastar.Config) { c.APIVersion = version }
-			simulate(t, yeastarsim.Dialect{Family: family, Version: version}, set, func(t *testing.T, s simulation) {
+			simulate(t, yeastarsim.Options{Family: family, Version: version}, set, func(t *testing.T, s simulation) {
 				token := s.login(t)
 				if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
 					t.Error(err)

@@ -44,7 +44,7 @@ func TestAHeartbeatCarriesWhatWasConfiguredAndNoMore(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			simulate(t, yeastarsim.Dialect{}, tt.settings, func(t *testing.T, s simulation) {
+			simulate(t, yeastarsim.Options{}, tt.settings, func(t *testing.T, s simulation) {
 				got, err := s.keepAlive(t)
 				if err != nil {
 					t.Error(err)
@@ -58,7 +58,7 @@ func TestAHeartbeatCarriesWhatWasConfiguredAndNoMore(t *testing.T) {
 }
 
 func TestAPBXThatInsistsIsToldThisEndOfTheConnection(t *testing.T) {
-	simulate(t, yeastarsim.Dialect{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarsim.Options{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
 		got, err := s.keepAlive(t)
 		if err != nil {
 			t.Error(err)
@@ -71,7 +71,7 @@ func TestAPBXThatInsistsIsToldThisEndOfTheConnection(t *testing.T) {
 }
 
 func TestAPBXThatInsistedIsNotAskedForLessAgain(t *testing.T) {
-	simulate(t, yeastarsim.Dialect{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarsim.Options{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
 		for range 3 {
 			if _, err := s.keepAlive(t); err != nil {
 				t.Error(err)
@@ -90,7 +90,7 @@ func TestAPBXThatInsistedIsNotAskedForLessAgain(t *testing.T) {
 
 // This machine may have another address by then.
 func TestAPBXThatRefusesTheAddressIsToldTheNewOne(t *testing.T) {
-	simulate(t, yeastarsim.Dialect{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarsim.Options{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
 		if _, err := s.keepAlive(t); err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestAPBXThatRefusesTheAddressIsToldTheNewOne(t *testing.T) {
 
 func TestHeartbeatCodesWithWhichAPBXInsists(t *testing.T) {
 	for code, beats := range map[string]int{"10004": 2, "20011": 2, "20006": 1, "20008": 1, "20015": 1, "30003": 1} {
-		simulate(t, yeastarsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+		simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
 			s.Fault(pbxsim.Fault{On: pbxsim.KeepAlive, Body: []byte(`{"status":"Failed","errno":"` + code + `"}`)})
 			got, err := s.keepAlive(t)
 			if len(got) != beats {
@@ -126,7 +126,7 @@ func TestAPBXThatInsistsIsToldNoAddressWhereEventsAreWanted(t *testing.T) {
 		"version": func(c *yeastar.Config) { c.Events.Version = "1.0.2" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			simulate(t, yeastarsim.Dialect{HeartbeatInsists: true}, settings, func(t *testing.T, s simulation) {
+			simulate(t, yeastarsim.Options{HeartbeatInsists: true}, settings, func(t *testing.T, s simulation) {
 				got, err := s.keepAlive(t)
 				if len(got) != 1 || failure(t, err).Code != "10004" {
 					t.Errorf("sent %q, %v; want one heartbeat and the code 10004", got, err)
@@ -137,7 +137,7 @@ func TestAPBXThatInsistsIsToldNoAddressWhereEventsAreWanted(t *testing.T) {
 }
 
 func TestAPBXThatInsistsAfterAllIsNotAskedAgain(t *testing.T) {
-	simulate(t, yeastarsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Fault(pbxsim.Fault{On: pbxsim.KeepAlive, Times: -1, Body: []byte(`{"status":"Failed","errno":"20011"}`)})
 		got, err := s.keepAlive(t)
 		if len(got) != 2 || failure(t, err).Code != "20011" || failure(t, err).Kind != nil {
@@ -156,7 +156,7 @@ func TestWithoutAConnectionToNameThePBXsRefusalStands(t *testing.T) {
 }
 
 func TestAHeartbeatGivesTheSameTokenItsFullLifeBack(t *testing.T) {
-	for _, d := range []yeastarsim.Dialect{{}, {HeartbeatInsists: true}} {
+	for _, d := range []yeastarsim.Options{{}, {HeartbeatInsists: true}} {
 		simulate(t, d, nil, func(t *testing.T, s simulation) {
 			token := s.login(t)
 			for range 48 {
@@ -182,7 +182,7 @@ func TestAHeartbeatGivesTheSameTokenItsFullLifeBack(t *testing.T) {
 // The PBX counts from when the request reaches it, so the life is counted from
 // when it was sent: an answer that is long in coming must not add to it.
 func TestALifeIsCountedFromBeforeTheRequest(t *testing.T) {
-	for name, d := range map[string]yeastarsim.Dialect{"lenient": {}, "insists": {HeartbeatInsists: true}} {
+	for name, d := range map[string]yeastarsim.Options{"lenient": {}, "insists": {HeartbeatInsists: true}} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, d, nil, func(t *testing.T, s simulation) {
 				sent := time.Now()
@@ -212,7 +212,7 @@ func TestALifeIsCountedFromBeforeTheRequest(t *testing.T) {
 
 func TestATokensLifeCanBeSet(t *testing.T) {
 	short := func(c *yeastar.Config) { c.TokenTTL = 5 * time.Minute }
-	simulate(t, yeastarsim.Dialect{}, short, func(t *testing.T, s simulation) {
+	simulate(t, yeastarsim.Options{}, short, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		if life := token.ExpiresAt.Sub(token.IssuedAt); life != 5*time.Minute {
 			t.Errorf("login: %s", life)
@@ -232,7 +232,7 @@ func TestATokensLifeCanBeSet(t *testing.T) {
 }
 
 func TestALogoutOfADeadTokenIsDone(t *testing.T) {
-	for name, d := range map[string]yeastarsim.Dialect{"PBX forgives": {LogoutForgives: true}, "PBX complains": {}} {
+	for name, d := range map[string]yeastarsim.Options{"PBX forgives": {LogoutForgives: true}, "PBX complains": {}} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, d, nil, func(t *testing.T, s simulation) {
 				loggedOut, expired, forgotten := s.login(t), s.login(t), s.login(t)
@@ -258,7 +258,7 @@ func TestALogoutThatFailedIsNotDone(t *testing.T) {
 		"cut":        {Drop: pbxsim.DropBefore},
 		"HTTP 500":   {Status: 500},
 	} {
-		simulate(t, yeastarsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+		simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
 			token := s.login(t)
 			s.Fault(fault)
 			err := s.driver.Logout(t.Context(), token)

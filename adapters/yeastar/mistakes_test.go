@@ -65,7 +65,7 @@ func TestAnExpiredTokenIsRecognised(t *testing.T) {
 		"PBX restarted":       func(s simulation, _ string) { s.Restart() },
 	}
 	for name, end := range ends {
-		for _, d := range []yeastarsim.Dialect{{}, {NumericErrno: true}, {FailingStatus: "Failure"}, {HeartbeatInsists: true}} {
+		for _, d := range []yeastarsim.Options{{}, {NumericErrno: true}, {FailingStatus: "Failure"}, {HeartbeatInsists: true}} {
 			t.Run(name, func(t *testing.T) {
 				simulate(t, d, nil, func(t *testing.T, s simulation) {
 					token := s.login(t)
@@ -87,7 +87,7 @@ func TestAnExpiredTokenIsRecognised(t *testing.T) {
 
 func TestAWrongPasswordIsSentOnce(t *testing.T) {
 	wrong := func(cfg *yeastar.Config) { cfg.Password = pbx.NewSecret("Yeastar203") }
-	simulate(t, yeastarsim.Dialect{}, wrong, func(t *testing.T, s simulation) {
+	simulate(t, yeastarsim.Options{}, wrong, func(t *testing.T, s simulation) {
 		got, err := s.driver.Login(t.Context())
 		if got != nil || failure(t, err).Kind != pbx.ErrInvalidCredentials {
 			t.Errorf("%v, %v; want %v", got, err, pbx.ErrInvalidCredentials)
@@ -118,7 +118,7 @@ func TestALoginIsNeverRepeated(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			simulate(t, yeastarsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+			simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
 				s.Fault(tt.fault)
 				got, err := s.driver.Login(t.Context())
 				if got != nil || failure(t, err).Kind != tt.kind {
@@ -146,7 +146,7 @@ func TestOtherFamiliesAreNotProbed(t *testing.T) {
 			{Body: []byte(`{"errcode":10001,"errmsg":"INTERFACE NOT EXISTED"}`)},
 			{Body: []byte(`<?xml version="1.0"?><xml><status>Failed</status></xml>`)},
 		} {
-			simulate(t, yeastarsim.Dialect{Family: family}, nil, func(t *testing.T, s simulation) {
+			simulate(t, yeastarsim.Options{Family: family}, nil, func(t *testing.T, s simulation) {
 				s.Fault(fault)
 				if got, err := s.driver.Login(t.Context()); got != nil || failure(t, err).Kind != pbx.ErrProtocol {
 					t.Errorf("%v, %v; want %v", got, err, pbx.ErrProtocol)
@@ -164,7 +164,7 @@ func TestOtherFamiliesAreNotProbed(t *testing.T) {
 }
 
 func TestTheHeartbeatsTokenIsInTheQueryAndNotInTheBody(t *testing.T) {
-	simulate(t, yeastarsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
 			t.Fatal(err)
@@ -182,7 +182,7 @@ func TestTheHeartbeatsTokenIsInTheQueryAndNotInTheBody(t *testing.T) {
 // One heartbeat is one request, and none is sent unless asked for: how often is
 // the session's to say, which has from Traits all that it needs.
 func TestNoHeartbeatIsSentUnasked(t *testing.T) {
-	simulate(t, yeastarsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		time.Sleep(29 * time.Minute)
 		if n := s.Counts().Requests; n != 1 {
@@ -213,7 +213,7 @@ func TestAFailedHeartbeatProlongsNothing(t *testing.T) {
 		"silence":          {Hang: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			simulate(t, yeastarsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+			simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
 				token := s.login(t)
 				before := *token
 				time.Sleep(20 * time.Minute)
@@ -248,7 +248,7 @@ func TestAQuoteInAPasswordBreaksNothing(t *testing.T) {
 	for _, a := range accounts {
 		t.Run(a.user, func(t *testing.T) {
 			account := func(cfg *yeastar.Config) { cfg.Username, cfg.Password = a.user, pbx.NewSecret(a.password) }
-			simulate(t, yeastarsim.Dialect{}, account, func(t *testing.T, s simulation) {
+			simulate(t, yeastarsim.Options{}, account, func(t *testing.T, s simulation) {
 				s.SetPassword(a.user, a.password)
 				if _, err := s.driver.Login(t.Context()); err != nil {
 					t.Error(err)
@@ -267,7 +267,7 @@ func TestAQuoteInAPasswordBreaksNothing(t *testing.T) {
 }
 
 func TestAnUnknownCertificateIsRefusedUntilItIsTrusted(t *testing.T) {
-	sim := yeastarsim.New(&pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
+	sim := yeastarsim.New(nil, &pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
 	server := pbxsim.ListenTLS(sim)
 	defer server.Close()
 	login := func(trust pbx.TLS) error {
@@ -295,7 +295,7 @@ func TestAnUnknownCertificateIsRefusedUntilItIsTrusted(t *testing.T) {
 }
 
 func TestOneLoginServesManyCallsAndIsLoggedOut(t *testing.T) {
-	simulate(t, yeastarsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		for range 100 {
 			if err := s.call(t, token); err != nil {
@@ -318,7 +318,7 @@ func TestOneLoginServesManyCallsAndIsLoggedOut(t *testing.T) {
 // login into a GET.
 func TestARedirectIsNotFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		simulate(t, yeastarsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+		simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
 			s.Fault(pbxsim.Fault{Status: status, Header: http.Header{"Location": {"https://192.168.5.150:8088/api/v1.1.0/login"}}})
 			_, err := s.driver.Login(t.Context())
 			if failure(t, err).Kind != pbx.ErrConfig || !strings.Contains(err.Error(), "https://192.168.5.150:8088") {
@@ -332,7 +332,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 }
 
 func TestACallersContextEndsALogin(t *testing.T) {
-	simulate(t, yeastarsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Fault(pbxsim.Fault{Hang: true})
 		ctx, cancel := context.WithCancel(t.Context())
 		var err error

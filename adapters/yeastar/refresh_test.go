@@ -15,7 +15,7 @@ import (
 	"github.com/pbxauth/pbx/session"
 )
 
-var cloud = []yeastarsim.Dialect{{Family: yeastarsim.CloudV1}, {Family: yeastarsim.CloudV2}}
+var cloud = []yeastarsim.Options{{Family: yeastarsim.CloudV1}, {Family: yeastarsim.CloudV2}}
 
 func TestACloudLoginBringsBothTokens(t *testing.T) {
 	for _, d := range cloud {
@@ -146,7 +146,7 @@ func TestARefreshThatWasNotAnsweredIsNoRefusal(t *testing.T) {
 
 func TestACloudPBXOfAPIV2WithoutARefreshTokenIsKeptAliveByHeartbeat(t *testing.T) {
 	for _, insists := range []bool{false, true} {
-		d := yeastarsim.Dialect{Family: yeastarsim.CloudV2, NoRefreshToken: true, HeartbeatInsists: insists}
+		d := yeastarsim.Options{Family: yeastarsim.CloudV2, NoRefreshToken: true, HeartbeatInsists: insists}
 		simulate(t, d, nil, func(t *testing.T, s simulation) {
 			token := s.login(t)
 			time.Sleep(20 * time.Minute)
@@ -166,7 +166,7 @@ func TestACloudPBXOfAPIV2WithoutARefreshTokenIsKeptAliveByHeartbeat(t *testing.T
 }
 
 func TestACloudPBXOfAPIV1WithoutARefreshTokenIsLoggedInToAhead(t *testing.T) {
-	d := yeastarsim.Dialect{Family: yeastarsim.CloudV1, NoRefreshToken: true}
+	d := yeastarsim.Options{Family: yeastarsim.CloudV1, NoRefreshToken: true}
 	simulate(t, d, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		if _, err := s.driver.KeepAlive(t.Context(), token); failure(t, err).Kind != pbx.ErrNotSupported || failure(t, err).Sent {

@@ -47,7 +47,7 @@ func TestALoginCarriesWhatWasConfiguredAndNoMore(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			sim := yeastarsim.New(&pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
+			sim := yeastarsim.New(nil, &pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
 			server := pbxsim.ListenMemory(sim)
 			defer server.Close()
 			common := pbx.Config{URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), Transport: server.Client().Transport}

@@ -32,10 +32,10 @@ type simulation struct {
 
 // simulate runs f in a synctest bubble. settings may be nil, and otherwise
 // changes what the driver is opened with.
-func simulate(t *testing.T, d yeastarsim.Dialect, settings func(*yeastar.Config), f func(t *testing.T, s simulation)) {
+func simulate(t *testing.T, d yeastarsim.Options, settings func(*yeastar.Config), f func(t *testing.T, s simulation)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		sim := pbxsim.New(d, &pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
+		sim := yeastarsim.New(&d, &pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
 		server := pbxsim.ListenMemory(sim)
 		defer server.Close()
 		cfg := yeastar.Config{Config: pbx.Config{

@@ -68,7 +68,7 @@ func TestNoSecretIsEverShown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fresh := []string{canaryAccess, canaryRefresh}
-				sim := pbxsim.New(yeastarpsim.Dialect{}, &pbxsim.Options{
+				sim := yeastarpsim.New(&yeastarpsim.Options{}, &pbxsim.Options{
 					Accounts: map[string]string{sampleID: canarySecret},
 					NewToken: func() string { fresh[0], fresh[1] = fresh[1], fresh[0]; return fresh[1] },
 				})

@@ -15,19 +15,19 @@ import (
 func TestTheDriverConformsHoweverThePagesAreRead(t *testing.T) {
 	for _, reading := range []struct {
 		name    string
-		dialect yeastarpsim.Dialect
+		dialect yeastarpsim.Options
 		options func(*pbxsim.Options)
 	}{
 		{name: "as documented"},
 		{name: "a refresh spares the old token", options: func(o *pbxsim.Options) { o.RefreshSparesOld = true }},
 		{name: "a refresh frees no place", options: func(o *pbxsim.Options) { o.RefreshHoldsPlace = true }},
 		{name: "a refresh spares the old token, and it keeps its place", options: func(o *pbxsim.Options) { o.RefreshSparesOld, o.RefreshHoldsPlace = true, true }},
-		{name: "a wrong token counts as a wrong login", options: func(o *pbxsim.Options) { o.WrongTokenCounts = true }},
-		{name: "a good login forgives no wrong ones", options: func(o *pbxsim.Options) { o.SuccessKeepsCount = true }},
+		{name: "a wrong token counts as a wrong login", options: func(o *pbxsim.Options) { o.Lockout.DeadTokens = true }},
+		{name: "a good login forgives no wrong ones", options: func(o *pbxsim.Options) { o.Lockout.Reset = pbxsim.Nothing }},
 		// The other codes are in TestALostRefreshTokenFallsBackToOneLogin.
-		{name: "a dead refresh token is a failure", dialect: yeastarpsim.Dialect{RefreshErrcode: -1}},
-		{name: "a dead refresh token has a code of its own", dialect: yeastarpsim.Dialect{RefreshErrcode: 10006}},
-		{name: "a revocation of a dead token succeeds, and a block does not say until when", dialect: yeastarpsim.Dialect{LogoutForgives: true, NoBlockTime: true}},
+		{name: "a dead refresh token is a failure", dialect: yeastarpsim.Options{RefreshErrcode: -1}},
+		{name: "a dead refresh token has a code of its own", dialect: yeastarpsim.Options{RefreshErrcode: 10006}},
+		{name: "a revocation of a dead token succeeds, and a block does not say until when", dialect: yeastarpsim.Options{LogoutForgives: true, NoBlockTime: true}},
 	} {
 		t.Run(reading.name, func(t *testing.T) {
 			t.Parallel()
@@ -37,7 +37,7 @@ func TestTheDriverConformsHoweverThePagesAreRead(t *testing.T) {
 					if reading.options != nil {
 						reading.options(o)
 					}
-					return pbxsim.New(reading.dialect, o)
+					return yeastarpsim.New(&reading.dialect, o)
 				},
 				Call: func(base string) *http.Request {
 					r, _ := http.NewRequest(http.MethodGet, base+"/openapi/v1.0/system/information", nil)

@@ -94,7 +94,7 @@ func TestAFailureIsAboutTheCredentialsOnlyIfItSaysSo(t *testing.T) {
 
 func TestABlockedCallerIsToldUntilWhenIfThePBXSaysSo(t *testing.T) {
 	for _, silent := range []bool{false, true} {
-		simulate(t, yeastarpsim.Dialect{NoBlockTime: silent}, nil, func(t *testing.T, s simulation) {
+		simulate(t, yeastarpsim.Options{NoBlockTime: silent}, nil, func(t *testing.T, s simulation) {
 			s.Lock("127.0.0.1")
 			time.Sleep(3 * time.Minute)
 			_, err := s.driver.Login(t.Context())
@@ -126,7 +126,7 @@ func TestTheEndOfABlockIsReadByThePBXsOwnClock(t *testing.T) {
 			{"", `"soon"`, 0},
 			{"", "null", 0},
 		} {
-			s := pbxsim.New(yeastarpsim.Dialect{}, nil)
+			s := yeastarpsim.New(&yeastarpsim.Options{}, nil)
 			server := pbxsim.ListenMemory(s)
 			header := http.Header{"Date": nil}
 			if tt.header != "" {

@@ -16,7 +16,7 @@ import (
 // gives it back at the end.
 func Example() {
 	// In place of the PBX in the server room.
-	server := pbxsim.Listen(yeastarpsim.New(&pbxsim.Options{Accounts: map[string]string{"client id": "client secret"}}))
+	server := pbxsim.Listen(yeastarpsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"client id": "client secret"}}))
 	defer server.Close()
 
 	ctx := context.Background()
@@ -46,7 +46,7 @@ func Example() {
 // When all places are taken, the credentials may well be right: it is for a
 // person to find out who else uses them.
 func ExamplePBX_Login() {
-	server := pbxsim.Listen(yeastarpsim.New(&pbxsim.Options{Accounts: map[string]string{"client id": "client secret"}}))
+	server := pbxsim.Listen(yeastarpsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"client id": "client secret"}}))
 	defer server.Close()
 
 	auth, err := yeastarp.New(pbx.Config{URL: server.URL, Username: "client id", Password: pbx.NewSecret("client secret")})

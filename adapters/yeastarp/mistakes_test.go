@@ -18,7 +18,7 @@ import (
 // What clients of this API have been seen to get wrong, each mistake a test.
 
 func TestANewTokenIsNotTakenForEveryRequest(t *testing.T) {
-	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 		live := s.session()
 		client := live.Client()
 		for range 100 {
@@ -42,7 +42,7 @@ func TestANewTokenIsNotTakenForEveryRequest(t *testing.T) {
 }
 
 func TestTheRefreshHasTheRightField(t *testing.T) {
-	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
 			t.Fatal(err)
@@ -63,7 +63,7 @@ func TestANetworkErrorOfARefreshCostsNoPlaceWhileTheOldTokenLives(t *testing.T) 
 		"-2":       {Body: []byte(`{"errcode":-2,"errmsg":"FAILURE"}`)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+			simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 				live := s.session()
 				defer live.Close(t.Context())
 				first, err := live.Token(t.Context())
@@ -125,7 +125,7 @@ func TestALostRefreshTokenFallsBackToOneLogin(t *testing.T) {
 			},
 		} {
 			t.Run(fmt.Sprint(errcode, ", ", name), func(t *testing.T) {
-				simulate(t, yeastarpsim.Dialect{RefreshErrcode: errcode}, nil, func(t *testing.T, s simulation) {
+				simulate(t, yeastarpsim.Options{RefreshErrcode: errcode}, nil, func(t *testing.T, s simulation) {
 					live := s.session()
 					defer live.Close(t.Context())
 					if _, err := live.Token(t.Context()); err != nil {
@@ -156,7 +156,7 @@ func TestNoErrorRevokesAToken(t *testing.T) {
 		bodies = append(bodies, fmt.Sprintf(`{"errcode":%d,"errmsg":"FAILURE"}`, tt.code))
 	}
 	for _, body := range bodies {
-		simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+		simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 			token := s.login(t)
 			s.Fault(pbxsim.Fault{Times: -1, Body: []byte(body)})
 			s.call(t, token)
@@ -224,7 +224,7 @@ func TestALoginIsNeverRepeated(t *testing.T) {
 		"60002":                     {Body: []byte(`{"errcode":60002,"errmsg":"FAILURE"}`)},
 		"10004":                     {Body: []byte(`{"errcode":10004,"errmsg":"FAILURE"}`)},
 	} {
-		simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+		simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 			s.Fault(fault)
 			if got, err := s.driver.Login(t.Context()); got != nil || err == nil {
 				t.Errorf("%s: %v, %v", name, got, err)
@@ -244,7 +244,7 @@ func TestOtherFamiliesAreNotProbed(t *testing.T) {
 		{Body: []byte(`{"errcode":10003,"errmsg":"FAILURE"}`)},
 		{Body: []byte(`{"status":"Failed","errno":"10003"}`)},
 	} {
-		simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+		simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 			s.Fault(fault)
 			if got, err := s.driver.Login(t.Context()); got != nil || failure(t, err).Kind != pbx.ErrProtocol {
 				t.Errorf("%v, %v; want %v", got, err, pbx.ErrProtocol)

@@ -16,7 +16,7 @@ import (
 func TestASessionRefreshesForAWeekAndLogsInOnce(t *testing.T) {
 	for _, opts := range []pbxsim.Options{{}, {RefreshSparesOld: true}, {RefreshHoldsPlace: true}, {RefreshSparesOld: true, RefreshHoldsPlace: true}} {
 		opts.MaxTokens = 8
-		simulate(t, yeastarpsim.Dialect{}, &opts, func(t *testing.T, s simulation) {
+		simulate(t, yeastarpsim.Options{}, &opts, func(t *testing.T, s simulation) {
 			live := s.session()
 			defer live.Close(t.Context())
 			most := 0
@@ -43,7 +43,7 @@ func TestASessionRefreshesForAWeekAndLogsInOnce(t *testing.T) {
 }
 
 func TestAnExpiredTokenIsRefreshedAsLongAsItsRefreshTokenLives(t *testing.T) {
-	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 		live := s.session()
 		defer live.Close(t.Context())
 		if _, err := live.Token(t.Context()); err != nil {
@@ -71,7 +71,7 @@ func TestAnExpiredTokenIsRefreshedAsLongAsItsRefreshTokenLives(t *testing.T) {
 }
 
 func TestACallThatFindsTheTokenDeadIsAnsweredAfterARefresh(t *testing.T) {
-	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 		live := s.session()
 		defer live.Close(t.Context())
 		token, err := live.Token(t.Context())
@@ -93,7 +93,7 @@ func TestACallThatFindsTheTokenDeadIsAnsweredAfterARefresh(t *testing.T) {
 // All eight places are taken by others. The session waits and asks now and then,
 // and gets its token when one has run out.
 func TestWithoutAPlaceASessionDoesNotLoop(t *testing.T) {
-	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 		for range 8 {
 			s.login(t)
 		}
@@ -125,7 +125,7 @@ func TestWithoutAPlaceASessionDoesNotLoop(t *testing.T) {
 }
 
 func TestALogoutMakesRoom(t *testing.T) {
-	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 		var last *pbx.Token
 		for range 8 {
 			last = s.login(t)
@@ -139,7 +139,7 @@ func TestALogoutMakesRoom(t *testing.T) {
 
 func TestALogoutOfADeadTokenIsDone(t *testing.T) {
 	for _, forgives := range []bool{false, true} {
-		simulate(t, yeastarpsim.Dialect{LogoutForgives: forgives}, nil, func(t *testing.T, s simulation) {
+		simulate(t, yeastarpsim.Options{LogoutForgives: forgives}, nil, func(t *testing.T, s simulation) {
 			loggedOut, expired, forgotten := s.login(t), s.login(t), s.login(t)
 			if err := s.driver.Logout(t.Context(), loggedOut); err != nil {
 				t.Fatal(err)
@@ -156,7 +156,7 @@ func TestALogoutOfADeadTokenIsDone(t *testing.T) {
 }
 
 func TestAWrongSecretIsSentOnceByASession(t *testing.T) {
-	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.SetPassword(sampleID, "another")
 		live := s.session()
 		defer live.Close(t.Context())

@@ -126,7 +126,7 @@ func TestATokenIsPutIntoTheQueryAndAUserAgentIntoTheHeader(t *testing.T) {
 }
 
 func TestEveryRequestOfTheDriverHasTheUserAgent(t *testing.T) {
-	simulate(t, yeastarpsim.Dialect{}, nil, func(t *testing.T, s simulation) {
+	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token, err := s.driver.KeepAlive(t.Context(), s.login(t))
 		if err != nil {
 			t.Fatal(err)

@@ -36,14 +36,14 @@ type simulation struct {
 }
 
 // simulate runs f in a synctest bubble. opts may be nil.
-func simulate(t *testing.T, d yeastarpsim.Dialect, opts *pbxsim.Options, f func(t *testing.T, s simulation)) {
+func simulate(t *testing.T, d yeastarpsim.Options, opts *pbxsim.Options, f func(t *testing.T, s simulation)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		if opts == nil {
 			opts = &pbxsim.Options{}
 		}
 		opts.Accounts = map[string]string{sampleID: sampleSecret}
-		sim := pbxsim.New(d, opts)
+		sim := yeastarpsim.New(&d, opts)
 		server := pbxsim.ListenMemory(sim)
 		defer server.Close()
 		driver, err := yeastarp.New(pbx.Config{

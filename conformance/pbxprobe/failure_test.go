@@ -80,27 +80,27 @@ func TestEveryKindOfFailedLoginIsExplainedAndHeldAgainstTheNextRun(t *testing.T)
 		{
 			name:  "web page",
 			fault: pbxsim.Fault{Body: []byte(pbxsim.HTMLPage + echo)},
-			kind:  "unexpected answer",
+			kind:  "unexpected response",
 			says:  []string{"A web interface or a proxy has answered", "port 8088", "under Settings, PBX, General, API"},
 			held:  10 * time.Minute, // whatever it is, it got the password
 		},
 		{
 			name:  "no such page",
 			fault: pbxsim.Fault{Status: 404, Body: []byte(pbxsim.HTMLPage + echo)},
-			kind:  "unexpected answer",
+			kind:  "unexpected response",
 			says:  []string{"A web interface or a proxy has answered"},
 		},
 		{
 			name:  "nothing in the answer",
 			fault: pbxsim.Fault{Status: 200},
-			kind:  "unexpected answer",
+			kind:  "unexpected response",
 			says:  []string{"Something else listens here, or the API is off"},
 			held:  10 * time.Minute,
 		},
 		{
 			name:  "another family's answer",
 			fault: pbxsim.Fault{Body: []byte(`{"errcode":0,"errmsg":"` + "SUCCESS" + `"}`)},
-			kind:  "unexpected answer",
+			kind:  "unexpected response",
 			says:  []string{"another brand or product line", "-driver and its options"},
 			held:  10 * time.Minute,
 		},
@@ -219,7 +219,7 @@ func TestAnotherBrandsPBXIsToldFromTheDriversOwn(t *testing.T) {
 		server := pbxsim.Listen(sim)
 		status, out, _ := newDesk(t).run(on(driver, server.URL)...)
 		server.Close()
-		if status != exitFailed || len(actions(sim)) != 1 || !strings.Contains(out, "unexpected answer") || !strings.Contains(out, "There was no wrong login") {
+		if status != exitFailed || len(actions(sim)) != 1 || !strings.Contains(out, "unexpected response") || !strings.Contains(out, "There was no wrong login") {
 			t.Errorf("%s at %s's: status %d, requests %v:\n%s", driver, other, status, actions(sim), out)
 		}
 	}

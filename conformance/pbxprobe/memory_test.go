@@ -60,11 +60,11 @@ type watching struct {
 	login func()
 }
 
-func (w watching) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+func (w watching) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	if r.Action == pbxsim.Login {
 		w.login()
 	}
-	return w.Dialect.Serve(p, r)
+	return w.Dialect.Serve(a, r)
 }
 
 func TestOfManyRunsAtATimeOneSendsAWrongPassword(t *testing.T) {

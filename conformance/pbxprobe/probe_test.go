@@ -20,9 +20,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
 )
 
 const (
@@ -37,7 +37,7 @@ func simulator(brand string, opts pbxsim.Options) *pbxsim.PBX {
 	}
 	var n atomic.Int32
 	opts.NewToken = func() string { return fmt.Sprint(tokenPrefix, n.Add(1)) }
-	return map[string]func(*pbxsim.Options) *pbxsim.PBX{"yeastar": yeastarsim.New, "runtel": runtelsim.New}[brand](&opts)
+	return simulators.Of(brand)[0].New(&opts)
 }
 
 // desk is where pbxprobe is run from: it has a memory and a clock.
@@ -321,8 +321,8 @@ func TestADeadTokenIsUsedOncePerWindow(t *testing.T) {
 	} {
 		t.Run(row.family, func(t *testing.T) {
 			// The worst PBX that the vendors' pages leave room for.
-			sim := pbxsim.New(yeastarsim.Dialect{Family: row.family}, &pbxsim.Options{
-				Accounts: map[string]string{"api": secret}, WrongTokenCounts: true, SuccessKeepsCount: true,
+			sim := yeastarsim.New(&yeastarsim.Options{Family: row.family}, &pbxsim.Options{
+				Accounts: map[string]string{"api": secret}, Lockout: pbxsim.Lockout{DeadTokens: true, Reset: pbxsim.Nothing},
 			})
 			server := pbxsim.Listen(sim)
 			defer server.Close()

@@ -174,7 +174,7 @@ func TestTheOptionsStayTheCallers(t *testing.T) {
 }
 
 func TestConcurrentUse(t *testing.T) {
-	p := pbxsim.New(plain{}, &pbxsim.Options{Accounts: map[string]string{"api": "secret"}, LockoutAfter: -1})
+	p := pbxsim.New(plain{}, &pbxsim.Options{Accounts: map[string]string{"api": "secret"}, Lockout: pbxsim.Lockout{After: -1}})
 	s := pbxsim.Listen(p)
 	defer s.Close()
 	const callers, rounds = 8, 20
@@ -206,7 +206,7 @@ func TestConcurrentUse(t *testing.T) {
 	const n = callers * rounds
 	wantCounts := pbxsim.Counts{
 		Requests: 5 * n, Logins: 2 * n, KeepAlives: n, Logouts: n,
-		GoodLogins: n, WrongLogins: n, Calls: n,
+		GoodLogins: n, WrongLogins: n, Calls: n, Locks: rounds,
 	}
 	if diff := cmp.Diff(wantCounts, p.Counts()); diff != "" {
 		t.Errorf("Counts (-want +got):\n%s", diff)

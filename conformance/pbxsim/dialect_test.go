@@ -20,35 +20,50 @@ func (plain) Name() string { return "plain" }
 
 func (d plain) Defaults() pbxsim.Defaults {
 	return pbxsim.Defaults{
-		Life:         30 * time.Minute,
-		Sliding:      !d.fixed,
-		LockoutAfter: 3,
-		LockoutFor:   10 * time.Minute,
+		Life:    30 * time.Minute,
+		Sliding: !d.fixed,
+		Lockout: pbxsim.Lockout{After: 3, Reset: pbxsim.Address},
 	}
 }
 
 func (plain) NewToken() string { return "token-" + rand.Text() }
 
 func (plain) Action(r *pbxsim.Request) pbxsim.Action {
+	if r.Method == http.MethodGet {
+		return pbxsim.Web
+	}
 	return pbxsim.Action(strings.TrimPrefix(r.URL.Path, "/"))
 }
 
-func (plain) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+func (plain) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	q := r.URL.Query()
 	var verdict pbxsim.Verdict
+	if r.Method == http.MethodGet {
+		return pbxsim.Reply{Body: []byte("a page")}
+	}
 	switch r.Action {
+	case "loginbypassword":
+		token, v := a.LoginByPassword(func(password string) bool { return password == q.Get("password") })
+		if v == pbxsim.OK {
+			return pbxsim.Reply{Body: []byte(token.User)}
+		}
+		verdict = v
 	case pbxsim.Login:
-		token, v := p.Login(r, q.Get("user"), func(password string) bool { return password == q.Get("password") })
+		token, v := a.Login(q.Get("user"), func(password string) bool { return password == q.Get("password") })
 		if v == pbxsim.OK {
 			return pbxsim.Reply{Body: []byte(token.Value)}
 		}
 		verdict = v
 	case pbxsim.KeepAlive:
-		verdict = p.KeepAlive(r, q.Get("token"))
+		verdict = a.KeepAlive(q.Get("token"))
 	case pbxsim.Logout:
-		verdict = p.Logout(r, q.Get("token"))
+		verdict = a.Logout(q.Get("token"))
 	case pbxsim.Call:
-		verdict = p.Use(r, q.Get("token"))
+		if verdict = a.Use(q.Get("token")); verdict == pbxsim.OK {
+			if reply, ok := a.Respond("application/json"); ok {
+				return reply
+			}
+		}
 	}
 	return pbxsim.Reply{Body: []byte(verdict.String())}
 }

@@ -1,9 +1,9 @@
 // Package pbxsim is a simulated PBX: the server side of every test in this
 // module, and of a third party's driver.
 //
-// Real PBXs lock the caller's address after a few wrong logins, forget all
-// tokens when they restart, answer a failure with HTTP 200, and now and then
-// with HTML, half an answer, or nothing. A client that has not met this in a
+// Real PBXs lock the client's address after a few wrong logins, forget all
+// tokens when they restart, report a failure under HTTP 200, and now and then
+// respond with HTML, half a response, or nothing. A client that has not met this in a
 // test meets it at a customer's. So the package has one state machine that all
 // brands share, and each brand's simulator is a [Dialect] of it, which knows
 // the wire format and nothing else:
@@ -18,9 +18,9 @@
 // A test makes a PBX (yeastarsim.New, or [New] with a dialect), puts it at an
 // address with [Listen], [ListenTLS] or [ListenMemory], points the client there,
 // and then makes things happen: [PBX.Restart], [PBX.Expire], [PBX.Lock],
-// [PBX.SetPassword], [PBX.Fault], [Server.Close]. Afterwards it looks at
-// [PBX.Counts], which says how often the client tried, and at [PBX.Log], which
-// says with what.
+// [PBX.SetPassword], [PBX.Fault], [PBX.Down]. Afterwards it looks at
+// [PBX.Counts], which says how often the client tried, at [PBX.Locks], and at
+// [PBX.Logins], which says with which password and when.
 //
 // Dialects are written from the vendors' documents, never to suit a client. They
 // are strict: what a document does not allow is refused. Where it leaves a
@@ -29,13 +29,22 @@
 //
 // # Lockout
 //
-// After Options.LockoutAfter consecutive wrong logins from one IP address, every
-// login from there is answered as locked, also with the right password, until
-// Options.LockoutFor has passed since the last of them. Attempts under the lock
-// do not extend it. Wrong logins older than Options.LockoutFor are forgotten,
-// and so are all of them upon a good login. An account that does not exist
-// counts like a wrong password. Tokens are not affected, unless the dialect says
-// otherwise.
+// Each dialect locks as its vendor documents, read literally: Yeastar's "five
+// consecutive wrong logins" are never forgotten by time. Where the vendor says
+// nothing, the harsher reading is the default. [Options].Lockout plays every
+// other model, and [Lockout] says what they have in common. An account that does
+// not exist counts like a wrong password.
+//
+// # Outages
+//
+// [PBX.Down] begins a state in which the PBX, its API or what stands in front of
+// it does not work, and [PBX.Up] ends it. A [Fault] happens to single requests.
+// A restart that loses the tokens is [PBX.Restart], at any time:
+//
+//	pbx.Down(pbxsim.Refusing)
+//	time.Sleep(time.Minute)
+//	pbx.Restart()
+//	pbx.Up()
 //
 // # Time
 //

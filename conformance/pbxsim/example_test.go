@@ -12,7 +12,7 @@ import (
 // A client that retries a wrong password is locked out, and does not get in
 // with the right one either.
 func Example() {
-	pbx := yeastarsim.New(&pbxsim.Options{
+	pbx := yeastarsim.New(nil, &pbxsim.Options{
 		Accounts: map[string]string{"api": "123456"},
 	})
 	server := pbxsim.ListenMemory(pbx)
@@ -50,7 +50,7 @@ func Example() {
 
 // A fault makes one thing go wrong, once.
 func ExamplePBX_Fault() {
-	pbx := yeastarsim.New(nil)
+	pbx := yeastarsim.New(nil, nil)
 	server := pbxsim.ListenMemory(pbx)
 	defer server.Close()
 

@@ -10,7 +10,7 @@ import (
 // A Fault is something that goes wrong with a request. Faults wait in a queue;
 // a request takes the first one that is meant for its action.
 //
-// With Status, Body or Huge set, that is the answer, and the request never
+// With Status, Body, Huge or Raw set, that is the answer, and the request never
 // reaches the accounts: no token, no wrong login counted. All other faults but
 // DropBefore and a plain Hang happen to a request that has been processed: a
 // login whose answer is delayed, cut or lost has taken effect.
@@ -18,14 +18,24 @@ type Fault struct {
 	On    Action // "" means any
 	Times int    // requests it happens to: 0 means one, a negative number all until ClearFaults
 
-	Status int         // 0 means 200, if Body or Huge is set
+	Status int         // 0 means 200, if Body or Huge is set; 101 switches to a protocol in which nothing is said
 	Header http.Header // set on the answer, also on a true one; nil values remove, even Date
 	Body   []byte      // nil with a Status is an empty answer; see HTMLPage
 	Huge   int64       // a body of so many bytes of white space, streamed
+	Raw    []byte      // sent instead of an HTTP response, before the connection is closed
 
+	// What else is done to the response, also to a true one.
+	Edit        func(*Request, *Reply) // changes it; see [WithBOM] and others
+	Gzip        bool                   // compress the body, if the request accepts that
+	LengthOff   int                    // announce so many bytes more (or fewer) than the body has, send it all, and close
+	HeaderBytes int64                  // add a header of so many bytes, streamed
+
+	Late     time.Duration // judge the request so much later, also if the client has gone meanwhile
 	Delay    time.Duration // answer so much later
 	Truncate bool          // announce all of the body, send half of it, and close
+	Double   DoubleMode    // send the response twice
 	Drop     DropMode      // close the connection without an answer
+	Reset    bool          // together with Drop, reset the connection instead of closing it
 	Hang     bool          // never answer; together with DropAfter, the request is processed first
 }
 
@@ -35,6 +45,15 @@ type DropMode int
 const (
 	DropBefore DropMode = iota + 1 // before the request is processed
 	DropAfter                      // when it is done
+)
+
+// DoubleMode says when a response is sent a second time. After that, the
+// connection serves no further request.
+type DoubleMode int
+
+const (
+	DoubleAtOnce DoubleMode = iota + 1 // right behind the first
+	DoubleOnNext                       // when the connection's next request arrives, in place of its response
 )
 
 // HTMLPage is a page as web interfaces and proxies answer it in place of JSON,
@@ -65,6 +84,10 @@ func (p *PBX) ClearFaults() {
 // nextFault takes the fault for one request from the queue; the zero Fault
 // changes nothing. The caller holds p.mu.
 func (p *PBX) nextFault(a Action) Fault {
+	if f, down := p.outage.fault(a); down {
+		p.counts.Faults++
+		return f
+	}
 	for i, f := range p.faults {
 		if f.On != "" && f.On != a {
 			continue
@@ -83,7 +106,12 @@ func (p *PBX) nextFault(a Action) Fault {
 
 // scripted tells whether f brings its own answer.
 func (f Fault) scripted() bool {
-	return f.Status != 0 || f.Body != nil || f.Huge > 0
+	return f.Status != 0 || f.Body != nil || f.Huge > 0 || f.Raw != nil
+}
+
+// byHand reports whether a response is one that no [http.ResponseWriter] sends.
+func (f Fault) byHand() bool {
+	return f.Raw != nil || f.Double != 0 || f.LengthOff != 0 || f.HeaderBytes > 0 || f.Status == http.StatusSwitchingProtocols
 }
 
 // processes tells whether the request that f happens to is processed.

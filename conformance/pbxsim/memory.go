@@ -40,6 +40,7 @@ func ListenMemory(p *PBX) *Server {
 		}
 	}
 	s.Reopen()
+	p.attach(s)
 	return s
 }
 
@@ -69,9 +70,10 @@ func (l *memoryListener) Accept() (net.Conn, error) {
 // dial connects the address from with the server.
 func (l *memoryListener) dial(ctx context.Context, from net.Addr) (net.Conn, error) {
 	near, far := net.Pipe()
+	wasReset := new(atomic.Bool)
 	select {
-	case l.conns <- &memoryConn{Conn: far, local: l.addr, remote: from}:
-		return &memoryConn{Conn: near, local: from, remote: l.addr}, nil
+	case l.conns <- &memoryConn{Conn: far, local: l.addr, remote: from, wasReset: wasReset}:
+		return &memoryConn{Conn: near, local: from, remote: l.addr, wasReset: wasReset}, nil
 	case <-l.closed:
 		return nil, refused(l.addr)
 	case <-ctx.Done():
@@ -88,6 +90,20 @@ func refused(addr net.Addr) error {
 type memoryConn struct {
 	net.Conn
 	local, remote net.Addr
+	wasReset      *atomic.Bool // both ends have it
+}
+
+func (c *memoryConn) reset() {
+	c.wasReset.Store(true)
+	c.Close()
+}
+
+func (c *memoryConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil && c.wasReset.Load() {
+		err = &net.OpError{Op: "read", Net: "tcp", Source: c.local, Addr: c.remote, Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+	}
+	return n, err
 }
 
 func (c *memoryConn) LocalAddr() net.Addr  { return c.local }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -15,32 +16,22 @@ import (
 //
 // A PBX reads its Options once, in [New].
 type Options struct {
-	// Accounts maps user names to passwords in clear.
+	// Accounts maps user names to passwords in plaintext.
 	Accounts map[string]string
+
+	// Guesses are further passwords that [Record.Password] recognises, such as
+	// the wrong ones that a test lets a client send.
+	Guesses []string
 
 	// Life is how long a token lives. 0 means the dialect's default.
 	Life time.Duration
 
-	// LockoutAfter is the number of consecutive wrong logins after which the
-	// caller's address is locked. 0 means the dialect's default, a negative
-	// number means never.
-	LockoutAfter int
-
-	// LockoutFor is how long a lock lasts, and also for how long a wrong login
-	// is remembered. 0 means the dialect's default.
-	LockoutFor time.Duration
+	// Lockout is how the PBX defends itself against guessed passwords.
+	Lockout Lockout
 
 	// SecondLoginKills makes a login end the account's earlier tokens.
 	// Neither Yeastar nor Runtel say whether it does.
 	SecondLoginKills bool
-
-	// WrongTokenCounts makes an unknown token count as a wrong login.
-	// Yeastar does not say whether it does.
-	WrongTokenCounts bool
-
-	// SuccessKeepsCount stops a good login from resetting the count of wrong
-	// ones. Yeastar's "consecutive" suggests a reset without saying so.
-	SuccessKeepsCount bool
 
 	// LogoutEndsAll makes a logout end all tokens of the account.
 	// Runtel does not say whether it ends one or all.
@@ -63,16 +54,24 @@ type Options struct {
 	// say whether its place is free.
 	RefreshHoldsPlace bool
 
+	// Under is the path below which a gateway serves the PBX, as in "/api/pbx-7".
+	// The gateway responds to all else with HTTP 404. The log has the whole path.
+	Under string
+
+	// Respond, where set, responds to the application's own requests with a good
+	// token. nil means the brand's response: a list where the vendor documents
+	// one, else that to an unknown request. It is used by many goroutines at once.
+	Respond func(*Request) *Reply
+
 	// NewToken, where set, makes the tokens, refresh tokens among them, instead of
 	// the dialect: a canary to look for, a seeded sequence, the value in a
 	// vendor's sample. It must not return a value twice.
 	NewToken func() string
 }
 
-// A Dialect is the wire format of one brand. It reads a request, asks the PBX
-// what becomes of it ([PBX.Login], [PBX.Use], [PBX.KeepAlive], [PBX.Refresh],
-// [PBX.Logout]), and puts the verdict into the brand's words. A Dialect holds no state of the
-// PBX, and is called by many goroutines at once.
+// A Dialect is the wire format of one brand. It reads a request, asks the
+// [Accounts] what becomes of it, and puts the verdict into the brand's words. A
+// Dialect is used by many goroutines at once.
 type Dialect interface {
 	// Name is the brand's name as the client driver has it, "yeastar".
 	Name() string
@@ -87,18 +86,17 @@ type Dialect interface {
 	// It must not use the PBX: faults are chosen by its answer.
 	Action(r *Request) Action
 
-	// Serve answers r.
-	Serve(p *PBX, r *Request) Reply
+	// Serve responds to r.
+	Serve(a *Accounts, r *Request) Reply
 }
 
 // Defaults are a brand's documented numbers.
 type Defaults struct {
-	Life         time.Duration // of a token; must be set
-	Sliding      bool          // every successful call starts Life anew
-	LockoutAfter int           // consecutive wrong logins; 0: the brand does not lock
-	LockoutFor   time.Duration
-	RefreshLife  time.Duration // of a refresh token; 0: a login brings none
-	MaxTokens    int           // of one account at once; 0: no limit
+	Life        time.Duration // of a token; must be set
+	Sliding     bool          // every successful call starts Life anew
+	Lockout     Lockout       // zero fields: what [Lockout] says; without After the brand does not lock
+	RefreshLife time.Duration // of a refresh token; 0: a login brings none
+	MaxTokens   int           // of one account at once; 0: no limit
 }
 
 // An Action is what a request asks of the PBX.
@@ -108,15 +106,18 @@ const (
 	Login     Action = "login"
 	KeepAlive Action = "keepalive"
 	Logout    Action = "logout"
-	Call      Action = "call" // anything else
+	Call      Action = "call" // anything else that the API serves, or refuses to
+	Web       Action = "web"  // what is not the API's: the web interface
 )
 
 // A Request is an HTTP request whose body has been read.
 type Request struct {
 	*http.Request
 	Body   []byte
-	Caller string // the IP address that it came from
+	From   string // IP address of the client
 	Action Action // what the dialect made of it
+
+	judgement *judgement
 }
 
 // A Reply is what a dialect answers.
@@ -125,6 +126,8 @@ type Reply struct {
 	Header http.Header
 	Body   []byte
 	Hang   bool // say nothing at all, as a firewall does
+
+	reset bool // the connection
 }
 
 // A PBX is a simulated telephone system: accounts, tokens, a lockout, and an
@@ -145,9 +148,14 @@ type PBX struct {
 	refresh  map[string]*Token // by refresh token, as long as that can be used
 	sweepAt  int               // size of tokens at which to look for older ones
 	keys     map[string]bool
-	callers  map[string]*caller
+	gone     map[string]string // whose the tokens were that are no more
+	lockouts *lockouts
+	locks    []Lock
 	faults   []Fault
+	outage   Outage
+	servers  []*Server
 	counts   Counts
+	countsOf map[string]*Counts // by user name
 	log      []*Record
 	oldest   int // index in log, once that is full
 }
@@ -165,11 +173,9 @@ func New(d Dialect, opts *Options) *PBX {
 	if o.Life <= 0 {
 		panic("pbxsim: dialect " + d.Name() + " gives tokens no life")
 	}
-	if o.LockoutAfter == 0 {
-		o.LockoutAfter = def.LockoutAfter
-	}
-	if o.LockoutFor == 0 {
-		o.LockoutFor = def.LockoutFor
+	rules := o.Lockout.or(def.Lockout).or(lockoutDefaults)
+	if wrong := rules.check(); wrong != "" {
+		panic("pbxsim: " + wrong)
 	}
 	if o.RefreshLife == 0 {
 		o.RefreshLife = def.RefreshLife
@@ -187,7 +193,9 @@ func New(d Dialect, opts *Options) *PBX {
 		refresh:  make(map[string]*Token),
 		sweepAt:  1000,
 		keys:     make(map[string]bool),
-		callers:  make(map[string]*caller),
+		gone:     make(map[string]string),
+		lockouts: newLockouts(rules),
+		countsOf: make(map[string]*Counts),
 	}
 	if o.NewToken != nil {
 		p.newToken = o.NewToken
@@ -212,16 +220,28 @@ func (p *PBX) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "pbxsim: reading the request: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	req := &Request{Request: r, Body: body, Caller: callerOf(r)}
-	req.Action = p.dialect.Action(req)
-	rec, fault := p.arrive(req)
+	req := &Request{Request: r, Body: body, From: addressOf(r), Action: Web}
+	whole := r.URL.Path
+	ours := true
+	if under := strings.TrimSuffix(p.opts.Under, "/"); under != "" {
+		if ours = strings.HasPrefix(whole, under+"/"); ours {
+			r.URL.Path, r.URL.RawPath = whole[len(under):], ""
+		}
+	}
+	if ours {
+		req.Action = p.dialect.Action(req)
+	}
+	rec, fault := p.arrive(req, whole)
 
 	var reply Reply
 	switch {
+	case !ours:
+		reply = webPage(http.StatusNotFound)
 	case fault.scripted():
 		reply = Reply{Status: fault.Status, Body: fault.Body}
 	case fault.processes():
-		reply = p.dialect.Serve(p, req)
+		pause(fault.Late, closing(r))
+		reply = p.serve(req)
 	}
 
 	gone := r.Context().Done() // the client hung up, or the server closes
@@ -229,27 +249,66 @@ func (p *PBX) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		<-gone
 		panic(http.ErrAbortHandler)
 	}
-	if fault.Delay > 0 {
-		timer := time.NewTimer(fault.Delay)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-gone:
-			panic(http.ErrAbortHandler)
-		}
-	}
-	if fault.Drop != 0 {
+	pause(fault.Delay, gone)
+	switch {
+	case fault.Reset || reply.reset:
+		reset(w)
+	case fault.Drop != 0:
 		panic(http.ErrAbortHandler)
 	}
-	p.answer(w, rec, reply, fault)
+	p.answer(w, req, rec, reply, fault)
+}
+
+// serve lets the dialect answer r, unless a lock does.
+func (p *PBX) serve(r *Request) Reply {
+	response, barred := p.barred(r)
+	var reply Reply
+	if !barred {
+		reply = p.dialect.Serve(&Accounts{p, r}, r)
+		response = r.judgement.response
+	}
+	switch response {
+	case Mute:
+		return Reply{Hang: true}
+	case ResetConnection:
+		return Reply{reset: true}
+	}
+	return reply
+}
+
+// pause waits, and gives the request up when done is closed first.
+func pause(d time.Duration, done <-chan struct{}) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-done:
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // answer sends reply, with fault's changes to it, and logs what it sends.
-func (p *PBX) answer(w http.ResponseWriter, rec *Record, reply Reply, fault Fault) {
+func (p *PBX) answer(w http.ResponseWriter, r *Request, rec *Record, reply Reply, fault Fault) {
 	if reply.Status == 0 {
 		reply.Status = http.StatusOK
 	}
-	length := int64(len(reply.Body))
+	if reply.Header = reply.Header.Clone(); reply.Header == nil {
+		reply.Header = http.Header{}
+	}
+	for name, values := range fault.Header {
+		reply.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if fault.Edit != nil {
+		fault.Edit(r, &reply)
+	}
+	if fault.Gzip && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		reply.Body = compress(reply.Body)
+		reply.Header.Set("Content-Encoding", "gzip")
+	}
+	length := int64(len(reply.Body)) + int64(fault.LengthOff)
 	if fault.Huge > 0 {
 		length = fault.Huge
 	}
@@ -260,13 +319,15 @@ func (p *PBX) answer(w http.ResponseWriter, rec *Record, reply Reply, fault Faul
 	rec.Status, rec.Reply = reply.Status, reply.Body
 	p.mu.Unlock()
 
-	header := w.Header()
-	for _, from := range []http.Header{reply.Header, fault.Header} {
-		for name, values := range from {
-			header[http.CanonicalHeaderKey(name)] = values
-		}
+	reply.Header.Set("Content-Length", strconv.FormatInt(length, 10))
+	if fault.byHand() {
+		sendByHand(w, r.Request, reply, fault)
+		return
 	}
-	header.Set("Content-Length", strconv.FormatInt(length, 10))
+	header := w.Header()
+	for name, values := range reply.Header {
+		header[http.CanonicalHeaderKey(name)] = values
+	}
 	w.WriteHeader(reply.Status)
 	if fault.Huge > 0 {
 		stream(w, fault.Huge)
@@ -279,8 +340,8 @@ func (p *PBX) answer(w http.ResponseWriter, rec *Record, reply Reply, fault Faul
 	}
 }
 
-// callerOf returns the IP address that r came from.
-func callerOf(r *http.Request) string {
+// addressOf returns the IP address that r came from.
+func addressOf(r *http.Request) string {
 	ip, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr

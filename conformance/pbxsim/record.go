@@ -2,6 +2,7 @@ package pbxsim
 
 import (
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -16,16 +17,17 @@ type Counts struct {
 
 	GoodLogins    int
 	WrongLogins   int // wrong password, or no such account
-	LockedLogins  int // refused because the caller was locked
+	LockedLogins  int // refused by a lock, whatever the password
 	CrowdedLogins int // with the right password, refused for lack of room
-	Calls         int // other calls, with a good token
-	RefusedTokens int // tokens found unknown or expired, on any action
+	Calls         int // other requests, with a good token
+	RefusedTokens int // dead tokens: unknown or expired, on any action
+	Locks         int // that have begun, by whatever cause; see [PBX.Locks]
 }
 
 // A Record is one request and its answer as the PBX saw them, secrets included.
 type Record struct {
 	At       time.Time
-	Caller   string // IP address
+	From     string // IP address of the client
 	Action   Action
 	Method   string
 	Path     string
@@ -34,6 +36,19 @@ type Record struct {
 	Body     []byte
 	Status   int    // 0: not answered, or not yet
 	Reply    []byte // what was sent of the body; nothing of a huge one
+
+	// Verdict is the first that was reached on the request, the truth also where
+	// the response is lost or tells something else: Locked under any lock.
+	Verdict Verdict
+
+	// User is the user name of a login, or that of the account that a token was
+	// issued to.
+	User string
+
+	// Password is the one with which a login was made, in plaintext, also where
+	// the brand sends a digest of it. The PBX recognises the account's password,
+	// those that it had before, and Options.Guesses; else Password is empty.
+	Password string
 }
 
 const maxLog = 10_000 // records
@@ -43,6 +58,69 @@ func (p *PBX) Counts() Counts {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.counts
+}
+
+// CountsOf returns the counts of verdicts on one user name, with or without an
+// account: of logins with it, and of tokens that were issued to it. Requests,
+// Logins, KeepAlives, Logouts and Faults are 0.
+func (p *PBX) CountsOf(user string) Counts {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.countsOf[user]; c != nil {
+		return *c
+	}
+	return Counts{}
+}
+
+// tally counts for a user and for the whole PBX. p.mu is held.
+func (p *PBX) tally(user string, count func(*Counts)) {
+	count(&p.counts)
+	if user == "" {
+		return
+	}
+	c := p.countsOf[user]
+	if c == nil {
+		c = new(Counts)
+		p.countsOf[user] = c
+	}
+	count(c)
+}
+
+// A judgement is what became of a request, for its record and its response.
+// Copies of a Request share it.
+type judgement struct {
+	record   *Record
+	response LockResponse // 0: the dialect's
+	until    time.Time    // of the lock
+}
+
+// judge records the first verdict on r, and returns it. The PBX's mu is held.
+func (r *Request) judge(user string, v Verdict) Verdict {
+	if r.judgement != nil && r.judgement.record.Verdict == NotJudged {
+		r.judgement.record.User, r.judgement.record.Verdict = user, v
+	}
+	return v
+}
+
+// recognised records the password of a login. The PBX's mu is held.
+func (r *Request) recognised(password string) {
+	if r.judgement != nil {
+		r.judgement.record.Password = password
+	}
+}
+
+// LockedUntil returns when the lock ends for which r was judged Locked. The zero
+// time means until [PBX.Unlock].
+func (r *Request) LockedUntil() time.Time {
+	if r.judgement == nil {
+		return time.Time{}
+	}
+	return r.judgement.until
+}
+
+// Logins returns the records of [PBX.Log] whose Action is Login.
+func (p *PBX) Logins() []Record {
+	return slices.DeleteFunc(p.Log(), func(r Record) bool { return r.Action != Login })
 }
 
 // Log returns the last 10,000 requests in the order of their arrival. What the
@@ -58,19 +136,20 @@ func (p *PBX) Log() []Record {
 }
 
 // arrive counts and logs a request, and finds the fault that is meant for it.
-func (p *PBX) arrive(r *Request) (*Record, Fault) {
+func (p *PBX) arrive(r *Request, path string) (*Record, Fault) {
 	rec := &Record{
 		At:       time.Now(),
-		Caller:   r.Caller,
+		From:     r.From,
 		Action:   r.Action,
 		Method:   r.Method,
-		Path:     r.URL.Path,
+		Path:     path,
 		RawQuery: r.URL.RawQuery,
 		Header:   r.Header.Clone(),
 		Body:     r.Body,
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	r.judgement = &judgement{record: rec}
 	p.counts.Requests++
 	switch r.Action {
 	case Login:

@@ -27,7 +27,7 @@ func TestCountsTellVerdictsApart(t *testing.T) {
 
 		wantCounts := pbxsim.Counts{
 			Requests: 13, Logins: 7, KeepAlives: 1, Logouts: 2, Faults: 1,
-			GoodLogins: 1, WrongLogins: 3, LockedLogins: 2, Calls: 2, RefusedTokens: 2,
+			GoodLogins: 1, WrongLogins: 3, LockedLogins: 2, Calls: 2, RefusedTokens: 2, Locks: 1,
 		}
 		if diff := cmp.Diff(wantCounts, p.Counts()); diff != "" {
 			t.Errorf("Counts (-want +got):\n%s", diff)
@@ -51,7 +51,7 @@ func TestTheLogHasBothSidesOfEveryRequest(t *testing.T) {
 
 		wantLog := []pbxsim.Record{{
 			At:       time.Now(),
-			Caller:   "192.0.2.7",
+			From:     "192.0.2.7",
 			Action:   pbxsim.Login,
 			Method:   "PUT",
 			Path:     "/login",
@@ -60,15 +60,20 @@ func TestTheLogHasBothSidesOfEveryRequest(t *testing.T) {
 			Body:     []byte("a body"),
 			Status:   200,
 			Reply:    []byte("wrong password"),
+			Verdict:  pbxsim.WrongPassword,
+			User:     "api",
 		}, {
 			At:       time.Now(),
-			Caller:   "127.0.0.1",
+			From:     "127.0.0.1",
 			Action:   pbxsim.Login,
 			Method:   "POST",
 			Path:     "/login",
 			RawQuery: "user=api&password=secret",
 			Header:   http.Header{},
 			Body:     []byte{},
+			Verdict:  pbxsim.OK,
+			User:     "api",
+			Password: "secret",
 		}}
 		ordinary := cmpopts.IgnoreMapEntries(func(name string, _ []string) bool { return !strings.HasPrefix(name, "X-") })
 		if diff := cmp.Diff(wantLog, p.Log(), ordinary); diff != "" {
@@ -87,4 +92,39 @@ func TestTheLogHoldsTheLastTenThousand(t *testing.T) {
 		t.Errorf("%d records, from %s to %s; want 10000, from 2 to 10001",
 			len(log), log[0].RawQuery, log[len(log)-1].RawQuery)
 	}
+}
+
+func TestTheLogSaysWhichPasswordWasSentAndWhen(t *testing.T) {
+	inMemory(t, plain{}, pbxsim.Options{Guesses: []string{"guess"}}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		start := time.Now()
+		login(t, s)
+		p.SetPassword("api", "changed")
+		time.Sleep(time.Minute)
+		say(t, s, good)
+		p.Fault(pbxsim.Fault{Drop: pbxsim.DropAfter})
+		ask(s.Client(), s.URL+bad)
+		say(t, s, "/login?user=api&password=unheard-of")
+		say(t, s, "/login?user=api&password=changed")
+		say(t, s, "/call?token=made-up")
+
+		type sent struct {
+			After    time.Duration
+			Password string
+			Verdict  pbxsim.Verdict
+		}
+		var got []sent
+		for _, r := range p.Logins() {
+			got = append(got, sent{r.At.Sub(start), r.Password, r.Verdict})
+		}
+		wantLog := []sent{
+			{0, "secret", pbxsim.OK},
+			{time.Minute, "secret", pbxsim.WrongPassword},
+			{time.Minute, "guess", pbxsim.WrongPassword},
+			{time.Minute, "", pbxsim.WrongPassword},
+			{time.Minute, "changed", pbxsim.Locked},
+		}
+		if diff := cmp.Diff(wantLog, got); diff != "" {
+			t.Errorf("Logins (-want +got):\n%s", diff)
+		}
+	})
 }

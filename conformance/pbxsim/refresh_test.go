@@ -15,22 +15,22 @@ import (
 type renewing struct{ plain }
 
 func (renewing) Defaults() pbxsim.Defaults {
-	return pbxsim.Defaults{Life: 30 * time.Minute, RefreshLife: 24 * time.Hour, MaxTokens: 2, LockoutAfter: 3, LockoutFor: 10 * time.Minute}
+	return pbxsim.Defaults{Life: 30 * time.Minute, RefreshLife: 24 * time.Hour, MaxTokens: 2, Lockout: pbxsim.Lockout{After: 3}}
 }
 
-// desk is a caller at a PBX of that dialect.
+// desk is a client of a PBX of that dialect.
 type desk struct {
 	*pbxsim.PBX
 	t *testing.T
 }
 
-func (d desk) request() *pbxsim.Request {
-	return &pbxsim.Request{Request: new(http.Request), Caller: "192.0.2.7"}
+func (d desk) accounts() *pbxsim.Accounts {
+	return pbxsim.AccountsOf(d.PBX, &pbxsim.Request{Request: new(http.Request), From: "192.0.2.7"})
 }
 
 func (d desk) login(want pbxsim.Verdict) pbxsim.Token {
 	d.t.Helper()
-	token, got := d.Login(d.request(), "api", func(string) bool { return true })
+	token, got := d.accounts().Login("api", func(string) bool { return true })
 	if got != want {
 		d.t.Errorf("login: %s, want %s", got, want)
 	}
@@ -39,7 +39,7 @@ func (d desk) login(want pbxsim.Verdict) pbxsim.Token {
 
 func (d desk) trade(refresh string, want pbxsim.Verdict) pbxsim.Token {
 	d.t.Helper()
-	token, got := d.Refresh(d.request(), refresh)
+	token, got := d.accounts().Refresh(refresh)
 	if got != want {
 		d.t.Errorf("refresh: %s, want %s", got, want)
 	}
@@ -48,7 +48,7 @@ func (d desk) trade(refresh string, want pbxsim.Verdict) pbxsim.Token {
 
 func (d desk) use(token pbxsim.Token, want pbxsim.Verdict) {
 	d.t.Helper()
-	if got := d.Use(d.request(), token.Value); got != want {
+	if got := d.accounts().Use(token.Value); got != want {
 		d.t.Errorf("call: %s, want %s", got, want)
 	}
 }
@@ -95,7 +95,7 @@ func TestWhatEndsATokenEndsItsRefreshToken(t *testing.T) {
 	ends := map[string]func(desk, pbxsim.Token){
 		"restart": func(d desk, _ pbxsim.Token) { d.Restart() },
 		"revoke":  func(d desk, token pbxsim.Token) { d.Revoke(token.Value) },
-		"logout":  func(d desk, token pbxsim.Token) { d.Logout(d.request(), token.Value) },
+		"logout":  func(d desk, token pbxsim.Token) { d.accounts().Logout(token.Value) },
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
@@ -108,14 +108,14 @@ func TestWhatEndsATokenEndsItsRefreshToken(t *testing.T) {
 	}
 }
 
-func TestAWrongRefreshTokenMayCountAsAWrongLogin(t *testing.T) {
+func TestADeadRefreshTokenMayCountAsAWrongLogin(t *testing.T) {
 	for _, counts := range []bool{false, true} {
-		atDesk(t, pbxsim.Options{WrongTokenCounts: counts}, func(t *testing.T, d desk) {
+		atDesk(t, pbxsim.Options{Lockout: pbxsim.Lockout{DeadTokens: counts}}, func(t *testing.T, d desk) {
 			for range 3 {
 				d.trade("made up", pbxsim.UnknownToken)
 			}
 			if _, locked := d.Locked("192.0.2.7"); locked != counts {
-				t.Errorf("WrongTokenCounts %v: locked %v", counts, locked)
+				t.Errorf("DeadTokens %v: locked %v", counts, locked)
 			}
 		})
 	}
@@ -130,7 +130,7 @@ func TestALoginNeedsAPlace(t *testing.T) {
 		if c := d.Counts(); c.GoodLogins != 2 || c.CrowdedLogins != 1 || c.WrongLogins != 0 {
 			t.Errorf("%+v, want two good logins and one for which there was no room", c)
 		}
-		d.Logout(d.request(), first.Value)
+		d.accounts().Logout(first.Value)
 		time.Sleep(10 * time.Minute)
 		d.login(pbxsim.OK)
 		time.Sleep(20 * time.Minute) // the second one has run out

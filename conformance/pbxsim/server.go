@@ -18,11 +18,12 @@ type Server struct {
 	pbx    *PBX
 	listen func() (net.Listener, error) // at the same address every time
 	dial   func(from net.IP) func(ctx context.Context, network, addr string) (net.Conn, error)
-	cert   *tls.Certificate // nil: plain HTTP
+	tls    *tls.Config // nil: plain HTTP
 
 	mu       sync.Mutex // guards all below
 	listener net.Listener
 	stop     func()                  // nil while closed
+	isCut    bool                    // closed by [PBX.Down], for [PBX.Up] to open
 	clients  map[string]*http.Client // by caller
 }
 
@@ -35,12 +36,20 @@ func Listen(p *PBX) *Server {
 // certificate that is new and self-signed, as factory certificates are.
 // [Server.Client] trusts it.
 func ListenTLS(p *PBX) *Server {
-	return listenLoopback(p, selfSigned())
+	return ListenFaultyTLS(p, 0)
 }
 
-func listenLoopback(p *PBX, cert *tls.Certificate) *Server {
+// ListenFaultyTLS is [ListenTLS] with something that a client may not accept.
+// Such a client sees the fault and not the PBX.
+func ListenFaultyTLS(p *PBX, fault TLSFault) *Server {
+	cert := selfSigned(fault)
+	return listenLoopback(p, fault.tlsConfig(cert))
+}
+
+// listenLoopback serves p over TLS, or over plain HTTP if over is nil.
+func listenLoopback(p *PBX, over *tls.Config) *Server {
 	addr := "127.0.0.1:0"
-	s := &Server{pbx: p, cert: cert}
+	s := &Server{pbx: p, tls: over}
 	s.listen = func() (net.Listener, error) {
 		l, err := net.Listen("tcp", addr)
 		if err == nil {
@@ -52,8 +61,9 @@ func listenLoopback(p *PBX, cert *tls.Certificate) *Server {
 		return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}).DialContext
 	}
 	s.Reopen()
+	p.attach(s)
 	s.URL = "http://" + addr
-	if cert != nil {
+	if over != nil {
 		s.URL = "https://" + addr
 	}
 	return s
@@ -64,6 +74,7 @@ func listenLoopback(p *PBX, cert *tls.Certificate) *Server {
 func (s *Server) Reopen() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.isCut = false
 	if s.stop != nil {
 		return
 	}
@@ -72,15 +83,19 @@ func (s *Server) Reopen() {
 		panic("pbxsim: " + err.Error())
 	}
 	s.listener = l
-	if s.cert != nil {
-		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{*s.cert}})
+	if s.tls != nil {
+		l = tls.NewListener(l, s.tls)
 	}
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var goroutines sync.WaitGroup
 	server := &http.Server{
-		Handler:     s.pbx,
-		BaseContext: func(net.Listener) context.Context { return ctx },
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			goroutines.Add(1) // a connection that is taken over does not count any more
+			defer goroutines.Done()
+			s.pbx.ServeHTTP(w, r)
+		}),
+		BaseContext: func(net.Listener) context.Context { return context.WithValue(ctx, closingKey{}, ctx.Done()) },
 		ErrorLog:    log.New(io.Discard, "", 0), // handshakes that fail are the tests' own
 		Protocols:   new(http.Protocols),
 		ConnState: func(c net.Conn, state http.ConnState) {
@@ -90,7 +105,7 @@ func (s *Server) Reopen() {
 				if ctx.Err() != nil { // came in while the server was closing
 					c.Close()
 				}
-			case http.StateClosed:
+			case http.StateClosed, http.StateHijacked:
 				goroutines.Done()
 			}
 		},
@@ -104,13 +119,48 @@ func (s *Server) Reopen() {
 	}
 }
 
+// closingKey is the key under which a request's context has a channel that is
+// closed when the server closes.
+type closingKey struct{}
+
+// closing returns that channel. It is nil in a server that is not of this
+// package.
+func closing(r *http.Request) <-chan struct{} {
+	done, _ := r.Context().Value(closingKey{}).(<-chan struct{})
+	return done
+}
+
+// cut closes the server until restore.
+func (s *Server) cut() {
+	s.mu.Lock()
+	open := s.stop != nil
+	s.mu.Unlock()
+	if !open {
+		return
+	}
+	s.Close()
+	s.mu.Lock()
+	s.isCut = true
+	s.mu.Unlock()
+}
+
+// restore opens the server, unless it has been closed since cut.
+func (s *Server) restore() {
+	s.mu.Lock()
+	isCut := s.isCut
+	s.mu.Unlock()
+	if isCut {
+		s.Reopen()
+	}
+}
+
 // Close cuts all connections and refuses new ones, as when a PBX is unplugged,
 // and waits until the server's goroutines have ended. The PBX keeps its tokens;
 // see [PBX.Restart].
 func (s *Server) Close() {
 	s.mu.Lock()
 	stop := s.stop
-	s.stop, s.listener = nil, nil
+	s.stop, s.listener, s.isCut = nil, nil, false
 	s.mu.Unlock()
 	if stop != nil {
 		stop()
@@ -142,9 +192,9 @@ func (s *Server) ClientFrom(ip string) *http.Client {
 		return c
 	}
 	transport := &http.Transport{DialContext: s.dial(from)}
-	if s.cert != nil {
+	if leaf := s.Certificate(); leaf != nil {
 		roots := x509.NewCertPool()
-		roots.AddCert(s.cert.Leaf)
+		roots.AddCert(leaf)
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
 	}
 	if s.clients == nil {
@@ -154,10 +204,11 @@ func (s *Server) ClientFrom(ip string) *http.Client {
 	return s.clients[ip]
 }
 
-// Certificate returns the server's certificate, or nil for plain HTTP.
+// Certificate returns the server's certificate. It is nil for plain HTTP, and for
+// [NegativeSerial], which crypto/x509 does not read.
 func (s *Server) Certificate() *x509.Certificate {
-	if s.cert == nil {
+	if s.tls == nil {
 		return nil
 	}
-	return s.cert.Leaf
+	return s.tls.Certificates[0].Leaf
 }

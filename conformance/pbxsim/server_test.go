@@ -1,11 +1,13 @@
 package pbxsim_test
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -24,7 +26,7 @@ func TestAServerIsALoopbackAddress(t *testing.T) {
 			t.Errorf("URL = %q", s.URL)
 		}
 		login(t, s)
-		if got := p.Log()[0].Caller; got != "127.0.0.1" {
+		if got := p.Log()[0].From; got != "127.0.0.1" {
 			t.Errorf("caller %q, want 127.0.0.1", got)
 		}
 	})
@@ -77,7 +79,7 @@ func TestClientFromIsSeenAsTheCaller(t *testing.T) {
 		ips := []string{"192.0.2.7", "2001:db8::7", "127.0.0.1"}
 		for i, ip := range ips {
 			sayFrom(t, s, ip, good)
-			if got := p.Log()[i].Caller; got != ip {
+			if got := p.Log()[i].From; got != ip {
 				t.Errorf("caller %q, want %q", got, ip)
 			}
 		}
@@ -124,4 +126,41 @@ func TestDateIsVirtual(t *testing.T) {
 			time.Sleep(90 * time.Minute)
 		}
 	})
+}
+
+func TestFaultyTLSIsRefusedByGo(t *testing.T) {
+	for fault, want := range map[pbxsim.TLSFault]string{
+		pbxsim.CommonNameOnly: "SAN",
+		pbxsim.NegativeSerial: "negative serial number",
+		pbxsim.RSAKeyExchange: "handshake failure",
+		pbxsim.OldTLS:         "protocol version",
+	} {
+		p := pbxsim.New(plain{}, nil)
+		s := pbxsim.ListenFaultyTLS(p, fault)
+		defer s.Close()
+		_, _, err := ask(s.Client(), s.URL+good)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one about %s", err, want)
+		}
+		if len(p.Log()) != 0 {
+			t.Error("a request came through")
+		}
+	}
+}
+
+// The faults are no more than that: a client that accepts them reaches the PBX.
+func TestFaultyTLSServesAClientThatAcceptsIt(t *testing.T) {
+	for fault, accept := range map[pbxsim.TLSFault]*tls.Config{
+		pbxsim.CommonNameOnly: {InsecureSkipVerify: true},
+		pbxsim.RSAKeyExchange: {InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}},
+		pbxsim.OldTLS:         {InsecureSkipVerify: true, MinVersion: tls.VersionTLS10},
+	} {
+		s := pbxsim.ListenFaultyTLS(pbxsim.New(plain{}, nil), fault)
+		defer s.Close()
+		c := &http.Client{Transport: &http.Transport{TLSClientConfig: accept}}
+		defer c.CloseIdleConnections()
+		if _, got, err := ask(c, s.URL+bad); got != wrong {
+			t.Errorf("%v: %q, %v", fault, got, err)
+		}
+	}
 }

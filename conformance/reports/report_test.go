@@ -3,7 +3,6 @@ package reports
 import (
 	"encoding/json"
 	"flag"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,90 +10,36 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/asterisk"
-	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
-	"github.com/pbxauth/pbx/adapters/grandstream"
-	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
-	"github.com/pbxauth/pbx/adapters/openvox"
-	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
-	"github.com/pbxauth/pbx/adapters/runtel"
-	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
-	"github.com/pbxauth/pbx/adapters/yeastar"
-	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
-	"github.com/pbxauth/pbx/adapters/yeastarp"
-	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
 	"github.com/pbxauth/pbx/conformance"
-	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
 
 	_ "github.com/pbxauth/pbx/adapters"
 )
 
 var update = flag.Bool("update", false, "write the reports anew")
 
-// rows are the drivers with their settings, and PBXs as the vendors document
-// them. Other readings of the documents are for the drivers' own tests.
-var rows = []struct {
-	file    string
-	driver  string
-	options map[string]string
-	sim     func(*pbxsim.Options) *pbxsim.PBX
-	call    call
-	skip    map[string]string
-}{
-	{"asterisk", asterisk.Name, nil, asterisksim.New,
-		call{"POST", "/rawman", "application/x-www-form-urlencoded", "Action=ListCommands"},
-		map[string]string{
-			"LOCKOUT-02": "Asterisk locks nobody out; fail2ban does, and a caller that it has locked gets no answer",
-		}},
-	{"grandstream", grandstream.Name, nil, grandstreamsim.Settings{}.New,
-		call{"POST", "/api", "application/json", `{"request":{"action":"getSystemGeneralStatus"}}`}, nil},
-	{"openvox-json", openvox.Name, map[string]string{"format": "json"}, openvoxsim.New,
-		call{"POST", "/api/v0.0.1/extension/list", "", "{}"}, nil},
-	{"openvox-xml", openvox.Name, map[string]string{"format": "xml"}, openvoxsim.New,
-		call{"POST", "/api/v0.0.1/extension/list", "", "<xml></xml>"}, nil},
-	{"runtel", runtel.Name, nil, runtelsim.New,
-		call{"POST", "/api/", "", `{"action":"get","obj":"User","action_id":"1","params":{}}`},
-		map[string]string{
-			"LOCKOUT-02": "the vendor shows no answer to a blocked host: an HTTP 403 on a login, or silence, may mean that or something else",
-		}},
-	{"yeastar-s-v1", yeastar.Name, map[string]string{"family": "s-v1"}, family("s-v1"),
-		call{"POST", "/api/v1.1.0/deviceinfo/query", "", "{}"}, nil},
-	{"yeastar-s-v2", yeastar.Name, map[string]string{"family": "s-v2"}, family("s-v2"),
-		call{"POST", "/api/v2.0.0/deviceinfo/query", "", "{}"}, nil},
-	{"yeastar-cloud-v1", yeastar.Name, map[string]string{"family": "cloud-v1"}, family("cloud-v1"),
-		call{"POST", "/api/v1.1.0/deviceinfo/query", "", "{}"}, nil},
-	{"yeastar-cloud-v2", yeastar.Name, map[string]string{"family": "cloud-v2"}, family("cloud-v2"),
-		call{"POST", "/api/v2.0.0/deviceinfo/query", "", "{}"}, nil},
-	{"yeastar-p", yeastarp.Name, nil, yeastarpsim.New,
-		call{"GET", "/openapi/v1.0/system/information", "", ""}, nil},
-}
-
-func family(name string) func(*pbxsim.Options) *pbxsim.PBX {
-	return func(o *pbxsim.Options) *pbxsim.PBX { return pbxsim.New(yeastarsim.Dialect{Family: name}, o) }
-}
-
-// call is the harmless request of a [conformance.Harness].
-type call struct{ method, path, contentType, body string }
-
-func (c call) at(base string) *http.Request {
-	r, _ := http.NewRequest(c.method, base+c.path, strings.NewReader(c.body))
-	if c.contentType != "" {
-		r.Header.Set("Content-Type", c.contentType)
-	}
-	return r
+// skips are the rules that a PBX as its vendor documents it cannot pass, by
+// driver, each with the reason.
+var skips = map[string]map[string]string{
+	"asterisk": {
+		"LOCKOUT-02": "Asterisk locks nobody out; fail2ban does, and a caller that it has locked gets no answer",
+	},
+	"runtel": {
+		"LOCKOUT-02": "the vendor shows no answer to a blocked host: an HTTP 403 on a login, or silence, may mean that or something else",
+	},
 }
 
 func TestTheReportsAreThoseOfToday(t *testing.T) {
-	for _, row := range rows {
-		t.Run(row.file, func(t *testing.T) {
+	for _, sim := range simulators.All() {
+		t.Run(sim.Name(), func(t *testing.T) {
 			t.Parallel()
 			fresh := conformance.Verify(conformance.Harness{
-				Driver: row.driver, Options: row.options, Simulator: row.sim, Call: row.call.at, Skip: row.skip,
+				Driver: sim.Driver, Options: sim.Options, Simulator: sim.New, Call: sim.Harmless.At, Skip: skips[sim.Driver],
 			})
 			if *update {
-				write(t, row.file, fresh)
+				write(t, sim.Name(), fresh)
 			}
-			text, encoded := row.file+".txt", row.file+".json"
+			text, encoded := sim.Name()+".txt", sim.Name()+".json"
 			var old conformance.Report
 			if err := json.Unmarshal(read(t, encoded), &old); err != nil {
 				t.Fatal(err)
@@ -114,21 +59,17 @@ func TestTheReportsAreThoseOfToday(t *testing.T) {
 }
 
 func TestEveryRegisteredDriverHasAReport(t *testing.T) {
-	reported := map[string]bool{}
-	for _, row := range rows {
-		reported[row.driver] = true
-	}
 	for _, d := range pbx.Drivers() {
-		if !reported[d.Name] {
-			t.Errorf("%s has no row in this test", d.Name)
+		if len(simulators.Of(d.Name)) == 0 {
+			t.Errorf("%s has no simulator in the index", d.Name)
 		}
 	}
 }
 
-func TestEveryReportHasARow(t *testing.T) {
+func TestEveryReportIsOfASimulator(t *testing.T) {
 	known := map[string]bool{}
-	for _, row := range rows {
-		known[row.file+".txt"], known[row.file+".json"] = true, true
+	for _, sim := range simulators.All() {
+		known[sim.Name()+".txt"], known[sim.Name()+".json"] = true, true
 	}
 	for _, pattern := range []string{"*.txt", "*.json"} {
 		files, _ := filepath.Glob(pattern) // the patterns are good

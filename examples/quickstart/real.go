@@ -45,7 +45,7 @@ func tourReal(ctx context.Context, out, errs io.Writer, driver string, cfg pbx.C
 		if err := call(ctx, s.Client(), auth, brands[i].call.request(s.URL())); err != nil {
 			return "", err
 		}
-		return brands[i].call.method + " " + brands[i].call.path + " is answered", nil
+		return brands[i].call.Method + " " + brands[i].call.Path + " is answered", nil
 	})
 	t.step("keep-alive", func() (string, error) {
 		kept, err := auth.KeepAlive(ctx, token)

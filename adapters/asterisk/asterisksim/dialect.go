@@ -22,6 +22,9 @@ const (
 )
 
 func (a *asterisk) Action(r *pbxsim.Request) pbxsim.Action {
+	if a.format(r.URL.Path) == none {
+		return pbxsim.Web
+	}
 	switch strings.ToLower(parameters(r).action()) {
 	case "challenge":
 		return Challenge
@@ -35,20 +38,16 @@ func (a *asterisk) Action(r *pbxsim.Request) pbxsim.Action {
 	return pbxsim.Call
 }
 
-func (a *asterisk) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
-	if _, locked := p.Locked(r.Caller); locked {
-		return pbxsim.Reply{Hang: true}
-	}
-	prefix := strings.Trim(a.Prefix, "/")
-	if prefix != "" {
-		prefix = "/" + prefix
-	}
+func (a *asterisk) Serve(accounts *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
+	format := a.format(r.URL.Path)
 	switch {
 	case len(r.Method+" "+r.RequestURI+" "+r.Proto) > maxLine:
 		return page(http.StatusBadRequest, "Bad Request", "Request line too long")
 	case a.HTTPDenied:
 		return page(http.StatusForbidden, "Forbidden", "Access denied by ACL")
-	case a.WebDisabled || !strings.EqualFold(strings.TrimSuffix(r.URL.Path, "/"), prefix+"/rawman"):
+	case format == none:
+		return a.neighbour(r)
+	case a.WebDisabled:
 		return page(http.StatusNotFound, "Not Found", "The requested URL was not found on this server.")
 	case r.Method != http.MethodPost && r.Method != http.MethodGet && r.Method != http.MethodHead:
 		return page(http.StatusNotImplemented, "Not Implemented", "Attempt to use unimplemented / unsupported method")
@@ -57,8 +56,9 @@ func (a *asterisk) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	}
 
 	a.mu.Lock()
-	reply, refused := a.act(p, r, parameters(r))
+	reply, refused := a.act(accounts, r, parameters(r))
 	a.mu.Unlock()
+	format.write(&reply)
 	if refused {
 		wait := time.NewTimer(refusal)
 		defer wait.Stop()
@@ -72,18 +72,18 @@ func (a *asterisk) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 
 // act answers an action, in its session or in a new one. refused says that the
 // answer takes its time. a.mu is held.
-func (a *asterisk) act(p *pbxsim.PBX, r *pbxsim.Request, in params) (reply pbxsim.Reply, refused bool) {
+func (a *asterisk) act(accounts *pbxsim.Accounts, r *pbxsim.Request, in params) (reply pbxsim.Reply, refused bool) {
 	id := cookie(r)
 	session := a.find(id) // nil: logged in, or none
 	live := false
 	if session == nil && id != "" {
 		switch r.Action {
 		case pbxsim.KeepAlive:
-			live = p.KeepAlive(r, id) == pbxsim.OK
+			live = accounts.KeepAlive(id) == pbxsim.OK
 		case pbxsim.Logout:
-			live = p.Logout(r, id) == pbxsim.OK
+			live = accounts.Logout(id) == pbxsim.OK
 		default:
-			live = p.Use(r, id) == pbxsim.OK
+			live = accounts.Use(id) == pbxsim.OK
 		}
 	}
 	if session == nil && !live {
@@ -108,7 +108,7 @@ func (a *asterisk) act(p *pbxsim.PBX, r *pbxsim.Request, in params) (reply pbxsi
 		return answer("Goodbye", "Message: Thanks for all the fish."), false
 	case session != nil && r.Action != pbxsim.Login && r.Action != Challenge:
 		return fail("Permission denied"), false
-	case session != nil && a.SingleLogin && len(p.Tokens(user)) > 0:
+	case session != nil && a.SingleLogin && len(accounts.Tokens(user)) > 0:
 		delete(a.waiting, id)
 		return fail("Login Already In Use"), true
 	case r.Action == Challenge && !strings.EqualFold(in.get("AuthType"), "MD5"):
@@ -127,7 +127,7 @@ func (a *asterisk) act(p *pbxsim.PBX, r *pbxsim.Request, in params) (reply pbxsi
 	case r.Action == pbxsim.Login:
 		delete(a.waiting, id)
 		a.reserved.Store(&id)
-		token, v := p.Login(r, user, func(secret string) bool { return !a.denied(user) && session.proves(in, secret) })
+		token, v := accounts.Login(user, func(secret string) bool { return !a.denied(user) && session.proves(in, secret) })
 		a.reserved.Store(nil)
 		if v != pbxsim.OK {
 			return fail("Authentication failed"), true
@@ -138,6 +138,9 @@ func (a *asterisk) act(p *pbxsim.PBX, r *pbxsim.Request, in params) (reply pbxsi
 		now := time.Now()
 		return answer("Success", "Ping: Pong", fmt.Sprintf("Timestamp: %d.%06d", now.Unix(), now.Nanosecond()/1000)), false
 	}
+	if own, ok := accounts.Respond("text/plain"); ok {
+		return a.answer(id, string(own.Body)), false
+	}
 	switch strings.ToLower(action) {
 	case "listcommands": // as a user with write= empty sees them
 		return answer("Success",
@@ -146,7 +149,19 @@ func (a *asterisk) act(p *pbxsim.PBX, r *pbxsim.Request, in params) (reply pbxsi
 			"Login: Login Manager.  (Priv: <none>)",
 			"Logoff: Logoff Manager.  (Priv: <none>)",
 			"Ping: Keepalive command.  (Priv: <none>)"), false
-	case "command", "corestatus", "originate": // which take a permission
+	case "pjsipshowendpoints":
+		if a.SystemPermission {
+			reply := answer("Success", "EventList: start", "Message: A listing of Endpoints follows, presented as EndpointList events")
+			reply.Body = append(reply.Body, a.endpoints(in)...)
+			return reply, false
+		}
+		return fail("Permission denied"), false
+	case "corestatus":
+		if a.SystemPermission {
+			return answer("Success", "CoreStartupDate: 2026-01-01", "CoreStartupTime: 00:00:00", "CoreReloadDate: 2026-01-01", "CoreReloadTime: 00:00:00", "CoreCurrentCalls: 0"), false
+		}
+		return fail("Permission denied"), false
+	case "command", "originate": // which take other permissions
 		return fail("Permission denied"), false
 	}
 	return fail("Invalid/unknown command: " + action + ". Use Action: ListCommands to show available commands."), false

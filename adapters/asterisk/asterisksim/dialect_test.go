@@ -22,10 +22,10 @@ import (
 const secret = "s3cret pässword"
 
 // inMemory gives f an Asterisk with the users of testdata/real, in virtual time.
-func inMemory(t *testing.T, settings asterisksim.Settings, opts pbxsim.Options, f func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server)) {
+func inMemory(t *testing.T, settings asterisksim.Options, opts pbxsim.Options, f func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server)) {
 	synctest.Test(t, func(t *testing.T) {
 		opts.Accounts = map[string]string{"crm": secret, "single": secret, "denied": secret}
-		p := settings.New(&opts)
+		p := asterisksim.New(&settings, &opts)
 		s := pbxsim.ListenMemory(p)
 		defer s.Close()
 		f(t, p, s)
@@ -114,7 +114,7 @@ func failed(message string) string { return "Response: Error\r\nMessage: " + mes
 // Asterisk 22.10.1 was asked the recorded requests; this one answers the same,
 // but for the moment, the challenge and the ids.
 func TestTheRecordedRequestsAreAnsweredAsRecorded(t *testing.T) {
-	inMemory(t, asterisksim.Settings{}, pbxsim.Options{Life: 20 * time.Second}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, asterisksim.Options{}, pbxsim.Options{Life: 20 * time.Second}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		var id, key string
 		play := func(name string) reply {
 			t.Helper()
@@ -178,7 +178,7 @@ func TestTheRecordedRequestsAreAnsweredAsRecorded(t *testing.T) {
 		same("wrong-2-login")
 		play("not-found")
 	})
-	inMemory(t, asterisksim.Settings{SingleLogin: true}, pbxsim.Options{Life: 20 * time.Second}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, asterisksim.Options{SingleLogin: true}, pbxsim.Options{Life: 20 * time.Second}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		id, key := challenge(t, s, secret)
 		post(t, s, "", "Action=Login&Username=single&Secret="+url.QueryEscape(secret))
 		if got := post(t, s, id, "Action=Login&AuthType=MD5&Username=single&Key="+key); got.body != failed("Login Already In Use") || got.id != id {
@@ -207,7 +207,7 @@ func TestALoginIsReadAsAsteriskReadsIt(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			inMemory(t, asterisksim.Settings{UsersDenied: []string{"denied"}}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+			inMemory(t, asterisksim.Options{UsersDenied: []string{"denied"}}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 				got := post(t, s, "", tt.params)
 				if diff := cmp.Diff(tt.want, got.body); diff != "" {
 					t.Errorf("-want +got:\n%s", diff)
@@ -225,7 +225,7 @@ func TestALoginIsReadAsAsteriskReadsIt(t *testing.T) {
 }
 
 func TestAKeyAnswersTheChallengeOfItsSession(t *testing.T) {
-	inMemory(t, asterisksim.Settings{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, asterisksim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		check := func(name, id, params, want string) {
 			t.Helper()
 			if got := post(t, s, id, params); got.body != want {
@@ -259,7 +259,7 @@ func TestAKeyAnswersTheChallengeOfItsSession(t *testing.T) {
 }
 
 func TestASessionThatIsGoneAnswersWithAnotherID(t *testing.T) {
-	inMemory(t, asterisksim.Settings{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, asterisksim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		id := login(t, s)
 		check := func(name, id, params, want string, same bool) {
 			t.Helper()
@@ -292,7 +292,7 @@ func TestASessionThatIsGoneAnswersWithAnotherID(t *testing.T) {
 }
 
 func TestOfSeveralCookiesTheLastCounts(t *testing.T) {
-	inMemory(t, asterisksim.Settings{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, asterisksim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		id := login(t, s)
 		for cookie, alive := range map[string]bool{
 			"mansession_id=" + id:                              true,
@@ -314,7 +314,7 @@ func TestOfSeveralCookiesTheLastCounts(t *testing.T) {
 
 func TestTheLifeSlidesWithEveryRequest(t *testing.T) {
 	for _, params := range []string{"Action=Ping", "Action=ListCommands", "Action=Command", "Action=x", "Action=Login"} {
-		inMemory(t, asterisksim.Settings{}, pbxsim.Options{Life: 20 * time.Second}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		inMemory(t, asterisksim.Options{}, pbxsim.Options{Life: 20 * time.Second}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			got := post(t, s, "", "Action=Login&Username=crm&Secret="+url.QueryEscape(secret))
 			if cookie := got.Header.Get("Set-Cookie"); !strings.HasSuffix(cookie, "; Max-Age=20") {
 				t.Errorf("cookie %s", cookie)
@@ -332,7 +332,7 @@ func TestTheLifeSlidesWithEveryRequest(t *testing.T) {
 		})
 	}
 	for life, want := range map[time.Duration]string{time.Millisecond: "1", time.Second: "1", 3500 * time.Millisecond: "3", time.Hour: "3600"} {
-		inMemory(t, asterisksim.Settings{}, pbxsim.Options{Life: life}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		inMemory(t, asterisksim.Options{}, pbxsim.Options{Life: life}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			if cookie := post(t, s, "", "Action=Ping").Header.Get("Set-Cookie"); !strings.HasSuffix(cookie, "; Max-Age="+want) {
 				t.Errorf("a life of %s: %s", life, cookie)
 			}
@@ -341,7 +341,7 @@ func TestTheLifeSlidesWithEveryRequest(t *testing.T) {
 }
 
 func TestOneSessionPerUser(t *testing.T) {
-	inMemory(t, asterisksim.Settings{SingleLogin: true}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, asterisksim.Options{SingleLogin: true}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		id := login(t, s)
 		busy := failed("Login Already In Use")
 		for _, params := range []string{
@@ -369,7 +369,7 @@ func TestOneSessionPerUser(t *testing.T) {
 }
 
 func TestAnActionIDComesBackRaw(t *testing.T) {
-	inMemory(t, asterisksim.Settings{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, asterisksim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		got := post(t, s, "", "Action=Ping&ActionID=7%0D%0AResponse:%20Success")
 		if want := "Response: Error\r\nActionID: 7\r\nResponse: Success\r\nMessage: Permission denied\r\n\r\n"; got.body != want {
 			t.Errorf("%q, want %q", got.body, want)
@@ -381,36 +381,36 @@ func TestThePagesOfTheHTTPServerHaveNoCookie(t *testing.T) {
 	long := strings.Repeat("y", 40<<10)
 	tests := []struct {
 		name                              string
-		settings                          asterisksim.Settings
+		settings                          asterisksim.Options
 		method, target, contentType, body string
 		status                            int
 		text                              string
 	}{
-		{"another path", asterisksim.Settings{}, "POST", "/", form, "Action=Ping", 404, "The requested URL was not found on this server."},
-		{"below it", asterisksim.Settings{}, "POST", "/rawman/x", form, "Action=Ping", 404, ""},
-		{"a prefix that is not set", asterisksim.Settings{}, "POST", "/asterisk/rawman", form, "Action=Ping", 404, ""},
-		{"a prefix that is set", asterisksim.Settings{Prefix: "asterisk"}, "POST", "/asterisk/rawman", form, "Action=Ping", 200, ""},
-		{"a prefix in capitals", asterisksim.Settings{Prefix: "/asterisk"}, "POST", "/ASTERISK/rawman", form, "Action=Ping", 200, ""},
-		{"a prefix that is left out", asterisksim.Settings{Prefix: "asterisk"}, "POST", "/rawman", form, "Action=Ping", 404, ""},
-		{"webenabled=no", asterisksim.Settings{WebDisabled: true}, "POST", "/rawman", form, "Action=Ping", 404, ""},
-		{"capitals", asterisksim.Settings{}, "POST", "/RAWMAN", form, "Action=Ping", 200, ""},
-		{"a slash", asterisksim.Settings{}, "POST", "/rawman/", form, "Action=Ping", 200, ""},
-		{"an ACL", asterisksim.Settings{HTTPDenied: true}, "POST", "/rawman", form, "Action=Ping", 403, "Access denied by ACL"},
-		{"PUT", asterisksim.Settings{}, "PUT", "/rawman", form, "Action=Ping", 501, "Attempt to use unimplemented / unsupported method"},
-		{"DELETE", asterisksim.Settings{}, "DELETE", "/rawman", form, "", 501, ""},
-		{"OPTIONS", asterisksim.Settings{}, "OPTIONS", "/rawman", form, "", 501, ""},
-		{"a body of 40 KB", asterisksim.Settings{}, "POST", "/rawman", form, ("Action=Ping&x=" + long)[:40<<10], 200, ""},
-		{"a byte more", asterisksim.Settings{}, "POST", "/rawman", form, ("Action=Ping&x=" + long)[:40<<10+1], 413, "Body too large"},
-		{"a line of 4 KB", asterisksim.Settings{}, "GET", ("/rawman?Action=Ping&x=" + long)[:4093-len("GET  HTTP/1.1")], "", "", 200, ""},
-		{"a byte more", asterisksim.Settings{}, "GET", ("/rawman?Action=Ping&x=" + long)[:4093-len("GET  HTTP/1.1")+1], "", "", 400, "Request line too long"},
+		{"another path", asterisksim.Options{}, "POST", "/", form, "Action=Ping", 404, "The requested URL was not found on this server."},
+		{"below it", asterisksim.Options{}, "POST", "/rawman/x", form, "Action=Ping", 404, ""},
+		{"a prefix that is not set", asterisksim.Options{}, "POST", "/asterisk/rawman", form, "Action=Ping", 404, ""},
+		{"a prefix that is set", asterisksim.Options{Prefix: "asterisk"}, "POST", "/asterisk/rawman", form, "Action=Ping", 200, ""},
+		{"a prefix in capitals", asterisksim.Options{Prefix: "/asterisk"}, "POST", "/ASTERISK/rawman", form, "Action=Ping", 200, ""},
+		{"a prefix that is left out", asterisksim.Options{Prefix: "asterisk"}, "POST", "/rawman", form, "Action=Ping", 404, ""},
+		{"webenabled=no", asterisksim.Options{WebDisabled: true}, "POST", "/rawman", form, "Action=Ping", 404, ""},
+		{"capitals", asterisksim.Options{}, "POST", "/RAWMAN", form, "Action=Ping", 200, ""},
+		{"a slash", asterisksim.Options{}, "POST", "/rawman/", form, "Action=Ping", 200, ""},
+		{"an ACL", asterisksim.Options{HTTPDenied: true}, "POST", "/rawman", form, "Action=Ping", 403, "Access denied by ACL"},
+		{"PUT", asterisksim.Options{}, "PUT", "/rawman", form, "Action=Ping", 501, "Attempt to use unimplemented / unsupported method"},
+		{"DELETE", asterisksim.Options{}, "DELETE", "/rawman", form, "", 501, ""},
+		{"OPTIONS", asterisksim.Options{}, "OPTIONS", "/rawman", form, "", 501, ""},
+		{"a body of 40 KB", asterisksim.Options{}, "POST", "/rawman", form, ("Action=Ping&x=" + long)[:40<<10], 200, ""},
+		{"a byte more", asterisksim.Options{}, "POST", "/rawman", form, ("Action=Ping&x=" + long)[:40<<10+1], 413, "Body too large"},
+		{"a line of 4 KB", asterisksim.Options{}, "GET", ("/rawman?Action=Ping&x=" + long)[:4093-len("GET  HTTP/1.1")], "", "", 200, ""},
+		{"a byte more", asterisksim.Options{}, "GET", ("/rawman?Action=Ping&x=" + long)[:4093-len("GET  HTTP/1.1")+1], "", "", 400, "Request line too long"},
 
-		{"a query", asterisksim.Settings{}, "GET", "/rawman?Action=Ping", "", "", 200, "Permission denied"},
-		{"a query of a POST", asterisksim.Settings{}, "POST", "/rawman?Action=Ping", form, "x=y", 200, "Missing action in request"},
-		{"a body of a GET", asterisksim.Settings{}, "GET", "/rawman", form, "Action=Ping", 200, "Missing action in request"},
-		{"JSON", asterisksim.Settings{}, "POST", "/rawman", "application/json", `{"Action":"Ping"}`, 200, "Missing action in request"},
-		{"a form with a charset", asterisksim.Settings{}, "POST", "/rawman", form + "; charset=utf-8", "Action=Ping", 200, "Permission denied"},
-		{"no type", asterisksim.Settings{}, "POST", "/rawman", "", "Action=Ping", 200, "Missing action in request"},
-		{"shutting down", asterisksim.Settings{ShuttingDown: true}, "POST", "/rawman", form, "Action=Login&Username=crm&Secret=x", 200, "Asterisk is shutting down"},
+		{"a query", asterisksim.Options{}, "GET", "/rawman?Action=Ping", "", "", 200, "Permission denied"},
+		{"a query of a POST", asterisksim.Options{}, "POST", "/rawman?Action=Ping", form, "x=y", 200, "Missing action in request"},
+		{"a body of a GET", asterisksim.Options{}, "GET", "/rawman", form, "Action=Ping", 200, "Missing action in request"},
+		{"JSON", asterisksim.Options{}, "POST", "/rawman", "application/json", `{"Action":"Ping"}`, 200, "Missing action in request"},
+		{"a form with a charset", asterisksim.Options{}, "POST", "/rawman", form + "; charset=utf-8", "Action=Ping", 200, "Permission denied"},
+		{"no type", asterisksim.Options{}, "POST", "/rawman", "", "Action=Ping", 200, "Missing action in request"},
+		{"shutting down", asterisksim.Options{ShuttingDown: true}, "POST", "/rawman", form, "Action=Login&Username=crm&Secret=x", 200, "Asterisk is shutting down"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -433,7 +433,7 @@ func TestThePagesOfTheHTTPServerHaveNoCookie(t *testing.T) {
 
 // In the field it is fail2ban that locks, and it drops all packets.
 func TestALockedCallerGetsNoAnswer(t *testing.T) {
-	inMemory(t, asterisksim.Settings{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, asterisksim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		for range 60 { // Asterisk itself locks nobody
 			post(t, s, "", "Action=Login&Username=crm&Secret=wrong")
 		}

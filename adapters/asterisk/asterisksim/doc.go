@@ -3,7 +3,7 @@
 // main/http.c read. It is a dialect of [pbxsim], which has the rest: accounts,
 // tokens, faults.
 //
-//	pbx := asterisksim.New(&pbxsim.Options{Accounts: map[string]string{"crm": "secret"}})
+//	pbx := asterisksim.New(nil, &pbxsim.Options{Accounts: map[string]string{"crm": "secret"}})
 //	server := pbxsim.Listen(pbx)
 //	defer server.Close()
 //
@@ -12,8 +12,10 @@
 //
 // A refused login takes a second, as in Asterisk.
 //
-// Asterisk locks nobody out. A caller that a test locks gets no answer to
-// anything, as from fail2ban.
+// Asterisk locks nobody out. With pbxsim's Options.Lockout.After set to 5 it is
+// behind Debian's fail2ban, which bans at the third wrong login; a locked client
+// gets no response to anything. Asterisk has no words for a lock: one that is
+// Stated looks like a wrong password.
 //
 // Over its limit of connections, 100 by default, Asterisk closes a new one
 // without a byte. To play it, drop requests:

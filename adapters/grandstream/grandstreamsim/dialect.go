@@ -14,6 +14,12 @@ import (
 const Challenge pbxsim.Action = "challenge"
 
 func (u *ucm) Action(r *pbxsim.Request) pbxsim.Action {
+	if r.URL.Path != "/api" {
+		return pbxsim.Web
+	}
+	if r.Method != http.MethodPost {
+		return pbxsim.Call
+	}
 	in, _ := parse(r.Body)
 	switch in.text("action") {
 	case "challenge":
@@ -28,8 +34,10 @@ func (u *ucm) Action(r *pbxsim.Request) pbxsim.Action {
 	return pbxsim.Call
 }
 
-func (u *ucm) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+func (u *ucm) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	switch {
+	case r.URL.Path == "/" && r.Method == http.MethodGet:
+		return pbxsim.Reply{Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte(pbxsim.HTMLPage)}
 	case r.URL.Path != "/api":
 		return page(http.StatusNotFound, "404 Not Found")
 	case r.Method != http.MethodPost:
@@ -41,9 +49,9 @@ func (u *ucm) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	}
 	switch r.Action {
 	case Challenge:
-		return u.begin(p, r, in)
+		return u.begin(a, r, in)
 	case pbxsim.Login:
-		return u.login(p, r, in)
+		return u.login(a, r, in)
 	}
 
 	// The body is the only place for a cookie: one in a header is not seen.
@@ -51,40 +59,74 @@ func (u *ucm) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	if cookie == "" {
 		return u.fail(needAuthentication)
 	}
-	verdict := p.Use
+	verdict := a.Use
 	switch {
 	case r.Action == pbxsim.KeepAlive && !u.Fixed:
-		verdict = p.KeepAlive
+		verdict = a.KeepAlive
 	case r.Action == pbxsim.Logout && u.NoLogout:
-		if p.Use(r, cookie) == pbxsim.OK {
+		if a.Use(cookie) == pbxsim.OK {
 			return u.fail(invalidParameters)
 		}
 	case r.Action == pbxsim.Logout:
-		verdict = p.Logout
+		verdict = a.Logout
 	}
-	if verdict(r, cookie) != pbxsim.OK {
+	switch verdict(cookie) {
+	case pbxsim.OK:
+	case pbxsim.Locked:
+		return u.fail(loginRestriction)
+	default:
 		return u.fail(u.DeadCookie)
 	}
-	return u.succeed(map[string]any{})
+	if r.Action != pbxsim.Call {
+		return u.succeed(map[string]any{})
+	}
+	if own, ok := a.Respond("application/json"); ok {
+		return own
+	}
+	switch in.text("action") {
+	case "getSystemStatus", "getSystemGeneralStatus":
+		return u.succeed(map[string]any{})
+	case "listAccount":
+		return u.succeed(map[string]any{"account": accounts, "total_item": len(accounts), "total_page": 1, "page": 1})
+	}
+	return u.fail(unsupported)
 }
 
+// An account of the UCM is an extension. The fields are the options of the
+// vendor's request listAccount that public clients ask for.
+type account struct {
+	Extension string  `json:"extension"`
+	Type      string  `json:"account_type"`
+	FullName  *string `json:"fullname"`
+	Status    string  `json:"status"`
+	Address   string  `json:"addr"`
+}
+
+var (
+	reception = "Reception"
+	accounts  = []account{
+		{Extension: "1000", Type: "SIP", FullName: &reception, Status: "Idle", Address: "192.0.2.50:5060"},
+		{Extension: "1001", Type: "SIP", Status: "Unavailable", Address: "-"},
+	}
+)
+
 // begin answers a challenge, also for a user that does not exist.
-func (u *ucm) begin(p *pbxsim.PBX, r *pbxsim.Request, in fields) pbxsim.Reply {
+func (u *ucm) begin(a *pbxsim.Accounts, r *pbxsim.Request, in fields) pbxsim.Reply {
 	if in.text("user") == "" || in.text("version") == "" {
 		return u.fail(invalidParameters)
 	}
-	if _, locked := p.Locked(r.Caller); locked && u.BanAtChallenge {
+	if a.Locked(in.text("user")) && u.BanAtChallenge {
 		return u.fail(loginRestriction)
 	}
 	return u.succeed(map[string]any{"challenge": u.challenge(in.text("user"))})
 }
 
-func (u *ucm) login(p *pbxsim.PBX, r *pbxsim.Request, in fields) pbxsim.Reply {
+func (u *ucm) login(a *pbxsim.Accounts, r *pbxsim.Request, in fields) pbxsim.Reply {
 	user, token := in.text("user"), in.text("token")
 	if user == "" || token == "" {
 		return u.fail(invalidParameters)
 	}
-	cookie, v := p.Login(r, user, func(password string) bool {
+	cookie, v := a.Login(user, func(password string) bool {
 		return u.answered(user, func(challenge string) bool {
 			sum := md5.Sum([]byte(challenge + password))
 			return token == hex.EncodeToString(sum[:]) // lower case only

@@ -3,9 +3,9 @@
 // client code show it. It is a dialect of [pbxsim], which has the rest: accounts,
 // tokens, the lockout, faults.
 //
-//	pbx := grandstreamsim.New(&pbxsim.Options{Accounts: map[string]string{"cdrapi": "secret"}})
+//	pbx := grandstreamsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"cdrapi": "secret"}})
 //	server := pbxsim.ListenTLS(pbx)
 //	defer server.Close()
 //
-// What the vendor leaves open is a field of [Settings].
+// What the vendor leaves open is a field of [Options].
 package grandstreamsim

@@ -2,7 +2,7 @@
 // help.openvox.cn documents it. It is a dialect of [pbxsim], which has the rest:
 // accounts, tokens, the lockout, faults.
 //
-//	pbx := openvoxsim.New(&pbxsim.Options{Accounts: map[string]string{"api": "secret"}})
+//	pbx := openvoxsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"api": "secret"}})
 //	server := pbxsim.Listen(pbx)
 //	defer server.Close()
 //
@@ -24,18 +24,33 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-// New returns a UC series PBX.
-func New(opts *pbxsim.Options) *pbxsim.PBX {
-	return pbxsim.New(Dialect{}, opts)
+// New returns a UC series PBX. nil options are zero ones.
+func New(o *Options, common *pbxsim.Options) *pbxsim.PBX {
+	if o == nil {
+		o = &Options{}
+	}
+	ancestor := o.Yeastar
+	ancestor.Family = ""
+	if ancestor.Version == "" {
+		ancestor.Version = "v0.0.1"
+	}
+	return pbxsim.New(dialect{yeastarsim.Dialect(&ancestor, extensions), *o}, common)
 }
 
-// Dialect is the wire format. Its zero value is the one that the vendor's pages
-// document.
-type Dialect struct {
+// extensions has the fields of the page query-extension-settings that the list of
+// the API's ancestor has too.
+var extensions = map[string]yeastarsim.Extensions{"extension/query": {Infos: []yeastarsim.Extension{
+	{ExtNumber: "1000", Status: "Registered", Type: "SIP", Username: "Reception"},
+	{ExtNumber: "1001", Status: "Unavailable", Type: "SIP", Username: "Sales"},
+}}}
+
+// Options are how one PBX differs from another. The zero value is what the
+// vendor's pages document.
+type Options struct {
 	// Yeastar has the readings of what the pages leave open that are those of
 	// the API's ancestor. Its Family is not looked at; its Version is v0.0.1 if
 	// empty.
-	Yeastar yeastarsim.Dialect
+	Yeastar yeastarsim.Options
 
 	// AnswersIn is "json" or "xml" for a PBX that answers so whatever type it
 	// was asked for: a vendor's sample has a JSON call answered in XML.
@@ -46,18 +61,16 @@ type Dialect struct {
 	WrongHeader bool
 }
 
-func (d Dialect) ancestor() yeastarsim.Dialect {
-	d.Yeastar.Family = ""
-	if d.Yeastar.Version == "" {
-		d.Yeastar.Version = "v0.0.1"
-	}
-	return d.Yeastar
+// dialect is the wire format: its ancestor's, translated.
+type dialect struct {
+	ancestor pbxsim.Dialect
+	Options
 }
 
-func (Dialect) Name() string                             { return "openvox" }
-func (d Dialect) Defaults() pbxsim.Defaults              { return d.ancestor().Defaults() }
-func (d Dialect) NewToken() string                       { return d.ancestor().NewToken() }
-func (d Dialect) Action(r *pbxsim.Request) pbxsim.Action { return d.ancestor().Action(r) }
+func (dialect) Name() string                             { return "openvox" }
+func (d dialect) Defaults() pbxsim.Defaults              { return d.ancestor.Defaults() }
+func (d dialect) NewToken() string                       { return d.ancestor.NewToken() }
+func (d dialect) Action(r *pbxsim.Request) pbxsim.Action { return d.ancestor.Action(r) }
 
 // The ancestor's numbers; the vendor's own were not found.
 const (
@@ -65,8 +78,11 @@ const (
 	wrongFormat    = 20000
 )
 
-func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	format := "json"
+	if r.Action == pbxsim.Web {
+		return d.ancestor.Serve(a, r)
+	}
 	if r.Action == pbxsim.Login || r.Action == pbxsim.Call { // the others have no type
 		format = r.URL.Query().Get("type")
 		if format != "json" && format != "xml" {
@@ -78,11 +94,11 @@ func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	if translated.Body, err = translate(format, r.Body); err != nil {
 		return d.answer(format, d.fail(wrongFormat))
 	}
-	return d.answer(format, d.ancestor().Serve(p, &translated))
+	return d.answer(format, d.ancestor.Serve(a, &translated))
 }
 
 // fail has the ancestor's words for a failure of this dialect's own.
-func (d Dialect) fail(errno int) pbxsim.Reply {
+func (d dialect) fail(errno int) pbxsim.Reply {
 	status := d.Yeastar.FailingStatus
 	if status == "" {
 		status = "Failed"
@@ -135,7 +151,7 @@ func parseXML(body []byte) (map[string]string, error) {
 }
 
 // answer puts the ancestor's reply into the format that was asked for.
-func (d Dialect) answer(format string, r pbxsim.Reply) pbxsim.Reply {
+func (d dialect) answer(format string, r pbxsim.Reply) pbxsim.Reply {
 	if r.Status != 0 && r.Status != http.StatusOK {
 		return r // a web page
 	}

@@ -31,9 +31,9 @@ const (
 	failedJ = `{"status":"Failed","errno":"20003"}`
 )
 
-func inMemory(t *testing.T, d openvoxsim.Dialect, f func(p *pbxsim.PBX, ask func(path, body string) (header, answer string))) {
+func inMemory(t *testing.T, d openvoxsim.Options, f func(p *pbxsim.PBX, ask func(path, body string) (header, answer string))) {
 	synctest.Test(t, func(t *testing.T) {
-		p := pbxsim.New(d, &pbxsim.Options{Accounts: map[string]string{"api": "123456"}, NewToken: func() string { return token }})
+		p := openvoxsim.New(&d, &pbxsim.Options{Accounts: map[string]string{"api": "123456"}, NewToken: func() string { return token }})
 		s := pbxsim.ListenMemory(p)
 		defer s.Close()
 		f(p, func(path, body string) (string, string) {
@@ -65,7 +65,7 @@ func TestTheTypeSaysTheFormatOfBothWays(t *testing.T) {
 		{"/api/v0.0.1/login", inJSON, `{"status":"Failed","errno":"10004"}`},
 		{"/api/v0.0.1/login?type=JSON", inJSON, `{"status":"Failed","errno":"10004"}`},
 	} {
-		inMemory(t, openvoxsim.Dialect{}, func(_ *pbxsim.PBX, ask func(string, string) (string, string)) {
+		inMemory(t, openvoxsim.Options{}, func(_ *pbxsim.PBX, ask func(string, string) (string, string)) {
 			if _, got := ask(tt.path, tt.body); got != tt.want {
 				t.Errorf("%s %s\n got %s\nwant %s", tt.path, tt.body, got, tt.want)
 			}
@@ -74,15 +74,18 @@ func TestTheTypeSaysTheFormatOfBothWays(t *testing.T) {
 }
 
 func TestHeartbeatAndLogoutHaveNoType(t *testing.T) {
-	inMemory(t, openvoxsim.Dialect{}, func(_ *pbxsim.PBX, ask func(string, string) (string, string)) {
+	inMemory(t, openvoxsim.Options{}, func(_ *pbxsim.PBX, ask func(string, string) (string, string)) {
 		ask("/api/v0.0.1/login?type=xml", inXML)
 		time.Sleep(29 * time.Minute)
 		for _, step := range []struct{ path, body, want string }{
 			{"/api/v0.0.1/heartbeat?token=" + token, `{"ipaddr":"172.16.6.150","port":"8280","url":"172.16.6.150:8280","urltag":"1"}`, `{"status":"Success"}`},
 			{"/api/v0.0.1/heartbeat?token=" + token, `<xml></xml>`, `{"status":"Failed","errno":"20000"}`},
 			{"/api/v0.0.1/deviceinfo/query?type=json", "", `{"status":"Failed","errno":"20005"}`},
-			{"/api/v0.0.1/extension/list?type=xml&token=" + token, "<xml></xml>", head + `<status>Success</status></xml>`},
-			{"/api/v0.0.1/extension/list?token=" + token, "{}", `{"status":"Failed","errno":"10004"}`},
+			{"/api/v0.0.1/extension/query?type=xml&token=" + token, "<xml></xml>", head + `<status>Success</status><extinfos>` +
+				`<item id="0"><extnumber>1000</extnumber><status>Registered</status><type>SIP</type><username>Reception</username></item>` +
+				`<item id="1"><extnumber>1001</extnumber><status>Unavailable</status><type>SIP</type><username>Sales</username></item></extinfos></xml>`},
+			{"/api/v0.0.1/extension/update?type=xml&token=" + token, "", head + `<status>Failed</status><errno>10003</errno></xml>`},
+			{"/api/v0.0.1/extension/query?token=" + token, "{}", `{"status":"Failed","errno":"10004"}`},
 			{"/api/v0.0.1/logout?token=" + token, "", `{"status":"Success"}`},
 			{"/api/v0.0.1/logout?token=" + token, "", `{"status":"Failed","errno":"20004"}`},
 		} {
@@ -94,7 +97,7 @@ func TestHeartbeatAndLogoutHaveNoType(t *testing.T) {
 }
 
 func TestFieldsWithinFieldsAreElementsWithinElements(t *testing.T) {
-	inMemory(t, openvoxsim.Dialect{}, func(_ *pbxsim.PBX, ask func(string, string) (string, string)) {
+	inMemory(t, openvoxsim.Options{}, func(_ *pbxsim.PBX, ask func(string, string) (string, string)) {
 		ask("/api/v0.0.1/login?type=xml", inXML)
 		_, got := ask("/api/v0.0.1/deviceinfo/query?type=xml&token="+token, "")
 		if !strings.HasPrefix(got, head+`<status>Success</status><deviceinfo><devicename>`) || !strings.HasSuffix(got, `</deviceinfo></xml>`) {
@@ -105,17 +108,17 @@ func TestFieldsWithinFieldsAreElementsWithinElements(t *testing.T) {
 
 func TestAnswersAsTheCarelessSamplesHaveThem(t *testing.T) {
 	for _, tt := range []struct {
-		dialect        openvoxsim.Dialect
+		dialect        openvoxsim.Options
 		header, answer string
 	}{
-		{openvoxsim.Dialect{}, "application/json", failedJ},
-		{openvoxsim.Dialect{WrongHeader: true}, "application/xml", failedJ},
-		{openvoxsim.Dialect{AnswersIn: "xml"}, "application/xml", head + `<status>Failed</status><errno>20003</errno></xml>`},
-		{openvoxsim.Dialect{AnswersIn: "xml", WrongHeader: true}, "application/json", head + `<status>Failed</status><errno>20003</errno></xml>`},
-		{openvoxsim.Dialect{Yeastar: yeastarsim.Dialect{NumericErrno: true}}, "application/json", `{"status":"Failed","errno":20003}`},
-		{openvoxsim.Dialect{Yeastar: yeastarsim.Dialect{NumericErrno: true}, AnswersIn: "xml"}, "application/xml", head + `<status>Failed</status><errno>20003</errno></xml>`},
-		{openvoxsim.Dialect{Yeastar: yeastarsim.Dialect{FailingStatus: "Failure"}}, "application/json", `{"status":"Failure","errno":"20003"}`},
-		{openvoxsim.Dialect{Yeastar: yeastarsim.Dialect{WrongLoginErrno: 30003}}, "application/json", `{"status":"Failed","errno":"30003"}`},
+		{openvoxsim.Options{}, "application/json", failedJ},
+		{openvoxsim.Options{WrongHeader: true}, "application/xml", failedJ},
+		{openvoxsim.Options{AnswersIn: "xml"}, "application/xml", head + `<status>Failed</status><errno>20003</errno></xml>`},
+		{openvoxsim.Options{AnswersIn: "xml", WrongHeader: true}, "application/json", head + `<status>Failed</status><errno>20003</errno></xml>`},
+		{openvoxsim.Options{Yeastar: yeastarsim.Options{NumericErrno: true}}, "application/json", `{"status":"Failed","errno":20003}`},
+		{openvoxsim.Options{Yeastar: yeastarsim.Options{NumericErrno: true}, AnswersIn: "xml"}, "application/xml", head + `<status>Failed</status><errno>20003</errno></xml>`},
+		{openvoxsim.Options{Yeastar: yeastarsim.Options{FailingStatus: "Failure"}}, "application/json", `{"status":"Failure","errno":"20003"}`},
+		{openvoxsim.Options{Yeastar: yeastarsim.Options{WrongLoginErrno: 30003}}, "application/json", `{"status":"Failed","errno":"30003"}`},
 	} {
 		inMemory(t, tt.dialect, func(p *pbxsim.PBX, ask func(string, string) (string, string)) {
 			header, answer := ask("/api/v0.0.1/login?type=json", strings.Replace(inJSON, "e10", "e11", 1))
@@ -130,8 +133,10 @@ func TestAnswersAsTheCarelessSamplesHaveThem(t *testing.T) {
 }
 
 func TestTheNumbersAreTheVendors(t *testing.T) {
-	want := pbxsim.Defaults{Life: 30 * time.Minute, Sliding: true, LockoutAfter: 5, LockoutFor: 10 * time.Minute}
-	if got := (openvoxsim.Dialect{}).Defaults(); got != want {
+	want := pbxsim.Defaults{Life: 30 * time.Minute, Sliding: true, Lockout: pbxsim.Lockout{
+		After: 5, For: 10 * time.Minute, Memory: pbxsim.Forever, Per: pbxsim.Address, Reset: pbxsim.Account,
+	}}
+	if got := openvoxsim.New(nil, nil).Dialect().Defaults(); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }

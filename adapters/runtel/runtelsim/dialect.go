@@ -10,14 +10,16 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-// New returns a Runtel PBX.
-func New(opts *pbxsim.Options) *pbxsim.PBX {
-	return pbxsim.New(Dialect{}, opts)
+// New returns a Runtel PBX. nil options are zero ones.
+func New(o *Options, common *pbxsim.Options) *pbxsim.PBX {
+	if o == nil {
+		o = &Options{}
+	}
+	return pbxsim.New(dialect{*o}, common)
 }
 
-// Dialect is the wire format. Its fields are for [pbxsim.New]; they are what
-// the vendor does not tell.
-type Dialect struct {
+// Options are how one PBX differs from another: what the vendor does not say.
+type Options struct {
 	// Failure is the shape of failing answers; [HTTP401] if empty.
 	Failure FailureMode
 
@@ -56,26 +58,39 @@ type Dialect struct {
 	SlashRequired bool
 }
 
-func (Dialect) Name() string { return "runtel" }
+// dialect is the wire format.
+type dialect struct{ Options }
+
+func (dialect) Name() string { return "runtel" }
 
 // Defaults are assumptions: that the times of the vendor's one sample are UTC,
 // and a lockout like other brands' (its limits belong to the platform's
-// operator, and are not published).
-func (Dialect) Defaults() pbxsim.Defaults {
-	return pbxsim.Defaults{
-		Life:         4 * time.Hour,
-		LockoutAfter: 5,
-		LockoutFor:   10 * time.Minute,
+// operator, and are not published), that is never forgotten and which nothing
+// resets. With Failure set to [Silence] a lock is mute and covers everything.
+func (d dialect) Defaults() pbxsim.Defaults {
+	defaults := pbxsim.Defaults{Life: 4 * time.Hour, Lockout: pbxsim.Lockout{
+		After: 5, For: 10 * time.Minute,
+		Memory: pbxsim.Forever, Per: pbxsim.Address, Reset: pbxsim.Nothing,
+	}}
+	if d.Failure == Silence {
+		defaults.Lockout.Response, defaults.Lockout.Covers = pbxsim.Mute, pbxsim.Everything
 	}
+	return defaults
 }
 
 // NewToken returns an opaque token. Like the vendor's "J...W" it begins with J
 // and ends with W, and is no JWT.
-func (Dialect) NewToken() string {
+func (dialect) NewToken() string {
 	return "J" + rand.Text() + rand.Text() + "W"
 }
 
-func (Dialect) Action(r *pbxsim.Request) pbxsim.Action {
+func (dialect) Action(r *pbxsim.Request) pbxsim.Action {
+	if r.URL.Path != "/api" && r.URL.Path != "/api/" {
+		return pbxsim.Web
+	}
+	if r.Method != http.MethodPost || r.URL.Path != "/api/" {
+		return pbxsim.Call
+	}
 	switch e, _ := parse(r.Body); {
 	case e.is("auth", "User"):
 		return pbxsim.Login
@@ -85,11 +100,10 @@ func (Dialect) Action(r *pbxsim.Request) pbxsim.Action {
 	return pbxsim.Call
 }
 
-func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
-	if _, locked := p.Locked(r.Caller); locked && d.Failure == Silence {
-		return pbxsim.Reply{Hang: true}
-	}
+func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	switch {
+	case r.URL.Path == "/" && r.Method == http.MethodGet:
+		return reply(http.StatusOK, "text/html", []byte(pbxsim.HTMLPage))
 	case r.URL.Path == "/api" && !d.SlashRequired:
 		reply := page(http.StatusMovedPermanently)
 		reply.Header.Set("Location", "/api/")
@@ -106,7 +120,7 @@ func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 		return d.fail(e, http.StatusBadRequest)
 	}
 	if r.Action == pbxsim.Login {
-		return d.login(p, r, e)
+		return d.login(a, r, e)
 	}
 
 	// The header is the only place for a token.
@@ -114,29 +128,45 @@ func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	if !ok || token == "" {
 		return d.refuse(e)
 	}
-	verdict := p.Use
+	verdict := a.Use
 	if r.Action == pbxsim.Logout {
-		verdict = p.Logout
+		verdict = a.Logout
 	}
-	if verdict(r, token) != pbxsim.OK {
+	switch verdict(token) {
+	case pbxsim.OK:
+	case pbxsim.Locked:
+		return d.block(e, r.LockedUntil())
+	default:
 		return d.refuse(e)
 	}
-	return d.succeed(e, struct{}{})
+	if r.Action == pbxsim.Logout {
+		return d.succeed(e, struct{}{})
+	}
+	if own, ok := a.Respond("application/json; charset=utf-8"); ok {
+		own.Header.Set("Server", server)
+		return own
+	}
+	switch {
+	case e.is("list", "DomainUser"):
+		return d.succeed(e, domainUsers)
+	case e.Action == "list", e.is("get", "User"): // the page api_info: every object can be listed
+		return d.succeed(e, struct{}{})
+	}
+	return d.fail(e, http.StatusBadRequest)
 }
 
-func (d Dialect) login(p *pbxsim.PBX, r *pbxsim.Request, e envelope) pbxsim.Reply {
+func (d dialect) login(a *pbxsim.Accounts, r *pbxsim.Request, e envelope) pbxsim.Reply {
 	user, ok1 := e.Params["login"].(string)
 	given, ok2 := e.Params["password"].(string)
 	if !ok1 || !ok2 {
 		return d.fail(e, http.StatusBadRequest)
 	}
-	token, v := p.Login(r, user, func(password string) bool { return given == password })
+	token, v := a.Login(user, func(password string) bool { return given == password })
 	switch v {
 	case pbxsim.WrongPassword:
 		return d.refuse(e)
 	case pbxsim.Locked:
-		until, _ := p.Locked(r.Caller)
-		return d.block(e, until)
+		return d.block(e, r.LockedUntil())
 	}
 	if d.Body != nil {
 		return d.succeed(e, d.Body(fields(d.user(token))))

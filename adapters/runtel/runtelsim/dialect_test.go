@@ -26,10 +26,10 @@ const (
 )
 
 // inMemory gives f a Runtel PBX with one account, in virtual time.
-func inMemory(t *testing.T, d runtelsim.Dialect, opts pbxsim.Options, f func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server)) {
+func inMemory(t *testing.T, d runtelsim.Options, opts pbxsim.Options, f func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server)) {
 	synctest.Test(t, func(t *testing.T) {
 		opts.Accounts = map[string]string{user: password}
-		p := pbxsim.New(d, &opts)
+		p := runtelsim.New(&d, &opts)
 		s := pbxsim.ListenMemory(p)
 		defer s.Close()
 		f(t, p, s)
@@ -118,7 +118,7 @@ func TestTheVendorsRequestsAreAnsweredInItsShape(t *testing.T) {
 		t.Fatal(err)
 	}
 	opts := pbxsim.Options{NewToken: func() string { return "J-token-W" }}
-	inMemory(t, runtelsim.Dialect{}, opts, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, runtelsim.Options{}, opts, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		for exchange := range strings.SplitSeq(strings.TrimSuffix(string(transcript), "\n"), "\n===\n") {
 			request, want, _ := strings.Cut(exchange, "\n>>>\n")
 			if diff := cmp.Diff(wire(want), converse(t, s, wire(request))); diff != "" {
@@ -175,7 +175,7 @@ func TestAFailureTakesEachFormThatIsKnown(t *testing.T) {
 	}
 	for mode, want := range tests {
 		t.Run(string(mode), func(t *testing.T) {
-			inMemory(t, runtelsim.Dialect{Failure: mode}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+			inMemory(t, runtelsim.Options{Failure: mode}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 				check := func(token, request string, want func(string) answer) {
 					t.Helper()
 					if diff := cmp.Diff(want(request), post(t, s, token, request)); diff != "" {
@@ -201,15 +201,15 @@ func TestAFailureTakesEachFormThatIsKnown(t *testing.T) {
 
 func TestRefusalAndBlockHaveTheirCodes(t *testing.T) {
 	tests := []struct {
-		dialect          runtelsim.Dialect
+		dialect          runtelsim.Options
 		status           int // of the refusal and of the block; 0: as the code
 		refusal, blocked int
 		retryAfter       string
 	}{
-		{runtelsim.Dialect{Failure: runtelsim.Code401, Refusal: 400}, 200, 400, 403, ""},
-		{runtelsim.Dialect{Failure: runtelsim.Code401, Refusal: 1001, Block: 1002}, 200, 1001, 1002, ""},
-		{runtelsim.Dialect{Failure: runtelsim.Code401, Block: 429}, 200, 401, 429, "598"},
-		{runtelsim.Dialect{Refusal: 422, Block: 429}, 0, 422, 429, "598"},
+		{runtelsim.Options{Failure: runtelsim.Code401, Refusal: 400}, 200, 400, 403, ""},
+		{runtelsim.Options{Failure: runtelsim.Code401, Refusal: 1001, Block: 1002}, 200, 1001, 1002, ""},
+		{runtelsim.Options{Failure: runtelsim.Code401, Block: 429}, 200, 401, 429, "598"},
+		{runtelsim.Options{Refusal: 422, Block: 429}, 0, 422, 429, "598"},
 	}
 	for _, tt := range tests {
 		inMemory(t, tt.dialect, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
@@ -244,7 +244,7 @@ func TestTheEchoOfARequestsID(t *testing.T) {
 		runtelsim.EchoNone:   ``,
 		runtelsim.EchoOther:  `"action_id":"80",`,
 	} {
-		inMemory(t, runtelsim.Dialect{Echo: mode}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		inMemory(t, runtelsim.Options{Echo: mode}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			want := `{"action":"logout",` + want + `"obj":"User","code":401,"notifies":[],"body":null}`
 			if got := post(t, s, "", logout); got.Body != want {
 				t.Errorf("%q: %s, want %s", mode, got.Body, want)
@@ -262,7 +262,7 @@ func TestTheBodyOfALoginCanBeAnothers(t *testing.T) {
 	}
 	for want, body := range bodies {
 		opts := pbxsim.Options{NewToken: func() string { return "J-token-W" }}
-		inMemory(t, runtelsim.Dialect{Body: body}, opts, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		inMemory(t, runtelsim.Options{Body: body}, opts, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			if got := post(t, s, "", auth(user, password)); !strings.HasSuffix(got.Body, want) {
 				t.Errorf("%s, want %s", got.Body, want)
 			}
@@ -274,7 +274,7 @@ func TestTheBodyOfALoginCanBeAnothers(t *testing.T) {
 }
 
 func TestABlockedCallerMayGetNoAnswer(t *testing.T) {
-	inMemory(t, runtelsim.Dialect{Failure: runtelsim.Silence}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, runtelsim.Options{Failure: runtelsim.Silence}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		token := "Bearer " + login(t, s).Token
 		for range 5 {
 			if diff := cmp.Diff(enveloped(401, 401, auth("", "")), post(t, s, "", auth(user, "guess"))); diff != "" {
@@ -306,7 +306,7 @@ func TestMalformedRequests(t *testing.T) {
 		`{"action":"auth","obj":"User","action_id":"1","params":{"login":"a@office.example"}}`,
 		`{"action":"auth","obj":"User","action_id":"1","params":{"login":"a@office.example","password":1}}`,
 	} {
-		inMemory(t, runtelsim.Dialect{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		inMemory(t, runtelsim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			if got := post(t, s, "", body); got.Status != 400 {
 				t.Errorf("%s: %+v, want 400", body, got)
 			}
@@ -318,7 +318,7 @@ func TestMalformedRequests(t *testing.T) {
 }
 
 func TestATokenGoesInTheHeaderOnly(t *testing.T) {
-	inMemory(t, runtelsim.Dialect{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, runtelsim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		token := login(t, s).Token
 		for _, header := range []string{"", token, "Token " + token, "Bearer", "Bearer  " + token} {
 			got, _, err := send(t, s, "POST", "/api/?token="+token, header, call)
@@ -330,7 +330,7 @@ func TestATokenGoesInTheHeaderOnly(t *testing.T) {
 }
 
 func TestATokensLifeIsFixed(t *testing.T) {
-	inMemory(t, runtelsim.Dialect{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, runtelsim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		token := "Bearer " + login(t, s).Token
 		time.Sleep(4*time.Hour - time.Second)
 		if got := post(t, s, token, call); got.Status != 200 {
@@ -345,7 +345,7 @@ func TestATokensLifeIsFixed(t *testing.T) {
 
 func TestThePathMayNeedItsSlash(t *testing.T) {
 	for _, strict := range []bool{false, true} {
-		inMemory(t, runtelsim.Dialect{SlashRequired: strict}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		inMemory(t, runtelsim.Options{SlashRequired: strict}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			check := func(method, path string, want answer, header, value string) {
 				t.Helper()
 				got, h, err := send(t, s, method, path, "", auth(user, password))
@@ -388,7 +388,7 @@ func TestExpIsLocalOrUniversalTime(t *testing.T) {
 		{nil, time.Hour + 999, "2000-01-01T01:00:00"},
 	}
 	for _, tt := range tests {
-		inMemory(t, runtelsim.Dialect{ExpZone: tt.zone}, pbxsim.Options{Life: tt.life}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		inMemory(t, runtelsim.Options{ExpZone: tt.zone}, pbxsim.Options{Life: tt.life}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			if got := login(t, s).Exp; got != tt.want {
 				t.Errorf("zone %v, life %v: %s, want %s", tt.zone, tt.life, got, tt.want)
 			}
@@ -397,7 +397,7 @@ func TestExpIsLocalOrUniversalTime(t *testing.T) {
 }
 
 func TestNoticesAndZoneComeBackAsPlanted(t *testing.T) {
-	d := runtelsim.Dialect{Notifies: json.RawMessage(`[{"text":"<canary>"},null]`), TZ: "Asia/Omsk"}
+	d := runtelsim.Options{Notifies: json.RawMessage(`[{"text":"<canary>"},null]`), TZ: "Asia/Omsk"}
 	inMemory(t, d, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		for _, body := range []string{auth(user, password), auth(user, "guess")} {
 			if got := post(t, s, "", body); !strings.Contains(got.Body, `"notifies":[{"text":"<canary>"},null],`) {
@@ -411,7 +411,7 @@ func TestNoticesAndZoneComeBackAsPlanted(t *testing.T) {
 }
 
 func TestAKeyWorksWithoutALogin(t *testing.T) {
-	inMemory(t, runtelsim.Dialect{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, runtelsim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		p.AddKey("key")
 		time.Sleep(365 * 24 * time.Hour)
 		if got := post(t, s, "Bearer key", call); got.Status != 200 {

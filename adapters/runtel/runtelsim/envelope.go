@@ -44,7 +44,7 @@ const (
 )
 
 // echo returns the answer's action_id; nil leaves it out.
-func (d Dialect) echo(e envelope) any {
+func (d dialect) echo(e envelope) any {
 	switch d.Echo {
 	case EchoNumber:
 		if n, err := strconv.ParseUint(e.ActionID, 10, 64); err == nil {
@@ -69,7 +69,7 @@ type answer struct {
 }
 
 // answer wraps body, in an HTTP answer of the given status.
-func (d Dialect) answer(e envelope, status, code int, body any) pbxsim.Reply {
+func (d dialect) answer(e envelope, status, code int, body any) pbxsim.Reply {
 	a := answer{e.Action, d.echo(e), e.Obj, code, d.Notifies, body}
 	if a.Notifies == nil {
 		a.Notifies = json.RawMessage("[]")
@@ -79,20 +79,22 @@ func (d Dialect) answer(e envelope, status, code int, body any) pbxsim.Reply {
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(a); err != nil {
-		panic("runtelsim: Dialect.Notifies: " + err.Error())
+		panic("runtelsim: Options.Notifies: " + err.Error())
 	}
 	return reply(status, "application/json; charset=utf-8", bytes.TrimSuffix(buf.Bytes(), []byte("\n")))
 }
 
-func (d Dialect) succeed(e envelope, body any) pbxsim.Reply {
+func (d dialect) succeed(e envelope, body any) pbxsim.Reply {
 	return d.answer(e, http.StatusOK, http.StatusOK, body)
 }
+
+const server = "nginx/1.16.1"
 
 func reply(status int, contentType string, body []byte) pbxsim.Reply {
 	return pbxsim.Reply{
 		Status: status,
 		Header: http.Header{
-			"Server":       {"nginx/1.16.1"},
+			"Server":       {server},
 			"Content-Type": {contentType},
 		},
 		Body: body,

@@ -12,8 +12,8 @@ import (
 
 // FailureMode is the shape of failing answers. The vendor documents none, so
 // all of these are guesses, and a client has to cope with each. What fails is
-// told by a code: 401 for a wrong login or a refused token ([Dialect].Refusal),
-// 403 for a locked caller ([Dialect].Block), 400 for a request that is not an
+// told by a code: 401 for a wrong login or a refused token ([Options].Refusal),
+// 403 for a locked client ([Options].Block), 400 for a request that is not an
 // envelope.
 type FailureMode string
 
@@ -23,11 +23,11 @@ const (
 	HTTP403 FailureMode = "http-403" // as HTTP401, with 403 also where that has 401
 	HTML    FailureMode = "html"     // nginx's error page, the code being the HTTP status
 	Empty   FailureMode = "empty"    // no body, the code being the HTTP status
-	Silence FailureMode = "silence"  // as HTTP401, but a locked caller gets no answer to anything, as from a firewall
+	Silence FailureMode = "silence"  // as HTTP401, but a locked client gets no answer to anything, as from a firewall
 )
 
 // fail answers that a request has failed.
-func (d Dialect) fail(e envelope, code int) pbxsim.Reply {
+func (d dialect) fail(e envelope, code int) pbxsim.Reply {
 	switch d.Failure {
 	case Code401:
 		return d.answer(e, http.StatusOK, code, nil)
@@ -44,20 +44,20 @@ func (d Dialect) fail(e envelope, code int) pbxsim.Reply {
 }
 
 // refuse answers a wrong login, or a token that is none.
-func (d Dialect) refuse(e envelope) pbxsim.Reply {
+func (d dialect) refuse(e envelope) pbxsim.Reply {
 	if d.Refusal != 0 {
 		return d.fail(e, d.Refusal)
 	}
 	return d.fail(e, http.StatusUnauthorized)
 }
 
-// block answers a caller that is locked until then.
-func (d Dialect) block(e envelope, until time.Time) pbxsim.Reply {
+// block answers a client that is locked until then.
+func (d dialect) block(e envelope, until time.Time) pbxsim.Reply {
 	if d.Block == 0 {
 		return d.fail(e, http.StatusForbidden)
 	}
 	reply := d.fail(e, d.Block)
-	if d.Block == http.StatusTooManyRequests {
+	if d.Block == http.StatusTooManyRequests && !until.IsZero() {
 		reply.Header.Set("Retry-After", strconv.Itoa(int(math.Ceil(time.Until(until).Seconds()))))
 	}
 	return reply

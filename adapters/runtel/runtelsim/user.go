@@ -46,7 +46,7 @@ type billing struct {
 	BlockFace     bool   `json:"block_face"`
 }
 
-func (d Dialect) user(t pbxsim.Token) user {
+func (d dialect) user(t pbxsim.Token) user {
 	zone, tz := d.ExpZone, d.TZ
 	if zone == nil {
 		zone = time.UTC
@@ -95,4 +95,20 @@ func isoformat(t time.Time) string {
 		return t.Format("2006-01-02T15:04:05")
 	}
 	return t.Format("2006-01-02T15:04:05.000000")
+}
+
+// domainUsers are what a list of the object DomainUser brings. The vendor says
+// that every object has the action "list", and shows no response to it: that its
+// body is a list of objects is an assumption.
+var domainUsers = []domainUser{
+	{ID: 101, Login: "100@office.example", Name: "Reception", Status: 1, DomainID: 19},
+	{ID: 102, Login: "101@office.example", Name: "Sales", Status: 1, DomainID: 19},
+}
+
+type domainUser struct {
+	ID       int    `json:"id"`
+	Login    string `json:"login"`
+	Name     string `json:"name"`
+	Status   int    `json:"status"`
+	DomainID int    `json:"domain_id"`
 }

@@ -13,72 +13,15 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-// New returns an S-Series PBX.
-func New(opts *pbxsim.Options) *pbxsim.PBX {
-	return pbxsim.New(Dialect{}, opts)
+// dialect is the wire format.
+type dialect struct {
+	Options
+	lists map[string]Extensions
 }
 
-// Dialect is the wire format. Its zero value is the one that the vendor's pages
-// document; the fields are for [pbxsim.New], where the pages contradict each
-// other, say nothing, or are known to be wrong.
-type Dialect struct {
-	// Family is one of [SV1], [SV2], [CloudV1] and [CloudV2]; empty: SV1.
-	Family string
+func (dialect) Name() string { return "yeastar" }
 
-	// Version is the path's version segment where it is not the family's:
-	// v1.0.0 and v1.0.1 of old firmware, v1.10 of one page's endpoint.
-	Version string
-
-	// FailingStatus is the word for "status" in a failing answer: "Failed" if
-	// empty. The guides of 2017 have "Failure".
-	FailingStatus string
-
-	// NumericErrno writes errno as a number. Every printed sample has a string.
-	NumericErrno bool
-
-	// WrongLoginErrno answers a wrong login. 0 means 20003, as the table of
-	// errors has it; the login page's own sample of a failure shows 30003.
-	WrongLoginErrno int
-
-	// HeartbeatInsists makes a heartbeat without ipaddr and port fail with errno
-	// 10004. The English pages require both, the Chinese page of 2017 does not,
-	// and the official sample leaves them out.
-	HeartbeatInsists bool
-
-	// LogoutForgives answers a logout of a dead token with Success. What the
-	// PBX answers is not documented; without LogoutForgives it is the errno of
-	// the token.
-	LogoutForgives bool
-
-	// VersionErrno answers a path with an unknown version with errno 10003, "no
-	// such request". What the PBX answers is not documented; without
-	// VersionErrno it is HTTP 404.
-	VersionErrno bool
-
-	// CallsSlide makes every call prolong a token, which of API v2 and of the
-	// Cloud PBX is not documented. The S-Series with API v1 always does it.
-	CallsSlide bool
-
-	// NoRefreshToken leaves the refreshtoken out of a login's answer. Of the
-	// Cloud PBX with API v2 that answer is not printed.
-	NoRefreshToken bool
-
-	// RefreshErrno answers a dead refreshtoken. What the PBX answers is not
-	// documented; 0 means the errno of a dead token.
-	RefreshErrno int
-
-	// ReportsOverTCP is the PBX's report method with API v2. A login needs no
-	// port then.
-	ReportsOverTCP bool
-
-	// KeepConnections leaves connections open. The vendor's samples close every
-	// one.
-	KeepConnections bool
-}
-
-func (Dialect) Name() string { return "yeastar" }
-
-func (d Dialect) Defaults() pbxsim.Defaults {
+func (d dialect) Defaults() pbxsim.Defaults {
 	defaults := d.family().defaults
 	if d.CallsSlide {
 		defaults.Sliding = true
@@ -91,7 +34,7 @@ func (d Dialect) Defaults() pbxsim.Defaults {
 
 // family returns the data of d's, which panics where there is none: a test
 // misspelt it.
-func (d Dialect) family() family {
+func (d dialect) family() family {
 	name := d.Family
 	if name == "" {
 		name = SV1
@@ -107,13 +50,19 @@ func (d Dialect) family() family {
 }
 
 // NewToken returns 32 hex characters, as in every printed sample.
-func (Dialect) NewToken() string {
+func (dialect) NewToken() string {
 	var b [16]byte
 	rand.Read(b[:])
 	return hex.EncodeToString(b[:])
 }
 
-func (Dialect) Action(r *pbxsim.Request) pbxsim.Action {
+func (dialect) Action(r *pbxsim.Request) pbxsim.Action {
+	if !strings.HasPrefix(r.URL.Path, "/api/") {
+		return pbxsim.Web
+	}
+	if r.Method != http.MethodPost { // errno 20001, whatever the name
+		return pbxsim.Call
+	}
 	switch _, name := split(r.URL.Path); name {
 	case "login":
 		return pbxsim.Login
@@ -125,11 +74,14 @@ func (Dialect) Action(r *pbxsim.Request) pbxsim.Action {
 	return pbxsim.Call
 }
 
-func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	f := d.family()
 	version, name := split(r.URL.Path)
+	if r.Action == pbxsim.Web && r.URL.Path == "/" && r.Method == http.MethodGet {
+		return d.reply(http.StatusOK, "text/html", []byte(pbxsim.HTMLPage))
+	}
 	if name == "" || version != f.version {
-		if d.VersionErrno {
+		if d.VersionErrno && r.Action != pbxsim.Web {
 			return d.fail(noSuchRequest)
 		}
 		return d.reply(http.StatusNotFound, "text/html",
@@ -139,10 +91,10 @@ func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 		return d.fail(notPOST)
 	}
 	if r.Action == pbxsim.Login {
-		return d.login(p, r)
+		return d.login(a, r)
 	}
 	if name == "token/refresh" && f.refresh {
-		return d.refresh(p, r)
+		return d.refresh(a, r)
 	}
 
 	// The query is the only place for a token: one in the body is not seen.
@@ -155,24 +107,30 @@ func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 		if name != "heartbeat" || !f.heartbeat {
 			return d.fail(noSuchRequest)
 		}
-		return d.heartbeat(p, r, token)
+		return d.heartbeat(a, r, token)
 	case pbxsim.Logout:
-		v := p.Logout(r, token)
+		v := a.Logout(token)
 		if v != pbxsim.OK && !d.LogoutForgives {
 			return d.fail(errnos[v])
 		}
 		return d.succeed(answer{})
 	}
-	if v := p.Use(r, token); v != pbxsim.OK {
+	if v := a.Use(token); v != pbxsim.OK {
 		return d.fail(errnos[v])
+	}
+	if reply, ok := a.Respond("application/json"); ok {
+		return d.finish(reply)
 	}
 	if name == "deviceinfo/query" {
 		return d.succeed(answer{DeviceInfo: device()})
 	}
-	return d.succeed(answer{})
+	if list, ok := d.lists[name]; ok {
+		return d.succeed(answer{Extensions: list})
+	}
+	return d.fail(noSuchRequest)
 }
 
-func (d Dialect) login(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+func (d dialect) login(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	f := d.family()
 	required := []string{"username", "password"}
 	if f.port || f.transport && !d.ReportsOverTCP {
@@ -183,7 +141,7 @@ func (d Dialect) login(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 		return d.fail(errno)
 	}
 	digest := params["password"]
-	token, v := p.Login(r, params["username"], func(password string) bool {
+	token, v := a.Login(params["username"], func(password string) bool {
 		sum := md5.Sum([]byte(password))
 		return digest == hex.EncodeToString(sum[:]) // lower case only
 	})
@@ -193,23 +151,23 @@ func (d Dialect) login(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	case v != pbxsim.OK:
 		return d.fail(errnos[v])
 	}
-	a := answer{Token: token.Value, RefreshToken: token.Refresh}
+	response := answer{Token: token.Value, RefreshToken: token.Refresh}
 	switch {
 	case f.transport && d.ReportsOverTCP:
-		a.Transport = "TCP"
+		response.Transport = "TCP"
 	case f.transport:
-		a.Transport = "HTTP"
+		response.Transport = "HTTP"
 	}
-	return d.succeed(a)
+	return d.succeed(response)
 }
 
 // refresh trades the latest refreshtoken for another pair.
-func (d Dialect) refresh(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+func (d dialect) refresh(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	params, errno := d.parameters(r.Body, "refreshtoken")
 	if errno != 0 {
 		return d.fail(errno)
 	}
-	token, v := p.Refresh(r, params["refreshtoken"])
+	token, v := a.Refresh(params["refreshtoken"])
 	switch {
 	case v != pbxsim.OK && d.RefreshErrno != 0:
 		return d.fail(d.RefreshErrno)
@@ -220,7 +178,7 @@ func (d Dialect) refresh(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 }
 
 // heartbeat prolongs a token. In the field "{}" and no body at all work.
-func (d Dialect) heartbeat(p *pbxsim.PBX, r *pbxsim.Request, token string) pbxsim.Reply {
+func (d dialect) heartbeat(a *pbxsim.Accounts, r *pbxsim.Request, token string) pbxsim.Reply {
 	var required []string
 	if d.HeartbeatInsists {
 		required = []string{"ipaddr", "port"}
@@ -230,7 +188,7 @@ func (d Dialect) heartbeat(p *pbxsim.PBX, r *pbxsim.Request, token string) pbxsi
 			return d.fail(errno)
 		}
 	}
-	if v := p.KeepAlive(r, token); v != pbxsim.OK {
+	if v := a.KeepAlive(token); v != pbxsim.OK {
 		return d.fail(errnos[v])
 	}
 	return d.succeed(answer{})
@@ -249,7 +207,7 @@ func split(path string) (version, name string) {
 // parameters reads the fields of a request, which are strings all, and of which
 // some are required. Names are compared exactly. A port may be a number with API
 // v2, as in the sample of its heartbeat.
-func (d Dialect) parameters(body []byte, required ...string) (params map[string]string, errno int) {
+func (d dialect) parameters(body []byte, required ...string) (params map[string]string, errno int) {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(body, &fields) != nil {
 		return nil, notJSON
@@ -291,6 +249,7 @@ type answer struct {
 	RefreshToken string      `json:"refreshtoken,omitempty"`
 	Transport    string      `json:"transport,omitempty"`
 	DeviceInfo   *deviceInfo `json:"deviceinfo,omitempty"`
+	Extensions
 }
 
 type deviceInfo struct {
@@ -315,12 +274,12 @@ func device() *deviceInfo {
 	}
 }
 
-func (d Dialect) succeed(a answer) pbxsim.Reply {
+func (d dialect) succeed(a answer) pbxsim.Reply {
 	a.Status = "Success"
 	return d.json(a)
 }
 
-func (d Dialect) fail(errno int) pbxsim.Reply {
+func (d dialect) fail(errno int) pbxsim.Reply {
 	a := answer{Status: "Failed", Errno: strconv.Itoa(errno)}
 	if d.FailingStatus != "" {
 		a.Status = d.FailingStatus
@@ -332,7 +291,7 @@ func (d Dialect) fail(errno int) pbxsim.Reply {
 }
 
 // json answers HTTP 200, which failures have too.
-func (d Dialect) json(a answer) pbxsim.Reply {
+func (d dialect) json(a answer) pbxsim.Reply {
 	body, err := json.Marshal(a)
 	if err != nil {
 		panic(err) // an answer has nothing that JSON has not
@@ -340,13 +299,15 @@ func (d Dialect) json(a answer) pbxsim.Reply {
 	return d.reply(http.StatusOK, "application/json", body)
 }
 
-func (d Dialect) reply(status int, contentType string, body []byte) pbxsim.Reply {
-	header := http.Header{
-		"Server":       {"Boa/0.94.14rc21"},
-		"Content-Type": {contentType},
-	}
+func (d dialect) reply(status int, contentType string, body []byte) pbxsim.Reply {
+	return d.finish(pbxsim.Reply{Status: status, Header: http.Header{"Content-Type": {contentType}}, Body: body})
+}
+
+// finish adds the headers that every response has.
+func (d dialect) finish(r pbxsim.Reply) pbxsim.Reply {
+	r.Header.Set("Server", "Boa/0.94.14rc21")
 	if !d.KeepConnections {
-		header.Set("Connection", "close")
+		r.Header.Set("Connection", "close")
 	}
-	return pbxsim.Reply{Status: status, Header: header, Body: body}
+	return r
 }

@@ -2,14 +2,14 @@
 // documents it: S-Series, K2, S1000 and Cloud PBX, with API v1 and v2. It is a
 // dialect of [pbxsim], which has the rest: accounts, tokens, the lockout, faults.
 //
-//	pbx := yeastarsim.New(&pbxsim.Options{Accounts: map[string]string{"api": "secret"}})
+//	pbx := yeastarsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"api": "secret"}})
 //	server := pbxsim.Listen(pbx)
 //	defer server.Close()
 //
-// New is an S-Series with API v1. Other families, and other readings of what the
-// pages leave open, are fields of [Dialect]:
+// Without options it is an S-Series with API v1. Other families, and other
+// readings of what the pages leave open, are fields of [Options]:
 //
-//	pbx := pbxsim.New(yeastarsim.Dialect{Family: yeastarsim.CloudV1}, opts)
+//	pbx := yeastarsim.New(&yeastarsim.Options{Family: yeastarsim.CloudV1}, common)
 //
 // A factory PBX redirects its HTTP port to HTTPS on 8088. The status is not
 // documented; to play it, let a fault answer:

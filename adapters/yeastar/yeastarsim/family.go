@@ -22,28 +22,79 @@ type family struct {
 	refresh   bool // a login brings a refreshtoken too
 	transport bool // a login says how events are reported
 	port      bool // a login has to name one, whatever the report method
+
+	lists map[string]Extensions // by the name of the request
 }
+
+// Extensions is a list of extensions as a response has it, under one of two
+// names.
+type Extensions struct {
+	List  []Extension `json:"extlist,omitempty"`
+	Infos []Extension `json:"extinfos,omitempty"`
+}
+
+// An Extension has its number under one of two names. AgentID is not in all
+// lists.
+type Extension struct {
+	ExtNumber string  `json:"extnumber,omitempty"`
+	Number    string  `json:"number,omitempty"`
+	Status    string  `json:"status"`
+	Type      string  `json:"type"`
+	Username  string  `json:"username"`
+	AgentID   *string `json:"agentid,omitempty"`
+}
+
+var noAgent = ""
+
+// The lists have the fields of the samples on the pages api_query_extension_list
+// (API v1) and extension-list (API v2).
+var (
+	listsV1 = map[string]Extensions{"extensionlist/query": {List: []Extension{
+		{ExtNumber: "1000", Status: "Registered", Type: "SIP", Username: "Reception", AgentID: &noAgent},
+		{ExtNumber: "1001", Status: "Unavailable", Type: "SIP", Username: "Sales", AgentID: &noAgent},
+	}}}
+	listsV2 = map[string]Extensions{"extension/list": {List: []Extension{
+		{Number: "1000", Status: "Idle", Type: "SIP", Username: "Reception"},
+		{Number: "1001", Status: "Registered", Type: "SIP", Username: "Sales"},
+	}}}
+)
 
 // families say what the vendor's pages say:
 //   - With API v1 every call prolongs an S-Series' token. Of API v2 that is not
-//     said; see [Dialect.CallsSlide].
-//   - The fifth consecutive wrong login locks the caller's address.
+//     said; see [Options].CallsSlide.
+//   - The fifth consecutive wrong login locks the client's address for 10 minutes.
+//     No page has a time after which a wrong login is forgotten, and none says
+//     that a good login of one account ends the row of another.
 //   - The life of a refresh token is not documented. It is played as a day, which
 //     is that of the vendor's P-Series.
 var families = map[string]family{
-	SV1:     {version: "v1.1.0", defaults: defaults(true, 0), heartbeat: true, port: true},
-	SV2:     {version: "v2.0.0", defaults: defaults(false, 0), heartbeat: true, transport: true},
-	CloudV1: {version: "v1.1.0", defaults: defaults(false, 24*time.Hour), refresh: true, port: true},
-	CloudV2: {version: "v2.0.0", defaults: defaults(false, 24*time.Hour), heartbeat: true, refresh: true},
+	SV1: {
+		version: "v1.1.0", defaults: defaults(true, 0), heartbeat: true, port: true,
+		lists: listsV1,
+	},
+	SV2: {
+		version: "v2.0.0", defaults: defaults(false, 0), heartbeat: true, transport: true,
+		lists: listsV2,
+	},
+	CloudV1: {
+		version: "v1.1.0", defaults: defaults(false, 24*time.Hour), refresh: true, port: true,
+		lists: listsV1,
+	},
+	CloudV2: {
+		version: "v2.0.0", defaults: defaults(false, 24*time.Hour), heartbeat: true, refresh: true,
+		lists: listsV2,
+	},
 }
 
 func defaults(sliding bool, refreshLife time.Duration) pbxsim.Defaults {
 	return pbxsim.Defaults{
-		Life:         30 * time.Minute,
-		Sliding:      sliding,
-		LockoutAfter: 5,
-		LockoutFor:   10 * time.Minute,
-		RefreshLife:  refreshLife,
+		Life:        30 * time.Minute,
+		Sliding:     sliding,
+		RefreshLife: refreshLife,
+		Lockout: pbxsim.Lockout{
+			After: 5, For: 10 * time.Minute,
+			Memory: pbxsim.Forever, Per: pbxsim.Address, Reset: pbxsim.Account,
+		},
 	}
 }
 

@@ -13,12 +13,12 @@ import (
 )
 
 var (
-	series2 = yeastarsim.Dialect{Family: yeastarsim.SV2}
-	cloud1  = yeastarsim.Dialect{Family: yeastarsim.CloudV1}
-	cloud2  = yeastarsim.Dialect{Family: yeastarsim.CloudV2}
+	series2 = yeastarsim.Options{Family: yeastarsim.SV2}
+	cloud1  = yeastarsim.Options{Family: yeastarsim.CloudV1}
+	cloud2  = yeastarsim.Options{Family: yeastarsim.CloudV2}
 )
 
-func api(d yeastarsim.Dialect) string {
+func api(d yeastarsim.Options) string {
 	if strings.HasSuffix(d.Family, "v2") {
 		return "/api/v2.0.0"
 	}
@@ -44,11 +44,11 @@ func TestWhatALoginAnswersInEachFamily(t *testing.T) {
 	tcp, none := series2, cloud2
 	tcp.ReportsOverTCP, none.NoRefreshToken = true, true
 	tests := []struct {
-		dialect yeastarsim.Dialect
+		dialect yeastarsim.Options
 		port    bool
 		want    map[string]any
 	}{
-		{yeastarsim.Dialect{}, true, map[string]any{"status": "Success", "token": 32}},
+		{yeastarsim.Options{}, true, map[string]any{"status": "Success", "token": 32}},
 		{series2, true, map[string]any{"status": "Success", "token": 32, "transport": "HTTP"}},
 		{series2, false, map[string]any{"status": "Failed", "errno": "10004"}}, // of a PBX that reports over HTTP
 		{tcp, false, map[string]any{"status": "Success", "token": 32, "transport": "TCP"}},
@@ -72,7 +72,7 @@ func TestWhatALoginAnswersInEachFamily(t *testing.T) {
 }
 
 func TestAnotherFamilysPathsAreNotFound(t *testing.T) {
-	for _, d := range []yeastarsim.Dialect{series2, cloud1, cloud2, {Version: "v1.0.0"}} {
+	for _, d := range []yeastarsim.Options{series2, cloud1, cloud2, {Version: "v1.0.0"}} {
 		inMemory(t, d, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			other := map[string]string{"/api/v1.1.0": "/api/v2.0.0", "/api/v2.0.0": "/api/v1.1.0"}[api(d)]
 			if d.Version != "" {
@@ -86,7 +86,7 @@ func TestAnotherFamilysPathsAreNotFound(t *testing.T) {
 }
 
 func TestARefreshTradesBothValues(t *testing.T) {
-	for _, d := range []yeastarsim.Dialect{cloud1, cloud2} {
+	for _, d := range []yeastarsim.Options{cloud1, cloud2} {
 		inMemory(t, d, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			refresh := func(value string) (token, next, answer string) {
 				t.Helper()
@@ -102,7 +102,7 @@ func TestARefreshTradesBothValues(t *testing.T) {
 			if token == "" || next == "" || next == first.RefreshToken {
 				t.Fatalf("%s: %s", d.Family, answer)
 			}
-			if got := post(t, s, api(d)+"/extension/list?token="+token, ""); got != success {
+			if got := post(t, s, api(d)+"/deviceinfo/query?token="+token, ""); !strings.HasPrefix(got, `{"status":"Success"`) {
 				t.Errorf("%s: the new token: %s", d.Family, got)
 			}
 			if _, _, got := refresh(first.RefreshToken); got != failed(20004) {
@@ -116,7 +116,7 @@ func TestARefreshTradesBothValues(t *testing.T) {
 }
 
 func TestTheSeriesHasNoRefreshAndTheCloudV1NoHeartbeat(t *testing.T) {
-	for d, path := range map[yeastarsim.Dialect]string{{}: "/token/refresh", series2: "/token/refresh", cloud1: "/heartbeat"} {
+	for d, path := range map[yeastarsim.Options]string{{}: "/token/refresh", series2: "/token/refresh", cloud1: "/heartbeat"} {
 		inMemory(t, d, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			post(t, s, api(d)+"/login", credentials("api", digest))
 			if got := post(t, s, api(d)+path+"?token="+p.Tokens("api")[0], "{}"); got != failed(10003) {
@@ -144,10 +144,10 @@ func TestOfAPIV2CallsProlongATokenOrNot(t *testing.T) {
 			post(t, s, "/api/v2.0.0/login", credentials("api", digest))
 			token := p.Tokens("api")[0]
 			time.Sleep(20 * time.Minute)
-			post(t, s, "/api/v2.0.0/extension/list?token="+token, "")
+			post(t, s, "/api/v2.0.0/deviceinfo/query?token="+token, "")
 			time.Sleep(20 * time.Minute)
-			want := map[bool]string{false: failed(20006), true: success}[slide]
-			if got := post(t, s, "/api/v2.0.0/extension/list?token="+token, ""); got != want {
+			want := map[bool]string{false: failed(20006), true: `{"status":"Success","deviceinfo":`}[slide]
+			if got := post(t, s, "/api/v2.0.0/deviceinfo/query?token="+token, ""); !strings.HasPrefix(got, want) {
 				t.Errorf("CallsSlide %v: %s, want %s", slide, got, want)
 			}
 		})
@@ -179,5 +179,5 @@ func TestAFamilyThatIsNoneIsAMistakeOfTheTests(t *testing.T) {
 			t.Error("no panic")
 		}
 	}()
-	pbxsim.New(yeastarsim.Dialect{Family: "s-v3"}, nil)
+	yeastarsim.New(&yeastarsim.Options{Family: "s-v3"}, nil)
 }

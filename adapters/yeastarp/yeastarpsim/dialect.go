@@ -3,13 +3,12 @@
 // is a dialect of [pbxsim], which has the rest: accounts, tokens and what
 // refreshes them, the eight places, the lockout, faults.
 //
-//	pbx := yeastarpsim.New(&pbxsim.Options{Accounts: map[string]string{"client": "secret"}})
+//	pbx := yeastarpsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"client": "secret"}})
 //	server := pbxsim.Listen(pbx)
 //	defer server.Close()
 //
-// What the vendor does not say is played either way by fields of [Dialect], and
-// of [pbxsim.Options]: RefreshSparesOld, RefreshHoldsPlace, WrongTokenCounts,
-// SuccessKeepsCount.
+// What the vendor does not say is played either way by fields of [Options], and
+// of [pbxsim.Options]: RefreshSparesOld, RefreshHoldsPlace, Lockout.
 package yeastarpsim
 
 import (
@@ -22,14 +21,18 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-// New returns a P-Series PBX.
-func New(opts *pbxsim.Options) *pbxsim.PBX {
-	return pbxsim.New(Dialect{}, opts)
+// New returns a P-Series PBX. nil options are zero ones.
+func New(o *Options, common *pbxsim.Options) *pbxsim.PBX {
+	if o == nil {
+		o = &Options{}
+	}
+	return pbxsim.New(dialect{*o}, common)
 }
 
-// Dialect is the wire format. Its zero value is what the vendor's pages
-// document, and for what they do not document the likelier of two readings.
-type Dialect struct {
+// Options are how one PBX differs from another. The zero value is what the
+// vendor's pages document, and for what they do not document the likelier of two
+// readings.
+type Options struct {
 	// RefreshErrcode answers a dead refresh token. What the PBX answers is not
 	// documented; 0 means 10004, the only code for a token that there is.
 	RefreshErrcode int
@@ -39,28 +42,36 @@ type Dialect struct {
 	LogoutForgives bool
 
 	// NoBlockTime leaves block_expire_time out of the answer to a blocked
-	// caller. No page has the field; a client has met it.
+	// client. No page has the field; a client has met it.
 	NoBlockTime bool
 }
 
-func (Dialect) Name() string { return "yeastar-p" }
+// dialect is the wire format.
+type dialect struct{ Options }
 
-// Defaults are the documented numbers. For how long a caller is blocked is not
-// among them: it is played as the ten minutes of the vendor's other PBXs.
-func (Dialect) Defaults() pbxsim.Defaults {
+func (dialect) Name() string { return "yeastar-p" }
+
+// Defaults are the documented numbers. The vendor says that the fifth consecutive
+// wrong login blocks the client's address, and not for how long: that is played
+// as the ten minutes of the vendor's other PBXs. Nor does it name a time after
+// which a wrong login is forgotten, or say that a good login of one account ends
+// the row of another.
+func (dialect) Defaults() pbxsim.Defaults {
 	return pbxsim.Defaults{
-		Life:         1800 * time.Second,
-		RefreshLife:  86400 * time.Second,
-		MaxTokens:    8,
-		LockoutAfter: 5,
-		LockoutFor:   10 * time.Minute,
+		Life:        1800 * time.Second,
+		RefreshLife: 86400 * time.Second,
+		MaxTokens:   8,
+		Lockout: pbxsim.Lockout{
+			After: 5, For: 10 * time.Minute,
+			Memory: pbxsim.Forever, Per: pbxsim.Address, Reset: pbxsim.Account,
+		},
 	}
 }
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 // NewToken returns 32 letters and digits, as in every printed sample.
-func (Dialect) NewToken() string {
+func (dialect) NewToken() string {
 	var b [32]byte
 	for i := range b {
 		b[i] = alphabet[rand.IntN(len(alphabet))]
@@ -70,8 +81,15 @@ func (Dialect) NewToken() string {
 
 const prefix = "/openapi/v1.0/"
 
-func (Dialect) Action(r *pbxsim.Request) pbxsim.Action {
-	switch strings.TrimPrefix(r.URL.Path, prefix) {
+func (dialect) Action(r *pbxsim.Request) pbxsim.Action {
+	name, ours := strings.CutPrefix(r.URL.Path, prefix)
+	switch {
+	case !strings.HasPrefix(r.URL.Path, "/openapi/"):
+		return pbxsim.Web
+	case !ours || methods[name] != "" && methods[name] != r.Method: // 10001 or 10003
+		return pbxsim.Call
+	}
+	switch name {
 	case "get_token":
 		return pbxsim.Login
 	case "refresh_token":
@@ -93,7 +111,7 @@ const (
 	wrongSyntax        = 40001
 	wrongParameter     = 40002
 	maximumReached     = 60002
-	callerBlocked      = 70004
+	clientBlocked      = 70004
 )
 
 // methods are those of the interfaces that the simulator has. All others take
@@ -102,13 +120,16 @@ var methods = map[string]string{
 	"get_token":          http.MethodPost,
 	"refresh_token":      http.MethodPost,
 	"del_token":          http.MethodGet,
+	"extension/list":     http.MethodGet,
 	"system/information": http.MethodGet,
 }
 
-func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	name, ours := strings.CutPrefix(r.URL.Path, prefix)
 	switch {
-	case !strings.HasPrefix(r.URL.Path, "/openapi/"):
+	case r.Action == pbxsim.Web && r.URL.Path == "/" && r.Method == http.MethodGet:
+		return pbxsim.Reply{Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte(pbxsim.HTMLPage)}
+	case r.Action == pbxsim.Web:
 		return pbxsim.Reply{Status: http.StatusNotFound, Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte("<html><body>404 Not Found</body></html>\n")}
 	case r.UserAgent() == "": // mandatory; what happens without it is not documented
 		return fail(accessDenied)
@@ -117,57 +138,83 @@ func (d Dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	case name == "" || methods[name] != "" && methods[name] != r.Method:
 		return fail(noSuchInterface)
 	case r.Action == pbxsim.Login:
-		return d.login(p, r)
+		return d.login(a, r)
 	case r.Action == pbxsim.KeepAlive:
-		return d.refresh(p, r)
+		return d.refresh(a, r)
 	}
 
 	// The query is the only place for a token.
 	token := r.URL.Query().Get("access_token")
 	if r.Action == pbxsim.Logout {
-		if p.Logout(r, token) != pbxsim.OK && !d.LogoutForgives {
-			return fail(tokenExpired)
+		v := a.Logout(token)
+		if v == pbxsim.Locked || v != pbxsim.OK && !d.LogoutForgives {
+			return d.refuse(r, v)
 		}
 		return reply(answer{})
 	}
-	if p.Use(r, token) != pbxsim.OK {
-		return fail(tokenExpired)
+	if v := a.Use(token); v != pbxsim.OK {
+		return d.refuse(r, v)
 	}
-	return reply(answer{})
+	if own, ok := a.Respond("application/json"); ok {
+		own.Header.Set("Connection", "close")
+		return own
+	}
+	switch name {
+	case "system/information":
+		return reply(answer{})
+	case "extension/list":
+		return reply(answer{Total: len(extensions), Data: extensions})
+	}
+	return fail(noSuchInterface)
 }
 
-func (d Dialect) login(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+// refuse answers a token that does not work.
+func (d dialect) refuse(r *pbxsim.Request, v pbxsim.Verdict) pbxsim.Reply {
+	if v == pbxsim.Locked {
+		return d.blocked(r)
+	}
+	return fail(tokenExpired)
+}
+
+// blocked answers a client that is blocked.
+func (d dialect) blocked(r *pbxsim.Request) pbxsim.Reply {
+	response := answer{Errcode: clientBlocked}
+	if until := r.LockedUntil(); !until.IsZero() && !d.NoBlockTime {
+		response.BlockedUntil = until.Unix()
+	}
+	return reply(response)
+}
+
+func (d dialect) login(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	params, errcode := parameters(r.Body, "username", "password")
 	if errcode != success {
 		return fail(errcode)
 	}
-	token, v := p.Login(r, params["username"], func(password string) bool { return params["password"] == password })
+	token, v := a.Login(params["username"], func(password string) bool { return params["password"] == password })
 	switch v {
 	case pbxsim.OK:
 		return pair(token)
 	case pbxsim.TooManyTokens:
 		return fail(maximumReached)
 	case pbxsim.Locked:
-		a := answer{Errcode: callerBlocked}
-		if until, locked := p.Locked(r.Caller); locked && !d.NoBlockTime {
-			a.BlockedUntil = until.Unix()
-		}
-		return reply(a)
+		return d.blocked(r)
 	}
 	return reply(answer{Errcode: failure, InvalidParams: []invalidParam{{"username or password", "error"}}})
 }
 
 // refresh trades the latest refresh token for another pair. No access token is
 // asked for.
-func (d Dialect) refresh(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+func (d dialect) refresh(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	params, errcode := parameters(r.Body, "refresh_token")
 	if errcode != success {
 		return fail(errcode)
 	}
-	token, v := p.Refresh(r, params["refresh_token"])
+	token, v := a.Refresh(params["refresh_token"])
 	switch {
 	case v == pbxsim.OK:
 		return pair(token)
+	case v == pbxsim.Locked:
+		return d.blocked(r)
 	case d.RefreshErrcode != 0:
 		return fail(d.RefreshErrcode)
 	}
@@ -198,6 +245,25 @@ type answer struct {
 	RefreshToken  *string        `json:"refresh_token,omitempty"`
 	InvalidParams []invalidParam `json:"invalid_param_list,omitempty"`
 	BlockedUntil  int64          `json:"block_expire_time,omitempty"`
+	Total         int            `json:"total_number,omitempty"`
+	Data          []extension    `json:"data,omitempty"`
+}
+
+// An extension has the fields of the page query-extension-list that are the same
+// in all editions.
+type extension struct {
+	ID       int    `json:"id"`
+	Presence string `json:"presence_status"`
+	Number   string `json:"number"`
+	Name     string `json:"caller_id_name"`
+	Role     string `json:"role_name"`
+	Email    string `json:"email_addr"`
+	Mobile   string `json:"mobile_number"`
+}
+
+var extensions = []extension{
+	{ID: 1, Presence: "available", Number: "1000", Name: "Reception", Role: "Administrator"},
+	{ID: 2, Presence: "away", Number: "1001", Name: "Sales", Email: "sales@pbx.example"},
 }
 
 type invalidParam struct {

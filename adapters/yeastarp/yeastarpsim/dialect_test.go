@@ -34,10 +34,10 @@ type desk struct {
 	s *pbxsim.Server
 }
 
-func atDesk(t *testing.T, d yeastarpsim.Dialect, opts pbxsim.Options, f func(d desk)) {
+func atDesk(t *testing.T, d yeastarpsim.Options, opts pbxsim.Options, f func(d desk)) {
 	synctest.Test(t, func(t *testing.T) {
 		opts.Accounts = map[string]string{"id": "secret"}
-		p := pbxsim.New(d, &opts)
+		p := yeastarpsim.New(&d, &opts)
 		s := pbxsim.ListenMemory(p)
 		defer s.Close()
 		f(desk{p, t, s})
@@ -94,13 +94,13 @@ func TestGetTokenAnswersAsPrinted(t *testing.T) {
 		tokens = tokens[1:]
 		return next
 	}}
-	atDesk(t, yeastarpsim.Dialect{}, opts, func(d desk) {
+	atDesk(t, yeastarpsim.Options{}, opts, func(d desk) {
 		d.want("POST", "get_token", good, `{"errcode":0,"errmsg":"SUCCESS","access_token_expire_time":1800,"access_token":"EXZMpZAO86mbrKm6rFtgeb3rfcpC9uqS","refresh_token_expire_time":86400,"refresh_token":"SCduGecwbG9jIusiS8FxFUVn3kf0Q9R8"}`)
 	})
 }
 
 func TestLifetimesAreTheOptions(t *testing.T) {
-	atDesk(t, yeastarpsim.Dialect{}, pbxsim.Options{Life: 3 * time.Second, RefreshLife: time.Minute}, func(d desk) {
+	atDesk(t, yeastarpsim.Options{}, pbxsim.Options{Life: 3 * time.Second, RefreshLife: time.Minute}, func(d desk) {
 		got := d.pair("get_token", good)
 		if got.AccessLife != 3 || got.RefreshLife != 60 {
 			t.Errorf("%+v", got)
@@ -121,7 +121,7 @@ func TestWhatALoginIsRefusedFor(t *testing.T) {
 		"username=id&password=secret":           failed(40001),
 		"":                                      failed(40001),
 	} {
-		atDesk(t, yeastarpsim.Dialect{}, pbxsim.Options{}, func(d desk) {
+		atDesk(t, yeastarpsim.Options{}, pbxsim.Options{}, func(d desk) {
 			d.want("POST", "get_token", body, want)
 			d.want("GET", "get_token", good, failed(10001))
 			if d.Tokens("id") != nil {
@@ -132,7 +132,7 @@ func TestWhatALoginIsRefusedFor(t *testing.T) {
 }
 
 func TestTheNinthTokenFails(t *testing.T) {
-	atDesk(t, yeastarpsim.Dialect{}, pbxsim.Options{}, func(d desk) {
+	atDesk(t, yeastarpsim.Options{}, pbxsim.Options{}, func(d desk) {
 		var last pair
 		for range 8 {
 			last = d.pair("get_token", good)
@@ -147,7 +147,7 @@ func TestTheNinthTokenFails(t *testing.T) {
 }
 
 func TestARefreshTradesThePairOnce(t *testing.T) {
-	atDesk(t, yeastarpsim.Dialect{}, pbxsim.Options{}, func(d desk) {
+	atDesk(t, yeastarpsim.Options{}, pbxsim.Options{}, func(d desk) {
 		first := d.pair("get_token", good)
 		second := d.pair("refresh_token", `{"refresh_token":"`+first.Refresh+`"}`)
 		d.want("GET", "system/information?access_token="+second.Access, "", success)
@@ -155,18 +155,18 @@ func TestARefreshTradesThePairOnce(t *testing.T) {
 		d.want("POST", "refresh_token", `{"refresh_token":"`+first.Refresh+`"}`, failed(10004))
 		d.want("POST", "refresh_token", `{"refreshtoken":"`+second.Refresh+`"}`, failed(40002))
 	})
-	atDesk(t, yeastarpsim.Dialect{RefreshErrcode: -1}, pbxsim.Options{}, func(d desk) {
+	atDesk(t, yeastarpsim.Options{RefreshErrcode: -1}, pbxsim.Options{}, func(d desk) {
 		d.want("POST", "refresh_token", `{"refresh_token":"x"}`, failed(-1))
 	})
 }
 
 func TestTokensAreInTheQueryOnly(t *testing.T) {
-	atDesk(t, yeastarpsim.Dialect{}, pbxsim.Options{}, func(d desk) {
+	atDesk(t, yeastarpsim.Options{}, pbxsim.Options{}, func(d desk) {
 		token := d.pair("get_token", good).Access
 		d.want("POST", "extension/update", `{"access_token":"`+token+`"}`, failed(10004))
 		d.want("GET", "system/information?token="+token, "", failed(10004))
-		d.want("POST", "extension/update?access_token="+token, "{}", success)
-		d.want("GET", "extension/delete?access_token="+token, "", success)
+		d.want("GET", "system/information?access_token="+token, "", success)
+		d.want("GET", "extension/delete?access_token="+token, "", failed(10001))
 		time.Sleep(30*time.Minute - time.Second) // calls do not prolong it
 		d.want("GET", "system/information?access_token="+token, "", success)
 		time.Sleep(time.Second)
@@ -176,7 +176,7 @@ func TestTokensAreInTheQueryOnly(t *testing.T) {
 
 func TestARevocationOfADeadToken(t *testing.T) {
 	for forgives, want := range map[bool]string{false: failed(10004), true: success} {
-		atDesk(t, yeastarpsim.Dialect{LogoutForgives: forgives}, pbxsim.Options{}, func(d desk) {
+		atDesk(t, yeastarpsim.Options{LogoutForgives: forgives}, pbxsim.Options{}, func(d desk) {
 			path := "del_token?access_token=" + d.pair("get_token", good).Access
 			d.want("GET", path, "", success)
 			d.want("GET", path, "", want)
@@ -187,7 +187,7 @@ func TestARevocationOfADeadToken(t *testing.T) {
 
 func TestTheFifthWrongLoginBlocksTheCaller(t *testing.T) {
 	for _, silent := range []bool{false, true} {
-		atDesk(t, yeastarpsim.Dialect{NoBlockTime: silent}, pbxsim.Options{}, func(d desk) {
+		atDesk(t, yeastarpsim.Options{NoBlockTime: silent}, pbxsim.Options{}, func(d desk) {
 			for range 5 {
 				d.want("POST", "get_token", bad, wrongCredentials)
 			}
@@ -208,7 +208,7 @@ func TestTheFifthWrongLoginBlocksTheCaller(t *testing.T) {
 }
 
 func TestWhatIsNotThere(t *testing.T) {
-	atDesk(t, yeastarpsim.Dialect{}, pbxsim.Options{}, func(d desk) {
+	atDesk(t, yeastarpsim.Options{}, pbxsim.Options{}, func(d desk) {
 		if _, got := d.ask("POST", "/openapi/v2.0/get_token", good); got != failed(10003) {
 			t.Errorf("another version: %s, want %s", got, failed(10003))
 		}

@@ -21,11 +21,10 @@ func (dialect) Name() string { return "acme" }
 
 func (dialect) Defaults() pbxsim.Defaults {
 	return pbxsim.Defaults{
-		Life:         15 * time.Minute,
-		RefreshLife:  24 * time.Hour,
-		MaxTokens:    4,
-		LockoutAfter: 5,
-		LockoutFor:   15 * time.Minute,
+		Life:        15 * time.Minute,
+		RefreshLife: 24 * time.Hour,
+		MaxTokens:   4,
+		Lockout:     pbxsim.Lockout{After: 5, For: 15 * time.Minute, Reset: pbxsim.Account},
 	}
 }
 
@@ -54,7 +53,7 @@ var codes = map[pbxsim.Verdict]int{
 
 const unreadable = 10
 
-func (d dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
+func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	token := r.Header.Get("X-Acme-Token")
 	var fields struct{ User, Password, Tenant, Refresh string }
 	if r.Action == pbxsim.Login || r.Action == pbxsim.KeepAlive {
@@ -64,15 +63,19 @@ func (d dialect) Serve(p *pbxsim.PBX, r *pbxsim.Request) pbxsim.Reply {
 	}
 	switch r.Action {
 	case pbxsim.Login:
-		pair, v := p.Login(r, fields.User, func(password string) bool { return fields.Password == password })
+		pair, v := a.Login(fields.User, func(password string) bool { return fields.Password == password })
 		return answer(v, pair)
 	case pbxsim.KeepAlive:
-		pair, v := p.Refresh(r, fields.Refresh)
+		pair, v := a.Refresh(fields.Refresh)
 		return answer(v, pair)
 	case pbxsim.Logout:
-		return answer(p.Logout(r, token), pbxsim.Token{})
+		return answer(a.Logout(token), pbxsim.Token{})
 	}
-	return answer(p.Use(r, token), pbxsim.Token{})
+	v := a.Use(token)
+	if v == pbxsim.OK && r.URL.Path != "/v1/status" {
+		return pbxsim.Reply{Status: http.StatusNotFound}
+	}
+	return answer(v, pbxsim.Token{})
 }
 
 // answer tells a verdict, with the pair of tokens where there is one.

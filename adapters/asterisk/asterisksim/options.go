@@ -10,9 +10,9 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-// Settings are what Asterisk's own files say. The zero value is a manager.conf
+// Options are what Asterisk's own files say. The zero value is a manager.conf
 // with enabled=yes and webenabled=yes, and an http.conf with enabled=yes.
-type Settings struct {
+type Options struct {
 	// Prefix is that of http.conf, as in "asterisk".
 	Prefix string
 
@@ -21,6 +21,10 @@ type Settings struct {
 
 	// HTTPDenied is an ACL that lets nobody in: HTTP 403 to everything.
 	HTTPDenied bool
+
+	// SystemPermission is write=system in manager.conf, which PJSIPShowEndpoints
+	// and CoreStatus take. Without it the users have no permission at all.
+	SystemPermission bool
 
 	// SingleLogin is allowmultiplelogin=no for all users.
 	SingleLogin bool
@@ -32,37 +36,40 @@ type Settings struct {
 	ShuttingDown bool
 }
 
-// New returns an Asterisk with the zero [Settings].
-func New(opts *pbxsim.Options) *pbxsim.PBX {
-	return Settings{}.New(opts)
-}
-
-// New returns an Asterisk with these settings.
+// New returns an Asterisk. nil options are zero ones.
 //
-// Names of users ignore case as far as Options.Accounts has them; one that is
-// made later, by [pbxsim.PBX.SetPassword], is compared exactly. With
-// Options.NewToken a login does not keep the id that the challenge gave.
-func (s Settings) New(opts *pbxsim.Options) *pbxsim.PBX {
-	a := &asterisk{Settings: s, life: defaults.Life, waiting: map[string]*unauthenticated{}}
-	if opts != nil {
-		if opts.Life > 0 {
-			a.life = opts.Life
+// Names of users ignore case as far as common.Accounts has them; one that is made
+// later, by [pbxsim.PBX.SetPassword], is compared exactly. With common.NewToken a
+// login does not keep the id that the challenge gave.
+func New(o *Options, common *pbxsim.Options) *pbxsim.PBX {
+	a := &asterisk{life: defaults.Life, waiting: map[string]*unauthenticated{}}
+	if o != nil {
+		a.Options = *o
+	}
+	if common != nil {
+		if common.Life > 0 {
+			a.life = common.Life
 		}
-		for user := range opts.Accounts {
+		for user := range common.Accounts {
 			a.users = append(a.users, user)
 		}
 	}
-	return pbxsim.New(a, opts)
+	return pbxsim.New(a, common)
 }
 
-// defaults has no lockout, for Asterisk has none. LockoutFor is for tests that
-// lock a caller.
-var defaults = pbxsim.Defaults{Life: time.Minute, Sliding: true, LockoutFor: 10 * time.Minute}
+// defaults never lock, for Asterisk does not. With Options.Lockout.After set, it
+// is Debian's fail2ban that does, by its jail "asterisk": two lines of the log
+// match for each wrong login, failures count for ten minutes, and a ban of the
+// address drops everything for ten minutes.
+var defaults = pbxsim.Defaults{Life: time.Minute, Sliding: true, Lockout: pbxsim.Lockout{
+	For: 10 * time.Minute, Weight: 2, Memory: pbxsim.SlidingWindow, Window: 10 * time.Minute,
+	Per: pbxsim.Address, Reset: pbxsim.Nothing, Covers: pbxsim.Everything, Response: pbxsim.Mute,
+}}
 
 // asterisk is the dialect. It holds the sessions that are not logged in, which
 // pbxsim does not know.
 type asterisk struct {
-	Settings
+	Options
 	life  time.Duration
 	users []string
 

@@ -9,9 +9,9 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-// Settings are what the vendor's page does not tell. The zero value is the first
-// of two readings.
-type Settings struct {
+// Options are how one UCM differs from another: what the vendor's page does not
+// say. The zero value is the first of two readings.
+type Options struct {
 	// Fixed ends a cookie at the end of its life, whatever is done with it.
 	// Without Fixed, every request starts its life anew, as in the web interface.
 	Fixed bool
@@ -34,7 +34,7 @@ type Settings struct {
 	// if 0.
 	DeadCookie int
 
-	// BanAtChallenge tells a banned caller so when it asks for a challenge, and
+	// BanAtChallenge tells a banned client so when it asks for a challenge, and
 	// not when it logs in.
 	BanAtChallenge bool
 
@@ -45,29 +45,29 @@ type Settings struct {
 	StatusInString bool
 }
 
-// New returns a UCM with the zero [Settings].
-func New(opts *pbxsim.Options) *pbxsim.PBX {
-	return Settings{}.New(opts)
-}
-
-// New returns a UCM with these settings.
-func (s Settings) New(opts *pbxsim.Options) *pbxsim.PBX {
-	if s.KeepAlive == "" {
-		s.KeepAlive = "getSystemStatus"
+// New returns a UCM. nil options are zero ones.
+func New(o *Options, common *pbxsim.Options) *pbxsim.PBX {
+	u := &ucm{challenges: map[string][]challenge{}}
+	if o != nil {
+		u.Options = *o
 	}
-	if s.WrongLogin == 0 {
-		s.WrongLogin = wrongAccount
+	if u.KeepAlive == "" {
+		u.KeepAlive = "getSystemStatus"
 	}
-	if s.DeadCookie == 0 {
-		s.DeadCookie = cookieError
+	if u.WrongLogin == 0 {
+		u.WrongLogin = wrongAccount
 	}
-	return pbxsim.New(&ucm{Settings: s, challenges: map[string][]challenge{}}, opts)
+	if u.DeadCookie == 0 {
+		u.DeadCookie = cookieError
+	}
+	return pbxsim.New(u, common)
 }
 
 // The statuses that the simulator answers.
 const (
 	success            = 0
 	invalidParameters  = -1
+	unsupported        = -19
 	needAuthentication = -5
 	cookieError        = -6
 	wrongAccount       = -37
@@ -76,7 +76,7 @@ const (
 
 // ucm is the dialect. It holds the challenges, which pbxsim does not know.
 type ucm struct {
-	Settings
+	Options
 
 	mu         sync.Mutex             // guards challenges
 	challenges map[string][]challenge // that were not answered, by user
@@ -89,10 +89,14 @@ type challenge struct {
 
 func (*ucm) Name() string { return "grandstream" }
 
-// Defaults are the web interface's: an idle life of 10 minutes, and a ban of 5
-// minutes after 5 failures.
+// Defaults are the web interface's: an idle life of 10 minutes, and a ban of the
+// address for 5 minutes after 5 failures. The manual names no time after which a
+// failure is forgotten, and does not say that a good login clears the others'.
 func (u *ucm) Defaults() pbxsim.Defaults {
-	return pbxsim.Defaults{Life: 10 * time.Minute, Sliding: !u.Fixed, LockoutAfter: 5, LockoutFor: 5 * time.Minute}
+	return pbxsim.Defaults{Life: 10 * time.Minute, Sliding: !u.Fixed, Lockout: pbxsim.Lockout{
+		After: 5, For: 5 * time.Minute,
+		Memory: pbxsim.Forever, Per: pbxsim.Address, Reset: pbxsim.Account,
+	}}
 }
 
 // NewToken returns a cookie, sid and two numbers, as in public samples.

@@ -1,0 +1,54 @@
+package tokencell
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// maxName leaves room for the prefix, the kind and the hash in a store's keys,
+// which have at most 200 bytes.
+const maxName = 96
+
+// SessionKey is the store's key for the cell of a session. Another URL or
+// account is another cell, so that a token never goes to another PBX.
+func SessionKey(prefix, name, url, account string) string {
+	return "s/" + join(prefix) + escape(name) + "/" + hash(url+"\x00"+account)
+}
+
+// HostKey is the store's key for the ledger of a host, as it sees the clients
+// behind egress.
+func HostKey(prefix, egress, host string) string {
+	return "h/" + join(prefix) + join(egress) + escape(host)
+}
+
+func join(part string) string {
+	if part == "" {
+		return ""
+	}
+	return escape(part) + "/"
+}
+
+func hash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:8])
+}
+
+// escape writes any text in the characters that keys may have. Different texts
+// stay different.
+func escape(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '.', c == ':', c == '-':
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "_%02x", c)
+		}
+	}
+	if b.Len() <= maxName {
+		return b.String()
+	}
+	return b.String()[:maxName-17] + "_" + hash(s)
+}

@@ -1,0 +1,145 @@
+package tokencell
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/pbxauth/pbx"
+)
+
+// Record is what one cell holds. The zero Record is that of a cell that does
+// not exist.
+type Record struct {
+	// Generation counts the tokens: 1 for the first. 0: there was none.
+	Generation uint64
+	// Writer names the write that made this record. It is used once.
+	Writer string
+	// Token is the token of Generation; the zero Token if there is none.
+	Token Token
+	// Dead is the newest generation that the PBX refused.
+	Dead uint64
+	// Claim is held by the process that is renewing the token.
+	Claim Claim
+	// Removed is when a process removed the session; zero: none did.
+	Removed time.Time
+}
+
+// Token is a pbx.Token whose times are those of the store's clock.
+type Token struct {
+	Value, Refresh      pbx.Secret
+	IssuedAt, ExpiresAt time.Time
+	LoggedInAt          time.Time // of the login that it descends from
+	RefreshExpiresAt    time.Time
+	Details             json.RawMessage
+}
+
+// Claim says who is renewing the token, and until when others leave it alone.
+type Claim struct {
+	By    string
+	Op    pbx.Op
+	Until time.Time
+}
+
+// Held reports whether somebody holds the claim at now.
+func (c Claim) Held(now time.Time) bool { return c.By != "" && now.Before(c.Until) }
+
+// Valid reports whether the record holds a token that can be used at now.
+func (r Record) Valid(now time.Time) bool {
+	t := r.Token
+	return r.Generation > r.Dead && r.Removed.IsZero() && !t.Value.IsZero() && (t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt))
+}
+
+// Need is what a session wants from the cell.
+type Need struct {
+	Process string // of the session
+	Have    uint64 // the generation that it holds; 0: none
+	Refused bool   // the PBX refused that generation
+	Force   bool   // a person wants another attempt, whatever token there is
+}
+
+// Verb is what to do next.
+type Verb int
+
+const (
+	// Claim the cell with a Swap, then ask the PBX.
+	ClaimIt Verb = iota
+	// Adopt the record's token.
+	Adopt
+	// Wait until another process is done, at most until Step.Until.
+	Wait
+	// End: another process removed the session.
+	End
+)
+
+// Step is a decision.
+type Step struct {
+	Verb  Verb
+	Until time.Time // of Wait
+	By    string    // of Wait: the process that holds the claim
+}
+
+// Decide says how a session goes on at now, after it has read the record.
+func (r Record) Decide(now time.Time, n Need) Step {
+	switch {
+	case !r.Removed.IsZero() && n.Have > 0:
+		return Step{Verb: End}
+	case r.Valid(now) && r.Generation > n.Have && !n.Force:
+		return Step{Verb: Adopt}
+	case r.Claim.Held(now) && r.Claim.By != n.Process:
+		return Step{Verb: Wait, Until: r.Claim.Until, By: r.Claim.By}
+	}
+	return Step{Verb: ClaimIt}
+}
+
+// Claimed is the record with a claim. Refused says that the PBX refused the
+// generation that the claiming session held.
+func (r Record) Claimed(writer string, n Need, op pbx.Op, until time.Time) Record {
+	r.Writer, r.Claim, r.Removed = writer, Claim{By: n.Process, Op: op, Until: until}, time.Time{}
+	if n.Refused {
+		r.Dead = max(r.Dead, min(n.Have, r.Generation))
+	}
+	return r
+}
+
+// Committed is the record with a new token and without a claim.
+func (r Record) Committed(writer string, t Token) Record {
+	r.Writer, r.Claim = writer, Claim{}
+	r.Generation++
+	r.Token = t
+	return r
+}
+
+// Released is the record without the claim of process, after an attempt that
+// brought no token. It reports false if there is nothing to write.
+func (r Record) Released(writer, process string) (Record, bool) {
+	if r.Claim.By != process {
+		return r, false
+	}
+	r.Writer, r.Claim = writer, Claim{}
+	return r, true
+}
+
+// Refused is the record in which generation have is dead. It reports false if
+// there is nothing to write.
+func (r Record) Refused(writer string, have uint64) (Record, bool) {
+	if have == 0 || have > r.Generation || have <= r.Dead {
+		return r, false
+	}
+	r.Writer, r.Dead = writer, have
+	return r, true
+}
+
+// Extended is the record whose token of generation have expires later, because
+// requests have extended it. It reports false if there is nothing to write.
+func (r Record) Extended(writer string, have uint64, ends time.Time) (Record, bool) {
+	if have != r.Generation || have <= r.Dead || !ends.After(r.Token.ExpiresAt) {
+		return r, false
+	}
+	r.Writer, r.Token.ExpiresAt = writer, ends
+	return r, true
+}
+
+// Gone is the record after the session was removed and its token logged out.
+func (r Record) Gone(writer string, now time.Time) Record {
+	return Record{Generation: r.Generation + 1, Writer: writer, Dead: r.Generation + 1, Removed: now}
+}

@@ -1,0 +1,171 @@
+package otelpbx_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/otelpbx"
+)
+
+const canary = "canary-token-3Kx9"
+
+// queryDriver carries its token in the query, as Yeastar does.
+type queryDriver struct {
+	url   string
+	fails error
+	panic bool
+}
+
+func (d *queryDriver) Login(context.Context) (*pbx.Token, error) {
+	if d.panic {
+		panic("broken driver")
+	}
+	if d.fails != nil {
+		return nil, d.fails
+	}
+	return &pbx.Token{Value: pbx.NewSecret(canary), IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}, nil
+}
+
+func (d *queryDriver) KeepAlive(_ context.Context, t *pbx.Token) (*pbx.Token, error) { return t, nil }
+func (d *queryDriver) Logout(context.Context, *pbx.Token) error                      { return nil }
+func (d *queryDriver) Traits() pbx.Traits                                            { return pbx.Traits{URL: d.url} }
+func (d *queryDriver) Transport() http.RoundTripper                                  { return http.DefaultTransport }
+func (d *queryDriver) Inspect(*http.Response, []byte, *pbx.Token) error              { return nil }
+
+func (d *queryDriver) Authorize(r *http.Request, t *pbx.Token) error {
+	q := r.URL.Query()
+	q.Set("token", t.Value.Reveal())
+	r.URL.RawQuery = q.Encode()
+	return nil
+}
+
+func exporter() (*tracetest.InMemoryExporter, *trace.TracerProvider) {
+	e := tracetest.NewInMemoryExporter()
+	return e, trace.NewTracerProvider(trace.WithSyncer(e))
+}
+
+func TestEachOperationIsASpanAndADuration(t *testing.T) {
+	spans, tracers := exporter()
+	reader := metric.NewManualReader()
+	driver := &queryDriver{url: "https://pbx.example.com:8088/base?x=" + canary}
+	auth := otelpbx.Wrap(driver, &otelpbx.Options{
+		TracerProvider: tracers, MeterProvider: metric.NewMeterProvider(metric.WithReader(reader)), Driver: "fake",
+	})
+	token, err := auth.Login(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := auth.KeepAlive(t.Context(), token); err != nil {
+		t.Fatal(err)
+	}
+	driver.fails = &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrLocked, Message: "locked for " + canary}
+	auth.Login(t.Context())
+	auth.Logout(t.Context(), token)
+
+	var got []string
+	for _, s := range spans.GetSpans() {
+		got = append(got, s.Name+" "+s.Status.Description)
+		text := fmt.Sprintf("%+v", s)
+		if strings.Contains(text, canary) || strings.Contains(text, "/base") {
+			t.Errorf("a span shows more than the origin: %s", text)
+		}
+	}
+	if want := "pbx login |pbx keep-alive |pbx login locked out|pbx logout "; strings.Join(got, "|") != want {
+		t.Errorf("spans %q, want %q", strings.Join(got, "|"), want)
+	}
+	var data metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &data); err != nil {
+		t.Fatal(err)
+	}
+	h := data.ScopeMetrics[0].Metrics[0].Data.(metricdata.Histogram[float64])
+	var n uint64
+	for _, p := range h.DataPoints {
+		n += p.Count
+	}
+	if n != 4 || len(h.DataPoints) != 4 {
+		t.Errorf("%d durations in %d series, want 4 in 4", n, len(h.DataPoints))
+	}
+}
+
+func TestAPanicIsNoSuccess(t *testing.T) {
+	spans, tracers := exporter()
+	auth := otelpbx.Wrap(&queryDriver{panic: true}, &otelpbx.Options{TracerProvider: tracers})
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is swallowed")
+			}
+		}()
+		auth.Login(t.Context())
+	}()
+	if got := spans.GetSpans(); len(got) != 1 || got[0].Status.Description != "panic" {
+		t.Errorf("spans: %+v", got)
+	}
+}
+
+func TestNothingOfTheDriverIsLost(t *testing.T) {
+	auth := otelpbx.Wrap(&queryDriver{url: "https://pbx.example.com"}, nil)
+	if _, ok := pbx.As[pbx.Requester](auth); !ok {
+		t.Error("the Requester is lost")
+	}
+	if d, ok := pbx.As[pbx.Describer](auth); !ok || d.Traits().URL != "https://pbx.example.com" {
+		t.Error("the Describer is lost")
+	}
+}
+
+// Wrapped outside, instrumentation sees requests before they are authorized.
+// Wrapped inside, it exports the token. This is why the documentation says
+// outside.
+func TestInstrumentationOutsideSeesNoToken(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("token") != canary {
+			t.Errorf("the request carries no token: %s", r.URL)
+		}
+	}))
+	defer server.Close()
+	for where, want := range map[string]bool{"outside": false, "inside": true} {
+		spans, tracers := exporter()
+		s := session.New(&queryDriver{url: server.URL}, nil)
+		client := &http.Client{Transport: otelhttp.NewTransport(s.Transport(nil), otelhttp.WithTracerProvider(tracers))}
+		if where == "inside" {
+			client.Transport = s.Transport(otelhttp.NewTransport(http.DefaultTransport, otelhttp.WithTracerProvider(tracers)))
+		}
+		resp, err := client.Get(server.URL + "/extensions")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		s.Close(t.Context())
+		if len(spans.GetSpans()) == 0 {
+			t.Errorf("%s: no span", where)
+		}
+		if shows := strings.Contains(fmt.Sprintf("%+v", spans.GetSpans()), canary); shows != want {
+			t.Errorf("%s: the token shows: %v, want %v", where, shows, want)
+		}
+	}
+}
+
+func BenchmarkWrappedLogin(b *testing.B) {
+	driver := &queryDriver{url: "https://pbx.example.com"}
+	for name, auth := range map[string]pbx.Authenticator{"bare": driver, "wrapped": otelpbx.Wrap(driver, nil)} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				auth.Login(b.Context())
+			}
+		})
+	}
+}
