@@ -11,6 +11,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
 	"github.com/pbxauth/pbx/session"
 )
 
@@ -20,10 +21,10 @@ func forward(backend string) string {
 }
 
 // eachBrand runs a test for each brand at the same time.
-func eachBrand(t *testing.T, test func(t *testing.T, b brand)) {
+func eachBrand(t *testing.T, test func(t *testing.T, b simulators.Simulator)) {
 	t.Parallel()
-	for _, b := range brands {
-		t.Run(b.driver, func(t *testing.T) {
+	for _, b := range brands() {
+		t.Run(b.Driver, func(t *testing.T) {
 			t.Parallel()
 			test(t, b)
 		})
@@ -61,7 +62,7 @@ func TestASessionDoesNotNoticeAnNginxThat(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			eachBrand(t, func(t *testing.T, b brand) {
+			eachBrand(t, func(t *testing.T, b simulators.Simulator) {
 				sim := simulate(t, b, time.Hour)
 				n := startNginx(t, strings.ReplaceAll(tt.server, "$BACKEND", sim.server.URL), "")
 				trust := pbx.TLS{}
@@ -92,14 +93,14 @@ func TestASessionDoesNotNoticeAnNginxThat(t *testing.T) {
 
 // A program that unpacks responses itself, as with a client of its own.
 func TestADeadTokenIsNoticedInAResponseThatNginxCompressed(t *testing.T) {
-	eachBrand(t, func(t *testing.T, b brand) {
+	eachBrand(t, func(t *testing.T, b simulators.Simulator) {
 		sim := simulate(t, b, time.Hour)
 		n := startNginx(t, "listen 127.0.0.1:$PORT; gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any; location / { proxy_pass "+sim.server.URL+"; }", "")
 		f := newFleet(t)
 		s := f.add(t, 1, sim.open(t, "http://"+n.address(), pbx.TLS{}))
 		allLive(t, 10*time.Second, s)
 		sim.Restart()
-		r := newRequest(t, b.method, s[0].URL()+b.path, b.contentType, b.body)
+		r := b.Harmless.At(s[0].URL()).WithContext(t.Context())
 		r.Header.Set("Accept-Encoding", "gzip")
 		resp, err := s[0].Client().Do(r)
 		if err != nil {
@@ -126,7 +127,7 @@ func TestSessionsAreBackAfterNginxHadNoBackend(t *testing.T) {
 				name = fmt.Sprintf("for %s, tokens lost", outage)
 			}
 			t.Run(name, func(t *testing.T) {
-				eachBrand(t, func(t *testing.T, b brand) {
+				eachBrand(t, func(t *testing.T, b simulators.Simulator) {
 					sim := simulate(t, b, 20*time.Second)
 					n := startNginx(t, forward(sim.server.URL), "")
 					outageBehind(t, sim, n, outage, func() {
@@ -145,15 +146,13 @@ func TestSessionsAreBackAfterNginxHadNoBackend(t *testing.T) {
 
 // nginx responds with 504 after its own timeout while the PBX hangs.
 func TestSessionsAreBackAfterTheBackendOfNginxHung(t *testing.T) {
-	eachBrand(t, func(t *testing.T, b brand) {
+	eachBrand(t, func(t *testing.T, b simulators.Simulator) {
 		sim := simulate(t, b, 20*time.Second)
 		n := startNginx(t, "listen 127.0.0.1:$PORT; location / { proxy_pass "+sim.server.URL+"; proxy_read_timeout 3; }", "")
 		outageBehind(t, sim, n, 30*time.Second, func() {
 			sim.Restart()
-			sim.Fault(pbxsim.Fault{Times: -1, Hang: true})
-		}, func() {
-			sim.ClearFaults()
-		})
+			sim.Down(pbxsim.Silent)
+		}, sim.Up)
 	})
 }
 
@@ -215,7 +214,7 @@ func allWork(t *testing.T, within time.Duration, sim *simulated, sessions []*ses
 // A 401 that asks for HTTP Basic is not about the PBX's accounts.
 func TestBasicAuthInNginxIsNoVerdictOnThePassword(t *testing.T) {
 	const basic = `listen 127.0.0.1:$PORT; location / { auth_basic "staff only"; auth_basic_user_file $DIR/users; proxy_pass $BACKEND; }`
-	eachBrand(t, func(t *testing.T, b brand) {
+	eachBrand(t, func(t *testing.T, b simulators.Simulator) {
 		sim := simulate(t, b, time.Hour)
 		n := startNginx(t, forward(sim.server.URL), "")
 		closed := strings.NewReplacer("$DIR", n.dir, "$BACKEND", sim.server.URL).Replace(basic)
@@ -248,7 +247,7 @@ func TestBasicAuthInNginxIsNoVerdictOnThePassword(t *testing.T) {
 
 // A rate limit in front of the PBX is no lock of the PBX.
 func TestARateLimitInNginxLocksNobody(t *testing.T) {
-	eachBrand(t, func(t *testing.T, b brand) {
+	eachBrand(t, func(t *testing.T, b simulators.Simulator) {
 		sim := simulate(t, b, time.Hour)
 		n := startNginx(t, "listen 127.0.0.1:$PORT; location / { limit_req zone=pbx burst=3 nodelay; limit_req_status 429; proxy_pass "+sim.server.URL+"; }",
 			"limit_req_zone $binary_remote_addr zone=pbx:1m rate=2r/s;")
@@ -287,7 +286,7 @@ func TestASessionSaysWhatToChangeBehindAnNginxThat(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			eachBrand(t, func(t *testing.T, b brand) {
+			eachBrand(t, func(t *testing.T, b simulators.Simulator) {
 				sim := simulate(t, b, time.Hour)
 				n := startNginx(t, tt.server, "")
 				trust := pbx.TLS{}
@@ -305,7 +304,7 @@ func TestASessionSaysWhatToChangeBehindAnNginxThat(t *testing.T) {
 }
 
 func TestNginxAtTheWrongPathIsNoVerdictOnThePassword(t *testing.T) {
-	eachBrand(t, func(t *testing.T, b brand) {
+	eachBrand(t, func(t *testing.T, b simulators.Simulator) {
 		sim := simulate(t, b, time.Hour)
 		n := startNginx(t, "listen 127.0.0.1:$PORT; location /pbx/ { proxy_pass "+sim.server.URL+"/; } location = /closed { deny all; }", "")
 		for _, path := range []string{"", "/closed"} {

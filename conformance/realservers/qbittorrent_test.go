@@ -190,16 +190,29 @@ func (q *qBittorrent) somebodyElse(t *testing.T, times int) (last string) {
 
 const versionPath = "/api/v2/app/webapiVersion"
 
-// version is what a request of the application is answered.
+// version is the response to a request of the application.
 var version = regexp.MustCompile(`^[0-9]+\.[0-9.]+$`)
 
 func works(t *testing.T, s *session.Session) error {
 	t.Helper()
-	text, err := get(t, s, versionPath)
-	if err == nil && !version.MatchString(text) {
-		err = fmt.Errorf("a response of %q", text)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+versionPath, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return err
+	resp, err := s.Client().Do(r)
+	if err != nil {
+		return err
+	}
+	text, err := read(resp)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK || !version.MatchString(text) {
+		return fmt.Errorf("HTTP status %d: %.100s", resp.StatusCode, text)
+	}
+	return nil
 }
 
 func TestQBittorrentIsLoggedInToAndLeft(t *testing.T) {
@@ -530,14 +543,4 @@ func TestSessionsAreBackAfterABan(t *testing.T) {
 	if got, want := q.count(t), (qbCounts{Good: 10, Wrong: 5, Banned: 2, InARow: 5}); got != want {
 		t.Errorf("the log has %+v, want %+v", got, want)
 	}
-}
-
-func body(t *testing.T, resp *http.Response) string {
-	t.Helper()
-	defer resp.Body.Close()
-	text, err := readAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
 }

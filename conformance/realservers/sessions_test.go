@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -132,43 +131,18 @@ func describe(sessions []*session.Session) string {
 	return ""
 }
 
-// get sends a request of the application, and returns the response's body.
-func get(t *testing.T, s *session.Session, path string) (string, error) {
-	return send(t, s, http.MethodGet, path, "", "")
-}
-
-func send(t *testing.T, s *session.Session, method, path, contentType, body string) (string, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	resp, err := s.Client().Do(newRequest(t, method, s.URL()+path, contentType, body).WithContext(ctx))
-	if err != nil {
-		return "", err
-	}
+func read(resp *http.Response) (string, error) {
 	defer resp.Body.Close()
-	text, err := readAll(resp.Body)
-	if err != nil {
-		return "", err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("HTTP status %d: %.100s", resp.StatusCode, text)
-	}
-	return text, nil
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return string(text), err
 }
 
-func newRequest(t *testing.T, method, url, contentType, body string) *http.Request {
+// body is for responses that have to be whole.
+func body(t *testing.T, resp *http.Response) string {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	text, err := read(resp)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if contentType != "" {
-		r.Header.Set("Content-Type", contentType)
-	}
-	return r
-}
-
-func readAll(r io.Reader) (string, error) {
-	text, err := io.ReadAll(io.LimitReader(r, 1<<20))
-	return string(text), err
+	return text
 }

@@ -3,66 +3,50 @@
 package realservers
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/pbxauth/pbx"
 	_ "github.com/pbxauth/pbx/adapters"
-	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
-	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
-	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
-	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
-	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
-	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
 	"github.com/pbxauth/pbx/session"
 )
-
-// brand is a driver with its simulator, which stands behind a real nginx. They
-// differ in where the token travels.
-type brand struct {
-	driver   string
-	token    string // where the token travels
-	simulate func(*pbxsim.Options) *pbxsim.PBX
-	lifetime string // option that states the lifetime of a token; empty: a response does
-
-	// A request that changes nothing.
-	method, path, contentType, body string
-}
-
-const (
-	form = "application/x-www-form-urlencoded"
-	json = "application/json"
-)
-
-var brands = []brand{
-	{"yeastar", "in the query", yeastarsim.New, "token_ttl", http.MethodPost, "/api/v1.1.0/deviceinfo/query", json, ""},
-	{"yeastar-p", "in the query", yeastarpsim.New, "", http.MethodGet, "/openapi/v1.0/system/information", "", ""},
-	{"openvox", "in the query", openvoxsim.New, "token_ttl", http.MethodPost, "/api/v0.0.1/extension/list", json, "{}"},
-	{"runtel", "in Authorization", runtelsim.New, "token_ttl", http.MethodPost, "/api/", json, `{"action":"get","obj":"User","action_id":"1","params":{}}`},
-	{"grandstream", "in the body", grandstreamsim.New, "token_ttl", http.MethodPost, "/api", json, `{"request":{"action":"getSystemStatus"}}`},
-	{"asterisk", "in a cookie", asterisksim.New, "", http.MethodPost, "/rawman", form, "Action=ListCommands"},
-}
-
-// simulated is a simulator that listens on loopback.
-type simulated struct {
-	brand
-	*pbxsim.PBX
-	server *pbxsim.Server
-	life   time.Duration
-}
 
 const (
 	user   = "crm"
 	secret = "S3cret-of-crm"
 )
 
-func simulate(t *testing.T, b brand, life time.Duration) *simulated {
+// brands are the simulators that stand behind a real nginx: one for each driver.
+// They differ in where the token travels: in the query, in Authorization, in the
+// body, in a cookie.
+func brands() (firsts []simulators.Simulator) {
+	for _, s := range simulators.All() {
+		if !slices.ContainsFunc(firsts, func(first simulators.Simulator) bool { return first.Driver == s.Driver }) {
+			firsts = append(firsts, simulators.Of(s.Driver)[0])
+		}
+	}
+	return firsts
+}
+
+// simulated is a simulator that listens on loopback.
+type simulated struct {
+	simulators.Simulator
+	*pbxsim.PBX
+	server *pbxsim.Server
+	life   time.Duration // of its tokens
+}
+
+func simulate(t *testing.T, b simulators.Simulator, life time.Duration) *simulated {
 	t.Helper()
-	sim := b.simulate(&pbxsim.Options{Accounts: map[string]string{user: secret}, Life: life})
-	s := &simulated{brand: b, PBX: sim, server: pbxsim.Listen(sim), life: life}
+	sim := b.New(&pbxsim.Options{Accounts: map[string]string{user: secret}, Life: life, MaxTokens: -1})
+	s := &simulated{Simulator: b, PBX: sim, server: pbxsim.Listen(sim), life: life}
 	t.Cleanup(s.server.Close)
 	return s
 }
@@ -72,12 +56,17 @@ func (s *simulated) open(t *testing.T, url string, trust pbx.TLS) func() pbx.Aut
 	t.Helper()
 	return func() pbx.Authenticator {
 		t.Helper()
-		cfg := pbx.Config{URL: url, Username: user, Password: pbx.NewSecret(secret), TLS: trust, Options: map[string]string{}}
-		if s.lifetime != "" {
-			cfg.Options[s.lifetime] = s.life.String()
+		options := maps.Clone(s.Options)
+		if options == nil {
+			options = map[string]string{}
 		}
-		maps.DeleteFunc(cfg.Options, func(_, value string) bool { return value == "" })
-		auth, err := pbx.Open(s.driver, cfg)
+		driver, _ := pbx.Lookup(s.Driver)
+		for _, o := range driver.Options {
+			if o.Name == "token_ttl" { // no response states it
+				options[o.Name] = s.life.String()
+			}
+		}
+		auth, err := pbx.Open(s.Driver, pbx.Config{URL: url, Username: user, Password: pbx.NewSecret(secret), TLS: trust, Options: options})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,6 +77,18 @@ func (s *simulated) open(t *testing.T, url string, trust pbx.TLS) func() pbx.Aut
 // request sends the brand's harmless request.
 func (s *simulated) request(t *testing.T, from *session.Session) error {
 	t.Helper()
-	_, err := send(t, from, s.method, s.path, s.contentType, s.body)
-	return err
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	resp, err := from.Client().Do(s.Harmless.At(from.URL()).WithContext(ctx))
+	if err != nil {
+		return err
+	}
+	text, err := read(resp)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("HTTP status %d: %.100s", resp.StatusCode, text)
+	}
+	return nil
 }
