@@ -7,6 +7,7 @@ go 1.26.0
 replace github.com/pbxauth/pbx => ../..
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/pbxauth/pbx v0.0.0-00010101000000-000000000000
 	github.com/rs/zerolog v1.35.1
 )
