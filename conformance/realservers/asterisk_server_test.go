@@ -37,6 +37,17 @@ func startAsterisk(t *testing.T) *asterisk {
 	if a.root == "" {
 		requireProgram(t, "asterisk")
 	}
+	a.configure(t, asteriskSecret)
+	a.start(t)
+	return a
+}
+
+// configure writes Asterisk's files. The user other has a secret of its own.
+func (a *asterisk) configure(t *testing.T, other string) {
+	t.Helper()
+	if err := os.MkdirAll(a.file("etc"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for name, text := range map[string]string{
 		"asterisk.conf": `[directories]
 astetcdir => $DIR/etc
@@ -77,7 +88,7 @@ read = system,call
 write = system,call
 
 [other]
-secret = $SECRET
+secret = $OTHER
 
 [single]
 secret = $SECRET
@@ -88,17 +99,12 @@ secret = $SECRET
 deny = 0.0.0.0/0.0.0.0
 `,
 	} {
-		text = strings.NewReplacer("$DIR", a.dir, "$ROOT", a.root, "$MODULES", a.modules(t), "$SECRET", asteriskSecret,
+		text = strings.NewReplacer("$DIR", a.dir, "$ROOT", a.root, "$MODULES", a.modules(t), "$SECRET", asteriskSecret, "$OTHER", other,
 			"$HTTP", fmt.Sprint(a.port), "$AMI", fmt.Sprint(a.ami)).Replace(text)
-		if err := os.MkdirAll(a.file("etc"), 0o700); err != nil {
-			t.Fatal(err)
-		}
 		if err := os.WriteFile(a.file("etc/"+name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	a.start(t)
-	return a
 }
 
 // modules returns the directory of Asterisk's modules, as Debian has it.

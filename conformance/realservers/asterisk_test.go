@@ -4,6 +4,7 @@ package realservers
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,8 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/session"
@@ -99,6 +101,22 @@ func (c *amiClient) send(method, path, cookie, text string) exchange {
 	return x
 }
 
+// probe sends what a session sends to learn whether Asterisk is up.
+func (c *amiClient) probe() {
+	c.t.Helper()
+	auth, err := pbx.Open("asterisk", pbx.Config{URL: c.base, Username: "crm", Password: pbx.NewSecret(asteriskSecret)})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	describer, _ := pbx.As[pbx.Describer](auth)
+	traits := describer.Traits()
+	resp, err := plainClient.Get(cmp.Or(traits.Probe, traits.URL))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	body(c.t, resp)
+}
+
 func login(user, secret, more string) string {
 	return "Action=Login&Username=" + url.QueryEscape(user) + "&Secret=" + url.QueryEscape(secret) + more
 }
@@ -174,7 +192,7 @@ func TestTheSimulatorRespondsAndLogsAsAsteriskDoes(t *testing.T) {
 	defer server.Close()
 	got := asteriskScript(t, server.URL)
 	for name := range want {
-		if diff := cmp.Diff(want[name], got[name]); diff != "" {
+		if diff := gocmp.Diff(want[name], got[name]); diff != "" {
 			t.Errorf("%s: Asterisk (-), the simulator (+):\n%s", name, diff)
 		}
 	}
@@ -182,7 +200,7 @@ func TestTheSimulatorRespondsAndLogsAsAsteriskDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(logLines(a.log(t)[begun:]), logLines(string(text))); diff != "" {
+	if diff := gocmp.Diff(logLines(a.log(t)[begun:]), logLines(string(text))); diff != "" {
 		t.Errorf("log: Asterisk (-), the simulator (+):\n%s", diff)
 	}
 }

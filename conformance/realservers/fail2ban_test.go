@@ -48,6 +48,21 @@ func matches(t *testing.T, log string) int {
 type loggingAsterisk struct {
 	url string
 	log func(t *testing.T) string
+	// changePassword gives the user other another password, and ends all sessions.
+	changePassword func(t *testing.T)
+}
+
+// open opens the driver for an account.
+func (a loggingAsterisk) open(t *testing.T, user, password string) func() pbx.Authenticator {
+	t.Helper()
+	return func() pbx.Authenticator {
+		t.Helper()
+		auth, err := pbx.Open("asterisk", pbx.Config{URL: a.url, Username: user, Password: pbx.NewSecret(password)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return auth
+	}
 }
 
 // eachAsterisk runs a test with the simulator and with Asterisk itself.
@@ -65,8 +80,9 @@ func eachAsterisk(t *testing.T, test func(t *testing.T, a loggingAsterisk)) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { log.Close() })
-		server := pbxsim.Listen(asterisksim.New(&asterisksim.Options{Log: log, UsersDenied: []string{"denied"}, SystemPermission: true},
-			&pbxsim.Options{Life: httptimeout, Accounts: map[string]string{"crm": asteriskSecret, "other": asteriskSecret, "denied": asteriskSecret}}))
+		sim := asterisksim.New(&asterisksim.Options{Log: log, UsersDenied: []string{"denied"}, SystemPermission: true},
+			&pbxsim.Options{Life: httptimeout, Accounts: map[string]string{"crm": asteriskSecret, "other": asteriskSecret, "denied": asteriskSecret}})
+		server := pbxsim.Listen(sim)
 		t.Cleanup(server.Close)
 		test(t, loggingAsterisk{server.URL, func(t *testing.T) string {
 			text, err := os.ReadFile(file)
@@ -74,13 +90,20 @@ func eachAsterisk(t *testing.T, test func(t *testing.T, a loggingAsterisk)) {
 				t.Fatal(err)
 			}
 			return string(text)
+		}, func(t *testing.T) {
+			sim.SetPassword("other", "changed")
+			sim.Restart()
 		}})
 	})
 	t.Run("Asterisk", func(t *testing.T) {
 		t.Parallel()
 		a := startAsterisk(t)
 		begun := len(a.log(t))
-		test(t, loggingAsterisk{a.url(), func(t *testing.T) string { return a.log(t)[begun:] }})
+		test(t, loggingAsterisk{a.url(), func(t *testing.T) string { return a.log(t)[begun:] }, func(t *testing.T) {
+			a.stop()
+			a.configure(t, "changed")
+			a.start(t)
+		}})
 	})
 }
 
@@ -106,7 +129,7 @@ func TestLinesThatFail2banCounts(t *testing.T) {
 			{"a challenge", 0, func() { challenge() }},
 			{"a good login", 0, func() { post("", login("crm", asteriskSecret, "")) }},
 			{"a dead session", 0, func() { post("deadbeef", "Action=Ping") }},
-			{"a probe", 0, func() { c.send(http.MethodGet, "/rawman", "", "") }},
+			{"a probe", 0, func() { c.probe() }},
 			{"an action that is not permitted", 0, func() {
 				post("", login("crm", asteriskSecret, ""))
 				post(c.id, "Action=Command")
@@ -125,26 +148,41 @@ func TestLinesThatFail2banCounts(t *testing.T) {
 // good one. What the log shows in all has to stay below maxretry.
 func TestWrongAccountsAreNotBannedByFail2ban(t *testing.T) {
 	eachAsterisk(t, func(t *testing.T, a loggingAsterisk) {
-		open := func(user, password string) func() pbx.Authenticator {
-			return func() pbx.Authenticator {
-				auth, err := pbx.Open("asterisk", pbx.Config{URL: a.url, Username: user, Password: pbx.NewSecret(password)})
-				if err != nil {
-					t.Fatal(err)
-				}
-				return auth
-			}
-		}
 		f := newFleet(t)
-		good := f.add(t, 1, open("crm", asteriskSecret))
+		good := f.add(t, 1, a.open(t, "crm", asteriskSecret))
 		allLive(t, 10*time.Second, good)
 		for i := range 2 {
-			f.add(t, 1, open(fmt.Sprintf("nobody%d", i), "wrong"))
-			f.add(t, 1, open([]string{"crm", "other"}[i], "wrong"))
+			f.add(t, 1, a.open(t, fmt.Sprintf("nobody%d", i), "wrong"))
+			f.add(t, 1, a.open(t, []string{"crm", "other"}[i], "wrong"))
 		}
 		throughout(t, 50*time.Second, "the good session works", func() bool { return live(good) == 1 && commandWorks(t, good[0]) == nil })
 		log := a.log(t)
 		n := matches(t, log)
 		t.Logf("%d wrong logins, %d lines that count; %d accounts are refused", strings.Count(log, "failed to authenticate as"), n, inState(f.sessions, session.Rejected))
+		if n >= maxRetry {
+			t.Errorf("%d lines count, a jail with maxretry %d bans", n, maxRetry)
+		}
+	})
+}
+
+// A login with an unknown user counts three times, and the next one twice.
+func TestAChangedPasswordAfterAnUnknownUserIsNotBannedByFail2ban(t *testing.T) {
+	eachAsterisk(t, func(t *testing.T, a loggingAsterisk) {
+		f := newFleet(t)
+		good := f.add(t, 1, a.open(t, "crm", asteriskSecret))
+		changed := f.add(t, 1, a.open(t, "other", asteriskSecret))
+		allLive(t, 10*time.Second, append(good, changed...))
+		f.add(t, 1, a.open(t, "nobody", "wrong"))
+		eventually(t, 10*time.Second, "the unknown user is refused", func() bool { return inState(f.sessions, session.Rejected) == 1 })
+		a.changePassword(t)
+		for range 30 {
+			commandWorks(t, changed[0])
+			pause(t, 500*time.Millisecond)
+		}
+		eventually(t, 15*time.Second, "the good session works", func() bool { return commandWorks(t, good[0]) == nil })
+		log := a.log(t)
+		n := matches(t, log)
+		t.Logf("%d wrong logins, %d lines that count", strings.Count(log, "failed to authenticate as"), n)
 		if n >= maxRetry {
 			t.Errorf("%d lines count, a jail with maxretry %d bans", n, maxRetry)
 		}

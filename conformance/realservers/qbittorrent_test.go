@@ -451,6 +451,46 @@ func TestAWrongPasswordIsSentToQBittorrentOnce(t *testing.T) {
 	}
 }
 
+// Programs that do not take no for an answer.
+func TestLoopsOfRetryAndAddDoNotBan(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		again func(t *testing.T, f *fleet, s *session.Session, auth func() pbx.Authenticator)
+	}{
+		{"Retry", func(t *testing.T, f *fleet, s *session.Session, auth func() pbx.Authenticator) { s.Retry() }},
+		{"Remove and Add", func(t *testing.T, f *fleet, s *session.Session, auth func() pbx.Authenticator) {
+			f.Remove(t.Context(), "wrong")
+			if _, err := f.Add("wrong", auth()); err != nil {
+				t.Error(err)
+			}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			q := startQBittorrent(t, webUI{})
+			f := newFleet(t)
+			good := f.add(t, 1, q.good(t))
+			allLive(t, 10*time.Second, good)
+			auth := q.account(t, "admin", "wrong")
+			if _, err := f.Add("wrong", auth()); err != nil {
+				t.Fatal(err)
+			}
+			throughout(t, 40*time.Second, "the good session works", func() bool {
+				s, _ := f.Session("wrong")
+				tt.again(t, f, s, auth)
+				return live(good) == 1 && works(t, good[0]) == nil
+			})
+			got := q.count(t)
+			t.Logf("the log has %+v", got)
+			if got.InARow >= 5 || got.Banned > 0 {
+				t.Errorf("the log has %+v, want less than 5 wrong logins in a row and no ban", got)
+			}
+		})
+	}
+}
+
 // wrongBeside adds 30 accounts with wrong passwords beside a good one.
 func wrongBeside(t *testing.T, q *qBittorrent, f *fleet) (good, wrong []*session.Session) {
 	t.Helper()
