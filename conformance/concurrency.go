@@ -14,27 +14,27 @@ import (
 var concurrencyRules = []Rule{
 	{
 		ID:    "CONCURRENCY-01",
-		Says:  "Fifty logins at a time on one Authenticator return fifty tokens, with one request each.",
+		Says:  "Fifty concurrent logins on one Authenticator return fifty tokens, with one request each.",
 		Why:   "An Authenticator keeps no state, so there is nothing to share and nothing to mix up.",
 		check: manyLogins,
 	},
 	{
 		ID:    "CONCURRENCY-02",
-		Says:  "Keep-alives of many tokens at a time return each its own, prolonged.",
-		Why:   "A token that comes back to another holder than its own is another user's login.",
-		needs: []need{keepAlive},
+		Says:  "Concurrent keep-alives of many tokens each return their own token, extended.",
+		Why:   "A token that comes back to another holder is another user's login.",
+		needs: []precondition{keepAlive},
 		check: manyKeepAlives,
 	},
 	{
 		ID:    "CONCURRENCY-03",
-		Says:  "A login that is cancelled takes none of the others with it.",
-		Why:   "Who shares a flight has to share its fate; that is for the session to arrange.",
+		Says:  "Cancelling one login does not cancel the others.",
+		Why:   "Sharing one login is the session's task, not the driver's.",
 		check: oneCancelled,
 	},
 }
 
-// crowd is how many at a time: fifty, or what the PBX has room for.
-func crowd(t *trial) int {
+// crowd is how many at once: fifty, or as many as the PBX has room for.
+func crowd(t *testbed) int {
 	if most := t.auth.Traits().MaxTokens; most > 0 {
 		return min(50, most)
 	}
@@ -42,7 +42,7 @@ func crowd(t *trial) int {
 }
 
 // loginAll logs in n times at once.
-func loginAll(t *trial, n int) ([]*pbx.Token, error) {
+func loginAll(t *testbed, n int) ([]*pbx.Token, error) {
 	tokens, errs := make([]*pbx.Token, n), make([]error, n)
 	var all sync.WaitGroup
 	for i := range n {
@@ -55,14 +55,14 @@ func loginAll(t *trial, n int) ([]*pbx.Token, error) {
 	seen := map[string]bool{}
 	for _, token := range tokens {
 		if seen[token.Value.Reveal()] || !t.alive(token) {
-			return nil, errors.New("two logins return the same token, or one that is not alive")
+			return nil, errors.New("two logins return the same token, or one that is not valid")
 		}
 		seen[token.Value.Reveal()] = true
 	}
 	return tokens, nil
 }
 
-func manyLogins(t *trial) error {
+func manyLogins(t *testbed) error {
 	n := crowd(t)
 	if _, err := loginAll(t, n); err != nil {
 		return err
@@ -73,12 +73,12 @@ func manyLogins(t *trial) error {
 	return nil
 }
 
-func manyKeepAlives(t *trial) error {
+func manyKeepAlives(t *testbed) error {
 	before, err := loginAll(t, crowd(t))
 	if err != nil {
 		return err
 	}
-	time.Sleep(t.life() / 2)
+	time.Sleep(t.tokenLifetime() / 2)
 	after, errs := make([]*pbx.Token, len(before)), make([]error, len(before))
 	var all sync.WaitGroup
 	for i := range before {
@@ -107,14 +107,14 @@ func manyKeepAlives(t *trial) error {
 	return nil
 }
 
-func oneCancelled(t *trial) error {
+func oneCancelled(t *testbed) error {
 	t.sim.Fault(pbxsim.Fault{On: pbxsim.Login, Delay: 10 * time.Second, Times: -1})
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	var first, second error
 	var both sync.WaitGroup
 	both.Go(func() { first = noToken(t.auth.Login(ctx)) })
-	time.Sleep(time.Millisecond) // the one to be cancelled leads
+	time.Sleep(time.Millisecond) // the one to be cancelled goes first
 	both.Go(func() { _, second = t.login() })
 	both.Wait()
 	if first == nil {

@@ -16,64 +16,77 @@ var configRules = []Rule{
 	{
 		ID:    "CONFIG-01",
 		Says:  "Opening sends nothing.",
-		Why:   "A settings form is checked by opening it at every keystroke, and a fleet is opened while half of it is down.",
+		Why:   "A settings form is checked by opening it, and a fleet is opened while half of it is down.",
 		check: openingSendsNothing,
 	},
 	{
-		ID:    "CONFIG-02",
-		Says:  "An empty URL, user name or password is ErrConfig on opening.",
-		Why:   "An empty password would be a wrong one, and five of them lock the caller out.",
-		check: emptySettings,
-	},
-	{
 		ID:    "CONFIG-03",
-		Says:  "An unknown option is ErrConfig, and the error lists those that there are.",
-		Why:   "A misspelt option that is passed over in silence is found by the customer.",
+		Says:  "An unknown option is ErrConfig, and the error lists the options that exist.",
+		Why:   "A misspelt option that is silently ignored is found by the customer.",
 		check: unknownOption,
 	},
 	{
 		ID:    "CONFIG-04",
 		Says:  "Plain http to any host but loopback is ErrConfig, unless AllowPlainHTTP is set.",
-		Why:   "Everybody on the path reads the password, or a digest that is as good.",
+		Why:   "Anyone on the path reads the password, or a digest that is as good.",
 		check: plainHTTP,
 	},
 	{
 		ID:    "CONFIG-05",
-		Says:  "The Credentials func is asked before every login; if it fails, nothing is sent, and its error can be matched.",
-		Why:   "A password from a vault changes while the process runs; one that is kept has become a wrong one.",
+		Says:  "The Credentials func is asked before every login. If it fails, nothing is sent, and its error can be matched.",
+		Why:   "A password from a vault changes while the process runs. One that is kept has become a wrong one.",
+		needs: []precondition{credentials},
 		check: credentialsFunc,
 	},
 	{
 		ID:    "CONFIG-07",
-		Says:  "Fingerprint sends nothing, depends on the key, is the same for the same credentials and another for others, and is of the credentials that a login in the same attempt sends. Its error is that of the Credentials func.",
+		Says:  "Fingerprint sends nothing, depends on the key, is the same for the same credentials and different for others, and is that of the credentials that a login in the same attempt sends. If the Credentials func fails, its error can be matched.",
 		Why:   "A session recognises a refused password by its fingerprint. A wrong fingerprint sends the password again, or never sends the new one.",
-		needs: []need{fingerprinter},
+		needs: []precondition{fingerprinter},
 		check: fingerprint,
+	},
+	{
+		ID:    "CONFIG-08",
+		Says:  "Settings that lack the URL, or a part of the account that this driver takes, are ErrConfig on opening.",
+		Why:   "An empty password would be a wrong one, and a few of them lock the client out.",
+		check: missingSettings,
 	},
 }
 
-func openingSendsNothing(t *trial) error {
+func openingSendsNothing(t *testbed) error {
 	time.Sleep(time.Hour) // whatever it does in the background
-	if n := t.tap.trips.Load(); n != 0 {
+	if n := t.transport.requests.Load(); n != 0 {
 		return fmt.Errorf("%d requests are sent", n)
 	}
 	return nil
 }
 
-func emptySettings(t *trial) error {
-	for name, empty := range map[string]func(*pbx.Config){
-		"URL":      func(c *pbx.Config) { c.URL = "" },
-		"Username": func(c *pbx.Config) { c.Username = "" },
-		"Password": func(c *pbx.Config) { c.Password = pbx.Secret{} },
-	} {
-		if _, err := t.open(empty); ofKind(err, pbx.ErrConfig) != nil {
-			return at("an empty "+name, ofKind(err, pbx.ErrConfig))
+func missingSettings(t *testbed) error {
+	all := t.config(nil)
+	missing := map[string]pbx.Config{}
+	without := func(name string, remove func(*pbx.Config)) {
+		cfg := all
+		remove(&cfg)
+		missing[name] = cfg
+	}
+	without("URL", func(c *pbx.Config) { c.URL = "" })
+	if all.Username != "" {
+		without("Username", func(c *pbx.Config) { c.Username = "" })
+	}
+	if !all.Password.IsZero() {
+		without("Password", func(c *pbx.Config) { c.Password = pbx.Secret{} })
+	} else if len(all.Secrets) > 0 {
+		without("Secrets", func(c *pbx.Config) { c.Secrets = nil })
+	}
+	for name, cfg := range missing {
+		if _, err := t.openWith(cfg); ofKind(err, pbx.ErrConfig) != nil {
+			return at("without "+name, ofKind(err, pbx.ErrConfig))
 		}
 	}
 	return nil
 }
 
-func unknownOption(t *trial) error {
+func unknownOption(t *testbed) error {
 	_, err := t.open(func(c *pbx.Config) {
 		c.Options = maps.Clone(c.Options)
 		if c.Options == nil {
@@ -93,7 +106,7 @@ func unknownOption(t *trial) error {
 	return nil
 }
 
-func plainHTTP(t *trial) error {
+func plainHTTP(t *testbed) error {
 	for _, url := range []string{"http://pbx.example.com", "http://192.0.2.7", "http://[2001:db8::7]", "HTTP://pbx.example.com:8088"} {
 		if _, err := t.open(func(c *pbx.Config) { c.URL = url }); ofKind(err, pbx.ErrConfig) != nil {
 			return at(url, ofKind(err, pbx.ErrConfig))
@@ -105,9 +118,11 @@ func plainHTTP(t *trial) error {
 	return nil
 }
 
-// A vault is where the credentials of a Credentials func are.
+// vault is what a Credentials func asks.
 type vault struct {
-	mu       sync.Mutex // guards all below
+	username string
+
+	mu       sync.Mutex // guards the fields below
 	asked    int
 	password string
 	err      error
@@ -126,21 +141,20 @@ func (v *vault) credentials(context.Context) (pbx.Credentials, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.asked++
-	return pbx.Credentials{Username: account, Password: pbx.NewSecret(v.password)}, v.err
+	return pbx.Credentials{Username: v.username, Password: pbx.NewSecret(v.password)}, v.err
 }
 
-// withVault opens the driver with a Credentials func in place of an account.
-func (t *trial) withVault() (*driver, *vault, error) {
-	t.ear.plant("password", rotated)
-	v := &vault{password: password}
-	auth, err := t.open(func(c *pbx.Config) {
-		c.Username, c.Password = "", pbx.Secret{}
-		c.Credentials = v.credentials
-	})
+// withVault opens the driver with a Credentials func instead of an account.
+func (t *testbed) withVault() (*observedDriver, *vault, error) {
+	t.leaks.Plant("password", rotated)
+	cfg := t.config(nil)
+	v := &vault{username: cfg.Username, password: password}
+	cfg.Username, cfg.Password, cfg.Credentials = "", pbx.Secret{}, v.credentials
+	auth, err := t.openWith(cfg)
 	return auth, v, at("opening with a Credentials func", err)
 }
 
-func credentialsFunc(t *trial) error {
+func credentialsFunc(t *testbed) error {
 	auth, vault, err := t.withVault()
 	if err != nil {
 		return err
@@ -156,7 +170,7 @@ func credentialsFunc(t *trial) error {
 		return fmt.Errorf("the func is asked %d times for two logins", vault.asked)
 	}
 
-	before := t.tap.trips.Load()
+	before := t.transport.requests.Load()
 	sealed := errors.New("the vault is sealed")
 	vault.put(rotated, sealed)
 	_, err = auth.Login(context.Background())
@@ -165,54 +179,56 @@ func credentialsFunc(t *trial) error {
 		return errors.New("the login succeeds without credentials")
 	case !errors.Is(err, sealed):
 		return fmt.Errorf("the func's error cannot be matched in %w", err)
-	case t.tap.trips.Load() != before:
+	case t.transport.requests.Load() != before:
 		return errors.New("a request is sent though the func has failed")
 	}
 	return sent(err, false)
 }
 
-func fingerprint(t *trial) error {
-	auth, vault, err := t.withVault()
-	if err != nil {
-		return err
-	}
-	key := []byte("a key of 32 bytes for this rule.")
-	take := func() (string, error) {
-		before := t.tap.trips.Load()
+func fingerprint(t *testbed) error {
+	key, otherKey := []byte("a key of 32 bytes for this rule."), []byte("another key of 32 bytes for this")
+	take := func(auth *observedDriver, key []byte) (string, error) {
+		before := t.transport.requests.Load()
 		got, err := auth.Fingerprint(context.Background(), key)
-		if t.tap.trips.Load() != before {
+		if t.transport.requests.Load() != before {
 			return "", errors.New("a request is sent")
 		}
 		return string(got), err
 	}
-	first, err := take()
+	t.leaks.Plant("password", rotated)
+	changed, err := t.open(func(c *pbx.Config) { c.Password = pbx.NewSecret(rotated) })
 	if err != nil {
 		return err
 	}
-	again, err := take()
+	first, err := take(t.auth, key)
+	if err != nil {
+		return err
+	}
+	again, err := take(t.auth, key)
 	switch {
 	case err != nil:
 		return err
 	case first == "" || first != again:
 		return errors.New("the same credentials have two fingerprints, or an empty one")
 	}
-	if other, err := auth.Fingerprint(context.Background(), []byte("another key of 32 bytes for this")); err != nil || string(other) == first {
+	if other, err := take(t.auth, otherKey); err != nil || other == first {
 		return fmt.Errorf("under another key the fingerprint is the same (error: %v)", err)
 	}
-	vault.put(rotated, nil)
-	changed, err := take()
-	switch {
-	case err != nil:
-		return err
-	case changed == first:
-		return errors.New("another password has the same fingerprint")
+	if other, err := take(changed, key); err != nil || other == first {
+		return fmt.Errorf("another password has the same fingerprint (error: %v)", err)
 	}
-	vault.put(password, nil)
-	if back, err := take(); err != nil || back != first {
-		return fmt.Errorf("the first password again has another fingerprint (error: %v)", err)
+	if reason := credentials(t); reason != "" {
+		return nil // the rest is about a Credentials func
 	}
 
-	// One attempt, one question: what was fingerprinted is what is sent.
+	auth, vault, err := t.withVault()
+	if err != nil {
+		return err
+	}
+	if got, err := take(auth, key); err != nil || got != first {
+		return fmt.Errorf("the same credentials from a func have another fingerprint (error: %v)", err)
+	}
+	// One attempt, one question: the login sends what was fingerprinted.
 	ctx := pbx.WithAttempt(context.Background())
 	if _, err := auth.Fingerprint(ctx, key); err != nil {
 		return err
@@ -221,11 +237,14 @@ func fingerprint(t *trial) error {
 	if _, err := auth.Login(ctx); err != nil {
 		return at("a login of the attempt that has asked for the fingerprint of the right password", err)
 	}
+	if got, err := take(auth, key); err != nil || got == first {
+		return fmt.Errorf("another password from the func has the same fingerprint (error: %v)", err)
+	}
 
 	sealed := errors.New("the vault is sealed")
 	vault.put(rotated, sealed)
-	if _, err := auth.Fingerprint(context.Background(), key); !errors.Is(err, sealed) {
-		return fmt.Errorf("while the func fails: it returns the error %v", err)
+	if _, err := take(auth, key); !errors.Is(err, sealed) {
+		return fmt.Errorf("if the func fails, Fingerprint returns the error %v", err)
 	}
 	return nil
 }

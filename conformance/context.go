@@ -12,9 +12,9 @@ import (
 var contextRules = []Rule{
 	{
 		ID:   "CONTEXT-01",
-		Says: "Every operation ends at once when its context is cancelled, also while the PBX says nothing, and its error matches context.Canceled.",
-		Why:  "A user has closed the window, or the process is to stop; a PBX behind a firewall never answers.",
-		check: func(t *trial) error {
+		Says: "Every operation returns at once when its context is cancelled, also while the PBX sends nothing, and its error matches context.Canceled.",
+		Why:  "A user has closed the window, or the process stops. A PBX behind a firewall may never respond.",
+		check: func(t *testbed) error {
 			return obeys(t, context.Canceled, func() (context.Context, context.CancelFunc) {
 				ctx, cancel := context.WithCancel(context.Background())
 				time.AfterFunc(contextEnd, cancel)
@@ -24,9 +24,9 @@ var contextRules = []Rule{
 	},
 	{
 		ID:   "CONTEXT-02",
-		Says: "Every operation ends at its context's deadline, and its error matches context.DeadlineExceeded.",
-		Why:  "Sessions bound every call; one that overruns blocks the place of another PBX.",
-		check: func(t *trial) error {
+		Says: "Every operation returns at its context's deadline, and its error matches context.DeadlineExceeded.",
+		Why:  "Sessions bound every operation. One that overruns takes the place of another PBX.",
+		check: func(t *testbed) error {
 			return obeys(t, context.DeadlineExceeded, func() (context.Context, context.CancelFunc) {
 				return context.WithTimeout(context.Background(), contextEnd)
 			})
@@ -34,8 +34,8 @@ var contextRules = []Rule{
 	},
 	{
 		ID:    "CONTEXT-03",
-		Says:  "With a context that has ended before, nothing is sent, and Sent is false.",
-		Why:   "Where nothing was sent, no wrong login can have been counted, and the lockout budget need not pay for it.",
+		Says:  "With a context that has already ended, nothing is sent, and Sent is false.",
+		Why:   "If nothing was sent, no wrong login can have been counted, and the lockout budget is not charged.",
 		check: endedBefore,
 	},
 }
@@ -44,7 +44,7 @@ const contextEnd = 5 * time.Second
 
 // obeys runs each operation against a silent PBX, with a context that ends with
 // the error want after contextEnd.
-func obeys(t *trial, want error, begin func() (context.Context, context.CancelFunc)) error {
+func obeys(t *testbed, want error, begin func() (context.Context, context.CancelFunc)) error {
 	token, err := t.login()
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func obeys(t *trial, want error, begin func() (context.Context, context.CancelFu
 	return nil
 }
 
-func endedBefore(t *trial) error {
+func endedBefore(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err

@@ -1,15 +1,15 @@
-// Package conformance is what every driver has to pass, those of this module and
-// other people's alike.
+// Package conformance is the suite that every driver has to pass, those of this
+// module and third-party ones alike.
 //
 // An interface says what a driver's methods are called. It cannot say that a
 // wrong password is sent once, that an HTTP 200 may be a failure, or that the
-// token in the URL must not come out in an error. Each of these is a [Rule] here,
-// with an ID that stays the same for ever, one sentence, and the reason, which is
-// mostly something that a real client got wrong at a customer's.
+// token in the URL must not appear in an error. Each of these is a [Rule] here,
+// with an ID that never changes its meaning, and the reason, which is mostly
+// something that a real client got wrong.
 //
 // # Adoption
 //
-// A driver needs a simulated PBX that speaks its brand's words (a dialect of
+// A driver needs a simulated PBX that speaks its brand's protocol (a dialect of
 // package pbxsim, written from the vendor's documents) and a test:
 //
 //	package acme_test
@@ -18,44 +18,44 @@
 //		conformance.Run(t, conformance.Harness{
 //			Driver:    "acme",
 //			Simulator: acmesim.New,
-//			Call: func(base string) *http.Request {
-//				r, _ := http.NewRequest("POST", base+"/api/status", strings.NewReader("{}"))
-//				return r
-//			},
 //			Skip: map[string]string{
-//				"LOCKOUT-02": "Acme answers a locked caller like a wrong password (API guide, page 12)",
+//				"LOGIN-06": "Acme's passwords are digits only (API guide, page 12)",
 //			},
 //		})
 //	}
 //
-// A complete one for a brand that does not exist is in examples/newdriver.
+// A complete driver for a brand that does not exist is in examples/newdriver.
 // [Verify] is for programs: it returns a [Report], which prints as a table and
-// encodes as JSON. The rules are listed in RULES.md, and what the drivers of this
-// module make of them is in the folder reports.
+// encodes as JSON. The rules are listed in RULES.md, and the reports of this
+// module's drivers are in the folder reports.
 //
 // The suite opens the driver by its registered name, with
-// [github.com/pbxauth/pbx.Config].Transport set to connections in memory, so a
-// driver that does not use that client cannot be tested, nor be put behind a
-// proxy by its users. For the rules of the group TLS it opens the driver without
-// one: these have a PBX at a port of the loopback interface, and real time.
+// [github.com/pbxauth/pbx.Config].Transport set to connections in memory. A
+// driver that does not use that transport cannot be tested, nor can its users
+// put it behind a proxy. For the rules of the group TLS, the suite opens the
+// driver without a transport: the PBX is at a loopback port, and time is real.
 //
 // # What happens
 //
 // Each rule is a subtest with a PBX, a driver and a lockout budget of its own, in
 // a testing/synctest bubble: a day of keep-alives takes milliseconds, and nothing
-// sleeps. The password is a canary, and so are all tokens. Whatever the driver
+// sleeps. The password and all tokens are planted secrets. Whatever the driver
 // says meanwhile (its errors, its log at trace level, and itself, its tokens and
-// their details under %v, %+v, %#v and as JSON) is searched for them, and for
-// the password's MD5. One appearance fails the rule that it happened under. What
-// a driver writes to the process's own standard error is not seen.
+// their details under %v, %+v, %#v and as JSON) is searched for them, and for the
+// password's MD5. One appearance fails the rule under which it happened. What a
+// driver writes to the process's own standard error is not seen.
 //
-// A rule that a driver cannot break, since its brand has no such thing, is
-// skipped by name and with the reason: what the driver's Traits say, or what the
-// harness says in Skip. Skipped is not passed.
+// A rule that does not apply to a brand is skipped with the reason: the driver's
+// [github.com/pbxauth/pbx.Traits] say so (no lockout, no logout, no keep-alive),
+// it lacks an optional interface, or the harness names the rule in Skip. A
+// skipped rule was not passed.
 //
-// Virtual time stands still while anyone waits for a sync.Mutex, or for a
-// network. A driver that holds a lock during a call fails after a minute, as
+// LOGIN-01 comes first. If it fails, the suite stops and says what is likely to
+// be wrong with the driver or the harness.
+//
+// Virtual time stands still while anyone waits for a sync.Mutex or for a network.
+// A driver that holds a lock during a request fails after a minute, because
 // nothing moves any more.
 //
-// Run the tests under the race detector: some rules are about it.
+// Run the tests under the race detector: some rules depend on it.
 package conformance

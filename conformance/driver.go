@@ -10,31 +10,31 @@ import (
 	"github.com/pbxauth/pbx"
 )
 
-// driver is the Authenticator on trial. It hears what that says, catches its
-// panics, and frees it where it does not return. It has all the optional
-// interfaces, with what their documents say happens without them.
-type driver struct {
+// observedDriver is the driver under test. It checks what the driver says for
+// leaks, recovers its panics, and unblocks it if it does not return. It has all
+// optional interfaces and does what their docs say about a driver without them.
+type observedDriver struct {
 	pbx.Authenticator
-	trial *trial
+	bed *testbed
 }
 
-// patience is how long, in virtual time, a call of the driver may take.
+// patience is how long, in virtual time, an operation may take.
 const patience = time.Hour
 
-func (d *driver) Login(ctx context.Context) (*pbx.Token, error) {
+func (d *observedDriver) Login(ctx context.Context) (*pbx.Token, error) {
 	return d.supervise("Login", func() (*pbx.Token, error) { return d.Authenticator.Login(ctx) })
 }
 
-func (d *driver) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
+func (d *observedDriver) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	return d.supervise("KeepAlive", func() (*pbx.Token, error) { return d.Authenticator.KeepAlive(ctx, t) })
 }
 
-func (d *driver) Logout(ctx context.Context, t *pbx.Token) error {
+func (d *observedDriver) Logout(ctx context.Context, t *pbx.Token) error {
 	_, err := d.supervise("Logout", func() (*pbx.Token, error) { return nil, d.Authenticator.Logout(ctx, t) })
 	return err
 }
 
-func (d *driver) supervise(name string, call func() (*pbx.Token, error)) (*pbx.Token, error) {
+func (d *observedDriver) supervise(name string, call func() (*pbx.Token, error)) (*pbx.Token, error) {
 	var token *pbx.Token
 	var err error
 	returned := make(chan struct{})
@@ -45,11 +45,11 @@ func (d *driver) supervise(name string, call func() (*pbx.Token, error)) (*pbx.T
 			if v == nil {
 				return
 			}
-			d.trial.ear.hear("a panic in "+name, v)
+			d.bed.leaks.Print("a panic in "+name, v)
 			if _, ours := v.(runtime.Error); !ours {
 				v = fmt.Sprintf("%T", v) // may hold a secret
 			}
-			d.trial.fault("%s panics: %v", name, v)
+			d.bed.fault("%s panics: %v%s", name, v, panicPlace())
 			err = fmt.Errorf("%s panics", name)
 		}()
 		token, err = call()
@@ -59,32 +59,32 @@ func (d *driver) supervise(name string, call func() (*pbx.Token, error)) (*pbx.T
 	select {
 	case <-returned:
 	case <-watch.C:
-		d.trial.fault("%s does not return within %s", name, patience)
-		d.trial.server.Close() // which ends what it waits for
+		d.bed.fault("%s does not return within %s", name, patience)
+		d.bed.server.Close() // so that it returns
 		<-returned
 	}
-	d.trial.ear.hear("an error of "+name, err)
+	d.bed.leaks.Print("an error of "+name, err)
 	if token != nil {
-		d.trial.ear.plant("token", token.Value.Reveal())
-		d.trial.ear.plant("refresh token", token.Refresh.Reveal())
-		d.trial.ear.hear("a token", token)
-		d.trial.ear.hear("a token", *token)
-		d.trial.ear.hear("a token's Details", string(token.Details))
+		d.bed.leaks.Plant("token", token.Value.Reveal())
+		d.bed.leaks.Plant("refresh token", token.Refresh.Reveal())
+		d.bed.leaks.Print("a token", token)
+		d.bed.leaks.Print("a token", *token)
+		d.bed.leaks.Text("a token's Details", string(token.Details))
 	}
 	return token, err
 }
 
-func (d *driver) Authorize(r *http.Request, t *pbx.Token) error {
+func (d *observedDriver) Authorize(r *http.Request, t *pbx.Token) error {
 	a, ok := pbx.As[pbx.Requester](d.Authenticator)
 	if !ok {
 		return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrNotSupported}
 	}
 	err := a.Authorize(r, t)
-	d.trial.ear.hear("an error of Authorize", err)
+	d.bed.leaks.Print("an error of Authorize", err)
 	return err
 }
 
-func (d *driver) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
+func (d *observedDriver) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 	i, ok := pbx.As[pbx.Requester](d.Authenticator)
 	if !ok {
 		if r.StatusCode == http.StatusUnauthorized {
@@ -93,45 +93,55 @@ func (d *driver) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 		return nil
 	}
 	err := i.Inspect(r, body, t)
-	d.trial.ear.hear("an error of Inspect", err)
+	d.bed.leaks.Print("an error of Inspect", err)
 	return err
 }
 
-func (d *driver) Traits() pbx.Traits {
+func (d *observedDriver) Traits() pbx.Traits {
 	if describer, ok := pbx.As[pbx.Describer](d.Authenticator); ok {
 		return describer.Traits()
 	}
 	return pbx.Traits{}
 }
 
-// Fingerprint is the same for all credentials of a driver that has none, and so
-// a session with a wrong password waits for a person either way.
-func (d *driver) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+// Ping is not supported by a driver without one.
+func (d *observedDriver) Ping(ctx context.Context, t *pbx.Token) error {
+	p, ok := pbx.As[pbx.Pinger](d.Authenticator)
+	if !ok {
+		return &pbx.Error{Op: pbx.OpPing, Kind: pbx.ErrNotSupported}
+	}
+	_, err := d.supervise("Ping", func() (*pbx.Token, error) { return nil, p.Ping(ctx, t) })
+	return err
+}
+
+// Fingerprint is the same for all credentials of a driver without one, so that a
+// session with a wrong password waits for a person either way.
+func (d *observedDriver) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 	f, ok := pbx.As[pbx.Fingerprinter](d.Authenticator)
 	if !ok {
 		return []byte("unknown"), nil
 	}
 	print, err := f.Fingerprint(ctx, key)
-	d.trial.ear.hear("an error of Fingerprint", err)
+	d.bed.leaks.Print("an error of Fingerprint", err)
 	return print, err
 }
 
-// Transport is the driver's own connections, or else those that it was given.
-func (d *driver) Transport() http.RoundTripper {
+// Transport is the driver's own, or else the one that it was given.
+func (d *observedDriver) Transport() http.RoundTripper {
 	if own, ok := pbx.As[pbx.Requester](d.Authenticator); ok {
 		return own.Transport()
 	}
-	return d.trial.tap
+	return d.bed.transport
 }
 
-// keepAlive is the kind in the driver's Traits. One that does not tell is tried,
-// at a PBX of its own, as a session would.
-func (d *driver) keepAlive() pbx.KeepAliveKind {
+// keepAlive is the kind in the driver's Traits. If that is unknown, KeepAlive is
+// tried at a PBX of its own.
+func (d *observedDriver) keepAlive() pbx.KeepAliveKind {
 	kind := d.Traits().KeepAlive
 	if kind != pbx.KeepAliveUnknown {
 		return kind
 	}
-	t, err := newTrial(d.trial.harness, Rule{})
+	t, err := newTestbed(d.bed.harness, Rule{})
 	if err != nil {
 		return kind
 	}

@@ -12,47 +12,47 @@ import (
 var expiryRules = []Rule{
 	{
 		ID:    "EXPIRY-01",
-		Says:  "IssuedAt is not after the login's arrival at the PBX, and ExpiresAt, if set, is not after the PBX's own end of the token, however late the answer.",
-		Why:   "Sessions renew by these times; an end that is counted from the answer comes after the PBX's.",
+		Says:  "IssuedAt is not after the login's arrival at the PBX, and ExpiresAt, if set, is not after the PBX's own expiry, however late the response.",
+		Why:   "Sessions renew by these times. An expiry counted from the response is later than the PBX's.",
 		check: tokenTimes,
 	},
 	{
 		ID:    "EXPIRY-02",
-		Says:  "Of a call with a token that has run out, Inspect says ErrTokenRejected.",
+		Says:  "If a request carries an expired token, Inspect returns ErrTokenRejected.",
 		Why:   "Clocks differ and PBXs change their minds, so the refusal is what counts.",
-		needs: []need{authorizer},
-		check: expiredCall,
+		needs: []precondition{requester},
+		check: expiredRequest,
 	},
 	{
 		ID:    "EXPIRY-03",
-		Says:  "Traits.Lifetime, if set, is not longer than the PBX lets a token live.",
-		Why:   "It is what a session goes by where the login tells no end.",
+		Says:  "Traits.Lifetime, if set, is not longer than the PBX's own lifetime of a token.",
+		Why:   "A session uses it if the login's response names no expiry.",
 		check: lifetimeTraits,
 	},
 	{
 		ID:    "EXPIRY-04",
-		Says:  "A token that ran out two days ago is ErrTokenRejected as well, by a call and by a keep-alive.",
-		Why:   "PBXs forget what has run out, and then have another code for it, which clients did not know on Monday morning.",
-		needs: []need{authorizer},
+		Says:  "A token that expired two days ago is ErrTokenRejected as well, by a request and by a keep-alive.",
+		Why:   "PBXs forget expired tokens and then have another code for them, which clients did not know on Monday morning.",
+		needs: []precondition{requester},
 		check: longExpired,
 	},
 	{
 		ID:    "EXPIRY-05",
-		Says:  "RefreshExpiresAt, if set, is not after the PBX's own end of the refresh token, however late the answer, and of a refreshed pair too.",
-		Why:   "A session goes by it when it decides between a refresh and a login.",
-		needs: []need{refresh},
+		Says:  "RefreshExpiresAt, if set, is not after the PBX's own expiry of the refresh token, however late the response. The same holds for a refreshed pair.",
+		Why:   "A session uses it to decide between a refresh and a login.",
+		needs: []precondition{refresh},
 		check: refreshTimes,
 	},
 	{
 		ID:    "EXPIRY-06",
-		Says:  "KeepAlive with a refresh token that has run out is ErrTokenRejected.",
-		Why:   "Only a login mends it; any other kind makes the session try the refresh again, for ever.",
-		needs: []need{refresh},
+		Says:  "KeepAlive with an expired refresh token is ErrTokenRejected.",
+		Why:   "Only a login helps. Any other kind makes the session try the refresh again, without end.",
+		needs: []precondition{refresh},
 		check: expiredRefresh,
 	},
 }
 
-func tokenTimes(t *trial) error {
+func tokenTimes(t *testbed) error {
 	for _, delay := range []time.Duration{0, 20 * time.Second} {
 		t.sim.Fault(pbxsim.Fault{On: pbxsim.Login, Delay: delay, Times: -1})
 		token, err := t.login()
@@ -62,8 +62,8 @@ func tokenTimes(t *trial) error {
 		}
 		log := t.sim.Log()
 		arrived := log[len(log)-1].At
-		end := arrived.Add(t.life())
-		where := fmt.Sprintf("answered after %s", delay)
+		end := arrived.Add(t.tokenLifetime())
+		where := fmt.Sprintf("with a response after %s", delay)
 		switch {
 		case token.IssuedAt.IsZero():
 			return at(where, fmt.Errorf("IssuedAt is not set"))
@@ -74,42 +74,42 @@ func tokenTimes(t *trial) error {
 		case token.ExpiresAt.IsZero():
 			continue
 		case token.ExpiresAt.After(end):
-			return at(where, fmt.Errorf("ExpiresAt is %s after the PBX's own end of the token", token.ExpiresAt.Sub(end)))
+			return at(where, fmt.Errorf("ExpiresAt is %s after the PBX's own expiry", token.ExpiresAt.Sub(end)))
 		case !token.ExpiresAt.After(time.Now()):
-			return at(where, fmt.Errorf("ExpiresAt is past already"))
+			return at(where, fmt.Errorf("ExpiresAt is already past"))
 		}
 	}
 	return nil
 }
 
-func expiredCall(t *trial) error {
+func expiredRequest(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
 	}
-	time.Sleep(t.life() + time.Second)
+	time.Sleep(t.tokenLifetime() + time.Second)
 	if err := ofKind(t.call(token), pbx.ErrTokenRejected); err != nil {
 		return err
 	}
 	return at("a login afterwards", noToken(t.auth.Login(context.Background())))
 }
 
-func lifetimeTraits(t *trial) error {
-	if claimed := t.auth.Traits().Lifetime; claimed > t.life() {
-		return fmt.Errorf("Traits says that a token lives for %s, and it lives for %s", claimed, t.life())
+func lifetimeTraits(t *testbed) error {
+	if claimed := t.auth.Traits().Lifetime; claimed > t.tokenLifetime() {
+		return fmt.Errorf("Traits says that a token is valid for %s, and it is valid for %s", claimed, t.tokenLifetime())
 	}
 	return nil
 }
 
-func longExpired(t *trial) error {
+func longExpired(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
 	}
-	time.Sleep(t.life() + 48*time.Hour)
-	t.sim.Revoke(token.Value.Reveal()) // for it has forgotten by now
+	time.Sleep(t.tokenLifetime() + 48*time.Hour)
+	t.sim.Revoke(token.Value.Reveal()) // because the PBX has forgotten it by now
 	if err := ofKind(t.call(token), pbx.ErrTokenRejected); err != nil {
-		return at("a call", err)
+		return at("a request", err)
 	}
 	if t.auth.keepAlive() == pbx.KeepAliveNone {
 		return nil
@@ -117,15 +117,15 @@ func longExpired(t *trial) error {
 	return at("a keep-alive", ofKind(noToken(t.auth.KeepAlive(context.Background(), token)), pbx.ErrTokenRejected))
 }
 
-// refreshLife is how long the PBX lets a refresh token live.
-func (t *trial) refreshLife() time.Duration { return t.sim.Dialect().Defaults().RefreshLife }
+// refreshTokenLifetime is how long a refresh token is valid at the PBX.
+func (t *testbed) refreshTokenLifetime() time.Duration { return t.sim.Dialect().Defaults().RefreshLife }
 
-func refreshTimes(t *trial) error {
+func refreshTimes(t *testbed) error {
 	check := func(token *pbx.Token) error {
 		log := t.sim.Log()
-		end := log[len(log)-1].At.Add(t.refreshLife())
+		end := log[len(log)-1].At.Add(t.refreshTokenLifetime())
 		if token.RefreshExpiresAt.After(end) {
-			return fmt.Errorf("RefreshExpiresAt is %s after the PBX's own end of the refresh token", token.RefreshExpiresAt.Sub(end))
+			return fmt.Errorf("RefreshExpiresAt is %s after the PBX's own expiry", token.RefreshExpiresAt.Sub(end))
 		}
 		return nil
 	}
@@ -143,11 +143,11 @@ func refreshTimes(t *trial) error {
 	return at("after a refresh", check(token))
 }
 
-func expiredRefresh(t *trial) error {
+func expiredRefresh(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
 	}
-	time.Sleep(t.refreshLife() + time.Second)
+	time.Sleep(t.refreshTokenLifetime() + time.Second)
 	return ofKind(noToken(t.auth.KeepAlive(context.Background(), token)), pbx.ErrTokenRejected)
 }

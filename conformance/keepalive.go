@@ -16,68 +16,68 @@ import (
 var keepAliveRules = []Rule{
 	{
 		ID:    "KEEPALIVE-01",
-		Says:  "KeepAlive returns a token that lives past the end of the first one, with its new end.",
-		Why:   "It is what keep-alives are for; one with the token in the wrong place has kept nothing alive.",
-		needs: []need{keepAlive},
+		Says:  "KeepAlive returns a token that is valid past the first one's expiry, with its new expiry.",
+		Why:   "That is what keep-alives are for. One with the token in the wrong place has kept nothing alive.",
+		needs: []precondition{keepAlive},
 		check: prolongs,
 	},
 	{
 		ID:    "KEEPALIVE-02",
-		Says:  "A keep-alive that failed, or whose answer is not the brand's success, is an error and returns no token.",
-		Why:   "Clients that never read the answer have moved the end of a dead token on and on.",
-		needs: []need{keepAlive},
+		Says:  "A keep-alive that failed, or whose response is not the brand's success, is an error and returns no token.",
+		Why:   "Clients that never read the response have extended a dead token again and again.",
+		needs: []precondition{keepAlive},
 		check: failedKeepAlive,
 	},
 	{
 		ID:    "KEEPALIVE-03",
 		Says:  "KeepAlive of a token that the PBX no longer knows is ErrTokenRejected.",
-		Why:   "Only a login mends it, and any other kind makes the session try the keep-alive again.",
-		needs: []need{keepAlive},
+		Why:   "Only a login helps. Any other kind makes the session try the keep-alive again.",
+		needs: []precondition{keepAlive},
 		check: deadKeepAlive,
 	},
 	{
 		ID:    "KEEPALIVE-04",
-		Says:  "Where the brand has no keep-alive, KeepAlive is ErrNotSupported, and nothing is sent.",
-		Why:   "A session then logs in ahead of time; a call made up for the purpose would be a wrong one at some firmware.",
-		needs: []need{noKeepAlive},
+		Says:  "If the brand has no keep-alive, KeepAlive is ErrNotSupported, and nothing is sent.",
+		Why:   "A session then logs in before the expiry. An invented request may be an error on some firmware.",
+		needs: []precondition{noKeepAlive},
 		check: unsupportedKeepAlive,
 	},
 	{
 		ID:    "KEEPALIVE-05",
-		Says:  "The end of a kept token is not after the PBX's own, however late the answer.",
-		Why:   "A PBX under load answers late, and a session that trusts an end counted from then is late too.",
-		needs: []need{keepAlive},
+		Says:  "The expiry of a kept token is not after the PBX's own, however late the response.",
+		Why:   "A PBX under load responds late. A session that trusts an expiry counted from the response renews too late.",
+		needs: []precondition{keepAlive},
 		check: lateKeepAlive,
 	},
 	{
 		ID:    "KEEPALIVE-06",
-		Says:  "A refresh sends the newest refresh token, and each of them once, also when its answer is lost.",
-		Why:   "A refresh token works once; some vendors take the second use for theft and end every session of the account.",
-		needs: []need{refresh},
+		Says:  "A refresh sends the newest refresh token, and sends each once, even if the response is lost.",
+		Why:   "A refresh token works once. Some vendors take the second use for theft and end every session of the account.",
+		needs: []precondition{refresh},
 		check: rotation,
 	},
 	{
 		ID:    "KEEPALIVE-07",
-		Says:  "A refresh whose answer lacks one of the two tokens is ErrProtocol, and the pair that was given stays as it is.",
-		Why:   "Half a pair cannot be refreshed again, and the old one may still work.",
-		needs: []need{refresh},
+		Says:  "A refresh whose response lacks one of the two tokens is ErrProtocol, and the given pair is unchanged.",
+		Why:   "Half a pair cannot be refreshed again, and the old pair may still work.",
+		needs: []precondition{refresh},
 		check: halfAPair,
 	},
 	{
 		ID:    "KEEPALIVE-08",
-		Says:  "A refresh works hours after the access token has run out.",
-		Why:   "A machine wakes up from its sleep; each login it can do without is one that cannot go wrong.",
-		needs: []need{refresh},
+		Says:  "A refresh works hours after the access token has expired.",
+		Why:   "A machine wakes up from sleep. Each login that it can avoid is one that cannot go wrong.",
+		needs: []precondition{refresh},
 		check: lateRefresh,
 	},
 }
 
-func prolongs(t *trial) error {
+func prolongs(t *testbed) error {
 	first, err := t.login()
 	if err != nil {
 		return err
 	}
-	time.Sleep(t.life() * 2 / 3)
+	time.Sleep(t.tokenLifetime() * 2 / 3)
 	start := time.Now()
 	second, err := t.auth.KeepAlive(context.Background(), first)
 	switch {
@@ -86,13 +86,13 @@ func prolongs(t *trial) error {
 	case second == nil || second.Value.IsZero():
 		return errors.New("a good keep-alive returns no token")
 	case !first.ExpiresAt.IsZero() && !second.ExpiresAt.After(first.ExpiresAt):
-		return fmt.Errorf("the end of the token is not moved on: %s, then %s", first.ExpiresAt, second.ExpiresAt)
-	case second.ExpiresAt.After(start.Add(t.life())):
-		return fmt.Errorf("the token is said to end at %s, and ends at %s", second.ExpiresAt, start.Add(t.life()))
+		return fmt.Errorf("the expiry of the token is not extended: %s, then %s", first.ExpiresAt, second.ExpiresAt)
+	case second.ExpiresAt.After(start.Add(t.tokenLifetime())):
+		return fmt.Errorf("ExpiresAt is %s, and the token expires at %s", second.ExpiresAt, start.Add(t.tokenLifetime()))
 	}
-	time.Sleep(t.life() * 2 / 3)
+	time.Sleep(t.tokenLifetime() * 2 / 3)
 	if !t.alive(second) {
-		return errors.New("the token ends no later than without the keep-alive")
+		return errors.New("the token expires no later than without the keep-alive")
 	}
 	if t.count(pbxsim.Login) != 1 {
 		return errors.New("a keep-alive logs in")
@@ -100,46 +100,67 @@ func prolongs(t *trial) error {
 	return nil
 }
 
-func failedKeepAlive(t *trial) error {
+func failedKeepAlive(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
 	}
-	for _, trouble := range unproven {
-		trouble.fault.On = pbxsim.KeepAlive
-		t.sim.Fault(trouble.fault)
+	failures, err := t.failuresOf(pbxsim.KeepAlive)
+	if err != nil {
+		return err
+	}
+	for _, failure := range failures {
+		t.sim.Fault(failure.fault)
 		err := ofKind(noToken(t.auth.KeepAlive(context.Background(), token)))
 		t.sim.ClearFaults()
 		if err != nil {
-			return at(trouble.name, err)
+			return at(failure.name, err)
 		}
 	}
 	return nil
 }
 
-// unproven are answers that are no success, whatever was asked.
-var unproven = []struct {
+// failure is a response that proves no success, whatever was requested.
+type failure struct {
 	name  string
 	fault pbxsim.Fault
-}{
-	{"HTTP 500", pbxsim.Fault{Status: 500}},
-	{"HTTP 503", pbxsim.Fault{Status: 503}},
-	{"a web page", pbxsim.Fault{Status: 200, Body: []byte(pbxsim.HTMLPage)}},
-	{"an empty answer", pbxsim.Fault{Status: 200}},
-	{"{}", pbxsim.Fault{Status: 200, Body: []byte("{}")}},
-	{"half an answer", pbxsim.Fault{Truncate: true}},
-	{"no answer", pbxsim.Fault{Drop: pbxsim.DropBefore}},
+	empty bool // or may be a success if the brand's own response is empty
 }
 
-func deadKeepAlive(t *trial) error {
+// failuresOf returns the failures of an action.
+func (t *testbed) failuresOf(action pbxsim.Action) ([]failure, error) {
+	emptyIsGood, err := t.emptyResponse(action)
+	if err != nil {
+		return nil, err
+	}
+	var all []failure
+	for _, f := range []failure{
+		{"HTTP 500", pbxsim.Fault{Status: 500}, false},
+		{"HTTP 503", pbxsim.Fault{Status: 503}, false},
+		{"a web page", pbxsim.Fault{Status: 200, Body: []byte(pbxsim.HTMLPage)}, false},
+		{"an empty response", pbxsim.Fault{Status: 200}, true},
+		{"{}", pbxsim.Fault{Status: 200, Body: []byte("{}")}, false},
+		{"half a response", pbxsim.Fault{Truncate: true}, true},
+		{"no response", pbxsim.Fault{Drop: pbxsim.DropBefore}, false},
+	} {
+		if f.empty && emptyIsGood {
+			continue
+		}
+		f.fault.On = action
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+func deadKeepAlive(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
 	}
-	if t.auth.keepAlive() != pbx.KeepAliveRefresh { // which revives a token that has run out
-		time.Sleep(t.life() + time.Second)
+	if t.auth.keepAlive() != pbx.KeepAliveRefresh { // which revives an expired token
+		time.Sleep(t.tokenLifetime() + time.Second)
 		if err := ofKind(noToken(t.auth.KeepAlive(context.Background(), token)), pbx.ErrTokenRejected); err != nil {
-			return at("after its life", err)
+			return at("after its expiry", err)
 		}
 		if token, err = t.login(); err != nil {
 			return err
@@ -149,20 +170,20 @@ func deadKeepAlive(t *trial) error {
 	return at("after a restart", ofKind(noToken(t.auth.KeepAlive(context.Background(), token)), pbx.ErrTokenRejected))
 }
 
-func unsupportedKeepAlive(t *trial) error {
+func unsupportedKeepAlive(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
 	}
-	before := t.tap.trips.Load()
+	before := t.transport.requests.Load()
 	err = noToken(t.auth.KeepAlive(context.Background(), token))
-	if t.tap.trips.Load() != before {
+	if t.transport.requests.Load() != before {
 		return errors.New("a request is sent")
 	}
 	return errors.Join(ofKind(err, pbx.ErrNotSupported), sent(err, false))
 }
 
-func lateKeepAlive(t *trial) error {
+func lateKeepAlive(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
@@ -173,14 +194,14 @@ func lateKeepAlive(t *trial) error {
 		return err
 	}
 	log := t.sim.Log()
-	if end := log[len(log)-1].At.Add(t.life()); kept.ExpiresAt.After(end) {
-		return fmt.Errorf("ExpiresAt is %s after the PBX's own end of the token", kept.ExpiresAt.Sub(end))
+	if end := log[len(log)-1].At.Add(t.tokenLifetime()); kept.ExpiresAt.After(end) {
+		return fmt.Errorf("ExpiresAt is %s after the PBX's own expiry", kept.ExpiresAt.Sub(end))
 	}
 	return nil
 }
 
-// refreshed keeps a token alive where no more is expected than success.
-func (t *trial) refreshed(token *pbx.Token) (*pbx.Token, error) {
+// refreshed keeps a token alive, and returns an error unless that succeeds.
+func (t *testbed) refreshed(token *pbx.Token) (*pbx.Token, error) {
 	next, err := t.auth.KeepAlive(context.Background(), token)
 	switch {
 	case err != nil:
@@ -191,7 +212,7 @@ func (t *trial) refreshed(token *pbx.Token) (*pbx.Token, error) {
 	return next, nil
 }
 
-func rotation(t *trial) error {
+func rotation(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
@@ -202,7 +223,7 @@ func rotation(t *trial) error {
 			return fmt.Errorf("refresh %d: %w", i+1, err)
 		}
 		if next.Refresh.Equal(token.Refresh) {
-			return fmt.Errorf("refresh %d returns the refresh token that it has used up", i+1)
+			return fmt.Errorf("refresh %d returns the refresh token that it has used", i+1)
 		}
 		token = next
 	}
@@ -211,27 +232,27 @@ func rotation(t *trial) error {
 		t.sim.Fault(pbxsim.Fault{On: pbxsim.KeepAlive, Drop: drop})
 		err := noToken(t.auth.KeepAlive(context.Background(), token))
 		if n := t.count(pbxsim.KeepAlive) - before; n != 1 {
-			return fmt.Errorf("a lost answer: the refresh is sent %d times", n)
+			return fmt.Errorf("a lost response: the refresh is sent %d times", n)
 		}
 		if err := ofKind(err, pbx.ErrUnavailable); err != nil {
-			return at("a lost answer", err)
+			return at("a lost response", err)
 		}
 	}
 	return nil
 }
 
-func halfAPair(t *trial) error {
+func halfAPair(t *testbed) error {
 	for back, lost := range []string{"refresh token", "token"} {
 		token, err := t.login()
 		if err != nil {
 			return err
 		}
 		before := *token
-		t.tap.alter(func(_ *http.Response, body []byte) []byte {
+		t.transport.rewrite(func(_ *http.Response, body []byte) []byte {
 			return bytes.ReplaceAll(body, []byte(t.newest(back)), nil)
 		})
 		err = ofKind(noToken(t.auth.KeepAlive(context.Background(), token)), pbx.ErrProtocol)
-		t.tap.alter(nil)
+		t.transport.rewrite(nil)
 		if err != nil {
 			return at("without a "+lost, err)
 		}
@@ -242,12 +263,12 @@ func halfAPair(t *trial) error {
 	return nil
 }
 
-func lateRefresh(t *trial) error {
+func lateRefresh(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
 	}
-	asleep := max(t.life()+time.Second, t.refreshLife()/2)
+	asleep := max(t.tokenLifetime()+time.Second, t.refreshTokenLifetime()/2)
 	time.Sleep(asleep)
 	next, err := t.refreshed(token)
 	if err != nil {

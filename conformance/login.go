@@ -15,50 +15,50 @@ var loginRules = []Rule{
 	{
 		ID:    "LOGIN-01",
 		Says:  "A good login is one login request, and returns the token that the PBX issued.",
-		Why:   "Everything else rests on it.",
+		Why:   "Every other rule rests on it.",
 		check: goodLogin,
 	},
 	{
 		ID:    "LOGIN-02",
-		Says:  "Two logins return two tokens, both of them alive.",
+		Says:  "Two logins return two tokens, and both are valid.",
 		Why:   "A driver that keeps a token hands out one that the session has just reported dead.",
 		check: twoLogins,
 	},
 	{
 		ID:    "LOGIN-03",
 		Says:  "The brand's refusal under HTTP 200 is not success.",
-		Why:   "Most PBXs answer 200 whatever happened; clients that looked no further have kept an empty token as their session.",
+		Why:   "Most PBXs respond 200 whatever happened. Clients that looked no further have kept an empty token as their session.",
 		check: refusalUnder200,
 	},
 	{
 		ID:      "LOGIN-04",
 		Says:    "A success without a token is ErrProtocol.",
-		Why:     "An empty token is refused by the next call, which causes a login, which brings an empty token.",
+		Why:     "An empty token is refused by the next request, which causes a login, which brings an empty token.",
 		options: func(o *pbxsim.Options) { o.NewToken = func() string { return "" } },
 		check:   emptyToken,
 	},
 	{
 		ID:    "LOGIN-05",
 		Says:  "A login that reached the PBX is not sent again, whatever came of it.",
-		Why:   "It may have counted as a wrong one. Retry libraries repeat a POST after a 5xx or a lost answer, and clients in the field have gone on until their address was locked.",
+		Why:   "It may have counted as a wrong one. Retry libraries repeat a POST after a 5xx or a lost response, and real clients have gone on until their address was locked.",
 		check: loginSentOnce,
 	},
 	{
 		ID:    "LOGIN-06",
-		Says:  "A user name and a password of any characters arrive as they are.",
+		Says:  "A user name and a password of any characters arrive unchanged.",
 		Why:   "Requests put together with Sprintf break at the first quote, and then the right password is a wrong one.",
 		check: awkwardPassword,
 	},
 	{
 		ID:    "LOGIN-07",
 		Says:  "A login for which the PBX has no room is ErrTooManySessions, is sent once, and ends no other token.",
-		Why:   "The password is right: who takes this for a wrong one stops for ever, and who makes room by itself throws somebody else out.",
-		needs: []need{tokenLimit},
+		Why:   "The password is right. A session that takes this for a wrong password stops for good, and a driver that makes room by itself logs somebody else out.",
+		needs: []precondition{tokenLimit},
 		check: noRoom,
 	},
 }
 
-func goodLogin(t *trial) error {
+func goodLogin(t *testbed) error {
 	token, err := t.login()
 	switch {
 	case err != nil:
@@ -71,7 +71,7 @@ func goodLogin(t *trial) error {
 	return nil
 }
 
-func twoLogins(t *trial) error {
+func twoLogins(t *testbed) error {
 	first, err := t.login()
 	if err != nil {
 		return err
@@ -90,21 +90,21 @@ func twoLogins(t *trial) error {
 	return nil
 }
 
-func refusalUnder200(t *trial) error {
+func refusalUnder200(t *testbed) error {
 	t.sim.SetPassword(account, "another")
-	t.tap.alter(func(resp *http.Response, body []byte) []byte {
+	t.transport.rewrite(func(resp *http.Response, body []byte) []byte {
 		resp.StatusCode, resp.Status = http.StatusOK, "200 OK"
 		return body
 	})
 	return ofKind(noToken(t.auth.Login(context.Background())))
 }
 
-func emptyToken(t *trial) error {
+func emptyToken(t *testbed) error {
 	return ofKind(noToken(t.auth.Login(context.Background())), pbx.ErrProtocol)
 }
 
-func loginSentOnce(t *trial) error {
-	for _, trouble := range []struct {
+func loginSentOnce(t *testbed) error {
+	for _, failure := range []struct {
 		name  string
 		fault pbxsim.Fault
 	}{
@@ -115,21 +115,21 @@ func loginSentOnce(t *trial) error {
 		{"HTTP 429 with Retry-After", pbxsim.Fault{Status: 429, Header: http.Header{"Retry-After": {"1"}}}},
 		{"HTTP 408", pbxsim.Fault{Status: 408}},
 		{"a web page", pbxsim.Fault{Status: 200, Body: []byte(pbxsim.HTMLPage)}},
-		{"an empty answer", pbxsim.Fault{Status: 200}},
+		{"an empty response", pbxsim.Fault{Status: 200}},
 		{"a redirect to itself", pbxsim.Fault{Status: 307, Header: http.Header{"Location": {"?again"}}}},
-		{"half an answer", pbxsim.Fault{Truncate: true}},
-		{"no answer", pbxsim.Fault{Drop: pbxsim.DropBefore}},
-		{"no answer, though it was done", pbxsim.Fault{Drop: pbxsim.DropAfter}},
+		{"half a response", pbxsim.Fault{Truncate: true}},
+		{"no response", pbxsim.Fault{Drop: pbxsim.DropBefore}},
+		{"no response, though the login succeeded", pbxsim.Fault{Drop: pbxsim.DropAfter}},
 	} {
 		before := t.count(pbxsim.Login)
-		trouble.fault.On = pbxsim.Login
-		t.sim.Fault(trouble.fault)
+		failure.fault.On = pbxsim.Login
+		t.sim.Fault(failure.fault)
 		err := noToken(t.auth.Login(context.Background()))
 		if n := t.count(pbxsim.Login) - before; n != 1 {
-			return fmt.Errorf("%s: the login is sent %d times", trouble.name, n)
+			return fmt.Errorf("%s: the login is sent %d times", failure.name, n)
 		}
 		if wrong := ofKind(err); wrong != nil {
-			return at(trouble.name, wrong)
+			return at(failure.name, wrong)
 		}
 	}
 	return nil
@@ -140,10 +140,14 @@ const (
 	awkwardUser = `o'brien "crm" \ &=+%40 é@office.example`
 )
 
-func awkwardPassword(t *trial) error {
-	t.ear.plant("password", awkward)
-	t.sim.SetPassword(awkwardUser, awkward)
-	auth, err := t.open(func(c *pbx.Config) { c.Username, c.Password = awkwardUser, pbx.NewSecret(awkward) })
+func awkwardPassword(t *testbed) error {
+	t.leaks.Plant("password", awkward)
+	user := awkwardUser
+	if t.config(nil).Username == "" {
+		user = account // only the PBX knows it
+	}
+	t.sim.SetPassword(user, awkward)
+	auth, err := t.open(func(c *pbx.Config) { c.Username, c.Password = user, pbx.NewSecret(awkward) })
 	if err != nil {
 		return fmt.Errorf("it cannot be opened: %w", err)
 	}
@@ -151,13 +155,13 @@ func awkwardPassword(t *trial) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("the login fails: %w", err)
-	case token == nil || !slices.Contains(t.sim.Tokens(awkwardUser), token.Value.Reveal()):
+	case token == nil || !slices.Contains(t.sim.Tokens(user), token.Value.Reveal()):
 		return errors.New("the PBX has not issued the token")
 	}
 	return nil
 }
 
-func noRoom(t *trial) error {
+func noRoom(t *testbed) error {
 	room := t.auth.Traits().MaxTokens
 	tokens, err := loginAll(t, room)
 	if err != nil {
@@ -172,7 +176,7 @@ func noRoom(t *trial) error {
 	}
 	for _, token := range tokens {
 		if !t.alive(token) {
-			return errors.New("an earlier token is ended")
+			return errors.New("an earlier token is revoked")
 		}
 	}
 	return nil

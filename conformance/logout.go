@@ -13,31 +13,42 @@ import (
 var logoutRules = []Rule{
 	{
 		ID:    "LOGOUT-01",
-		Says:  "Logout ends the token at the PBX.",
-		Why:   "A token that was only forgotten can still be used by who finds it, and takes one of the few places that some PBXs have.",
+		Says:  "Logout ends the token at the PBX, or the refresh token if Traits says LogoutRefresh.",
+		Why:   "A token that was only forgotten can still be used by anyone who finds it, and takes one of the few places that some PBXs have.",
+		needs: []precondition{logout},
 		check: logoutEnds,
 	},
 	{
 		ID:    "LOGOUT-02",
-		Says:  "Logout of a token that the PBX does not know, or no longer, is nil.",
-		Why:   "What was wanted is the case; after a restart, every session of a fleet would report an error.",
+		Says:  "Logout of a token that the PBX does not know is nil.",
+		Why:   "The goal is reached. Otherwise every session of a fleet would report an error after a restart.",
+		needs: []precondition{logout},
 		check: logoutAgain,
 	},
 	{
 		ID:    "LOGOUT-03",
 		Says:  "A logout that was not proven to succeed is an error, also if it did not reach the PBX.",
-		Why:   "The token may live on.",
+		Why:   "The token may still be valid.",
+		needs: []precondition{logout},
 		check: failedLogout,
 	},
 	{
 		ID:    "LOGOUT-04",
-		Says:  "A logout is one request and no login, also of a token that has run out.",
-		Why:   "Clients have logged in to log out: it cost a place, and with a changed password a wrong login.",
+		Says:  "A logout is one request and no login, also for an expired token.",
+		Why:   "Clients have logged in to log out. It cost a place, and with a changed password a wrong login.",
+		needs: []precondition{logout},
 		check: plainLogout,
+	},
+	{
+		ID:    "LOGOUT-05",
+		Says:  "If the brand has no logout, Logout is nil, and nothing is sent.",
+		Why:   "Session.Close logs out whatever the brand. An invented request may be an error on some firmware.",
+		needs: []precondition{noLogout},
+		check: unsupportedLogout,
 	},
 }
 
-func logoutEnds(t *trial) error {
+func logoutEnds(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
@@ -45,13 +56,37 @@ func logoutEnds(t *trial) error {
 	if err := t.auth.Logout(context.Background(), token); err != nil {
 		return fmt.Errorf("a good logout fails: %w", err)
 	}
+	return t.ended(token)
+}
+
+// ended returns an error if the PBX still accepts what a logout of token ends.
+func (t *testbed) ended(token *pbx.Token) error {
+	if t.auth.Traits().Logout == pbx.LogoutRefresh {
+		_, err := t.auth.KeepAlive(context.Background(), token)
+		return at("a refresh after the logout", ofKind(err, pbx.ErrTokenRejected))
+	}
 	if t.alive(token) {
-		return errors.New("the token lives on at the PBX")
+		return errors.New("the token is still valid at the PBX")
 	}
 	return nil
 }
 
-func logoutAgain(t *trial) error {
+func unsupportedLogout(t *testbed) error {
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	before := t.transport.requests.Load()
+	if err := t.auth.Logout(context.Background(), token); err != nil {
+		return err
+	}
+	if t.transport.requests.Load() != before {
+		return errors.New("a request is sent")
+	}
+	return nil
+}
+
+func logoutAgain(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
@@ -68,18 +103,21 @@ func logoutAgain(t *trial) error {
 	return at("after a restart", t.auth.Logout(context.Background(), token))
 }
 
-func failedLogout(t *trial) error {
+func failedLogout(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
 	}
-	for _, trouble := range unproven {
-		trouble.fault.On = pbxsim.Logout
-		t.sim.Fault(trouble.fault)
+	failures, err := t.failuresOf(pbxsim.Logout)
+	if err != nil {
+		return err
+	}
+	for _, failure := range failures {
+		t.sim.Fault(failure.fault)
 		err := ofKind(t.auth.Logout(context.Background(), token))
 		t.sim.ClearFaults()
 		if err != nil {
-			return at("Logout answered with "+trouble.name, err)
+			return at("the response to Logout is "+failure.name, err)
 		}
 	}
 	t.server.Close()
@@ -87,8 +125,8 @@ func failedLogout(t *trial) error {
 	return at("while the PBX is down", errors.Join(ofKind(err, pbx.ErrUnavailable), sent(err, false)))
 }
 
-func plainLogout(t *trial) error {
-	for name, age := range map[string]time.Duration{"a living token": 0, "one that has run out": t.life() + time.Second, "one of two days ago": 48 * time.Hour} {
+func plainLogout(t *testbed) error {
+	for name, age := range map[string]time.Duration{"a valid token": 0, "an expired one": t.tokenLifetime() + time.Second, "one of two days ago": 48 * time.Hour} {
 		token, err := t.login()
 		if err != nil {
 			return err

@@ -22,8 +22,8 @@ import (
 	"github.com/pbxauth/pbx/examples/newdriver/acmesim"
 )
 
-// healthy is the harness of a driver that keeps every rule.
-var healthy = Harness{
+// yeastarHarness is that of a driver that passes every rule.
+var yeastarHarness = Harness{
 	Driver:    yeastar.Name,
 	Simulator: simulators.Of("yeastar")[0].New,
 	Call: func(base string) *http.Request {
@@ -34,23 +34,24 @@ var healthy = Harness{
 
 type opener func(pbx.Config) (pbx.Authenticator, error)
 
-// trading is one with what healthy lacks: refresh tokens, lives that calls do
-// not prolong, and a limited number of them.
-var trading = Harness{
-	Driver:    acme.Name,
-	Simulator: acmesim.New,
-	Call: func(base string) *http.Request {
-		r, _ := http.NewRequest(http.MethodGet, base+"/v1/status", nil)
-		return r
-	},
+// acmeHarness is that of a driver with what Yeastar lacks: refresh tokens, a
+// lifetime that requests do not extend, a limited number of tokens, and a Pinger.
+var acmeHarness = readyHarness(Harness{Driver: acme.Name, Simulator: acmesim.New})
+
+func readyHarness(h Harness) Harness {
+	h, err := h.ready()
+	if err != nil {
+		panic(err)
+	}
+	return h
 }
 
-// sick is healthy with a driver that make builds around the good one.
-func sick(make func(cfg pbx.Config, good opener) (pbx.Authenticator, error)) Harness {
-	return sickAs(healthy, make)
+// sick is yeastarHarness with a driver that make builds around the good one.
+func broken(make func(cfg pbx.Config, good opener) (pbx.Authenticator, error)) Harness {
+	return brokenAs(yeastarHarness, make)
 }
 
-func sickAs(h Harness, make func(cfg pbx.Config, good opener) (pbx.Authenticator, error)) Harness {
+func brokenAs(h Harness, make func(cfg pbx.Config, good opener) (pbx.Authenticator, error)) Harness {
 	driver, _ := pbx.Lookup(h.Driver)
 	good := driver.Open
 	driver.Open = func(cfg pbx.Config) (pbx.Authenticator, error) { return make(cfg, good) }
@@ -62,7 +63,7 @@ func sickAs(h Harness, make func(cfg pbx.Config, good opener) (pbx.Authenticator
 // A mutant is the good driver with something in it replaced. Where it replaces
 // nothing, the good driver's own shows through.
 type mutant struct {
-	whole
+	fullDriver
 	login     func(context.Context) (*pbx.Token, error)
 	keepAlive func(context.Context, *pbx.Token) (*pbx.Token, error)
 	logout    func(context.Context, *pbx.Token) error
@@ -73,8 +74,8 @@ type mutant struct {
 	print     func(context.Context, []byte) ([]byte, error)
 }
 
-// whole is a driver with all the optional interfaces.
-type whole interface {
+// fullDriver has the optional interfaces that every driver here has.
+type fullDriver interface {
 	pbx.Authenticator
 	pbx.Requester
 	pbx.Describer
@@ -82,84 +83,111 @@ type whole interface {
 	fmt.Formatter
 }
 
+// Unwrap shows the driver's other interfaces.
+func (m *mutant) Unwrap() pbx.Authenticator { return m.fullDriver }
+
+// pingMutant is a mutant whose Ping is replaced.
+type pingMutant struct {
+	*mutant
+	ping func(context.Context, *pbx.Token) error
+}
+
+func (m *pingMutant) Ping(ctx context.Context, t *pbx.Token) error { return m.ping(ctx, t) }
+
+// mutatePing replaces the Ping of the acme driver, which is passed to ping.
+func mutatePing(ping func(good pbx.Pinger, m *mutant, ctx context.Context, t *pbx.Token) error) Harness {
+	return brokenAs(acmeHarness, func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		auth, err := good(cfg)
+		if err != nil {
+			return nil, err
+		}
+		m := &mutant{fullDriver: auth.(fullDriver)}
+		return &pingMutant{m, func(ctx context.Context, t *pbx.Token) error {
+			return ping(auth.(pbx.Pinger), m, ctx, t)
+		}}, nil
+	})
+}
+
 func (m *mutant) Login(ctx context.Context) (*pbx.Token, error) {
 	if m.login != nil {
 		return m.login(ctx)
 	}
-	return m.whole.Login(ctx)
+	return m.fullDriver.Login(ctx)
 }
 
 func (m *mutant) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	if m.keepAlive != nil {
 		return m.keepAlive(ctx, t)
 	}
-	return m.whole.KeepAlive(ctx, t)
+	return m.fullDriver.KeepAlive(ctx, t)
 }
 
 func (m *mutant) Logout(ctx context.Context, t *pbx.Token) error {
 	if m.logout != nil {
 		return m.logout(ctx, t)
 	}
-	return m.whole.Logout(ctx, t)
+	return m.fullDriver.Logout(ctx, t)
 }
 
 func (m *mutant) Authorize(r *http.Request, t *pbx.Token) error {
 	if m.authorize != nil {
 		return m.authorize(r, t)
 	}
-	return m.whole.Authorize(r, t)
+	return m.fullDriver.Authorize(r, t)
 }
 
 func (m *mutant) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 	if m.inspect != nil {
 		return m.inspect(r, body, t)
 	}
-	return m.whole.Inspect(r, body, t)
+	return m.fullDriver.Inspect(r, body, t)
 }
 
 func (m *mutant) Transport() http.RoundTripper {
 	if m.transport != nil {
 		return m.transport
 	}
-	return m.whole.Transport()
+	return m.fullDriver.Transport()
 }
 
 func (m *mutant) Traits() pbx.Traits {
 	if m.traits != nil {
 		return m.traits()
 	}
-	return m.whole.Traits()
+	return m.fullDriver.Traits()
 }
 
 func (m *mutant) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 	if m.print != nil {
 		return m.print(ctx, key)
 	}
-	return m.whole.Fingerprint(ctx, key)
+	return m.fullDriver.Fingerprint(ctx, key)
 }
 
 // mutate is sick with parts of the good driver replaced.
-func mutate(replace func(m *mutant)) Harness { return mutateAs(healthy, replace) }
+func mutate(replace func(m *mutant)) Harness { return mutateAs(yeastarHarness, replace) }
 
 func mutateAs(h Harness, replace func(m *mutant)) Harness {
-	return sickAs(h, func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+	return brokenAs(h, func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		auth, err := good(cfg)
 		if err != nil {
 			return nil, err
 		}
-		m := &mutant{whole: auth.(whole)}
+		m := &mutant{fullDriver: auth.(fullDriver)}
 		replace(m)
 		return m, nil
 	})
 }
 
-// misjudge is sick with a change to every error of a login.
-func misjudge(change func(*pbx.Error)) Harness { return misjudgeAs(healthy, change) }
+// withLoginErrors is sick with a change to every error of a login.
+func withLoginErrors(change func(*pbx.Error)) Harness {
+	return withLoginErrorsAs(yeastarHarness, change)
+}
 
-func misjudgeAs(h Harness, change func(*pbx.Error)) Harness {
+func withLoginErrorsAs(h Harness, change func(*pbx.Error)) Harness {
 	return mutateAs(h, func(m *mutant) {
 		m.login = func(ctx context.Context) (*pbx.Token, error) {
-			token, err := m.whole.Login(ctx)
+			token, err := m.fullDriver.Login(ctx)
 			return token, edited(err, change)
 		}
 	})
@@ -175,10 +203,10 @@ func edited(err error, change func(*pbx.Error)) error {
 	return &failed
 }
 
-// tlsSick is sick with other settings in TLS than it was given, for connections
+// withTLS is sick with other settings in TLS than it was given, for connections
 // of its own.
-func tlsSick(change func(*pbx.TLS)) Harness {
-	return sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+func withTLS(change func(*pbx.TLS)) Harness {
+	return broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		if cfg.Transport == nil {
 			change(&cfg.TLS)
 		}
@@ -186,32 +214,32 @@ func tlsSick(change func(*pbx.TLS)) Harness {
 	})
 }
 
-// patiently repeats a login as long as it fails as told, three times in all.
-func patiently(when func(error) bool) Harness {
+// retryingLogin repeats a login as long as it fails as told, three times in all.
+func retryingLogin(when func(error) bool) Harness {
 	return mutate(func(m *mutant) {
 		m.login = func(ctx context.Context) (*pbx.Token, error) {
-			token, err := m.whole.Login(ctx)
+			token, err := m.fullDriver.Login(ctx)
 			for range 2 {
 				if !when(err) {
 					break
 				}
 				time.Sleep(time.Second)
-				token, err = m.whole.Login(ctx)
+				token, err = m.fullDriver.Login(ctx)
 			}
 			return token, err
 		}
 	})
 }
 
-// hoarding keeps the last token and returns it from every later login.
-func hoarding() Harness {
+// cachingLogin keeps the last token and returns it from every later login.
+func cachingLogin() Harness {
 	return mutate(func(m *mutant) {
 		var kept atomic.Pointer[pbx.Token]
 		m.login = func(ctx context.Context) (*pbx.Token, error) {
 			if token := kept.Load(); token != nil {
 				return token, nil
 			}
-			token, err := m.whole.Login(ctx)
+			token, err := m.fullDriver.Login(ctx)
 			kept.Store(token)
 			return token, err
 		}
@@ -219,7 +247,7 @@ func hoarding() Harness {
 }
 
 // shared gives all who log in at the same time the outcome of the first.
-func shared() Harness {
+func sharingLogin() Harness {
 	type flight struct {
 		landed chan struct{}
 		token  *pbx.Token
@@ -239,7 +267,7 @@ func shared() Harness {
 			f = &flight{landed: make(chan struct{})}
 			current = f
 			mu.Unlock()
-			f.token, f.err = m.whole.Login(ctx)
+			f.token, f.err = m.fullDriver.Login(ctx)
 			mu.Lock()
 			current = nil
 			mu.Unlock()
@@ -249,8 +277,8 @@ func shared() Harness {
 	})
 }
 
-// bumped is t with its end moved on, whatever the PBX says.
-func bumped(t *pbx.Token) *pbx.Token {
+// extendedLocally is t with its end moved on, whatever the PBX says.
+func extendedLocally(t *pbx.Token) *pbx.Token {
 	next := *t
 	next.IssuedAt, next.ExpiresAt = time.Now(), time.Now().Add(30*time.Minute)
 	return &next
@@ -264,24 +292,24 @@ var mutants = []struct {
 	harness Harness
 	says    string
 }{
-	{"CONFIG-01", "logs in when it is opened", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+	{"CONFIG-01", "logs in when it is opened", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		auth, err := good(cfg)
 		if err == nil {
 			go auth.Login(context.Background())
 		}
 		return auth, err
 	}), "1 requests are sent"},
-	{"CONFIG-02", "takes an empty password for one", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+	{"CONFIG-08", "replaces an empty password by a default", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		if cfg.Password.IsZero() && cfg.Credentials == nil {
 			cfg.Password = pbx.NewSecret("admin")
 		}
 		return good(cfg)
-	}), "an empty Password: it succeeds"},
-	{"CONFIG-04", "sends passwords in clear to anybody", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+	}), "without Password: it succeeds"},
+	{"CONFIG-04", "sends passwords in plaintext to any host", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		cfg.AllowPlainHTTP = true
 		return good(cfg)
 	}), "http://pbx.example.com: it succeeds"},
-	{"CONFIG-05", "asks the vault once and for all", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+	{"CONFIG-05", "asks the vault only once", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		if vault := cfg.Credentials; vault != nil {
 			kept := sync.OnceValues(func() (pbx.Credentials, error) { return vault(context.Background()) })
 			cfg.Credentials = func(context.Context) (pbx.Credentials, error) { return kept() }
@@ -293,42 +321,42 @@ var mutants = []struct {
 	}), "another password has the same fingerprint"},
 	{"CONFIG-07", "makes fingerprints without the key", mutate(func(m *mutant) {
 		m.print = func(ctx context.Context, _ []byte) ([]byte, error) {
-			return m.whole.Fingerprint(ctx, []byte("one key for everybody"))
+			return m.fullDriver.Fingerprint(ctx, []byte("one key for everybody"))
 		}
 	}), "under another key the fingerprint is the same"},
-	{"CONFIG-07", "asks for the credentials twice in one attempt", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+	{"CONFIG-07", "asks for the credentials twice in one attempt", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		auth, err := good(cfg)
 		if err != nil || cfg.Credentials == nil {
 			return auth, err
 		}
-		return &mutant{whole: auth.(whole), print: func(ctx context.Context, key []byte) ([]byte, error) {
-			return auth.(whole).Fingerprint(pbx.WithAttempt(ctx), key)
+		return &mutant{fullDriver: auth.(fullDriver), print: func(ctx context.Context, key []byte) ([]byte, error) {
+			return auth.(fullDriver).Fingerprint(pbx.WithAttempt(ctx), key)
 		}}, nil
 	}), "a login of the attempt"},
 	{"LOGIN-01", "logs in twice, to be sure", mutate(func(m *mutant) {
 		m.login = func(ctx context.Context) (*pbx.Token, error) {
-			if _, err := m.whole.Login(ctx); err != nil {
+			if _, err := m.fullDriver.Login(ctx); err != nil {
 				return nil, err
 			}
-			return m.whole.Login(ctx)
+			return m.fullDriver.Login(ctx)
 		}
 	}), "2 login requests"},
-	{"LOGIN-02", "keeps its token", hoarding(), "the same token"},
-	{"LOGIN-03", "takes HTTP 200 for success", naively(), "it succeeds"},
-	{"LOGIN-04", "keeps an empty token", naively(), "it succeeds"},
-	{"LOGIN-05", "retries a login when the PBX is in trouble", patiently(func(err error) bool { return errors.Is(err, pbx.ErrUnavailable) }), "HTTP 500: the login is sent 2 times"},
-	{"LOGIN-06", "puts JSON together with Sprintf", naively(), "has not issued the token"},
-	{"LOGIN-07", "takes a full PBX for a wrong password", misjudgeAs(trading, func(e *pbx.Error) { e.Kind = pbx.ErrInvalidCredentials }), `want an error of kind "too many sessions"`},
-	{"LOGIN-07", "makes room by ending its last token", mutateAs(trading, func(m *mutant) {
+	{"LOGIN-02", "keeps its token", cachingLogin(), "the same token"},
+	{"LOGIN-03", "takes HTTP 200 for success", naiveDriver(), "it succeeds"},
+	{"LOGIN-04", "keeps an empty token", naiveDriver(), "it succeeds"},
+	{"LOGIN-05", "retries a login when the PBX is in trouble", retryingLogin(func(err error) bool { return errors.Is(err, pbx.ErrUnavailable) }), "HTTP 500: the login is sent 2 times"},
+	{"LOGIN-06", "puts JSON together with Sprintf", naiveDriver(), "has not issued the token"},
+	{"LOGIN-07", "takes a full PBX for a wrong password", withLoginErrorsAs(acmeHarness, func(e *pbx.Error) { e.Kind = pbx.ErrInvalidCredentials }), `want an error of kind "too many sessions"`},
+	{"LOGIN-07", "makes room by ending its last token", mutateAs(acmeHarness, func(m *mutant) {
 		var mu sync.Mutex
 		var last *pbx.Token
 		m.login = func(ctx context.Context) (*pbx.Token, error) {
-			token, err := m.whole.Login(ctx)
+			token, err := m.fullDriver.Login(ctx)
 			mu.Lock()
 			defer mu.Unlock()
 			if errors.Is(err, pbx.ErrTooManySessions) && last != nil {
-				m.whole.Logout(ctx, last)
-				token, err = m.whole.Login(ctx)
+				m.fullDriver.Logout(ctx, last)
+				token, err = m.fullDriver.Login(ctx)
 			}
 			if err == nil {
 				last = token
@@ -346,27 +374,27 @@ var mutants = []struct {
 	{"TOKEN-02", "waits for an HTTP 401 that never comes", mutate(func(m *mutant) {
 		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
 			if r.StatusCode == http.StatusUnauthorized {
-				return m.whole.Inspect(r, body, t)
+				return m.fullDriver.Inspect(r, body, t)
 			}
 			return nil
 		}
-	}), "a token that was ended: it succeeds"},
+	}), "a revoked token: it succeeds"},
 	{"TOKEN-03", "takes a recording for a failure", mutate(func(m *mutant) {
 		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
 			if !json.Valid(body) {
 				return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrProtocol, Sent: true}
 			}
-			return m.whole.Inspect(r, body, t)
+			return m.fullDriver.Inspect(r, body, t)
 		}
 	}), "unexpected response"},
-	{"TOKEN-04", "logs in again whatever is wrong", mutate(func(m *mutant) {
+	{"TOKEN-04", "takes every failure for a refused token", mutate(func(m *mutant) {
 		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
-			return edited(m.whole.Inspect(r, body, t), func(e *pbx.Error) { e.Kind = pbx.ErrTokenRejected })
+			return edited(m.fullDriver.Inspect(r, body, t), func(e *pbx.Error) { e.Kind = pbx.ErrTokenRejected })
 		}
 	}), "is taken for a refused token"},
-	{"TOKEN-05", "moves the end of the token that it was given", mutate(func(m *mutant) {
+	{"TOKEN-05", "changes the expiry of the token that it was given", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-			next, err := m.whole.KeepAlive(ctx, t)
+			next, err := m.fullDriver.KeepAlive(ctx, t)
 			if err == nil {
 				*t = *next
 			}
@@ -374,57 +402,71 @@ var mutants = []struct {
 		}
 	}), "KeepAlive changes the token"},
 
-	{"KEEPALIVE-01", "moves the end on and sends nothing", mutate(func(m *mutant) {
-		m.keepAlive = func(_ context.Context, t *pbx.Token) (*pbx.Token, error) { return bumped(t), nil }
-	}), "ends no later than without"},
-	{"KEEPALIVE-01", "does not move the end on", mutate(func(m *mutant) {
+	{"PING-01", "pings with a login", mutatePing(func(_ pbx.Pinger, m *mutant, ctx context.Context, t *pbx.Token) error {
+		_, err := m.Login(ctx)
+		return err
+	}), "or a login, keep-alive or logout"},
+	{"PING-02", "pings without looking at the response", mutatePing(func(good pbx.Pinger, _ *mutant, ctx context.Context, t *pbx.Token) error {
+		if err := good.Ping(ctx, t); !errors.Is(err, pbx.ErrTokenRejected) {
+			return err
+		}
+		return nil
+	}), "it succeeds"},
+	{"PING-03", "takes every failed ping for a dead token", mutatePing(func(good pbx.Pinger, _ *mutant, ctx context.Context, t *pbx.Token) error {
+		return edited(good.Ping(ctx, t), func(e *pbx.Error) { e.Kind = pbx.ErrTokenRejected })
+	}), "is taken for a refused token"},
+
+	{"KEEPALIVE-01", "extends the expiry and sends nothing", mutate(func(m *mutant) {
+		m.keepAlive = func(_ context.Context, t *pbx.Token) (*pbx.Token, error) { return extendedLocally(t), nil }
+	}), "expires no later than without"},
+	{"KEEPALIVE-01", "does not extend the expiry", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-			_, err := m.whole.KeepAlive(ctx, t)
+			_, err := m.fullDriver.KeepAlive(ctx, t)
 			return t, err
 		}
-	}), "is not moved on"},
-	{"KEEPALIVE-02", "does not read the heartbeat's answer", mutate(func(m *mutant) {
+	}), "is not extended"},
+	{"KEEPALIVE-02", "does not read the heartbeat's response", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-			if _, err := m.whole.KeepAlive(ctx, t); errors.Is(err, pbx.ErrUnavailable) {
+			if _, err := m.fullDriver.KeepAlive(ctx, t); errors.Is(err, pbx.ErrUnavailable) {
 				return nil, err
 			}
-			return bumped(t), nil
+			return extendedLocally(t), nil
 		}
 	}), "a web page: it succeeds"},
 	{"KEEPALIVE-02", "returns the old token with the error", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-			next, err := m.whole.KeepAlive(ctx, t)
+			next, err := m.fullDriver.KeepAlive(ctx, t)
 			if err != nil {
 				return t, err
 			}
 			return next, nil
 		}
 	}), "together with an error"},
-	{"KEEPALIVE-03", "takes a dead token for a PBX in trouble", mutate(func(m *mutant) {
+	{"KEEPALIVE-03", "takes a dead token for an unavailable PBX", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-			next, err := m.whole.KeepAlive(ctx, t)
+			next, err := m.fullDriver.KeepAlive(ctx, t)
 			return next, edited(err, func(e *pbx.Error) { e.Kind = pbx.ErrUnavailable })
 		}
 	}), `want an error of kind "token rejected"`},
-	{"KEEPALIVE-04", "makes up a keep-alive", mutate(func(m *mutant) {
+	{"KEEPALIVE-04", "invents a keep-alive", mutate(func(m *mutant) {
 		m.traits = func() pbx.Traits {
-			traits := m.whole.Traits()
+			traits := m.fullDriver.Traits()
 			traits.KeepAlive = pbx.KeepAliveNone
 			return traits
 		}
 	}), "a request is sent"},
-	{"KEEPALIVE-05", "counts the end of a kept token from the answer", mutate(func(m *mutant) {
+	{"KEEPALIVE-05", "counts the expiry of a kept token from the response", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-			next, err := m.whole.KeepAlive(ctx, t)
+			next, err := m.fullDriver.KeepAlive(ctx, t)
 			if err != nil {
 				return nil, err
 			}
-			return bumped(next), nil
+			return extendedLocally(next), nil
 		}
 	}), "ExpiresAt is 20s after"},
-	{"KEEPALIVE-06", "uses a rotated refresh token again", mutateAs(trading, func(m *mutant) {
+	{"KEEPALIVE-06", "uses a rotated refresh token again", mutateAs(acmeHarness, func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-			next, err := m.whole.KeepAlive(ctx, t)
+			next, err := m.fullDriver.KeepAlive(ctx, t)
 			if err != nil {
 				return nil, err
 			}
@@ -432,22 +474,22 @@ var mutants = []struct {
 			kept.Refresh = t.Refresh
 			return &kept, nil
 		}
-	}), "refresh 1 returns the refresh token that it has used up"},
-	{"KEEPALIVE-06", "sends a refresh again when its answer is lost", mutateAs(trading, func(m *mutant) {
+	}), "refresh 1 returns the refresh token that it has used"},
+	{"KEEPALIVE-06", "sends a refresh again if its response is lost", mutateAs(acmeHarness, func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-			next, err := m.whole.KeepAlive(ctx, t)
+			next, err := m.fullDriver.KeepAlive(ctx, t)
 			for range 2 {
 				if !errors.Is(err, pbx.ErrUnavailable) {
 					break
 				}
-				next, err = m.whole.KeepAlive(ctx, t)
+				next, err = m.fullDriver.KeepAlive(ctx, t)
 			}
 			return next, err
 		}
 	}), "the refresh is sent 2 times"},
-	{"KEEPALIVE-07", "makes do with half a pair", mutateAs(trading, func(m *mutant) {
+	{"KEEPALIVE-07", "accepts half a pair", mutateAs(acmeHarness, func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-			next, err := m.whole.KeepAlive(ctx, t)
+			next, err := m.fullDriver.KeepAlive(ctx, t)
 			if errors.Is(err, pbx.ErrProtocol) {
 				half := *t
 				half.Refresh = pbx.Secret{}
@@ -456,68 +498,83 @@ var mutants = []struct {
 			return next, err
 		}
 	}), "without a refresh token: it succeeds"},
-	{"KEEPALIVE-08", "gives up when the access token has run out", mutateAs(trading, func(m *mutant) {
+	{"KEEPALIVE-08", "gives up when the access token has expired", mutateAs(acmeHarness, func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 			if time.Now().After(t.ExpiresAt) {
 				return nil, &pbx.Error{Driver: acme.Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrTokenRejected}
 			}
-			return m.whole.KeepAlive(ctx, t)
+			return m.fullDriver.KeepAlive(ctx, t)
 		}
 	}), "a good keep-alive fails"},
 
-	{"LOGOUT-01", "forgets the token without a word to the PBX", mutate(func(m *mutant) {
+	{"LOGOUT-01", "forgets the token and sends nothing", mutate(func(m *mutant) {
 		m.logout = func(context.Context, *pbx.Token) error { return nil }
-	}), "lives on"},
-	{"LOGOUT-02", "complains about a token that is gone", mutate(func(m *mutant) {
+	}), "still valid"},
+	{"LOGOUT-02", "reports an error for a token that has ended", mutate(func(m *mutant) {
 		m.logout = func(ctx context.Context, t *pbx.Token) error {
-			if err := m.whole.Logout(ctx, t); err != nil {
+			if err := m.fullDriver.Logout(ctx, t); err != nil {
 				return err
 			}
-			_, err := m.whole.KeepAlive(ctx, t)
+			_, err := m.fullDriver.KeepAlive(ctx, t)
 			if errors.Is(err, pbx.ErrTokenRejected) && t.ExpiresAt.IsZero() {
 				return nil
 			}
 			return err
 		}
 	}), "the first logout"},
-	{"LOGOUT-03", "does not care whether the logout arrived", mutate(func(m *mutant) {
+	{"LOGOUT-03", "does not check whether the logout arrived", mutate(func(m *mutant) {
 		m.logout = func(ctx context.Context, t *pbx.Token) error {
-			m.whole.Logout(ctx, t)
+			m.fullDriver.Logout(ctx, t)
 			return nil
 		}
 	}), "HTTP 500: it succeeds"},
 	{"LOGOUT-04", "logs in to log out", mutate(func(m *mutant) {
 		m.logout = func(ctx context.Context, t *pbx.Token) error {
-			if _, err := m.whole.Login(ctx); err != nil {
+			if _, err := m.fullDriver.Login(ctx); err != nil {
 				return err
 			}
-			return m.whole.Logout(ctx, t)
+			return m.fullDriver.Logout(ctx, t)
 		}
 	}), "the logout logs in"},
 
-	{"LOCKOUT-01", "tries a wrong password again", patiently(func(err error) bool { return errors.Is(err, pbx.ErrInvalidCredentials) }), "sent 3 times"},
-	{"LOCKOUT-02", "tells a locked caller that the password is wrong", misjudge(func(e *pbx.Error) { e.Kind = pbx.ErrInvalidCredentials }), `want an error of kind "locked out"`},
-	{"LOCKOUT-03", "knocks at a locked door", patiently(func(err error) bool { return errors.Is(err, pbx.ErrLocked) }), "sent 3 times"},
-	{"LOCKOUT-04", "promises more tries than there are", mutate(func(m *mutant) {
+	{"LOGOUT-05", "says that there is no logout, and sends one", mutate(func(m *mutant) {
 		m.traits = func() pbx.Traits {
-			traits := m.whole.Traits()
+			traits := m.fullDriver.Traits()
+			traits.Logout = pbx.LogoutNone
+			return traits
+		}
+	}), "a request is sent"},
+	{"LOCKOUT-04", "says that the brand locks nobody out", mutate(func(m *mutant) {
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
+			traits.Lockout = pbx.Lockout{None: true}
+			return traits
+		}
+	}), "locks after 5 wrong logins, Traits.Lockout says None"},
+
+	{"LOCKOUT-01", "tries a wrong password again", retryingLogin(func(err error) bool { return errors.Is(err, pbx.ErrInvalidCredentials) }), "sent 3 times"},
+	{"LOCKOUT-02", "takes a lockout for a wrong password", withLoginErrors(func(e *pbx.Error) { e.Kind = pbx.ErrInvalidCredentials }), `want an error of kind "locked out"`},
+	{"LOCKOUT-03", "repeats a login under a lockout", retryingLogin(func(err error) bool { return errors.Is(err, pbx.ErrLocked) }), "sent 3 times"},
+	{"LOCKOUT-04", "promises more attempts than there are", mutate(func(m *mutant) {
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
 			traits.Lockout.Attempts = 10
 			return traits
 		}
-	}), "locks after 5 wrong logins, Traits says 10"},
+	}), "locks after 5 wrong logins, Traits.Lockout says 10"},
 
-	{"EXPIRY-01", "counts a token's life from the answer", mutate(func(m *mutant) {
+	{"EXPIRY-01", "counts a token's lifetime from the response", mutate(func(m *mutant) {
 		m.login = func(ctx context.Context) (*pbx.Token, error) {
-			token, err := m.whole.Login(ctx)
+			token, err := m.fullDriver.Login(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return bumped(token), nil
+			return extendedLocally(token), nil
 		}
 	}), "IssuedAt is 20s after"},
-	{"EXPIRY-02", "does not know the code for a token that has run out", mutate(func(m *mutant) {
+	{"EXPIRY-02", "does not know the code for an expired token", mutate(func(m *mutant) {
 		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
-			err := m.whole.Inspect(r, body, t)
+			err := m.fullDriver.Inspect(r, body, t)
 			var failure *pbx.Error
 			if errors.As(err, &failure) && failure.Code == "20006" {
 				failure.Kind = nil
@@ -525,16 +582,16 @@ var mutants = []struct {
 			return err
 		}
 	}), `want an error of kind "token rejected"`},
-	{"EXPIRY-03", "promises a life of two hours", mutate(func(m *mutant) {
+	{"EXPIRY-03", "promises a lifetime of two hours", mutate(func(m *mutant) {
 		m.traits = func() pbx.Traits {
-			traits := m.whole.Traits()
+			traits := m.fullDriver.Traits()
 			traits.Lifetime = 2 * time.Hour
 			return traits
 		}
-	}), "Traits says that a token lives for 2h0m0s"},
-	{"EXPIRY-04", "does not know the code for a token that was forgotten", mutate(func(m *mutant) {
+	}), "Traits says that a token is valid for 2h0m0s"},
+	{"EXPIRY-04", "does not know the code for a forgotten token", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-			next, err := m.whole.KeepAlive(ctx, t)
+			next, err := m.fullDriver.KeepAlive(ctx, t)
 			return next, edited(err, func(e *pbx.Error) {
 				if e.Code == "20004" {
 					e.Kind = nil
@@ -542,9 +599,9 @@ var mutants = []struct {
 			})
 		}
 	}), "a keep-alive: it returns kind <nil>"},
-	{"EXPIRY-05", "counts a refresh token's life from the answer", mutateAs(trading, func(m *mutant) {
+	{"EXPIRY-05", "counts a refresh token's lifetime from the response", mutateAs(acmeHarness, func(m *mutant) {
 		m.login = func(ctx context.Context) (*pbx.Token, error) {
-			token, err := m.whole.Login(ctx)
+			token, err := m.fullDriver.Login(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -553,92 +610,92 @@ var mutants = []struct {
 			return &later, nil
 		}
 	}), "after the login: RefreshExpiresAt is 20s after"},
-	{"EXPIRY-06", "takes a refresh token that has run out for a PBX in trouble", mutateAs(trading, func(m *mutant) {
+	{"EXPIRY-06", "takes an expired refresh token for an unavailable PBX", mutateAs(acmeHarness, func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-			next, err := m.whole.KeepAlive(ctx, t)
+			next, err := m.fullDriver.KeepAlive(ctx, t)
 			return next, edited(err, func(e *pbx.Error) { e.Kind = pbx.ErrUnavailable })
 		}
 	}), `want an error of kind "token rejected"`},
 
 	{"CONTEXT-01", "ignores its context", mutate(func(m *mutant) {
 		m.keepAlive = func(_ context.Context, t *pbx.Token) (*pbx.Token, error) {
-			return m.whole.KeepAlive(context.Background(), t)
+			return m.fullDriver.KeepAlive(context.Background(), t)
 		}
 	}), "KeepAlive returns 25s after"},
 	{"CONTEXT-02", "hides why it gave up", mutate(func(m *mutant) {
 		m.logout = func(ctx context.Context, t *pbx.Token) error {
-			return edited(m.whole.Logout(ctx, t), func(e *pbx.Error) { e.Err = errors.New("i/o timeout") })
+			return edited(m.fullDriver.Logout(ctx, t), func(e *pbx.Error) { e.Err = errors.New("i/o timeout") })
 		}
 	}), "Logout: the error does not match"},
-	{"CONTEXT-03", "logs in for a caller that has left", mutate(func(m *mutant) {
+	{"CONTEXT-03", "logs in though its context has ended", mutate(func(m *mutant) {
 		m.login = func(ctx context.Context) (*pbx.Token, error) {
 			if ctx.Err() == nil {
-				return m.whole.Login(ctx)
+				return m.fullDriver.Login(ctx)
 			}
-			m.whole.Login(context.WithoutCancel(ctx))
-			return m.whole.Login(ctx)
+			m.fullDriver.Login(context.WithoutCancel(ctx))
+			return m.fullDriver.Login(ctx)
 		}
 	}), "Login sends a request"},
 
-	{"TRANSPORT-01", "takes a PBX in trouble for another brand's", misjudge(func(e *pbx.Error) {
+	{"TRANSPORT-01", "takes an unavailable PBX for another brand's", withLoginErrors(func(e *pbx.Error) {
 		if e.HTTPStatus/100 == 5 {
 			e.Kind = pbx.ErrProtocol
 		}
 	}), `want an error of kind "unavailable"`},
-	{"TRANSPORT-02", "takes HTTP 429 for a wrong password", misjudge(func(e *pbx.Error) { e.Kind = pbx.ErrInvalidCredentials }), `want an error of kind "locked out" or "unavailable"`},
-	{"TRANSPORT-03", "does not read Retry-After", misjudge(func(e *pbx.Error) { e.RetryAfter = 0 }), "RetryAfter is 0s, want 2m0s"},
-	{"TRANSPORT-03", "obeys a Retry-After of a week", misjudge(func(e *pbx.Error) {
+	{"TRANSPORT-02", "takes HTTP 429 for a wrong password", withLoginErrors(func(e *pbx.Error) { e.Kind = pbx.ErrInvalidCredentials }), `want an error of kind "locked out" or "unavailable"`},
+	{"TRANSPORT-03", "does not read Retry-After", withLoginErrors(func(e *pbx.Error) { e.RetryAfter = 0 }), "RetryAfter is 0s, want 2m0s"},
+	{"TRANSPORT-03", "obeys a Retry-After of a week", withLoginErrors(func(e *pbx.Error) {
 		if e.RetryAfter == time.Hour {
 			e.RetryAfter = 7 * 24 * time.Hour
 		}
 	}), "RetryAfter is 168h0m0s, want 1h0m0s"},
-	{"TRANSPORT-04", "follows redirects", naively(), "Login follows HTTP 301"},
-	{"TRANSPORT-05", "says that it has sent what it has not", misjudge(func(e *pbx.Error) { e.Sent = true }), "Sent is true, want false"},
-	{"TRANSPORT-06", "says that it has not sent what it has", misjudge(func(e *pbx.Error) { e.Sent = false }), "Sent is false, want true"},
+	{"TRANSPORT-04", "follows redirects", naiveDriver(), "Login follows HTTP 301"},
+	{"TRANSPORT-05", "says that it has sent what it has not", withLoginErrors(func(e *pbx.Error) { e.Sent = true }), "Sent is true, want false"},
+	{"TRANSPORT-06", "says that it has not sent what it has", withLoginErrors(func(e *pbx.Error) { e.Sent = false }), "Sent is false, want true"},
 
-	{"TLS-01", "trusts the system's authorities and no others", tlsSick(func(settings *pbx.TLS) {
+	{"TLS-01", "trusts the system's authorities and no others", withTLS(func(settings *pbx.TLS) {
 		if settings.PinSHA256 == "" {
 			settings.RootCAs, settings.CAFile = nil, ""
 		}
 	}), "RootCAs: a good login fails"},
-	{"TLS-01", "sends the application's requests over other connections", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+	{"TLS-01", "sends the application's requests over other connections", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		auth, err := good(cfg)
 		if err != nil || cfg.Transport != nil {
 			return auth, err
 		}
-		return &mutant{whole: auth.(whole), transport: http.DefaultTransport}, nil
-	}), "the call gets no answer"},
-	{"TLS-02", "switches verification off, since it fails everywhere", tlsSick(func(settings *pbx.TLS) {
+		return &mutant{fullDriver: auth.(fullDriver), transport: http.DefaultTransport}, nil
+	}), "the request gets no response"},
+	{"TLS-02", "switches verification off, since it fails everywhere", withTLS(func(settings *pbx.TLS) {
 		*settings = pbx.TLS{InsecureSkipVerify: true}
 	}), "1 requests reach a PBX that is not trusted"},
-	{"TLS-02", "says that a certificate is bad, and not what to do", misjudge(func(e *pbx.Error) { e.Message = "bad certificate" }), "does not tell the pin"},
-	{"TLS-03", "wants a factory certificate to be vouched for", tlsSick(func(settings *pbx.TLS) {
+	{"TLS-02", "says that a certificate is bad, and not what to do", withLoginErrors(func(e *pbx.Error) { e.Message = "bad certificate" }), "does not name the pin"},
+	{"TLS-03", "wants an authority to vouch for a pinned certificate", withTLS(func(settings *pbx.TLS) {
 		if settings.PinSHA256 != "" {
 			settings.RootCAs = x509.NewCertPool()
 		}
 	}), "a good login fails"},
-	{"TLS-04", "takes a pin for a wish to switch verification off", tlsSick(func(settings *pbx.TLS) {
+	{"TLS-04", "takes a pin for a wish to switch verification off", withTLS(func(settings *pbx.TLS) {
 		if settings.PinSHA256 != "" {
 			*settings = pbx.TLS{InsecureSkipVerify: true}
 		}
 	}), "1 requests reach a PBX that is not trusted"},
-	{"TLS-05", "passes a pin over where it is given a client", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+	{"TLS-05", "ignores a pin if it is given a transport", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		if cfg.Transport != nil {
 			cfg.TLS = pbx.TLS{}
 		}
 		return good(cfg)
 	}), "it succeeds"},
-	{"TLS-06", "takes a certificate that is refused for a PBX in trouble", misjudge(func(e *pbx.Error) { e.Kind = pbx.ErrUnavailable }), `want an error of kind "configuration"`},
+	{"TLS-06", "takes a refused certificate for an unavailable PBX", withLoginErrors(func(e *pbx.Error) { e.Kind = pbx.ErrUnavailable }), `want an error of kind "configuration"`},
 
-	{"PROTOCOL-01", "takes a web page for a PBX in trouble", misjudge(func(e *pbx.Error) { e.Kind = pbx.ErrUnavailable }), `want an error of kind "unexpected response"`},
-	{"PROTOCOL-02", "says that half an answer means nothing was sent", misjudge(func(e *pbx.Error) { e.Sent = false }), "Sent is false, want true"},
-	{"PROTOCOL-03", "reads whatever comes", naively(), "16 MiB are read"},
-	{"PROTOCOL-04", "does not say who it is", misjudge(func(e *pbx.Error) { e.Driver = "" }), `the error is of driver ""`},
+	{"PROTOCOL-01", "takes a web page for an unavailable PBX", withLoginErrors(func(e *pbx.Error) { e.Kind = pbx.ErrUnavailable }), `want an error of kind "unexpected response"`},
+	{"PROTOCOL-02", "says of half a response that nothing was sent", withLoginErrors(func(e *pbx.Error) { e.Sent = false }), "Sent is false, want true"},
+	{"PROTOCOL-03", "reads a response of any size", naiveDriver(), "16 MiB are read"},
+	{"PROTOCOL-04", "does not name itself", withLoginErrors(func(e *pbx.Error) { e.Driver = "" }), `the error is of driver ""`},
 
-	{"SECRETS-01", "quotes the answer in its error", naively(), "shows in an error of Login"},
-	{"SECRETS-02", "passes the whole answer on", naively(), "shows in a token's Details"},
-	{"SECRETS-03", "passes net/http's error on", naively(), "the token shows in an error of Logout"},
-	{"SECRETS-04", "quotes the URL that it cannot read", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+	{"SECRETS-01", "quotes the response in its error", naiveDriver(), "shows in an error of Login"},
+	{"SECRETS-02", "passes the whole response on", naiveDriver(), "shows in a token's Details"},
+	{"SECRETS-03", "passes net/http's error on", naiveDriver(), "the token shows in an error of Logout"},
+	{"SECRETS-04", "quotes the URL that it cannot read", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		auth, err := good(cfg)
 		if err != nil {
 			return nil, edited(err, func(e *pbx.Error) { e.Message = "cannot use " + cfg.URL })
@@ -646,8 +703,8 @@ var mutants = []struct {
 		return auth, nil
 	}), "the password shows in the error of opening"},
 
-	{"CONCURRENCY-01", "lets logins share a flight", shared(), "the same token"},
-	{"CONCURRENCY-02", "mixes up the tokens of its callers", mutate(func(m *mutant) {
+	{"CONCURRENCY-01", "lets concurrent logins share one", sharingLogin(), "the same token"},
+	{"CONCURRENCY-02", "mixes up the tokens of concurrent keep-alives", mutate(func(m *mutant) {
 		var mu sync.Mutex
 		var last *pbx.Token
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
@@ -657,21 +714,21 @@ var mutants = []struct {
 			time.Sleep(time.Millisecond) // while the others come
 			mu.Lock()
 			defer mu.Unlock()
-			return m.whole.KeepAlive(ctx, last)
+			return m.fullDriver.KeepAlive(ctx, last)
 		}
 	}), "returns another's token"},
-	{"CONCURRENCY-03", "cancels a login for all when the first caller leaves", shared(), "the other login: a good login fails"},
+	{"CONCURRENCY-03", "cancels a login for all when one context ends", sharingLogin(), "the other login: a good login fails"},
 
-	{"SESSION-01", "hands its dead token out again", hoarding(), "dead token"},
-	{"SESSION-02", "takes a wrong password for a PBX in trouble", patiently(func(err error) bool { return err != nil }), "3 logins are sent"},
+	{"SESSION-01", "hands its dead token out again", cachingLogin(), "dead token"},
+	{"SESSION-02", "repeats a login whatever went wrong", retryingLogin(func(err error) bool { return err != nil }), "3 logins are sent"},
 	{"SESSION-03", "never notices that a token was refused", mutate(func(m *mutant) {
 		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
-			return edited(m.whole.Inspect(r, body, t), func(e *pbx.Error) { e.Kind = nil })
+			return edited(m.fullDriver.Inspect(r, body, t), func(e *pbx.Error) { e.Kind = nil })
 		}
-	}), "the call after the restart"},
-	{"SESSION-04", "promises tokens a longer life than they have", mutate(func(m *mutant) {
+	}), "the request after the restart"},
+	{"SESSION-04", "promises a longer lifetime than tokens have", mutate(func(m *mutant) {
 		m.login = func(ctx context.Context) (*pbx.Token, error) {
-			token, err := m.whole.Login(ctx)
+			token, err := m.fullDriver.Login(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -680,22 +737,22 @@ var mutants = []struct {
 			return &longer, nil
 		}
 	}), "hands out a dead token"},
-	{"SESSION-05", "forgets the token without a word to the PBX", mutate(func(m *mutant) {
+	{"SESSION-05", "forgets the token and sends nothing", mutate(func(m *mutant) {
 		m.logout = func(context.Context, *pbx.Token) error { return nil }
-	}), "lives on"},
-	{"SESSION-06", "takes a PBX in trouble for a wrong password", misjudge(func(e *pbx.Error) {
+	}), "still valid"},
+	{"SESSION-06", "takes an unavailable PBX for a wrong password", withLoginErrors(func(e *pbx.Error) {
 		if e.HTTPStatus == http.StatusServiceUnavailable {
 			e.Kind = pbx.ErrInvalidCredentials
 		}
-	}), "10m0s later the session has no living token"},
-	{"SESSION-07", "says that calls prolong a token, and they do not", mutateAs(trading, func(m *mutant) {
+	}), "10m0s later the session has no valid token"},
+	{"SESSION-07", "says that requests extend a token, and they do not", mutateAs(acmeHarness, func(m *mutant) {
 		m.traits = func() pbx.Traits {
-			traits := m.whole.Traits()
+			traits := m.fullDriver.Traits()
 			traits.Sliding = true
 			return traits
 		}
 	}), "tokens are refused"},
-	{"SESSION-08", "says that a lock ends in a second", misjudge(func(e *pbx.Error) {
+	{"SESSION-08", "says that a lockout ends in a second", withLoginErrors(func(e *pbx.Error) {
 		if e.Kind == pbx.ErrLocked {
 			e.RetryAfter = time.Second
 		}
@@ -708,12 +765,12 @@ var mutants = []struct {
 	}), "the wrong password is sent "},
 	{"SESSION-10", "opens another session with every keep-alive", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-			m.whole.Login(ctx)
-			return m.whole.KeepAlive(ctx, t)
+			m.fullDriver.Login(ctx)
+			return m.fullDriver.KeepAlive(ctx, t)
 		}
-	}), "tokens are alive"},
+	}), "tokens are valid"},
 	{"SESSION-10", "logs in to keep alive", mutate(func(m *mutant) {
-		m.keepAlive = func(ctx context.Context, _ *pbx.Token) (*pbx.Token, error) { return m.whole.Login(ctx) }
+		m.keepAlive = func(ctx context.Context, _ *pbx.Token) (*pbx.Token, error) { return m.fullDriver.Login(ctx) }
 	}), "logins, want 8 at most"},
 }
 
@@ -722,8 +779,8 @@ func TestAnUntouchedDriverIsNotFailed(t *testing.T) {
 		harness Harness
 		skipped string
 	}{
-		{healthy, "LOGIN-07 KEEPALIVE-04 KEEPALIVE-06 KEEPALIVE-07 KEEPALIVE-08 EXPIRY-05 EXPIRY-06"},
-		{trading, "KEEPALIVE-04 SESSION-07"},
+		{yeastarHarness, "LOGIN-07 PING-01 PING-02 PING-03 KEEPALIVE-04 KEEPALIVE-06 KEEPALIVE-07 KEEPALIVE-08 LOGOUT-05 EXPIRY-05 EXPIRY-06"},
+		{acmeHarness, "KEEPALIVE-04 LOGOUT-05 SESSION-07"},
 	} {
 		for _, h := range []Harness{row.harness, mutateAs(row.harness, func(*mutant) {})} {
 			var skipped []string
@@ -757,49 +814,49 @@ func TestWhateverTheRule(t *testing.T) {
 				missing[true]["x"] = "y"
 				return nil, nil
 			}
-		}), "Login panics: assignment to entry in nil map"},
-		{"a panic on opening fails it", sick(func(pbx.Config, opener) (pbx.Authenticator, error) {
+		}), "Login panics: assignment to entry in nil map (mutant_test.go:"},
+		{"a panic on opening fails it", broken(func(pbx.Config, opener) (pbx.Authenticator, error) {
 			panic("not yet")
-		}), "opening the driver: the driver panics: not yet"},
+		}), "opening the driver: the driver panics: not yet (mutant_test.go:"},
 		{"a panic of the simulator fails it", func() Harness {
-			h := healthy
+			h := yeastarHarness
 			h.Simulator = func(*pbxsim.Options) *pbxsim.PBX { panic("not yet") }
 			return h
-		}(), "panic: not yet"},
+		}(), "panic: not yet (mutant_test.go:"},
 		{"a call that does not return until the connection is cut fails it", mutate(func(m *mutant) {
 			m.login = func(ctx context.Context) (*pbx.Token, error) {
 				time.Sleep(2 * time.Hour)
-				return m.whole.Login(ctx)
+				return m.fullDriver.Login(ctx)
 			}
 		}), "Login does not return within 1h0m0s"},
 		{"a call that never returns fails it", mutate(func(m *mutant) {
 			m.login = func(context.Context) (*pbx.Token, error) { select {} }
-		}), "wait for ever"},
+		}), "wait without end"},
 		{"a goroutine that is left behind fails it", mutate(func(m *mutant) {
 			m.login = func(ctx context.Context) (*pbx.Token, error) {
 				go func() { select {} }()
-				return m.whole.Login(ctx)
+				return m.fullDriver.Login(ctx)
 			}
-		}), "wait for ever"},
-		{"a password in the log fails it", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		}), "wait without end"},
+		{"a password in the log fails it", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 			cfg.Logger.Trace().Str("password", cfg.Password.Reveal()).Msg("opening")
 			return good(cfg)
 		}), "the password shows in the log"},
-		{"a password in an exported or unexported field fails it", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		{"a password in an exported or unexported field fails it", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 			auth, err := good(cfg)
 			return struct {
 				pbx.Authenticator
 				password string
 			}{auth, cfg.Password.Reveal()}, err
 		}), "the password shows in the Authenticator"},
-		{"the beginning of a token in a log line fails it", sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		{"the beginning of a token in a log line fails it", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 			auth, err := good(cfg)
 			if err != nil {
 				return nil, err
 			}
-			m := &mutant{whole: auth.(whole)}
+			m := &mutant{fullDriver: auth.(fullDriver)}
 			m.login = func(ctx context.Context) (*pbx.Token, error) {
-				token, err := m.whole.Login(ctx)
+				token, err := m.fullDriver.Login(ctx)
 				if err == nil {
 					cfg.Logger.Debug().Msg("got " + token.Value.Reveal()[:16] + "…")
 				}
@@ -818,14 +875,14 @@ func TestWhateverTheRule(t *testing.T) {
 }
 
 func TestADriverThatDoesNotDescribeItselfIsTriedForItsKeepAlive(t *testing.T) {
-	h := sick(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+	h := broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		auth, err := good(cfg)
 		return mute{auth}, err
 	})
 	for id, want := range map[string]string{
 		"KEEPALIVE-01": "the brand has no keep-alive",
 		"KEEPALIVE-04": "",
-		"TOKEN-01":     "the driver is no pbx.Requester",
+		"TOKEN-01":     "the driver does not implement pbx.Requester",
 		"LOCKOUT-04":   "the driver does not say after how many wrong logins the PBX locks (Traits.Lockout)",
 		"SESSION-04":   "",
 	} {
@@ -845,20 +902,34 @@ func (mute) KeepAlive(context.Context, *pbx.Token) (*pbx.Token, error) {
 
 func TestAHarnessIsChecked(t *testing.T) {
 	for want, change := range map[string]func(*Harness){
-		"must be set":                      func(h *Harness) { h.Call = nil },
+		"Driver and Simulator must be set": func(h *Harness) { h.Simulator = nil },
+		"set Call, since it cannot be derived from the driver's Ping: the driver does not implement pbx.Pinger": func(h *Harness) {
+			*h = broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+				auth, err := good(cfg)
+				return requesterOnly{auth, auth.(pbx.Requester)}, err
+			})
+			h.Call = nil
+		},
+		"CONFIG-02 is retired: see CONFIG": func(h *Harness) { h.Skip = map[string]string{"CONFIG-02": "older"} },
 		`no driver is registered as "x"`:   func(h *Harness) { h.Driver = "x" },
 		`there is no rule "LOGIN-99"`:      func(h *Harness) { h.Skip = map[string]string{"LOGIN-99": "misspelt"} },
 		"LOGIN-01 is skipped without a re": func(h *Harness) { h.Skip = map[string]string{"LOGIN-01": ""} },
 	} {
-		h := healthy
+		h := yeastarHarness
 		change(&h)
-		if err := h.check(); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := h.ready(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	if err := healthy.check(); err != nil {
+	if _, err := yeastarHarness.ready(); err != nil {
 		t.Error(err)
 	}
+}
+
+// requesterOnly has no other optional interface.
+type requesterOnly struct {
+	pbx.Authenticator
+	pbx.Requester
 }
 
 func TestASkippedRuleIsNotTried(t *testing.T) {

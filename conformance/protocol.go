@@ -12,49 +12,56 @@ import (
 var protocolRules = []Rule{
 	{
 		ID:    "PROTOCOL-01",
-		Says:  "A whole answer that is not the brand's (a web page, nothing, other JSON) is ErrProtocol under HTTP 200.",
-		Why:   "The URL is that of the web interface, or the driver that of another brand: trying again does not help, a person does.",
-		check: foreignAnswers,
+		Says:  "A whole response that is not the brand's (a web page, nothing, other JSON) is ErrProtocol under HTTP 200.",
+		Why:   "The URL is that of the web interface, or the driver is that of another brand. Trying again does not help, a person has to act.",
+		check: foreignResponses,
 	},
 	{
 		ID:    "PROTOCOL-02",
-		Says:  "An answer that breaks off is ErrUnavailable, and Sent is true.",
-		Why:   "Half a success is none, and the login has happened all the same.",
-		check: brokenAnswer,
+		Says:  "A truncated response is ErrUnavailable, and Sent is true.",
+		Why:   "Half a success proves nothing, and the login has happened all the same.",
+		check: truncatedResponses,
 	},
 	{
 		ID:    "PROTOCOL-03",
-		Says:  "An answer of 16 MiB is ErrProtocol, and no more than 4 MiB of it are read.",
-		Why:   "One PBX whose answer does not end must not take down the process that looks after all.",
-		check: hugeAnswer,
+		Says:  "A response of 16 MiB is ErrProtocol, and no more than 4 MiB of it are read.",
+		Why:   "One PBX whose response does not end must not take down the process that serves all of them.",
+		check: hugeResponse,
 	},
 	{
 		ID:    "PROTOCOL-04",
 		Says:  "Every error is an *pbx.Error that names the driver and the operation.",
-		Why:   "Of a line in a fleet's log, a person has to know whom to ask about what.",
+		Why:   "A person who reads a line in a fleet's log has to know which PBX to look at, and for what.",
 		check: errorNames,
 	},
 }
 
-func foreignAnswers(t *trial) error {
+func foreignResponses(t *testbed) error {
 	for _, body := range []string{pbxsim.HTMLPage, "", "{}", "null", "[]", `"ok"`, "0", "OK", "\xff\xfe{\x00}\x00"} {
 		t.sim.Fault(pbxsim.Fault{On: pbxsim.Login, Status: 200, Body: []byte(body)})
 		err := noToken(t.auth.Login(context.Background()))
 		if wrong := errors.Join(ofKind(err, pbx.ErrProtocol), sent(err, true)); wrong != nil {
-			return at(fmt.Sprintf("the answer %.20q", body), wrong)
+			return at(fmt.Sprintf("the response %.20q", body), wrong)
 		}
 	}
 	return nil
 }
 
-func brokenAnswer(t *trial) error {
+func truncatedResponses(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
 	}
 	for _, op := range t.operations(token) {
+		empty, err := t.emptyResponse(op.action)
+		if err != nil {
+			return err
+		}
+		if empty {
+			continue // half of nothing is whole
+		}
 		t.sim.Fault(pbxsim.Fault{On: op.action, Truncate: true})
-		err := op.run(context.Background())
+		err = op.run(context.Background())
 		if wrong := errors.Join(ofKind(err, pbx.ErrUnavailable), sent(err, true)); wrong != nil {
 			return at(op.name, wrong)
 		}
@@ -62,17 +69,17 @@ func brokenAnswer(t *trial) error {
 	return nil
 }
 
-func hugeAnswer(t *trial) error {
+func hugeResponse(t *testbed) error {
 	const bound = 4 << 20
 	t.sim.Fault(pbxsim.Fault{On: pbxsim.Login, Huge: 16 << 20})
 	err := noToken(t.auth.Login(context.Background()))
-	if read := t.tap.read.Load(); read > bound {
+	if read := t.transport.bytesRead.Load(); read > bound {
 		return fmt.Errorf("%d MiB are read", read>>20)
 	}
 	return ofKind(err, pbx.ErrProtocol)
 }
 
-func errorNames(t *trial) error {
+func errorNames(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
@@ -97,7 +104,7 @@ func errorNames(t *trial) error {
 			return err
 		}
 		t.sim.Fault(pbxsim.Fault{On: op.action, Drop: pbxsim.DropBefore})
-		if err := check(op, "no answer"); err != nil {
+		if err := check(op, "no response"); err != nil {
 			return err
 		}
 	}

@@ -12,12 +12,12 @@ import (
 	"github.com/pbxauth/pbx"
 )
 
-// Report is what became of every rule, in the order of [Rules]. As JSON it is
-// an object with the fields below.
+// Report is the result of every rule, in the order of [Rules]. As JSON it is an
+// object with the fields below.
 type Report struct {
 	Driver  string            `json:"driver"`
-	Options map[string]string `json:"options,omitempty"` // of the Harness, less the secret ones
-	Module  string            `json:"module"`            // path and version of the module that the suite is from
+	Options map[string]string `json:"options,omitempty"` // of the Harness
+	Module  string            `json:"module"`            // path and version of the suite's module
 	Go      string            `json:"go"`                // version
 
 	Passed  []string  `json:"passed"` // IDs
@@ -59,7 +59,7 @@ func (r *Report) add(id string, got outcome) {
 	}
 }
 
-// module is the path and version of this module, as far as the program knows.
+// module is the path and version of this module, if the program knows them.
 func module() string {
 	const path = "github.com/pbxauth/pbx"
 	info, ok := debug.ReadBuildInfo()
@@ -74,8 +74,8 @@ func module() string {
 	return path
 }
 
-// OK reports whether no rule failed. What was skipped was not passed either:
-// look at it.
+// OK reports whether no rule failed. Skipped rules were not passed either: look
+// at the reasons.
 func (r Report) OK() bool { return len(r.Failed) == 0 }
 
 // String is the report as a table.
@@ -116,7 +116,7 @@ func (r Report) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
-// reason is what a list says of a rule; "" if it is not in it.
+// reason is what a list says about a rule, "" if the rule is not in it.
 func reason(list []Finding, id string) string {
 	for _, f := range list {
 		if f.Rule == id {

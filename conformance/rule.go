@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 
@@ -10,20 +11,20 @@ import (
 
 //go:generate go test -run TestTheCatalogueIsThatOfTheCode . -update
 
-// Rule is one thing that every driver must do. The check behind it returns
-// errors and knows nothing of package testing.
+// Rule is one thing that every driver must do. Its check returns errors and
+// knows nothing of package testing.
 type Rule struct {
-	// ID is the group and a number. It never changes its meaning; the number of
-	// a rule that is withdrawn is not used again.
+	// ID is the group and a number. Its meaning never changes. The number of a
+	// retired rule is not used again.
 	ID string
-	// Says is the rule in one sentence, Why its reason.
+	// Says is the rule in one or two sentences. Why is its reason.
 	Says string
 	Why  string
 
-	needs   []need
+	needs   []precondition
 	options func(*pbxsim.Options) // what is special about this rule's PBX
-	overTLS bool                  // it is at a port of the loopback interface, and time is real
-	check   func(*trial) error
+	overTLS bool                  // the PBX is at a loopback port, and time is real
+	check   func(*testbed) error
 }
 
 // Group is the part of the ID before the number, as in "LOGIN".
@@ -39,6 +40,7 @@ var rules = slices.Concat(
 	configRules,
 	loginRules,
 	tokenRules,
+	pingRules,
 	keepAliveRules,
 	logoutRules,
 	lockoutRules,
@@ -52,62 +54,124 @@ var rules = slices.Concat(
 	sessionRules,
 )
 
-// A need is something that a rule takes for granted in the driver: it returns
-// "" where that is there, else why the rule does not apply.
-type need func(*trial) string
+// retired maps the IDs of retired rules to their successors.
+var retired = map[string]string{
+	"CONFIG-02": "CONFIG-08",
+	"CONFIG-06": "CONFIG-07",
+}
 
-func authorizer(t *trial) string {
-	if _, ok := pbx.As[pbx.Requester](t.auth.Authenticator); !ok {
-		return "the driver is no pbx.Requester"
+// precondition returns why a rule does not apply to the driver, or "".
+type precondition func(*testbed) string
+
+func requester(t *testbed) string {
+	if _, ok := pbx.As[pbx.Requester](t.auth.Authenticator); ok {
+		return ""
+	}
+	if missing := missingMethods(t.auth.Authenticator); missing != "" {
+		return "the driver does not implement pbx.Requester: it lacks " + missing
+	}
+	return "the driver does not implement pbx.Requester"
+}
+
+// missingMethods names what an almost complete [pbx.Requester] lacks.
+func missingMethods(auth pbx.Authenticator) string {
+	var missing []string
+	if _, ok := pbx.As[interface {
+		Authorize(*http.Request, *pbx.Token) error
+	}](auth); !ok {
+		missing = append(missing, "Authorize(*http.Request, *pbx.Token) error")
+	}
+	if _, ok := pbx.As[interface {
+		Inspect(*http.Response, []byte, *pbx.Token) error
+	}](auth); !ok {
+		missing = append(missing, "Inspect(*http.Response, []byte, *pbx.Token) error")
+	}
+	if _, ok := pbx.As[interface{ Transport() http.RoundTripper }](auth); !ok {
+		missing = append(missing, "Transport() http.RoundTripper")
+	}
+	if len(missing) == 3 {
+		return ""
+	}
+	return strings.Join(missing, " and ")
+}
+
+func pinger(t *testbed) string {
+	if _, ok := pbx.As[pbx.Pinger](t.auth.Authenticator); !ok {
+		return "the driver does not implement pbx.Pinger"
 	}
 	return ""
 }
 
-func keepAlive(t *trial) string {
+func keepAlive(t *testbed) string {
 	if t.auth.keepAlive() == pbx.KeepAliveNone {
 		return "the brand has no keep-alive"
 	}
 	return ""
 }
 
-func noKeepAlive(t *trial) string {
+func noKeepAlive(t *testbed) string {
 	if t.auth.keepAlive() != pbx.KeepAliveNone {
 		return "the brand has a keep-alive"
 	}
 	return ""
 }
 
-func refresh(t *trial) string {
+func refresh(t *testbed) string {
 	if t.auth.keepAlive() != pbx.KeepAliveRefresh {
 		return "the brand has no refresh tokens"
 	}
 	return ""
 }
 
-func tokenLimit(t *trial) string {
-	if t.auth.Traits().MaxTokens == 0 {
-		return "the driver names no number of tokens that an account has room for (Traits.MaxTokens)"
+func logout(t *testbed) string {
+	if t.auth.Traits().Logout == pbx.LogoutNone {
+		return "the brand has no logout (Traits.Logout)"
 	}
 	return ""
 }
 
-func fingerprinter(t *trial) string {
+func noLogout(t *testbed) string {
+	if t.auth.Traits().Logout != pbx.LogoutNone {
+		return "the brand has a logout"
+	}
+	return ""
+}
+
+func tokenLimit(t *testbed) string {
+	switch traits := t.auth.Traits(); {
+	case traits.MaxTokens == 0:
+		return "the driver does not say how many tokens of an account are valid at once (Traits.MaxTokens)"
+	case traits.NewestWins:
+		return "a login beyond the limit ends the oldest token (Traits.NewestWins)"
+	}
+	return ""
+}
+
+func fingerprinter(t *testbed) string {
 	if _, ok := pbx.As[pbx.Fingerprinter](t.auth.Authenticator); !ok {
-		return "the driver is no pbx.Fingerprinter"
+		return "the driver does not implement pbx.Fingerprinter"
 	}
 	return ""
 }
 
-func slides(t *trial) string {
+// credentials is for rules in which a Credentials func replaces the account.
+func credentials(t *testbed) string {
+	if cfg := t.config(nil); cfg.Password.IsZero() {
+		return "the harness gives the driver no password (Harness.Config)"
+	}
+	return ""
+}
+
+func slides(t *testbed) string {
 	if !t.auth.Traits().Sliding {
-		return "the driver does not say that calls prolong a token (Traits.Sliding)"
+		return "the driver does not say that requests extend a token (Traits.Sliding)"
 	}
 	return ""
 }
 
 // applies is for rules that build on another one.
-func applies(id string) need {
-	return func(t *trial) string {
+func applies(id string) precondition {
+	return func(t *testbed) string {
 		if reason := t.harness.Skip[id]; reason != "" {
 			return id + " does not apply: " + reason
 		}
@@ -115,8 +179,22 @@ func applies(id string) need {
 	}
 }
 
-func lockoutLimit(t *trial) string {
-	if t.auth.Traits().Lockout.Attempts == 0 {
+func locks(t *testbed) string {
+	if t.auth.Traits().Lockout.None {
+		return "the brand locks nobody out (Traits.Lockout)"
+	}
+	return ""
+}
+
+func lockShows(t *testbed) string {
+	if t.auth.Traits().Lockout.LooksWrong {
+		return "a lockout looks like a wrong password (Traits.Lockout)"
+	}
+	return ""
+}
+
+func lockoutLimit(t *testbed) string {
+	if lockout := t.auth.Traits().Lockout; lockout.Attempts == 0 && !lockout.None {
 		return "the driver does not say after how many wrong logins the PBX locks (Traits.Lockout)"
 	}
 	return ""

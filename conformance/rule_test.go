@@ -15,6 +15,9 @@ func TestEveryRuleHasAnIDASentenceAndAReason(t *testing.T) {
 			t.Errorf("ID %q is ill-formed or there twice", r.ID)
 		}
 		seen[r.ID] = true
+		if retired[r.ID] != "" {
+			t.Errorf("%s is retired", r.ID)
+		}
 		for _, text := range []string{r.Says, r.Why} {
 			if !strings.HasSuffix(text, ".") || !unicode.IsUpper(rune(text[0])) {
 				t.Errorf("%s: %q is no sentence", r.ID, text)
@@ -22,6 +25,15 @@ func TestEveryRuleHasAnIDASentenceAndAReason(t *testing.T) {
 		}
 		if r.check == nil {
 			t.Errorf("%s checks nothing", r.ID)
+		}
+	}
+}
+
+func TestARetiredRuleHasASuccessor(t *testing.T) {
+	for id, successor := range retired {
+		ruleOf(t, successor)
+		if id == successor {
+			t.Errorf("%s succeeds itself", id)
 		}
 	}
 }

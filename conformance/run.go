@@ -1,17 +1,28 @@
 package conformance
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// Run puts the driver to every rule, each in a subtest named by its ID.
+// first is the rule that every other one builds on.
+const first = "LOGIN-01"
+
+// Run checks every rule, each in a subtest named by its ID. If LOGIN-01 fails, it
+// stops there, and says what is wrong with the driver or the harness, as far as
+// it can be told.
 func Run(t *testing.T, h Harness) {
-	if err := h.check(); err != nil {
+	h, err := h.ready()
+	if err != nil {
 		t.Fatal(err)
+	}
+	if reason := h.unusable(t); reason != nil {
+		t.Fatalf("fix %s first: %s", first, reason)
 	}
 	for _, r := range rules {
 		t.Run(r.ID, func(t *testing.T) {
@@ -26,40 +37,92 @@ func Run(t *testing.T, h Harness) {
 	}
 }
 
-// Verify puts the driver to every rule and reports. It is for any program, with
-// or without a test around it, and its time is virtual all the same: package
-// synctest asks for a *testing.T, and makes do with an empty one, on which it
-// only counts failures. It registers no flags and prints nothing; but a driver
-// that panics in a goroutine of its own takes the program with it. That an empty
-// one will do is not promised by package testing; a test here builds such a
-// program and runs it.
+// Verify checks every rule and reports. It works in any program, not only in a
+// test, and its time is virtual all the same: package synctest asks for a
+// *testing.T, and gets an empty one, on which it only counts failures. Package
+// testing does not promise that this works, so a test here builds such a program
+// and runs it. Verify registers no flags and prints nothing. A driver that panics
+// in a goroutine of its own ends the program.
 //
-// It panics if the Harness is not usable.
+// If LOGIN-01 fails, the report has that failure alone, and all other rules are
+// skipped. Verify panics if the Harness is not usable.
 func Verify(h Harness) Report {
-	if err := h.check(); err != nil {
+	h, err := h.ready()
+	if err != nil {
 		panic(err)
 	}
 	report := newReport(h)
+	reason := h.unusable(new(testing.T))
 	for _, r := range rules {
-		report.add(r.ID, r.try(new(testing.T), h))
+		switch {
+		case reason == nil:
+			report.add(r.ID, r.try(new(testing.T), h))
+		case r.ID == first:
+			report.add(r.ID, outcome{err: reason})
+		default:
+			report.add(r.ID, outcome{skipped: "fix " + first + " first"})
+		}
 	}
 	return report
 }
 
-// stuckAfter is how long, in real time, a rule may take: some hundred times what
-// the longest takes on an idle machine.
+// unusable returns why the first rule fails, and what is likely to be wrong. It
+// is nil if the rule is passed or skipped.
+func (h Harness) unusable(t *testing.T) error {
+	i := slices.IndexFunc(rules, func(r Rule) bool { return r.ID == first })
+	rule := rules[i]
+	rule.check = func(bed *testbed) error {
+		err := rules[i].check(bed)
+		switch hint := bed.diagnosis(err); {
+		case hint == "":
+			return err
+		case err == nil:
+			return errors.New(hint)
+		default:
+			return fmt.Errorf("%s: %w", hint, err)
+		}
+	}
+	return rule.try(t, h).err
+}
+
+// diagnosis says what is wrong with a driver or harness whose first login ended
+// with err, as far as it can be told.
+func (t *testbed) diagnosis(err error) string {
+	t.mu.Lock()
+	issued := len(t.issued)
+	t.mu.Unlock()
+	counts := t.sim.Counts()
+	switch {
+	case t.transport.requests.Load() == 0:
+		return "the driver does not send over Config.Transport, the only way to the suite's PBX"
+	case counts.Requests == 0:
+		return "the driver's requests do not go to Config.URL"
+	case counts.GoodLogins > 0 && issued == 0:
+		return "Harness.Simulator does not pass NewToken on to pbxsim.New: it must pass on all of its options"
+	case err == nil:
+		return ""
+	}
+	t.sim.SetPassword(account, password)
+	if _, err := t.auth.Login(context.Background()); err == nil && counts.WrongLogins > 0 {
+		return "Harness.Simulator does not pass Accounts on to pbxsim.New: it must pass on all of its options"
+	}
+	return ""
+}
+
+// stuckAfter is how long, in real time, a rule may take: about a hundred times
+// what the longest one takes on an idle machine.
 var stuckAfter = time.Minute
 
-// try examines a rule, and comes back whatever the driver does. What is stuck
-// is left behind: nothing can end it.
+// try checks a rule, and returns whatever the driver does. A stuck goroutine is
+// left behind, because nothing can end it.
 func (r Rule) try(t *testing.T, h Harness) outcome {
 	result := make(chan outcome, 1)
 	go func() {
-		got := outcome{err: errors.New("the race detector has found something, and says on standard error what")}
+		got := outcome{err: errors.New("the race detector has found a race: see standard error")}
 		defer func() { result <- got }() // also where synctest, counting a failure, ends this goroutine
 		defer func() {
 			if v := recover(); v != nil { // a bubble that cannot end
-				got = outcome{err: fmt.Errorf("goroutines of the driver wait for ever: %v", v)}
+				got = outcome{err: fmt.Errorf("goroutines of the driver wait without end: %v", v)}
 			}
 		}()
 		if r.overTLS {
@@ -76,34 +139,34 @@ func (r Rule) try(t *testing.T, h Harness) outcome {
 	case got := <-result:
 		return got
 	case <-stuck.C:
-		return outcome{err: fmt.Errorf("after %s nothing moves: does the driver hold a lock during a call? Who waits for one cannot be cancelled", stuckAfter)}
+		return outcome{err: fmt.Errorf("after %s nothing moves: does the driver hold a lock during a request? Waiting for a lock cannot be cancelled", stuckAfter)}
 	}
 }
 
-// outcome is what became of a rule: broken, skipped, or neither.
+// outcome is the result of a rule: failed, skipped, or neither.
 type outcome struct {
 	err     error
 	skipped string
 }
 
-// examine looks at one rule. Unless that is over TLS, it must be called in a
-// bubble, for it may take days.
+// examine checks one rule. Unless that is over TLS, it must be called in a
+// synctest bubble, because it may take days.
 func (r Rule) examine(h Harness) (got outcome) {
 	if reason := h.Skip[r.ID]; reason != "" {
 		return outcome{skipped: reason}
 	}
 	defer func() {
 		if v := recover(); v != nil { // in Harness.Simulator
-			got = outcome{err: fmt.Errorf("panic: %v", v)}
+			got = outcome{err: fmt.Errorf("panic: %v%s", v, panicPlace())}
 		}
 	}()
-	t, err := newTrial(h, r)
+	t, err := newTestbed(h, r)
 	if err != nil {
 		return outcome{err: err}
 	}
 	defer func() {
 		if v := recover(); v != nil { // in the Harness's Call, or in Authorize or Inspect
-			t.fault("panic: %v", v)
+			t.fault("panic: %v%s", v, panicPlace())
 		}
 		if err := t.end(); got.skipped == "" {
 			got.err = errors.Join(got.err, err)

@@ -2,8 +2,12 @@ package conformance
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,37 +17,37 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-// Secrets are looked for under every rule; these here tempt the driver.
+// Every rule searches for secrets. These tempt the driver to show them.
 var secretRules = []Rule{
 	{
 		ID:      "SECRETS-01",
-		Says:    "What a PBX sends back of password, digest and token, in a refusal, a web page or a redirect, does not get into an error or the log.",
-		Why:     "A PBX, or a proxy before it, may quote the request in its error page, and a ticket quotes the error.",
+		Says:    "A password, digest or token that a PBX repeats in a refusal, a web page or a redirect gets into no error and no log line.",
+		Why:     "A PBX, or a proxy in front of it, may quote the request in its error page, and a ticket quotes the error.",
 		options: func(o *pbxsim.Options) { o.Lockout.After = -1 },
 		check:   echoedInFailure,
 	},
 	{
 		ID:    "SECRETS-02",
-		Says:  "Token.Details holds no secret, wherever in its answer the PBX repeats it.",
+		Says:  "Token.Details holds no secret, wherever in the response the PBX repeats it.",
 		Why:   "Details are stored and shown.",
 		check: echoedInSuccess,
 	},
 	{
 		ID:    "SECRETS-03",
-		Says:  "No network error tells the token, with which several brands' URLs end.",
-		Why:   "The text of Go's *url.Error is the URL, query and all.",
+		Says:  "No network error shows the token, which several brands put into the URL.",
+		Why:   "The text of Go's *url.Error is the URL, query included.",
 		check: secretsInNetworkErrors,
 	},
 	{
 		ID:    "SECRETS-04",
 		Says:  "An error of opening does not quote a URL or an option that holds a password.",
-		Why:   "People paste addresses as they stand in the browser, and errors of settings are shown to whoever sees the form.",
+		Why:   "People paste addresses from the browser, and errors about settings are shown to everyone who sees the form.",
 		check: secretsInSettings,
 	},
 }
 
-func echoedInFailure(t *trial) error {
-	t.ear.plant("password", awkward)
+func echoedInFailure(t *testbed) error {
+	t.leaks.Plant("password", awkward)
 	t.sim.SetPassword(account, awkward)
 	auth, err := t.open(func(c *pbx.Config) { c.Password = pbx.NewSecret(awkward) })
 	if err != nil {
@@ -55,7 +59,7 @@ func echoedInFailure(t *trial) error {
 		return err
 	}
 	t.sim.SetPassword(account, "another")
-	t.sim.Restart() // so that all is refused
+	t.sim.Restart() // so that everything is refused
 
 	page := func(status int) func(*http.Response, []byte) []byte {
 		return func(resp *http.Response, _ []byte) []byte {
@@ -65,7 +69,7 @@ func echoedInFailure(t *trial) error {
 			return []byte("<html><head><title>" + echo + "</title></head><body>" + echo + "</body></html>")
 		}
 	}
-	for _, answer := range []func(*http.Response, []byte) []byte{
+	for _, rewrite := range []func(*http.Response, []byte) []byte{
 		func(_ *http.Response, body []byte) []byte { return echoing(body, t.carried()) },
 		func(resp *http.Response, body []byte) []byte {
 			resp.StatusCode = http.StatusOK
@@ -80,31 +84,31 @@ func echoedInFailure(t *trial) error {
 		},
 		func(*http.Response, []byte) []byte { return []byte(t.carried()) },
 	} {
-		t.tap.alter(answer)
+		t.transport.rewrite(rewrite)
 		for _, op := range t.operations(token) {
 			op.run(context.Background())
 		}
-		if authorizer(t) == "" {
+		if requester(t) == "" {
 			t.call(token)
 		}
 	}
 	return nil
 }
 
-func echoedInSuccess(t *trial) error {
-	t.tap.alter(func(_ *http.Response, body []byte) []byte {
-		var answer any
-		if json.Unmarshal(body, &answer) != nil {
+func echoedInSuccess(t *testbed) error {
+	t.transport.rewrite(func(_ *http.Response, body []byte) []byte {
+		var parsed any
+		if json.Unmarshal(body, &parsed) != nil {
 			return body
 		}
-		encoded, _ := json.Marshal(withField(answer, t.carried())) // it was JSON before
+		encoded, _ := json.Marshal(withField(parsed, t.carried())) // it was JSON before
 		return encoded
 	})
 	_, err := t.login()
-	return at("an answer with one field more", err)
+	return at("a response with one more field", err)
 }
 
-func secretsInNetworkErrors(t *trial) error {
+func secretsInNetworkErrors(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
@@ -132,10 +136,10 @@ func secretsInNetworkErrors(t *trial) error {
 	return nil
 }
 
-func secretsInSettings(t *trial) error {
+func secretsInSettings(t *testbed) error {
 	attempt := func(change func(*pbx.Config)) {
 		if auth, err := t.open(change); err == nil { // which is also fine
-			t.ear.hear("Traits", auth.Traits())
+			t.leaks.Print("Traits", auth.Traits())
 		}
 	}
 	for _, address := range []string{
@@ -161,22 +165,32 @@ func secretsInSettings(t *trial) error {
 	return nil
 }
 
-// carried are the secrets in the last request and its answer, in the spellings
-// in which a server may repeat them.
-func (t *trial) carried() string {
+// carried returns the secrets in the last request and its response, as a server
+// may repeat them: as they are, and in JSON, a URL, HTML and upper case.
+func (t *testbed) carried() string {
 	log := t.sim.Log()
 	last := log[len(log)-1]
-	spellings := t.ear.among(fmt.Sprintf("%s\n%v\n%s\n%s", last.RawQuery, last.Header, last.Body, last.Reply))
-	for _, s := range spellings {
-		spellings = append(spellings, strings.ToUpper(s)) // as some print a digest
+	exchange := fmt.Sprintf("%s\n%v\n%s\n%s", last.RawQuery, last.Header, last.Body, last.Reply)
+	var spellings []string
+	for _, secret := range t.leaks.Among(exchange) {
+		sum := md5.Sum([]byte(secret))
+		for _, text := range []string{secret, hex.EncodeToString(sum[:]), base64.StdEncoding.EncodeToString([]byte(secret))} {
+			if text != secret && !strings.Contains(exchange, text) {
+				continue
+			}
+			quoted, _ := json.Marshal(text) // a string always marshals
+			spellings = append(spellings, text, string(quoted[1:len(quoted)-1]), url.QueryEscape(text), url.PathEscape(text),
+				html.EscapeString(text), strings.ToUpper(text))
+		}
 	}
 	return strings.Join(spellings, " ")
 }
 
-// echoing adds echo to every text in a JSON answer, and to the end of any other.
+// echoing adds echo to every string in a JSON response, and to the end of any
+// other.
 func echoing(body []byte, echo string) []byte {
-	var answer any
-	if json.Unmarshal(body, &answer) != nil {
+	var parsed any
+	if json.Unmarshal(body, &parsed) != nil {
 		return append(body, echo...)
 	}
 	var add func(any) any
@@ -196,11 +210,11 @@ func echoing(body []byte, echo string) []byte {
 		}
 		return v
 	}
-	encoded, _ := json.Marshal(add(answer)) // it was JSON before
+	encoded, _ := json.Marshal(add(parsed)) // it was JSON before
 	return encoded
 }
 
-// withField adds a field with echo to every object in a JSON answer.
+// withField adds a field with echo to every object in a JSON response.
 func withField(v any, echo string) any {
 	switch v := v.(type) {
 	case []any:

@@ -13,87 +13,88 @@ import (
 	"github.com/pbxauth/pbx/session"
 )
 
-// What a session promises rests on what the driver tells it, so these look at
-// both together.
+// These rules are about the driver and a session together: what a session
+// promises depends on what the driver reports.
 var sessionRules = []Rule{
 	{
 		ID:    "SESSION-01",
 		Says:  "Ten late reports of one dead token cause one login.",
-		Why:   "All who were making a call when the PBX restarted report it, one after the other.",
+		Why:   "Everyone who had sent a request when the PBX restarted reports it, one after the other.",
 		check: lateReports,
 	},
 	{
 		ID:    "SESSION-02",
-		Says:  "A hundred callers that ask for a second with a wrong password cause one login.",
+		Says:  "A hundred goroutines that ask for a second with a wrong password cause one login.",
 		Why:   "The PBX locks after a few, and each of them would have been one.",
-		check: impatientCallers,
+		check: impatientGoroutines,
 	},
 	{
 		ID:    "SESSION-03",
-		Says:  "A restart of the PBX costs a caller of Session.Client no error, and the PBX one login.",
-		Why:   "PBXs forget their tokens at every update; the application should not have to know.",
-		needs: []need{authorizer},
+		Says:  "A restart of the PBX costs a user of Session.Client no error, and the PBX one login.",
+		Why:   "PBXs forget their tokens at every update. The application should not have to know.",
+		needs: []precondition{requester},
 		check: restart,
 	},
 	{
 		ID:    "SESSION-04",
-		Says:  "Left alone for a day, a session has a living token at every minute, makes no more keep-alives or logins than twice a life, and has no token refused.",
-		Why:   "Heartbeats every five seconds wear PBXs down, those that come late lose the session.",
+		Says:  "A session that is left alone for a day has a valid token at every minute, sends no more keep-alives or logins than two per lifetime, and has no token refused.",
+		Why:   "Heartbeats every five seconds wear PBXs down, and late ones lose the session.",
 		check: quietDay,
 	},
 	{
 		ID:    "SESSION-05",
 		Says:  "Closing a session logs out.",
-		Why:   "A deployment a day would leave as many tokens alive, and some PBXs have room for eight.",
+		Why:   "A deployment a day would leave as many valid tokens behind, and some PBXs have room for eight.",
+		needs: []precondition{logout},
 		check: closedSession,
 	},
 	{
 		ID:    "SESSION-06",
-		Says:  "After an hour of HTTP 503 a session is back within ten minutes, by itself, and has knocked thirty times at most.",
-		Why:   "Updates and power cuts take that long, and nobody goes round the offices afterwards to press a button.",
+		Says:  "After an hour of HTTP 503 a session is back within ten minutes, by itself, and has sent at most thirty requests.",
+		Why:   "Updates and power cuts take that long, and nobody visits the offices afterwards to press a button.",
 		check: outage,
 	},
 	{
 		ID:    "SESSION-07",
-		Says:  "In a day with six calls in each life of a token, five minutes apart at most, no token is refused, and there is no keep-alive at all, where Traits says that calls prolong a token.",
-		Why:   "If they do not, the session has believed it until the first token was dead.",
-		needs: []need{authorizer, slides},
+		Says:  "In a day with six requests in each lifetime of a token, five minutes apart at most, no token is refused and no keep-alive is sent, if Traits says Sliding.",
+		Why:   "If requests do not extend the token, the session has believed it until the first token was dead.",
+		needs: []precondition{requester, slides},
 		check: busyDay,
 	},
 	{
 		ID:    "SESSION-08",
-		Says:  "A session waits for the end of a lock, with a login every five minutes at most, and is in within ten minutes after it.",
-		Why:   "Nobody can unlock a cloud PBX by hand, and some count what is tried under the lock.",
-		needs: []need{applies("LOCKOUT-02")},
+		Says:  "A session waits for the end of a lockout, sends a login every five minutes at most, and is logged in within ten minutes after it.",
+		Why:   "Nobody can unlock a cloud PBX by hand, and some count what is tried under the lockout.",
+		needs: []precondition{locks, lockShows, applies("LOCKOUT-02")},
 		check: waitedOut,
 	},
 	{
 		ID:    "SESSION-09",
 		Says:  "A session with a wrong password sends it once, and within five minutes logs in with the next one that the Credentials func returns.",
-		Why:   "Passwords are changed in the PBX first and in the vault an hour later; nobody restarts the process for it.",
-		needs: []need{fingerprinter, applies("LOCKOUT-01")},
+		Why:   "Passwords are changed in the PBX first and in the vault an hour later, and nobody restarts the process for it.",
+		needs: []precondition{fingerprinter, credentials, applies("LOCKOUT-01")},
 		check: changedPassword,
 	},
 	{
 		ID:    "SESSION-10",
-		Says:  "In a week in which the PBX restarts every night (a day, where a token lives for less than five minutes), each hour's call succeeds; where the brand has a keep-alive, there is no login but the first and one per restart, and never more than two living tokens.",
-		Why:   "It is an ordinary week; each token too many is one of the few places that some PBXs have.",
-		needs: []need{authorizer},
+		Says:  "In a week in which the PBX restarts every night (a day, if a token is valid for less than five minutes), each hour's request succeeds. If the brand has a keep-alive, there is no login but the first and one per restart, and never more than two valid tokens.",
+		Why:   "It is an ordinary week. Each token too many takes one of the few places that some PBXs have.",
+		needs: []precondition{requester},
 		check: ordinaryWeek,
 	},
 }
 
 // sessionToken asks a session as an application does.
-func sessionToken(t *trial, s *session.Session) (*pbx.Token, error) {
+func sessionToken(t *testbed, s *session.Session) (*pbx.Token, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	token, err := s.Token(ctx)
-	t.ear.hear("an error of Session.Token", err)
+	t.leaks.Print("an error of Session.Token", err)
 	return token, err
 }
 
-// sessionCall makes the harmless request as an application does.
-func sessionCall(t *trial, s *session.Session) error {
+// sessionCall sends the harmless request as an application does.
+func sessionCall(t *testbed, s *session.Session) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	resp, err := s.Client().Do(t.harness.Call(t.server.URL).WithContext(ctx))
@@ -108,7 +109,7 @@ func sessionCall(t *trial, s *session.Session) error {
 	return t.auth.Inspect(resp, body, &pbx.Token{})
 }
 
-func lateReports(t *trial) error {
+func lateReports(t *testbed) error {
 	s := t.session()
 	dead, err := sessionToken(t, s)
 	if err != nil {
@@ -132,7 +133,7 @@ func lateReports(t *trial) error {
 	return nil
 }
 
-func impatientCallers(t *trial) error {
+func impatientGoroutines(t *testbed) error {
 	t.sim.SetPassword(account, "another")
 	s := t.session()
 	errs := make([]error, 100)
@@ -152,22 +153,22 @@ func impatientCallers(t *trial) error {
 		return fmt.Errorf("%d logins are sent", n)
 	}
 	for _, err := range errs {
-		t.ear.hear("an error of Session.Token", err)
+		t.leaks.Print("an error of Session.Token", err)
 		if !errors.Is(err, pbx.ErrInvalidCredentials) {
-			return fmt.Errorf("a caller is not told of the wrong password: %v", err)
+			return fmt.Errorf("a goroutine does not get the error of the wrong password: %v", err)
 		}
 	}
 	return nil
 }
 
-func restart(t *trial) error {
+func restart(t *testbed) error {
 	s := t.session()
 	if err := sessionCall(t, s); err != nil {
-		return at("the call before the restart", err)
+		return at("the request before the restart", err)
 	}
 	t.sim.Restart()
 	if err := sessionCall(t, s); err != nil {
-		return at("the call after the restart", err)
+		return at("the request after the restart", err)
 	}
 	if n := t.count(pbxsim.Login); n != 2 {
 		return fmt.Errorf("%d logins, want 2: the first, and one for the restart", n)
@@ -177,7 +178,7 @@ func restart(t *trial) error {
 
 const day = 24 * time.Hour
 
-func quietDay(t *trial) error {
+func quietDay(t *testbed) error {
 	s := t.session()
 	first, err := sessionToken(t, s)
 	if err != nil {
@@ -196,17 +197,17 @@ func quietDay(t *trial) error {
 		}
 	}
 
-	life := first.ExpiresAt.Sub(first.IssuedAt) // as far as the driver knows
+	lifetime := first.ExpiresAt.Sub(first.IssuedAt) // as far as the driver knows
 	if first.ExpiresAt.IsZero() {
-		life = t.life()
+		lifetime = t.tokenLifetime()
 	}
-	most := int(2*day/life) + 1
+	most := int(2*day/lifetime) + 1
 	counts := t.sim.Counts()
 	if counts.Logins+counts.KeepAlives > most {
 		return fmt.Errorf("%d logins and %d keep-alives, want %d together at most", counts.Logins, counts.KeepAlives, most)
 	}
 	if t.auth.keepAlive() != pbx.KeepAliveNone && counts.Logins != 1 {
-		return fmt.Errorf("%d logins, want 1, for the brand has a keep-alive", counts.Logins)
+		return fmt.Errorf("%d logins, want 1, because the brand has a keep-alive", counts.Logins)
 	}
 	if counts.RefusedTokens != 0 {
 		return fmt.Errorf("%d tokens are refused", counts.RefusedTokens)
@@ -214,16 +215,16 @@ func quietDay(t *trial) error {
 	return nil
 }
 
-// storm ends a rule early in which a session does nothing but renew.
-func (t *trial) storm(after time.Duration) error {
+// storm ends a rule early if the session does nothing but renew.
+func (t *testbed) storm(after time.Duration) error {
 	counts := t.sim.Counts()
-	if n := counts.Logins + counts.KeepAlives; n > 100+10*int(after/t.life()) {
-		return fmt.Errorf("%d logins and %d keep-alives in %s, for tokens that live for %s", counts.Logins, counts.KeepAlives, after, t.life())
+	if n := counts.Logins + counts.KeepAlives; n > 100+10*int(after/t.tokenLifetime()) {
+		return fmt.Errorf("%d logins and %d keep-alives in %s, for tokens that are valid for %s", counts.Logins, counts.KeepAlives, after, t.tokenLifetime())
 	}
 	return nil
 }
 
-func closedSession(t *trial) error {
+func closedSession(t *testbed) error {
 	s := t.session()
 	token, err := sessionToken(t, s)
 	if err != nil {
@@ -234,13 +235,10 @@ func closedSession(t *trial) error {
 	if err := s.Close(ctx); err != nil {
 		return at("Close", err)
 	}
-	if t.alive(token) {
-		return errors.New("the token lives on at the PBX")
-	}
-	return nil
+	return t.ended(token)
 }
 
-func outage(t *trial) error {
+func outage(t *testbed) error {
 	s := t.session()
 	if _, err := sessionToken(t, s); err != nil {
 		return err
@@ -248,10 +246,10 @@ func outage(t *trial) error {
 	t.sim.Restart()
 	t.sim.Fault(pbxsim.Fault{Status: 503, Times: -1})
 	before := t.sim.Counts().Requests
-	for range 60 { // callers ask meanwhile
+	for range 60 { // goroutines ask meanwhile
 		time.Sleep(time.Minute)
 		if token, err := sessionToken(t, s); err == nil {
-			s.Reject(token) // as a call would have found out
+			s.Reject(token) // as a request would have found out
 		}
 	}
 	if n := t.sim.Counts().Requests - before; n > 30 {
@@ -261,8 +259,8 @@ func outage(t *trial) error {
 	return comesBack(t, s)
 }
 
-// comesBack waits for a living token, ten minutes at most.
-func comesBack(t *trial, s *session.Session) error {
+// comesBack waits at most ten minutes for a valid token.
+func comesBack(t *testbed, s *session.Session) error {
 	const most = 10 * time.Minute
 	var last error
 	for start := time.Now(); time.Since(start) <= most; time.Sleep(10 * time.Second) {
@@ -272,15 +270,15 @@ func comesBack(t *trial, s *session.Session) error {
 		}
 		last = err
 	}
-	return fmt.Errorf("%s later the session has no living token: %v", most, last)
+	return fmt.Errorf("%s later the session has no valid token: %v", most, last)
 }
 
-func busyDay(t *trial) error {
-	pause := min(5*time.Minute, t.life()/6)
+func busyDay(t *testbed) error {
+	pause := min(5*time.Minute, t.tokenLifetime()/6)
 	s := t.session()
 	for start := time.Now(); time.Since(start) < day; time.Sleep(pause) {
 		if err := sessionCall(t, s); err != nil {
-			return at("the call after "+time.Since(start).String(), err)
+			return at("the request after "+time.Since(start).String(), err)
 		}
 	}
 	counts := t.sim.Counts()
@@ -295,11 +293,11 @@ func busyDay(t *trial) error {
 	return nil
 }
 
-func waitedOut(t *trial) error {
-	t.sim.Lock(caller)
+func waitedOut(t *testbed) error {
+	t.sim.Lock(clientAddress)
 	start := time.Now()
 	s := t.session()
-	until, locked := t.sim.Locked(caller)
+	until, locked := t.sim.Locked(clientAddress)
 	if !locked {
 		return errors.New("the simulated PBX does not lock")
 	}
@@ -314,7 +312,7 @@ func waitedOut(t *trial) error {
 	return comesBack(t, s)
 }
 
-func changedPassword(t *trial) error {
+func changedPassword(t *testbed) error {
 	auth, vault, err := t.withVault()
 	if err != nil {
 		return err
@@ -328,7 +326,7 @@ func changedPassword(t *trial) error {
 			return fmt.Errorf("the wrong password is sent %d times", n)
 		}
 		if !errors.Is(err, pbx.ErrInvalidCredentials) {
-			return fmt.Errorf("a caller is not told of the wrong password: %v", err)
+			return fmt.Errorf("a goroutine does not get the error of the wrong password: %v", err)
 		}
 		time.Sleep(time.Minute)
 	}
@@ -346,9 +344,9 @@ func changedPassword(t *trial) error {
 	return nil
 }
 
-func ordinaryWeek(t *trial) error {
+func ordinaryWeek(t *testbed) error {
 	days := 7
-	if t.life() < 5*time.Minute { // which is more than ten thousand keep-alives a week
+	if t.tokenLifetime() < 5*time.Minute { // which is more than ten thousand keep-alives a week
 		days = 1
 	}
 	kept := t.auth.keepAlive() != pbx.KeepAliveNone
@@ -358,10 +356,10 @@ func ordinaryWeek(t *trial) error {
 			t.sim.Restart()
 		}
 		if err := sessionCall(t, s); err != nil {
-			return fmt.Errorf("the call of hour %d: %w", hour, err)
+			return fmt.Errorf("the request of hour %d: %w", hour, err)
 		}
 		if n := len(t.sim.Tokens(account)); kept && n > 2 {
-			return fmt.Errorf("in hour %d, %d tokens are alive", hour, n)
+			return fmt.Errorf("in hour %d, %d tokens are valid", hour, n)
 		}
 		if err := t.storm(time.Duration(hour) * time.Hour); err != nil {
 			return err

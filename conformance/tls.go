@@ -17,77 +17,77 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-// Config.TLS does not go with a Transport, so these are about the driver's own
-// connections, and their PBX is at a port of the loopback interface. Their time
-// is real, for it does not pass in a bubble while anyone waits for a network.
+// Config.TLS excludes a Transport, so these rules are about the driver's own
+// connections, and their PBX is at a loopback port. Their time is real, because
+// virtual time stands still while anyone waits for a network.
 var tlsRules = []Rule{
 	{
 		ID:      "TLS-01",
-		Says:    "A certificate that RootCAs or CAFile vouches for is accepted, by every call and by the driver's RoundTripper, which a driver that authorizes requests has.",
-		Why:     "Offices with an authority of their own give its file; who cannot use it switches verification off.",
+		Says:    "A certificate that RootCAs or CAFile vouches for is accepted, by every operation and by Requester.Transport.",
+		Why:     "Offices with an authority of their own give its file. If it is not enough, they switch verification off.",
 		overTLS: true,
 		check:   trustedAuthority,
 	},
 	{
 		ID:      "TLS-02",
-		Says:    "A certificate that nothing vouches for is ErrConfig, Sent is false, and the error tells the pin that would accept it.",
-		Why:     "Factory certificates are self-signed: whoever is not told a better way switches verification off.",
+		Says:    "A certificate that nothing vouches for is ErrConfig, Sent is false, and the error names the pin that would accept it.",
+		Why:     "Factory certificates are self-signed. People who see no better way switch verification off.",
 		overTLS: true,
 		check:   selfSigned,
 	},
 	{
 		ID:      "TLS-03",
-		Says:    "The pin of a certificate's key is all the trust that it needs, by every call and by the driver's RoundTripper.",
+		Says:    "The pin of a certificate's key is enough to trust it, by every operation and by Requester.Transport.",
 		Why:     "Names, dates and issuers of factory certificates are made up.",
 		overTLS: true,
 		check:   pinned,
 	},
 	{
 		ID:      "TLS-04",
-		Says:    "A certificate whose key is not the pinned one is ErrConfig, and nothing is sent, also where an authority vouches for it.",
-		Why:     "It is what pins are for: somebody else is answering, and would be given the password.",
+		Says:    "A certificate whose key is not the pinned one is ErrConfig, and nothing is sent, even if an authority vouches for it.",
+		Why:     "That is what pins are for: somebody else responds, and would get the password.",
 		overTLS: true,
 		check:   wrongPin,
 	},
 	{
 		ID:    "TLS-05",
 		Says:  "Settings in TLS together with a Transport are ErrConfig on opening.",
-		Why:   "The client's own transport decides about TLS, and a pin that is passed over in silence protects nobody.",
-		check: pinWithClient,
+		Why:   "The Transport decides about TLS. A pin that is silently ignored protects nobody.",
+		check: tlsWithTransport,
 	},
 	{
 		ID:      "TLS-06",
 		Says:    "A certificate that the Transport refuses is ErrConfig, and Sent is false.",
-		Why:     "Trying again does not help, a person does; and no wrong login can have been counted.",
+		Why:     "Trying again does not help, a person has to act, and no wrong login can have been counted.",
 		overTLS: true,
-		check:   refusedByClient,
+		check:   refusedByTransport,
 	},
 }
 
 // dialing is the driver with its own connections.
-func (t *trial) dialing(settings pbx.TLS) (*driver, error) {
+func (t *testbed) dialing(settings pbx.TLS) (*observedDriver, error) {
 	auth, err := t.open(func(c *pbx.Config) { c.Transport, c.TLS = nil, settings })
 	return auth, at("opening with these settings in TLS", err)
 }
 
-// reaches uses each way to the PBX that the driver has.
-func (t *trial) reaches(settings pbx.TLS) error {
+// reaches uses every way to the PBX that the driver has.
+func (t *testbed) reaches(settings pbx.TLS) error {
 	auth, err := t.dialing(settings)
 	if err != nil {
 		return err
 	}
 	t.auth = auth
-	t.sim.Restart() // so that there is room for the tokens of this one
+	t.sim.Restart() // to make room for these tokens
 	token, err := t.login()
 	if err != nil {
 		return err
 	}
-	if authorizer(t) == "" {
+	if requester(t) == "" {
 		if err := t.call(token); err != nil {
 			return err
 		}
 	}
-	for _, op := range t.operations(token)[1:] { // the login was
+	for _, op := range t.operations(token)[1:] { // all but the login
 		if err := op.run(context.Background()); err != nil {
 			return at(op.name, err)
 		}
@@ -108,7 +108,7 @@ func pool(cert *x509.Certificate) *x509.CertPool {
 	return roots
 }
 
-func trustedAuthority(t *trial) error {
+func trustedAuthority(t *testbed) error {
 	cert := t.server.Certificate()
 	if err := t.reaches(pbx.TLS{RootCAs: pool(cert)}); err != nil {
 		return at("RootCAs", err)
@@ -125,7 +125,7 @@ func trustedAuthority(t *trial) error {
 	return at("CAFile", t.reaches(pbx.TLS{CAFile: file.Name()}))
 }
 
-func selfSigned(t *trial) error {
+func selfSigned(t *testbed) error {
 	auth, err := t.dialing(pbx.TLS{})
 	if err != nil {
 		return err
@@ -136,13 +136,13 @@ func selfSigned(t *trial) error {
 	}
 	err = noToken(auth.Login(context.Background()))
 	if !strings.Contains(err.Error(), pinOf(t.server.Certificate())) {
-		return fmt.Errorf("the error does not tell the pin of the PBX's certificate: %w", err)
+		return fmt.Errorf("the error does not name the pin of the PBX's certificate: %w", err)
 	}
 	return nil
 }
 
-// untrusted looks at what a login says of a certificate that is not trusted.
-func (t *trial) untrusted(auth *driver) error {
+// untrusted checks a login over a certificate that is not trusted.
+func (t *testbed) untrusted(auth *observedDriver) error {
 	err := noToken(auth.Login(context.Background()))
 	if n := t.sim.Counts().Requests; n != 0 {
 		return fmt.Errorf("%d requests reach a PBX that is not trusted", n)
@@ -150,7 +150,7 @@ func (t *trial) untrusted(auth *driver) error {
 	return errors.Join(ofKind(err, pbx.ErrConfig), sent(err, false))
 }
 
-func pinned(t *trial) error {
+func pinned(t *testbed) error {
 	pin := pinOf(t.server.Certificate())
 	if err := t.reaches(pbx.TLS{PinSHA256: pin}); err != nil {
 		return err
@@ -158,7 +158,7 @@ func pinned(t *trial) error {
 	return at("without the prefix", t.reaches(pbx.TLS{PinSHA256: strings.TrimPrefix(pin, "sha256/")}))
 }
 
-func wrongPin(t *trial) error {
+func wrongPin(t *testbed) error {
 	other := pbxsim.ListenTLS(t.sim)
 	defer other.Close()
 	pin := pinOf(other.Certificate())
@@ -178,7 +178,7 @@ func wrongPin(t *trial) error {
 	return nil
 }
 
-func pinWithClient(t *trial) error {
+func tlsWithTransport(t *testbed) error {
 	for name, settings := range map[string]pbx.TLS{
 		"PinSHA256":          {PinSHA256: "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="},
 		"RootCAs":            {RootCAs: x509.NewCertPool()},
@@ -193,10 +193,10 @@ func pinWithClient(t *trial) error {
 	return nil
 }
 
-func refusedByClient(t *trial) error {
-	doubting := t.server.Client().Transport.(*http.Transport).Clone()
-	doubting.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool()}
-	auth, err := t.open(func(c *pbx.Config) { c.Transport = doubting })
+func refusedByTransport(t *testbed) error {
+	distrustful := t.server.Client().Transport.(*http.Transport).Clone()
+	distrustful.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool()}
+	auth, err := t.open(func(c *pbx.Config) { c.Transport = distrustful })
 	if err != nil {
 		return err
 	}

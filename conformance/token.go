@@ -16,41 +16,41 @@ import (
 var tokenRules = []Rule{
 	{
 		ID:    "TOKEN-01",
-		Says:  "Authorize puts the token where the PBX accepts it, and Inspect lets the good answer pass.",
+		Says:  "Authorize puts the token where the PBX accepts it, and Inspect accepts the good response.",
 		Why:   "Clients have put it into the body where the query was wanted, and lost the session while using it.",
-		needs: []need{authorizer},
-		check: authorizedCall,
+		needs: []precondition{requester},
+		check: authorizedRequest,
 	},
 	{
 		ID:    "TOKEN-02",
-		Says:  "Of a call with a token that the PBX forgot, was told to forget, or never issued, Inspect says ErrTokenRejected.",
+		Says:  "If a request carries a token that the PBX has forgotten, revoked or never issued, Inspect returns ErrTokenRejected.",
 		Why:   "Clients that guessed the codes for it never noticed that the PBX had restarted.",
-		needs: []need{authorizer},
-		check: refusedCall,
+		needs: []precondition{requester},
+		check: refusedRequest,
 	},
 	{
 		ID:    "TOKEN-03",
-		Says:  "Of an answer that says nothing about the token, Inspect says nothing: a recording, an empty body, the beginning of a long answer.",
-		Why:   "It sees every answer to the application, and only their beginnings; a wrong alarm costs a login each.",
-		needs: []need{authorizer},
-		check: silentAnswers,
+		Says:  "Inspect returns nil for a response that says nothing about the token: a recording, an empty body, the beginning of a long response.",
+		Why:   "It sees every response to the application, and only the beginning. A false alarm costs a login each.",
+		needs: []precondition{requester},
+		check: silentResponses,
 	},
 	{
 		ID:    "TOKEN-04",
-		Says:  "Trouble of another kind (HTTP 404, 500, 502, 503, a web page) is never ErrTokenRejected.",
-		Why:   "A PBX that is busy starting up would get a login for every call.",
-		needs: []need{authorizer},
-		check: otherTrouble,
+		Says:  "Other failures (HTTP 404, 500, 502, 503, a web page) are never ErrTokenRejected.",
+		Why:   "A PBX that is starting would get a login for every request.",
+		needs: []precondition{requester},
+		check: otherFailures,
 	},
 	{
 		ID:    "TOKEN-05",
-		Says:  "No call changes the token that it is given.",
-		Why:   "Tokens are shared by all who make calls at the time.",
+		Says:  "No operation changes the token that it is given.",
+		Why:   "Tokens are shared by everyone who sends requests at the time.",
 		check: tokenUnchanged,
 	},
 }
 
-func authorizedCall(t *trial) error {
+func authorizedRequest(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
@@ -59,19 +59,19 @@ func authorizedCall(t *trial) error {
 		return err
 	}
 	if counts := t.sim.Counts(); counts.Calls != 1 || counts.RefusedTokens != 0 {
-		return fmt.Errorf("the PBX counts %d good calls and %d refused tokens, want 1 and 0", counts.Calls, counts.RefusedTokens)
+		return fmt.Errorf("the PBX counts %d good requests and %d refused tokens, want 1 and 0", counts.Calls, counts.RefusedTokens)
 	}
 	return nil
 }
 
-func refusedCall(t *trial) error {
+func refusedRequest(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
 	}
 	t.sim.Revoke(token.Value.Reveal())
 	if err := ofKind(t.call(token), pbx.ErrTokenRejected); err != nil {
-		return at("a token that was ended", err)
+		return at("a revoked token", err)
 	}
 	if token, err = t.login(); err != nil {
 		return err
@@ -82,17 +82,17 @@ func refusedCall(t *trial) error {
 	}
 	stranger := *token
 	stranger.Value = pbx.NewSecret(t.sim.Dialect().NewToken())
-	t.ear.plant("token", stranger.Value.Reveal())
+	t.leaks.Plant("token", stranger.Value.Reveal())
 	return at("a token that was never issued", ofKind(t.call(&stranger), pbx.ErrTokenRejected))
 }
 
-func silentAnswers(t *trial) error {
+func silentResponses(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
 	}
 	var seen atomic.Pointer[[]byte]
-	t.tap.alter(func(_ *http.Response, body []byte) []byte {
+	t.transport.rewrite(func(_ *http.Response, body []byte) []byte {
 		seen.Store(&body)
 		return body
 	})
@@ -101,13 +101,13 @@ func silentAnswers(t *trial) error {
 	}
 	good := *seen.Load()
 	for name, body := range map[string][]byte{
-		"an empty body":                 nil,
-		"a recording":                   []byte("RIFF\x24\x08\x00\x00WAVEfmt \x10\x00\x00\x00"),
-		"a list":                        []byte(`[1, 2, 3]`),
-		"null":                          []byte(`null`),
-		"the first half of good answer": good[:len(good)/2],
+		"an empty body":                     nil,
+		"a recording":                       []byte("RIFF\x24\x08\x00\x00WAVEfmt \x10\x00\x00\x00"),
+		"a list":                            []byte(`[1, 2, 3]`),
+		"null":                              []byte(`null`),
+		"the first half of a good response": good[:len(good)/2],
 	} {
-		t.tap.alter(func(*http.Response, []byte) []byte { return body })
+		t.transport.rewrite(func(*http.Response, []byte) []byte { return body })
 		if err := t.call(token); err != nil {
 			return at(name, err)
 		}
@@ -115,7 +115,7 @@ func silentAnswers(t *trial) error {
 	return nil
 }
 
-func otherTrouble(t *trial) error {
+func otherFailures(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func otherTrouble(t *trial) error {
 	return nil
 }
 
-func tokenUnchanged(t *trial) error {
+func tokenUnchanged(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
@@ -144,7 +144,9 @@ func tokenUnchanged(t *trial) error {
 			return errors.New(op.name + " changes the token that it is given")
 		}
 	}
-	t.auth.Authorize(t.harness.Call(t.server.URL), token)
+	if requester(t) == "" {
+		t.auth.Authorize(t.harness.Call(t.server.URL), token)
+	}
 	if !reflect.DeepEqual(*token, before) {
 		return errors.New("Authorize changes the token that it is given")
 	}

@@ -15,42 +15,42 @@ var transportRules = []Rule{
 	{
 		ID:    "TRANSPORT-01",
 		Says:  "HTTP 500, 502, 503 and 504 are ErrUnavailable, with the status in HTTPStatus.",
-		Why:   "It is the PBX's trouble and passes; a session that takes it for a refusal gives up.",
+		Why:   "The failure passes. A session that takes it for a refusal gives up.",
 		check: serverErrors,
 	},
 	{
 		ID:    "TRANSPORT-02",
 		Says:  "HTTP 429 is ErrLocked or ErrUnavailable.",
-		Why:   "Both make the session wait; it says nothing about the password.",
+		Why:   "Both make the session wait. The status says nothing about the password.",
 		check: tooManyRequests,
 	},
 	{
 		ID:    "TRANSPORT-03",
-		Says:  "Retry-After, in seconds or as a date, is handed on in RetryAfter, and cut to an hour.",
-		Why:   "Earlier is against the PBX's will, and a proxy with a wrong clock must not silence an office for a week.",
+		Says:  "Retry-After, in seconds or as a date, is returned in RetryAfter, at most an hour.",
+		Why:   "A retry before that time is unwelcome, and a proxy with a wrong clock must not silence an office for a week.",
 		check: retryAfter,
 	},
 	{
 		ID:    "TRANSPORT-04",
 		Says:  "A redirect is ErrConfig, and is not followed.",
-		Why:   "Followed, a login becomes a GET without its body, and a token goes wherever the answer points. Factory PBXs redirect http to https.",
+		Why:   "A followed login becomes a GET without its body, and a token goes wherever the response points. Factory PBXs redirect http to https.",
 		check: redirected,
 	},
 	{
 		ID:    "TRANSPORT-05",
 		Says:  "A refused connection is ErrUnavailable, and Sent is false.",
-		Why:   "A login that never left cannot have counted as a wrong one; a fleet may try again while its PBX starts.",
+		Why:   "A login that was never sent cannot have counted as a wrong one, so a fleet may try again while its PBX starts.",
 		check: refusedConnection,
 	},
 	{
 		ID:    "TRANSPORT-06",
-		Says:  "A lost answer is ErrUnavailable, and Sent is true.",
-		Why:   "The login may have been a wrong one, and its token may live.",
-		check: lostAnswer,
+		Says:  "A lost response is ErrUnavailable, and Sent is true.",
+		Why:   "The login may have been a wrong one, and its token may be valid.",
+		check: lostResponse,
 	},
 }
 
-func serverErrors(t *trial) error {
+func serverErrors(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
@@ -72,12 +72,12 @@ func serverErrors(t *trial) error {
 	return nil
 }
 
-func tooManyRequests(t *trial) error {
+func tooManyRequests(t *testbed) error {
 	t.sim.Fault(pbxsim.Fault{On: pbxsim.Login, Status: http.StatusTooManyRequests})
 	return ofKind(noToken(t.auth.Login(context.Background())), pbx.ErrLocked, pbx.ErrUnavailable)
 }
 
-func retryAfter(t *trial) error {
+func retryAfter(t *testbed) error {
 	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
 		for _, row := range []struct {
 			header string
@@ -86,7 +86,7 @@ func retryAfter(t *trial) error {
 			{"120", 2 * time.Minute},
 			{time.Now().Add(3 * time.Minute).UTC().Format(http.TimeFormat), 3 * time.Minute},
 			{"604800", time.Hour},
-			{"99999999999999999999", 0}, // no number that fits: anything goes within the hour
+			{"99999999999999999999", 0}, // does not fit into a number: anything up to an hour is fine
 			{"-5", 0},
 			{"soon", 0},
 		} {
@@ -106,7 +106,7 @@ func retryAfter(t *trial) error {
 	return nil
 }
 
-func redirected(t *trial) error {
+func redirected(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func redirected(t *trial) error {
 	return nil
 }
 
-func refusedConnection(t *trial) error {
+func refusedConnection(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func refusedConnection(t *trial) error {
 	return nil
 }
 
-func lostAnswer(t *trial) error {
+func lostResponse(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err

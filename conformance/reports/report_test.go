@@ -1,11 +1,13 @@
 package reports
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,20 +24,24 @@ var update = flag.Bool("update", false, "write the reports anew")
 // driver, each with the reason.
 var skips = map[string]map[string]string{
 	"asterisk": {
-		"LOCKOUT-02": "Asterisk locks nobody out; fail2ban does, and a caller that it has locked gets no answer",
+		"LOCKOUT-02": "Asterisk locks nobody out. fail2ban does, and a client that it has locked gets no response",
 	},
 	"runtel": {
-		"LOCKOUT-02": "the vendor shows no answer to a blocked host: an HTTP 403 on a login, or silence, may mean that or something else",
+		"LOCKOUT-02": "the vendor shows no response to a blocked host: an HTTP 403 on a login, or silence, may mean that or something else",
 	},
+}
+
+func harness(sim simulators.Simulator) conformance.Harness {
+	return conformance.Harness{
+		Driver: sim.Driver, Options: sim.Options, Simulator: sim.New, Call: sim.Harmless.At, Skip: skips[sim.Driver],
+	}
 }
 
 func TestTheReportsAreThoseOfToday(t *testing.T) {
 	for _, sim := range simulators.All() {
 		t.Run(sim.Name(), func(t *testing.T) {
 			t.Parallel()
-			fresh := conformance.Verify(conformance.Harness{
-				Driver: sim.Driver, Options: sim.Options, Simulator: sim.New, Call: sim.Harmless.At, Skip: skips[sim.Driver],
-			})
+			fresh := conformance.Verify(harness(sim))
 			if *update {
 				write(t, sim.Name(), fresh)
 			}
@@ -53,6 +59,53 @@ func TestTheReportsAreThoseOfToday(t *testing.T) {
 			}
 			if !fresh.OK() {
 				t.Errorf("the driver fails: %v", fresh.Failed)
+			}
+		})
+	}
+}
+
+// countingLogins is a wrapper as applications write them.
+type countingLogins struct {
+	pbx.Authenticator
+	logins atomic.Int64
+}
+
+func (c *countingLogins) Login(ctx context.Context) (*pbx.Token, error) {
+	c.logins.Add(1)
+	return c.Authenticator.Login(ctx)
+}
+
+func (c *countingLogins) Unwrap() pbx.Authenticator { return c.Authenticator }
+
+func TestAWrapperChangesNoReport(t *testing.T) {
+	for _, sim := range simulators.All() {
+		t.Run(sim.Name(), func(t *testing.T) {
+			t.Parallel()
+			var opened atomic.Int64
+			d, _ := pbx.Lookup(sim.Driver)
+			open := d.Open
+			d.Open = func(cfg pbx.Config) (pbx.Authenticator, error) {
+				auth, err := open(cfg)
+				if err != nil {
+					return nil, err
+				}
+				opened.Add(1)
+				return &countingLogins{Authenticator: auth}, nil
+			}
+			h := harness(sim)
+			h.Registry = new(pbx.Registry)
+			h.Registry.Register(d)
+			wrapped := conformance.Verify(h)
+			if opened.Load() == 0 {
+				t.Fatal("the suite does not use the wrapper")
+			}
+			var plain conformance.Report
+			if err := json.Unmarshal(read(t, sim.Name()+".json"), &plain); err != nil {
+				t.Fatal(err)
+			}
+			wrapped.Module, wrapped.Go = plain.Module, plain.Go
+			if diff := cmp.Diff(plain, wrapped); diff != "" {
+				t.Errorf("-committed +through a wrapper:\n%s", diff)
 			}
 		})
 	}

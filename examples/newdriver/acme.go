@@ -19,8 +19,9 @@ const (
 	success     = "ok" // the only word that means it
 )
 
-// lockout is what the vendor documents of it.
-var lockout = pbx.Lockout{Attempts: 5, Window: 15 * time.Minute}
+// lockout is what the vendor documents. "In a row" does not say what resets the
+// count, so nothing does.
+var lockout = pbx.Lockout{Attempts: 5, Window: 15 * time.Minute, Memory: pbx.Forever}
 
 // codes is the vendor's table of errors. A code that is not in it has no kind.
 var codes = map[int]struct {
@@ -29,10 +30,10 @@ var codes = map[int]struct {
 }{
 	10: {pbx.ErrProtocol, "the PBX cannot read the request"},
 	11: {pbx.ErrInvalidCredentials, "wrong user name or password"},
-	12: {pbx.ErrLocked, "too many wrong logins: the PBX has locked this caller's IP"},
+	12: {pbx.ErrLocked, "too many wrong logins: the PBX has locked this client's address"},
 	13: {pbx.ErrTooManySessions, "the account has no room for another session"},
 	21: {pbx.ErrTokenRejected, "no such token"},
-	22: {pbx.ErrTokenRejected, "the token has run out"},
+	22: {pbx.ErrTokenRejected, "the token has expired"},
 	30: {pbx.ErrForbidden, "the account has no permission for this"},
 	50: {pbx.ErrUnavailable, "the PBX is starting"},
 }
@@ -41,7 +42,8 @@ func init() {
 	pbx.Register(pbx.Driver{
 		Name:    Name,
 		Title:   "Acme PBX (made up)",
-		Options: []pbx.Option{{Name: "tenant", Kind: pbx.OptionString, Help: "the account's tenant on this PBX; without it, the first"}},
+		Setup:   "Switch the API on under System, API, and give the account the role operator.",
+		Options: []pbx.Option{{Name: "tenant", Kind: pbx.OptionString, Help: "the account's tenant on this PBX. Without it, the first"}},
 		Open:    open,
 	})
 }
@@ -60,7 +62,7 @@ func open(cfg pbx.Config) (pbx.Authenticator, error) {
 	return &acme{wire: client, tenant: cfg.Options["tenant"]}, nil
 }
 
-// Format keeps fmt out of the connections, whatever the verb.
+// Format prints the URL alone, whatever the verb.
 func (a *acme) Format(f fmt.State, _ rune) { io.WriteString(f, "acme("+a.wire.URL()+")") }
 
 // Traits implements [pbx.Describer].
@@ -79,34 +81,33 @@ func (a *acme) Login(ctx context.Context) (*pbx.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.pair(ctx, wire.Request{
-		Op: pbx.OpLogin, Path: "/v1/session",
-		Body:    encoded(map[string]string{"user": account.Username, "password": account.Password.Reveal(), "tenant": a.tenant}),
-		Secrets: []pbx.Secret{account.Password},
-	})
+	body := encoded(map[string]string{"user": account.Username, "password": account.Password.Reveal(), "tenant": a.tenant})
+	return a.pair(ctx, wire.Request{Op: pbx.OpLogin, Path: "/v1/session", Body: body, Secrets: []pbx.Secret{account.Password}})
 }
 
 // KeepAlive implements [pbx.Authenticator] with a refresh.
 func (a *acme) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-	return a.pair(ctx, wire.Request{
-		Op: pbx.OpKeepAlive, Path: "/v1/session/refresh",
-		Body:    encoded(map[string]string{"refresh": t.Refresh.Reveal()}),
-		Secrets: []pbx.Secret{t.Value, t.Refresh},
-	})
+	body := encoded(map[string]string{"refresh": t.Refresh.Reveal()})
+	return a.pair(ctx, wire.Request{Op: pbx.OpKeepAlive, Path: "/v1/session/refresh", Body: body, Secrets: []pbx.Secret{t.Value, t.Refresh}})
 }
 
 // Logout implements [pbx.Authenticator].
 func (a *acme) Logout(ctx context.Context, t *pbx.Token) error {
-	req := wire.Request{
-		Op: pbx.OpLogout, Path: "/v1/session/end",
-		Header:  http.Header{tokenHeader: {t.Value.Reveal()}},
-		Secrets: []pbx.Secret{t.Value, t.Refresh},
-	}
-	_, _, err := a.call(ctx, req)
+	_, _, err := a.call(ctx, withToken(pbx.OpLogout, http.MethodPost, "/v1/session/end", t))
 	if failure, ok := err.(*pbx.Error); ok && failure.Kind == pbx.ErrTokenRejected {
-		return nil // gone already, which is what was wanted
+		return nil // the token has already ended
 	}
 	return err
+}
+
+// Ping implements [pbx.Pinger].
+func (a *acme) Ping(ctx context.Context, t *pbx.Token) error {
+	_, _, err := a.call(ctx, withToken(pbx.OpPing, http.MethodGet, "/v1/status", t))
+	return err
+}
+
+func withToken(op pbx.Op, method, path string, t *pbx.Token) wire.Request {
+	return wire.Request{Op: op, Method: method, Path: path, Header: http.Header{tokenHeader: {t.Value.Reveal()}}, Secrets: []pbx.Secret{t.Value, t.Refresh}}
 }
 
 // Authorize implements [pbx.Requester].
@@ -118,22 +119,22 @@ func (a *acme) Authorize(r *http.Request, t *pbx.Token) error {
 // Transport implements [pbx.Requester].
 func (a *acme) Transport() http.RoundTripper { return a.wire.Transport() }
 
-// Inspect implements [pbx.Requester]. An answer without the envelope, such as a
+// Inspect implements [pbx.Requester]. A response without the envelope, such as a
 // recording, says nothing about the token.
 func (a *acme) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 	req, resp := wire.Request{Op: pbx.OpRequest}, &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body}
 	if wire.StatusKind(req.Op, r.StatusCode) != nil {
 		return a.wire.Unexpected(req, resp)
 	}
-	var got answer
+	var got envelope
 	if json.Unmarshal(body, &got) != nil || got.Result == "" || got.Result == success {
 		return nil
 	}
 	return a.refusal(req, resp, got)
 }
 
-// answer has the fields of all answers.
-type answer struct {
+// envelope has the fields of all responses.
+type envelope struct {
 	Result     string `json:"result"`
 	Code       int    `json:"code"`
 	Access     string `json:"access"`
@@ -142,8 +143,8 @@ type answer struct {
 	RefreshTTL int    `json:"refresh_ttl"`
 }
 
-// pair sends a request that is answered by a pair of tokens. A token's life is
-// counted from before the request, so that it never ends after the PBX's own.
+// pair sends a request for a pair of tokens. Their lifetimes are counted from
+// before the request, so that they never end after the PBX's own.
 func (a *acme) pair(ctx context.Context, req wire.Request) (*pbx.Token, error) {
 	issued := time.Now()
 	got, resp, err := a.call(ctx, req)
@@ -151,7 +152,7 @@ func (a *acme) pair(ctx context.Context, req wire.Request) (*pbx.Token, error) {
 		return nil, err
 	}
 	if got.Access == "" || got.Refresh == "" || got.AccessTTL <= 0 || got.RefreshTTL <= 0 {
-		return nil, a.wire.Fail(req, resp, pbx.ErrProtocol, "", "the answer says success and lacks a token or its life")
+		return nil, a.wire.Fail(req, resp, pbx.ErrProtocol, "", "the response says success and lacks a token or its lifetime")
 	}
 	t := &pbx.Token{
 		Value:            pbx.NewSecret(got.Access),
@@ -160,30 +161,29 @@ func (a *acme) pair(ctx context.Context, req wire.Request) (*pbx.Token, error) {
 		ExpiresAt:        issued.Add(time.Duration(got.AccessTTL) * time.Second),
 		RefreshExpiresAt: issued.Add(time.Duration(got.RefreshTTL) * time.Second),
 	}
-	t.Details = wire.Details(resp.Body, []string{"result", "access", "access_ttl", "refresh", "refresh_ttl"},
-		append(req.Secrets, t.Value, t.Refresh)...)
+	t.Details = wire.Details(resp.Body, []string{"result", "access", "access_ttl", "refresh", "refresh_ttl"}, append(req.Secrets, t.Value, t.Refresh)...)
 	return t, nil
 }
 
 // call sends req and proves the success: HTTP status, envelope, result.
-func (a *acme) call(ctx context.Context, req wire.Request) (answer, *wire.Response, error) {
+func (a *acme) call(ctx context.Context, req wire.Request) (envelope, *wire.Response, error) {
 	resp, err := a.wire.Do(ctx, req)
 	if err != nil {
-		return answer{}, nil, err
+		return envelope{}, nil, err
 	}
-	var got answer
+	var got envelope
 	switch {
 	case json.Unmarshal(resp.Body, &got) != nil, resp.Status != http.StatusOK, got.Result == "":
-		return answer{}, nil, a.wire.Unexpected(req, resp)
+		return envelope{}, nil, a.wire.Unexpected(req, resp)
 	case got.Result != success:
-		return answer{}, nil, a.refusal(req, resp, got)
+		return envelope{}, nil, a.refusal(req, resp, got)
 	}
 	return got, resp, nil
 }
 
-// refusal makes the error for an answer that does not say success. Of the PBX's
-// own words only the code is taken over.
-func (a *acme) refusal(req wire.Request, resp *wire.Response, got answer) *pbx.Error {
+// refusal makes the error for a response that does not say success. It quotes
+// only the code.
+func (a *acme) refusal(req wire.Request, resp *wire.Response, got envelope) *pbx.Error {
 	known := codes[got.Code]
 	failure := a.wire.Fail(req, resp, known.kind, strconv.Itoa(got.Code), known.meaning)
 	if known.kind == pbx.ErrLocked && failure.RetryAfter == 0 {
@@ -192,8 +192,7 @@ func (a *acme) refusal(req wire.Request, resp *wire.Response, got answer) *pbx.E
 	return failure
 }
 
-// encoded writes a JSON object. It is not put together with Sprintf: passwords
-// have quotes in them.
+// encoded makes a JSON object. Passwords may have quotes in them.
 func encoded(fields map[string]string) []byte {
 	body, _ := json.Marshal(fields) // strings always marshal
 	return body

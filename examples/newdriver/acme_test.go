@@ -1,7 +1,6 @@
 package acme_test
 
 import (
-	"net/http"
 	"testing"
 	"time"
 
@@ -14,14 +13,7 @@ import (
 
 // What every driver must do.
 func TestConformance(t *testing.T) {
-	conformance.Run(t, conformance.Harness{
-		Driver:    acme.Name,
-		Simulator: acmesim.New,
-		Call: func(base string) *http.Request {
-			r, _ := http.NewRequest(http.MethodGet, base+"/v1/status", nil)
-			return r
-		},
-	})
+	conformance.Run(t, conformance.Harness{Driver: acme.Name, Simulator: acmesim.New})
 }
 
 // What only this one does: the vendor's own sample, to the byte.

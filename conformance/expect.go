@@ -58,7 +58,7 @@ func errorKind(err error) error {
 	return nil
 }
 
-// noToken returns err, or that a token came along with it.
+// noToken returns err, or an error that a token came with it.
 func noToken(token *pbx.Token, err error) error {
 	if err != nil && token != nil {
 		return fmt.Errorf("a token is returned together with an error: %v", err)
@@ -66,7 +66,7 @@ func noToken(token *pbx.Token, err error) error {
 	return err
 }
 
-// at says where in a rule an error belongs.
+// at adds to an error where in a rule it happened.
 func at(where string, err error) error {
 	if err == nil {
 		return nil

@@ -1,0 +1,60 @@
+package conformance
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+)
+
+// interceptor is the driver's transport. It counts what passes between the driver
+// and the PBX, and can rewrite the responses.
+type interceptor struct {
+	base      http.RoundTripper
+	requests  atomic.Int64 // to any address
+	bytesRead atomic.Int64 // of response bodies
+	change    atomic.Pointer[func(resp *http.Response, body []byte) []byte]
+}
+
+func (i *interceptor) RoundTrip(r *http.Request) (*http.Response, error) {
+	i.requests.Add(1)
+	resp, err := i.base.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if change := i.change.Load(); change != nil {
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+		body = (*change)(resp, body)
+		resp.Body = io.NopCloser(bytes.NewReader(body))
+		resp.ContentLength = int64(len(body))
+		resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	resp.Body = countingBody{resp.Body, &i.bytesRead}
+	return resp, nil
+}
+
+// rewrite changes all responses from now on. nil stops that.
+func (i *interceptor) rewrite(change func(resp *http.Response, body []byte) []byte) {
+	if change == nil {
+		i.change.Store(nil)
+		return
+	}
+	i.change.Store(&change)
+}
+
+// countingBody counts the bytes that are read of a body.
+type countingBody struct {
+	io.ReadCloser
+	read *atomic.Int64
+}
+
+func (m countingBody) Read(p []byte) (int, error) {
+	n, err := m.ReadCloser.Read(p)
+	m.read.Add(int64(n))
+	return n, err
+}
