@@ -343,7 +343,7 @@ func TestAsteriskIsNotFoundWhileItStarts(t *testing.T) {
 		close(stop)
 		watch.Wait()
 	}
-	t.Logf("404 in %d of 5 starts, for up to %s", seen, longest.Round(time.Millisecond))
+	report(t, "404 in %d of 5 starts, for up to %s", seen, longest.Round(time.Millisecond))
 }
 
 func commandWorks(t *testing.T, s *session.Session) error {
@@ -396,7 +396,9 @@ func TestSessionsOfAsteriskSurviveRestarts(t *testing.T) {
 		})
 		t.Logf("all back %.1f s after the restart", time.Since(begin).Seconds())
 	}
-	if good, wrong := a.logins(t); good > 30 || wrong > 0 {
+	good, wrong := a.logins(t)
+	report(t, "%d good logins, %d wrong", good, wrong)
+	if good > 30 || wrong > 0 {
 		t.Errorf("the log has %d good logins and %d wrong ones, want at most 30 and 0", good, wrong)
 	}
 }
@@ -414,7 +416,9 @@ func TestAnIdleSessionOfAsteriskStaysLive(t *testing.T) {
 		}
 	}
 	f.close()
-	if good, wrong := a.logins(t); good != 3 || wrong > 0 {
+	good, wrong := a.logins(t)
+	report(t, "%d good logins, %d wrong", good, wrong)
+	if good != 3 || wrong > 0 {
 		t.Errorf("the log has %d good logins and %d wrong ones, want 3 and 0", good, wrong)
 	}
 }

@@ -113,6 +113,7 @@ func TestLinesThatFail2banCounts(t *testing.T) {
 		c := &amiClient{t: t, base: a.url}
 		post := func(cookie, text string) { c.send(http.MethodPost, "/rawman", cookie, text) }
 		challenge := func() string { post("", "Action=Challenge&AuthType=MD5"); return c.id }
+		var counted []string
 		const wrongKey = "&AuthType=MD5&Key=0123456789abcdef0123456789abcdef"
 		for _, tt := range []struct {
 			name  string
@@ -137,10 +138,13 @@ func TestLinesThatFail2banCounts(t *testing.T) {
 		} {
 			before := len(a.log(t))
 			tt.send()
-			if n := matches(t, a.log(t)[before:]); n != tt.lines {
+			n := matches(t, a.log(t)[before:])
+			counted = append(counted, fmt.Sprintf("%s %d", tt.name, n))
+			if n != tt.lines {
 				t.Errorf("%s: %d lines, want %d", tt.name, n, tt.lines)
 			}
 		}
+		report(t, "%s", strings.Join(counted, ", "))
 	})
 }
 
@@ -158,7 +162,7 @@ func TestWrongAccountsAreNotBannedByFail2ban(t *testing.T) {
 		throughout(t, 50*time.Second, "the good session works", func() bool { return live(good) == 1 && commandWorks(t, good[0]) == nil })
 		log := a.log(t)
 		n := matches(t, log)
-		t.Logf("%d wrong logins, %d lines that count; %d accounts are refused", strings.Count(log, "failed to authenticate as"), n, inState(f.sessions, session.Rejected))
+		report(t, "%d wrong logins, %d lines that count; %d accounts are refused", strings.Count(log, "failed to authenticate as"), n, inState(f.sessions, session.Rejected))
 		if n >= maxRetry {
 			t.Errorf("%d lines count, a jail with maxretry %d bans", n, maxRetry)
 		}
@@ -182,7 +186,7 @@ func TestAChangedPasswordAfterAnUnknownUserIsNotBannedByFail2ban(t *testing.T) {
 		eventually(t, 15*time.Second, "the good session works", func() bool { return commandWorks(t, good[0]) == nil })
 		log := a.log(t)
 		n := matches(t, log)
-		t.Logf("%d wrong logins, %d lines that count", strings.Count(log, "failed to authenticate as"), n)
+		report(t, "%d wrong logins, %d lines that count", strings.Count(log, "failed to authenticate as"), n)
 		if n >= maxRetry {
 			t.Errorf("%d lines count, a jail with maxretry %d bans", n, maxRetry)
 		}

@@ -11,10 +11,12 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -112,8 +114,8 @@ func (n *nginx) seen(t *testing.T) map[string]int {
 	return seen
 }
 
-// statuses counts nginx's responses by status.
-func (n *nginx) statuses(t *testing.T) map[string]int {
+// statuses counts nginx's responses by status, as in "200: 10, 502: 3".
+func (n *nginx) statuses(t *testing.T) string {
 	t.Helper()
 	statuses := map[string]int{}
 	for line, times := range n.seen(t) {
@@ -121,7 +123,11 @@ func (n *nginx) statuses(t *testing.T) map[string]int {
 			statuses[fields[2]] += times
 		}
 	}
-	return statuses
+	var texts []string
+	for _, status := range slices.Sorted(maps.Keys(statuses)) {
+		texts = append(texts, fmt.Sprintf("%s: %d", status, statuses[status]))
+	}
+	return strings.Join(texts, ", ")
 }
 
 func writeCertificate(t *testing.T, dir string) *x509.Certificate {

@@ -83,6 +83,7 @@ func TestASessionDoesNotNoticeAnNginxThat(t *testing.T) {
 				}
 				f.close()
 				c := sim.Counts()
+				report(t, "%d logins, %d wrong", c.GoodLogins, c.WrongLogins)
 				if c.GoodLogins != 2 || c.WrongLogins != 0 || c.Logouts != 1 || len(sim.Tokens(user)) != 0 {
 					t.Errorf("%d good logins, %d wrong ones, %d logouts, %d tokens left; want 2, 0, 1, 0", c.GoodLogins, c.WrongLogins, c.Logouts, len(sim.Tokens(user)))
 				}
@@ -110,7 +111,9 @@ func TestADeadTokenIsNoticedInAResponseThatNginxCompressed(t *testing.T) {
 		if resp.Header.Get("Content-Encoding") != "gzip" {
 			t.Fatalf("nginx did not compress: %v", resp.Header)
 		}
-		if c := sim.Counts(); c.GoodLogins != 2 || c.Calls != 1 {
+		c := sim.Counts()
+		report(t, "%d logins", c.GoodLogins)
+		if c.GoodLogins != 2 || c.Calls != 1 {
 			t.Errorf("%d logins and %d accepted requests, want 2 and 1", c.GoodLogins, c.Calls)
 		}
 	})
@@ -171,8 +174,11 @@ func outageBehind(t *testing.T, sim *simulated, n *nginx, outage time.Duration, 
 	end()
 	took := allWork(t, 15*time.Second+outage/100, sim, all)
 	after := sim.Counts()
-	t.Logf("all back after %.1f s; %d logins for %d sessions; nginx: %v", took.Seconds(),
-		after.GoodLogins-before.GoodLogins, len(all), n.statuses(t))
+	back := "not all"
+	if !t.Failed() {
+		back = fmt.Sprintf("%.1f s", took.Seconds())
+	}
+	report(t, "%s; %d logins; nginx %s", back, after.GoodLogins-before.GoodLogins, n.statuses(t))
 	if after.WrongLogins != 0 || after.LockedLogins != 0 {
 		t.Errorf("%d wrong logins, %d while locked", after.WrongLogins, after.LockedLogins)
 	}
@@ -239,7 +245,9 @@ func TestBasicAuthInNginxIsNoVerdictOnThePassword(t *testing.T) {
 		allWork(t, 15*time.Second, sim, old)
 		// These have never logged in. Their login is repeated slowly.
 		allWork(t, 75*time.Second, sim, fresh)
-		if c := sim.Counts(); c.GoodLogins > 1+len(fresh) || c.WrongLogins != 0 {
+		c := sim.Counts()
+		report(t, "%d logins, %d wrong; nginx %s", c.GoodLogins, c.WrongLogins, n.statuses(t))
+		if c.GoodLogins > 1+len(fresh) || c.WrongLogins != 0 {
 			t.Errorf("%d good logins, %d wrong ones; want at most %d, 0", c.GoodLogins, c.WrongLogins, 1+len(fresh))
 		}
 	})
@@ -259,7 +267,7 @@ func TestARateLimitInNginxLocksNobody(t *testing.T) {
 			locked = max(locked, inState(all, session.Locked))
 			pause(t, 100*time.Millisecond)
 		}
-		t.Logf("%d of %d live after %s; nginx: %v", live(all), len(all), time.Since(begin).Round(time.Second), n.statuses(t))
+		report(t, "%d of %d live after %.0f s; nginx %s", live(all), len(all), time.Since(begin).Seconds(), n.statuses(t))
 		if live(all) < len(all) || locked > 0 {
 			t.Errorf("%d of %d sessions are live, %d were locked: %s", live(all), len(all), locked, describe(all))
 		}
@@ -335,7 +343,9 @@ func TestQBittorrentBehindNginx(t *testing.T) {
 	if _, err := open().Login(t.Context()); !errors.Is(err, pbx.ErrConfig) {
 		t.Errorf("with a Host that qBittorrent does not serve: %v", err)
 	}
-	if got, want := q.count(t), (qbCounts{Good: 1}); got != want {
-		t.Errorf("the log has %+v, want %+v", got, want)
+	got := q.count(t)
+	report(t, "%s", got)
+	if want := (qbCounts{Good: 1}); got != want {
+		t.Errorf("the log has %s, want %s", got, want)
 	}
 }

@@ -89,7 +89,7 @@ WebUI\UseUPnP=false
 	q.start(t)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("qBittorrent's log says: %+v", q.countNow(t))
+			t.Logf("qBittorrent's log says: %s", q.countNow(t))
 		}
 	})
 	return q
@@ -141,6 +141,10 @@ type qbCounts struct {
 	Good, Wrong int // logins
 	Banned      int // logins that were refused because of a ban
 	InARow      int // the highest count of consecutive wrong logins
+}
+
+func (c qbCounts) String() string {
+	return fmt.Sprintf("%d good and %d wrong logins, at most %d wrong in a row, %d refused by a ban", c.Good, c.Wrong, c.InARow, c.Banned)
 }
 
 var attempt = regexp.MustCompile(`attempt count: (\d+)`)
@@ -255,8 +259,10 @@ func TestQBittorrentIsLoggedInToAndLeft(t *testing.T) {
 			t.Errorf("%q: %v", wrong, err)
 		}
 	}
-	if got, want := q.count(t), (qbCounts{Good: 1, Wrong: 2, InARow: 2}); got != want {
-		t.Errorf("the log has %+v, want %+v", got, want)
+	got := q.count(t)
+	report(t, "%s", got)
+	if want := (qbCounts{Good: 1, Wrong: 2, InARow: 2}); got != want {
+		t.Errorf("the log has %s, want %s", got, want)
 	}
 }
 
@@ -285,8 +291,10 @@ func TestQBittorrentDoesNotCountProbesAndDeadCookies(t *testing.T) {
 	if _, err := auth.Login(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if got, want := q.count(t), (qbCounts{Good: 1}); got != want {
-		t.Errorf("the log has %+v, want %+v", got, want)
+	got := q.count(t)
+	report(t, "%s", got)
+	if want := (qbCounts{Good: 1}); got != want {
+		t.Errorf("the log has %s, want %s", got, want)
 	}
 }
 
@@ -311,8 +319,10 @@ func TestAnIdleSessionOfQBittorrentStaysLive(t *testing.T) {
 	if n := f.Stats().KeepAlives; n < 4 {
 		t.Errorf("%d keep-alives in four lifetimes", n)
 	}
-	if got, want := q.count(t), (qbCounts{Good: 1}); got != want {
-		t.Errorf("the log has %+v, want %+v", got, want)
+	got := q.count(t)
+	report(t, "%s", got)
+	if want := (qbCounts{Good: 1}); got != want {
+		t.Errorf("the log has %s, want %s", got, want)
 	}
 }
 
@@ -326,8 +336,10 @@ func TestABusySessionOfQBittorrentNeedsNoKeepAlive(t *testing.T) {
 	if n := f.Stats().KeepAlives; n > 0 {
 		t.Errorf("%d keep-alives", n)
 	}
-	if got, want := q.count(t), (qbCounts{Good: 1}); got != want {
-		t.Errorf("the log has %+v, want %+v", got, want)
+	got := q.count(t)
+	report(t, "%s", got)
+	if want := (qbCounts{Good: 1}); got != want {
+		t.Errorf("the log has %s, want %s", got, want)
 	}
 }
 
@@ -352,8 +364,10 @@ func TestADeadSessionOfQBittorrentIsReplacedOnce(t *testing.T) {
 		}
 		requests.Wait()
 	}
-	if got, want := q.count(t), (qbCounts{Good: 1 + rounds}); got != want {
-		t.Errorf("the log has %+v, want %+v", got, want)
+	got := q.count(t)
+	report(t, "%s", got)
+	if want := (qbCounts{Good: 1 + rounds}); got != want {
+		t.Errorf("the log has %s, want %s", got, want)
 	}
 }
 
@@ -381,8 +395,10 @@ func TestARefusedOriginIsNoDeadSessionOfQBittorrent(t *testing.T) {
 	if err := works(t, s[0]); err != nil {
 		t.Error(err)
 	}
-	if got, want := q.count(t), (qbCounts{Good: 1}); got != want {
-		t.Errorf("the log has %+v, want %+v", got, want)
+	got := q.count(t)
+	report(t, "%s", got)
+	if want := (qbCounts{Good: 1}); got != want {
+		t.Errorf("the log has %s, want %s", got, want)
 	}
 }
 
@@ -429,10 +445,10 @@ func TestAHundredSessionsSurviveACrashOfQBittorrentUnderLoad(t *testing.T) {
 	stop()
 	load.Wait()
 	got := q.count(t)
-	t.Logf("the log has %+v", got)
+	report(t, "%s", got)
 	// The crash takes up to 2 s of the log with it.
 	if got.Wrong != 0 || got.Banned != 0 || got.Good > 2*fleetSize {
-		t.Errorf("the log has %+v, want at most %d good logins", got, 2*fleetSize)
+		t.Errorf("the log has %s, want at most %d good logins", got, 2*fleetSize)
 	}
 }
 
@@ -446,8 +462,10 @@ func TestAWrongPasswordIsSentToQBittorrentOnce(t *testing.T) {
 		t.Errorf("a token: %v", err)
 	}
 	pause(t, 20*time.Second)
-	if got, want := q.count(t), (qbCounts{Wrong: 1, InARow: 1}); got != want {
-		t.Errorf("the log has %+v, want %+v", got, want)
+	got := q.count(t)
+	report(t, "%s", got)
+	if want := (qbCounts{Wrong: 1, InARow: 1}); got != want {
+		t.Errorf("the log has %s, want %s", got, want)
 	}
 }
 
@@ -483,9 +501,9 @@ func TestLoopsOfRetryAndAddDoNotBan(t *testing.T) {
 				return live(good) == 1 && works(t, good[0]) == nil
 			})
 			got := q.count(t)
-			t.Logf("the log has %+v", got)
+			report(t, "%s", got)
 			if got.InARow >= 5 || got.Banned > 0 {
-				t.Errorf("the log has %+v, want less than 5 wrong logins in a row and no ban", got)
+				t.Errorf("the log has %s, want less than 5 wrong logins in a row and no ban", got)
 			}
 		})
 	}
@@ -509,9 +527,9 @@ func TestThirtyWrongAccountsDoNotBanAGoodOne(t *testing.T) {
 	good, wrong := wrongBeside(t, q, f)
 	throughout(t, 45*time.Second, "the good session works", func() bool { return live(good) == 1 && works(t, good[0]) == nil })
 	got := q.count(t)
-	t.Logf("the log has %+v; %d of %d wrong accounts are refused", got, inState(wrong, session.Rejected), len(wrong))
+	report(t, "%s; %d of %d wrong accounts are refused", got, inState(wrong, session.Rejected), len(wrong))
 	if got.InARow >= 5 || got.Banned > 0 || got.Wrong < 2 {
-		t.Errorf("the log has %+v, want less than 5 wrong logins in a row and no ban", got)
+		t.Errorf("the log has %s, want less than 5 wrong logins in a row and no ban", got)
 	}
 }
 
@@ -524,9 +542,9 @@ func TestThirtyWrongAccountsAreAllRefusedInTenMinutes(t *testing.T) {
 	good, wrong := wrongBeside(t, q, f)
 	throughout(t, 10*time.Minute, "the good session works", func() bool { return live(good) == 1 && works(t, good[0]) == nil })
 	got := q.count(t)
-	t.Logf("the log has %+v", got)
+	report(t, "%s", got)
 	if got.InARow >= 5 || got.Banned > 0 || got.Wrong != len(wrong) {
-		t.Errorf("the log has %+v, want %d wrong logins, less than 5 in a row, and no ban", got, len(wrong))
+		t.Errorf("the log has %s, want %d wrong logins, less than 5 in a row, and no ban", got, len(wrong))
 	}
 	if n := inState(wrong, session.Rejected); n != len(wrong) {
 		t.Errorf("%d of %d wrong accounts are refused: %s", n, len(wrong), describe(wrong))
@@ -556,11 +574,11 @@ func TestLiveSessionsOutliveABanThatSomebodyElseCaused(t *testing.T) {
 	allLive(t, 45*time.Second, late)
 	t.Logf("the new sessions are live %s after a ban of %s began", time.Since(banned).Round(time.Second), q.settings.Ban)
 	got := q.count(t)
-	t.Logf("the log has %+v", got)
+	report(t, "%s", got)
 	// One refused login is that of somebody else, and two may be under way before
 	// the ban is known.
 	if got.Wrong != 5 || got.Banned > 3 || got.Good != len(alive)+len(late) {
-		t.Errorf("the log has %+v, want 5 wrong logins and %d good ones", got, len(alive)+len(late))
+		t.Errorf("the log has %s, want 5 wrong logins and %d good ones", got, len(alive)+len(late))
 	}
 }
 
@@ -580,7 +598,9 @@ func TestSessionsAreBackAfterABan(t *testing.T) {
 		}
 	}
 	// One refused login is that of somebody else.
-	if got, want := q.count(t), (qbCounts{Good: 10, Wrong: 5, Banned: 2, InARow: 5}); got != want {
-		t.Errorf("the log has %+v, want %+v", got, want)
+	got := q.count(t)
+	report(t, "%s", got)
+	if want := (qbCounts{Good: 10, Wrong: 5, Banned: 2, InARow: 5}); got != want {
+		t.Errorf("the log has %s, want %s", got, want)
 	}
 }

@@ -21,6 +21,7 @@ import (
 var (
 	long    = flag.Bool("long", false, "run the tests that take many minutes")
 	verbose = flag.Bool("sessions", false, "print the sessions' log")
+	tables  = flag.Bool("table", false, "print the tables of README.md")
 )
 
 // Most tests wait for a server most of the time.
@@ -31,7 +32,11 @@ func TestMain(m *testing.M) {
 	if !set {
 		flag.Set("test.parallel", "40")
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	if *tables {
+		printTables(os.Stdout)
+	}
+	os.Exit(status)
 }
 
 func onlyLong(t *testing.T) {
