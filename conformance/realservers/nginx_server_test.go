@@ -90,13 +90,14 @@ http {
 func (n *nginx) reconfigure(t *testing.T, server, http string) {
 	t.Helper()
 	n.configure(t, server, http)
-	log := func() int {
+	ended := func() int {
 		text, _ := os.ReadFile(n.file("error.log"))
-		return bytes.Count(text, []byte("gracefully shutting down"))
+		return bytes.Count(text, []byte("exited with code"))
 	}
-	before := log()
+	before := ended()
 	n.command.Process.Signal(syscall.SIGHUP)
-	eventually(t, 10*time.Second, "nginx has read its file again", func() bool { return log() > before })
+	// The old worker closes its connections.
+	eventually(t, 10*time.Second, "nginx has read its file again", func() bool { return ended() > before })
 }
 
 // seen counts the lines of nginx's access log: method, path, status, and the

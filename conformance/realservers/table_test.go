@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -44,17 +45,16 @@ func report(t *testing.T, format string, args ...any) {
 	})
 }
 
+var (
+	wordEnd = regexp.MustCompile(`([a-z0-9])([A-Z])`)
+	article = regexp.MustCompile(`\bA([A-Z])`)
+)
+
 // words turns a test's name into words.
 func words(name string) string {
-	var out strings.Builder
-	for i, r := range name {
-		upper := r >= 'A' && r <= 'Z'
-		if upper && i > 0 && !strings.ContainsRune("A /_", rune(name[i-1])) && !(name[i-1] >= 'A' && name[i-1] <= 'Z') {
-			out.WriteByte(' ')
-		}
-		out.WriteRune(r)
-	}
-	return strings.NewReplacer("_", " ", "/", ": ").Replace(out.String())
+	name = wordEnd.ReplaceAllString(name, "$1 $2")
+	name = article.ReplaceAllString(name, "A $1")
+	return strings.NewReplacer("_", " ", "/", ": ").Replace(name)
 }
 
 // printTables writes the results in Markdown.
