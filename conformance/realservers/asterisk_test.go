@@ -188,7 +188,7 @@ func TestTheSimulatorRespondsAndLogsAsAsteriskDoes(t *testing.T) {
 	}
 	defer log.Close()
 	server := pbxsim.Listen(asterisksim.New(&asterisksim.Options{Log: log, UsersDenied: []string{"denied"}, SystemPermission: true},
-		&pbxsim.Options{Life: httptimeout, Accounts: map[string]string{"crm": asteriskSecret, "denied": asteriskSecret}}))
+		&pbxsim.Options{Lifetime: httptimeout, Accounts: map[string]string{"crm": asteriskSecret, "denied": asteriskSecret}}))
 	defer server.Close()
 	got := asteriskScript(t, server.URL)
 	for name := range want {

@@ -59,7 +59,7 @@ func grandstream(o *pbxsim.Options) *pbxsim.PBX { return grandstreamsim.New(nil,
 
 func asteriskSim(single bool) func(*pbxsim.Options) *pbxsim.PBX {
 	return func(o *pbxsim.Options) *pbxsim.PBX {
-		o.Life = httptimeout
+		o.Lifetime = httptimeout
 		return asterisksim.New(&asterisksim.Options{SingleLogin: single}, o)
 	}
 }

@@ -81,7 +81,7 @@ func eachAsterisk(t *testing.T, test func(t *testing.T, a loggingAsterisk)) {
 		}
 		t.Cleanup(func() { log.Close() })
 		sim := asterisksim.New(&asterisksim.Options{Log: log, UsersDenied: []string{"denied"}, SystemPermission: true},
-			&pbxsim.Options{Life: httptimeout, Accounts: map[string]string{"crm": asteriskSecret, "other": asteriskSecret, "denied": asteriskSecret}})
+			&pbxsim.Options{Lifetime: httptimeout, Accounts: map[string]string{"crm": asteriskSecret, "other": asteriskSecret, "denied": asteriskSecret}})
 		server := pbxsim.Listen(sim)
 		t.Cleanup(server.Close)
 		test(t, loggingAsterisk{server.URL, func(t *testing.T) string {

@@ -113,8 +113,8 @@ func TestADeadTokenIsNoticedInAResponseThatNginxCompressed(t *testing.T) {
 		}
 		c := sim.Counts()
 		report(t, "%d logins", c.GoodLogins)
-		if c.GoodLogins != 2 || c.Calls != 1 {
-			t.Errorf("%d logins and %d accepted requests, want 2 and 1", c.GoodLogins, c.Calls)
+		if c.GoodLogins != 2 || c.AppRequests != 1 {
+			t.Errorf("%d logins and %d accepted requests, want 2 and 1", c.GoodLogins, c.AppRequests)
 		}
 	})
 }

@@ -45,7 +45,7 @@ type simulated struct {
 
 func simulate(t *testing.T, b simulators.Simulator, life time.Duration) *simulated {
 	t.Helper()
-	sim := b.New(&pbxsim.Options{Accounts: map[string]string{user: secret}, Life: life, MaxTokens: -1})
+	sim := b.New(&pbxsim.Options{Accounts: map[string]string{user: secret}, Lifetime: life, MaxTokens: -1})
 	s := &simulated{Simulator: b, PBX: sim, server: pbxsim.Listen(sim), life: life}
 	t.Cleanup(s.server.Close)
 	return s
