@@ -45,7 +45,7 @@ func (d *observedDriver) supervise(name string, call func() (*pbx.Token, error))
 			if v == nil {
 				return
 			}
-			d.bed.leaks.Print("a panic in "+name, v)
+			d.bed.observe("a panic in "+name, v)
 			if _, ours := v.(runtime.Error); !ours {
 				v = fmt.Sprintf("%T", v) // may hold a secret
 			}
@@ -63,12 +63,12 @@ func (d *observedDriver) supervise(name string, call func() (*pbx.Token, error))
 		d.bed.server.Close() // so that it returns
 		<-returned
 	}
-	d.bed.leaks.Print("an error of "+name, err)
+	d.bed.observe("an error of "+name, err)
 	if token != nil {
 		d.bed.leaks.Plant("token", token.Value.Reveal())
 		d.bed.leaks.Plant("refresh token", token.Refresh.Reveal())
-		d.bed.leaks.Print("a token", token)
-		d.bed.leaks.Print("a token", *token)
+		d.bed.observe("a token", token)
+		d.bed.observe("a token", *token)
 		d.bed.leaks.Text("a token's Details", string(token.Details))
 	}
 	return token, err
@@ -80,7 +80,7 @@ func (d *observedDriver) Authorize(r *http.Request, t *pbx.Token) error {
 		return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrNotSupported}
 	}
 	err := a.Authorize(r, t)
-	d.bed.leaks.Print("an error of Authorize", err)
+	d.bed.observe("an error of Authorize", err)
 	return err
 }
 
@@ -93,7 +93,7 @@ func (d *observedDriver) Inspect(r *http.Response, body []byte, t *pbx.Token) er
 		return nil
 	}
 	err := i.Inspect(r, body, t)
-	d.bed.leaks.Print("an error of Inspect", err)
+	d.bed.observe("an error of Inspect", err)
 	return err
 }
 
@@ -122,7 +122,7 @@ func (d *observedDriver) Fingerprint(ctx context.Context, key []byte) ([]byte, e
 		return []byte("unknown"), nil
 	}
 	print, err := f.Fingerprint(ctx, key)
-	d.bed.leaks.Print("an error of Fingerprint", err)
+	d.bed.observe("an error of Fingerprint", err)
 	return print, err
 }
 

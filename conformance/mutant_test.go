@@ -838,6 +838,11 @@ func TestWhateverTheRule(t *testing.T) {
 				return m.fullDriver.Login(ctx)
 			}
 		}), "wait without end"},
+		{"an error of a megabyte fails it", mutate(func(m *mutant) {
+			m.login = func(ctx context.Context) (*pbx.Token, error) {
+				return nil, &pbx.Error{Driver: yeastar.Name, Op: pbx.OpLogin, Message: strings.Repeat("x", 1<<20)}
+			}
+		}), "an error of Login has 1024 KiB"},
 		{"a password in the log fails it", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 			cfg.Logger.Trace().Str("password", cfg.Password.Reveal()).Msg("opening")
 			return good(cfg)

@@ -139,7 +139,7 @@ func secretsInNetworkErrors(t *testbed) error {
 func secretsInSettings(t *testbed) error {
 	attempt := func(change func(*pbx.Config)) {
 		if auth, err := t.open(change); err == nil { // which is also fine
-			t.leaks.Print("Traits", auth.Traits())
+			t.observe("Traits", auth.Traits())
 		}
 	}
 	for _, address := range []string{

@@ -89,7 +89,7 @@ func sessionToken(t *testbed, s *session.Session) (*pbx.Token, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	token, err := s.Token(ctx)
-	t.leaks.Print("an error of Session.Token", err)
+	t.observe("an error of Session.Token", err)
 	return token, err
 }
 
@@ -153,7 +153,7 @@ func impatientGoroutines(t *testbed) error {
 		return fmt.Errorf("%d logins are sent", n)
 	}
 	for _, err := range errs {
-		t.leaks.Print("an error of Session.Token", err)
+		t.observe("an error of Session.Token", err)
 		if !errors.Is(err, pbx.ErrInvalidCredentials) {
 			return fmt.Errorf("a goroutine does not get the error of the wrong password: %v", err)
 		}

@@ -101,7 +101,7 @@ func (t *testbed) config(change func(*pbx.Config)) pbx.Config {
 
 func (t *testbed) openWith(cfg pbx.Config) (*observedDriver, error) {
 	auth, err := t.harness.open(cfg)
-	t.leaks.Print("the error of opening", err)
+	t.observe("the error of opening", err)
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +124,21 @@ func (t *testbed) session() *session.Session {
 	return s
 }
 
+// maxError is how long an error may be, in bytes.
+const maxError = 64 << 10
+
+// observe searches what v prints for secrets, at the end of the rule.
+func (t *testbed) observe(where string, v any) {
+	if err, ok := v.(error); ok {
+		if text := err.Error(); len(text) > maxError {
+			t.fault("%s has %d KiB", where, len(text)>>10)
+			t.leaks.Text(where, text[:maxError])
+			return
+		}
+	}
+	t.leaks.Print(where, v)
+}
+
 // fault records what breaks any rule, such as a panic.
 func (t *testbed) fault(format string, args ...any) {
 	t.mu.Lock()
@@ -137,11 +152,11 @@ func (t *testbed) end() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, s := range t.sessions {
-		t.leaks.Print("an error of Session.Close", s.Close(ctx))
+		t.observe("an error of Session.Close", s.Close(ctx))
 	}
 	t.server.Close()
 	for _, auth := range t.opened {
-		t.leaks.Print("the Authenticator", auth)
+		t.observe("the Authenticator", auth)
 	}
 	var leaks []error
 	for _, line := range t.leaks.Leaks() {

@@ -76,7 +76,7 @@ func (a *asterisk) Serve(accounts *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Re
 	return reply
 }
 
-// act answers an action, in its session or in a new one. refused says that the
+// act responds to an action, in its session or in a new one. refused says that the
 // answer takes its time. a.mu is held.
 func (a *asterisk) act(accounts *pbxsim.Accounts, r *pbxsim.Request, in params, log *journal) (reply pbxsim.Reply, refused bool) {
 	id := cookie(r)
@@ -243,7 +243,7 @@ func (p params) action() string {
 	return ""
 }
 
-// block is one answer. An ActionID comes back as it was sent.
+// block is one response. An ActionID comes back as it was sent.
 func block(in params, response string, lines ...string) string {
 	text := "Response: " + response + "\r\n"
 	if id := in.get("ActionID"); id != "" {
@@ -257,7 +257,7 @@ func block(in params, response string, lines ...string) string {
 
 const server = "Asterisk/22.10.1+dfsg+~cs6.17.60671434-1" // Debian's
 
-// answer sends a text, and the session's cookie, which every answer brings.
+// answer sends a text, and the session's cookie, which every response brings.
 func (a *asterisk) answer(id, text string) pbxsim.Reply {
 	life := max(1, int(a.life/time.Second))
 	return pbxsim.Reply{

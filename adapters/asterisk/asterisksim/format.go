@@ -40,7 +40,7 @@ func (a *asterisk) format(path string) format {
 	return map[string]format{"/rawman": rawman, "/mxml": mxml, "/manager": manager}[name]
 }
 
-// neighbour answers what is not the manager's: ARI, and the manager's paths with
+// neighbour responds to what is not the manager's: ARI, and the manager's paths with
 // HTTP authentication, which know nothing of the manager's sessions. Their users
 // have no password here.
 func (a *asterisk) neighbour(r *pbxsim.Request) pbxsim.Reply {

@@ -33,7 +33,7 @@ type Options struct {
 	// UsersDenied are users whose deny= covers every address.
 	UsersDenied []string
 
-	// ShuttingDown answers every action with that message.
+	// ShuttingDown responds to every action with that message.
 	ShuttingDown bool
 
 	// Log, if set, gets what Asterisk writes about logins to a log file with

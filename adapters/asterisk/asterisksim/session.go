@@ -59,10 +59,10 @@ func (a *asterisk) open() (id string, s *unauthenticated) {
 	return id, s
 }
 
-// touch gives a session that is not logged in its full life. a.mu is held.
+// touch gives a session that is not logged in its full lifetime. a.mu is held.
 func (a *asterisk) touch(s *unauthenticated) { s.until = time.Now().Add(min(patience, a.life)) }
 
-// proves tells whether a login's parameters prove that the user knows secret.
+// proves reports whether a login's parameters prove that the user knows secret.
 func (s *unauthenticated) proves(p params, secret string) bool {
 	if !strings.EqualFold(p.get("AuthType"), "MD5") {
 		return p.get("Secret") == secret
