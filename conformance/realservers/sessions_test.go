@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	set := false
 	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "test.parallel" })
 	if !set {
-		flag.Set("test.parallel", "40")
+		flag.Set("test.parallel", "24")
 	}
 	status := m.Run()
 	if *tables {
