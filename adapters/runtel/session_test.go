@@ -92,7 +92,7 @@ func TestALateHolderOfTheOldTokenCausesNoLogin(t *testing.T) {
 		if err := p.Inspect(resp, nil, new(pbx.Token)); !errors.Is(err, pbx.ErrTokenRejected) {
 			t.Errorf("the old token: error %v, want a rejected one", err)
 		}
-		s.Reject(old)
+		s.Invalidate(old)
 		if status, _ := call(t, s, server.URL); status != 200 {
 			t.Errorf("HTTP %d", status)
 		}
