@@ -45,7 +45,7 @@ func TestASessionDoesNotNoticeAnNginxThat(t *testing.T) {
 	}{
 		{"ends TLS and adds a prefix", "https", "/customer/pbx-7",
 			"listen 127.0.0.1:$PORT ssl; location /customer/pbx-7/ { proxy_pass $BACKEND/; }"},
-		{"speaks HTTP 2", "https", "",
+		{"offers HTTP 2", "https", "",
 			"listen 127.0.0.1:$PORT ssl http2; location / { proxy_pass $BACKEND; }"},
 		{"keeps no connection", "http", "",
 			"listen 127.0.0.1:$PORT; keepalive_timeout 0; location / { proxy_pass $BACKEND; }"},
