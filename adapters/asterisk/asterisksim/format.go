@@ -45,7 +45,7 @@ func (a *asterisk) format(path string) format {
 // have no password here.
 func (a *asterisk) neighbour(r *pbxsim.Request) pbxsim.Reply {
 	name, ok := a.below(r.URL.Path)
-	reply := page(http.StatusUnauthorized, "Unauthorized", "Authentication required")
+	reply := page(http.StatusUnauthorized, "Unauthorized", "")
 	switch {
 	case ok && (name == "/ari" || strings.HasPrefix(name, "/ari/")):
 		reply.Header.Set("WWW-Authenticate", `Basic realm="Asterisk REST Interface"`)
