@@ -69,6 +69,7 @@ type played struct {
 
 	counted []countedLogin
 	refused [credentialsPlayed]bool // and not retried since
+	retried [credentialsPlayed]instant
 	proven  [credentialsPlayed]bool // the last verdict was a success
 	doubt   bool
 	bad     instant // the last unclear outcome, if no verdict has followed
@@ -191,6 +192,7 @@ func (x *explorer) visit(p *played, depth int) {
 					return false
 				}
 				c.refused[i] = false
+				c.retried[i] = c.now
 				return true
 			})
 		}
@@ -295,7 +297,7 @@ func (x *explorer) begin(p *played, i int) bool {
 		x.fail(p, "%s may go beside another login with its credentials", g.Account)
 	case all >= limit:
 		x.fail(p, "%s may go as login %d of %d", g.Account, all+1, limit)
-	case p.bad > 0 && p.now < p.bad+1000:
+	case p.bad > 0 && p.now < p.bad+1000 && p.retried[i] < p.bad: // a person's retry skips pauses
 		x.fail(p, "%s may go %d ms after an unclear outcome", g.Account, p.now-p.bad)
 	}
 	b := d.Booking

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -267,6 +268,7 @@ func (w *walker) trouble() time.Duration {
 		}
 		switch path {
 		case "lost", "sometimes lost", "reset after", "slow":
+			w.faults++ // checks succeed, so that a second login is lost as well
 			return w.afterMuteLock()
 		}
 		return 15*time.Second + min(outage/100, 5*time.Minute)
@@ -437,7 +439,8 @@ func (w *walker) wantProvenLive(most time.Duration) {
 	if w.look == "mute" || w.look == "reset" {
 		recovery = w.afterMuteLock() // after the last login that met the lock
 	}
-	if w.allLive(proven) {
+	paused := func(s *session) bool { return !w.isLive(s) && s.decision.Reason == lockout.Pause }
+	if w.allLive(proven) && !slices.ContainsFunc(w.sessions, paused) {
 		w.faults = 0
 	}
 	locked := w.pbx().lockEnds.Add(recovery).After(w.now)

@@ -535,6 +535,7 @@ func (w *world) touchAll() {
 func (w *world) retry(s *session) lockout.Decision {
 	h := w.load(s.process)
 	d := h.Retry(w.now, s.process.local, w.login(s))
+	w.logf("%s: retry: %v", s.name, d.Reason)
 	w.save(s.process, h)
 	w.wakeAt(s.process, w.now)
 	return d
