@@ -16,6 +16,7 @@ type event struct {
 	Label  string // what happened, in two or three words
 	Result string // one or two sentences
 	Failed bool
+	Wrong  bool          // the PBX refused the password
 	Took   time.Duration // of what was sent
 
 	State   session.State // of a change of state

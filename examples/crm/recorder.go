@@ -50,7 +50,7 @@ func (r *recorder) watch(kind eventKind, label string, send func() (*pbx.Token, 
 	e := event{At: start, Kind: kind, Label: label, Took: time.Since(start)}
 	switch {
 	case err != nil:
-		e.Failed, e.Result = true, err.Error()
+		e.Failed, e.Wrong, e.Result = true, errors.Is(err, pbx.ErrInvalidCredentials), explain(err)
 	case t == nil:
 		e.Result = fmt.Sprintf("Accepted in %d ms.", e.Took.Milliseconds())
 	default:

@@ -387,7 +387,7 @@ func (t timeline) tally(past time.Duration) tally {
 		switch e.Kind {
 		case sentLogin:
 			n.logins++
-			if e.Failed && strings.Contains(e.Result, "invalid credentials") {
+			if e.Wrong {
 				n.wrong++
 			}
 		case sentKeepAlive:
