@@ -2,7 +2,7 @@
 // importing the library brings no PostgreSQL client along.
 module github.com/pbxauth/pbx/session/store/pgstore
 
-go 1.26
+go 1.26.0
 
 replace github.com/pbxauth/pbx => ../../..
 
@@ -15,7 +15,7 @@ require (
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
-	golang.org/x/sync v0.22.0 // indirect
-	golang.org/x/sys v0.47.0 // indirect
+	golang.org/x/sync v0.25.0 // indirect
+	golang.org/x/sys v0.50.0 // indirect
 	golang.org/x/text v0.41.0 // indirect
 )

@@ -2,7 +2,7 @@
 // that importing the library brings none of what they need along.
 module github.com/pbxauth/pbx/session/store/storetest
 
-go 1.26
+go 1.26.0
 
 replace github.com/pbxauth/pbx => ../../..
 
@@ -11,4 +11,4 @@ require (
 	github.com/pbxauth/pbx v0.2.0
 )
 
-require golang.org/x/sys v0.47.0
+require golang.org/x/sys v0.50.0
