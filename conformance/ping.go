@@ -43,7 +43,7 @@ func goodPing(t *testbed) error {
 		return err
 	}
 	after := t.sim.Counts()
-	if after.Calls == before.Calls || after.Logins != before.Logins || after.KeepAlives != before.KeepAlives || after.Logouts != before.Logouts {
+	if after.AppRequests == before.AppRequests || after.Logins != before.Logins || after.KeepAlives != before.KeepAlives || after.Logouts != before.Logouts {
 		return errors.New("it sends no request with the token, or a login, keep-alive or logout")
 	}
 	return nil
@@ -79,7 +79,7 @@ func unprovenPing(t *testbed) error {
 		if fault.Truncate && empty {
 			continue // half of nothing is whole
 		}
-		fault.On = pbxsim.Call
+		fault.On = pbxsim.AppRequest
 		t.sim.Fault(fault)
 		err := t.auth.Ping(context.Background(), token)
 		t.sim.ClearFaults()

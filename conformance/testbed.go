@@ -166,7 +166,7 @@ func (t *testbed) end() error {
 }
 
 // tokenLifetime is how long a token is valid at the PBX.
-func (t *testbed) tokenLifetime() time.Duration { return t.sim.Dialect().Defaults().Life }
+func (t *testbed) tokenLifetime() time.Duration { return t.sim.Dialect().Defaults().Lifetime }
 
 // alive reports whether the PBX still accepts the token, without using it.
 func (t *testbed) alive(token *pbx.Token) bool {

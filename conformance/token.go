@@ -58,8 +58,8 @@ func authorizedRequest(t *testbed) error {
 	if err := t.call(token); err != nil {
 		return err
 	}
-	if counts := t.sim.Counts(); counts.Calls != 1 || counts.RefusedTokens != 0 {
-		return fmt.Errorf("the PBX counts %d good requests and %d refused tokens, want 1 and 0", counts.Calls, counts.RefusedTokens)
+	if counts := t.sim.Counts(); counts.AppRequests != 1 || counts.RefusedTokens != 0 {
+		return fmt.Errorf("the PBX counts %d good requests and %d refused tokens, want 1 and 0", counts.AppRequests, counts.RefusedTokens)
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func otherFailures(t *testbed) error {
 	}
 	for _, status := range []int{404, 500, 502, 503, 200} {
 		for name, body := range map[string]string{"nothing": "", "a web page": pbxsim.HTMLPage} {
-			t.sim.Fault(pbxsim.Fault{On: pbxsim.Call, Status: status, Body: []byte(body)})
+			t.sim.Fault(pbxsim.Fault{On: pbxsim.AppRequest, Status: status, Body: []byte(body)})
 			if err := t.call(token); errors.Is(err, pbx.ErrTokenRejected) {
 				return fmt.Errorf("HTTP %d with %s is taken for a refused token: %w", status, name, err)
 			}

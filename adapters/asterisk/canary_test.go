@@ -97,7 +97,7 @@ func TestNoSecretIsShownByABrokenLine(t *testing.T) {
 				sim := asterisksim.New(nil, &pbxsim.Options{Accounts: map[string]string{user: canaryPassword}, NewToken: func() string { return canaryID }})
 				server := pbxsim.ListenMemory(sim)
 				defer server.Close()
-				for _, on := range []pbxsim.Action{asterisksim.Challenge, pbxsim.Login, pbxsim.KeepAlive, pbxsim.Call, pbxsim.Logout} {
+				for _, on := range []pbxsim.Action{asterisksim.Challenge, pbxsim.Login, pbxsim.KeepAlive, pbxsim.AppRequest, pbxsim.Logout} {
 					fault.On = on
 					sim.Fault(fault)
 				}

@@ -159,7 +159,7 @@ func TestNamesOfUsersIgnoreCase(t *testing.T) {
 }
 
 func TestAUserWithOneSessionHasToWaitForItsEnd(t *testing.T) {
-	simulate(t, asterisksim.Options{SingleLogin: true}, pbxsim.Options{Life: 40 * time.Second}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{SingleLogin: true}, pbxsim.Options{Lifetime: 40 * time.Second}, nil, func(t *testing.T, s simulation) {
 		first := s.login(t)
 		time.Sleep(10 * time.Second)
 		start := time.Now()

@@ -92,7 +92,7 @@ func TestARefusedPingIsASessionThatIsGone(t *testing.T) {
 
 func TestALifeIsLearntFromMaxAge(t *testing.T) {
 	for _, life := range []time.Duration{time.Second, 20 * time.Second, time.Minute, time.Hour} {
-		simulate(t, asterisksim.Options{}, pbxsim.Options{Life: life}, nil, func(t *testing.T, s simulation) {
+		simulate(t, asterisksim.Options{}, pbxsim.Options{Lifetime: life}, nil, func(t *testing.T, s simulation) {
 			start := time.Now()
 			token := s.login(t)
 			if !token.IssuedAt.Equal(start) || !token.ExpiresAt.Equal(start.Add(life)) {
@@ -217,7 +217,7 @@ func TestASessionLosesNothingWhenAsteriskRestarts(t *testing.T) {
 }
 
 func TestASessionIsPingedAboutTwiceALife(t *testing.T) {
-	simulate(t, asterisksim.Options{}, pbxsim.Options{Life: 20 * time.Second}, nil, func(t *testing.T, s simulation) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{Lifetime: 20 * time.Second}, nil, func(t *testing.T, s simulation) {
 		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		time.Sleep(20 * time.Minute)

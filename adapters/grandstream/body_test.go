@@ -189,7 +189,7 @@ func TestASessionsReplayCarriesTheNewCookie(t *testing.T) {
 			t.Errorf("a body that can be read once: %s, %v", got, err)
 		}
 		before := s.Counts().Requests
-		if _, err := post(strings.NewReader("action=x")); !errors.Is(err, pbx.ErrNotSupported) || s.Counts().Calls != 2 {
+		if _, err := post(strings.NewReader("action=x")); !errors.Is(err, pbx.ErrNotSupported) || s.Counts().AppRequests != 2 {
 			t.Errorf("a form: %v, %d requests", err, s.Counts().Requests-before)
 		}
 	})

@@ -97,7 +97,7 @@ func TestNoSecretIsShownByABrokenLine(t *testing.T) {
 				sim := grandstreamsim.New(nil, &pbxsim.Options{Accounts: map[string]string{user: canaryPassword}, NewToken: func() string { return canaryCookie }})
 				server := pbxsim.ListenMemory(sim)
 				defer server.Close()
-				for _, on := range []pbxsim.Action{grandstreamsim.Challenge, pbxsim.Login, pbxsim.KeepAlive, pbxsim.Call, pbxsim.Logout} {
+				for _, on := range []pbxsim.Action{grandstreamsim.Challenge, pbxsim.Login, pbxsim.KeepAlive, pbxsim.AppRequest, pbxsim.Logout} {
 					fault.On = on
 					sim.Fault(fault)
 				}

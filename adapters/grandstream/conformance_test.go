@@ -20,7 +20,7 @@ func TestTheDriverConformsHoweverThePageIsRead(t *testing.T) {
 		skip     map[string]string
 	}{
 		"as documented":                            {grandstreamsim.Options{}, nil},
-		"a challenge expires":                      {grandstreamsim.Options{ChallengeLife: time.Second}, nil},
+		"a challenge expires":                      {grandstreamsim.Options{ChallengeLifetime: time.Second}, nil},
 		"a challenge voids the one before":         {grandstreamsim.Options{NewestOnly: true}, nil},
 		"a wrong login is an unknown user":         {grandstreamsim.Options{WrongLogin: -71}, nil},
 		"a dead cookie is none":                    {grandstreamsim.Options{DeadCookie: -5}, nil},

@@ -131,7 +131,7 @@ func TestASessionLivesOnAKeyForGood(t *testing.T) {
 			if err := s.Close(t.Context()); err != nil {
 				t.Error(err)
 			}
-			want := pbxsim.Counts{Requests: 60 + refused, Calls: 60, RefusedTokens: refused}
+			want := pbxsim.Counts{Requests: 60 + refused, AppRequests: 60, RefusedTokens: refused}
 			if diff := cmp.Diff(want, sim.Counts()); diff != "" {
 				t.Errorf("%s: the platform saw (-want +got):\n%s", mode, diff)
 			}

@@ -46,7 +46,7 @@ func TestASessionLogsInAgainAheadOfTheEnd(t *testing.T) {
 					if got.Logins < 3*24 || got.Logins > 3*24*2 {
 						t.Errorf("%d logins in three days, want one in 40 minutes or so", got.Logins)
 					}
-					want := pbxsim.Counts{Requests: got.Logins + calls, Logins: got.Logins, GoodLogins: got.Logins, Calls: calls}
+					want := pbxsim.Counts{Requests: got.Logins + calls, Logins: got.Logins, GoodLogins: got.Logins, AppRequests: calls}
 					if diff := cmp.Diff(want, got); diff != "" {
 						t.Errorf("the platform saw (-want +got):\n%s", diff)
 					}
@@ -109,7 +109,7 @@ func TestAnEndReadTooLateCostsNoCall(t *testing.T) {
 	}
 	// Neither UTC nor Moscow nor the login's zone is the one that exp is in.
 	d := runtelsim.Options{ExpZone: omsk, TZ: "Europe/Prague"}
-	simulated(t, d, pbxsim.Options{Life: 30 * time.Minute}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
+	simulated(t, d, pbxsim.Options{Lifetime: 30 * time.Minute}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
 		s := live(t, cfg)
 		for range 48 {
 			if status, body := call(t, s, server.URL); status != 200 {
@@ -145,7 +145,7 @@ func TestNoLifeCausesAStormOfLogins(t *testing.T) {
 		time.Hour, 2 * time.Hour, 3 * time.Hour, 3*time.Hour + time.Second/2, 3*time.Hour - time.Second/2, 3*time.Hour + 30*time.Second, 4 * time.Hour,
 	} {
 		for _, tz := range []string{"Europe/Moscow", "Europe/Prague", "Asia/Kamchatka"} {
-			simulated(t, runtelsim.Options{TZ: tz}, pbxsim.Options{Life: life}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
+			simulated(t, runtelsim.Options{TZ: tz}, pbxsim.Options{Lifetime: life}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
 				s := live(t, cfg)
 				time.Sleep(24 * time.Hour)
 				s.Close(t.Context())

@@ -305,7 +305,7 @@ func TestOneLoginServesManyCallsAndIsLoggedOut(t *testing.T) {
 		if err := s.driver.Logout(t.Context(), token); err != nil {
 			t.Error(err)
 		}
-		if counts := s.Counts(); counts.Logins != 1 || counts.Calls != 100 || counts.Logouts != 1 {
+		if counts := s.Counts(); counts.Logins != 1 || counts.AppRequests != 100 || counts.Logouts != 1 {
 			t.Errorf("%+v, want one login, 100 calls, one logout", counts)
 		}
 		if live := s.Tokens(sampleUser); live != nil {

@@ -29,7 +29,7 @@ func TestANewTokenIsNotTakenForEveryRequest(t *testing.T) {
 			io.Copy(io.Discard, resp.Body)
 			resp.Body.Close()
 		}
-		if c := s.Counts(); c.Logins != 1 || c.Calls != 100 || len(s.Tokens(sampleID)) != 1 {
+		if c := s.Counts(); c.Logins != 1 || c.AppRequests != 100 || len(s.Tokens(sampleID)) != 1 {
 			t.Errorf("%+v, want one login for 100 calls", c)
 		}
 		if err := live.Close(t.Context()); err != nil {

@@ -84,7 +84,7 @@ func TestACallThatFindsTheTokenDeadIsAnsweredAfterARefresh(t *testing.T) {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
-		if c := s.Counts(); c.Logins != 1 || c.KeepAlives != 1 || c.Calls != 1 {
+		if c := s.Counts(); c.Logins != 1 || c.KeepAlives != 1 || c.AppRequests != 1 {
 			t.Errorf("%+v, want one login, one refresh, one good call", c)
 		}
 	})

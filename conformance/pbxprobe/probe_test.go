@@ -132,7 +132,7 @@ func TestAGoodRunSendsOneOfEachAndTellsWhatItLearned(t *testing.T) {
 		asked  []pbxsim.Action
 		says   string
 	}{
-		{"yeastar", []pbxsim.Action{"login", "call", "keepalive", "logout", "call", "logout"}, `yeastar at HOST, as api
+		{"yeastar", []pbxsim.Action{"login", "request", "keepalive", "logout", "request", "logout"}, `yeastar at HOST, as api
   ok       configuration N ms  http://HOST, in clear: anyone on the path reads the password
   ok       memory N ms  no login to this host is known to have failed in the last 10m0s
   ok       login N ms  a token that lives 30m0s, and any call prolongs it
@@ -249,10 +249,10 @@ func TestAnInterruptGivesTheTokenBack(t *testing.T) {
 		met   string // the step that met it
 	}{
 		{"login", 1, []pbxsim.Action{"login", "logout"}, "call"},
-		{"call", 1, []pbxsim.Action{"login", "call", "logout"}, "call"},
-		{"keepalive", 1, []pbxsim.Action{"login", "call", "keepalive", "logout"}, "dead-call"},
-		{"logout", 1, []pbxsim.Action{"login", "call", "keepalive", "logout"}, "dead-call"},
-		{"call", 2, []pbxsim.Action{"login", "call", "keepalive", "logout", "call"}, "dead-call"},
+		{"request", 1, []pbxsim.Action{"login", "request", "logout"}, "call"},
+		{"keepalive", 1, []pbxsim.Action{"login", "request", "keepalive", "logout"}, "dead-call"},
+		{"logout", 1, []pbxsim.Action{"login", "request", "keepalive", "logout"}, "dead-call"},
+		{"request", 2, []pbxsim.Action{"login", "request", "keepalive", "logout", "request"}, "dead-call"},
 	} {
 		t.Run(fmt.Sprint(row.at, row.nth), func(t *testing.T) {
 			ctx, interrupt := context.WithCancel(t.Context())
@@ -262,7 +262,7 @@ func TestAnInterruptGivesTheTokenBack(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if sim.Dialect().Action(&pbxsim.Request{Request: r}) == row.at && seen.Add(1) == row.nth {
 					interrupt()
-					if row.at == "call" { // which need not be waited for
+					if row.at == "request" { // which need not be waited for
 						<-r.Context().Done()
 						r = r.WithContext(context.WithoutCancel(r.Context()))
 					}
@@ -315,9 +315,9 @@ func TestADeadTokenIsUsedOncePerWindow(t *testing.T) {
 		first, next []pbxsim.Action
 		leftOut     int // steps of the next runs
 	}{
-		{"s-v1", []pbxsim.Action{"login", "call", "keepalive", "logout", "call", "logout"}, []pbxsim.Action{"login", "call", "keepalive", "logout"}, 2},
+		{"s-v1", []pbxsim.Action{"login", "request", "keepalive", "logout", "request", "logout"}, []pbxsim.Action{"login", "request", "keepalive", "logout"}, 2},
 		// Its keep-alive replaces the token, and the replaced one is dead.
-		{"cloud-v1", []pbxsim.Action{"login", "call", "keepalive", "logout", "call", "logout"}, []pbxsim.Action{"login", "call", "logout"}, 3},
+		{"cloud-v1", []pbxsim.Action{"login", "request", "keepalive", "logout", "request", "logout"}, []pbxsim.Action{"login", "request", "logout"}, 3},
 	} {
 		t.Run(row.family, func(t *testing.T) {
 			// The worst PBX that the vendors' pages leave room for.
@@ -371,10 +371,10 @@ func TestAPBXThatStillTakesTheTokenAfterTheLogoutFails(t *testing.T) {
 
 func TestAFailedCallDoesNotKeepTheTokenFromBeingGivenBack(t *testing.T) {
 	for _, fault := range []pbxsim.Fault{
-		{On: pbxsim.Call, Drop: pbxsim.DropBefore},
-		{On: pbxsim.Call, Status: 302, Header: http.Header{"Location": {"/login?from=" + tokenPrefix}}},
-		{On: pbxsim.Call, Body: []byte(`{"status":"Failed","errno":"20015"}`)},
-		{On: pbxsim.Call, Status: 500},
+		{On: pbxsim.AppRequest, Drop: pbxsim.DropBefore},
+		{On: pbxsim.AppRequest, Status: 302, Header: http.Header{"Location": {"/login?from=" + tokenPrefix}}},
+		{On: pbxsim.AppRequest, Body: []byte(`{"status":"Failed","errno":"20015"}`)},
+		{On: pbxsim.AppRequest, Status: 500},
 		{On: pbxsim.KeepAlive, Drop: pbxsim.DropBefore},
 	} {
 		sim := simulator("yeastar", pbxsim.Options{})
@@ -400,7 +400,7 @@ func TestAFailedLogoutIsNotRepeatedAndSaysHowLongTheTokenLives(t *testing.T) {
 	if status != exitFailed || !strings.Contains(out, "A token may be left behind; if so, it lives 30m0s") {
 		t.Errorf("status %d:\n%s", status, out)
 	}
-	if diff := cmp.Diff([]pbxsim.Action{"login", "call", "keepalive", "logout"}, actions(sim)); diff != "" {
+	if diff := cmp.Diff([]pbxsim.Action{"login", "request", "keepalive", "logout"}, actions(sim)); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }

@@ -67,11 +67,11 @@ func (p *PBX) recognise(r *Request, a *account, check func(password string) bool
 
 // issue makes a token of a user. The caller holds p.mu.
 func (p *PBX) issue(user string, now time.Time) Token {
-	t := &Token{Value: p.unused(p.tokens), User: user, Issued: now, Expires: now.Add(p.opts.Life)}
+	t := &Token{Value: p.unused(p.tokens), User: user, Issued: now, Expires: now.Add(p.opts.Lifetime)}
 	p.tokens[t.Value] = t
 	p.accounts[user].tokens[t.Value] = t
-	if p.opts.RefreshLife > 0 {
-		t.Refresh, t.RefreshExpires = p.unused(p.refresh), now.Add(p.opts.RefreshLife)
+	if p.opts.RefreshLifetime > 0 {
+		t.Refresh, t.RefreshExpires = p.unused(p.refresh), now.Add(p.opts.RefreshLifetime)
 		p.refresh[t.Refresh] = t
 	}
 	return *t

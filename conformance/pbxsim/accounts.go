@@ -82,16 +82,16 @@ func (a *Accounts) Use(token string) Verdict {
 		if until, stopped := p.tokenUnderLock(r, "", time.Now()); stopped {
 			return p.underLock(r, "", until, UnknownToken)
 		}
-		p.counts.Calls++
+		p.counts.AppRequests++
 		return r.judge("", OK)
 	}
 	t, v := p.find(r, token)
 	if v != OK {
 		return v
 	}
-	p.tally(t.User, func(c *Counts) { c.Calls++ })
+	p.tally(t.User, func(c *Counts) { c.AppRequests++ })
 	if p.sliding {
-		t.Expires = time.Now().Add(p.opts.Life)
+		t.Expires = time.Now().Add(p.opts.Lifetime)
 	}
 	return OK
 }
@@ -103,7 +103,7 @@ func (a *Accounts) KeepAlive(token string) Verdict {
 	defer p.mu.Unlock()
 	t, v := p.find(r, token)
 	if v == OK {
-		t.Expires = time.Now().Add(p.opts.Life)
+		t.Expires = time.Now().Add(p.opts.Lifetime)
 	}
 	return v
 }

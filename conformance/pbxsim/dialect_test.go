@@ -20,9 +20,9 @@ func (plain) Name() string { return "plain" }
 
 func (d plain) Defaults() pbxsim.Defaults {
 	return pbxsim.Defaults{
-		Life:    30 * time.Minute,
-		Sliding: !d.fixed,
-		Lockout: pbxsim.Lockout{After: 3, Reset: pbxsim.Address},
+		Lifetime: 30 * time.Minute,
+		Sliding:  !d.fixed,
+		Lockout:  pbxsim.Lockout{After: 3, Reset: pbxsim.Address},
 	}
 }
 
@@ -58,7 +58,7 @@ func (plain) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 		verdict = a.KeepAlive(q.Get("token"))
 	case pbxsim.Logout:
 		verdict = a.Logout(q.Get("token"))
-	case pbxsim.Call:
+	case pbxsim.AppRequest:
 		if verdict = a.Use(q.Get("token")); verdict == pbxsim.OK {
 			if reply, ok := a.Respond("application/json"); ok {
 				return reply

@@ -176,13 +176,13 @@ func TestWithoutAConnectionNothingIsWrittenByHand(t *testing.T) {
 			t.Errorf("panic %v", v)
 		}
 	}()
-	p.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(context.Background(), "POST", "/call", nil))
+	p.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(context.Background(), "POST", "/request", nil))
 }
 
 func TestAPBXUnderAPathOfAGateway(t *testing.T) {
 	inMemory(t, plain{}, pbxsim.Options{Under: "/api/pbx-7/"}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		token := say(t, s, "/api/pbx-7"+good)
-		want(t, s, "/api/pbx-7/call?token="+token, "ok")
+		want(t, s, "/api/pbx-7/request?token="+token, "ok")
 		for _, path := range []string{good, "/api/pbx-77" + good, "/api/pbx-7"} {
 			if status, err := outcome(t, s, "POST", path); status != 404 {
 				t.Errorf("%s: %d, %v; want 404", path, status, err)

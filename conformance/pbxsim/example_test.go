@@ -54,7 +54,7 @@ func ExamplePBX_Fault() {
 	server := pbxsim.ListenMemory(pbx)
 	defer server.Close()
 
-	pbx.Fault(pbxsim.Fault{On: pbxsim.Call, Status: 503, Body: []byte("starting up")})
+	pbx.Fault(pbxsim.Fault{On: pbxsim.AppRequest, Status: 503, Body: []byte("starting up")})
 	for range 2 {
 		resp, err := server.Client().Post(server.URL+"/api/v1.1.0/deviceinfo/query?token=x", "application/json", nil)
 		if err != nil {

@@ -23,7 +23,7 @@ func TestFaultsApplyInOrderToMatchingRequests(t *testing.T) {
 		p.Fault(pbxsim.Fault{Body: []byte("any")})
 		p.Fault(pbxsim.Fault{On: pbxsim.Login, Times: -1, Body: []byte("always")})
 		want(t, s, bad, "first", "first", "any", "always", "always", "always")
-		want(t, s, "/call?token=made-up", unknown)
+		want(t, s, "/request?token=made-up", unknown)
 		want(t, s, "/logout?token=made-up", "never mind", unknown)
 		p.ClearFaults()
 		want(t, s, bad, wrong)

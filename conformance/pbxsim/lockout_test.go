@@ -202,7 +202,7 @@ func TestDeadTokensCountOrDoNot(t *testing.T) {
 			p.Restart()
 			current := login(t, s)
 			time.Sleep(30 * time.Minute)
-			want(t, s, "/call?token="+old, unknown)
+			want(t, s, "/request?token="+old, unknown)
 			want(t, s, "/keepalive?token="+current, expired)
 			want(t, s, "/logout?token=made-up", unknown)
 			if _, got := p.Locked("127.0.0.1"); got != counts {
@@ -220,10 +220,10 @@ func TestDeadTokensCountOrDoNot(t *testing.T) {
 
 func TestAnInventedTokenCountsAgainstNoAccount(t *testing.T) {
 	under(t, pbxsim.Lockout{DeadTokens: true, Per: pbxsim.Account}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
-		want(t, s, "/call?token=made-up", unknown, unknown, unknown, unknown)
+		want(t, s, "/request?token=made-up", unknown, unknown, unknown, unknown)
 		old := login(t, s)
 		p.Restart()
-		want(t, s, "/call?token="+old, unknown, unknown, unknown)
+		want(t, s, "/request?token="+old, unknown, unknown, unknown)
 		want(t, s, good, locked)
 		if got := try(t, s, "127.0.0.1", "other", "secret"); got != "ok" {
 			t.Errorf("another account: %q, want ok", got)
@@ -247,14 +247,14 @@ func TestALockCoversLoginsOrEverything(t *testing.T) {
 			under(t, pbxsim.Lockout{Covers: tt.covers, Response: tt.response, Per: per}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 				token := login(t, s)
 				want(t, s, bad, wrong, wrong, wrong)
-				want(t, s, "/call?token="+token, tt.want)
+				want(t, s, "/request?token="+token, tt.want)
 				want(t, s, "/keepalive?token="+token, tt.want)
 				want(t, s, "/logout?token="+token, tt.want)
 				if tt.want == "ok" {
 					return
 				}
 				time.Sleep(10 * time.Minute)
-				want(t, s, "/call?token="+token, "ok") // it was never touched
+				want(t, s, "/request?token="+token, "ok") // it was never touched
 			})
 		}
 	}
@@ -290,7 +290,7 @@ func TestALockWithoutWords(t *testing.T) {
 					if err := failing(t, s, "POST", good); !errors.Is(err, tt.want) {
 						t.Errorf("%s: a login: %v, want %v", name, err, tt.want)
 					}
-					err := failing(t, s, "POST", "/call?token="+token)
+					err := failing(t, s, "POST", "/request?token="+token)
 					if covers == pbxsim.Everything && !errors.Is(err, tt.want) || covers == pbxsim.LoginsOnly && err != nil {
 						t.Errorf("%s: a call: %v", name, err)
 					}

@@ -77,7 +77,7 @@ func TestOutages(t *testing.T) {
 				t.Errorf("%s: %d logins arrived, want one", tt.outage, got)
 			}
 			p.Up()
-			want(t, s, "/call?token="+token, "ok")
+			want(t, s, "/request?token="+token, "ok")
 		}
 	})
 }
@@ -167,7 +167,7 @@ func TestADoubledResponseMayBeTakenForTheNext(t *testing.T) {
 			t.Errorf("the PBX saw %d logins, want one", got)
 		}
 		s.Client().CloseIdleConnections()
-		want(t, s, "/call?token="+first, "ok")
+		want(t, s, "/request?token="+first, "ok")
 	})
 }
 
@@ -178,7 +178,7 @@ func TestADoubledResponseAtOnceSpoilsItsConnection(t *testing.T) {
 		p.Fault(pbxsim.Fault{On: pbxsim.Login, Double: pbxsim.DoubleAtOnce})
 		token := login(t, s)
 		synctest.Wait()
-		want(t, s, "/call?token="+token, "ok")
+		want(t, s, "/request?token="+token, "ok")
 		if got := p.Counts().Logins; got != 1 {
 			t.Errorf("the PBX saw %d logins, want one", got)
 		}

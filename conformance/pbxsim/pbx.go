@@ -23,8 +23,8 @@ type Options struct {
 	// the wrong ones that a test lets a client send.
 	Guesses []string
 
-	// Life is how long a token lives. 0 means the dialect's default.
-	Life time.Duration
+	// Lifetime is how long a token lives. 0 means the dialect's default.
+	Lifetime time.Duration
 
 	// Lockout is how the PBX defends itself against guessed passwords.
 	Lockout Lockout
@@ -37,9 +37,9 @@ type Options struct {
 	// Runtel does not say whether it ends one or all.
 	LogoutEndsAll bool
 
-	// RefreshLife is how long a refresh token lives. 0 means the dialect's
+	// RefreshLifetime is how long a refresh token lives. 0 means the dialect's
 	// default, with which a brand may have none.
-	RefreshLife time.Duration
+	RefreshLifetime time.Duration
 
 	// MaxTokens is how many tokens of one account live at once. 0 means the
 	// dialect's default, a negative number means no limit.
@@ -92,11 +92,11 @@ type Dialect interface {
 
 // Defaults are a brand's documented numbers.
 type Defaults struct {
-	Life        time.Duration // of a token; must be set
-	Sliding     bool          // every successful call starts Life anew
-	Lockout     Lockout       // zero fields: what [Lockout] says; without After the brand does not lock
-	RefreshLife time.Duration // of a refresh token; 0: a login brings none
-	MaxTokens   int           // of one account at once; 0: no limit
+	Lifetime        time.Duration // of a token; must be set
+	Sliding         bool          // every successful call starts Lifetime anew
+	Lockout         Lockout       // zero fields: what [Lockout] says; without After the brand does not lock
+	RefreshLifetime time.Duration // of a refresh token; 0: a login brings none
+	MaxTokens       int           // of one account at once; 0: no limit
 }
 
 // An Action is what a request asks of the PBX.
@@ -106,8 +106,10 @@ const (
 	Login     Action = "login"
 	KeepAlive Action = "keepalive"
 	Logout    Action = "logout"
-	Call      Action = "call" // anything else that the API serves, or refuses to
-	Web       Action = "web"  // what is not the API's: the web interface
+	// AppRequest is a request of the application's: anything else that the API
+	// serves or refuses.
+	AppRequest Action = "request"
+	Web        Action = "web" // what is not the API's: the web interface
 )
 
 // A Request is an HTTP request whose body has been read.
@@ -167,18 +169,18 @@ func New(d Dialect, opts *Options) *PBX {
 		o = *opts
 	}
 	def := d.Defaults()
-	if o.Life == 0 {
-		o.Life = def.Life
+	if o.Lifetime == 0 {
+		o.Lifetime = def.Lifetime
 	}
-	if o.Life <= 0 {
+	if o.Lifetime <= 0 {
 		panic("pbxsim: dialect " + d.Name() + " gives tokens no life")
 	}
 	rules := o.Lockout.or(def.Lockout).or(lockoutDefaults)
 	if wrong := rules.check(); wrong != "" {
 		panic("pbxsim: " + wrong)
 	}
-	if o.RefreshLife == 0 {
-		o.RefreshLife = def.RefreshLife
+	if o.RefreshLifetime == 0 {
+		o.RefreshLifetime = def.RefreshLifetime
 	}
 	if o.MaxTokens == 0 {
 		o.MaxTokens = def.MaxTokens

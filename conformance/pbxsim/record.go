@@ -19,7 +19,7 @@ type Counts struct {
 	WrongLogins   int // wrong password, or no such account
 	LockedLogins  int // refused by a lock, whatever the password
 	CrowdedLogins int // with the right password, refused for lack of room
-	Calls         int // other requests, with a good token
+	AppRequests   int // other requests, with a good token
 	RefusedTokens int // dead tokens: unknown or expired, on any action
 	Locks         int // that have begun, by whatever cause; see [PBX.Locks]
 }

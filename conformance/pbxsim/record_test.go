@@ -17,9 +17,9 @@ import (
 func TestCountsTellVerdictsApart(t *testing.T) {
 	inMemory(t, plain{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		token := login(t, s)
-		want(t, s, "/call?token="+token, "ok", "ok")
+		want(t, s, "/request?token="+token, "ok", "ok")
 		want(t, s, "/keepalive?token="+token, "ok")
-		want(t, s, "/call?token=made-up", unknown)
+		want(t, s, "/request?token=made-up", unknown)
 		want(t, s, "/logout?token="+token, "ok", unknown)
 		want(t, s, bad, wrong, wrong, wrong, locked, locked)
 		p.Fault(pbxsim.Fault{Status: 500})
@@ -27,7 +27,7 @@ func TestCountsTellVerdictsApart(t *testing.T) {
 
 		wantCounts := pbxsim.Counts{
 			Requests: 13, Logins: 7, KeepAlives: 1, Logouts: 2, Faults: 1,
-			GoodLogins: 1, WrongLogins: 3, LockedLogins: 2, Calls: 2, RefusedTokens: 2, Locks: 1,
+			GoodLogins: 1, WrongLogins: 3, LockedLogins: 2, AppRequests: 2, RefusedTokens: 2, Locks: 1,
 		}
 		if diff := cmp.Diff(wantCounts, p.Counts()); diff != "" {
 			t.Errorf("Counts (-want +got):\n%s", diff)
@@ -85,7 +85,7 @@ func TestTheLogHasBothSidesOfEveryRequest(t *testing.T) {
 func TestTheLogHoldsTheLastTenThousand(t *testing.T) {
 	p := pbxsim.New(plain{}, nil)
 	for i := range 10_002 {
-		p.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", fmt.Sprint("/call?", i), nil))
+		p.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", fmt.Sprint("/request?", i), nil))
 	}
 	log := p.Log()
 	if len(log) != 10_000 || log[0].RawQuery != "2" || log[9_999].RawQuery != "10001" {
@@ -105,7 +105,7 @@ func TestTheLogSaysWhichPasswordWasSentAndWhen(t *testing.T) {
 		ask(s.Client(), s.URL+bad)
 		say(t, s, "/login?user=api&password=unheard-of")
 		say(t, s, "/login?user=api&password=changed")
-		say(t, s, "/call?token=made-up")
+		say(t, s, "/request?token=made-up")
 
 		type sent struct {
 			After    time.Duration

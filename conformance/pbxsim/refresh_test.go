@@ -15,7 +15,7 @@ import (
 type renewing struct{ plain }
 
 func (renewing) Defaults() pbxsim.Defaults {
-	return pbxsim.Defaults{Life: 30 * time.Minute, RefreshLife: 24 * time.Hour, MaxTokens: 2, Lockout: pbxsim.Lockout{After: 3}}
+	return pbxsim.Defaults{Lifetime: 30 * time.Minute, RefreshLifetime: 24 * time.Hour, MaxTokens: 2, Lockout: pbxsim.Lockout{After: 3}}
 }
 
 // desk is a client of a PBX of that dialect.

@@ -56,7 +56,7 @@ func TestCloseRefusesAndReopenResumes(t *testing.T) {
 		}
 		s.Reopen()
 		s.Reopen()
-		want(t, s, "/call?token="+token, "ok")
+		want(t, s, "/request?token="+token, "ok")
 	})
 }
 

@@ -42,7 +42,7 @@ func TestOneProgramCallsPBXsOfTwoBrands(t *testing.T) {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
-		if calls := sim.Counts().Calls; calls != 1 {
+		if calls := sim.Counts().AppRequests; calls != 1 {
 			t.Errorf("%s: the PBX answered %d calls", driver, calls)
 		}
 	}

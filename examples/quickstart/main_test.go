@@ -39,7 +39,7 @@ func TestARealPBXGetsOneLoginOneCallOneKeepAliveAndOneLogout(t *testing.T) {
 				t.Fatalf("status %d:\n%s%s", status, out, errs)
 			}
 			c := sim.Counts()
-			if c.Logins != 1 || c.Logouts != 1 || c.KeepAlives > 1 || c.WrongLogins != 0 || (c.Calls != 0) != b.call.forReal {
+			if c.Logins != 1 || c.Logouts != 1 || c.KeepAlives > 1 || c.WrongLogins != 0 || (c.AppRequests != 0) != b.call.forReal {
 				t.Errorf("%+v\n%s", c, out)
 			}
 			if left := sim.Tokens("api"); len(left) != 0 {

@@ -47,7 +47,7 @@ func simulated(ctx context.Context, out io.Writer) int {
 			result, status = "DIFFERS", 1
 		}
 		c := counts[i]
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", b.name(), c.Logins, c.WrongLogins, c.KeepAlives, c.Calls, c.RefusedTokens, c.Logouts, result)
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", b.name(), c.Logins, c.WrongLogins, c.KeepAlives, c.AppRequests, c.RefusedTokens, c.Logouts, result)
 	}
 	table.Flush()
 	return status
@@ -56,7 +56,7 @@ func simulated(ctx context.Context, out io.Writer) int {
 // tourSimulated does everything with one simulated PBX. What happened is told by
 // the PBX's own counts.
 func tourSimulated(ctx context.Context, out io.Writer, b brand) (pbxsim.Counts, error) {
-	sim := b.simulate(&pbxsim.Options{Accounts: map[string]string{user: password}, Life: tokenLife})
+	sim := b.simulate(&pbxsim.Options{Accounts: map[string]string{user: password}, Lifetime: tokenLife})
 	server := pbxsim.Listen(sim)
 	defer server.Close()
 	driver, _ := pbx.Lookup(b.driver)
@@ -99,7 +99,7 @@ func tourSimulated(ctx context.Context, out io.Writer, b brand) (pbxsim.Counts, 
 		if err := call(ctx, s.Client(), auth, b.call.request(server.URL)); err != nil {
 			return "", err
 		}
-		if n := sim.Counts().Calls; n != 1 {
+		if n := sim.Counts().AppRequests; n != 1 {
 			return "", fmt.Errorf("the PBX answered %d calls", n)
 		}
 		return "authorized by the session's http.Client", nil

@@ -35,7 +35,7 @@ func (a *asterisk) Action(r *pbxsim.Request) pbxsim.Action {
 	case "logoff":
 		return pbxsim.Logout
 	}
-	return pbxsim.Call
+	return pbxsim.AppRequest
 }
 
 func (a *asterisk) Serve(accounts *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {

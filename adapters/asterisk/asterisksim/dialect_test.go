@@ -114,7 +114,7 @@ func failed(message string) string { return "Response: Error\r\nMessage: " + mes
 // Asterisk 22.10.1 was asked the recorded requests; this one answers the same,
 // but for the moment, the challenge and the ids.
 func TestTheRecordedRequestsAreAnsweredAsRecorded(t *testing.T) {
-	inMemory(t, asterisksim.Options{}, pbxsim.Options{Life: 20 * time.Second}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, asterisksim.Options{}, pbxsim.Options{Lifetime: 20 * time.Second}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		var id, key string
 		play := func(name string) reply {
 			t.Helper()
@@ -178,7 +178,7 @@ func TestTheRecordedRequestsAreAnsweredAsRecorded(t *testing.T) {
 		same("wrong-2-login")
 		play("not-found")
 	})
-	inMemory(t, asterisksim.Options{SingleLogin: true}, pbxsim.Options{Life: 20 * time.Second}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, asterisksim.Options{SingleLogin: true}, pbxsim.Options{Lifetime: 20 * time.Second}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		id, key := challenge(t, s, secret)
 		post(t, s, "", "Action=Login&Username=single&Secret="+url.QueryEscape(secret))
 		if got := post(t, s, id, "Action=Login&AuthType=MD5&Username=single&Key="+key); got.body != failed("Login Already In Use") || got.id != id {
@@ -314,7 +314,7 @@ func TestOfSeveralCookiesTheLastCounts(t *testing.T) {
 
 func TestTheLifeSlidesWithEveryRequest(t *testing.T) {
 	for _, params := range []string{"Action=Ping", "Action=ListCommands", "Action=Command", "Action=x", "Action=Login"} {
-		inMemory(t, asterisksim.Options{}, pbxsim.Options{Life: 20 * time.Second}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		inMemory(t, asterisksim.Options{}, pbxsim.Options{Lifetime: 20 * time.Second}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			got := post(t, s, "", "Action=Login&Username=crm&Secret="+url.QueryEscape(secret))
 			if cookie := got.Header.Get("Set-Cookie"); !strings.HasSuffix(cookie, "; Max-Age=20") {
 				t.Errorf("cookie %s", cookie)
@@ -332,7 +332,7 @@ func TestTheLifeSlidesWithEveryRequest(t *testing.T) {
 		})
 	}
 	for life, want := range map[time.Duration]string{time.Millisecond: "1", time.Second: "1", 3500 * time.Millisecond: "3", time.Hour: "3600"} {
-		inMemory(t, asterisksim.Options{}, pbxsim.Options{Life: life}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		inMemory(t, asterisksim.Options{}, pbxsim.Options{Lifetime: life}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			if cookie := post(t, s, "", "Action=Ping").Header.Get("Set-Cookie"); !strings.HasSuffix(cookie, "; Max-Age="+want) {
 				t.Errorf("a life of %s: %s", life, cookie)
 			}

@@ -7,7 +7,7 @@
 //	server := pbxsim.Listen(pbx)
 //	defer server.Close()
 //
-// A session's life is httptimeout, which is pbxsim's Options.Life. A real
+// A session's life is httptimeout, which is pbxsim's Options.Lifetime. A real
 // Asterisk removes dead sessions up to 6 s late; this one does at once.
 //
 // A refused login takes a second, as in Asterisk.

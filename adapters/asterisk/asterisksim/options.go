@@ -42,13 +42,13 @@ type Options struct {
 // later, by [pbxsim.PBX.SetPassword], is compared exactly. With common.NewToken a
 // login does not keep the id that the challenge gave.
 func New(o *Options, common *pbxsim.Options) *pbxsim.PBX {
-	a := &asterisk{life: defaults.Life, waiting: map[string]*unauthenticated{}}
+	a := &asterisk{life: defaults.Lifetime, waiting: map[string]*unauthenticated{}}
 	if o != nil {
 		a.Options = *o
 	}
 	if common != nil {
-		if common.Life > 0 {
-			a.life = common.Life
+		if common.Lifetime > 0 {
+			a.life = common.Lifetime
 		}
 		for user := range common.Accounts {
 			a.users = append(a.users, user)
@@ -61,7 +61,7 @@ func New(o *Options, common *pbxsim.Options) *pbxsim.PBX {
 // is Debian's fail2ban that does, by its jail "asterisk": two lines of the log
 // match for each wrong login, failures count for ten minutes, and a ban of the
 // address drops everything for ten minutes.
-var defaults = pbxsim.Defaults{Life: time.Minute, Sliding: true, Lockout: pbxsim.Lockout{
+var defaults = pbxsim.Defaults{Lifetime: time.Minute, Sliding: true, Lockout: pbxsim.Lockout{
 	For: 10 * time.Minute, Weight: 2, Memory: pbxsim.SlidingWindow, Window: 10 * time.Minute,
 	Per: pbxsim.Address, Reset: pbxsim.Nothing, Covers: pbxsim.Everything, Response: pbxsim.Mute,
 }}

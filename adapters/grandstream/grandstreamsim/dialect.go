@@ -18,7 +18,7 @@ func (u *ucm) Action(r *pbxsim.Request) pbxsim.Action {
 		return pbxsim.Web
 	}
 	if r.Method != http.MethodPost {
-		return pbxsim.Call
+		return pbxsim.AppRequest
 	}
 	in, _ := parse(r.Body)
 	switch in.text("action") {
@@ -31,7 +31,7 @@ func (u *ucm) Action(r *pbxsim.Request) pbxsim.Action {
 	case "logout":
 		return pbxsim.Logout
 	}
-	return pbxsim.Call
+	return pbxsim.AppRequest
 }
 
 func (u *ucm) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
@@ -77,7 +77,7 @@ func (u *ucm) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	default:
 		return u.fail(u.DeadCookie)
 	}
-	if r.Action != pbxsim.Call {
+	if r.Action != pbxsim.AppRequest {
 		return u.succeed(map[string]any{})
 	}
 	if own, ok := a.Respond("application/json"); ok {

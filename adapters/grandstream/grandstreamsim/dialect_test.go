@@ -194,7 +194,7 @@ func TestALoginAnswersItsOwnChallenge(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		check("an older one", "cdrapi", proof(first, password), true)
 	})
-	inMemory(t, grandstreamsim.Options{NewestOnly: true, ChallengeLife: time.Minute, WrongLogin: -71}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+	inMemory(t, grandstreamsim.Options{NewestOnly: true, ChallengeLifetime: time.Minute, WrongLogin: -71}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		first, second := challenge(t, s, "cdrapi"), challenge(t, s, "cdrapi")
 		if got := ask(t, s, answer("cdrapi", proof(first, password))); got != failed(-71) {
 			t.Errorf("an older one: %s", got)

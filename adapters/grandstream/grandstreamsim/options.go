@@ -20,8 +20,8 @@ type Options struct {
 	// empty. Nothing else is special about it.
 	KeepAlive string
 
-	// ChallengeLife is how long a challenge can be answered; 0: for ever.
-	ChallengeLife time.Duration
+	// ChallengeLifetime is how long a challenge can be answered; 0: for ever.
+	ChallengeLifetime time.Duration
 
 	// NewestOnly makes a user's challenge void when the next one is asked for.
 	NewestOnly bool
@@ -93,7 +93,7 @@ func (*ucm) Name() string { return "grandstream" }
 // address for 5 minutes after 5 failures. The manual names no time after which a
 // failure is forgotten, and does not say that a good login clears the others'.
 func (u *ucm) Defaults() pbxsim.Defaults {
-	return pbxsim.Defaults{Life: 10 * time.Minute, Sliding: !u.Fixed, Lockout: pbxsim.Lockout{
+	return pbxsim.Defaults{Lifetime: 10 * time.Minute, Sliding: !u.Fixed, Lockout: pbxsim.Lockout{
 		After: 5, For: 5 * time.Minute,
 		Memory: pbxsim.Forever, Per: pbxsim.Address, Reset: pbxsim.Account,
 	}}
@@ -122,7 +122,7 @@ func (u *ucm) answered(user string, proof func(challenge string) bool) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for i, c := range u.challenges[user] {
-		if proof(c.text) && (u.ChallengeLife == 0 || time.Since(c.since) < u.ChallengeLife) {
+		if proof(c.text) && (u.ChallengeLifetime == 0 || time.Since(c.since) < u.ChallengeLifetime) {
 			u.challenges[user] = append(u.challenges[user][:i:i], u.challenges[user][i+1:]...)
 			return true
 		}

@@ -83,7 +83,7 @@ func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	if r.Action == pbxsim.Web {
 		return d.ancestor.Serve(a, r)
 	}
-	if r.Action == pbxsim.Login || r.Action == pbxsim.Call { // the others have no type
+	if r.Action == pbxsim.Login || r.Action == pbxsim.AppRequest { // the others have no type
 		format = r.URL.Query().Get("type")
 		if format != "json" && format != "xml" {
 			return d.answer("json", d.fail(parameterBlank))
@@ -152,8 +152,8 @@ func parseXML(body []byte) (map[string]string, error) {
 
 // answer puts the ancestor's reply into the format that was asked for.
 func (d dialect) answer(format string, r pbxsim.Reply) pbxsim.Reply {
-	if r.Status != 0 && r.Status != http.StatusOK {
-		return r // a web page
+	if r.Status != 0 && r.Status != http.StatusOK || !json.Valid(r.Body) {
+		return r // a web page, or a response that a test wrote
 	}
 	if d.AnswersIn != "" {
 		format = d.AnswersIn

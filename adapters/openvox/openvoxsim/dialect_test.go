@@ -133,7 +133,7 @@ func TestAnswersAsTheCarelessSamplesHaveThem(t *testing.T) {
 }
 
 func TestTheNumbersAreTheVendors(t *testing.T) {
-	want := pbxsim.Defaults{Life: 30 * time.Minute, Sliding: true, Lockout: pbxsim.Lockout{
+	want := pbxsim.Defaults{Lifetime: 30 * time.Minute, Sliding: true, Lockout: pbxsim.Lockout{
 		After: 5, For: 10 * time.Minute, Memory: pbxsim.Forever, Per: pbxsim.Address, Reset: pbxsim.Account,
 	}}
 	if got := openvoxsim.New(nil, nil).Dialect().Defaults(); got != want {

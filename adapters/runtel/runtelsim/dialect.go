@@ -68,7 +68,7 @@ func (dialect) Name() string { return "runtel" }
 // operator, and are not published), that is never forgotten and which nothing
 // resets. With Failure set to [Silence] a lock is mute and covers everything.
 func (d dialect) Defaults() pbxsim.Defaults {
-	defaults := pbxsim.Defaults{Life: 4 * time.Hour, Lockout: pbxsim.Lockout{
+	defaults := pbxsim.Defaults{Lifetime: 4 * time.Hour, Lockout: pbxsim.Lockout{
 		After: 5, For: 10 * time.Minute,
 		Memory: pbxsim.Forever, Per: pbxsim.Address, Reset: pbxsim.Nothing,
 	}}
@@ -89,7 +89,7 @@ func (dialect) Action(r *pbxsim.Request) pbxsim.Action {
 		return pbxsim.Web
 	}
 	if r.Method != http.MethodPost || r.URL.Path != "/api/" {
-		return pbxsim.Call
+		return pbxsim.AppRequest
 	}
 	switch e, _ := parse(r.Body); {
 	case e.is("auth", "User"):
@@ -97,7 +97,7 @@ func (dialect) Action(r *pbxsim.Request) pbxsim.Action {
 	case e.is("logout", "User"):
 		return pbxsim.Logout
 	}
-	return pbxsim.Call
+	return pbxsim.AppRequest
 }
 
 func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {

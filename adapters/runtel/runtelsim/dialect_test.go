@@ -388,7 +388,7 @@ func TestExpIsLocalOrUniversalTime(t *testing.T) {
 		{nil, time.Hour + 999, "2000-01-01T01:00:00"},
 	}
 	for _, tt := range tests {
-		inMemory(t, runtelsim.Options{ExpZone: tt.zone}, pbxsim.Options{Life: tt.life}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		inMemory(t, runtelsim.Options{ExpZone: tt.zone}, pbxsim.Options{Lifetime: tt.life}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			if got := login(t, s).Exp; got != tt.want {
 				t.Errorf("zone %v, life %v: %s, want %s", tt.zone, tt.life, got, tt.want)
 			}

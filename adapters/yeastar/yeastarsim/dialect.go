@@ -27,7 +27,7 @@ func (d dialect) Defaults() pbxsim.Defaults {
 		defaults.Sliding = true
 	}
 	if d.NoRefreshToken {
-		defaults.RefreshLife = 0
+		defaults.RefreshLifetime = 0
 	}
 	return defaults
 }
@@ -61,7 +61,7 @@ func (dialect) Action(r *pbxsim.Request) pbxsim.Action {
 		return pbxsim.Web
 	}
 	if r.Method != http.MethodPost { // errno 20001, whatever the name
-		return pbxsim.Call
+		return pbxsim.AppRequest
 	}
 	switch _, name := split(r.URL.Path); name {
 	case "login":
@@ -71,7 +71,7 @@ func (dialect) Action(r *pbxsim.Request) pbxsim.Action {
 	case "logout":
 		return pbxsim.Logout
 	}
-	return pbxsim.Call
+	return pbxsim.AppRequest
 }
 
 func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {

@@ -88,9 +88,9 @@ var families = map[string]family{
 
 func defaults(sliding bool, refreshLife time.Duration) pbxsim.Defaults {
 	return pbxsim.Defaults{
-		Life:        30 * time.Minute,
-		Sliding:     sliding,
-		RefreshLife: refreshLife,
+		Lifetime:        30 * time.Minute,
+		Sliding:         sliding,
+		RefreshLifetime: refreshLife,
 		Lockout: pbxsim.Lockout{
 			After: 5, For: 10 * time.Minute,
 			Memory: pbxsim.Forever, Per: pbxsim.Address, Reset: pbxsim.Account,

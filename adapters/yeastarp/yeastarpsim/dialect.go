@@ -58,9 +58,9 @@ func (dialect) Name() string { return "yeastar-p" }
 // the row of another.
 func (dialect) Defaults() pbxsim.Defaults {
 	return pbxsim.Defaults{
-		Life:        1800 * time.Second,
-		RefreshLife: 86400 * time.Second,
-		MaxTokens:   8,
+		Lifetime:        1800 * time.Second,
+		RefreshLifetime: 86400 * time.Second,
+		MaxTokens:       8,
 		Lockout: pbxsim.Lockout{
 			After: 5, For: 10 * time.Minute,
 			Memory: pbxsim.Forever, Per: pbxsim.Address, Reset: pbxsim.Account,
@@ -87,7 +87,7 @@ func (dialect) Action(r *pbxsim.Request) pbxsim.Action {
 	case !strings.HasPrefix(r.URL.Path, "/openapi/"):
 		return pbxsim.Web
 	case !ours || methods[name] != "" && methods[name] != r.Method: // 10001 or 10003
-		return pbxsim.Call
+		return pbxsim.AppRequest
 	}
 	switch name {
 	case "get_token":
@@ -97,7 +97,7 @@ func (dialect) Action(r *pbxsim.Request) pbxsim.Action {
 	case "del_token":
 		return pbxsim.Logout
 	}
-	return pbxsim.Call
+	return pbxsim.AppRequest
 }
 
 // The vendor's errcodes that the simulator itself answers.
@@ -237,16 +237,16 @@ func parameters(body []byte, required ...string) (params map[string]string, errc
 
 // An answer is the body of every answer, fields in the order of the samples.
 type answer struct {
-	Errcode       int            `json:"errcode"`
-	Errmsg        string         `json:"errmsg"`
-	AccessLife    int            `json:"access_token_expire_time,omitempty"`
-	AccessToken   *string        `json:"access_token,omitempty"`
-	RefreshLife   int            `json:"refresh_token_expire_time,omitempty"`
-	RefreshToken  *string        `json:"refresh_token,omitempty"`
-	InvalidParams []invalidParam `json:"invalid_param_list,omitempty"`
-	BlockedUntil  int64          `json:"block_expire_time,omitempty"`
-	Total         int            `json:"total_number,omitempty"`
-	Data          []extension    `json:"data,omitempty"`
+	Errcode         int            `json:"errcode"`
+	Errmsg          string         `json:"errmsg"`
+	AccessLifetime  int            `json:"access_token_expire_time,omitempty"`
+	AccessToken     *string        `json:"access_token,omitempty"`
+	RefreshLifetime int            `json:"refresh_token_expire_time,omitempty"`
+	RefreshToken    *string        `json:"refresh_token,omitempty"`
+	InvalidParams   []invalidParam `json:"invalid_param_list,omitempty"`
+	BlockedUntil    int64          `json:"block_expire_time,omitempty"`
+	Total           int            `json:"total_number,omitempty"`
+	Data            []extension    `json:"data,omitempty"`
 }
 
 // An extension has the fields of the page query-extension-list that are the same
@@ -273,8 +273,8 @@ type invalidParam struct {
 
 func pair(t pbxsim.Token) pbxsim.Reply {
 	return reply(answer{
-		AccessLife: int(t.Expires.Sub(t.Issued) / time.Second), AccessToken: &t.Value,
-		RefreshLife: int(t.RefreshExpires.Sub(t.Issued) / time.Second), RefreshToken: &t.Refresh,
+		AccessLifetime: int(t.Expires.Sub(t.Issued) / time.Second), AccessToken: &t.Value,
+		RefreshLifetime: int(t.RefreshExpires.Sub(t.Issued) / time.Second), RefreshToken: &t.Refresh,
 	})
 }
 

@@ -70,10 +70,10 @@ func (d desk) want(method, path, body, want string) {
 }
 
 type pair struct {
-	Access      string `json:"access_token"`
-	Refresh     string `json:"refresh_token"`
-	AccessLife  int    `json:"access_token_expire_time"`
-	RefreshLife int    `json:"refresh_token_expire_time"`
+	Access          string `json:"access_token"`
+	Refresh         string `json:"refresh_token"`
+	AccessLifetime  int    `json:"access_token_expire_time"`
+	RefreshLifetime int    `json:"refresh_token_expire_time"`
 }
 
 func (d desk) pair(path, body string) pair {
@@ -100,9 +100,9 @@ func TestGetTokenAnswersAsPrinted(t *testing.T) {
 }
 
 func TestLifetimesAreTheOptions(t *testing.T) {
-	atDesk(t, yeastarpsim.Options{}, pbxsim.Options{Life: 3 * time.Second, RefreshLife: time.Minute}, func(d desk) {
+	atDesk(t, yeastarpsim.Options{}, pbxsim.Options{Lifetime: 3 * time.Second, RefreshLifetime: time.Minute}, func(d desk) {
 		got := d.pair("get_token", good)
-		if got.AccessLife != 3 || got.RefreshLife != 60 {
+		if got.AccessLifetime != 3 || got.RefreshLifetime != 60 {
 			t.Errorf("%+v", got)
 		}
 		time.Sleep(3 * time.Second)

@@ -21,10 +21,10 @@ func (dialect) Name() string { return "acme" }
 
 func (dialect) Defaults() pbxsim.Defaults {
 	return pbxsim.Defaults{
-		Life:        15 * time.Minute,
-		RefreshLife: 24 * time.Hour,
-		MaxTokens:   4,
-		Lockout:     pbxsim.Lockout{After: 5, For: 15 * time.Minute, Reset: pbxsim.Account},
+		Lifetime:        15 * time.Minute,
+		RefreshLifetime: 24 * time.Hour,
+		MaxTokens:       4,
+		Lockout:         pbxsim.Lockout{After: 5, For: 15 * time.Minute, Reset: pbxsim.Account},
 	}
 }
 
@@ -39,7 +39,7 @@ func (dialect) Action(r *pbxsim.Request) pbxsim.Action {
 	case "/v1/session/end":
 		return pbxsim.Logout
 	}
-	return pbxsim.Call
+	return pbxsim.AppRequest
 }
 
 // codes are what the PBX answers to a verdict.
