@@ -118,7 +118,9 @@ func longExpired(t *testbed) error {
 }
 
 // refreshTokenLifetime is how long a refresh token is valid at the PBX.
-func (t *testbed) refreshTokenLifetime() time.Duration { return t.sim.Dialect().Defaults().RefreshLifetime }
+func (t *testbed) refreshTokenLifetime() time.Duration {
+	return t.sim.Dialect().Defaults().RefreshLifetime
+}
 
 func refreshTimes(t *testbed) error {
 	check := func(token *pbx.Token) error {

@@ -18,7 +18,7 @@ var lockoutRules = []Rule{
 	},
 	{
 		ID:    "LOCKOUT-02",
-		Says:  "A login under a lockout is ErrLocked, not ErrInvalidCredentials.",
+		Says:  "A login under a lockout is ErrLocked, or ErrUnavailable if the PBX does not respond. It is never ErrInvalidCredentials.",
 		Why:   "A lockout ends by itself. If it looks like a wrong password, people change a password that was right.",
 		needs: []precondition{locks, lockShows},
 		check: lockedClient,
@@ -50,7 +50,12 @@ func wrongPassword(t *testbed) error {
 
 func lockedClient(t *testbed) error {
 	t.sim.Lock(clientAddress)
-	return ofKind(noToken(t.auth.Login(context.Background())), pbx.ErrLocked)
+	err := noToken(t.auth.Login(context.Background()))
+	var failure *pbx.Error
+	if errors.As(err, &failure) && failure.HTTPStatus == 0 {
+		return ofKind(err, pbx.ErrUnavailable)
+	}
+	return ofKind(err, pbx.ErrLocked)
 }
 
 func loginUnderLock(t *testbed) error {

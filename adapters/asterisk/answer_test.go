@@ -2,12 +2,13 @@ package asterisk_test
 
 import (
 	"errors"
+	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/asterisk"
@@ -21,8 +22,7 @@ func inspect(driver pbx.Requester, status int, body string) error {
 	return driver.Inspect(&http.Response{
 		StatusCode: status,
 		Header:     http.Header{"Set-Cookie": {`mansession_id="1c6c9072"; Version=1; Max-Age=60`}},
-		Request:    &http.Request{Header: http.Header{"Cookie": {"mansession_id=1c6c9072"}}},
-	}, []byte(body), new(pbx.Token))
+	}, []byte(body), &pbx.Token{Value: pbx.NewSecret("1c6c9072")})
 }
 
 // What each answer means to each operation. "" is no error.
@@ -54,10 +54,10 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 			seen{"protocol", "protocol", "protocol", "protocol", none}, ""},
 		{"an event first", 200, "Event: FullyBooted\r\n\r\n" + accepted, seen{"protocol", "protocol", "protocol", "protocol", none}, ""},
 		{"a forged line", 200, "Response: Error\r\nActionID: 7\r\nResponse: Success\r\nMessage: Authentication failed\r\n\r\n",
-			seen{"credentials", "credentials", "credentials", "credentials", "credentials"}, ""},
+			seen{"protocol", "credentials", "unknown", "unknown", "unknown"}, ""},
 		{"in lower case", 200, strings.ToLower(accepted), seen{"protocol", "protocol", "protocol", "protocol", none}, ""},
 
-		{"wrong secret", 200, refused("Authentication failed"), all("credentials"), "wrong user name or secret"},
+		{"wrong secret", 200, refused("Authentication failed"), seen{"protocol", "credentials", "unknown", "unknown", "unknown"}, "wrong user name or secret"},
 		{"in use", 200, refused("Login Already In Use"), all("sessions"), "allowmultiplelogin=no"},
 		{"permission, same id", 200, refused("Permission denied"), seen{"forbidden", "forbidden", "token", "forbidden", "forbidden"}, "write="},
 		{"shutting down", 200, refused("Asterisk is shutting down"), all("unavailable"), "shutting down"},
@@ -73,12 +73,16 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 		{"a web page", 200, page, seen{"protocol", "protocol", "protocol", "protocol", none}, "web page"},
 
 		{"HTTP 400", 400, page, all("protocol"), "HTTP status 400"},
-		{"HTTP 403", 403, page, all("forbidden"), "ACL"},
-		{"HTTP 404", 404, page, all("config"), "/rawman"},
+		{"HTTP 401", 401, page, all("config"), "something in front of it"},
+		{"HTTP 403", 403, page, all("config"), "something in front of the PBX"},
+		{"HTTP 403, ACL", 403, page + "Access denied by ACL", all("forbidden"), "ACL"},
+		{"HTTP 404", 404, page, seen{"config", "unavailable", "unavailable", "unavailable", "unavailable"}, "https://pbx.example.com:8089/rawman"},
 		{"HTTP 413", 413, page, all("protocol"), "HTTP status 413"},
 		{"HTTP 500", 500, page, all("unavailable"), "HTTP status 500"},
 		{"HTTP 501", 501, page, all("unavailable"), "HTTP status 501"},
-		{"HTTP 503", 503, refused("Authentication failed"), all("unavailable"), "HTTP status 503"},
+		{"HTTP 503", 503, page, all("unavailable"), "HTTP status 503"},
+		{"HTTP 503, a block", 503, refused("Authentication failed"), seen{"protocol", "credentials", "unknown", "unknown", "unknown"}, "wrong user name or secret"},
+		{"HTTP 503, success", 503, accepted, all("unavailable"), "HTTP status 503"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -102,7 +106,8 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 					continue
 				}
 				failed := failure(t, got[step])
-				if failed.Kind != kinds[want] || failed.Op != ops[step] || failed.HTTPStatus != tt.status || !failed.Sent {
+				sent := step != "challenge" && !(step == "login" && want == "config") // of a login: a proof
+				if failed.Kind != kinds[want] || failed.Op != ops[step] || failed.HTTPStatus != tt.status || failed.Sent != sent {
 					t.Errorf("%s: %v (HTTP status %d, sent %v), want kind %v", step, got[step], failed.HTTPStatus, failed.Sent, kinds[want])
 				}
 			}
@@ -118,14 +123,94 @@ func TestAMissingRawmanIsExplained(t *testing.T) {
 	for name, settings := range map[string]asterisksim.Options{"a prefix": {Prefix: "asterisk"}, "webenabled=no": {WebDisabled: true}} {
 		simulate(t, settings, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 			_, err := s.driver.Login(t.Context())
-			want := &pbx.Error{
-				Driver: "asterisk", Op: pbx.OpLogin, Kind: pbx.ErrConfig, HTTPStatus: 404, Sent: true,
-				Message: "there is no /rawman at this URL: manager.conf needs enabled=yes and webenabled=yes, and the option prefix must be that of http.conf",
+			got := failure(t, err)
+			if got.Kind != pbx.ErrConfig || got.HTTPStatus != 404 || got.Sent {
+				t.Errorf("%s: %v", name, err)
 			}
-			if diff := cmp.Diff(want, failure(t, err)); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", name, diff)
+			for _, part := range []string{s.server.URL + "/rawman", "webenabled=yes", "prefix"} {
+				if !strings.Contains(got.Message, part) {
+					t.Errorf("%s: %q does not say %q", name, got.Message, part)
+				}
 			}
 		})
+	}
+}
+
+// HTTP is up before the manager: a 404 where there was one is a restart.
+func TestAnAsteriskThatStartsIsUnavailable(t *testing.T) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+		token := s.login(t)
+		s.Fault(pbxsim.Fault{Times: -1, Status: 404, Body: []byte(pbxsim.HTMLPage)})
+		_, login := s.driver.Login(t.Context())
+		_, ping := s.driver.KeepAlive(t.Context(), token)
+		_, call := act(t, s.driver, token, "Action=ListCommands")
+		for step, err := range map[string]error{"login": login, "ping": ping, "call": call} {
+			if got := failure(t, err); got.Kind != pbx.ErrUnavailable || !strings.Contains(got.Message, "starting") {
+				t.Errorf("%s: %v", step, err)
+			}
+		}
+	})
+}
+
+// The session's end shows in the cookie, whatever form of the manager was asked.
+// What else the web server has says nothing about it.
+func TestTheEndOfASessionIsReadFromTheCookieOnEveryPathOfTheManager(t *testing.T) {
+	const sent, other = "1c6c9072", "5119ea63"
+	driver := on(t, unsent{t})
+	for _, tt := range []struct {
+		path, id string
+		status   int
+		want     error
+	}{
+		{"/rawman", sent, 200, nil},
+		{"/rawman", other, 200, pbx.ErrTokenRejected},
+		{"/mxml", sent, 200, nil},
+		{"/mxml", other, 200, pbx.ErrTokenRejected},
+		{"/manager/", other, 200, pbx.ErrTokenRejected},
+		{"/prefix/mxml", strings.ToUpper(sent), 200, nil},
+		{"/arawman", other, 401, nil},
+		{"/ari/channels", "", 401, nil},
+		{"/ari/channels", "", 500, nil},
+		{"/static/x.wav", other, 404, nil},
+		{"/rawman", "", 401, pbx.ErrConfig},
+	} {
+		resp := &http.Response{StatusCode: tt.status, Header: http.Header{"Www-Authenticate": {"Digest"}}, Request: &http.Request{URL: &url.URL{Path: tt.path}}}
+		if tt.id != "" {
+			resp.Header.Set("Set-Cookie", `mansession_id="`+tt.id+`"; Version=1; Max-Age=60`)
+		}
+		err := driver.Inspect(resp, []byte("<ajax-response/>"), &pbx.Token{Value: pbx.NewSecret(sent)})
+		if tt.want == nil && err != nil || tt.want != nil && !errors.Is(err, tt.want) {
+			t.Errorf("%s, HTTP %d, id %s: %v, want %v", tt.path, tt.status, tt.id, err, tt.want)
+		}
+	}
+}
+
+// People take the AMI's own port for the HTTP port.
+func TestTheManagersTCPPortIsRecognised(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(c, "Asterisk Call Manager/9.0.0\r\n")
+			go func() { io.Copy(io.Discard, c); c.Close() }()
+		}
+	}()
+	for _, scheme := range []string{"http", "https"} {
+		driver, err := asterisk.New(asterisk.Config{Config: pbx.Config{URL: scheme + "://" + listener.Addr().String(), Username: user, Password: pbx.NewSecret(secret)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = driver.Login(t.Context())
+		if got := failure(t, err); got.Kind != pbx.ErrConfig || got.Setting != "URL" || got.Sent || !strings.Contains(got.Message, "configure its HTTP port") {
+			t.Errorf("%s: %v", scheme, err)
+		}
 	}
 }
 

@@ -6,32 +6,35 @@
 //
 // It has to be switched on: enabled=yes and webenabled=yes in manager.conf,
 // enabled=yes in http.conf. Then POST /rawman takes an action as a form and
-// answers lines, nearly always under HTTP 200. Challenge gives a session's id and
+// returns lines, nearly always under HTTP 200. Challenge gives a session's id and
 // a number, Login proves the secret by the MD5 of both, and the id is the token:
-// the cookie mansession_id. It lives for a minute (httptimeout) after the last
-// request that carried it, refused ones included; a session not yet logged in
-// lives 5 s.
+// the cookie mansession_id. It is valid for a minute (httptimeout) after the last
+// request that carried it, refused ones included. A session that is not logged in
+// lasts 5 s.
 //
-// Every answer sets that cookie, a refusal's too, so having one proves nothing.
-// Without a live session any action is answered "Permission denied", and so is
-// one that the user may not run: only the id that the answer sets tells which,
-// for a session that is gone is replaced by another.
+// Every response sets that cookie, even a refusal, so having one proves nothing.
+// Without a valid session the response to any action is "Permission denied", and
+// so it is to an action that the user may not run. The id that the response sets
+// shows which: a session that has ended is replaced by another.
 // (Asterisk 22 and 23 on the wire; main/manager.c and main/http.c of 16 to 23.)
 //
 // # What this driver makes of it
 //
-// The secret never travels, and no old cookie goes with a login: Asterisk would
-// answer that with success, whatever the secret.
+// The secret itself is not sent, and no old cookie goes with a login: Asterisk
+// would respond with success, whatever the secret.
 //
-// How long a session lives is learnt from the Max-Age of the login's answer. A
+// How long a session is valid is taken from the Max-Age of the login's response. A
 // refused login takes Asterisk a second, so a context has to allow for more than
 // that. A user with allowmultiplelogin=no who is logged in elsewhere is
-// [pbx.ErrTooManySessions], which says nothing about the secret; so log out.
+// [pbx.ErrTooManySessions], which says nothing about the secret. So log out.
 //
-// Asterisk itself locks nobody out. Where fail2ban does, it drops the packets of
-// the caller's address, which looks like a time-out.
+// Asterisk itself locks nobody out. If fail2ban does, it drops the packets of the
+// client's address, which looks like a time-out.
 //
-// [pbx.Token].Details is nil: a login answers nothing about the user.
+// The web server is up before the manager: if an address that has worked returns
+// 404, Asterisk is starting.
+//
+// [pbx.Token].Details is nil: a login returns nothing about the user.
 package asterisk
 
 import (
@@ -43,6 +46,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -60,8 +64,8 @@ const Name = "asterisk"
 type Config struct {
 	pbx.Config
 
-	// Prefix is that of http.conf, as in "asterisk". Most PBXs have none. It may
-	// as well be a part of the URL.
+	// Prefix is that of http.conf, as in "asterisk". Most PBXs have none. It can
+	// be a part of the URL instead.
 	Prefix string
 }
 
@@ -69,8 +73,14 @@ func init() {
 	pbx.Register(pbx.Driver{
 		Name:  Name,
 		Title: "Asterisk, FreePBX, Issabel (AMI over HTTP)",
+
+		UserLabel: "Manager user", PasswordLabel: "Secret",
+		DefaultPort: 8089,
+		Setup:       "Set enabled=yes and webenabled=yes in manager.conf, and enabled=yes in http.conf. The account is a user of manager.conf.",
+		Docs:        "https://docs.asterisk.org/Configuration/Interfaces/Asterisk-Manager-Interface-AMI/",
+
 		Options: []pbx.Option{
-			{Name: "prefix", Kind: pbx.OptionString, Help: "prefix in Asterisk's http.conf, as in asterisk; most have none"},
+			{Name: "prefix", Label: "Prefix", Kind: pbx.OptionString, Help: "The prefix in Asterisk's http.conf, as in asterisk. Most have none."},
 		},
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
 			options := cfg.Options
@@ -85,22 +95,29 @@ func init() {
 type PBX struct {
 	wire   *wire.Client
 	prefix string // "", or "/asterisk"
+
+	// worked is set once this address has responded as the manager. It decides
+	// how a 404 is read.
+	worked atomic.Bool
 }
 
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg Config) (*PBX, error) {
-	fault := func(message string) error {
-		return &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: message}
+	fault := func(setting, message string) error {
+		return &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: message}
 	}
 	if len(cfg.Options) > 0 {
-		return nil, fault("Options are for pbx.Open: set the fields of asterisk.Config")
+		return nil, fault("Options", "Options are for pbx.Open: set the fields of asterisk.Config")
 	}
-	if wrong := wrongFor(cfg.Password); wrong != "" {
-		return nil, fault(wrong)
-	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8089, PlainPort: 8088, APIPath: path}, cfg.Config)
+	client, err := wire.New(wire.Endpoint{
+		Driver: Name, Port: 8089, PlainPort: 8088, APIPaths: apiPaths,
+		Greetings: []wire.Greeting{{Prefix: "Asterisk Call Manager", Advice: "this is the TCP port of Asterisk's manager interface: configure its HTTP port, usually 8088, or 8089 for https"}},
+	}, cfg.Config)
 	if err != nil {
 		return nil, err
+	}
+	if wrong := wrongFor(cfg.Password); wrong != "" {
+		return nil, fault("Password", wrong)
 	}
 	p := &PBX{wire: client}
 	if prefix := strings.Trim(cfg.Prefix, "/"); prefix != "" && !strings.HasSuffix(client.URL(), "/"+prefix) {
@@ -110,11 +127,12 @@ func New(cfg Config) (*PBX, error) {
 }
 
 // wrongFor returns what makes a secret a wrong one for certain, "" if nothing.
-// Asterisk skips what is not above a blank at the beginning of a value, also when
-// it reads manager.conf.
+// Asterisk drops what is not above a blank at both ends of a value when it reads
+// manager.conf.
 func wrongFor(secret pbx.Secret) string {
-	if s := secret.Reveal(); s != "" && s[0] <= ' ' {
-		return "the password begins with a blank, which no secret of manager.conf does: remove it"
+	s := secret.Reveal()
+	if s != "" && (s[0] <= ' ' || s[len(s)-1] <= ' ') {
+		return "the password begins or ends with a blank, which no secret of manager.conf does: remove it"
 	}
 	return ""
 }
@@ -126,64 +144,75 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 		return nil, err
 	}
 	if wrong := wrongFor(account.Password); wrong != "" {
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Message: "nothing was sent, for " + wrong}
+		return nil, &pbx.Error{Driver: Name, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Setting: "Password", Message: "nothing was sent, because " + wrong}
 	}
-	x, err := p.call(ctx, pbx.OpLogin, pbx.Secret{}, url.Values{"Action": {"Challenge"}, "AuthType": {"MD5"}}, account.Password)
+	x, err := p.call(ctx, wire.Request{Op: pbx.OpLogin, NoProof: true}, pbx.Secret{}, url.Values{"Action": {"Challenge"}, "AuthType": {"MD5"}})
 	if err != nil {
 		return nil, err
 	}
 	challenge := x.block["Challenge"]
 	if x.block["Response"] != "Success" || challenge == "" || x.given.IsZero() {
-		return nil, p.unproven(x, "the answer to Challenge lacks the challenge or the session's cookie")
+		return nil, x.unproven("the response to Challenge lacks the challenge or the session's cookie")
 	}
 
 	sum := md5.Sum([]byte(challenge + account.Password.Reveal()))
 	key := pbx.NewSecret(hex.EncodeToString(sum[:])) // capitals are refused
 	issued := time.Now()
-	x, err = p.call(ctx, pbx.OpLogin, x.given, url.Values{
+	x, err = p.call(ctx, wire.Request{Op: pbx.OpLogin, Secrets: []pbx.Secret{key}}, x.given, url.Values{
 		"Action": {"Login"}, "AuthType": {"MD5"}, "Username": {account.Username}, "Key": {key.Reveal()},
-	}, account.Password, key)
+	})
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case x.block["Message"] == "Already authenticated":
-		return nil, p.unproven(x, "Asterisk took the login for one of a live session, and did not look at the secret")
+		return nil, x.unproven("Asterisk took the login for one of a live session, and did not look at the secret")
 	case x.block["Response"] != "Success" || x.block["Message"] != "Authentication accepted":
-		return nil, p.unproven(x, "the answer to Login does not say that the authentication was accepted")
+		return nil, x.unproven("the response to Login does not say that the authentication was accepted")
 	case x.given.IsZero():
-		return nil, p.unproven(x, "the login succeeded and brought no session's cookie")
+		return nil, x.unproven("the login succeeded and brought no session's cookie")
 	}
-	return &pbx.Token{Value: x.given, IssuedAt: issued, ExpiresAt: issued.Add(x.life)}, nil
+	return &pbx.Token{Value: x.given, IssuedAt: issued, ExpiresAt: issued.Add(x.lifetime)}, nil
 }
 
-// KeepAlive implements [pbx.Authenticator] with a Ping, which needs no
-// permission. The token stays the same.
+// ping sends a Ping, which needs no permission.
+func (p *PBX) ping(ctx context.Context, op pbx.Op, t *pbx.Token) (exchange, error) {
+	x, err := p.call(ctx, wire.Request{Op: op}, t.Value, url.Values{"Action": {"Ping"}})
+	if err == nil && (x.block["Response"] != "Success" || x.block["Ping"] != "Pong") {
+		return exchange{}, x.unproven("the response to Ping is no Pong")
+	}
+	return x, err
+}
+
+// KeepAlive implements [pbx.Authenticator] with a Ping. The token stays the same.
 func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	issued := time.Now()
-	x, err := p.call(ctx, pbx.OpKeepAlive, t.Value, url.Values{"Action": {"Ping"}})
+	x, err := p.ping(ctx, pbx.OpKeepAlive, t)
 	if err != nil {
 		return nil, err
 	}
-	if x.block["Response"] != "Success" || x.block["Ping"] != "Pong" {
-		return nil, p.unproven(x, "the answer to Ping is no Pong")
-	}
 	prolonged := *t
-	prolonged.IssuedAt, prolonged.ExpiresAt = issued, issued.Add(x.life)
+	prolonged.IssuedAt, prolonged.ExpiresAt = issued, issued.Add(x.lifetime)
 	return &prolonged, nil
+}
+
+// Ping implements [pbx.Pinger].
+func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
+	_, err := p.ping(ctx, pbx.OpPing, t)
+	return err
 }
 
 // Logout implements [pbx.Authenticator]. Asterisk says goodbye to a session that
 // it does not know, too.
 func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
-	x, err := p.call(ctx, pbx.OpLogout, t.Value, url.Values{"Action": {"Logoff"}})
-	if err != nil {
-		return err
+	x, err := p.call(ctx, wire.Request{Op: pbx.OpLogout}, t.Value, url.Values{"Action": {"Logoff"}})
+	if failure, ok := err.(*pbx.Error); ok && failure.Kind == pbx.ErrTokenRejected {
+		return nil // gone already
 	}
-	if x.block["Response"] != "Goodbye" {
-		return p.unproven(x, "the answer to Logoff is no Goodbye")
+	if err == nil && x.block["Response"] != "Goodbye" {
+		return x.unproven("the response to Logoff is no Goodbye")
 	}
-	return nil
+	return err
 }
 
 // Transport implements [pbx.Requester].
@@ -194,10 +223,22 @@ func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 	return p.wire.Fingerprint(ctx, key)
 }
 
-// Traits implements [pbx.Describer]. The lockout is unknown: it is not
-// Asterisk's own.
+// lockout is not Asterisk's own, which locks nobody out: it is that of fail2ban
+// with Debian's jail for Asterisk, in front of many. A wrong login writes two lines
+// that its filter matches, so that maxretry=5 bans at the third (seen with Asterisk
+// 18 and 22). A ban drops all packets for bantime, 10 minutes by default. findtime
+// is the administrator's, and no login ends the count. A request with a dead
+// session writes a line that the filter does not match.
+var lockout = pbx.Lockout{Attempts: 3, Window: 10 * time.Minute, DeadTokens: pbx.DeadTokensIgnored, CoversRequests: true}
+
+// Traits implements [pbx.Describer].
 func (p *PBX) Traits() pbx.Traits {
-	return pbx.Traits{URL: p.wire.URL() + p.prefix, Lifetime: usualLife, Sliding: true, KeepAlive: pbx.KeepAliveHeartbeat}
+	base := p.wire.URL() + p.prefix
+	return pbx.Traits{
+		URL: base, Account: p.wire.Account(), Lifetime: usualLifetime, Sliding: true,
+		KeepAlive: pbx.KeepAliveHeartbeat, Logout: pbx.LogoutToken, Lockout: lockout,
+		Probe: base + path + "?action=challenge&authtype=MD5",
+	}
 }
 
 // Format writes which PBX this is, whatever the verb, where fmt would write

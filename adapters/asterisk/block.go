@@ -15,12 +15,15 @@ import (
 // path is where the raw form of the interface is, below the prefix.
 const path = "/rawman"
 
-// block is the first one of an answer: "Name: value" in every line up to the
+// apiPaths are all of its forms that know the cookie.
+var apiPaths = []string{path, "/mxml", "/manager"}
+
+// block is the first one of a response: "Name: value" in every line up to the
 // first empty one. Events may follow it, and begin with FullyBooted.
 type block map[string]string
 
-// parseBlock returns nil unless body begins with a whole block that answers an
-// action. Of a name that comes twice the first value stays: an ActionID comes
+// parseBlock returns nil unless body begins with a whole block that responds to
+// an action. Of a name that comes twice the first value stays: an ActionID comes
 // back as it was sent, line breaks included, and could forge what follows it.
 func parseBlock(body []byte) block {
 	b := block{}
@@ -40,54 +43,64 @@ func parseBlock(body []byte) block {
 	return nil
 }
 
-// exchange is a request and its answer.
+// exchange is a request and its response.
 type exchange struct {
-	req   wire.Request
-	resp  *wire.Response
-	block block
-	sent  pbx.Secret // the session's id that went with the request
-	given pbx.Secret // the one that the answer sets
-	life  time.Duration
+	*wire.Exchange
+	block    block
+	sent     pbx.Secret // the session's id that went with the request
+	given    pbx.Secret // the one that the response sets
+	lifetime time.Duration
 }
 
-// read makes an exchange of an answer. What it says about the session is cut out
-// of all texts.
-func read(req wire.Request, resp *wire.Response, sent pbx.Secret) exchange {
-	x := exchange{req: req, resp: resp, block: parseBlock(resp.Body), sent: sent}
-	x.given, x.life = setCookie(resp.Header)
-	x.req.Secrets = append(x.req.Secrets, x.sent, x.given)
-	return x
+func (p *PBX) exchange(x *wire.Exchange, sent pbx.Secret) exchange {
+	e := exchange{Exchange: x, block: parseBlock(x.Response.Body), sent: sent}
+	e.given, e.lifetime = setCookie(x.Response.Header)
+	x.Hide(e.sent, e.given)
+	return e
 }
 
-// call sends an action within a session, or without one if id is empty. An
-// answer that is refused, or is none of Asterisk's, becomes an error; that it is
-// the right one is for the caller to prove.
-func (p *PBX) call(ctx context.Context, op pbx.Op, id pbx.Secret, params url.Values, secrets ...pbx.Secret) (exchange, error) {
-	req := wire.Request{
-		Op:      op,
-		Path:    p.prefix + path,
-		Header:  http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
-		Body:    []byte(params.Encode()), // and not a query, which proxies log
-		Secrets: append(secrets, id),
-	}
+// replaced reports whether the response sets another id than was sent: the
+// session that was sent has ended.
+func (x exchange) replaced() bool {
+	return !x.sent.IsZero() && !x.given.IsZero() && !strings.EqualFold(x.sent.Reveal(), x.given.Reveal())
+}
+
+// call sends an action within a session, or without one if id is empty. A
+// refusal, and a response that is not Asterisk's, becomes an error. That it is the
+// right response is for the client to prove.
+func (p *PBX) call(ctx context.Context, req wire.Request, id pbx.Secret, params url.Values) (exchange, error) {
+	req.Path = p.prefix + path
+	req.Header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	req.Body = []byte(params.Encode()) // and not a query, which proxies log
 	if !id.IsZero() {
-		req.Header.Set("Cookie", cookie(id))
+		wire.SetCookie(req.Header, cookieName, id.Reveal())
 	}
-	resp, err := p.wire.Do(ctx, req)
+	answered, err := p.wire.Do(ctx, req)
 	if err != nil {
 		return exchange{}, err
 	}
-	x := read(req, resp, id)
-	if resp.Status != http.StatusOK {
-		return exchange{}, p.page(x)
-	}
-	if x.block == nil {
-		return exchange{}, p.wire.Unexpected(x.req, resp)
-	}
-	if x.block["Response"] == "Error" {
-		return exchange{}, p.refusal(x)
+	x := p.exchange(answered, id)
+	if err := p.judge(x); err != nil {
+		return exchange{}, err
 	}
 	return x, nil
+}
+
+// judge returns nil for a block that is not an error. A refusal in a whole block
+// counts, whatever the HTTP status says.
+func (p *PBX) judge(x exchange) error {
+	switch {
+	case x.block["Response"] == "Error":
+		return p.refusal(x)
+	case !x.OK():
+		return p.page(x)
+	case x.replaced() && x.Request.Op != pbx.OpLogin:
+		return x.Fail(pbx.ErrTokenRejected, "", "the session has ended")
+	case x.block == nil:
+		return x.Unexpected()
+	}
+	p.worked.Store(true)
+	return nil
 }
 
 // refusal is what a message of Asterisk's means.
@@ -105,48 +118,51 @@ var refusals = map[string]refusal{
 	"Asterisk is shutting down": {pbx.ErrUnavailable, "Asterisk is shutting down"},
 }
 
-// refusal makes the error for an answer that says "Response: Error". What an
+// refusal makes the error for a response that says "Response: Error". What an
 // action itself has to complain about has no kind.
 func (p *PBX) refusal(x exchange) *pbx.Error {
 	known, ok := refusals[x.block["Message"]]
 	switch {
-	case !ok:
-		return p.wire.Fail(x.req, x.resp, nil, "", "Asterisk refuses", x.block["Message"])
-	case known.kind == pbx.ErrForbidden && p.gone(x):
+	case x.Request.Op == pbx.OpLogin && known.kind == pbx.ErrInvalidCredentials && x.replaced():
+		// A session that is not logged in lasts 5 s. Without it the challenge is
+		// gone too, and the response to it was not judged.
+		known = refusal{pbx.ErrUnavailable, "the challenge had expired before the login arrived"}
+	case x.Request.Op != pbx.OpLogin && (x.replaced() || known.kind == pbx.ErrForbidden && p.needsNoPermission(x)):
 		known = refusal{pbx.ErrTokenRejected, "the session has ended"}
+	case !ok, x.Request.Op != pbx.OpLogin && known.kind == pbx.ErrInvalidCredentials:
+		return x.Fail(nil, "", "Asterisk refuses", x.block["Message"])
 	}
-	failure := p.wire.Fail(x.req, x.resp, known.kind, "", known.advice)
+	failure := x.Fail(known.kind, "", known.advice)
 	if known.kind == pbx.ErrTooManySessions && failure.RetryAfter == 0 {
-		failure.RetryAfter = x.life // the other session's, if nobody uses it
+		failure.RetryAfter = x.lifetime // the other session's, if nobody uses it
 	}
 	return failure
 }
 
-// gone tells, of a "Permission denied", that there is no session any more: it is
-// the answer to a Ping, which needs no permission, or it gives another id than
-// was sent.
-func (p *PBX) gone(x exchange) bool {
-	if x.req.Op == pbx.OpKeepAlive {
-		return true
-	}
-	return !x.sent.IsZero() && !x.given.IsZero() && !strings.EqualFold(x.sent.Reveal(), x.given.Reveal())
+// needsNoPermission reports whether a request was a Ping: where that is denied,
+// there is no session.
+func (p *PBX) needsNoPermission(x exchange) bool {
+	return x.Request.Op == pbx.OpKeepAlive || x.Request.Op == pbx.OpPing
 }
 
-// page makes the error for an answer of Asterisk's HTTP server, or of one before
+// page makes the error for a page of Asterisk's HTTP server, or of one in front of
 // it: any HTTP status but 200.
 func (p *PBX) page(x exchange) *pbx.Error {
-	switch x.resp.Status {
-	case http.StatusNotFound:
-		return p.wire.Fail(x.req, x.resp, pbx.ErrConfig, "", "there is no "+p.prefix+path+" at this URL: manager.conf needs enabled=yes and webenabled=yes, "+
-			"and the option prefix must be that of http.conf")
-	case http.StatusForbidden:
-		return p.wire.Fail(x.req, x.resp, pbx.ErrForbidden, "", "Asterisk's ACL denies this machine's address")
+	switch status := x.Response.Status; {
+	case status == http.StatusNotFound && (p.worked.Load() || x.Request.Op != pbx.OpLogin):
+		// HTTP is up before the manager, for some 100 ms of each start.
+		return x.Fail(pbx.ErrUnavailable, "", "Asterisk is starting: its manager interface is not up")
+	case status == http.StatusNotFound:
+		failure := x.Unexpected()
+		failure.Kind = pbx.ErrConfig
+		failure.Message += "; Asterisk needs enabled=yes and webenabled=yes in manager.conf, and the option prefix must be that of http.conf"
+		return failure
+	case status == http.StatusForbidden && bytes.Contains(x.Response.Body, []byte("Access denied by ACL")):
+		return x.Fail(pbx.ErrForbidden, "", "Asterisk's ACL denies this machine's address")
 	}
-	return p.wire.Unexpected(x.req, x.resp)
+	return x.Unexpected()
 }
 
-// unproven makes the error for a whole answer that is not the success it should
+// unproven makes the error for a whole response that is not the success it should
 // be.
-func (p *PBX) unproven(x exchange, message string) *pbx.Error {
-	return p.wire.Fail(x.req, x.resp, pbx.ErrProtocol, "", message)
-}
+func (x exchange) unproven(message string) *pbx.Error { return x.Fail(pbx.ErrProtocol, "", message) }

@@ -138,7 +138,11 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 }
 
 func TestTraitsAreAsterisksNumbers(t *testing.T) {
-	want := pbx.Traits{URL: "https://pbx.example.com:8089", Lifetime: time.Minute, Sliding: true, KeepAlive: pbx.KeepAliveHeartbeat}
+	want := pbx.Traits{
+		URL: "https://pbx.example.com:8089", Account: user, Lifetime: time.Minute, Sliding: true, KeepAlive: pbx.KeepAliveHeartbeat,
+		Lockout: pbx.Lockout{Attempts: 3, Window: 10 * time.Minute, DeadTokens: pbx.DeadTokensIgnored, CoversRequests: true},
+		Probe:   "https://pbx.example.com:8089/rawman?action=challenge&authtype=MD5",
+	}
 	if diff := cmp.Diff(want, on(t, unsent{t}).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // Authorize implements [pbx.Requester]: the token goes into the body, as the
-// "cookie" of its "request", in place of any that is there. The other bytes stay
+// "cookie" of its "request", instead of any that is there. The other bytes stay
 // as they are. A body that is not {"request":{…}}, or is larger than 1 MiB, is an
 // error of kind [pbx.ErrNotSupported], and r is not to be used.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
@@ -25,15 +25,14 @@ func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 	if r.Body == nil || r.Body == http.NoBody {
 		return fault(errors.New("the request has none"))
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, wire.MaxBody+1))
-	r.Body.Close()
+	body, err := readBody(r)
 	if err != nil {
-		return &pbx.Error{Driver: Name, Op: pbx.OpRequest, Message: "the request's body cannot be read", Err: err}
+		return &pbx.Error{Driver: Name, Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Message: "nothing was sent, because the request's body cannot be read", Err: err}
 	}
 	if len(body) > wire.MaxBody {
 		return fault(fmt.Errorf("it is larger than %d KiB", wire.MaxBody>>10))
 	}
-	if body, err = withCookie(body, t.Value.Reveal()); err != nil {
+	if body, err = setCookie(body, t.Value.Reveal()); err != nil {
 		return fault(err)
 	}
 	// net/http and a session both send the body again through GetBody: it has to
@@ -44,8 +43,36 @@ func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 	return nil
 }
 
-// withCookie sets the cookie in an envelope. Its errors quote nothing of it.
-func withCookie(envelope []byte, cookie string) ([]byte, error) {
+// readBody reads a request's body up to its bound, and closes it. It returns when
+// the request's context ends, also if the application's reader does not.
+func readBody(r *http.Request) ([]byte, error) {
+	read := func() ([]byte, error) {
+		defer r.Body.Close()
+		return io.ReadAll(io.LimitReader(r.Body, wire.MaxBody+1))
+	}
+	if r.GetBody != nil || r.Context().Done() == nil { // the body is in memory, or nothing ends the wait
+		return read()
+	}
+	type result struct {
+		body []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		body, err := read()
+		done <- result{body, err}
+	}()
+	select {
+	case got := <-done:
+		return got.body, got.err
+	case <-r.Context().Done():
+		r.Body.Close() // which ends the read of a pipe or a connection
+		return nil, r.Context().Err()
+	}
+}
+
+// setCookie sets the cookie in an envelope. Its errors quote nothing of it.
+func setCookie(envelope []byte, cookie string) ([]byte, error) {
 	outer, err := members(envelope)
 	if err != nil {
 		return nil, err

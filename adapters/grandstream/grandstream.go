@@ -4,9 +4,9 @@
 // # What the vendor says
 //
 // Everything is a POST of {"request":{"action":…}} to /api on the port of the
-// web interface, 8089, and is answered by {"response":{…},"status":N} under HTTP
-// 200. The action challenge answers a text for a user; the action login takes the
-// MD5 of that text and the password, and answers a cookie. It is none of HTTP's:
+// web interface, 8089. The response is {"response":{…},"status":N} under HTTP 200.
+// The action challenge returns a text for a user. The action login takes the MD5
+// of that text and the password, and returns a cookie. It is not one of HTTP's:
 // it goes into the body of every later request, as "cookie". A failure is a
 // status below zero. (documentation.grandstream.com, HTTPS API.)
 //
@@ -16,31 +16,30 @@
 //
 // # What it does not say
 //
-// How long a cookie lives; ten minutes without a request, the web interface's
-// own setting, is assumed, and [Config].TokenTTL overrules it. Which call keeps
-// it alive; any authorized one is taken to, and [Config].KeepAliveAction says
-// which is made. Whether there is a logout; one is sent, and whatever the PBX
-// says to it is taken for an answer, since the cookie ends by itself. What
-// becomes of a challenge when the next one is asked for; so one login at a time
-// is under way.
+// How long a cookie is valid: ten minutes without a request, the web interface's
+// own setting, are assumed, and [Config].TokenTTL overrules it. Which request
+// keeps it alive: any authorized one is taken to, and [Config].KeepAliveAction
+// says which is sent. Whether there is a logout: one is sent, and any status is
+// taken for a success, since the cookie expires by itself. What becomes of a
+// challenge when the next one is asked for: so one login at a time is under way.
 //
 // # An application's own requests
 //
-// The cookie is put into the body, so that Authorize needs to read it: a request
+// The cookie is put into the body, so that Authorize has to read it: a request
 // whose body is not the API's envelope has no place for a cookie, and is
 // [pbx.ErrNotSupported]. All other bytes stay as they are.
 //
-// [pbx.Token].Details is nil: a login answers a cookie and nothing else.
+// [pbx.Token].Details is nil: a login returns a cookie and nothing else.
 package grandstream
 
 import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -52,12 +51,15 @@ import (
 const Name = "grandstream"
 
 const (
-	usualLife      = 10 * time.Minute
+	usualLifetime  = 10 * time.Minute
 	usualKeepAlive = "getSystemStatus"
 )
 
-// lockout is the web interface's default.
-var lockout = pbx.Lockout{Attempts: 5, Window: 5 * time.Minute}
+// lockout is the web interface's default (UCM6200 manual: 5 tries, a ban of 5
+// minutes by address). Whether the API shares it is not documented, nor a time
+// after which a wrong login is forgotten, nor what a success clears: the cautious
+// reading is stated.
+var lockout = pbx.Lockout{Attempts: 5, Window: 5 * time.Minute, Memory: pbx.Forever}
 
 // Config is the typed form of the driver's settings. Options of the embedded
 // Config must be empty: they are for [pbx.Open].
@@ -67,11 +69,11 @@ var lockout = pbx.Lockout{Attempts: 5, Window: 5 * time.Minute}
 type Config struct {
 	pbx.Config
 
-	// TokenTTL is how long a cookie lives without a request. 0: ten minutes.
+	// TokenTTL is how long a cookie is valid without a request. 0: ten minutes.
 	TokenTTL time.Duration
 
-	// KeepAliveAction is the call that keeps a cookie alive: one that the API's
-	// user may make, that changes nothing and costs little. Empty:
+	// KeepAliveAction is the action that keeps a cookie alive: one that the API's
+	// user may send, that changes nothing and costs little. Empty:
 	// getSystemStatus.
 	KeepAliveAction string
 }
@@ -80,9 +82,17 @@ func init() {
 	pbx.Register(pbx.Driver{
 		Name:  Name,
 		Title: "Grandstream UCM",
+
+		UserLabel: "API user", PasswordLabel: "API password",
+		DefaultPort: 8089,
+		Setup:       "In the web interface, under Integrations, API Configuration, HTTPS API Settings (New): enable the API, set its user name and password, and permit this machine's IP address. An empty list permits nobody.",
+		Docs:        "https://documentation.grandstream.com/knowledge-base/https-api/",
+
 		Options: []pbx.Option{
-			{Name: "token_ttl", Kind: pbx.OptionDuration, Default: usualLife.String(), Help: "life of a cookie without a request, as in 10m"},
-			{Name: "keepalive_action", Kind: pbx.OptionString, Default: usualKeepAlive, Help: "call that keeps a cookie alive: cheap, without effect, and permitted to the API's user"},
+			{Name: "token_ttl", Label: "Token lifetime", Kind: pbx.OptionDuration, Default: usualLifetime.String(),
+				Help: "How long a cookie is valid without a request, as in 10m."},
+			{Name: "keepalive_action", Label: "Keep-alive action", Kind: pbx.OptionString, Default: usualKeepAlive,
+				Help: "The action that keeps a cookie alive. It must change nothing, cost little, and be permitted to the API's user."},
 		},
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
 			options := cfg.Options
@@ -105,26 +115,26 @@ type PBX struct {
 
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg Config) (*PBX, error) {
-	fault := func(format string, args ...any) error {
-		return &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: fmt.Sprintf(format, args...)}
+	fault := func(setting, format string, args ...any) error {
+		return &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: fmt.Sprintf(format, args...)}
 	}
 	if cfg.TokenTTL == 0 {
-		cfg.TokenTTL = usualLife
+		cfg.TokenTTL = usualLifetime
 	}
 	if cfg.KeepAliveAction == "" {
 		cfg.KeepAliveAction = usualKeepAlive
 	}
 	switch cfg.KeepAliveAction {
 	case "challenge", "login", "logout":
-		return nil, fault("KeepAliveAction (keepalive_action) %q is one of logging in: name one that reads something, as in %s", cfg.KeepAliveAction, usualKeepAlive)
+		return nil, fault("keepalive_action", "KeepAliveAction (keepalive_action) %q is a part of logging in: name one that reads something, as in %s", cfg.KeepAliveAction, usualKeepAlive)
 	}
 	switch {
 	case len(cfg.Options) > 0:
-		return nil, fault("Options are for pbx.Open: set the fields of grandstream.Config")
+		return nil, fault("Options", "Options are for pbx.Open: set the fields of grandstream.Config")
 	case cfg.TokenTTL < 0:
-		return nil, fault("TokenTTL %s is negative", cfg.TokenTTL)
+		return nil, fault("token_ttl", "TokenTTL %s is negative", cfg.TokenTTL)
 	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8089, APIPath: path}, cfg.Config)
+	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8089, APIPaths: []string{path}}, cfg.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +159,7 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	}
 	unsent := &pbx.Error{Driver: Name, Op: pbx.OpLogin}
 	if !utf8.ValidString(account.Username) {
-		unsent.Kind, unsent.Message = pbx.ErrConfig, "nothing was sent, for the user name is not UTF-8"
+		unsent.Kind, unsent.Setting, unsent.Message = pbx.ErrConfig, "Username", "nothing was sent, because the user name is not UTF-8"
 		return nil, unsent
 	}
 	select {
@@ -160,31 +170,36 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 		return nil, unsent
 	}
 
-	x, err := p.call(ctx, pbx.OpLogin, fields{Action: "challenge", User: account.Username, Version: "1.0"}, account.Password)
+	got, x, err := p.call(ctx, wire.Request{Op: pbx.OpLogin, NoProof: true}, fields{Action: "challenge", User: account.Username, Version: "1.0"})
 	if err != nil {
 		return nil, err
 	}
-	if x.Response.Challenge == "" {
-		return nil, p.wire.Fail(x.req, x.resp, pbx.ErrProtocol, "", "the answer to challenge has no challenge")
+	if got.Response.Challenge == "" {
+		return nil, x.Fail(pbx.ErrProtocol, "", "the response to challenge has no challenge")
 	}
-	sum := md5.Sum([]byte(x.Response.Challenge + account.Password.Reveal()))
+	sum := md5.Sum([]byte(string(got.Response.Challenge) + account.Password.Reveal()))
 	digest := pbx.NewSecret(hex.EncodeToString(sum[:]))
 	issued := time.Now()
-	x, err = p.call(ctx, pbx.OpLogin, fields{Action: "login", User: account.Username, Token: digest.Reveal()}, account.Password, digest)
+	got, x, err = p.call(ctx, wire.Request{Op: pbx.OpLogin, Secrets: []pbx.Secret{digest}}, fields{Action: "login", User: account.Username, Token: digest.Reveal()})
 	if err != nil {
 		return nil, err
 	}
-	if x.Response.Cookie == "" {
-		return nil, p.wire.Fail(x.req, x.resp, pbx.ErrProtocol, "", "the login succeeded and brought no cookie")
+	if got.Response.Cookie == "" {
+		return nil, x.Fail(pbx.ErrProtocol, "", "the login succeeded and brought no cookie")
 	}
-	return &pbx.Token{Value: pbx.NewSecret(x.Response.Cookie), IssuedAt: issued, ExpiresAt: issued.Add(p.ttl)}, nil
+	return &pbx.Token{Value: pbx.NewSecret(got.Response.Cookie), IssuedAt: issued, ExpiresAt: issued.Add(p.ttl)}, nil
 }
 
-// KeepAlive implements [pbx.Authenticator] with a call that does nothing else.
+// withCookie sends an action with the token.
+func (p *PBX) withCookie(ctx context.Context, op pbx.Op, action string, t *pbx.Token) (response, *wire.Exchange, error) {
+	return p.call(ctx, wire.Request{Op: op, Secrets: []pbx.Secret{t.Value}}, fields{Action: action, Cookie: t.Value.Reveal()})
+}
+
+// KeepAlive implements [pbx.Authenticator] with a request that does nothing else.
 // The token stays the same.
 func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	issued := time.Now()
-	if _, err := p.call(ctx, pbx.OpKeepAlive, fields{Action: p.keepAlive, Cookie: t.Value.Reveal()}, t.Value); err != nil {
+	if _, _, err := p.withCookie(ctx, pbx.OpKeepAlive, p.keepAlive, t); err != nil {
 		return nil, err
 	}
 	prolonged := *t
@@ -192,16 +207,27 @@ func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	return &prolonged, nil
 }
 
-// Logout implements [pbx.Authenticator]. The vendor documents no logout: where
-// the PBX answers that it failed, the cookie is left to end by itself, and that
-// is no error.
+// Logout implements [pbx.Authenticator]. The vendor documents no logout: if the
+// PBX says that it failed, the cookie is left to expire, and that is no error.
 func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
-	x, err := p.call(ctx, pbx.OpLogout, fields{Action: "logout", Cookie: t.Value.Reveal()}, t.Value)
-	if x.Status.known {
+	got, _, err := p.withCookie(ctx, pbx.OpLogout, "logout", t)
+	if _, ok := got.code(); ok {
 		return nil
 	}
 	return err
 }
+
+// Ping implements [pbx.Pinger] with the action of keep-alives.
+func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
+	got, x, err := p.withCookie(ctx, pbx.OpPing, p.keepAlive, t)
+	if code, _ := got.code(); code == unsupported {
+		return x.Fail(pbx.ErrNotSupported, strconv.Itoa(code), "this firmware does not have "+p.keepAlive+": set keepalive_action")
+	}
+	return err
+}
+
+// unsupported is the status of an action that the firmware does not have.
+const unsupported = -19
 
 // Transport implements [pbx.Requester].
 func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }
@@ -211,25 +237,25 @@ func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 	return p.wire.Fingerprint(ctx, key)
 }
 
-// Inspect implements [pbx.Requester]. An answer without a status, such as a
+// Inspect implements [pbx.Requester]. A response without a status, such as a
 // recording or a list of calls, says nothing.
 func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
-	x := exchange{
-		req:  wire.Request{Op: pbx.OpRequest},
-		resp: &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body},
+	x := p.wire.Inspect(r, body, t)
+	got := read(x.Response.Body)
+	if code, ok := got.code(); x.OK() && (!ok || code >= 0) {
+		return nil
 	}
-	if wire.StatusKind(x.req.Op, r.StatusCode) != nil {
-		return p.wire.Unexpected(x.req, x.resp)
-	}
-	if _ = json.Unmarshal(body, &x.answer); x.Status.code < 0 {
-		return p.refusal(x)
-	}
-	return nil
+	return judge(x, got)
 }
 
 // Traits implements [pbx.Describer].
 func (p *PBX) Traits() pbx.Traits {
-	return pbx.Traits{URL: p.wire.URL(), Lifetime: p.ttl, Sliding: true, KeepAlive: pbx.KeepAliveHeartbeat, Lockout: lockout}
+	return pbx.Traits{
+		URL: p.wire.URL(), Account: p.wire.Account(), Lifetime: p.ttl, Sliding: true,
+		KeepAlive: pbx.KeepAliveHeartbeat, Logout: pbx.LogoutToken, Lockout: lockout,
+		// The API is POSTs with a body, so that a GET without one is no login.
+		Probe: p.wire.URL() + path,
+	}
 }
 
 // Format writes which PBX this is, whatever the verb, where fmt would write

@@ -149,7 +149,9 @@ func TestTraitsAreTheVendorsNumbers(t *testing.T) {
 		Lifetime:  10 * time.Minute,
 		Sliding:   true,
 		KeepAlive: pbx.KeepAliveHeartbeat,
-		Lockout:   pbx.Lockout{Attempts: 5, Window: 5 * time.Minute},
+		Account:   user,
+		Lockout:   pbx.Lockout{Attempts: 5, Window: 5 * time.Minute, Memory: pbx.Forever},
+		Probe:     "https://pbx.example.com:8089/api",
 	}
 	if diff := cmp.Diff(want, on(t, unsent{t}).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -22,92 +23,106 @@ type meaning struct {
 	text         string
 }
 
-// statuses are those that say something about a login or a cookie.
+const tooFrequent = "too many requests, or others do the same at the moment"
+
+// statuses are those that say something about a login, a cookie or the PBX. -7 and
+// -8 are "time-out" in the guide, and a dead cookie to the PBX's own web interface.
+// -37 is "wrong account or password"; with a cookie it is about the cookie, and the
+// login that follows judges the password.
 var statuses = map[int]meaning{
-	-1:  {pbx.ErrProtocol, nil, 0, "invalid parameters"},
-	-5:  {pbx.ErrProtocol, pbx.ErrTokenRejected, 0, "the request has no cookie"},
-	-6:  {pbx.ErrProtocol, pbx.ErrTokenRejected, 0, "no such cookie, or it has timed out"},
-	-8:  {pbx.ErrUnavailable, pbx.ErrUnavailable, 0, "the PBX timed out"}, // and may have acted
-	-37: {pbx.ErrInvalidCredentials, pbx.ErrInvalidCredentials, 0, "wrong user name or password: check the API's user in the PBX's web interface"},
-	-45: {pbx.ErrLocked, pbx.ErrUnavailable, 15 * time.Second, "too many requests, or others do the same at the moment"},
-	-46: {pbx.ErrLocked, pbx.ErrUnavailable, 15 * time.Second, "too many requests, or others do the same at the moment"},
-	-47: {pbx.ErrForbidden, pbx.ErrForbidden, 0, "no permission: check the API's list of permitted addresses, and its user's rights, in the PBX's web interface"},
-	-57: {pbx.ErrLocked, pbx.ErrUnavailable, time.Minute, "too many requests, or others do the same at the moment"},
-	-68: {pbx.ErrLocked, pbx.ErrLocked, lockout.Window, "too many failed logins: the PBX has banned this machine's address for a while; its web interface can lift that"},
-	-70: {pbx.ErrForbidden, pbx.ErrForbidden, 0, "the PBX forbids this user or address to log in: check the API's settings in its web interface"},
-	-71: {pbx.ErrInvalidCredentials, pbx.ErrInvalidCredentials, 0, "no such user: check the API's user in the PBX's web interface"},
+	-1:   {pbx.ErrProtocol, pbx.ErrProtocol, 0, "invalid parameters"},
+	-5:   {pbx.ErrProtocol, pbx.ErrTokenRejected, 0, "the request has no cookie"},
+	-6:   {pbx.ErrProtocol, pbx.ErrTokenRejected, 0, "no such cookie, or it has timed out"},
+	-7:   {pbx.ErrUnavailable, pbx.ErrTokenRejected, 0, "the connection was closed"},
+	-8:   {pbx.ErrUnavailable, pbx.ErrTokenRejected, 0, "time-out"},
+	-9:   {pbx.ErrUnavailable, pbx.ErrUnavailable, 0, "the PBX failed"},
+	-15:  {pbx.ErrProtocol, pbx.ErrProtocol, 0, "a parameter has a wrong value"},
+	-19:  {pbx.ErrProtocol, pbx.ErrProtocol, 0, "this firmware does not have the request"},
+	-24:  {pbx.ErrUnavailable, pbx.ErrUnavailable, 0, "the PBX could not use its data"},
+	-25:  {pbx.ErrUnavailable, pbx.ErrUnavailable, 0, "the PBX could not use its data"},
+	-26:  {pbx.ErrUnavailable, pbx.ErrUnavailable, 0, "the PBX could not use its data"},
+	-37:  {pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, 0, "wrong user name or password: check the API's user in the PBX's web interface"},
+	-45:  {pbx.ErrLocked, pbx.ErrUnavailable, 15 * time.Second, tooFrequent},
+	-46:  {pbx.ErrLocked, pbx.ErrUnavailable, 15 * time.Second, tooFrequent},
+	-47:  {pbx.ErrForbidden, pbx.ErrForbidden, 0, "no permission: check the API's list of permitted addresses, where an empty list permits nobody, and its user's rights, in the PBX's web interface"},
+	-50:  {pbx.ErrProtocol, pbx.ErrProtocol, 0, "the request holds characters that are not permitted"},
+	-57:  {pbx.ErrLocked, pbx.ErrUnavailable, time.Minute, tooFrequent},
+	-68:  {pbx.ErrLocked, pbx.ErrLocked, lockout.Window, "too many failed logins: the PBX has banned this machine's address for a while; its web interface can lift that"},
+	-70:  {pbx.ErrForbidden, pbx.ErrForbidden, 0, "the PBX forbids this user or address to log in: check the API's settings in its web interface"},
+	-71:  {pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, 0, "no such user: check the API's user in the PBX's web interface"},
+	-251: {pbx.ErrUnavailable, pbx.ErrUnavailable, 0, "the PBX is busy with another task"},
 }
 
-// status is a number. Nobody has seen it in a string, which is taken as well.
-type status struct {
-	code  int
-	known bool
-}
-
-// UnmarshalJSON leaves the status unknown where it is no whole number: that is
-// not the vendor's, and could quote any secret.
-func (s *status) UnmarshalJSON(data []byte) error {
-	text := string(data)
-	_ = json.Unmarshal(data, &text) // a number stays as it is written
-	if n, err := strconv.ParseInt(text, 10, 32); err == nil {
-		*s = status{int(n), true}
-	}
-	return nil
-}
-
-// answer is what the driver needs of one. What is of another type stays empty.
-type answer struct {
-	Status   status `json:"status"`
+// response is what the driver needs of one. What is of another type stays empty.
+type response struct {
+	Status   wire.Number `json:"status"` // a number in every sample
 	Response struct {
-		Challenge string `json:"challenge"`
-		Cookie    string `json:"cookie"`
+		Challenge wire.Text `json:"challenge"` // digits
+		Cookie    string    `json:"cookie"`
 	} `json:"response"`
 }
 
-// exchange is a request and its answer.
-type exchange struct {
-	req  wire.Request
-	resp *wire.Response
-	answer
+// code is the status, if there is one.
+func (r response) code() (int, bool) { return r.Status.Int() }
+
+func read(body []byte) response {
+	var r response
+	wire.ReadJSON(body, &r)
+	return r
 }
 
-// call sends an action and proves its success: HTTP status, envelope, status.
-// The exchange comes along with a refusal too.
-func (p *PBX) call(ctx context.Context, op pbx.Op, f fields, secrets ...pbx.Secret) (exchange, error) {
-	x := exchange{req: wire.Request{
-		Op:      op,
-		Path:    path,
-		Header:  http.Header{"Content-Type": {"application/json;charset=UTF-8"}},
-		Secrets: secrets,
-	}}
-	x.req.Body, _ = json.Marshal(map[string]fields{"request": f}) // strings always marshal
-	var err error
-	if x.resp, err = p.wire.Do(ctx, x.req); err != nil {
-		return exchange{}, err
+// call sends an action and proves its success. The response comes along with a
+// refusal too.
+func (p *PBX) call(ctx context.Context, req wire.Request, f fields) (response, *wire.Exchange, error) {
+	req.Path = path
+	req.Header = http.Header{"Content-Type": {"application/json;charset=UTF-8"}}
+	req.Body, _ = json.Marshal(map[string]fields{"request": f}) // strings always marshal
+	x, err := p.wire.Do(ctx, req)
+	if err != nil {
+		return response{}, nil, err
 	}
-	_ = json.Unmarshal(x.resp.Body, &x.answer)
+	got := read(x.Response.Body)
+	return got, x, judge(x, got)
+}
+
+// judge returns nil for a proven success. A refusal in a whole envelope counts,
+// whatever the HTTP status says.
+func judge(x *wire.Exchange, got response) error {
+	code, ok := got.code()
 	switch {
-	case x.resp.Status != http.StatusOK || !x.Status.known:
-		return exchange{}, p.wire.Unexpected(x.req, x.resp)
-	case x.Status.code != 0:
-		return x, p.refusal(x)
+	case ok && code != 0:
+		return refusal(x, code)
+	case ok && x.OK():
+		return nil
 	}
-	return x, nil
+	failure := x.Unexpected()
+	if scheme := x.Response.Header.Get("WWW-Authenticate"); strings.HasPrefix(strings.ToLower(scheme), "digest") {
+		failure.Message += "; the UCM's old API does so, on port 8443: configure the port of the web interface, usually 8089"
+	}
+	return failure
 }
 
 // refusal makes the error for a status that is not success. One outside the
 // table is kept and has no kind. Of the PBX's own words the status is all that is
 // taken over.
-func (p *PBX) refusal(x exchange) *pbx.Error {
-	known, ok := statuses[x.Status.code]
+func refusal(x *wire.Exchange, code int) *pbx.Error {
+	known, ok := statuses[code]
 	if !ok {
 		known.text = "the PBX refuses for a reason that says nothing about the login"
 	}
 	kind := known.other
-	if x.req.Op == pbx.OpLogin {
+	if x.Request.Op == pbx.OpLogin {
 		kind = known.login
 	}
-	failure := p.wire.Fail(x.req, x.resp, kind, strconv.Itoa(x.Status.code), known.text)
+	setting := ""
+	if x.Request.NoProof && kind == pbx.ErrInvalidCredentials { // of the challenge: it has the user's name only
+		kind, setting, known.text = pbx.ErrConfig, "Username", "the PBX gives this user no challenge: check the API's user in its web interface"
+	}
+	failure := x.Fail(kind, strconv.Itoa(code), known.text)
+	failure.Setting = setting
+	// The PBX may have acted before the time-out, so the request must not be
+	// repeated on the strength of it.
+	failure.Ambiguous = kind == pbx.ErrTokenRejected && (code == -7 || code == -8)
 	if failure.RetryAfter == 0 {
 		failure.RetryAfter = known.wait
 	}

@@ -25,7 +25,7 @@ func TestWhatAStatusMeans(t *testing.T) {
 	const none = ""
 	kinds := map[string]error{
 		"credentials": pbx.ErrInvalidCredentials, "locked": pbx.ErrLocked, "forbidden": pbx.ErrForbidden, "token": pbx.ErrTokenRejected,
-		"unavailable": pbx.ErrUnavailable, "protocol": pbx.ErrProtocol, "unknown": nil,
+		"unavailable": pbx.ErrUnavailable, "protocol": pbx.ErrProtocol, "config": pbx.ErrConfig, "unknown": nil,
 	}
 	tests := []struct {
 		status       int
@@ -33,25 +33,37 @@ func TestWhatAStatusMeans(t *testing.T) {
 		login, other string
 		wait         time.Duration
 	}{
-		{-1, "invalid parameters", "protocol", "unknown", 0},
+		{-1, "invalid parameters", "protocol", "protocol", 0},
 		{-5, "needs authentication", "protocol", "token", 0},
 		{-6, "cookie error", "protocol", "token", 0},
-		{-8, "time-out", "unavailable", "unavailable", 0},
-		{-37, "wrong account or password", "credentials", "credentials", 0},
+		{-7, "connection closed", "unavailable", "token", 0},
+		{-8, "time-out", "unavailable", "token", 0},
+		{-9, "abnormal", "unavailable", "unavailable", 0},
+		{-15, "value of a parameter", "protocol", "protocol", 0},
+		{-19, "unsupported", "protocol", "protocol", 0},
+		{-25, "data", "unavailable", "unavailable", 0},
+		{-37, "wrong account or password", "credentials", "token", 0},
 		{-45, "too frequent", "locked", "unavailable", 15 * time.Second},
 		{-46, "too frequent", "locked", "unavailable", 15 * time.Second},
 		{-47, "no permission", "forbidden", "forbidden", 0},
+		{-50, "forbidden characters", "protocol", "protocol", 0},
 		{-57, "too frequent", "locked", "unavailable", time.Minute},
 		{-68, "login restriction", "locked", "locked", 5 * time.Minute},
 		{-70, "forbidden", "forbidden", "forbidden", 0},
-		{-71, "no such user", "credentials", "credentials", 0},
-		{-9, "", "unknown", "unknown", 0},
+		{-71, "no such user", "credentials", "token", 0},
+		{-251, "another task running", "unavailable", "unavailable", 0},
+		{-99, "", "unknown", "unknown", 0},
 		{-2147483648, "", "unknown", "unknown", 0},
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprint(tt.status, " ", tt.vendor), func(t *testing.T) {
+			challenge := tt.login
+			if challenge == "credentials" { // nothing was there to be judged but the user's name
+				challenge = "config"
+			}
 			for _, body := range []string{
 				fmt.Sprintf(`{"response":{},"status":%d}`, tt.status),
+				fmt.Sprintf("\ufeff {\"response\":{},\"status\":%d.0}\x00\r\n", tt.status),
 				fmt.Sprintf(`{"status":"%d","response":null}`, tt.status),
 				fmt.Sprintf(`{"response":{"error_msg":"…","cookie":"sid1","challenge":"1"},"status":%d}`, tt.status),
 			} {
@@ -66,9 +78,9 @@ func TestWhatAStatusMeans(t *testing.T) {
 					op   pbx.Op
 					want string
 				}{
-					"challenge": {pbx.OpLogin, tt.login}, "login": {pbx.OpLogin, tt.login},
+					"challenge": {pbx.OpLogin, challenge}, "login": {pbx.OpLogin, tt.login},
 					"keep-alive": {pbx.OpKeepAlive, tt.other}, "call": {pbx.OpRequest, tt.other},
-					"logout": {"", none}, // it is not documented, so any answer will do
+					"logout": {"", none}, // it is not documented, so any status will do
 				} {
 					if row.want == none {
 						if got[step] != nil {
@@ -77,7 +89,7 @@ func TestWhatAStatusMeans(t *testing.T) {
 						continue
 					}
 					failed := failure(t, got[step])
-					if failed.Kind != kinds[row.want] || failed.Op != row.op || failed.Code != fmt.Sprint(tt.status) || failed.RetryAfter != tt.wait || !failed.Sent {
+					if failed.Kind != kinds[row.want] || failed.Op != row.op || failed.Code != fmt.Sprint(tt.status) || failed.RetryAfter != tt.wait || failed.Sent != (step != "challenge") {
 						t.Errorf("%s, %s: %v, want kind %v and to wait %s", body, step, failed, kinds[row.want], tt.wait)
 					}
 				}
@@ -143,13 +155,13 @@ func TestAnHTTPStatusIsReadWhereTheEnvelopeIsMissing(t *testing.T) {
 	token := &pbx.Token{Value: pbx.NewSecret(cookie)}
 	for status, want := range map[int]struct{ login, call error }{
 		400: {pbx.ErrProtocol, pbx.ErrProtocol},
-		401: {pbx.ErrInvalidCredentials, pbx.ErrTokenRejected},
-		403: {pbx.ErrForbidden, pbx.ErrForbidden},
+		401: {pbx.ErrConfig, pbx.ErrConfig},
+		403: {pbx.ErrConfig, pbx.ErrConfig},
 		404: {pbx.ErrProtocol, pbx.ErrProtocol},
-		429: {pbx.ErrLocked, pbx.ErrLocked},
+		429: {pbx.ErrUnavailable, pbx.ErrUnavailable},
 		500: {pbx.ErrUnavailable, pbx.ErrUnavailable},
 	} {
-		given := answer{`{"response":{},"status":0}`, status}
+		given := answer{pbxsim.HTMLPage, status}
 		_, login := on(t, &answering{answers: []answer{{body: challenged}, given}}).Login(t.Context())
 		logout := on(t, &answering{answers: []answer{given}}).Logout(t.Context(), token)
 		if got := failure(t, login); got.Kind != want.login || got.HTTPStatus != status {

@@ -18,7 +18,8 @@ import (
 func TestTraitsAreTheVendorsNumbers(t *testing.T) {
 	want := pbx.Traits{
 		URL: "https://pbx.example.com:9011", Lifetime: 30 * time.Minute, Sliding: true,
-		KeepAlive: pbx.KeepAliveHeartbeat, Lockout: pbx.Lockout{Attempts: 5, Window: 10 * time.Minute},
+		KeepAlive: pbx.KeepAliveHeartbeat, Lockout: pbx.Lockout{Attempts: 5, Window: 10 * time.Minute, Memory: pbx.Forever},
+		Account: sampleUser, Probe: "https://pbx.example.com:9011/api/v0.0.1/login",
 	}
 	if diff := cmp.Diff(want, on(t, openvox.JSON, unsent{t}).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -75,13 +75,13 @@ func TestDetailsKeepEveryFieldButTheToken(t *testing.T) {
 	}
 }
 
-func TestDetailsKeepWhatWasAssumedWhenNothingElseCanBeShown(t *testing.T) {
+func TestDetailsKeepWhatWasAssumedWhateverElseIsHidden(t *testing.T) {
 	server := &platform{body: answered(`{"token":"48","user_id":48}`)}
 	token, err := open(t, server.at(runtel.Config{})).Login(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := string(token.Details), `{"exp_assumed":{"unsure":true}}`; got != want {
+	if got, want := string(token.Details), `{"exp_assumed":{"unsure":true},"user_id":"[redacted]"}`; got != want {
 		t.Errorf("details %s, want %s", got, want)
 	}
 }

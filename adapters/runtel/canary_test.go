@@ -143,7 +143,7 @@ func TestNoSecretShowsWhateverThePlatformRepeats(t *testing.T) {
 			} else {
 				cfg.Username, cfg.Password = user, pbx.NewSecret(canaryPassword)
 			}
-			cfg.Classify = func(a runtel.Answer) error {
+			cfg.Classify = func(a runtel.Failure) error {
 				scanValue(t, "Answer", a)
 				panic(fmt.Sprint(echo))
 			}

@@ -15,8 +15,8 @@ import (
 func TestClassifySeesTheAnswer(t *testing.T) {
 	body := `{"action_id":"{id}","code":418,"notifies":[{"text":"wrong ` + password + `"},["two"]]}`
 	server := &platform{status: 409, body: body}
-	var got []runtel.Answer
-	p := open(t, server.at(runtel.Config{Classify: func(a runtel.Answer) error { got = append(got, a); return nil }}))
+	var got []runtel.Failure
+	p := open(t, server.at(runtel.Config{Classify: func(a runtel.Failure) error { got = append(got, a); return nil }}))
 	token := &pbx.Token{Value: pbx.NewSecret("J...W")}
 	p.Login(t.Context())
 	p.Logout(t.Context(), token)
@@ -24,10 +24,10 @@ func TestClassifySeesTheAnswer(t *testing.T) {
 	server.body = nginx
 	p.Login(t.Context())
 
-	want := []runtel.Answer{
-		{Op: pbx.OpLogin, HTTPStatus: 409, Code: "418", Notices: []string{"wrong " + pbx.Redacted, "two"}},
-		{Op: pbx.OpLogout, HTTPStatus: 409, Code: "418", Notices: []string{"wrong " + password, "two"}}, // it carries no password
-		{Op: pbx.OpRequest, HTTPStatus: 409, Code: "418", Notices: []string{"wrong " + password, "two"}},
+	want := []runtel.Failure{
+		{Op: pbx.OpLogin, HTTPStatus: 409, Code: "418", Notices: []string{pbx.Redacted, "two"}},
+		{Op: pbx.OpLogout, HTTPStatus: 409, Code: "418", Notices: []string{pbx.Redacted, "two"}},
+		{Op: pbx.OpRequest, HTTPStatus: 409, Code: "418", Notices: []string{pbx.Redacted, "two"}},
 		{Op: pbx.OpLogin, HTTPStatus: 409},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -37,7 +37,7 @@ func TestClassifySeesTheAnswer(t *testing.T) {
 
 func TestClassifyIsNotAskedAboutASuccess(t *testing.T) {
 	server := &platform{body: answered(`{"token":"J...W"}`)}
-	p := open(t, server.at(runtel.Config{Classify: func(a runtel.Answer) error {
+	p := open(t, server.at(runtel.Config{Classify: func(a runtel.Failure) error {
 		t.Errorf("asked about %+v", a)
 		return pbx.ErrUnavailable
 	}}))
@@ -54,29 +54,29 @@ func TestClassifyIsNotAskedAboutASuccess(t *testing.T) {
 }
 
 func TestClassifyHasTheLastWordOnTheKind(t *testing.T) {
-	const unheeded = "not heeded"
+	const unheeded = "ignored"
 	tests := []struct {
 		name     string
 		body     string // an answer's, under HTTP 200
-		classify func(runtel.Answer) error
+		classify func(runtel.Failure) error
 		login    error
 		call     error
 		says     string
 	}{
-		{"nothing", `{"code":401}`, func(runtel.Answer) error { return nil }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, "wrong login or password"},
-		{"a kind for an unknown code", `{"code":1001}`, func(runtel.Answer) error { return pbx.ErrTooManySessions }, pbx.ErrTooManySessions, pbx.ErrTooManySessions, "code 1001"},
-		{"another kind", `{"code":401,"notifies":["later"]}`, func(runtel.Answer) error { return pbx.ErrUnavailable }, pbx.ErrUnavailable, pbx.ErrUnavailable, "unavailable: the PBX says: later"},
-		{"a kind for a page", nginx, func(runtel.Answer) error { return pbx.ErrUnavailable }, pbx.ErrUnavailable, nil, "unavailable"},
-		{"a kind for a login without a token", `{"action_id":"{id}","code":200}`, func(runtel.Answer) error { return pbx.ErrInvalidCredentials }, pbx.ErrInvalidCredentials, nil, "invalid credentials"},
-		{"a refused token", `{"code":1001}`, func(runtel.Answer) error { return pbx.ErrTokenRejected }, nil, pbx.ErrTokenRejected, unheeded},
-		{"not supported", `{"code":401}`, func(runtel.Answer) error { return pbx.ErrNotSupported }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, unheeded},
-		{"an error of its own", `{"code":401}`, func(runtel.Answer) error { return errors.New("canary") }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, unheeded},
-		{"a kind, wrapped", `{"code":401}`, func(runtel.Answer) error { return fmt.Errorf("canary: %w", pbx.ErrUnavailable) }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, unheeded},
-		{"a nil pointer", `{"code":401}`, func(runtel.Answer) error { return (*pbx.Error)(nil) }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, unheeded},
-		{"an error that cannot be compared", `{"code":401}`, func(runtel.Answer) error { return list{"canary"} }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, unheeded},
-		{"a panic", `{"code":401}`, func(runtel.Answer) error { panic("canary") }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, "Classify panicked"},
-		{"a panic with nil", `{"code":1001}`, func(runtel.Answer) error { panic(nil) }, nil, nil, "Classify panicked"},
-		{"changing what it is given", `{"code":401,"notifies":["no"]}`, func(a runtel.Answer) error { a.Notices[0] = "canary"; return nil }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, "the PBX says: no"},
+		{"nothing", `{"code":401}`, func(runtel.Failure) error { return nil }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, "wrong login or password"},
+		{"a kind for an unknown code", `{"code":1001}`, func(runtel.Failure) error { return pbx.ErrTooManySessions }, pbx.ErrTooManySessions, pbx.ErrTooManySessions, "code 1001"},
+		{"another kind", `{"code":401,"notifies":["later"]}`, func(runtel.Failure) error { return pbx.ErrUnavailable }, pbx.ErrUnavailable, pbx.ErrUnavailable, "unavailable: the PBX says: later"},
+		{"a kind for a page", nginx, func(runtel.Failure) error { return pbx.ErrUnavailable }, pbx.ErrUnavailable, nil, "unavailable"},
+		{"a kind for a login without a token", `{"action_id":"{id}","code":200}`, func(runtel.Failure) error { return pbx.ErrInvalidCredentials }, pbx.ErrInvalidCredentials, nil, "invalid credentials"},
+		{"a refused token", `{"code":1001}`, func(runtel.Failure) error { return pbx.ErrTokenRejected }, nil, pbx.ErrTokenRejected, unheeded},
+		{"not supported", `{"code":401}`, func(runtel.Failure) error { return pbx.ErrNotSupported }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, unheeded},
+		{"an error of its own", `{"code":401}`, func(runtel.Failure) error { return errors.New("canary") }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, unheeded},
+		{"a kind, wrapped", `{"code":401}`, func(runtel.Failure) error { return fmt.Errorf("canary: %w", pbx.ErrUnavailable) }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, unheeded},
+		{"a nil pointer", `{"code":401}`, func(runtel.Failure) error { return (*pbx.Error)(nil) }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, unheeded},
+		{"an error that cannot be compared", `{"code":401}`, func(runtel.Failure) error { return list{"canary"} }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, unheeded},
+		{"a panic", `{"code":401}`, func(runtel.Failure) error { panic("canary") }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, "Classify panicked"},
+		{"a panic with nil", `{"code":1001}`, func(runtel.Failure) error { panic(nil) }, nil, nil, "Classify panicked"},
+		{"changing what it is given", `{"code":401,"notifies":["no"]}`, func(a runtel.Failure) error { a.Notices[0] = "canary"; return nil }, pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, "the PBX says: no"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestALogoutIsDoneWhereClassifySaysTheTokenIsGone(t *testing.T) {
 	if err := open(t, server.at(runtel.Config{})).Logout(t.Context(), token); err == nil {
 		t.Error("without Classify: no error")
 	}
-	p := open(t, server.at(runtel.Config{Classify: func(runtel.Answer) error { return pbx.ErrTokenRejected }}))
+	p := open(t, server.at(runtel.Config{Classify: func(runtel.Failure) error { return pbx.ErrTokenRejected }}))
 	if err := p.Logout(t.Context(), token); err != nil {
 		t.Error(err)
 	}

@@ -34,8 +34,8 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 		{"a key and a user name", runtel.Config{Config: pbx.Config{URL: "https://office.example", Username: user}, Key: pbx.NewSecret(key)}, "not both"},
 		{"a key and a password", runtel.Config{Config: pbx.Config{URL: "https://office.example", Password: pbx.NewSecret(password)}, Key: pbx.NewSecret(key)}, "not both"},
 		{"a key and a Credentials func", runtel.Config{Config: pbx.Config{URL: "https://office.example", Credentials: asked}, Key: pbx.NewSecret(key)}, "not both"},
-		{"a key and a zone", runtel.Config{Config: address, Key: pbx.NewSecret(key), ExpZone: "tz"}, "no end"},
-		{"a key and a life", runtel.Config{Config: address, Key: pbx.NewSecret(key), TokenTTL: time.Hour}, "no end"},
+		{"a key and a zone", runtel.Config{Config: address, Key: pbx.NewSecret(key), ExpZone: "tz"}, "does not expire"},
+		{"a key and a life", runtel.Config{Config: address, Key: pbx.NewSecret(key), TokenTTL: time.Hour}, "does not expire"},
 		{"a key with its scheme", runtel.Config{Config: address, Key: pbx.NewSecret("Bearer " + key)}, `without "Bearer"`},
 		{"a key with a line break", runtel.Config{Config: address, Key: pbx.NewSecret(key + "\n")}, "blanks"},
 	}
@@ -74,7 +74,13 @@ func TestOptionsOpenThePBXByName(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		want := pbx.Traits{URL: "https://office.example", KeepAlive: pbx.KeepAliveNone, Lockout: pbx.Lockout{Attempts: 5, Window: 10 * time.Minute}}
+		want := pbx.Traits{
+			URL: "https://office.example", Account: cfg.Username, KeepAlive: pbx.KeepAliveNone,
+			Lockout: pbx.Lockout{LooksWrong: true}, Probe: "https://office.example/api/",
+		}
+		if name == "a key" {
+			want.Logout = pbx.LogoutNone
+		}
 		if cfg.Options["token_ttl"] != "" {
 			want.Lifetime = 4 * time.Hour
 		}

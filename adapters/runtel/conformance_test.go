@@ -54,7 +54,7 @@ func refusingTokensBy403() *pbx.Registry {
 	r.Register(pbx.Driver{
 		Name: runtel.Name,
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
-			return runtel.New(runtel.Config{Config: cfg, Classify: func(a runtel.Answer) error {
+			return runtel.New(runtel.Config{Config: cfg, Classify: func(a runtel.Failure) error {
 				if a.HTTPStatus == http.StatusForbidden && a.Op != pbx.OpLogin {
 					return pbx.ErrTokenRejected
 				}

@@ -70,7 +70,7 @@ func ExampleConfig_classify() {
 
 	p, err := runtel.New(runtel.Config{
 		Config: pbx.Config{URL: server.URL, Username: "a@office.example", Password: pbx.NewSecret("wrong")},
-		Classify: func(a runtel.Answer) error {
+		Classify: func(a runtel.Failure) error {
 			if a.Op == pbx.OpLogin && a.Code == "1001" {
 				return pbx.ErrInvalidCredentials
 			}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// minLife keeps a senseless exp from causing a login every moment.
-const minLife = time.Minute
+// minLifetime keeps a senseless exp from causing a login every moment.
+const minLifetime = time.Minute
 
 // zoneOfLogin is the ExpZone that means the login's own tz.
 const zoneOfLogin = "tz"
@@ -31,18 +31,18 @@ type assumption struct {
 	Unsure     bool              `json:"unsure,omitempty"`
 	Candidates map[string]string `json:"candidates,omitempty"`
 
-	life time.Duration // from now on; 0: unknown
+	lifetime time.Duration // from now on; 0: unknown
 }
 
-// read tells how long a token lives from now on if its end is exp and tz is the
-// login's zone. now is the platform's own time if told is true, and else this
+// read returns how long a token is valid from now on if it expires at exp and tz is
+// the login's zone. now is the platform's own time if told is true, and else this
 // machine's.
 //
 // In the vendor's sample exp is 10:14:13.998824 and the server's Date 06:14:14:
 // four hours for UTC, two for its tz Europe/Prague, one for Europe/Moscow.
 func (c clock) read(exp, tz string, now time.Time, told bool) assumption {
 	if c.ttl > 0 {
-		return assumption{Life: c.ttl.String(), life: c.ttl}
+		return assumption{Life: c.ttl.String(), lifetime: c.ttl}
 	}
 	if end, zone, ok := absolute(exp); ok {
 		return settled(zone, end.Sub(now), !told)
@@ -67,11 +67,11 @@ func (c clock) read(exp, tz string, now time.Time, told bool) assumption {
 
 // settled is the assumption for an exp that has one meaning.
 func settled(zone string, left time.Duration, unsure bool) assumption {
-	life := max(left, minLife)
-	return assumption{Zone: zone, Life: whole(life), Unsure: unsure || life != left, life: life}
+	life := max(left, minLifetime)
+	return assumption{Zone: zone, Life: whole(life), Unsure: unsure || life != left, lifetime: life}
 }
 
-// guess takes the zone with the shortest life. One of less than a minute is as
+// guess takes the zone with the shortest lifetime. One of less than a minute is as
 // senseless as one that is over: an exp that is three hours ahead in UTC is a
 // second ahead in Moscow, or a second behind.
 func guess(wall, now time.Time, zones []*time.Location) assumption {
@@ -79,20 +79,20 @@ func guess(wall, now time.Time, zones []*time.Location) assumption {
 	for _, zone := range zones {
 		left := earliest(wall, zone).Sub(now)
 		a.Candidates[zone.String()] = whole(left)
-		if left >= minLife && (a.life == 0 || left < a.life) {
-			a.life, a.Zone = left, zone.String()
+		if left >= minLifetime && (a.lifetime == 0 || left < a.lifetime) {
+			a.lifetime, a.Zone = left, zone.String()
 		}
 	}
-	a.life = max(a.life, minLife)
-	a.Life = whole(a.life)
+	a.lifetime = max(a.lifetime, minLifetime)
+	a.Life = whole(a.lifetime)
 	return a
 }
 
 func whole(d time.Duration) string { return d.Round(time.Second).String() }
 
 // wallClock reads an exp without a zone, as if it were in UTC. It is Python's
-// isoformat, which leaves the fraction out when that is zero; str has a blank in
-// place of the T.
+// isoformat, which leaves the fraction out when that is zero; str has a blank
+// instead of the T.
 func wallClock(exp string) (time.Time, bool) {
 	wall, err := time.Parse("2006-01-02T15:04:05", strings.Replace(exp, " ", "T", 1))
 	return wall, err == nil
@@ -133,7 +133,7 @@ func shows(at time.Time, zone *time.Location, wall time.Time) bool {
 	return at.Add(time.Duration(offset) * time.Second).Equal(wall)
 }
 
-// loadZone finds an IANA zone. "Local" is none: it is this machine's own.
+// loadZone finds an IANA zone. "Local" is not one: it is this machine's own.
 func loadZone(name string) (*time.Location, bool) {
 	if name == "" || name == "Local" {
 		return nil, false

@@ -9,22 +9,20 @@ import (
 	"strings"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/wire"
 )
 
-// Answer is a failing answer as [Config].Classify sees it. No secret is in it.
-type Answer struct {
-	// Op is what the answer is to: OpLogin, OpLogout, or OpRequest for a request
-	// of the application's own.
+// Failure is a failing response as [Config].Classify sees it. No secret is in it.
+type Failure struct {
+	// Op is what the response is to: OpLogin, OpLogout, OpPing, or OpRequest for
+	// a request of the application's own.
 	Op pbx.Op
 	// HTTPStatus is the outer layer of status, as in 401.
 	HTTPStatus int
 	// Code is the inner one, the envelope's code as it was written, as in
-	// "401"; empty where the answer is no envelope.
+	// "401". Empty: the response is not an envelope.
 	Code string
 	// Notices are the texts in the envelope's notifies, at most 20 of at most
-	// 200 characters. They are empty for an answer to OpRequest that came without
-	// its request: see [PBX.Inspect].
+	// 200 characters.
 	Notices []string
 }
 
@@ -39,7 +37,7 @@ func meaning(op pbx.Op, status int) (advice string, kind error) {
 		return "", pbx.ErrTokenRejected
 	case status == http.StatusForbidden && login:
 		// Which of the two is not known: it is counted, and not repeated.
-		return "wrong login or password, or the platform's defender has blocked this host", pbx.ErrInvalidCredentials
+		return "wrong login or password, or the platform has blocked this host", pbx.ErrInvalidCredentials
 	case status == http.StatusForbidden:
 		return "", pbx.ErrForbidden
 	case status == http.StatusTooManyRequests:
@@ -52,72 +50,91 @@ func meaning(op pbx.Op, status int) (advice string, kind error) {
 	return "what this code means is not documented", nil
 }
 
-// refusal makes the error for an answer that does not say success.
+// refusal makes the error for a response that does not say success.
 func (p *PBX) refusal(x exchange) *pbx.Error {
-	if x.enveloped {
-		advice, kind := meaning(x.req.Op, x.status(x.resp.Status))
-		return p.fail(x, kind, advice)
+	if !x.enveloped {
+		return p.classified(x, p.page(x))
 	}
-	page := p.wire.Unexpected(x.req, x.resp)
-	if page.Kind == pbx.ErrProtocol {
-		return p.fail(x, page.Kind, page.Message)
-	}
-	advice, kind := meaning(x.req.Op, x.resp.Status)
-	return p.fail(x, kind, advice, page.Message)
+	advice, kind := meaning(x.Request.Op, x.status(x.Response.Status))
+	return p.classified(x, x.fail(kind, advice))
 }
 
-// fail makes the error for a failing answer. kind and advice are the driver's
-// own reading of it.
-func (p *PBX) fail(x exchange, kind error, advice ...string) *pbx.Error {
-	notices := x.notices()
+// page makes the error for a response that is not an envelope. The vendor prints
+// no failing response, so a 401 may be the platform's all the same, unless it asks
+// for HTTP authentication.
+func (p *PBX) page(x exchange) *pbx.Error {
+	failure := x.Unexpected()
+	if x.Response.Header.Get("WWW-Authenticate") != "" {
+		return failure
+	}
+	switch status, login := x.Response.Status, x.Request.Op == pbx.OpLogin; {
+	case status == http.StatusUnauthorized:
+		advice, kind := meaning(x.Request.Op, status)
+		failure = x.Fail(kind, "", strings.TrimPrefix(advice+"; HTTP status 401 without the platform's envelope", "; "))
+		failure.Ambiguous = x.Request.Op == pbx.OpRequest
+	case status == http.StatusForbidden && login:
+		failure.Sent = true // the platform may have judged the password, or blocked this host
+	}
+	return failure
+}
+
+// fail makes the error for a response, with the platform's own words.
+func (x exchange) fail(kind error, advice string) *pbx.Error {
+	return x.Fail(kind, text(x.Code), advice, x.notices()...)
+}
+
+// classified lets Classify overrule a failure.
+func (p *PBX) classified(x exchange, failure *pbx.Error) *pbx.Error {
 	if p.classify != nil {
-		fault, own := p.ask(Answer{
-			Op:         x.req.Op,
-			HTTPStatus: x.resp.Status,
-			Code:       wire.Clean(text(x.Code), x.req.Secrets...),
-			Notices:    slices.Clone(notices),
+		fault, own := p.ask(Failure{
+			Op:         x.Request.Op,
+			HTTPStatus: x.Response.Status,
+			Code:       failure.Code,
+			Notices:    x.notices(),
 		})
 		if own != nil {
-			kind, advice = own, nil
+			failure = x.fail(own, "")
 		}
-		advice = append(advice, fault)
+		if fault != "" {
+			failure.Message += "; " + fault
+		}
 	}
-	if !p.key.IsZero() && kind == pbx.ErrTokenRejected {
-		kind, advice = pbx.ErrInvalidCredentials, append([]string{keyRefused}, advice...)
+	if !p.key.IsZero() && failure.Kind == pbx.ErrTokenRejected {
+		failure.Kind, failure.Setting, failure.Ambiguous = pbx.ErrInvalidCredentials, "key", false
+		failure.Message = strings.TrimSuffix(keyRefused+"; "+failure.Message, "; ")
 	}
-	advice = slices.DeleteFunc(advice, func(s string) bool { return s == "" })
-	return p.wire.Fail(x.req, x.resp, kind, text(x.Code), strings.Join(advice, "; "), notices...)
+	return failure
 }
 
-// answerKinds are what Classify may say of an answer. Not ErrNotSupported: that
+// failureKinds are what Classify may say of a response. Not ErrNotSupported: that
 // promises that nothing was sent.
-var answerKinds = []error{
+var failureKinds = []error{
 	pbx.ErrInvalidCredentials, pbx.ErrLocked, pbx.ErrForbidden, pbx.ErrTokenRejected,
 	pbx.ErrTooManySessions, pbx.ErrUnavailable, pbx.ErrProtocol, pbx.ErrConfig,
 }
 
-// ask returns what Classify makes of a; nil if it is to be left to the driver,
-// and why if Classify is not heeded. Neither a panic's value nor an
-// error is shown: both may quote anything.
-func (p *PBX) ask(a Answer) (fault string, kind error) {
+// ask returns what Classify makes of f: nil if it leaves f to the driver, and why
+// if Classify is ignored. Neither a panic's value nor an error is shown: both may
+// quote anything.
+func (p *PBX) ask(f Failure) (fault string, kind error) {
 	defer func() {
 		if recover() != nil {
-			fault, kind = "Classify panicked and is not heeded", nil
+			fault, kind = "Classify panicked: it is ignored", nil
 		}
 	}()
-	kind = p.classify(a)
+	kind = p.classify(f)
 	if kind == nil {
 		return "", nil
 	}
-	if !slices.Contains(answerKinds, kind) || (kind == pbx.ErrTokenRejected && a.Op == pbx.OpLogin) {
-		return "Classify returned what is no kind of failure here and is not heeded", nil
+	if !slices.Contains(failureKinds, kind) || (kind == pbx.ErrTokenRejected && f.Op == pbx.OpLogin) {
+		return "Classify returned something that is not a kind of failure here: it is ignored", nil
 	}
 	return "", kind
 }
 
-// unanswered adds to the error for a request without an answer what a rejected
-// login before it lets one guess: resellers describe a block that is pushed to
-// the firewall.
+// unanswered adds to the error for a request without a response what a rejected
+// login before it suggests: resellers describe a block that is pushed to the
+// firewall.
 func (p *PBX) unanswered(err error) error {
 	var failure *pbx.Error
 	if p.rejected.Load() && errors.As(err, &failure) && failure.Kind == pbx.ErrUnavailable && ignored(failure.Err) {

@@ -81,21 +81,22 @@ func TestWhatAFailingAnswerMeans(t *testing.T) {
 		{name: "HTTP 403 and code 0", status: 403, body: coded(`0`, `[]`), want: seen{"credentials", "forbidden", "forbidden"}, code: "0"},
 		{name: "HTTP 404 and code 200", status: 404, body: coded(`200`, `[]`), want: seen{"credentials", "unknown", "unknown"}, code: "200"},
 		{name: "HTTP 500 and code 401", status: 500, body: coded(`401`, `[]`), want: seen{"credentials", none, "token"}, code: "401"},
-		{name: "HTTP 401 and code 500", status: 401, body: coded(`500`, `[]`), want: seen{"credentials", none, "token"}, code: "500"},
+		{name: "HTTP 401 and code 500", status: 401, body: coded(`500`, `[]`), want: seen{"unavailable", "unavailable", "unavailable"}, code: "500"},
 		{name: "HTTP 503 and code 500", status: 503, body: coded(`500`, `[]`), want: seen{"unavailable", "unavailable", "unavailable"}, code: "500"},
 
 		// No envelope.
-		{name: "HTTP 401 with a page", status: 401, body: nginx, want: seen{"credentials", none, "token"}, says: []string{"wrong login or password", "HTTP status 401", "web page"}},
-		{name: "HTTP 403 with a page", status: 403, body: nginx, want: seen{"credentials", "forbidden", "forbidden"}, says: []string{"blocked this host", "HTTP status 403"}},
+		{name: "HTTP 401 with a page", status: 401, body: nginx, want: seen{"credentials", none, "token"}, says: []string{"wrong login or password", "HTTP status 401"}},
+		{name: "HTTP 401 that asks for HTTP authentication", status: 401, header: http.Header{"Www-Authenticate": {"Basic"}}, body: nginx, want: seen{"config", "config", "config"}, says: []string{"HTTP authentication (Basic)"}},
+		{name: "HTTP 403 with a page", status: 403, body: nginx, want: seen{"config", "config", "config"}, says: []string{"forbids this", "HTTP status 403"}},
 		{name: "HTTP 400 with a page", status: 400, body: nginx, want: seen{"protocol", "protocol", "protocol"}},
 		{name: "HTTP 404 with a page", status: 404, body: nginx, want: seen{"protocol", "protocol", "protocol"}, says: []string{"HTTP status 404", "web page"}},
 		{name: "HTTP 405 with a page", status: 405, body: nginx, want: seen{"protocol", "protocol", "protocol"}},
-		{name: "HTTP 429 with a page", status: 429, body: nginx, want: seen{"locked", "locked", "locked"}},
+		{name: "HTTP 429 with a page", status: 429, body: nginx, want: seen{"unavailable", "unavailable", "unavailable"}},
 		{name: "HTTP 500 with a page", status: 500, body: nginx, want: seen{"unavailable", "unavailable", "unavailable"}},
 		{name: "HTTP 502 with a page", status: 502, body: nginx, want: seen{"unavailable", "unavailable", "unavailable"}},
 		{name: "HTTP 504 with a page", status: 504, body: nginx, want: seen{"unavailable", "unavailable", "unavailable"}},
-		{name: "HTTP 401 with nothing", status: 401, want: seen{"credentials", none, "token"}, says: []string{"the answer is empty"}},
-		{name: "HTTP 403 with nothing", status: 403, want: seen{"credentials", "forbidden", "forbidden"}},
+		{name: "HTTP 401 with nothing", status: 401, want: seen{"credentials", none, "token"}, says: []string{"HTTP status 401"}},
+		{name: "HTTP 403 with nothing", status: 403, want: seen{"config", "config", "config"}},
 		{name: "HTTP 400 with nothing", status: 400, want: seen{"protocol", "protocol", "protocol"}},
 		{name: "HTTP 502 with nothing", status: 502, want: seen{"unavailable", "unavailable", "unavailable"}},
 		{name: "HTTP 200 with a page", status: 200, body: nginx, want: seen{"protocol", "protocol", none}, says: []string{"web page"}},
@@ -143,7 +144,7 @@ func TestWhatAFailingAnswerMeans(t *testing.T) {
 					t.Errorf("%s: no error, want %s", got.op, got.want)
 					continue
 				}
-				want := told{Op: got.op, Kind: kinds[got.want], Code: tt.code, HTTPStatus: tt.status, RetryAfter: "0s", Sent: true}
+				want := told{Op: got.op, Kind: kinds[got.want], Code: tt.code, HTTPStatus: tt.status, RetryAfter: "0s", Sent: got.op != pbx.OpLogin || tt.header.Get("Www-Authenticate") == ""}
 				if diff := cmp.Diff(want, tell(failure(t, got.err)), byIdentity); diff != "" {
 					t.Errorf("%s: %v (-want +got):\n%s", got.op, got.err, diff)
 				}

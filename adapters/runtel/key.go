@@ -8,7 +8,7 @@ import (
 
 const keyRefused = "the platform refuses the key: make another one in the PBX's interface"
 
-// keyToken is the key in the form of a token: no end, no details.
+// keyToken is the key in the form of a token, without an expiry and details.
 func (p *PBX) keyToken() *pbx.Token {
 	return &pbx.Token{Value: p.key, IssuedAt: time.Now()}
 }

@@ -60,17 +60,17 @@ func TestAKeyIsATokenWithoutAnEnd(t *testing.T) {
 }
 
 func TestARefusedKeyIsNoRefusedToken(t *testing.T) {
-	reject := func(runtel.Answer) error { return pbx.ErrTokenRejected }
+	reject := func(runtel.Failure) error { return pbx.ErrTokenRejected }
 	for _, tt := range []struct {
 		name     string
 		status   int
 		body     string
-		classify func(runtel.Answer) error
+		classify func(runtel.Failure) error
 		want     error
 	}{
 		{"HTTP 401", 401, nginx, nil, pbx.ErrInvalidCredentials},
 		{"code 401", 200, `{"code":401,"notifies":["no ` + key + `"]}`, nil, pbx.ErrInvalidCredentials},
-		{"HTTP 403", 403, nginx, nil, pbx.ErrForbidden},
+		{"HTTP 403", 403, nginx, nil, pbx.ErrConfig},
 		{"code 403", 200, `{"code":403}`, nil, pbx.ErrForbidden},
 		{"Classify", 200, `{"code":1001}`, reject, pbx.ErrInvalidCredentials},
 		{"good", 200, `{"code":200}`, nil, nil},
@@ -90,7 +90,7 @@ func TestARefusedKeyIsNoRefusedToken(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), key) {
 			t.Errorf("%s: %v shows the key", tt.name, err)
 		}
-		if tt.name == "code 401" && !strings.Contains(err.Error(), "the PBX says: no "+pbx.Redacted) {
+		if tt.name == "code 401" && !strings.Contains(err.Error(), "the PBX says: "+pbx.Redacted) {
 			t.Errorf("%s: %v does not say what the platform says", tt.name, err)
 		}
 		if errors.Is(err, pbx.ErrInvalidCredentials) && !strings.Contains(err.Error(), "make another one") {

@@ -3,18 +3,17 @@
 //
 // # What the vendor says
 //
-// Everything is a POST of {"action","obj","action_id","params"} to /api/ and is
-// answered by the same with "code", "notifies" and "body". The action auth on
-// the obj User takes login and password in clear and answers a token, which
-// goes into "Authorization: Bearer" from then on, and exp, a time without a
-// zone at which it ends. Too many failed logins block the host that they come
-// from. (doc-cp.runtel.ru/api/api_auth.html.)
+// Everything is a POST of {"action","obj","action_id","params"} to /api/. The
+// response has the same fields, and "code", "notifies" and "body". The action auth
+// on the obj User takes login and password in plaintext and returns a token, which
+// goes into "Authorization: Bearer" from then on, and exp, a time without a zone
+// at which it expires. Too many failed logins block the host that they come from. (doc-cp.runtel.ru/api/api_auth.html.)
 //
 // # What it does not say
 //
-// No failing answer is documented. This driver reads the HTTP status and the
-// envelope's code as the same thing, whichever is worse, and Config.Classify
-// can overrule it:
+// No failing response is documented. This driver reads the envelope's code as an
+// HTTP status, and the HTTP status itself if the code says success.
+// Config.Classify can overrule it:
 //
 //	                a login                    anything else
 //	401             invalid credentials        token rejected
@@ -23,21 +22,24 @@
 //	408, 5xx        unavailable                unavailable
 //	other 4xx       invalid credentials        no kind
 //	other codes     no kind                    no kind
-//	no envelope     as the HTTP status, if named above; else an unexpected answer
+//
+// Without an envelope, a 401 or 403 is a configuration error: something in front
+// of the platform responded. If it does not ask for HTTP authentication, a 401
+// outside a login may be about the token. A 408, 429 or 5xx is unavailable.
 //
 // A login that an envelope refused with any 4xx counts as a wrong one, because
 // repeating one that was wrong gets the whole host blocked, for all its tenants,
 // and they cannot unblock it themselves.
 //
-// Nor is it documented in which zone exp is, or any call that prolongs a token.
-// A session logs in again before the end, lets the old token run out, and does
-// not care whether the platform ends it at once. How exp is read is told at
-// [Config].ExpZone, and what was made of one login's exp stands in its
+// Nor is it documented in which zone exp is, or any request that extends a token.
+// A session logs in again before the token expires, and does not depend on whether
+// the platform ends the old one at once. How exp is read is documented at
+// [Config].ExpZone, and what was made of one login's exp is in its
 // [pbx.Token].Details.
 //
 // # Details
 //
-// [pbx.Token].Details is the body of the login's answer without the token, and
+// [pbx.Token].Details is the body of the login's response without the token, and
 // with one field of the driver's own:
 //
 //	"exp_assumed": {
@@ -47,21 +49,20 @@
 //	  "candidates": {"UTC": "4h0m0s", "Europe/Prague": "2h0m0s", "Europe/Moscow": "1h0m0s"}
 //	}
 //
-// zone is the one that exp was read in, or the offset it came with; it is missing
-// where no zone mattered. life is what the token was given, as
-// [time.ParseDuration] reads it; it is missing where no end is known, and then
-// the token is used until the platform refuses it. unsure is true if this was a
-// guess: ExpZone is not set, or exp cannot be read or makes no sense, or the
-// answer had no Date to measure it by. candidates is the life under each zone
-// that was guessed among, for whoever knows the true one and is about to set
-// ExpZone or TokenTTL. [Account] reads the rest into a typed value.
+// zone is the one that exp was read in, or the offset it came with. It is missing
+// if no zone mattered. life is the lifetime that the token was given, as
+// [time.ParseDuration] reads it. It is missing if no expiry is known, and then the
+// token is used until the platform refuses it. unsure is true if this was a guess:
+// ExpZone is not set, or exp cannot be read or makes no sense, or the response had
+// no Date to measure it by. candidates has the lifetime under each zone that was
+// guessed among, to help with setting ExpZone or TokenTTL. [Account] reads the
+// rest into a typed value.
 //
 // # Time zones
 //
-// UTC and Europe/Moscow always work. Any other zone is looked up on the machine,
-// and where that has no zone database, as in an empty container, a program has
-// to bring one: import time/tzdata in its main package, or build with
-// -tags timetzdata. (This package does not: time/tzdata is not for libraries, as
+// UTC and Europe/Moscow always work. Any other zone is looked up on the machine.
+// If that has no zone database, as in an empty container, a program has to bring
+// one: import time/tzdata in its main package, or build with -tags timetzdata. (This package does not: time/tzdata is not for libraries, as
 // its own doc says.) Without one, New refuses an ExpZone that it cannot find,
 // and the login's own zone is left out of the guess.
 package runtel
@@ -84,8 +85,15 @@ import (
 // Name is what the driver is registered under.
 const Name = "runtel"
 
-// lockout is an assumption: see [PBX.Traits].
-var lockout = pbx.Lockout{Attempts: 5, Window: 10 * time.Minute}
+// apiPath is the only one, with its slash.
+const apiPath = "/api/"
+
+// lockout: "blocking of the host after failed logins" is all that the vendor says
+// (doc-cp.runtel.ru/api/api_auth.html). The limits are the operator's and unknown,
+// so that a session assumes them. The response to a blocked client is not
+// documented either, and a 403 may be one: it is taken to look like a wrong
+// password.
+var lockout = pbx.Lockout{LooksWrong: true}
 
 // PBX is a Runtel platform as seen by one user, or through one key. It
 // implements [pbx.Authenticator] and all the optional interfaces. It is safe for
@@ -94,7 +102,7 @@ type PBX struct {
 	wire     *wire.Client
 	key      pbx.Secret // empty: logs in
 	clock    clock
-	classify func(Answer) error
+	classify func(Failure) error
 
 	// rejected is set from a rejected login to the next good one, for the
 	// wording of a time-out; nothing is decided by it.
@@ -103,11 +111,11 @@ type PBX struct {
 
 // New opens a platform. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg Config) (*PBX, error) {
-	clock, err := cfg.check()
-	if err != nil {
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: err.Error()}
+	clock, setting, wrong := cfg.check()
+	if wrong != "" {
+		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: wrong}
 	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, APIPath: "/api", NoAccount: !cfg.Key.IsZero()}, cfg.Config)
+	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/api"}, NoAccount: !cfg.Key.IsZero()}, cfg.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -152,38 +160,42 @@ func (p *PBX) login(ctx context.Context) (*pbx.Token, error) {
 	params := loginParams{account.Username, account.Password.Reveal()}
 	if !utf8.ValidString(params.Login) || !utf8.ValidString(params.Password) {
 		// JSON would carry another password, and that would be a wrong one.
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpLogin, Kind: pbx.ErrConfig,
-			Message: "nothing was sent, for the user name or the password is not UTF-8"}
+		setting := "Password"
+		if !utf8.ValidString(params.Login) {
+			setting = "Username"
+		}
+		return nil, &pbx.Error{Driver: Name, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Setting: setting,
+			Message: "nothing was sent, because the user name or the password is not UTF-8"}
 	}
 	issued := time.Now()
-	x, err := p.call(ctx, wire.Request{Op: pbx.OpLogin, Secrets: []pbx.Secret{account.Password}}, "auth", params)
+	x, err := p.call(ctx, wire.Request{Op: pbx.OpLogin}, user, "auth", params)
 	if err != nil {
 		return nil, err
 	}
 	// The body may be null or lack the token, and still the code is 200.
 	if x.login.token == "" {
-		return nil, p.fail(x, pbx.ErrProtocol, "the login succeeded and brought no token")
+		return nil, p.classified(x, x.fail(pbx.ErrProtocol, "the login succeeded and brought no token"))
 	}
 	if !bearable(x.login.token) {
-		return nil, p.fail(x, pbx.ErrProtocol, "the token holds blanks or other signs that no header can carry")
+		return nil, p.classified(x, x.fail(pbx.ErrProtocol, "the token holds blanks or other characters that no header can carry"))
 	}
-	now, told := serverTime(x.resp.Header, issued)
+	now, told := serverTime(x.Response.Header, issued)
 	assumed := p.clock.read(x.login.exp, x.login.tz, now, told)
 	t := &pbx.Token{
 		Value:    pbx.NewSecret(x.login.token),
 		IssuedAt: issued,
-		Details:  details(x.Body, assumed, x.req.Secrets),
+		Details:  x.details(assumed),
 	}
-	if assumed.life > 0 {
-		t.ExpiresAt = issued.Add(assumed.life)
+	if assumed.lifetime > 0 {
+		t.ExpiresAt = issued.Add(assumed.lifetime)
 	}
 	return t, nil
 }
 
-// loginBody is what the driver itself needs of a login's answer.
+// loginBody is what the driver itself needs of a login's response.
 type loginBody struct{ token, exp, tz string }
 
-// parseLogin reads the body of an answer, whatever it is. A token that is no
+// parseLogin reads the body of a response, whatever it is. A token that is not a
 // string is none.
 func parseLogin(body json.RawMessage) loginBody {
 	var fields struct {
@@ -199,15 +211,15 @@ func parseLogin(body json.RawMessage) loginBody {
 	return b
 }
 
-// KeepAlive implements [pbx.Authenticator]: there is no call for it, and it
-// returns [pbx.ErrNotSupported]. A key needs none and is returned as it is.
+// KeepAlive implements [pbx.Authenticator]: there is no request for it, and
+// it returns [pbx.ErrNotSupported]. A key needs none and is returned as it is.
 // Nothing is sent either way.
 func (p *PBX) KeepAlive(context.Context, *pbx.Token) (*pbx.Token, error) {
 	if !p.key.IsZero() {
 		return p.keyToken(), nil
 	}
 	return nil, &pbx.Error{Driver: Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrNotSupported,
-		Message: "no call prolongs a token: log in again before its end"}
+		Message: "no request extends a token: log in again before it expires"}
 }
 
 // Logout implements [pbx.Authenticator]. Whether the platform ends this token
@@ -216,12 +228,28 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 	if !p.key.IsZero() {
 		return nil
 	}
-	req := wire.Request{Op: pbx.OpLogout, Header: http.Header{}, Secrets: []pbx.Secret{t.Value}}
-	bear(req.Header, t)
-	_, err := p.call(ctx, req, "logout", struct{}{})
+	_, err := p.call(ctx, bearing(pbx.OpLogout, t), user, "logout", struct{}{})
 	if errors.Is(err, pbx.ErrTokenRejected) {
 		return nil // gone already
 	}
+	return err
+}
+
+// user is the obj of logins and logouts.
+const user = "User"
+
+// bearing is a request with the token.
+func bearing(op pbx.Op, t *pbx.Token) wire.Request {
+	req := wire.Request{Op: op, Header: http.Header{}}
+	bear(req.Header, t)
+	return req
+}
+
+// Ping implements [pbx.Pinger] with a list of the domain's users, which the vendor
+// documents for all objects (api_info.html). Users of the operator kind have to
+// name a domain and are refused, which says nothing about the token.
+func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
+	_, err := p.call(ctx, bearing(pbx.OpPing, t), "DomainUser", "list", struct{}{})
 	return err
 }
 
@@ -230,13 +258,24 @@ func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }
 
 // Fingerprint implements [pbx.Fingerprinter].
 func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+	if !p.key.IsZero() {
+		return wire.Fingerprint(key, "", p.key), nil
+	}
 	return p.wire.Fingerprint(ctx, key)
 }
 
-// Traits implements [pbx.Describer]. Whether calls slide a token's life is not
-// documented; it is taken as fixed. Nor are the limits of the platform's lockout:
-// they are taken to be other brands' 5 wrong logins in 10 minutes. A key has no
-// life, and so a session has nothing to renew.
+// Traits implements [pbx.Describer]. Whether requests start a token's lifetime
+// anew is not documented: it is taken as fixed. A key does not expire, so that a
+// session has nothing to renew.
 func (p *PBX) Traits() pbx.Traits {
-	return pbx.Traits{URL: p.wire.URL(), Lifetime: p.clock.ttl, KeepAlive: pbx.KeepAliveNone, Lockout: lockout}
+	traits := pbx.Traits{
+		URL: p.wire.URL(), Account: p.wire.Account(), Lifetime: p.clock.ttl,
+		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken, Lockout: lockout,
+		// Everything is a POST with a body, so that a GET without one is no login.
+		Probe: p.wire.URL() + apiPath,
+	}
+	if !p.key.IsZero() {
+		traits.Logout = pbx.LogoutNone
+	}
+	return traits
 }

@@ -92,7 +92,7 @@ func TestALateHolderOfTheOldTokenCausesNoLogin(t *testing.T) {
 		if err := p.Inspect(resp, nil, new(pbx.Token)); !errors.Is(err, pbx.ErrTokenRejected) {
 			t.Errorf("the old token: error %v, want a rejected one", err)
 		}
-		s.Reject(old)
+		s.Invalidate(old)
 		if status, _ := call(t, s, server.URL); status != 200 {
 			t.Errorf("HTTP %d", status)
 		}
@@ -163,7 +163,6 @@ func TestAWrongPasswordIsSentOnceWhateverTheAnswer(t *testing.T) {
 		{Failure: runtelsim.Code401},
 		{Failure: runtelsim.HTTP403},
 		{Failure: runtelsim.HTML},
-		{Failure: runtelsim.HTML, Refusal: 403},
 		{Failure: runtelsim.Empty},
 		{Failure: runtelsim.Silence},
 		{Failure: runtelsim.Code401, Refusal: 403},
@@ -231,7 +230,7 @@ func TestAHostThatIsToldToWaitWaits(t *testing.T) {
 func TestClassifyBringsASessionBackFromAPlatformThatSays403(t *testing.T) {
 	d := runtelsim.Options{Failure: runtelsim.HTTP403, Notifies: json.RawMessage(`[{"text":"no such token"}]`)}
 	simulated(t, d, pbxsim.Options{}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
-		cfg.Classify = func(a runtel.Answer) error {
+		cfg.Classify = func(a runtel.Failure) error {
 			if a.Code == "403" && slices.Contains(a.Notices, "no such token") {
 				return pbx.ErrTokenRejected
 			}

@@ -121,14 +121,14 @@ func TestNoSecretGetsIntoAnErrorOrALine(t *testing.T) {
 			cfg.Logger = zerolog.New(&lines).Level(zerolog.TraceLevel)
 			cfg.Password = pbx.NewSecret(password)
 			req, c := planted(), open(t, cfg)
-			resp, err := c.Do(t.Context(), req)
+			x, err := c.Do(t.Context(), req)
 			if err != nil {
 				assertSilent(t, err)
 			} else {
-				assertSilent(t, c.Unexpected(req, resp))
-				assertSilent(t, c.Fail(req, resp, nil, string(resp.Body), "", string(resp.Body)))
+				assertSilent(t, x.Unexpected())
+				assertSilent(t, x.Fail(nil, string(x.Response.Body), "", string(x.Response.Body)))
 				details, _ := json.Marshal(map[string]string{"token": newToken, "note": echo()})
-				assertSilent(t, errors.New(string(wire.Details(details, []string{"token"}, req.Secrets...))))
+				assertSilent(t, errors.New(string(x.Details(details, "token"))))
 			}
 			if text := lines.String(); text == "" || strings.Contains(strings.ToLower(text), "canary") {
 				t.Errorf("logged: %s", text)
@@ -205,7 +205,7 @@ func TestALogLineSaysWhatWentWhere(t *testing.T) {
 		t.Fatalf("%v: %s", err, &lines)
 	}
 	delete(got, "took")
-	want := map[string]any{"level": "debug", "driver": "fake", "op": "login", "method": "POST", "host": s.Listener.Addr().String(), "path": "/api/[redacted]/login", "status": 204.0, "message": "answered"}
+	want := map[string]any{"level": "debug", "driver": "fake", "op": "login", "method": "POST", "host": s.Listener.Addr().String(), "path": "/api/[redacted]/login", "status": 204.0, "message": "response"}
 	for name := range want {
 		if got[name] != want[name] {
 			t.Errorf("%s: %v, want %v", name, got[name], want[name])

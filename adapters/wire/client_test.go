@@ -17,7 +17,7 @@ import (
 	"github.com/pbxauth/pbx/adapters/wire"
 )
 
-var brand = wire.Endpoint{Driver: "fake", Port: 8088, APIPath: "/api"}
+var brand = wire.Endpoint{Driver: "fake", Port: 8088, APIPaths: []string{"/api", "/api/v1.1.0/login", "/api/v2.0.0"}}
 
 // login is a request as drivers make it.
 var login = wire.Request{Op: pbx.OpLogin, Path: "/api/login", Body: []byte(`{"username":"api"}`)}
@@ -113,8 +113,8 @@ func TestCredentials(t *testing.T) {
 		"func and password": {cfg: pbx.Config{Password: pbx.NewSecret("p"), Credentials: returns("v", "w", nil)}, wantOpen: "not both"},
 		"func fails":        {cfg: pbx.Config{Credentials: returns("", "", vault)}, kind: pbx.ErrUnavailable, cause: vault, wantError: "the vault is sealed"},
 		"func times out":    {cfg: pbx.Config{Credentials: returns("", "", context.DeadlineExceeded)}, kind: pbx.ErrUnavailable, cause: context.DeadlineExceeded, wantError: "nothing was sent"},
-		"func's no user":    {cfg: pbx.Config{Credentials: returns("", "w", nil)}, kind: pbx.ErrConfig, wantError: "empty user name or password"},
-		"func's no secret":  {cfg: pbx.Config{Credentials: returns("v", "", nil)}, kind: pbx.ErrConfig, wantError: "empty user name or password"},
+		"func's no user":    {cfg: pbx.Config{Credentials: returns("", "w", nil)}, kind: pbx.ErrConfig, wantError: "the user name is empty"},
+		"func's no secret":  {cfg: pbx.Config{Credentials: returns("v", "", nil)}, kind: pbx.ErrConfig, wantError: "the password is empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.cfg.URL = "pbx.example.com"

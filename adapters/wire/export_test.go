@@ -6,3 +6,16 @@ func SharedSenders() int {
 	defer senders.Unlock()
 	return len(senders.byProfile)
 }
+
+// IdleTransports is how many may hold idle connections, and how many of those.
+func IdleTransports() (transports, connections int) {
+	idle.Lock()
+	defer idle.Unlock()
+	return idle.order.Len(), idle.sum
+}
+
+const (
+	Timeout       = timeout
+	MaxRetryAfter = maxRetryAfter
+	MaxIdle       = maxIdle
+)

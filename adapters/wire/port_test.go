@@ -7,7 +7,7 @@ import (
 )
 
 func TestABrandMayHaveAPortForEachScheme(t *testing.T) {
-	twoPorts := wire.Endpoint{Driver: "fake", Port: 8089, PlainPort: 8088, APIPath: "/rawman"}
+	twoPorts := wire.Endpoint{Driver: "fake", Port: 8089, PlainPort: 8088, APIPaths: []string{"/rawman"}}
 	for raw, want := range map[string]string{
 		"pbx.example.com":                "https://pbx.example.com:8089",
 		"https://pbx.example.com/":       "https://pbx.example.com:8089",

@@ -3,129 +3,256 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"net/url"
-	"regexp"
+	"html"
 	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
 )
 
-// maxText bounds, in runes, what an error takes over from an answer.
-const maxText = 200
+const (
+	// maxText bounds, in runes, what an error takes over from a response.
+	maxText = 200
+	// maxFolded bounds, in bytes, what is read of a text to get there.
+	maxFolded = 64 << 10
+	// maxSecrets bounds, in bytes, all secrets together, and maxDetails what is
+	// searched for them. The PBX chooses the size of both. Beyond these sizes
+	// nothing of the text is shown.
+	maxSecrets = 16 << 10
+	maxDetails = 256 << 10
 
-// Clean makes a text that came from outside fit for an error or a log: secrets
-// cut out, in whatever spelling they came back; control characters and runs of
-// blanks folded, so that it stays on one line; cut to 200 characters.
+	// sharedWord and sharedSecret are how many letters and digits in a row a
+	// text may not share with a secret: a text for people, or one that programs
+	// use. A shorter secret may not be there whole.
+	sharedWord   = 4
+	sharedSecret = 12
+)
+
+// Clean makes a text that came from outside fit for an error or a log: control
+// characters and runs of blanks folded, so that it stays on one line, and cut to
+// 200 characters. If the text shares four letters or digits in a row with a
+// secret, in whatever spelling, nothing of it is shown: there are more ways to
+// quote a secret than can be listed, and a text with a gap in it shows where the
+// secret was.
 func Clean(text string, secrets ...pbx.Secret) string {
-	if text == "" {
-		return ""
+	text = fold(text)
+	if text == "" || !newRuns(secrets, sharedWord).in(text) {
+		return text
 	}
-	text = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "?"), blank), " ")
-	text = redactor(secrets)(text)
-	if runes := []rune(text); len(runes) > maxText {
-		text = string(runes[:maxText]) + "…"
+	return pbx.Redacted
+}
+
+// Clean returns texts from the response as [Clean] does, with the exchange's
+// secrets.
+func (x *Exchange) Clean(texts ...string) []string {
+	secrets := x.secrets()
+	cleaned := make([]string, len(texts))
+	for i, text := range texts {
+		cleaned[i] = Clean(text, secrets...)
 	}
-	return text
+	return cleaned
+}
+
+// fold makes one line of at most maxText runes.
+func fold(text string) string {
+	if len(text) > maxFolded {
+		text = text[:maxFolded]
+	}
+	var out strings.Builder
+	runes, gap := 0, false
+	for _, r := range strings.ToValidUTF8(text, "?") {
+		if blank(r) {
+			gap = out.Len() > 0
+			continue
+		}
+		for _, r := range []rune{' ', r} {
+			if r == ' ' && !gap {
+				continue
+			}
+			if runes == maxText {
+				return out.String() + "…"
+			}
+			out.WriteRune(r)
+			runes++
+		}
+		gap = false
+	}
+	return out.String()
 }
 
 func blank(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }
 
-// maxSecret and maxSearched bound, in bytes, what is looked for and where: a
-// search takes time in proportion to both, and the PBX chooses both. No vendor's
-// token or answer comes near them. Beyond them nothing of the text is shown.
-const (
-	maxSecret   = 2 << 10
-	maxSearched = 64 << 10
-)
+// cleanPath replaces the segments of a driver's own path that hold a secret.
+func cleanPath(path string, secrets []pbx.Secret) string {
+	found := newRuns(long(secrets), sharedSecret)
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		if found.in(segment) {
+			segments[i] = pbx.Redacted
+		}
+	}
+	return strings.Join(segments, "/")
+}
 
-// redactor returns a func that replaces the secrets in their plain, JSON, URL
-// and HTML spellings, in any case: a digest may come back in capitals. Longer
-// ones go first, lest a part be cut out of the middle.
-func redactor(secrets []pbx.Secret) func(string) string {
-	var plain []string
+// long are the secrets to look for in texts that everybody knows, as in a path or
+// the name of a field. A short one may be a word of these, and a word missing would
+// show it.
+func long(secrets []pbx.Secret) []pbx.Secret {
+	return slices.DeleteFunc(slices.Clone(secrets), func(s pbx.Secret) bool { return len(plain(s.Reveal())) < minImplied })
+}
+
+// runs are the runs of letters and digits in a set of secrets, to be found in a
+// text in time proportional to the text: rolling hashes by length.
+type runs struct {
+	byLength map[int]map[uint64]bool
+	odd      []string // secrets without a letter or digit
+	tooMany  bool
+}
+
+// base is that of the rolling hash. Arithmetic is modulo 2^64: two runs with one
+// hash hide a text that could be shown, which costs nothing.
+const base = 0x9E3779B97F4A7C15
+
+func newRuns(secrets []pbx.Secret, length int) runs {
+	r := runs{byLength: map[int]map[uint64]bool{}}
+	size := 0
 	for _, s := range secrets {
 		if s.IsZero() {
 			continue
 		}
-		if len(s.Reveal()) > maxSecret {
-			return func(string) string { return pbx.Redacted }
+		if size += len(s.Reveal()); size > maxSecrets {
+			return runs{tooMany: true}
 		}
-		plain = append(plain, s.Reveal())
-	}
-	if len(plain) == 0 {
-		return func(text string) string { return text }
-	}
-	slices.SortFunc(plain, func(a, b string) int { return len(b) - len(a) })
-	var patterns []string
-	for _, s := range plain {
-		patterns = append(patterns, spellings(strings.ToValidUTF8(s, "?")), regexp.QuoteMeta(url.QueryEscape(s)))
-	}
-	matcher, err := regexp.Compile(`(?i)` + strings.Join(patterns, "|"))
-	return func(text string) string {
-		if err != nil || len(text) > maxSearched { // err: the pattern is too large
-			return pbx.Redacted
+		letters := plain(s.Reveal())
+		if len(letters) == 0 {
+			r.odd = append(r.odd, fold(s.Reveal()))
+			continue
 		}
-		return matcher.ReplaceAllLiteralString(text, pbx.Redacted)
+		n := min(length, len(letters))
+		if r.byLength[n] == nil {
+			r.byLength[n] = map[uint64]bool{}
+		}
+		roll(letters, n, func(hash uint64) bool { r.byLength[n][hash] = true; return true })
+	}
+	return r
+}
+
+// in reports whether text has one of the runs.
+func (r runs) in(text string) bool {
+	if r.tooMany {
+		return true
+	}
+	if slices.ContainsFunc(r.odd, func(s string) bool { return s != "" && strings.Contains(text, s) }) {
+		return true
+	}
+	if len(r.byLength) == 0 {
+		return false
+	}
+	letters := plain(text)
+	for n, hashes := range r.byLength {
+		found := false
+		roll(letters, n, func(hash uint64) bool { found = hashes[hash]; return !found })
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+// roll yields the hash of each n runes in a row, until yield returns false.
+func roll(letters []rune, n int, yield func(hash uint64) bool) {
+	var hash, highest uint64 = 0, 1
+	for range n {
+		highest *= base
+	}
+	for i, r := range letters {
+		hash = hash*base + uint64(r)
+		if i >= n {
+			hash -= highest * uint64(letters[i-n])
+		}
+		if i >= n-1 && !yield(hash) {
+			return
+		}
 	}
 }
 
-// spellings is the regular expression of s in which any character but letters,
-// digits and -._~ may also be escaped as in JSON, a URL or HTML. How much is
-// escaped differs: PHP writes \/ and \u00fc, Go \u0026. Blanks may be folded.
-func spellings(s string) string {
-	if strings.TrimFunc(s, blank) == "" {
-		return regexp.QuoteMeta(s)
-	}
-	var all strings.Builder
-	gap := false
-	for _, r := range s {
-		if !blank(r) {
-			all.WriteString(spelling(r))
-		} else if !gap {
-			all.WriteString(`(?:[^\pL\pM\pN\pP\pS]|\+|%[0-9a-f]{2}|\\+(?:u[0-9a-f]{4}|[bfnrt])|&#[0-9a-fx]+;)*`)
+// maxLevels is how often a text is unescaped: HTML in JSON in JSON has three.
+const maxLevels = 4
+
+// plain are the letters and digits of a text, in lower case, without the escapes
+// of JSON, URLs, HTML and programming languages.
+func plain(text string) []rune {
+	for range maxLevels {
+		unescaped := unescape(text)
+		if unescaped == text {
+			break
 		}
-		gap = blank(r)
+		text = unescaped
 	}
-	return all.String()
+	letters := make([]rune, 0, len(text))
+	for _, r := range strings.ToValidUTF8(text, "") {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			letters = append(letters, unicode.ToLower(r))
+		}
+	}
+	return letters
 }
 
-// htmlNames are the characters that HTML may escape by name.
-var htmlNames = map[rune]string{'"': "quot", '&': "amp", '\'': "apos", '<': "lt", '>': "gt"}
-
-func spelling(r rune) string {
-	plain := regexp.QuoteMeta(string(r))
-	if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-._~", r)) {
-		return plain
+// unescape undoes one level of escapes: \n, \", \x41, \u0041, %41, &amp;, &#65;.
+func unescape(text string) string {
+	if !strings.ContainsAny(text, `\%&`) {
+		return text
 	}
-	inURL, inJSON := "", ""
-	for _, octet := range []byte(string(r)) {
-		inURL += fmt.Sprintf("%%%02x", octet)
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		rest := text[i+1:]
+		switch {
+		case text[i] == '%' && hexes(rest, 2):
+			out = append(out, byte(number(rest[:2])))
+			i += 2
+		case text[i] != '\\' || rest == "":
+			out = append(out, text[i])
+		case rest[0] == 'x' && hexes(rest[1:], 2):
+			out = utf8.AppendRune(out, rune(number(rest[1:3]))) // Python's repr: a code point
+			i += 3
+		case rest[0] == 'u' && hexes(rest[1:], 4):
+			out = utf8.AppendRune(out, rune(number(rest[1:5])))
+			i += 5
+		case strings.IndexByte("abfnrtv", rest[0]) >= 0:
+			out = append(out, ' ')
+			i++
+		default:
+			out = append(out, rest[0])
+			i++
+		}
 	}
-	for _, unit := range utf16.Encode([]rune{r}) {
-		inJSON += fmt.Sprintf(`\\+u%04x`, unit)
-	}
-	const amp = `(?:&|\\+u0026)` // of HTML in JSON
-	all := []string{plain, inURL, inJSON, fmt.Sprintf(amp+"#(?:0*%d|x0*%x);", r, r)}
-	if strings.ContainsRune(`"\/`, r) {
-		all = append(all, `\\+`+plain)
-	}
-	if name, ok := htmlNames[r]; ok {
-		all = append(all, amp+name+";")
-	}
-	return "(?:" + strings.Join(all, "|") + ")"
+	return html.UnescapeString(string(out))
 }
 
-// Details returns the JSON object in answer for [pbx.Token].Details: without
-// the named fields, and with the secrets cut out of the others. It is nil if
-// nothing remains, or if answer is not an object.
-func Details(answer []byte, without []string, secrets ...pbx.Secret) json.RawMessage {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(answer, &fields) != nil {
+func hexes(s string, n int) bool {
+	return len(s) >= n && strings.Trim(s[:n], "0123456789abcdefABCDEF") == ""
+}
+
+func number(hexadecimal string) (n uint32) {
+	for _, digit := range []byte(strings.ToLower(hexadecimal)) {
+		n = n<<4 | uint32(strings.IndexByte("0123456789abcdef", digit))
+	}
+	return n
+}
+
+// Details returns the JSON object in text for [pbx.Token].Details: without the
+// named fields, and with every string and number replaced that holds a secret.
+// It is nil if nothing remains, or if text is not an object.
+func (x *Exchange) Details(text []byte, without ...string) json.RawMessage {
+	if len(text) > maxDetails {
+		return nil
+	}
+	var fields map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber() // 1631889200.532154 stays that
+	if decoder.Decode(&fields) != nil {
 		return nil
 	}
 	for name := range fields {
@@ -136,15 +263,44 @@ func Details(answer []byte, without []string, secrets ...pbx.Secret) json.RawMes
 	if len(fields) == 0 {
 		return nil
 	}
+	secrets := x.secrets()
+	values, names := newRuns(secrets, sharedSecret), newRuns(long(secrets), sharedSecret)
+	if values.tooMany {
+		return nil
+	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
-	if encoder.Encode(fields) != nil {
+	if encoder.Encode(cut(fields, values, names)) != nil {
 		return nil
 	}
-	cleaned := []byte(redactor(secrets)(strings.TrimSpace(out.String())))
-	if !json.Valid(cleaned) { // a secret that looks like JSON's own syntax
-		return nil
+	return bytes.TrimSpace(out.Bytes())
+}
+
+// cut replaces the strings and numbers below v, and the names, that hold a secret.
+func cut(v any, values, names runs) any {
+	switch v := v.(type) {
+	case string:
+		if values.in(v) {
+			return pbx.Redacted
+		}
+	case json.Number:
+		if values.in(v.String()) {
+			return pbx.Redacted
+		}
+	case []any:
+		for i := range v {
+			v[i] = cut(v[i], values, names)
+		}
+	case map[string]any:
+		cleaned := make(map[string]any, len(v))
+		for name, inner := range v {
+			if names.in(name) {
+				name = pbx.Redacted
+			}
+			cleaned[name] = cut(inner, values, names)
+		}
+		return cleaned
 	}
-	return cleaned
+	return v
 }

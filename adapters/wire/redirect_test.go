@@ -14,7 +14,7 @@ import (
 // and a token go to wherever the answer points.
 func TestARedirectIsReportedAndNotFollowed(t *testing.T) {
 	target := serve(t, func(w http.ResponseWriter, r *http.Request) { t.Errorf("%s was followed to", r.URL.Path) })
-	const api, own, elsewhere = "if that is your PBX, configure the URL ", "another page of its own", "configure the URL where its API answers"
+	const api, own, elsewhere = "if that is your PBX, configure the URL ", "another page of its own", "configure the URL where its API responds"
 	for location, want := range map[string]string{
 		target.URL + "/api/login?token=canary":             api + target.URL,
 		target.URL + "/tenant7/api/login?token=canary":     api + target.URL + "/tenant7",
@@ -55,11 +55,11 @@ func TestARedirectIsReportedAndNotFollowed(t *testing.T) {
 	}
 }
 
-func TestARedirectThatPointsNowhereIsAnAnswer(t *testing.T) {
+func TestARedirectThatPointsNowhereIsAResponse(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) })
-	resp, err := open(t, settings(s.URL)).Do(t.Context(), login)
-	if err != nil || resp.Status != 302 {
-		t.Errorf("%v, %v", resp, err)
+	x, err := open(t, settings(s.URL)).Do(t.Context(), login)
+	if err != nil || x.Response.Status != 302 {
+		t.Errorf("%v, %v", x, err)
 	}
 }
 

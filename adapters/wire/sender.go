@@ -2,7 +2,6 @@ package wire
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -10,22 +9,16 @@ import (
 	"github.com/pbxauth/pbx"
 )
 
-// sender sends for all Clients that share a transport.
-type sender struct {
-	transport http.RoundTripper
-	client    *retryablehttp.Client
-}
-
-func newSender(transport http.RoundTripper) *sender {
-	return &sender{transport, &retryablehttp.Client{
-		HTTPClient:   &http.Client{Transport: direct{transport}},
-		RetryMax:     2,
-		RetryWaitMin: 250 * time.Millisecond,
-		RetryWaitMax: 2 * time.Second,
-		CheckRetry:   checkRetry,
-		Backoff:      backoff,
-		ErrorHandler: retryablehttp.PassthroughErrorHandler,
-	}}
+// sendOnce sends the requests of all Clients. Each goes to the transport of its
+// own Client.
+var sendOnce = &retryablehttp.Client{
+	HTTPClient:   &http.Client{Transport: direct{}},
+	RetryMax:     2,
+	RetryWaitMin: 250 * time.Millisecond,
+	RetryWaitMax: 2 * time.Second,
+	CheckRetry:   checkRetry,
+	Backoff:      backoff,
+	ErrorHandler: retryablehttp.PassthroughErrorHandler,
 }
 
 // senderFor finds or makes what sends for cfg.
@@ -34,43 +27,42 @@ func senderFor(cfg pbx.Config) (*sender, error) {
 	case cfg.Transport == nil:
 		return shared(cfg.TLS)
 	case cfg.TLS != pbx.TLS{}:
-		return nil, errors.New("TLS and Transport are both set: the Transport decides about TLS, so set it there")
+		return nil, wrong("TLS", "TLS and Transport are both set: the Transport decides about TLS, so set it there")
 	}
-	return newSender(cfg.Transport), nil
+	return &sender{custom: cfg.Transport}, nil
 }
 
 // direct takes a request to the PBX and nowhere else. http.Client gets to see
 // neither a Location, which it would follow, or quote where it cannot read it,
 // nor CloseIdleConnections, which retryablehttp calls after every failure: it
 // would close the idle connections of all other PBXs.
-type direct struct{ http.RoundTripper }
+type direct struct{}
 
-func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := d.RoundTripper.RoundTrip(r)
+func (direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	p := r.Context().Value(passageKey{}).(*passage)
+	resp, err := p.client.sender.once().RoundTrip(r)
 	if err == nil && resp != nil && resp.StatusCode/100 == 3 {
-		if p, ok := r.Context().Value(passageKey{}).(*passage); ok {
-			p.location = resp.Header.Get("Location")
-		}
+		p.location = resp.Header.Get("Location")
 		resp.Header.Del("Location")
 	}
 	return resp, err
 }
 
 // checkRetry replaces retryablehttp's policy, which sends a POST again after a
-// 500, a 429 or a lost answer: here nothing is sent again that may have arrived.
+// 500, a 429 or a lost response: here nothing is sent again that may have arrived.
 func checkRetry(ctx context.Context, _ *http.Response, err error) (bool, error) {
 	if err == nil {
 		return false, nil
 	}
-	p, ok := ctx.Value(passageKey{}).(*passage)
-	if !ok || p.maySent() || ctx.Err() != nil || misconfiguration(err) != "" {
+	p := ctx.Value(passageKey{}).(*passage)
+	if _, faulty := p.client.misconfiguration(err); faulty || p.maySent() || ctx.Err() != nil {
 		return false, nil
 	}
 	p.client.log.Debug().Str("driver", p.client.driver).Str("host", p.client.host()).Msg("not connected, trying again")
 	return true, nil
 }
 
-// backoff doubles. It does not read the answer: there is none.
+// backoff doubles. It does not read the response: there is none.
 func backoff(least, most time.Duration, attempt int, _ *http.Response) time.Duration {
 	return min(least<<attempt, most)
 }

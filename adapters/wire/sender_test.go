@@ -1,13 +1,16 @@
 package wire_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -78,8 +81,7 @@ func TestARefusedConnectionWasNotSent(t *testing.T) {
 	}
 }
 
-// Each of these may have been a login, so each reaches the PBX once: over a new
-// connection, and over a kept one, where net/http would send a GET again.
+// Each of these may have been a login, so each reaches the PBX once.
 func TestWhatMayHaveArrivedIsSentOnce(t *testing.T) {
 	drop := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	status := func(code int) http.HandlerFunc {
@@ -98,43 +100,27 @@ func TestWhatMayHaveArrivedIsSentOnce(t *testing.T) {
 		"429":          {status(429), 429, ""},
 		"408":          {status(408), 408, ""},
 		"401":          {status(401), 401, ""},
-		"dropped":      {drop, 0, "no answer from"},
-		"truncated":    {truncated, 0, "the answer broke off: unexpected EOF"},
-		"cut in chunk": {cutInChunk, 0, "the answer broke off: unexpected EOF"},
-		"cut in head":  {raw("HTTP/1.1 200 OK\r\nContent-Le"), 0, "a broken answer from"},
-		"not HTTP":     {raw(`{"token":"x"}`), 0, "a broken answer from"},
+		"dropped":      {drop, 0, "no response from"},
+		"truncated":    {truncated, 0, "broke off: unexpected EOF"},
+		"cut in chunk": {cutInChunk, 0, "broke off: unexpected EOF"},
+		"cut in head":  {raw("HTTP/1.1 200 OK\r\nContent-Le"), 0, "a broken response from"},
+		"not HTTP":     {raw(`{"token":"x"}`), 0, "a broken response from"},
 	} {
 		for _, method := range []string{http.MethodPost, http.MethodGet} {
-			for _, kept := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s/%s/kept %v", name, method, kept), func(t *testing.T) {
-					first := kept
-					s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-						if first {
-							first = false
-							return
-						}
-						test.handler(w, r)
-					})
-					c := open(t, settings(s.URL))
-					req := login
-					req.Method = method
-					if kept {
-						if _, err := c.Do(t.Context(), req); err != nil {
-							t.Fatal(err)
-						}
-						s.requests.Store(0)
-					}
-					resp, err := c.Do(t.Context(), req)
-					if test.failure != "" {
-						wantFailure(t, err, pbx.ErrUnavailable, true, test.failure)
-					} else if err != nil || resp.Status != test.status {
-						t.Errorf("%v, %v; want status %d", resp, err, test.status)
-					}
-					if got := s.requests.Load(); got != 1 {
-						t.Errorf("the server got %d requests, want 1", got)
-					}
-				})
-			}
+			t.Run(name+"/"+method, func(t *testing.T) {
+				s := serve(t, test.handler)
+				req := login
+				req.Method = method
+				x, err := open(t, settings(s.URL)).Do(t.Context(), req)
+				if test.failure != "" {
+					wantFailure(t, err, pbx.ErrUnavailable, true, test.failure)
+				} else if err != nil || x.Response.Status != test.status {
+					t.Errorf("%v, %v; want status %d", x, err, test.status)
+				}
+				if got := s.requests.Load(); got != 1 {
+					t.Errorf("the server got %d requests, want 1", got)
+				}
+			})
 		}
 	}
 }
@@ -166,7 +152,7 @@ func TestATransportThatReportsNothingMayHaveSent(t *testing.T) {
 		attempts++
 		return nil, refused
 	})).Do(t.Context(), login)
-	wantFailure(t, err, pbx.ErrUnavailable, true, "no answer from pbx.example.com:8088")
+	wantFailure(t, err, pbx.ErrUnavailable, true, "no response from pbx.example.com:8088")
 	if attempts != 1 || !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("%d attempts, %v", attempts, err)
 	}
@@ -178,7 +164,7 @@ func TestAnAnswerThatBreaksOffWasSent(t *testing.T) {
 		httptrace.ContextClientTrace(r.Context()).GetConn(r.URL.Host)
 		return &http.Response{StatusCode: 207, Body: io.NopCloser(iotest.ErrReader(syscall.ECONNRESET))}, nil
 	})).Do(t.Context(), login)
-	failure := wantFailure(t, err, pbx.ErrUnavailable, true, "the answer broke off: connection reset by peer")
+	failure := wantFailure(t, err, pbx.ErrUnavailable, true, "broke off: connection reset by peer")
 	if failure.HTTPStatus != 207 || !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("status %d, %v", failure.HTTPStatus, err)
 	}
@@ -194,7 +180,7 @@ func TestARequestWithoutADeadlineGetsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		_, err := open(t, over("pbx.example.com", hang)).Do(context.Background(), login)
-		wantFailure(t, err, pbx.ErrUnavailable, true, "no answer from pbx.example.com:8088: context deadline exceeded")
+		wantFailure(t, err, pbx.ErrUnavailable, true, "no response from pbx.example.com:8088: context deadline exceeded")
 		if took := time.Since(start); took != wire.Timeout || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("gave up after %s with %v, want %s", took, err, wire.Timeout)
 		}
@@ -237,7 +223,7 @@ func TestACancelledRequestIsNotTriedAgain(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		_, err := open(t, over("pbx.example.com", dialling(9, &attempts))).Do(ctx, login)
-		wantFailure(t, err, pbx.ErrUnavailable, false, "no connection to pbx.example.com:8088: context deadline exceeded")
+		wantFailure(t, err, pbx.ErrUnavailable, false, "because the URL has none): context deadline exceeded")
 		if attempts != 1 || time.Since(start) != 100*time.Millisecond {
 			t.Errorf("%d attempts in %s", attempts, time.Since(start))
 		}
@@ -266,20 +252,78 @@ func TestARequestCancelledOnItsWayWasSent(t *testing.T) {
 	}
 }
 
+// get sends a request of the application's.
+func get(t *testing.T, c *wire.Client) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL()+"/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.Transport().RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+}
+
 // All PBXs share connections: the failure of one must not cost the others theirs.
 func TestAFailureLeavesOtherConnectionsAlone(t *testing.T) {
 	good := serve(t, func(http.ResponseWriter, *http.Request) {})
 	bad := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	c := open(t, settings(good.URL))
 	for range 3 {
-		if _, err := open(t, settings(good.URL)).Do(t.Context(), login); err != nil {
-			t.Fatal(err)
-		}
+		get(t, c)
 		if _, err := open(t, settings(bad.URL)).Do(t.Context(), login); err == nil {
 			t.Fatal("no failure")
 		}
 	}
 	if got := good.connections.Load(); got != 1 {
 		t.Errorf("%d connections to the PBX that works, want 1", got)
+	}
+}
+
+// A PBX that sends more than one response to a request, or a body longer than it
+// announced, must not have the rest read as the response to somebody's login, nor
+// logged by net/http with a token in it.
+func TestADriversRequestHasAConnectionOfItsOwn(t *testing.T) {
+	const doubled = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"t\":\"A\"}"
+	var std bytes.Buffer
+	log.SetOutput(&std)
+	defer log.SetOutput(os.Stderr)
+	first := true
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/x" { // the application's: its connection is kept
+			return
+		}
+		if !r.Close {
+			t.Error("the driver's request wants to keep its connection")
+		}
+		if !first {
+			io.WriteString(w, `{"t":"B"}`)
+			return
+		}
+		first = false
+		conn, _, _ := w.(http.Hijacker).Hijack()
+		defer conn.Close()
+		io.WriteString(conn, doubled+doubled+"canary")
+	})
+	c := open(t, settings(s.URL))
+	get(t, c)
+	for _, want := range []string{"A", "B", "B"} {
+		x, err := c.Do(t.Context(), login)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(x.Response.Body); got != `{"t":"`+want+`"}` {
+			t.Errorf("%s, want %s's token", got, want)
+		}
+	}
+	if got := s.connections.Load(); got != 4 {
+		t.Errorf("%d connections, want one per request", got)
+	}
+	if std.Len() > 0 {
+		t.Errorf("net/http logged: %s", &std)
 	}
 }
 

@@ -1,20 +1,22 @@
 package wire
 
 import (
-	"errors"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/pbxauth/pbx"
 )
 
 // baseURL turns what a person put into the settings into the address that
-// requests are built on. Its errors do not quote the input, which may hold a
-// password or a pasted token.
-func baseURL(raw string, endpoint Endpoint, allowPlain bool) (*url.URL, error) {
+// requests are built on, and reports whether the port was added. Its errors do
+// not quote the input, which may hold a password or a pasted token.
+func baseURL(raw string, endpoint Endpoint, allowPlain bool) (base *url.URL, noPort bool, err error) {
+	fault := func(text string) (*url.URL, bool, error) { return nil, false, wrong("URL", text) }
 	raw = strings.TrimSpace(raw)
 	if raw == "" {
-		return nil, errors.New("URL is empty: set the PBX's address, as in https://pbx.example.com")
+		return fault("URL is empty: set the PBX's address, as in https://pbx.example.com")
 	}
 	if addr, err := netip.ParseAddr(raw); err == nil && addr.Is6() {
 		raw = "[" + raw + "]"
@@ -22,16 +24,16 @@ func baseURL(raw string, endpoint Endpoint, allowPlain bool) (*url.URL, error) {
 	if !strings.Contains(raw, "://") {
 		raw = "https://" + raw
 	}
-	u, err := url.Parse(raw)
+	u, err := url.Parse(escapeZone(raw))
 	if err != nil || !hostname(u) {
-		return nil, errors.New("URL is not an address: write it as https://pbx.example.com:8088")
+		return fault("URL is not an address: write it as https://pbx.example.com:8088")
 	}
 	if u.User != nil || strings.Contains(u.Path, "@") { // the latter is a password with a slash in it
-		return nil, errors.New("URL holds a user name or password: put them into Username and Password")
+		return fault("URL holds a user name or password: put them into Username and Password")
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, errors.New("URL has a port that is none: it must be 1 to 65535")
+			return fault("URL has a port that is not 1 to 65535")
 		}
 	}
 	port := endpoint.Port
@@ -40,16 +42,35 @@ func baseURL(raw string, endpoint Endpoint, allowPlain bool) (*url.URL, error) {
 	case "http":
 		port = endpoint.PlainPort
 		if !allowPlain && !loopback(u.Hostname()) {
-			return nil, errors.New("URL is plain http, over which anyone on the path reads the credentials: use https, or set AllowPlainHTTP")
+			return fault("URL is plain http, over which anyone on the path reads the credentials: use https, or set AllowPlainHTTP")
 		}
 	default:
-		return nil, errors.New("URL begins with neither https:// nor http://")
+		return fault("URL begins with neither https:// nor http://")
+	}
+	path, pasted := basePath(u.Path, endpoint.APIPaths)
+	if !pasted && (u.RawQuery != "" || u.Fragment != "") {
+		return fault("URL has a query or a fragment, which cannot be a part of the PBX's address: remove all from the ? or # on")
 	}
 	host := strings.TrimSuffix(strings.ToLower(u.Host), ":")
-	if u.Port() == "" && port != 0 {
+	noPort = u.Port() == "" && port != 0
+	if noPort {
 		host += ":" + strconv.Itoa(port)
 	}
-	return &url.URL{Scheme: u.Scheme, Host: host, Path: basePath(u.Path, endpoint.APIPath)}, nil
+	return &url.URL{Scheme: u.Scheme, Host: host, Path: path}, noPort, nil
+}
+
+// escapeZone writes the zone of an IPv6 address as URLs want it: people write
+// [fe80::1%eth0] as every other program shows it.
+func escapeZone(raw string) string {
+	before, rest, ok := strings.Cut(raw, "://[")
+	host, after, closed := strings.Cut(rest, "]")
+	if !ok || !closed || strings.Contains(before, "/") {
+		return raw
+	}
+	if addr, zone, ok := strings.Cut(host, "%"); ok && !strings.HasPrefix(zone, "25") {
+		host = addr + "%25" + zone
+	}
+	return before + "://[" + host + "]" + after
 }
 
 // hostname reports whether u names a host. https:/pbx and http:pbx, taken for
@@ -63,14 +84,18 @@ func hostname(u *url.URL) bool {
 	}
 }
 
-// basePath cuts the API's own path, and slashes at the end, off a pasted one.
-func basePath(path, api string) string {
-	if api != "" {
-		if i := strings.Index(path+"/", api+"/"); i >= 0 {
-			path = path[:i]
+// basePath removes slashes at the end of a path, and then the longest of the API's
+// own paths, once: what stands before is somebody's gateway. pasted reports
+// whether there was one.
+func basePath(path string, api []string) (base string, pasted bool) {
+	path = strings.TrimRight(path, "/")
+	longest := ""
+	for _, end := range api {
+		if strings.HasSuffix(path, end) && len(end) > len(longest) {
+			longest = end
 		}
 	}
-	return strings.TrimRight(path, "/")
+	return strings.TrimRight(strings.TrimSuffix(path, longest), "/"), longest != ""
 }
 
 func loopback(host string) bool {
@@ -79,4 +104,32 @@ func loopback(host string) bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.IsLoopback()
+}
+
+// path is that of a request below the base, for logs and errors.
+func (x *Exchange) path() string {
+	_, rest, _ := strings.Cut(x.client.base, "://")
+	_, base, ok := strings.Cut(rest, "/")
+	if ok {
+		base = "/" + base
+	}
+	if x.Request.Op == pbx.OpRequest { // its Path is whole
+		base = ""
+	}
+	return cleanPath(base+x.Request.Path, x.secrets())
+}
+
+// address names where a request went, without its query, and whether somebody
+// chose that port.
+func (x *Exchange) address() string {
+	scheme, _, _ := strings.Cut(x.client.base, "://")
+	return scheme + "://" + x.client.host() + x.path() + x.client.portNote()
+}
+
+// portNote says that nobody chose the port; "" if somebody did.
+func (c *Client) portNote() string {
+	if !c.noPort {
+		return ""
+	}
+	return " (the port is this driver's default, because the URL has none)"
 }

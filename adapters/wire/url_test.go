@@ -20,23 +20,29 @@ func TestAURLIsTakenAsPeopleWriteIt(t *testing.T) {
 		"https://pbx.example.com:443":                     "https://pbx.example.com:443",
 		"pbx.example.com:9011":                            "https://pbx.example.com:9011",
 		"HTTPS://PBX.Example.COM:9011/Base":               "https://pbx.example.com:9011/Base",
-		"https://pbx.example.com/api/v1.1.0/login?token=": "https://pbx.example.com:8088",
+		"https://pbx.example.com/api/v1.1.0/login?token=": "https://pbx.example.com:8088", // a request as it was pasted
+		"https://gw.example/api/pbx-7":                    "https://gw.example:8088/api/pbx-7",
+		"https://gw.example/api/pbx-7/api":                "https://gw.example:8088/api/pbx-7",
+		"https://gw.example/api/api/":                     "https://gw.example:8088/api",
+		"https://gw.example/myapi":                        "https://gw.example:8088/myapi",
+		"https://gw.example/api/v9/login":                 "https://gw.example:8088/api/v9/login",
 		"https://pbx.example.com/api":                     "https://pbx.example.com:8088",
 		"https://pbx.example.com/api/":                    "https://pbx.example.com:8088",
 		"https://pbx.example.com/apis/x":                  "https://pbx.example.com:8088/apis/x",
 		"https://reseller.example/tenant7/":               "https://reseller.example:8088/tenant7",
-		"https://reseller.example/tenant7/api/v2.0.0/x":   "https://reseller.example:8088/tenant7",
+		"https://reseller.example/tenant7/api/v2.0.0":     "https://reseller.example:8088/tenant7",
 		"https://reseller.example/caf%C3%A9%20/x":         "https://reseller.example:8088/caf%C3%A9%20/x",
-		"https://pbx.example.com/?token=x#top":            "https://pbx.example.com:8088",
-		"192.0.2.7":                                       "https://192.0.2.7:8088",
-		"[2001:DB8::7]":                                   "https://[2001:db8::7]:8088",
-		"[2001:db8::7]:9011/base":                         "https://[2001:db8::7]:9011/base",
-		"2001:db8::7":                                     "https://[2001:db8::7]:8088",
-		"https://[fe80::1%25eth0]/":                       "https://[fe80::1%25eth0]:8088",
-		"http://localhost":                                "http://localhost",
-		"http://LOCALHOST:8080/":                          "http://localhost:8080",
-		"http://127.9.8.7:8080/api/x":                     "http://127.9.8.7:8080",
-		"http://[::1]:8080":                               "http://[::1]:8080",
+		"192.0.2.7":                   "https://192.0.2.7:8088",
+		"[2001:DB8::7]":               "https://[2001:db8::7]:8088",
+		"[2001:db8::7]:9011/base":     "https://[2001:db8::7]:9011/base",
+		"2001:db8::7":                 "https://[2001:db8::7]:8088",
+		"https://[fe80::1%25eth0]/":   "https://[fe80::1%25eth0]:8088",
+		"https://[fe80::1%eth0]:443/": "https://[fe80::1%25eth0]:443",
+		"fe80::1%eth0":                "https://[fe80::1%25eth0]:8088",
+		"http://localhost":            "http://localhost",
+		"http://LOCALHOST:8080/":      "http://localhost:8080",
+		"http://127.9.8.7:8080/api/":  "http://127.9.8.7:8080",
+		"http://[::1]:8080":           "http://[::1]:8080",
 	} {
 		c, err := wire.New(brand, settings(raw))
 		if err != nil {
@@ -51,34 +57,37 @@ func TestAURLIsTakenAsPeopleWriteIt(t *testing.T) {
 
 func TestAURLThatIsNoneIsRefusedAndNotQuoted(t *testing.T) {
 	for raw, want := range map[string]string{
-		"":                                     "URL is empty",
-		" \t":                                  "URL is empty",
-		"https://":                             "not an address",
-		"https:///canary":                      "not an address",
-		"https:/canary":                        "not an address",
-		"http:canary":                          "not an address",
-		"//canary":                             "not an address",
-		"/canary":                              "not an address",
-		"?token=canary":                        "not an address",
-		"a canary":                             "not an address",
-		"https://[canary":                      "not an address",
-		"https://2001:db8::7":                  "not an address",
-		"https://pbx.example.com:canary":       "not an address",
-		"https://api:canary/x@pbx.example.com": "not an address",
-		"https://pbx.example.com/%zzcanary":    "not an address",
-		"https://api:canary@pbx.example.com":   "user name or password",
-		"api:canary@pbx.example.com":           "user name or password",
-		"canary@pbx.example.com":               "user name or password",
-		"https://api:12/canary@pbx.example":    "user name or password",
-		"https://pbx.example.com:0":            "1 to 65535",
-		"https://pbx.example.com:65536":        "1 to 65535",
-		"https://api:123456":                   "1 to 65535", // half a user:password
-		"ftp://canary.example":                 "neither https:// nor http://",
-		"canary://pbx.example.com":             "neither https:// nor http://",
-		"http://canary.example":                "plain http",
-		"http://192.0.2.7":                     "plain http",
-		"http://localhost.canary.example":      "plain http",
-		"http://127.0.0.1.canary.example":      "plain http",
+		"":                                      "URL is empty",
+		" \t":                                   "URL is empty",
+		"https://":                              "not an address",
+		"https:///canary":                       "not an address",
+		"https:/canary":                         "not an address",
+		"http:canary":                           "not an address",
+		"//canary":                              "not an address",
+		"/canary":                               "not an address",
+		"?token=canary":                         "not an address",
+		"a canary":                              "not an address",
+		"https://[canary":                       "not an address",
+		"https://2001:db8::7":                   "not an address",
+		"https://pbx.example.com:canary":        "not an address",
+		"https://api:canary/x@pbx.example.com":  "not an address",
+		"https://pbx.example.com/%zzcanary":     "not an address",
+		"https://api:canary@pbx.example.com":    "user name or password",
+		"api:canary@pbx.example.com":            "user name or password",
+		"canary@pbx.example.com":                "user name or password",
+		"https://api:12/canary@pbx.example":     "user name or password",
+		"https://pbx.example.com/?token=canary": "a query or a fragment",
+		"https://pbx.example.com/#canary":       "a query or a fragment",
+		"https://gw.example/x?pbx=canary":       "a query or a fragment",
+		"https://pbx.example.com:0":             "1 to 65535",
+		"https://pbx.example.com:65536":         "1 to 65535",
+		"https://api:123456":                    "1 to 65535", // half a user:password
+		"ftp://canary.example":                  "neither https:// nor http://",
+		"canary://pbx.example.com":              "neither https:// nor http://",
+		"http://canary.example":                 "plain http",
+		"http://192.0.2.7":                      "plain http",
+		"http://localhost.canary.example":       "plain http",
+		"http://127.0.0.1.canary.example":       "plain http",
 	} {
 		_, err := wire.New(brand, settings(raw))
 		text := wantFailure(t, err, pbx.ErrConfig, false, want).Error()
@@ -121,7 +130,7 @@ func FuzzURL(f *testing.F) {
 		if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(u.Path, "/") {
 			t.Errorf("%q is taken as %q, %v", raw, c.URL(), err)
 		}
-		cfg.URL = c.URL()
+		cfg.URL = c.URL() + "/api/" // what is removed is what was added
 		if again := open(t, cfg).URL(); again != c.URL() {
 			t.Errorf("%q is taken as %q, and that as %q", raw, c.URL(), again)
 		}

@@ -98,8 +98,10 @@ func TestAnswersThatRefuse(t *testing.T) {
 		{"a parameter is blank", 200, `{"status":"Failed","errno":"10004"}`, pbx.ErrProtocol, "10004"},
 		{"no such extension", 200, `{"status":"Failed","errno":"10006"}`, nil, "10006"},
 		{"IP not allowed", 200, `{"status":"Failed","errno":"20015"}`, pbx.ErrForbidden, "20015"},
-		{"HTTP 401", 401, "", pbx.ErrTokenRejected, ""},
-		{"HTTP 403", 403, pbxsim.HTMLPage, pbx.ErrForbidden, ""},
+		{"HTTP 401", 401, "", pbx.ErrConfig, ""},
+		{"HTTP 401, an envelope", 401, `{"status":"Failed","errno":"20006"}`, pbx.ErrTokenRejected, "20006"},
+		{"HTTP 500, an envelope", 500, "\ufeff{\"status\":\"Failed\",\"errno\":20004}\x00", pbx.ErrTokenRejected, "20004"},
+		{"HTTP 403", 403, pbxsim.HTMLPage, pbx.ErrConfig, ""},
 		{"HTTP 404", 404, pbxsim.HTMLPage, pbx.ErrProtocol, ""},
 		{"HTTP 503", 503, `{"status":"Success"}`, pbx.ErrUnavailable, ""},
 	}

@@ -10,8 +10,8 @@ import (
 )
 
 // Family is a product line and the generation of its API. Which one a PBX has,
-// its model and its web interface tell; the driver never finds out by trying,
-// for that would be a wrong login at all but one.
+// its model and its web interface say. The driver never finds out by trying, which
+// would be a wrong login at all families but one.
 type Family string
 
 const (
@@ -26,32 +26,33 @@ const (
 // s-series-developer-v2, cloudpbx-developer, cloudpbx-developer-v2. The pages of
 // the K2 and the S1000 say the same as those of the S-Series.
 //
-// Of API v2 the vendor does not say whether calls slide a token's life, so that
-// they are not relied on.
+// Of API v2 the vendor does not say whether requests start a token's lifetime
+// anew, so that they are not relied on. deviceinfo/query is documented for all
+// four, without parameters.
 var families = map[Family]*sseries.Variant{
 	SV1: {
 		Driver: Name, Port: 8088, Version: "v1.1.0",
-		Life: 30 * time.Minute, Sliding: true, Lockout: lockout,
+		Harmless: "deviceinfo/query", Lifetime: 30 * time.Minute, Sliding: true, Lockout: lockout,
 		Heartbeat: true,
 		Errnos:    errnos(nil),
 	},
 	SV2: {
 		Driver: Name, Port: 8088, Version: "v2.0.0",
-		Life: 30 * time.Minute, Lockout: lockout,
+		Harmless: "deviceinfo/query", Lifetime: 30 * time.Minute, Lockout: lockout,
 		Heartbeat: true, ReportsInBeat: true,
 		Errnos: errnos(v2Errnos),
 	},
 	CloudV1: {
 		Driver: Name, Port: 443, Version: "v1.1.0",
-		Life: 30 * time.Minute, Lockout: lockout,
+		Harmless: "deviceinfo/query", Lifetime: 30 * time.Minute, Lockout: lockout,
 		Refresh: true,
 		Errnos:  errnos(nil),
 	},
-	// The page of the heartbeat is there, and that of the refresh; what a login
-	// answers is not printed, so that either may be the one to use.
+	// There is a page of the heartbeat, and one of the refresh. What a login
+	// returns is not printed, so that either may be the one to use.
 	CloudV2: {
 		Driver: Name, Port: 443, Version: "v2.0.0",
-		Life: 30 * time.Minute, Lockout: lockout,
+		Harmless: "deviceinfo/query", Lifetime: 30 * time.Minute, Lockout: lockout,
 		Heartbeat: true, Refresh: true, ReportsInBeat: true,
 		Errnos: errnos(v2Errnos),
 	},
@@ -64,7 +65,7 @@ func (f Family) variant() (*sseries.Variant, error) {
 	}
 	v, ok := families[f]
 	if !ok {
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig,
+		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: "family",
 			Message: fmt.Sprintf("Family (family) %q is not one of %s", string(f), "s-v1, s-v2, cloud-v1, cloud-v2")}
 	}
 	return v, nil
@@ -78,12 +79,15 @@ var familyChoices = []pbx.Choice{
 	{Value: string(CloudV2), Label: "Cloud PBX: API v2"},
 }
 
-// lockout: "5 times", "10 minutes". Most pages say that it is the caller's IP,
-// that of the Cloud PBX v2 says its domain.
-var lockout = pbx.Lockout{Attempts: 5, Window: 10 * time.Minute}
+// lockout: "5 consecutive" wrong logins lock the client's IP for "10 minutes" (the
+// pages of login; that of the Cloud PBX v2 says the client's domain). No page has a
+// time after which a wrong login is forgotten. "Consecutive" does not
+// say what a success resets, so nothing. Whether dead tokens
+// count, and whether a lock stops valid tokens, is not documented.
+var lockout = pbx.Lockout{Attempts: 5, Window: 10 * time.Minute, Memory: pbx.Forever}
 
 // errnos is the vendor's table (Error Code), as far as it concerns logins and
-// tokens: that of API v1, with what a family adds. Each family has its own.
+// tokens: that of API v1, and what a family adds. Each family has its own.
 func errnos(added map[string]sseries.Errno) map[string]sseries.Errno {
 	table := maps.Clone(v1Errnos)
 	maps.Copy(table, added)
@@ -94,27 +98,29 @@ var v1Errnos = map[string]sseries.Errno{
 	"10002": {Kind: pbx.ErrProtocol, Meaning: "XML is not supported"},
 	"10003": {Kind: pbx.ErrProtocol, Meaning: "no such request: check the options family and api_version"},
 	"10004": {Kind: pbx.ErrProtocol, Meaning: "a required parameter is blank; if it is a heartbeat's, set event_ipaddr and event_port"},
+	"10025": {Kind: pbx.ErrUnavailable, Meaning: "the configuration was applied too often: wait"},
+	"10032": {Meaning: "wrong password"}, // in which context is not documented
 	"20000": {Kind: pbx.ErrProtocol, Meaning: "the request is not JSON"},
 	"20001": {Kind: pbx.ErrProtocol, Meaning: "the request is not a POST"},
-	"20002": {Kind: pbx.ErrLocked, Meaning: "too many failed logins: the PBX has locked this caller's IP; it can be unlocked in the PBX's web interface"},
+	"20002": {Kind: pbx.ErrLocked, Meaning: "too many failed logins: the PBX has locked this client's IP; it can be unlocked in the PBX's web interface"},
 	"20003": {Kind: pbx.ErrInvalidCredentials, Meaning: "wrong user name or password: check the API account in the PBX's web interface"},
 	"20004": {Kind: pbx.ErrTokenRejected, Meaning: "no such token"},
 	"20005": {Kind: pbx.ErrTokenRejected, Meaning: "the token is blank"},
 	"20006": {Kind: pbx.ErrTokenRejected, Meaning: "the token has timed out"},
 	"20007": {Kind: pbx.ErrProtocol, Meaning: "the data is blank"},
-	"20008": {Kind: pbx.ErrConfig, Meaning: "wrong port: check event_port"},
+	"20008": {Kind: pbx.ErrConfig, Meaning: "wrong port: check event_port", Setting: "event_port"},
 	"20009": {Kind: pbx.ErrProtocol, Meaning: "the request is blank"},
 	"20010": {Kind: pbx.ErrUnavailable, Meaning: "the PBX could not hand the request to its API process"},
 	"20011": {Meaning: "the heartbeat could not be configured"}, // the token may still live
-	"20015": {Kind: pbx.ErrForbidden, Meaning: "this caller's IP is not allowed: add it to the API's list in the PBX's web interface"},
+	"20015": {Kind: pbx.ErrForbidden, Meaning: "this client's IP is not allowed: add it to the API's list in the PBX's web interface"},
 	"30001": {Kind: pbx.ErrUnavailable, Meaning: "the PBX could not allocate memory"},
 	// The vendor's table says this, its sample of a failed login shows this
 	// code: on a login it may stand for a wrong password.
 	"30003": {Kind: pbx.ErrUnavailable, Meaning: "the PBX's API process is not running"},
 }
 
-// v2Errnos is one of many that API v2 adds for calls, and the only one that
+// v2Errnos is one of many that API v2 adds for requests, and the only one that
 // means something about tokens in another brand of the vendor's.
 var v2Errnos = map[string]sseries.Errno{
-	"10005": {Meaning: "no such call"},
+	"10005": {Meaning: "no such request"},
 }

@@ -111,7 +111,7 @@ func TestALoginIsNeverRepeated(t *testing.T) {
 		{"half an answer", pbxsim.Fault{Truncate: true}, pbx.ErrUnavailable},
 		{"HTTP 500", pbxsim.Fault{Status: 500}, pbx.ErrUnavailable},
 		{"HTTP 503 with Retry-After", pbxsim.Fault{Status: 503, Header: http.Header{"Retry-After": {"1"}}}, pbx.ErrUnavailable},
-		{"HTTP 429 with Retry-After", pbxsim.Fault{Status: 429, Header: http.Header{"Retry-After": {"1"}}}, pbx.ErrLocked},
+		{"HTTP 429 with Retry-After", pbxsim.Fault{Status: 429, Header: http.Header{"Retry-After": {"1"}}}, pbx.ErrUnavailable},
 		{"a web page", pbxsim.Fault{Body: []byte(pbxsim.HTMLPage)}, pbx.ErrProtocol},
 		{"30003", pbxsim.Fault{Body: []byte(`{"status":"Failed","errno":"30003"}`)}, pbx.ErrUnavailable},
 		{"a mebibyte and more", pbxsim.Fault{Huge: wire.MaxBody + 1}, pbx.ErrProtocol},

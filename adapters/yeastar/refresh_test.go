@@ -104,7 +104,7 @@ func TestADeadRefreshTokenIsRecognisedWhateverItsErrno(t *testing.T) {
 	for errno, want := range map[int]error{
 		0: pbx.ErrTokenRejected, 20004: pbx.ErrTokenRejected, 20006: pbx.ErrTokenRejected,
 		29999: pbx.ErrTokenRejected, 20011: pbx.ErrTokenRejected, 10005: pbx.ErrTokenRejected,
-		20003: pbx.ErrInvalidCredentials,
+		20003: pbx.ErrTokenRejected, // the login that follows judges the password
 		20010: pbx.ErrUnavailable, 30003: pbx.ErrUnavailable, 20015: pbx.ErrForbidden, 20002: pbx.ErrLocked,
 		20000: pbx.ErrProtocol,
 	} {

@@ -186,19 +186,6 @@ func TestAddressesAreCompleted(t *testing.T) {
 	}
 }
 
-func TestTraitsAreTheVendorsNumbers(t *testing.T) {
-	want := pbx.Traits{
-		URL:       "https://pbx.example.com:8088",
-		Lifetime:  30 * time.Minute,
-		Sliding:   true,
-		KeepAlive: pbx.KeepAliveHeartbeat,
-		Lockout:   pbx.Lockout{Attempts: 5, Window: 10 * time.Minute},
-	}
-	if diff := cmp.Diff(want, on(t, unsent{t}).Traits()); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
 func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
 	auth, err := pbx.Open(yeastar.Name, unsent{t}.config())
 	if err != nil {

@@ -1,10 +1,8 @@
 package yeastarp
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -23,20 +21,23 @@ type errcode struct {
 //
 // It has no code for a dead refresh token. On refresh_token, whatever can be
 // meant so is taken so: there is nothing else in that request to refuse, and the
-// get_token that follows is judged by its own answer.
+// get_token that follows is judged by its own response.
 var errcodes = map[int]errcode{
-	-1:    {nil, "failure", true}, // on get_token, see wrongCredentials
+	-1:    {nil, "failure", true}, // on get_token, wrong credentials
 	-2:    {pbx.ErrUnavailable, "an internal error of the PBX", false},
 	10001: {pbx.ErrProtocol, "no such interface", false},
 	10002: {pbx.ErrProtocol, "this version of the API is no longer maintained", false},
 	10003: {pbx.ErrProtocol, "this version of the API is not supported", false},
 	10004: {pbx.ErrTokenRejected, "the token has expired", false},
 	10005: {pbx.ErrForbidden, "access denied: check what the application may do, in the PBX's web interface", true},
+	10009: {pbx.ErrForbidden, "the operation failed: a feature is disabled, or a permission is missing", true},
 	40001: {pbx.ErrProtocol, "a parameter is not well-formed", true},
 	40002: {pbx.ErrProtocol, "a parameter is wrong", true},
-	60002: {pbx.ErrTooManySessions, "8 tokens of this application are alive: one has to run out or be revoked", false},
-	70004: {pbx.ErrLocked, "too many failed logins: the PBX has put this caller's IP on its blocklist; it can be taken off in the PBX's web interface", false},
-	70087: {pbx.ErrForbidden, "this caller's IP is not allowed", false},
+	60002: {pbx.ErrTooManySessions, "8 tokens of this application are valid: one has to expire or be revoked", false},
+	70004: {pbx.ErrLocked, "too many failed logins: the PBX has put this client's IP on its blocklist; remove it there in the PBX's web interface", false},
+	70082: {pbx.ErrUnavailable, "the PBX is overloaded", false},
+	70084: {pbx.ErrForbidden, "this action is forbidden", true},
+	70087: {pbx.ErrForbidden, "this client's IP is not allowed: permit it in the PBX's web interface (Integrations, API)", false},
 }
 
 // Codes that are no failure: success, success in part, and under way. A login
@@ -47,90 +48,57 @@ const (
 	processing = 2
 )
 
-// answer is what the driver reads of any answer. All but the errcode may be
+// response is what the driver reads of any response. All but the errcode may be
 // missing.
-type answer struct {
-	Errcode       whole  `json:"errcode"`
-	AccessToken   string `json:"access_token"`
-	AccessLife    whole  `json:"access_token_expire_time"`
-	RefreshToken  string `json:"refresh_token"`
-	RefreshLife   whole  `json:"refresh_token_expire_time"`
-	BlockedUntil  whole  `json:"block_expire_time"` // Unix seconds
-	InvalidParams []struct {
-		Field string `json:"field"`
-	} `json:"invalid_param_list"`
+type response struct {
+	Errcode         wire.Number `json:"errcode"`
+	AccessToken     string      `json:"access_token"`
+	AccessLifetime  wire.Number `json:"access_token_expire_time"`
+	RefreshToken    string      `json:"refresh_token"`
+	RefreshLifetime wire.Number `json:"refresh_token_expire_time"`
+	BlockedUntil    wire.Number `json:"block_expire_time"` // Unix seconds
 }
 
-// whole is a whole number, or none where something else stands.
-type whole struct {
-	n  int64
-	ok bool
+func read(body []byte) response {
+	var r response
+	wire.ReadJSON(body, &r)
+	return r
 }
 
-// UnmarshalJSON accepts everything, so that one odd field does not cost the
-// others.
-func (w *whole) UnmarshalJSON(data []byte) error {
-	n, err := strconv.ParseInt(string(data), 10, 64)
-	*w = whole{n, err == nil}
-	return nil
-}
-
-// code is the errcode, if there is one that the vendor's type, an integer, can
-// hold.
-func (a answer) code() (int, bool) {
-	return int(a.Errcode.n), a.Errcode.ok && a.Errcode.n == int64(int32(a.Errcode.n))
-}
-
-func read(body []byte) answer {
-	var a answer
-	_ = json.Unmarshal(body, &a) // what is of another type stays empty
-	return a
-}
-
-// wrongCredentials tells the failure that has no code of its own:
-// {"errcode":-1,…,"invalid_param_list":[{"field":"username or password",…}]}.
-func (a answer) wrongCredentials() bool {
-	for _, p := range a.InvalidParams {
-		if field := strings.ToLower(p.Field); strings.Contains(field, "username") || strings.Contains(field, "password") {
-			return true
-		}
-	}
-	return false
-}
-
-// refusal makes the error for an answer that does not say success. A code
+// refusal makes the error for a response that does not say success. A code
 // outside the table is kept and has no kind. Of the PBX's own words the code is
 // all that is taken over.
-func (p *PBX) refusal(req wire.Request, resp *wire.Response, a answer) *pbx.Error {
-	code, _ := a.code()
+func refusal(x *wire.Exchange, r response) *pbx.Error {
+	code, _ := r.Errcode.Int()
 	known, ok := errcodes[code]
 	if !ok {
 		known = errcode{nil, "the PBX refuses for a reason that its vendor does not document", true}
 	}
 	switch {
-	case req.Op == pbx.OpLogin && code == -1 && a.wrongCredentials():
+	case x.Request.Op == pbx.OpLogin && code == -1:
+		// With the field "username or password" in invalid_param_list, or without it.
 		known.kind = pbx.ErrInvalidCredentials
 		known.meaning = "wrong Client ID or Client Secret: check them in the PBX's web interface"
-	case req.Op == pbx.OpKeepAlive && known.refused:
+	case x.Request.Op == pbx.OpKeepAlive && known.refused:
 		known.kind = pbx.ErrTokenRejected
 		known.meaning += "; on a refresh, the refresh token is taken to be dead"
 	}
-	failure := p.wire.Fail(req, resp, known.kind, strconv.Itoa(code), known.meaning)
+	failure := x.Fail(known.kind, strconv.Itoa(code), known.meaning)
 	if known.kind == pbx.ErrLocked && failure.RetryAfter == 0 {
-		failure.RetryAfter = a.blockedFor(resp.Header)
+		failure.RetryAfter = r.blockedFor(x.Response.Header)
 	}
 	return failure
 }
 
-// blockedFor is how long the caller stays blocked, by the PBX's own clock where
-// the answer tells it; 0: unknown.
-func (a answer) blockedFor(h http.Header) time.Duration {
-	if !a.BlockedUntil.ok {
+// blockedFor is how long the client stays blocked, by the PBX's own clock if the
+// response has it. 0: unknown.
+func (r response) blockedFor(h http.Header) time.Duration {
+	if !r.BlockedUntil.Known {
 		return 0
 	}
 	now, err := http.ParseTime(h.Get("Date"))
 	if err != nil {
 		now = time.Now()
 	}
-	return min(max(time.Unix(a.BlockedUntil.n, 0).Sub(now), 0), wire.MaxRetryAfter)
+	return wire.CapRetryAfter(time.Unix(r.BlockedUntil.Value, 0).Sub(now))
 }

@@ -60,5 +60,5 @@ func ExamplePBX_Login() {
 		}
 	}
 	// Output:
-	// yeastar-p: login: too many sessions: 8 tokens of this application are alive: one has to run out or be revoked (code 60002)
+	// yeastar-p: login: too many sessions: 8 tokens of this application are valid: one has to expire or be revoked (code 60002)
 }

@@ -2,6 +2,7 @@ package yeastarp_test
 
 import (
 	"encoding/json"
+	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -34,8 +35,12 @@ func FuzzAnswer(f *testing.F) {
 			Access  any `json:"access_token"`
 			Refresh any `json:"refresh_token"`
 		}
-		json.Unmarshal([]byte(body), &fields)
-		number, err := strconv.ParseInt(string(fields.Errcode), 10, 32)
+		json.Unmarshal([]byte(strings.Trim(strings.TrimPrefix(body, "\ufeff"), " \t\r\n\x00")), &fields)
+		text := strings.TrimSuffix(strings.TrimPrefix(string(fields.Errcode), `"`), `"`)
+		number, err := strconv.ParseFloat(text, 64)
+		if number != math.Trunc(number) || number > math.MaxInt32 || number < math.MinInt32 {
+			err = strconv.ErrRange
+		}
 		understood := err == nil
 		success := understood && number == 0
 		access, _ := fields.Access.(string)

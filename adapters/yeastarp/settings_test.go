@@ -27,8 +27,10 @@ func TestTraitsAreTheVendorsNumbers(t *testing.T) {
 		URL:       "https://pbx.example.com:8088",
 		Lifetime:  1800 * time.Second,
 		KeepAlive: pbx.KeepAliveRefresh,
-		Lockout:   pbx.Lockout{Attempts: 5}, // how long a caller stays blocked is not documented
+		Account:   sampleID,
+		Lockout:   pbx.Lockout{Attempts: 5, Memory: pbx.Forever}, // how long a client stays blocked is not documented
 		MaxTokens: 8,
+		Probe:     "https://pbx.example.com:8088/openapi/v1.0/get_token",
 	}
 	if diff := cmp.Diff(want, on(t, unsent{t}).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

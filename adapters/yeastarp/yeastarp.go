@@ -5,15 +5,15 @@
 // # What the vendor says
 //
 // POST /openapi/v1.0/get_token takes the application's Client ID and Client
-// Secret as user name and password, in clear, and answers an access token, which
-// lives for 30 minutes, and a refresh token, which lives for 24 hours. Every
-// call carries the access token in its query, and a User-Agent. POST
-// refresh_token trades the refresh token for another pair; GET del_token revokes
-// an access token. A failure is HTTP 200 with an "errcode" other than 0.
+// Secret as user name and password, in plaintext, and returns an access token,
+// which is valid for 30 minutes, and a refresh token, which is valid for 24
+// hours. Every request carries the access token in its query, and a User-Agent.
+// POST refresh_token exchanges the refresh token for another pair. GET del_token
+// revokes an access token. A failure is HTTP 200 with an "errcode" other than 0.
 //
-// At most 8 access tokens of one application live at once: a ninth get_token
-// fails until one has run out or was revoked. Five wrong logins in a row put the
-// caller's IP on the PBX's blocklist, nobody says for how long.
+// At most 8 access tokens of one application are valid at the same time: a ninth
+// get_token fails until one has expired or was revoked. Five wrong logins in a row
+// put the client's IP on the PBX's blocklist. For how long is not documented.
 // (help.yeastar.com: p-series-appliance-edition, p-series-software-edition,
 // p-series-cloud-edition, developer-guide.)
 //
@@ -21,19 +21,20 @@
 //
 // Config.Username is the Client ID and Config.Password the Client Secret, both
 // from the PBX's web interface (Integrations, API), which also says which IPs
-// may use them. Without a port the URL gets 8088, the factory's; a Cloud Edition
-// and a Yeastar FQDN answer on 443, which is then to be written:
+// may use them. Without a port the URL gets 8088, the factory's. A Cloud Edition
+// and a Yeastar FQDN are on 443, which then has to be written:
 // https://office.example.yeastarcloud.com:443.
 //
-// A session (package session) refreshes, which takes up no more room than one
-// token needs, and logs in where the PBX refuses the refresh token. Each program
-// that logs in for itself takes one of the 8 places, and each token that is not
-// logged out keeps it for half an hour: share a session instead.
+// A session (package session) refreshes, which needs the room of one token, and
+// logs in if the PBX refuses the refresh token. Each program that logs in for
+// itself takes one of the 8 places, and each token that is not logged out keeps
+// its place for half an hour: share a session instead.
 //
-// A GET can change things on this PBX; "it is only a GET" is no reason to send
-// one twice.
+// A GET can change things on this PBX, so no GET is sent twice either. Ping is
+// system/information, or the first extension where the firmware is too old for
+// it.
 //
-// [pbx.Token].Details is nil: a login answers its tokens and nothing else.
+// [pbx.Token].Details is nil: a login returns its tokens and nothing else.
 package yeastarp
 
 import (
@@ -43,6 +44,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -60,16 +62,28 @@ const (
 	userAgent = "OpenAPI"      // the vendor's sample; some User-Agent is mandatory
 )
 
-// lockout: five wrong credentials in a row; the window is not documented.
-var lockout = pbx.Lockout{Attempts: 5}
+// lockout: after "5 consecutive" wrong logins "the IP address is blocked" (the
+// pages of get_token and of 70004). How long a block lasts is not documented: an
+// operator reports that a person has to remove it. Nothing says that a wrong login
+// is forgotten by time. "Consecutive" does not say what a success resets,
+// so nothing. Whether dead tokens count, and whether a
+// block stops valid tokens, is not documented.
+var lockout = pbx.Lockout{Attempts: 5, Memory: pbx.Forever}
 
-// maxTokens is how many access tokens of an application live at once.
+// maxTokens is how many access tokens of an application are valid at once. The
+// ninth get_token is refused with errcode 60002.
 const maxTokens = 8
 
 func init() {
 	pbx.Register(pbx.Driver{
 		Name:  Name,
 		Title: "Yeastar P-Series",
+
+		UserLabel: "Client ID", PasswordLabel: "Client Secret",
+		DefaultPort: 8088, // 443 for a Cloud Edition and a Yeastar FQDN
+		Setup:       "In the web interface, under Integrations, API: enable the API, copy the Client ID and Client Secret, and permit this machine's IP address. It needs firmware 37.7.0.16 (P550, P560, P570) or 84.7.0.17 (Cloud Edition).",
+		Docs:        "https://help.yeastar.com/en/p-series-appliance-edition/developer-guide/",
+
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
 			cfg.Options = nil // there are none
 			return New(cfg)
@@ -85,9 +99,9 @@ type PBX struct{ wire *wire.Client }
 // empty. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg pbx.Config) (*PBX, error) {
 	if len(cfg.Options) > 0 {
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: "Options are given, and this driver has none"}
+		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: "Options", Message: "Options are given, and this driver has none"}
 	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8088, APIPath: "/openapi"}, cfg)
+	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8088, APIPaths: []string{"/openapi", apiPath, apiPath + "/get_token"}}, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +117,7 @@ type refreshBody struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
-// Login implements [pbx.Authenticator] by get_token. Where 8 tokens are alive it
+// Login implements [pbx.Authenticator] by get_token. If 8 tokens are valid it
 // fails with [pbx.ErrTooManySessions].
 func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	account, err := p.wire.Credentials(ctx)
@@ -111,47 +125,57 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 		return nil, err
 	}
 	body := credentialsBody{account.Username, account.Password.Reveal()}
-	if !utf8.ValidString(body.Username) || !utf8.ValidString(body.Password) {
+	if setting := notUTF8(account); setting != "" {
 		// JSON would carry another password, and that would be a wrong one.
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpLogin, Kind: pbx.ErrConfig,
-			Message: "nothing was sent, for the user name or the password is not UTF-8"}
+		return nil, &pbx.Error{Driver: Name, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Setting: setting,
+			Message: "nothing was sent, because the user name or the password is not UTF-8"}
 	}
-	req := request(pbx.OpLogin, http.MethodPost, "get_token", body)
-	req.Secrets = []pbx.Secret{account.Password}
-	t, resp, err := p.pair(ctx, req)
+	t, x, err := p.pair(ctx, request(pbx.OpLogin, http.MethodPost, "get_token", body))
 	if err != nil {
 		return nil, err
 	}
 	if t.Value.IsZero() {
-		return nil, p.wire.Fail(req, resp, pbx.ErrProtocol, "", "the login succeeded and brought no token")
+		return nil, x.Fail(pbx.ErrProtocol, "", "the login succeeded and brought no token")
 	}
-	return t, nil // also without a refresh token: it has taken a place, and lives
+	return t, nil // also without a refresh token: it has taken a place, and is valid
+}
+
+// notUTF8 names the part of an account that JSON cannot carry; "" if there is none.
+func notUTF8(account pbx.Credentials) string {
+	switch {
+	case !utf8.ValidString(account.Username):
+		return "Username"
+	case !utf8.ValidString(account.Password.Reveal()):
+		return "Password"
+	}
+	return ""
 }
 
 // KeepAlive implements [pbx.Authenticator] by refresh_token: the token that it
-// returns is another, and so is its refresh token. Without one, and where the
-// PBX refuses it, it fails with [pbx.ErrTokenRejected], which a login mends.
+// returns is another, and so is its refresh token. Without a refresh token, and if
+// the PBX refuses it, it fails with [pbx.ErrTokenRejected]: a login helps.
 func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	if t.Refresh.IsZero() {
 		return nil, &pbx.Error{Driver: Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrTokenRejected,
-			Message: "nothing was sent, for the refresh token is lost: log in again"}
+			Message: "nothing was sent, because the refresh token is lost: log in again"}
 	}
 	req := request(pbx.OpKeepAlive, http.MethodPost, "refresh_token", refreshBody{t.Refresh.Reveal()})
 	req.Secrets = []pbx.Secret{t.Refresh, t.Value}
-	fresh, resp, err := p.pair(ctx, req)
+	fresh, x, err := p.pair(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	if fresh.Value.IsZero() || fresh.Refresh.IsZero() { // the old pair is all that is left to go on with
-		return nil, p.wire.Fail(req, resp, pbx.ErrProtocol, "", "the refresh succeeded and did not bring both tokens")
+	if fresh.Value.IsZero() || fresh.Refresh.IsZero() { // the old pair is all that is left
+		return nil, x.Fail(pbx.ErrProtocol, "", "the refresh succeeded and did not bring both tokens")
 	}
 	return fresh, nil
 }
 
-// pair sends what is answered by a pair of tokens, and returns what came of it.
-func (p *PBX) pair(ctx context.Context, req wire.Request) (*pbx.Token, *wire.Response, error) {
+// pair sends a request whose response is a pair of tokens, and returns what came
+// of it.
+func (p *PBX) pair(ctx context.Context, req wire.Request) (*pbx.Token, *wire.Exchange, error) {
 	issued := time.Now()
-	got, resp, err := p.call(ctx, req)
+	got, x, err := p.call(ctx, req)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -159,30 +183,51 @@ func (p *PBX) pair(ctx context.Context, req wire.Request) (*pbx.Token, *wire.Res
 		Value:     pbx.NewSecret(got.AccessToken),
 		Refresh:   pbx.NewSecret(got.RefreshToken),
 		IssuedAt:  issued,
-		ExpiresAt: issued.Add(life(got.AccessLife, accessLife, mostAccess)),
+		ExpiresAt: issued.Add(lifetime(got.AccessLifetime, accessLifetime, mostAccess)),
 	}
 	if !t.Refresh.IsZero() {
-		t.RefreshExpiresAt = issued.Add(life(got.RefreshLife, refreshLife, mostRefresh))
+		t.RefreshExpiresAt = issued.Add(lifetime(got.RefreshLifetime, refreshLifetime, mostRefresh))
 	}
-	return t, resp, nil
+	return t, x, nil
 }
 
 // Logout implements [pbx.Authenticator] by del_token, which makes room for
 // another login.
 func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
-	req := request(pbx.OpLogout, http.MethodGet, "del_token", nil)
-	req.Query = url.Values{tokenName: {t.Value.Reveal()}}
-	req.Secrets = []pbx.Secret{t.Value}
-	_, _, err := p.call(ctx, req)
+	_, _, err := p.call(ctx, withToken(request(pbx.OpLogout, http.MethodGet, "del_token", nil), t))
 	if failure, ok := err.(*pbx.Error); ok && failure.Kind == pbx.ErrTokenRejected {
 		return nil // gone already
 	}
 	return err
 }
 
+// Ping implements [pbx.Pinger] with system/information. Firmware that does not
+// have it is asked for the first extension.
+func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
+	_, x, err := p.call(ctx, withToken(request(pbx.OpPing, http.MethodGet, "system/information", nil), t))
+	if !missing(err) {
+		return err
+	}
+	req := withToken(request(pbx.OpPing, http.MethodGet, "extension/list", nil), t)
+	req.Query.Set("page", "1")
+	req.Query.Set("page_size", "1")
+	if _, x, err = p.call(ctx, req); missing(err) {
+		return x.Fail(pbx.ErrNotSupported, noSuchInterface, "this firmware has neither system/information nor extension/list")
+	}
+	return err
+}
+
+// noSuchInterface is the errcode for a request that the firmware does not have.
+const noSuchInterface = "10001"
+
+func missing(err error) bool {
+	failure, ok := err.(*pbx.Error)
+	return ok && failure.Code == noSuchInterface
+}
+
 // Authorize implements [pbx.Requester]: the token goes into the query as
-// access_token, in place of any that is there, and a request without a
-// User-Agent gets one.
+// access_token, instead of any that is there, and a request without a User-Agent
+// gets one.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 	wire.SetQuery(r.URL, tokenName, t.Value.Reveal())
 	if r.Header.Get("User-Agent") == "" {
@@ -194,31 +239,29 @@ func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 	return nil
 }
 
-// RoundTrip implements [http.RoundTripper] for requests of the application's
-// own, over this PBX's connections. It adds nothing.
+// Transport implements [pbx.Requester].
 func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }
 
-// Inspect implements [pbx.Requester]. An answer without an errcode, such as a
+// Inspect implements [pbx.Requester]. A response without an errcode, such as a
 // recording, says nothing.
 func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
-	req := wire.Request{Op: pbx.OpRequest}
-	resp := &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body}
-	if kind := wire.StatusKind(req.Op, r.StatusCode); kind != nil {
-		return p.wire.Unexpected(req, resp)
-	}
-	a := read(body)
-	switch code, ok := a.code(); {
-	case !ok, code == succeeded, code == inPart, code == processing:
+	x := p.wire.Inspect(r, body, t)
+	got := read(x.Response.Body)
+	code, ok := got.Errcode.Int()
+	if x.OK() && (!ok || code == inPart || code == processing) {
 		return nil
 	}
-	return p.refusal(req, resp, a)
+	return judge(x, got)
 }
 
 // Traits implements [pbx.Describer].
 func (p *PBX) Traits() pbx.Traits {
 	return pbx.Traits{
-		URL: p.wire.URL(), Lifetime: accessLife, KeepAlive: pbx.KeepAliveRefresh,
+		URL: p.wire.URL(), Account: p.wire.Account(), Lifetime: accessLifetime,
+		KeepAlive: pbx.KeepAliveRefresh, Logout: pbx.LogoutToken,
 		Lockout: lockout, MaxTokens: maxTokens,
+		// get_token is a POST. A GET is errcode 10001 or 10003.
+		Probe: p.wire.URL() + apiPath + "/get_token",
 	}
 }
 
@@ -231,7 +274,7 @@ func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 // pointers.
 func (p *PBX) Format(f fmt.State, _ rune) { io.WriteString(f, "yeastarp.PBX("+p.wire.URL()+")") }
 
-// request makes a call. A nil body sends none.
+// request makes a request. A nil body sends none.
 func request(op pbx.Op, method, name string, body any) wire.Request {
 	req := wire.Request{Op: op, Method: method, Path: apiPath + "/" + name, Header: http.Header{"User-Agent": {userAgent}}}
 	if body != nil {
@@ -241,26 +284,42 @@ func request(op pbx.Op, method, name string, body any) wire.Request {
 	return req
 }
 
-// call sends req and proves the success: HTTP status, envelope, errcode. The
-// response comes along with a refusal too.
-func (p *PBX) call(ctx context.Context, req wire.Request) (answer, *wire.Response, error) {
-	resp, err := p.wire.Do(ctx, req)
+func withToken(req wire.Request, t *pbx.Token) wire.Request {
+	req.Query = url.Values{tokenName: {t.Value.Reveal()}}
+	return req
+}
+
+// call sends req and proves the success. The exchange comes along with a refusal
+// too.
+func (p *PBX) call(ctx context.Context, req wire.Request) (response, *wire.Exchange, error) {
+	x, err := p.wire.Do(ctx, req)
 	if err != nil {
-		return answer{}, nil, err
+		return response{}, nil, err
 	}
-	a := read(resp.Body)
-	code, ok := a.code()
+	got := read(x.Response.Body)
+	if err := judge(x, got); err != nil {
+		return response{}, x, err
+	}
+	return got, x, nil
+}
+
+// judge returns nil for a proven success. A refusal in a whole envelope counts,
+// whatever the HTTP status says.
+func judge(x *wire.Exchange, got response) error {
+	code, ok := got.Errcode.Int()
 	switch {
-	case resp.Status != http.StatusOK || !ok:
-		failure := p.wire.Unexpected(req, resp)
-		if advice := lookalike.Advice(resp.Body); advice != "" && !ok {
+	case !ok:
+		failure := x.Unexpected()
+		if advice := lookalike.Advice(x.Response.Body); advice != "" {
 			failure.Message = advice
 		}
-		return answer{}, resp, failure
+		return failure
+	case code == succeeded && x.OK():
+		return nil
+	case code == succeeded:
+		return x.Unexpected()
 	case code == inPart || code == processing:
-		return answer{}, resp, p.wire.Fail(req, resp, pbx.ErrProtocol, fmt.Sprint(code), "the PBX reports a success that is not whole yet")
-	case code != succeeded:
-		return answer{}, resp, p.refusal(req, resp, a)
+		return x.Fail(pbx.ErrProtocol, strconv.Itoa(code), "the PBX reports a success that is not complete")
 	}
-	return a, resp, nil
+	return refusal(x, got)
 }

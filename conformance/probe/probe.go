@@ -129,6 +129,9 @@ func (t *test) step(name Name, do func() (message string, err error)) bool {
 		}
 	case err != nil:
 		s.State, s.Message, s.Kind, s.Err = Failed, t.text(err), kindOf(err), err
+		if _, clean := err.(*pbx.Error); !clean && !errors.Is(err, errInterrupted) {
+			s.Err = errors.New(s.Message)
+		}
 		s.Advice = advice(name, err, t.driver)
 		var failure *pbx.Error
 		if errors.As(err, &failure) {
@@ -213,6 +216,9 @@ func (t *test) connect(ctx context.Context) bool {
 		case err == nil:
 			return fmt.Sprintf("HTTP %d", status), nil
 		}
+		if failure := (*pbx.Error)(nil); errors.As(err, &failure) {
+			return "", failure
+		}
 		if cert := t.shown(ctx); cert != nil && !t.trusts(cert, err) {
 			t.report.Certificate, untrusted = cert, err
 			return "TLS", nil
@@ -264,7 +270,8 @@ func (t *test) get(ctx context.Context, transport http.RoundTripper) (int, *tls.
 	defer resp.Body.Close()
 	io.CopyN(io.Discard, resp.Body, wire.MaxBody) // the status is enough
 	if resp.StatusCode >= 500 && t.traits.Probe != "" {
-		return 0, nil, fmt.Errorf("HTTP status %s", resp.Status)
+		return 0, nil, &pbx.Error{Driver: t.options.Driver, Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, HTTPStatus: resp.StatusCode, Sent: true,
+			Message: fmt.Sprintf("HTTP status %d: nothing but this check was sent", resp.StatusCode)}
 	}
 	return resp.StatusCode, resp.TLS, nil
 }

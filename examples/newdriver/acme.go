@@ -15,6 +15,7 @@ import (
 
 const (
 	Name        = "acme" // the name in an application's settings
+	loginPath   = "/v1/session"
 	tokenHeader = "X-Acme-Token"
 	success     = "ok" // the only word that means it
 )
@@ -43,7 +44,7 @@ func init() {
 		Name:    Name,
 		Title:   "Acme PBX (made up)",
 		Setup:   "Switch the API on under System, API, and give the account the role operator.",
-		Options: []pbx.Option{{Name: "tenant", Kind: pbx.OptionString, Help: "the account's tenant on this PBX. Without it, the first"}},
+		Options: []pbx.Option{{Name: "tenant", Label: "Tenant", Kind: pbx.OptionString, Help: "The account's tenant on this PBX. Without it, the first."}},
 		Open:    open,
 	})
 }
@@ -55,19 +56,22 @@ type acme struct {
 }
 
 func open(cfg pbx.Config) (pbx.Authenticator, error) {
-	client, err := wire.New(wire.Endpoint{Driver: Name, APIPath: "/v1"}, cfg)
+	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/v1", loginPath}}, cfg)
 	if err != nil {
 		return nil, err
 	}
 	return &acme{wire: client, tenant: cfg.Options["tenant"]}, nil
 }
 
-// Format prints the URL alone, whatever the verb.
+// Format keeps fmt out of the connections, whatever the verb.
 func (a *acme) Format(f fmt.State, _ rune) { io.WriteString(f, "acme("+a.wire.URL()+")") }
 
 // Traits implements [pbx.Describer].
 func (a *acme) Traits() pbx.Traits {
-	return pbx.Traits{URL: a.wire.URL(), Lifetime: 15 * time.Minute, KeepAlive: pbx.KeepAliveRefresh, Lockout: lockout, MaxTokens: 4}
+	return pbx.Traits{
+		URL: a.wire.URL(), Account: a.wire.Account(), Lifetime: 15 * time.Minute, KeepAlive: pbx.KeepAliveRefresh,
+		Lockout: lockout, MaxTokens: 4, Probe: a.wire.URL() + loginPath, // a login is a POST
+	}
 }
 
 // Fingerprint implements [pbx.Fingerprinter].
@@ -82,18 +86,18 @@ func (a *acme) Login(ctx context.Context) (*pbx.Token, error) {
 		return nil, err
 	}
 	body := encoded(map[string]string{"user": account.Username, "password": account.Password.Reveal(), "tenant": a.tenant})
-	return a.pair(ctx, wire.Request{Op: pbx.OpLogin, Path: "/v1/session", Body: body, Secrets: []pbx.Secret{account.Password}})
+	return a.pair(ctx, wire.Request{Op: pbx.OpLogin, Path: loginPath, Body: body})
 }
 
 // KeepAlive implements [pbx.Authenticator] with a refresh.
 func (a *acme) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	body := encoded(map[string]string{"refresh": t.Refresh.Reveal()})
-	return a.pair(ctx, wire.Request{Op: pbx.OpKeepAlive, Path: "/v1/session/refresh", Body: body, Secrets: []pbx.Secret{t.Value, t.Refresh}})
+	return a.pair(ctx, wire.Request{Op: pbx.OpKeepAlive, Path: loginPath + "/refresh", Body: body, Secrets: []pbx.Secret{t.Value, t.Refresh}})
 }
 
 // Logout implements [pbx.Authenticator].
 func (a *acme) Logout(ctx context.Context, t *pbx.Token) error {
-	_, _, err := a.call(ctx, withToken(pbx.OpLogout, http.MethodPost, "/v1/session/end", t))
+	_, _, err := a.call(ctx, withToken(pbx.OpLogout, http.MethodPost, loginPath+"/end", t))
 	if failure, ok := err.(*pbx.Error); ok && failure.Kind == pbx.ErrTokenRejected {
 		return nil // the token has already ended
 	}
@@ -107,7 +111,7 @@ func (a *acme) Ping(ctx context.Context, t *pbx.Token) error {
 }
 
 func withToken(op pbx.Op, method, path string, t *pbx.Token) wire.Request {
-	return wire.Request{Op: op, Method: method, Path: path, Header: http.Header{tokenHeader: {t.Value.Reveal()}}, Secrets: []pbx.Secret{t.Value, t.Refresh}}
+	return wire.Request{Op: op, Method: method, Path: path, Header: http.Header{tokenHeader: {t.Value.Reveal()}}}
 }
 
 // Authorize implements [pbx.Requester].
@@ -122,77 +126,83 @@ func (a *acme) Transport() http.RoundTripper { return a.wire.Transport() }
 // Inspect implements [pbx.Requester]. A response without the envelope, such as a
 // recording, says nothing about the token.
 func (a *acme) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
-	req, resp := wire.Request{Op: pbx.OpRequest}, &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body}
-	if wire.StatusKind(req.Op, r.StatusCode) != nil {
-		return a.wire.Unexpected(req, resp)
-	}
-	var got envelope
-	if json.Unmarshal(body, &got) != nil || got.Result == "" || got.Result == success {
+	x := a.wire.Inspect(r, body, t)
+	got := read(x.Response.Body)
+	if x.OK() && got.Result == "" {
 		return nil
 	}
-	return a.refusal(req, resp, got)
+	return judge(x, got)
 }
 
-// envelope has the fields of all responses.
-type envelope struct {
-	Result     string `json:"result"`
-	Code       int    `json:"code"`
-	Access     string `json:"access"`
-	AccessTTL  int    `json:"access_ttl"` // seconds
-	Refresh    string `json:"refresh"`
-	RefreshTTL int    `json:"refresh_ttl"`
+// response has the fields of all responses.
+type response struct {
+	Result     string      `json:"result"`
+	Code       wire.Number `json:"code"`
+	Access     string      `json:"access"`
+	AccessTTL  wire.Number `json:"access_ttl"` // seconds
+	Refresh    string      `json:"refresh"`
+	RefreshTTL wire.Number `json:"refresh_ttl"`
 }
 
-// pair sends a request for a pair of tokens. Their lifetimes are counted from
-// before the request, so that they never end after the PBX's own.
+func read(body []byte) (got response) {
+	wire.ReadJSON(body, &got)
+	return got
+}
+
+// pair sends a request whose response has a pair of tokens. A token's lifetime is
+// counted from before the request, so that it never ends after the PBX's own.
 func (a *acme) pair(ctx context.Context, req wire.Request) (*pbx.Token, error) {
 	issued := time.Now()
-	got, resp, err := a.call(ctx, req)
+	got, x, err := a.call(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	if got.Access == "" || got.Refresh == "" || got.AccessTTL <= 0 || got.RefreshTTL <= 0 {
-		return nil, a.wire.Fail(req, resp, pbx.ErrProtocol, "", "the response says success and lacks a token or its lifetime")
+	if got.Access == "" || got.Refresh == "" || got.AccessTTL.Value <= 0 || got.RefreshTTL.Value <= 0 {
+		return nil, x.Fail(pbx.ErrProtocol, "", "the response says success and lacks a token or its lifetime")
 	}
 	t := &pbx.Token{
 		Value:            pbx.NewSecret(got.Access),
 		Refresh:          pbx.NewSecret(got.Refresh),
 		IssuedAt:         issued,
-		ExpiresAt:        issued.Add(time.Duration(got.AccessTTL) * time.Second),
-		RefreshExpiresAt: issued.Add(time.Duration(got.RefreshTTL) * time.Second),
+		ExpiresAt:        issued.Add(time.Duration(got.AccessTTL.Value) * time.Second),
+		RefreshExpiresAt: issued.Add(time.Duration(got.RefreshTTL.Value) * time.Second),
 	}
-	t.Details = wire.Details(resp.Body, []string{"result", "access", "access_ttl", "refresh", "refresh_ttl"}, append(req.Secrets, t.Value, t.Refresh)...)
+	x.Hide(t.Value, t.Refresh) // the PBX may repeat them in another field
+	t.Details = x.Details(x.Response.Body, "result", "access", "access_ttl", "refresh", "refresh_ttl")
 	return t, nil
 }
 
-// call sends req and proves the success: HTTP status, envelope, result.
-func (a *acme) call(ctx context.Context, req wire.Request) (envelope, *wire.Response, error) {
-	resp, err := a.wire.Do(ctx, req)
+// call sends req and proves the success.
+func (a *acme) call(ctx context.Context, req wire.Request) (response, *wire.Exchange, error) {
+	x, err := a.wire.Do(ctx, req)
 	if err != nil {
-		return envelope{}, nil, err
+		return response{}, nil, err
 	}
-	var got envelope
-	switch {
-	case json.Unmarshal(resp.Body, &got) != nil, resp.Status != http.StatusOK, got.Result == "":
-		return envelope{}, nil, a.wire.Unexpected(req, resp)
-	case got.Result != success:
-		return envelope{}, nil, a.refusal(req, resp, got)
-	}
-	return got, resp, nil
+	got := read(x.Response.Body)
+	return got, x, judge(x, got)
 }
 
-// refusal makes the error for a response that does not say success. It quotes
-// only the code.
-func (a *acme) refusal(req wire.Request, resp *wire.Response, got envelope) *pbx.Error {
-	known := codes[got.Code]
-	failure := a.wire.Fail(req, resp, known.kind, strconv.Itoa(got.Code), known.meaning)
+// judge returns nil for a proven success: the HTTP status, the envelope, the result.
+// A refusal in a whole envelope counts, whatever the HTTP status says. Of the PBX's
+// own words only the code is taken over.
+func judge(x *wire.Exchange, got response) error {
+	switch {
+	case got.Result == success && x.OK():
+		return nil
+	case got.Result == "" || got.Result == success:
+		return x.Unexpected()
+	}
+	code, _ := got.Code.Int()
+	known := codes[code]
+	failure := x.Fail(known.kind, strconv.Itoa(code), known.meaning)
 	if known.kind == pbx.ErrLocked && failure.RetryAfter == 0 {
 		failure.RetryAfter = lockout.Window
 	}
 	return failure
 }
 
-// encoded makes a JSON object. Passwords may have quotes in them.
+// encoded writes a JSON object. It is not put together with Sprintf: passwords
+// have quotes in them.
 func encoded(fields map[string]string) []byte {
 	body, _ := json.Marshal(fields) // strings always marshal
 	return body

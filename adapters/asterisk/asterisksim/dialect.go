@@ -2,6 +2,7 @@ package asterisksim
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"mime"
 	"net/http"
@@ -55,9 +56,14 @@ func (a *asterisk) Serve(accounts *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Re
 		return page(http.StatusRequestEntityTooLarge, "Request Entity Too Large", "Body too large")
 	}
 
+	in := parameters(r)
+	log := &journal{r: r, user: in.get("Username")}
 	a.mu.Lock()
-	reply, refused := a.act(accounts, r, parameters(r))
+	reply, refused := a.act(accounts, r, in, log)
 	a.mu.Unlock()
+	if a.Log != nil {
+		io.WriteString(a.Log, log.lines.String())
+	}
 	format.write(&reply)
 	if refused {
 		wait := time.NewTimer(refusal)
@@ -70,9 +76,9 @@ func (a *asterisk) Serve(accounts *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Re
 	return reply
 }
 
-// act answers an action, in its session or in a new one. refused says that the
+// act responds to an action, in its session or in a new one. refused says that the
 // answer takes its time. a.mu is held.
-func (a *asterisk) act(accounts *pbxsim.Accounts, r *pbxsim.Request, in params) (reply pbxsim.Reply, refused bool) {
+func (a *asterisk) act(accounts *pbxsim.Accounts, r *pbxsim.Request, in params, log *journal) (reply pbxsim.Reply, refused bool) {
 	id := cookie(r)
 	session := a.find(id) // nil: logged in, or none
 	live := false
@@ -97,9 +103,14 @@ func (a *asterisk) act(accounts *pbxsim.Accounts, r *pbxsim.Request, in params) 
 	}
 	fail := func(message string) pbxsim.Reply { return answer("Error", "Message: "+message) }
 
-	action, user := in.action(), a.account(in.get("Username"))
+	action, user := in.action(), a.account(log.user)
+	denied := func() pbxsim.Reply {
+		log.notAllowed(a.owner(accounts, id), action)
+		return fail("Permission denied")
+	}
 	switch {
 	case action == "":
+		log.security("RequestBadFormat", "", `RequestType="Action: NONE",`)
 		return fail("Missing action in request"), false
 	case a.ShuttingDown:
 		return fail("Asterisk is shutting down"), false
@@ -107,9 +118,10 @@ func (a *asterisk) act(accounts *pbxsim.Accounts, r *pbxsim.Request, in params) 
 		delete(a.waiting, id)
 		return answer("Goodbye", "Message: Thanks for all the fish."), false
 	case session != nil && r.Action != pbxsim.Login && r.Action != Challenge:
-		return fail("Permission denied"), false
+		return denied(), false
 	case session != nil && a.SingleLogin && len(accounts.Tokens(user)) > 0:
 		delete(a.waiting, id)
+		log.security("SessionLimit", "", "")
 		return fail("Login Already In Use"), true
 	case r.Action == Challenge && !strings.EqualFold(in.get("AuthType"), "MD5"):
 		return fail("Must specify AuthType"), false
@@ -127,11 +139,17 @@ func (a *asterisk) act(accounts *pbxsim.Accounts, r *pbxsim.Request, in params) 
 	case r.Action == pbxsim.Login:
 		delete(a.waiting, id)
 		a.reserved.Store(&id)
-		token, v := accounts.Login(user, func(secret string) bool { return !a.denied(user) && session.proves(in, secret) })
+		known, expected := false, ""
+		token, v := accounts.Login(user, func(secret string) bool {
+			known, expected = true, session.key(secret)
+			return !a.denied(user) && session.proves(in, secret)
+		})
 		a.reserved.Store(nil)
 		if v != pbxsim.OK {
+			log.refused(known, a.denied(user), in, session.challenge, expected)
 			return fail("Authentication failed"), true
 		}
+		log.security("SuccessfulAuth", log.user, `UsingPassword="0",`)
 		id = token.Value
 		return a.answer(id, block(in, "Success", "Message: Authentication accepted")+a.fullyBooted(in)), false
 	case r.Action == pbxsim.KeepAlive:
@@ -155,15 +173,16 @@ func (a *asterisk) act(accounts *pbxsim.Accounts, r *pbxsim.Request, in params) 
 			reply.Body = append(reply.Body, a.endpoints(in)...)
 			return reply, false
 		}
-		return fail("Permission denied"), false
+		return denied(), false
 	case "corestatus":
 		if a.SystemPermission {
 			return answer("Success", "CoreStartupDate: 2026-01-01", "CoreStartupTime: 00:00:00", "CoreReloadDate: 2026-01-01", "CoreReloadTime: 00:00:00", "CoreCurrentCalls: 0"), false
 		}
-		return fail("Permission denied"), false
+		return denied(), false
 	case "command", "originate": // which take other permissions
-		return fail("Permission denied"), false
+		return denied(), false
 	}
+	log.security("RequestBadFormat", a.owner(accounts, id), fmt.Sprintf("RequestType=%q,", "Action: "+action))
 	return fail("Invalid/unknown command: " + action + ". Use Action: ListCommands to show available commands."), false
 }
 
@@ -224,7 +243,7 @@ func (p params) action() string {
 	return ""
 }
 
-// block is one answer. An ActionID comes back as it was sent.
+// block is one response. An ActionID comes back as it was sent.
 func block(in params, response string, lines ...string) string {
 	text := "Response: " + response + "\r\n"
 	if id := in.get("ActionID"); id != "" {
@@ -238,7 +257,7 @@ func block(in params, response string, lines ...string) string {
 
 const server = "Asterisk/22.10.1+dfsg+~cs6.17.60671434-1" // Debian's
 
-// answer sends a text, and the session's cookie, which every answer brings.
+// answer sends a text, and the session's cookie, which every response brings.
 func (a *asterisk) answer(id, text string) pbxsim.Reply {
 	life := max(1, int(a.life/time.Second))
 	return pbxsim.Reply{

@@ -1,5 +1,5 @@
 // Package asterisksim simulates the manager interface of Asterisk over HTTP, as
-// Asterisk 22 and 23 were seen to answer on the wire, and as main/manager.c and
+// Asterisk 22 and 23 were seen to respond on the wire, and as main/manager.c and
 // main/http.c read. It is a dialect of [pbxsim], which has the rest: accounts,
 // tokens, faults.
 //
@@ -7,7 +7,7 @@
 //	server := pbxsim.Listen(pbx)
 //	defer server.Close()
 //
-// A session's life is httptimeout, which is pbxsim's Options.Lifetime. A real
+// A session's lifetime is httptimeout, which is pbxsim's Options.Lifetime. A real
 // Asterisk removes dead sessions up to 6 s late; this one does at once.
 //
 // A refused login takes a second, as in Asterisk.

@@ -40,12 +40,12 @@ func (a *asterisk) format(path string) format {
 	return map[string]format{"/rawman": rawman, "/mxml": mxml, "/manager": manager}[name]
 }
 
-// neighbour answers what is not the manager's: ARI, and the manager's paths with
+// neighbour responds to what is not the manager's: ARI, and the manager's paths with
 // HTTP authentication, which know nothing of the manager's sessions. Their users
 // have no password here.
 func (a *asterisk) neighbour(r *pbxsim.Request) pbxsim.Reply {
 	name, ok := a.below(r.URL.Path)
-	reply := page(http.StatusUnauthorized, "Unauthorized", "Authentication required")
+	reply := page(http.StatusUnauthorized, "Unauthorized", "")
 	switch {
 	case ok && (name == "/ari" || strings.HasPrefix(name, "/ari/")):
 		reply.Header.Set("WWW-Authenticate", `Basic realm="Asterisk REST Interface"`)

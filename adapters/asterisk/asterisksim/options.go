@@ -1,6 +1,7 @@
 package asterisksim
 
 import (
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -32,8 +33,13 @@ type Options struct {
 	// UsersDenied are users whose deny= covers every address.
 	UsersDenied []string
 
-	// ShuttingDown answers every action with that message.
+	// ShuttingDown responds to every action with that message.
 	ShuttingDown bool
+
+	// Log, if set, gets what Asterisk writes about logins to a log file with
+	// notice,security in logger.conf, which is where fail2ban reads. It is used by
+	// several goroutines at once, as a file may be.
+	Log io.Writer
 }
 
 // New returns an Asterisk. nil options are zero ones.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,14 +59,29 @@ func (a *asterisk) open() (id string, s *unauthenticated) {
 	return id, s
 }
 
-// touch gives a session that is not logged in its full life. a.mu is held.
+// touch gives a session that is not logged in its full lifetime. a.mu is held.
 func (a *asterisk) touch(s *unauthenticated) { s.until = time.Now().Add(min(patience, a.life)) }
 
-// proves tells whether a login's parameters prove that the user knows secret.
+// proves reports whether a login's parameters prove that the user knows secret.
 func (s *unauthenticated) proves(p params, secret string) bool {
 	if !strings.EqualFold(p.get("AuthType"), "MD5") {
 		return p.get("Secret") == secret
 	}
+	return s.challenge != "" && p.get("Key") == s.key(secret) // lower case only
+}
+
+// key is the MD5 key that proves secret.
+func (s *unauthenticated) key(secret string) string {
 	sum := md5.Sum([]byte(s.challenge + secret))
-	return s.challenge != "" && p.get("Key") == hex.EncodeToString(sum[:]) // lower case only
+	return hex.EncodeToString(sum[:])
+}
+
+// owner returns the user who is logged in with a session, "" if none is.
+func (a *asterisk) owner(accounts *pbxsim.Accounts, id string) string {
+	for _, user := range a.users {
+		if slices.Contains(accounts.Tokens(user), id) {
+			return user
+		}
+	}
+	return ""
 }

@@ -110,12 +110,12 @@ var (
 	}
 )
 
-// begin answers a challenge, also for a user that does not exist.
+// begin responds to a challenge, also for a user that does not exist.
 func (u *ucm) begin(a *pbxsim.Accounts, r *pbxsim.Request, in fields) pbxsim.Reply {
 	if in.text("user") == "" || in.text("version") == "" {
 		return u.fail(invalidParameters)
 	}
-	if a.Locked(in.text("user")) && u.BanAtChallenge {
+	if u.BanAtChallenge && a.Locked(in.text("user")) {
 		return u.fail(loginRestriction)
 	}
 	return u.succeed(map[string]any{"challenge": u.challenge(in.text("user"))})
@@ -162,7 +162,7 @@ func (f fields) text(name string) string {
 	return s
 }
 
-// envelope is that of every answer, in the order of the samples.
+// envelope is that of every response, in the order of the samples.
 type envelope struct {
 	Response any `json:"response"`
 	Status   any `json:"status"`
@@ -177,7 +177,7 @@ func (u *ucm) fail(status int) pbxsim.Reply {
 	return u.answer(map[string]any{}, status)
 }
 
-// answer answers HTTP 200, which failures have too.
+// answer responds with HTTP 200, which failures have too.
 func (u *ucm) answer(response any, status int) pbxsim.Reply {
 	e := envelope{response, status}
 	if u.StatusInString {
@@ -185,12 +185,12 @@ func (u *ucm) answer(response any, status int) pbxsim.Reply {
 	}
 	body, err := json.Marshal(e)
 	if err != nil {
-		panic(err) // an answer has nothing that JSON has not
+		panic(err) // a response has nothing that JSON has not
 	}
 	return pbxsim.Reply{Header: http.Header{"Content-Type": {"application/json"}}, Body: body}
 }
 
-// page is an answer of the web server's.
+// page is a response of the web server's.
 func page(status int, title string) pbxsim.Reply {
 	return pbxsim.Reply{
 		Status: status,

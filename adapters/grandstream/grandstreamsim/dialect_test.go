@@ -1,12 +1,15 @@
 package grandstreamsim_test
 
 import (
+	"context"
 	"crypto/md5"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -281,4 +284,33 @@ func TestACookieSlidesWithEveryCall(t *testing.T) {
 			t.Errorf("%d keep-alives, %d logouts", counts.KeepAlives, counts.Logouts)
 		}
 	})
+}
+
+// Where a ban is stated at the challenge, it is also mute there, or looks like
+// nothing.
+func TestABanAtTheChallengeHasTheLocksResponse(t *testing.T) {
+	for response, want := range map[pbxsim.LockResponse]error{
+		pbxsim.Stated: nil, pbxsim.LooksWrong: nil, pbxsim.Mute: context.DeadlineExceeded, pbxsim.ResetConnection: syscall.ECONNRESET,
+	} {
+		opts := pbxsim.Options{Lockout: pbxsim.Lockout{Response: response}}
+		inMemory(t, grandstreamsim.Options{BanAtChallenge: true}, opts, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+			p.Lock("127.0.0.1")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			body := strings.NewReader(`{"request":{"action":"challenge","user":"cdrapi","version":"1.0"}}`)
+			req, _ := http.NewRequestWithContext(ctx, "POST", s.URL+"/api", body)
+			resp, err := s.Client().Do(req)
+			if !errors.Is(err, want) {
+				t.Fatalf("response %d: %v, want %v", response, err, want)
+			}
+			if err != nil {
+				return
+			}
+			defer resp.Body.Close()
+			text, _ := io.ReadAll(resp.Body)
+			if banned := string(text) == failed(-68); banned != (response == pbxsim.Stated) {
+				t.Errorf("response %d: %s", response, text)
+			}
+		})
+	}
 }

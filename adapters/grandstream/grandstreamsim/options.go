@@ -12,15 +12,15 @@ import (
 // Options are how one UCM differs from another: what the vendor's page does not
 // say. The zero value is the first of two readings.
 type Options struct {
-	// Fixed ends a cookie at the end of its life, whatever is done with it.
-	// Without Fixed, every request starts its life anew, as in the web interface.
+	// Fixed ends a cookie at the end of its lifetime, whatever is done with it.
+	// Without Fixed, every request starts its lifetime anew, as in the web interface.
 	Fixed bool
 
 	// KeepAlive is the action that counts as a keep-alive: getSystemStatus if
 	// empty. Nothing else is special about it.
 	KeepAlive string
 
-	// ChallengeLifetime is how long a challenge can be answered; 0: for ever.
+	// ChallengeLifetime is how long a challenge can be used; 0: for ever.
 	ChallengeLifetime time.Duration
 
 	// NewestOnly makes a user's challenge void when the next one is asked for.
@@ -34,7 +34,7 @@ type Options struct {
 	// if 0.
 	DeadCookie int
 
-	// BanAtChallenge tells a banned client so when it asks for a challenge, and
+	// BanAtChallenge tells a banned client of the ban when it asks for a challenge, and
 	// not when it logs in.
 	BanAtChallenge bool
 
@@ -63,7 +63,7 @@ func New(o *Options, common *pbxsim.Options) *pbxsim.PBX {
 	return pbxsim.New(u, common)
 }
 
-// The statuses that the simulator answers.
+// The statuses that the simulator sends.
 const (
 	success            = 0
 	invalidParameters  = -1
@@ -79,7 +79,7 @@ type ucm struct {
 	Options
 
 	mu         sync.Mutex             // guards challenges
-	challenges map[string][]challenge // that were not answered, by user
+	challenges map[string][]challenge // that are open, by user
 }
 
 type challenge struct {
@@ -89,7 +89,7 @@ type challenge struct {
 
 func (*ucm) Name() string { return "grandstream" }
 
-// Defaults are the web interface's: an idle life of 10 minutes, and a ban of the
+// Defaults are the web interface's: an idle lifetime of 10 minutes, and a ban of the
 // address for 5 minutes after 5 failures. The manual names no time after which a
 // failure is forgotten, and does not say that a good login clears the others'.
 func (u *ucm) Defaults() pbxsim.Defaults {
@@ -116,8 +116,8 @@ func (u *ucm) challenge(user string) string {
 	return c.text
 }
 
-// answered takes the challenge that proof is the answer to, if there is one. Each
-// can be answered once.
+// answered takes the challenge that proof is the response to, if there is one. Each
+// can be used once.
 func (u *ucm) answered(user string, proof func(challenge string) bool) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

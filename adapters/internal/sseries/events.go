@@ -21,30 +21,32 @@ type Events struct {
 	Version string
 }
 
-// usualPort is what the vendors' samples have. A PBX insists on a port; who
-// listens nowhere loses nothing.
+// usualPort is what the vendors' samples have. A PBX insists on a port, also from
+// an application that listens nowhere.
 const usualPort = "8260"
 
-// check returns what is wrong with e for v, "" if nothing.
-func (e Events) check(v *Variant) string {
-	for name, text := range map[string]string{"URL (event_url)": e.URL, "Version (event_version)": e.Version} {
-		if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
-			return "Events." + name + " holds control characters, or is not UTF-8"
-		}
+// check returns which option is wrong for v, and what; "" if nothing.
+func (e Events) check(v *Variant) (setting, wrong string) {
+	broken := func(text string) bool {
+		return !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl)
 	}
 	switch _, err := netip.ParseAddr(e.IPAddr); {
+	case broken(e.URL):
+		return "event_url", "Events.URL (event_url) holds control characters, or is not UTF-8"
+	case broken(e.Version):
+		return "event_version", "Events.Version (event_version) holds control characters, or is not UTF-8"
 	case e.Port < 0 || e.Port > 65535:
-		return fmt.Sprintf("Events.Port (event_port) %d is not a port (1 to 65535)", e.Port)
+		return "event_port", fmt.Sprintf("Events.Port (event_port) %d is not a port (1 to 65535)", e.Port)
 	case e.URLTag != "" && e.URLTag != "0" && e.URLTag != "1":
-		return fmt.Sprintf(`Events.URLTag (event_urltag) %q is neither "0" nor "1"`, e.URLTag)
+		return "event_urltag", fmt.Sprintf(`Events.URLTag (event_urltag) %q is neither "0" nor "1"`, e.URLTag)
 	case e.URLTag != "" && e.URL == "":
-		return "Events.URLTag (event_urltag) says how to read Events.URL (event_url), which is not set"
+		return "event_urltag", "Events.URLTag (event_urltag) says how to read Events.URL (event_url), which is not set"
 	case e.IPAddr != "" && err != nil:
-		return fmt.Sprintf("Events.IPAddr (event_ipaddr) %q is not an IP address", e.IPAddr)
+		return "event_ipaddr", fmt.Sprintf("Events.IPAddr (event_ipaddr) %q is not an IP address", e.IPAddr)
 	case e.IPAddr != "" && !v.Heartbeat:
-		return "Events.IPAddr (event_ipaddr) goes into heartbeats, which this family does not have"
+		return "event_ipaddr", "Events.IPAddr (event_ipaddr) goes into heartbeats, which this family does not have"
 	}
-	return ""
+	return "", ""
 }
 
 // reporting is a setting of Events in the protocol's words.

@@ -10,14 +10,24 @@ import (
 // Options are those that all brands' drivers have, after a brand's own.
 func Options(own ...pbx.Option) []pbx.Option {
 	return append(own,
-		pbx.Option{Name: "api_version", Kind: pbx.OptionString, Help: "version in the API's paths, as in v1.1.0, where it is another than usual"},
-		pbx.Option{Name: "password_form", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: "plain", Label: "as typed"}, {Value: "md5", Label: "as its MD5 digest"}}, Default: "plain", Help: "md5 if the password is given as its MD5 digest, in hexadecimal"},
-		pbx.Option{Name: "event_port", Kind: pbx.OptionPort, Help: "port on which you listen for event reports (a login sends " + usualPort + " without it)"},
-		pbx.Option{Name: "event_url", Kind: pbx.OptionString, Help: "where event reports go; without it, to the caller's IP"},
-		pbx.Option{Name: "event_urltag", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: "0", Label: "a path on this machine's address"}, {Value: "1", Label: "an absolute URL"}}, Help: "event_url is 0: a path on the caller's IP, 1: absolute"},
-		pbx.Option{Name: "event_ipaddr", Kind: pbx.OptionString, Help: "IP address that listens for event reports, where it is not the caller's; goes into heartbeats"},
-		pbx.Option{Name: "event_version", Kind: pbx.OptionString, Help: "format of event reports; 1.0.2, or 2.0.0 with API v2, is well-formed JSON"},
-		pbx.Option{Name: "token_ttl", Kind: pbx.OptionDuration, Default: "30m", Help: "life of a token that nothing prolongs, as in 30m"},
+		pbx.Option{Name: "api_version", Label: "API version", Kind: pbx.OptionString,
+			Help: "The version in the API's paths, as in v1.1.0, if it is not the usual one."},
+		pbx.Option{Name: "password_form", Label: "Password is given", Kind: pbx.OptionChoice, Default: "plain",
+			Choices: []pbx.Choice{{Value: "plain", Label: "as it is"}, {Value: "md5", Label: "as its MD5 digest"}},
+			Help:    "Whether the password field holds the password or its MD5 digest in hexadecimal."},
+		pbx.Option{Name: "event_port", Label: "Event port", Kind: pbx.OptionPort,
+			Help: "The port on which you listen for event reports. Without it, a login sends " + usualPort + "."},
+		pbx.Option{Name: "event_url", Label: "Event URL", Kind: pbx.OptionString,
+			Help: "Where the PBX sends event reports. Without it, they go to the client's address."},
+		pbx.Option{Name: "event_urltag", Label: "Event URL is", Kind: pbx.OptionChoice,
+			Choices: []pbx.Choice{{Value: "0", Label: "a path on the client's address"}, {Value: "1", Label: "an absolute URL"}},
+			Help:    "How the PBX reads the event URL."},
+		pbx.Option{Name: "event_ipaddr", Label: "Event address", Kind: pbx.OptionString,
+			Help: "The IP address that listens for event reports, if it is not the client's. Heartbeats carry it."},
+		pbx.Option{Name: "event_version", Label: "Event format", Kind: pbx.OptionString,
+			Help: "The format of event reports. 1.0.2, or 2.0.0 with API v2, is well-formed JSON."},
+		pbx.Option{Name: "token_ttl", Label: "Token lifetime", Kind: pbx.OptionDuration, Default: "30m",
+			Help: "How long a token is valid without a keep-alive, as in 30m."},
 	)
 }
 

@@ -4,12 +4,12 @@
 // options, and its documents; this package is the rest.
 //
 //	POST /api/{version}/login          user name, MD5 of the password → token
-//	POST /api/{version}/heartbeat      the same token, prolonged
+//	POST /api/{version}/heartbeat      the same token, with a new expiry
 //	POST /api/{version}/token/refresh  another token, and what refreshes it
 //	POST /api/{version}/logout
 //
-// Every call but login and refresh carries the token in its query. Everything
-// is answered under HTTP 200, with "status" and, unless that is "Success", the
+// Every request but login and refresh carries the token in its query. Every
+// response has HTTP status 200, a "status" and, unless that is "Success", the
 // "errno".
 package sseries
 
@@ -19,7 +19,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -40,10 +39,10 @@ type Settings struct {
 	pbx.Config
 
 	PasswordIsMD5 bool
-	APIVersion    string // in place of the variant's
+	APIVersion    string // instead of the variant's
 	Format        Format
 	Events        Events
-	TokenTTL      time.Duration // 0: the variant's life
+	TokenTTL      time.Duration // 0: the variant's lifetime
 }
 
 // PBX is a PBX as seen by one API account.
@@ -64,39 +63,42 @@ var pathVersion = regexp.MustCompile(`^v[0-9]+(\.[0-9]+)*$`)
 
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(v *Variant, s Settings) (*PBX, error) {
-	fault := func(format string, args ...any) error {
-		return &pbx.Error{Driver: v.Driver, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: fmt.Sprintf(format, args...)}
+	fault := func(setting, format string, args ...any) error {
+		return &pbx.Error{Driver: v.Driver, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: fmt.Sprintf(format, args...)}
 	}
-	wrong := s.Events.check(v)
+	setting, wrong := s.Events.check(v)
 	switch {
 	case len(s.Options) > 0:
-		return nil, fault("Options are for pbx.Open: set the fields of %s.Config", v.Driver)
+		return nil, fault("Options", "Options are for pbx.Open: set the fields of %s.Config", v.Driver)
 	case wrong != "":
-		return nil, fault("%s", wrong)
+		return nil, fault(setting, "%s", wrong)
 	case s.TokenTTL < 0:
-		return nil, fault("TokenTTL %s is negative", s.TokenTTL)
+		return nil, fault("token_ttl", "TokenTTL %s is negative", s.TokenTTL)
 	case s.APIVersion != "" && !pathVersion.MatchString(s.APIVersion):
-		return nil, fault("APIVersion (api_version) %q is no version, as in %s", s.APIVersion, v.Version)
+		return nil, fault("api_version", "APIVersion (api_version) %q is not a version, as in %s", s.APIVersion, v.Version)
 	case s.Format != "" && s.Format != JSON && s.Format != XML:
-		return nil, fault("Format (format) %q is neither json nor xml", string(s.Format))
+		return nil, fault("format", "Format (format) %q is neither json nor xml", string(s.Format))
 	case s.PasswordIsMD5 && !s.Password.IsZero() && !isDigest(s.Password.Reveal()):
-		return nil, fault("%s", noDigest)
-	}
-	client, err := wire.New(wire.Endpoint{Driver: v.Driver, Port: v.Port, PlainPort: v.Plain, APIPath: "/api"}, s.Config)
-	if err != nil {
-		return nil, err
+		return nil, fault("Password", "%s", noDigest)
 	}
 	if s.APIVersion != "" {
 		other := *v
 		other.Version = s.APIVersion
 		v = &other
 	}
+	api := "/api/" + v.Version
+	client, err := wire.New(wire.Endpoint{
+		Driver: v.Driver, Port: v.Port, PlainPort: v.Plain, APIPaths: []string{"/api", api, api + "/login"},
+	}, s.Config)
+	if err != nil {
+		return nil, err
+	}
 	p := &PBX{wire: client, variant: v, format: s.Format, digested: s.PasswordIsMD5, ttl: s.TokenTTL}
 	if p.format == "" {
 		p.format = JSON
 	}
 	if p.ttl == 0 {
-		p.ttl = v.Life
+		p.ttl = v.Lifetime
 	}
 	p.reporting.Store(s.Events.reporting(v))
 	return p, nil
@@ -104,8 +106,8 @@ func New(v *Variant, s Settings) (*PBX, error) {
 
 // SetEvents changes where event reports go, from the next heartbeat or login on.
 func (p *PBX) SetEvents(e Events) error {
-	if wrong := e.check(p.variant); wrong != "" {
-		return &pbx.Error{Driver: p.variant.Driver, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: wrong}
+	if setting, wrong := e.check(p.variant); wrong != "" {
+		return &pbx.Error{Driver: p.variant.Driver, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: wrong}
 	}
 	p.reporting.Store(e.reporting(p.variant))
 	return nil
@@ -117,26 +119,25 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	digest, err := p.digest(account)
-	if err != nil {
-		return nil, &pbx.Error{Driver: p.variant.Driver, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Message: "nothing was sent: " + err.Error()}
+	digest, setting, wrong := p.digest(account)
+	if wrong != "" {
+		return nil, &pbx.Error{Driver: p.variant.Driver, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Setting: setting, Message: "nothing was sent: " + wrong}
 	}
 	body := p.reporting.Load().login
 	body.Username, body.Password = account.Username, digest.Reveal()
 
 	req := p.request(pbx.OpLogin, "login", nil)
-	req.Secrets = []pbx.Secret{account.Password, digest}
 	if p.variant.Typed {
 		req.Query = url.Values{"type": {string(p.format)}}
 	}
 	p.write(&req, p.format, body)
 	issued := time.Now()
-	got, resp, err := p.call(ctx, req)
+	got, x, err := p.call(ctx, req)
 	if err != nil {
 		return nil, err
 	}
 	if got.Token == "" {
-		return nil, p.wire.Fail(req, resp, pbx.ErrProtocol, "", "the login succeeded and brought no token")
+		return nil, x.Fail(pbx.ErrProtocol, "", "the login succeeded and brought no token")
 	}
 	t := &pbx.Token{Value: pbx.NewSecret(got.Token), IssuedAt: issued, ExpiresAt: issued.Add(p.ttl), Details: got.details()}
 	if p.variant.Refresh {
@@ -147,33 +148,34 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 
 // details is what a login of API v2 says beside its tokens: whether events are
 // reported over "HTTP" or "TCP".
-func (a answer) details() json.RawMessage {
-	if a.Transport != "HTTP" && a.Transport != "TCP" {
+func (r response) details() json.RawMessage {
+	if r.Transport != "HTTP" && r.Transport != "TCP" {
 		return nil
 	}
-	return json.RawMessage(`{"transport":"` + a.Transport + `"}`)
+	return json.RawMessage(`{"transport":"` + r.Transport + `"}`)
 }
 
 var md5Hex = regexp.MustCompile(`^[0-9A-Fa-f]{32}$`)
 
 func isDigest(password string) bool { return md5Hex.MatchString(password) }
 
-const noDigest = "the password is to be an MD5 digest (password_form), and is not 32 hexadecimal digits"
+const noDigest = "the password has to be an MD5 digest (password_form is md5), and is not 32 hexadecimal digits"
 
-// digest returns what is sent for the account's password.
-func (p *PBX) digest(account pbx.Credentials) (pbx.Secret, error) {
+// digest returns what is sent for the account's password, or which setting cannot
+// be sent, and why.
+func (p *PBX) digest(account pbx.Credentials) (digest pbx.Secret, setting, wrong string) {
 	switch {
 	case !utf8.ValidString(account.Username): // it would arrive as another one, and be a wrong login
-		return pbx.Secret{}, errors.New("the user name is not UTF-8")
+		return pbx.Secret{}, "Username", "the user name is not UTF-8"
 	case p.format == XML && strings.ContainsFunc(account.Username, notXML):
-		return pbx.Secret{}, errors.New("the user name holds control characters, which XML cannot carry")
+		return pbx.Secret{}, "Username", "the user name holds control characters, which XML cannot carry"
 	case !p.digested:
 		sum := md5.Sum([]byte(account.Password.Reveal()))
-		return pbx.NewSecret(hex.EncodeToString(sum[:])), nil
+		return pbx.NewSecret(hex.EncodeToString(sum[:])), "", ""
 	case !isDigest(account.Password.Reveal()):
-		return pbx.Secret{}, errors.New(noDigest)
+		return pbx.Secret{}, "Password", noDigest
 	}
-	return pbx.NewSecret(strings.ToLower(account.Password.Reveal())), nil
+	return pbx.NewSecret(strings.ToLower(account.Password.Reveal())), "", ""
 }
 
 // notXML are the characters that no XML document holds, escaped or not.
@@ -190,17 +192,17 @@ func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 		return p.heartbeat(ctx, t)
 	}
 	return nil, &pbx.Error{Driver: p.variant.Driver, Op: pbx.OpKeepAlive, Kind: pbx.ErrNotSupported,
-		Message: "the login brought nothing to refresh the token with: log in again before its end"}
+		Message: "the login brought nothing to refresh the token with: log in again before it expires"}
 }
 
-// refresh trades both values at once. An answer that lacks one is none: whatever
-// it did at the PBX, the old pair is all that is left to go on with.
+// refresh replaces both values at once. A response that lacks one is a failure:
+// whatever it did at the PBX, the old pair is all that is left.
 func (p *PBX) refresh(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	req := p.request(pbx.OpKeepAlive, "token/refresh", nil)
 	req.Secrets = []pbx.Secret{t.Refresh, t.Value}
 	p.write(&req, JSON, refreshBody{t.Refresh.Reveal()})
 	issued := time.Now()
-	got, resp, err := p.call(ctx, req)
+	got, x, err := p.call(ctx, req)
 	if failure, ok := err.(*pbx.Error); ok && failure.Kind == nil {
 		// The vendor lists no code for a dead refresh token. A refusal that
 		// means nothing else means that, for there is nothing else in the
@@ -211,7 +213,7 @@ func (p *PBX) refresh(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 		return nil, err
 	}
 	if got.Token == "" || got.RefreshToken == "" {
-		return nil, p.wire.Fail(req, resp, pbx.ErrProtocol, "", "the refresh succeeded and did not bring both tokens")
+		return nil, x.Fail(pbx.ErrProtocol, "", "the refresh succeeded and did not bring both tokens")
 	}
 	return &pbx.Token{
 		Value: pbx.NewSecret(got.Token), Refresh: pbx.NewSecret(got.RefreshToken),
@@ -219,26 +221,26 @@ func (p *PBX) refresh(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	}, nil
 }
 
-// heartbeat gives the same token its full life back.
+// heartbeat starts the lifetime of the same token anew.
 func (p *PBX) heartbeat(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-	beat := func(body heartbeatBody) (*wire.Response, time.Time, error) {
+	beat := func(body heartbeatBody) (*wire.Exchange, time.Time, error) {
 		req := p.request(pbx.OpKeepAlive, "heartbeat", t)
 		p.write(&req, JSON, body)
 		issued := time.Now()
-		_, resp, err := p.call(ctx, req)
-		return resp, issued, err
+		_, x, err := p.call(ctx, req)
+		return x, issued, err
 	}
 	r := p.reporting.Load()
 	body := r.beat
 	if insisted := p.insisted.Load(); insisted != nil && !r.wanted {
 		body = *insisted
 	}
-	resp, issued, err := beat(body)
+	x, issued, err := beat(body)
 	if !r.wanted && wantsAddress(err) {
 		// Some pages require ipaddr and port, others and the official sample do
-		// not. Whoever set no event option gets no events, so that none can go
+		// not. Without an event option there are no events, so that none can go
 		// astray by naming this end of the connection.
-		if local, ok := resp.LocalAddr.(*net.TCPAddr); ok {
+		if local, ok := x.Response.LocalAddr.(*net.TCPAddr); ok {
 			body = heartbeatBody{IPAddr: local.IP.String(), Port: usualPort}
 			if _, issued, err = beat(body); err == nil {
 				p.insisted.Store(&body)
@@ -253,8 +255,8 @@ func (p *PBX) heartbeat(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	return &prolonged, nil
 }
 
-// wantsAddress tells the two codes with which a PBX may ask for the fields that
-// a heartbeat left out. They only ever come with an answer.
+// wantsAddress recognises the two codes with which a PBX may ask for the fields
+// that a heartbeat left out. They only ever come with a response.
 func wantsAddress(err error) bool {
 	failure, ok := err.(*pbx.Error)
 	return ok && (failure.Code == "10004" || failure.Code == "20011")
@@ -269,8 +271,20 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 	return err
 }
 
-// Authorize is [pbx.Requester]'s. The caller knows how the body of its request
-// is written, so a type of its own stays.
+// Ping is [pbx.Pinger]'s, for a brand with a harmless request.
+func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
+	_, x, err := p.call(ctx, p.request(pbx.OpPing, p.variant.Harmless, t))
+	if failure, ok := err.(*pbx.Error); ok && failure.Code == noSuchRequest {
+		return x.Fail(pbx.ErrNotSupported, noSuchRequest, "this firmware does not have the request "+p.variant.Harmless)
+	}
+	return err
+}
+
+// noSuchRequest is the errno for a request that the firmware does not have.
+const noSuchRequest = "10003"
+
+// Authorize is [pbx.Requester]'s. The application knows how the body of its
+// request is written, so a type of its own stays.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 	wire.SetQuery(r.URL, "token", t.Value.Reveal())
 	if p.variant.Typed && !r.URL.Query().Has("type") {
@@ -282,26 +296,42 @@ func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 // Transport is [pbx.Requester]'s.
 func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }
 
-// Inspect is [pbx.Requester]'s. An answer without the envelope, such as a
+// Inspect is [pbx.Requester]'s. A response without the envelope, such as a
 // recording, says nothing.
 func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
-	req := wire.Request{Op: pbx.OpRequest}
-	resp := &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body}
-	if kind := wire.StatusKind(req.Op, r.StatusCode); kind != nil {
-		return p.wire.Unexpected(req, resp)
-	}
-	a := p.variant.read(body)
-	if a.Status == "" || a.Status == success {
+	x := p.wire.Inspect(r, body, t)
+	got := p.variant.read(x.Response.Body)
+	if x.OK() && got.Status == "" {
 		return nil
 	}
-	return p.refusal(req, resp, a)
+	return p.judge(x, got)
+}
+
+// judge returns nil for a proven success. A refusal in a whole envelope counts,
+// whatever the HTTP status says.
+func (p *PBX) judge(x *wire.Exchange, got response) error {
+	switch {
+	case got.Status == "":
+		failure := x.Unexpected()
+		if advice := lookalike.Advice(x.Response.Body); advice != "" {
+			failure.Message = advice
+		}
+		return failure
+	case got.Status != success:
+		return p.variant.refusal(x, got)
+	case !x.OK():
+		return x.Unexpected()
+	}
+	return nil
 }
 
 // Traits is [pbx.Describer]'s.
 func (p *PBX) Traits() pbx.Traits {
 	traits := pbx.Traits{
-		URL: p.wire.URL(), Lifetime: p.ttl, Sliding: p.variant.Sliding, Lockout: p.variant.Lockout,
-		KeepAlive: pbx.KeepAliveHeartbeat,
+		URL: p.wire.URL(), Account: p.wire.Account(), Lifetime: p.ttl, Sliding: p.variant.Sliding, Lockout: p.variant.Lockout,
+		KeepAlive: pbx.KeepAliveHeartbeat, Logout: pbx.LogoutToken,
+		// A GET is errno 20001, "not a POST", before anything is looked at.
+		Probe: p.wire.URL() + "/api/" + p.variant.Version + "/login",
 	}
 	if p.variant.Refresh {
 		traits.KeepAlive = pbx.KeepAliveRefresh
@@ -319,7 +349,7 @@ var (
 	inXML  = http.Header{"Content-Type": {"application/xml; charset=utf-8"}}
 )
 
-// request makes a call of this variant, without a body as yet.
+// request makes a request of this variant, without a body.
 func (p *PBX) request(op pbx.Op, name string, t *pbx.Token) wire.Request {
 	req := wire.Request{
 		Op:     op,
@@ -328,7 +358,6 @@ func (p *PBX) request(op pbx.Op, name string, t *pbx.Token) wire.Request {
 	}
 	if t != nil {
 		req.Query = url.Values{"token": {t.Value.Reveal()}}
-		req.Secrets = []pbx.Secret{t.Value}
 	}
 	return req
 }
@@ -344,23 +373,16 @@ func (p *PBX) write(req *wire.Request, format Format, body any) {
 	req.Body = append([]byte(`<?xml version="1.0" encoding="UTF-8" ?>`+"\n"), text...)
 }
 
-// call sends req and proves the success: HTTP status, envelope, status field.
-// The response comes along with a refusal too.
-func (p *PBX) call(ctx context.Context, req wire.Request) (answer, *wire.Response, error) {
-	resp, err := p.wire.Do(ctx, req)
+// call sends req and proves the success. The exchange comes along with a refusal
+// too.
+func (p *PBX) call(ctx context.Context, req wire.Request) (response, *wire.Exchange, error) {
+	x, err := p.wire.Do(ctx, req)
 	if err != nil {
-		return answer{}, nil, err
+		return response{}, nil, err
 	}
-	a := p.variant.read(resp.Body)
-	if resp.Status != http.StatusOK || a.Status == "" {
-		failure := p.wire.Unexpected(req, resp)
-		if advice := lookalike.Advice(resp.Body); advice != "" && a.Status == "" {
-			failure.Message = advice
-		}
-		return answer{}, resp, failure
+	got := p.variant.read(x.Response.Body)
+	if err := p.judge(x, got); err != nil {
+		return response{}, x, err
 	}
-	if a.Status != success {
-		return answer{}, resp, p.refusal(req, resp, a)
-	}
-	return a, resp, nil
+	return got, x, nil
 }

@@ -14,11 +14,15 @@ type Variant struct {
 	Plain   int    // of the API over plain http; 0: 80
 	Version string // the path segment, as in "v1.1.0"
 
-	Life    time.Duration // of a token
-	Sliding bool          // every call starts it anew, says the vendor
-	Lockout pbx.Lockout
+	Lifetime time.Duration // of a token
+	Sliding  bool          // every request starts it anew, says the vendor
+	Lockout  pbx.Lockout
 
-	// Heartbeat and Refresh are the calls that keep a token alive. With both,
+	// Harmless is the name of a POST request without parameters that changes
+	// nothing. Empty: the vendor documents none, and the driver has no Ping.
+	Harmless string
+
+	// Heartbeat and Refresh are the requests that keep a token alive. With both,
 	// a token is refreshed if its login brought something to refresh it with.
 	Heartbeat bool
 	Refresh   bool
@@ -34,6 +38,7 @@ type Variant struct {
 type Errno struct {
 	Kind    error // nil: it is known, and none of the kinds
 	Meaning string
+	Setting string // the option at fault
 }
 
 // Format is how bodies are written. The zero value is JSON.

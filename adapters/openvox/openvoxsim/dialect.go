@@ -7,7 +7,7 @@
 //	defer server.Close()
 //
 // The API descends from Yeastar's, and so does the simulator from [yeastarsim]:
-// it translates requests into that dialect's words, and answers into JSON or
+// it translates requests into that dialect's words, and responses into JSON or
 // XML.
 package openvoxsim
 
@@ -52,8 +52,8 @@ type Options struct {
 	// empty.
 	Yeastar yeastarsim.Options
 
-	// AnswersIn is "json" or "xml" for a PBX that answers so whatever type it
-	// was asked for: a vendor's sample has a JSON call answered in XML.
+	// AnswersIn is "json" or "xml" for a PBX that responds so whatever type it
+	// was asked for: a vendor's sample has a request in JSON with a response in XML.
 	AnswersIn string
 
 	// WrongHeader gives XML a JSON Content-Type, as samples have it, and JSON an
@@ -180,7 +180,7 @@ func writeXML(body []byte) []byte {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	if _, err := d.Token(); err != nil { // the brace
-		panic(err) // the ancestor's answers are JSON
+		panic(err) // the ancestor's responses are JSON
 	}
 	writeFields(&out, d)
 	out.WriteString(`</xml>`)

@@ -20,18 +20,18 @@ func New(o *Options, common *pbxsim.Options) *pbxsim.PBX {
 
 // Options are how one PBX differs from another: what the vendor does not say.
 type Options struct {
-	// Failure is the shape of failing answers; [HTTP401] if empty.
+	// Failure is the shape of failing responses; [HTTP401] if empty.
 	Failure FailureMode
 
 	// Refusal is the code of a wrong login and of a refused token; 401 if 0.
 	// Where the code is also the HTTP status, it has to be one.
 	Refusal int
 
-	// Block is the code that a locked caller gets; 403 if 0. 429 comes with a
+	// Block is the code that a locked client gets; 403 if 0. 429 comes with a
 	// Retry-After.
 	Block int
 
-	// Echo is what becomes of the "action_id" in an answer; it is repeated if
+	// Echo is what becomes of the "action_id" in a response; it is repeated if
 	// empty.
 	Echo EchoMode
 
@@ -49,12 +49,12 @@ type Options struct {
 	// the vendor's sample, if empty.
 	TZ string
 
-	// Notifies is the "notifies" of every answer; [] if nil. What it holds, and
+	// Notifies is the "notifies" of every response; [] if nil. What it holds, and
 	// when, is not documented.
 	Notifies json.RawMessage
 
-	// SlashRequired answers a path without its last slash with HTTP 404. What
-	// the PBX answers is not documented; without SlashRequired it redirects.
+	// SlashRequired makes a path without its last slash HTTP 404. The vendor does
+	// not say what it is. Without SlashRequired it is a redirect.
 	SlashRequired bool
 }
 

@@ -6,7 +6,7 @@
 //	server := pbxsim.Listen(pbx)
 //	defer server.Close()
 //
-// The vendor shows one login, one logout and their good answers. Nothing else is
+// The vendor shows one login, one logout and their good responses. Nothing else is
 // documented: not a single failure, not the limits of its lockout, not the zone
 // of the time at which a token ends. Each of these is a field of [Options].
 package runtelsim

@@ -9,13 +9,13 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-// An envelope is a request's. Its answer repeats all but the parameters.
+// An envelope is a request's. Its response repeats all but the parameters.
 type envelope struct {
 	Action, Obj, ActionID string
 	Params                map[string]any
 }
 
-// parse reads as much of an envelope as there is; ok tells whether it is
+// parse reads as much of an envelope as there is; ok reports whether it is
 // complete. Names are compared exactly.
 func parse(body []byte) (e envelope, ok bool) {
 	var m map[string]any
@@ -33,7 +33,7 @@ func (e envelope) is(action, obj string) bool {
 	return e.Action == action && e.Obj == obj
 }
 
-// EchoMode is what becomes of a request's action_id in the answer. The vendor's
+// EchoMode is what becomes of a request's action_id in the response. The vendor's
 // samples repeat it.
 type EchoMode string
 
@@ -43,7 +43,7 @@ const (
 	EchoOther  EchoMode = "other"  // another request's
 )
 
-// echo returns the answer's action_id; nil leaves it out.
+// echo returns the response's action_id; nil leaves it out.
 func (d dialect) echo(e envelope) any {
 	switch d.Echo {
 	case EchoNumber:

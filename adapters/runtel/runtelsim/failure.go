@@ -10,9 +10,9 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-// FailureMode is the shape of failing answers. The vendor documents none, so
+// FailureMode is the shape of failing responses. The vendor documents none, so
 // all of these are guesses, and a client has to cope with each. What fails is
-// told by a code: 401 for a wrong login or a refused token ([Options].Refusal),
+// stated by a code: 401 for a wrong login or a refused token ([Options].Refusal),
 // 403 for a locked client ([Options].Block), 400 for a request that is not an
 // envelope.
 type FailureMode string
@@ -26,7 +26,7 @@ const (
 	Silence FailureMode = "silence"  // as HTTP401, but a locked client gets no answer to anything, as from a firewall
 )
 
-// fail answers that a request has failed.
+// fail responds that a request has failed.
 func (d dialect) fail(e envelope, code int) pbxsim.Reply {
 	switch d.Failure {
 	case Code401:
@@ -43,7 +43,7 @@ func (d dialect) fail(e envelope, code int) pbxsim.Reply {
 	return d.answer(e, code, code, nil)
 }
 
-// refuse answers a wrong login, or a token that is none.
+// refuse responds to a wrong login, or a token that is none.
 func (d dialect) refuse(e envelope) pbxsim.Reply {
 	if d.Refusal != 0 {
 		return d.fail(e, d.Refusal)
@@ -51,7 +51,7 @@ func (d dialect) refuse(e envelope) pbxsim.Reply {
 	return d.fail(e, http.StatusUnauthorized)
 }
 
-// block answers a client that is locked until then.
+// block responds to a client that is locked until then.
 func (d dialect) block(e envelope, until time.Time) pbxsim.Reply {
 	if d.Block == 0 {
 		return d.fail(e, http.StatusForbidden)
@@ -63,7 +63,7 @@ func (d dialect) block(e envelope, until time.Time) pbxsim.Reply {
 	return reply
 }
 
-// page answers nginx's own page for a status.
+// page responds with nginx's own page for a status.
 func page(status int) pbxsim.Reply {
 	text := http.StatusText(status)
 	switch status {

@@ -110,7 +110,7 @@ func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 		return d.heartbeat(a, r, token)
 	case pbxsim.Logout:
 		v := a.Logout(token)
-		if v != pbxsim.OK && !d.LogoutForgives {
+		if v == pbxsim.Locked || v != pbxsim.OK && !d.LogoutForgives {
 			return d.fail(errnos[v])
 		}
 		return d.succeed(answer{})
@@ -234,14 +234,14 @@ func (d dialect) parameters(body []byte, required ...string) (params map[string]
 	return params, 0
 }
 
-// validPort tells whether s is in 1..65535. The pages have "0 ~ 65536" and
+// validPort reports whether s is in 1..65535. The pages have "0 ~ 65536" and
 // "0<port<65536"; both agree on this much.
 func validPort(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 16)
 	return err == nil && n > 0
 }
 
-// An answer is the body of every answer, fields in the order of the samples.
+// An answer is the body of every response, fields in the order of the samples.
 type answer struct {
 	Status       string      `json:"status"`
 	Errno        any         `json:"errno,omitempty"`
@@ -290,11 +290,11 @@ func (d dialect) fail(errno int) pbxsim.Reply {
 	return d.json(a)
 }
 
-// json answers HTTP 200, which failures have too.
+// json responds with HTTP 200, which failures have too.
 func (d dialect) json(a answer) pbxsim.Reply {
 	body, err := json.Marshal(a)
 	if err != nil {
-		panic(err) // an answer has nothing that JSON has not
+		panic(err) // a response has nothing that JSON has not
 	}
 	return d.reply(http.StatusOK, "application/json", body)
 }

@@ -12,7 +12,7 @@
 //	pbx := yeastarsim.New(&yeastarsim.Options{Family: yeastarsim.CloudV1}, common)
 //
 // A factory PBX redirects its HTTP port to HTTPS on 8088. The status is not
-// documented; to play it, let a fault answer:
+// documented; to play it, use a fault:
 //
 //	pbx.Fault(pbxsim.Fault{Times: -1, Status: 302, Header: http.Header{"Location": {url}}})
 package yeastarsim

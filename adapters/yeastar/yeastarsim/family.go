@@ -16,7 +16,7 @@ const (
 
 // A family is one product line and generation of the API.
 type family struct {
-	version   string // the path segment that it answers to
+	version   string // the path segment that it serves
 	defaults  pbxsim.Defaults
 	heartbeat bool
 	refresh   bool // a login brings a refreshtoken too
@@ -60,12 +60,12 @@ var (
 )
 
 // families say what the vendor's pages say:
-//   - With API v1 every call prolongs an S-Series' token. Of API v2 that is not
+//   - With API v1 every request prolongs an S-Series' token. Of API v2 that is not
 //     said; see [Options].CallsSlide.
 //   - The fifth consecutive wrong login locks the client's address for 10 minutes.
 //     No page has a time after which a wrong login is forgotten, and none says
 //     that a good login of one account ends the row of another.
-//   - The life of a refresh token is not documented. It is played as a day, which
+//   - The lifetime of a refresh token is not documented. It is played as a day, which
 //     is that of the vendor's P-Series.
 var families = map[string]family{
 	SV1: {
@@ -98,7 +98,7 @@ func defaults(sliding bool, refreshLife time.Duration) pbxsim.Defaults {
 	}
 }
 
-// The errno values that the simulator itself answers: the same in all families,
+// The errno values that the simulator itself sends: the same in all families,
 // as far as the vendor prints them.
 const (
 	noSuchRequest  = 10003

@@ -33,14 +33,14 @@ type Options struct {
 	// v1.0.0 and v1.0.1 of old firmware, v1.10 of one page's endpoint.
 	Version string
 
-	// FailingStatus is the word for "status" in a failing answer: "Failed" if
+	// FailingStatus is the word for "status" in a failing response: "Failed" if
 	// empty. The guides of 2017 have "Failure".
 	FailingStatus string
 
 	// NumericErrno writes errno as a number. Every printed sample has a string.
 	NumericErrno bool
 
-	// WrongLoginErrno answers a wrong login. 0 means 20003, as the table of
+	// WrongLoginErrno is the response to a wrong login. 0 means 20003, as the table of
 	// errors has it; the login page's own sample of a failure shows 30003.
 	WrongLoginErrno int
 
@@ -49,26 +49,25 @@ type Options struct {
 	// and the official sample leaves them out.
 	HeartbeatInsists bool
 
-	// LogoutForgives answers a logout of a dead token with Success. What the
-	// PBX answers is not documented; without LogoutForgives it is the errno of
-	// the token.
+	// LogoutForgives makes a logout of a dead token a success. The vendor does not
+	// say what it is. Without LogoutForgives the token's errno is the response.
 	LogoutForgives bool
 
-	// VersionErrno answers a path with an unknown version with errno 10003, "no
-	// such request". What the PBX answers is not documented; without
-	// VersionErrno it is HTTP 404.
+	// VersionErrno makes a path with an unknown version fail with errno 10003, "no
+	// such request". The vendor does not say what happens. Without VersionErrno it
+	// is HTTP 404.
 	VersionErrno bool
 
-	// CallsSlide makes every call prolong a token, which of API v2 and of the
+	// CallsSlide makes every request prolong a token, which of API v2 and of the
 	// Cloud PBX is not documented. The S-Series with API v1 always does it.
 	CallsSlide bool
 
-	// NoRefreshToken leaves the refreshtoken out of a login's answer. Of the
-	// Cloud PBX with API v2 that answer is not printed.
+	// NoRefreshToken leaves the refreshtoken out of a login's response. Of the
+	// Cloud PBX with API v2 that response is not printed.
 	NoRefreshToken bool
 
-	// RefreshErrno answers a dead refreshtoken. What the PBX answers is not
-	// documented; 0 means the errno of a dead token.
+	// RefreshErrno is the response to a dead refreshtoken. The vendor names none; 0
+	// means the errno of a dead token.
 	RefreshErrno int
 
 	// ReportsOverTCP is the PBX's report method with API v2. A login needs no

@@ -33,15 +33,15 @@ func New(o *Options, common *pbxsim.Options) *pbxsim.PBX {
 // vendor's pages document, and for what they do not document the likelier of two
 // readings.
 type Options struct {
-	// RefreshErrcode answers a dead refresh token. What the PBX answers is not
-	// documented; 0 means 10004, the only code for a token that there is.
+	// RefreshErrcode is the response to a dead refresh token. The vendor names
+	// none; 0 means 10004, the only code for a token that there is.
 	RefreshErrcode int
 
-	// LogoutForgives answers a del_token of a dead token with success. What the
-	// PBX answers is not documented; without LogoutForgives it is 10004.
+	// LogoutForgives makes a del_token of a dead token a success. The vendor does
+	// not say what it is. Without LogoutForgives it is 10004.
 	LogoutForgives bool
 
-	// NoBlockTime leaves block_expire_time out of the answer to a blocked
+	// NoBlockTime leaves block_expire_time out of the response to a blocked
 	// client. No page has the field; a client has met it.
 	NoBlockTime bool
 }
@@ -100,7 +100,7 @@ func (dialect) Action(r *pbxsim.Request) pbxsim.Action {
 	return pbxsim.AppRequest
 }
 
-// The vendor's errcodes that the simulator itself answers.
+// The vendor's errcodes that the simulator itself sends.
 const (
 	success            = 0
 	failure            = -1
@@ -168,7 +168,7 @@ func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	return fail(noSuchInterface)
 }
 
-// refuse answers a token that does not work.
+// refuse responds to a token that does not work.
 func (d dialect) refuse(r *pbxsim.Request, v pbxsim.Verdict) pbxsim.Reply {
 	if v == pbxsim.Locked {
 		return d.blocked(r)
@@ -176,7 +176,7 @@ func (d dialect) refuse(r *pbxsim.Request, v pbxsim.Verdict) pbxsim.Reply {
 	return fail(tokenExpired)
 }
 
-// blocked answers a client that is blocked.
+// blocked responds to a client that is blocked.
 func (d dialect) blocked(r *pbxsim.Request) pbxsim.Reply {
 	response := answer{Errcode: clientBlocked}
 	if until := r.LockedUntil(); !until.IsZero() && !d.NoBlockTime {
@@ -235,7 +235,7 @@ func parameters(body []byte, required ...string) (params map[string]string, errc
 	return params, success
 }
 
-// An answer is the body of every answer, fields in the order of the samples.
+// An answer is the body of every response, fields in the order of the samples.
 type answer struct {
 	Errcode         int            `json:"errcode"`
 	Errmsg          string         `json:"errmsg"`
@@ -280,7 +280,7 @@ func pair(t pbxsim.Token) pbxsim.Reply {
 
 func fail(errcode int) pbxsim.Reply { return reply(answer{Errcode: errcode}) }
 
-// reply answers HTTP 200, which failures have too, and closes the connection.
+// reply responds with HTTP 200, which failures have too, and closes the connection.
 func reply(a answer) pbxsim.Reply {
 	a.Errmsg = "SUCCESS"
 	if a.Errcode != success {
@@ -288,7 +288,7 @@ func reply(a answer) pbxsim.Reply {
 	}
 	body, err := json.Marshal(a)
 	if err != nil {
-		panic(err) // an answer has nothing that JSON has not
+		panic(err) // a response has nothing that JSON has not
 	}
 	return pbxsim.Reply{
 		Header: http.Header{"Content-Type": {"application/json"}, "Connection": {"close"}},

@@ -30,7 +30,8 @@ func TestLifetimesAreThoseOfTheAnswer(t *testing.T) {
 		{`-9223372036854775808`, `99999999999999999999`, halfAnHour, day},
 		{`null`, `null`, halfAnHour, day},
 		{`"1800s"`, `"never"`, halfAnHour, day},
-		{`1800.5`, `1e3`, halfAnHour, day},
+		{`1800.5`, `"x"`, halfAnHour, day},
+		{`"1800"`, `864e2`, halfAnHour, day},
 		{`{}`, `[]`, halfAnHour, day},
 		{``, ``, halfAnHour, day},
 	} {

@@ -1,0 +1,190 @@
+package wire
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/pbxauth/pbx"
+)
+
+// accountSource is where the account to log in with comes from.
+type accountSource struct {
+	noUsername bool
+	fixed      pbx.Credentials
+	ask        func(context.Context) (pbx.Credentials, error) // nil: it is fixed
+
+	mu   sync.Mutex        // guards lent
+	lent []pbx.Credentials // what ask returned last, to be cut out of errors
+}
+
+// maxLent is how many answers of a Credentials func are remembered: those of
+// logins that are under way while the account changes.
+const maxLent = 4
+
+func accountOf(cfg pbx.Config, noUsername bool) (*accountSource, error) {
+	fixed := pbx.Credentials{Username: cfg.Username, Password: cfg.Password}
+	switch {
+	case cfg.Credentials != nil && (cfg.Username != "" || !cfg.Password.IsZero()):
+		return nil, wrong("Credentials", "set either Credentials or Username and Password, not both")
+	case cfg.Credentials != nil:
+		return &accountSource{noUsername: noUsername, ask: cfg.Credentials}, nil
+	case cfg.Username == "" && !noUsername:
+		return nil, wrong("Username", "no user name: set Username to the PBX's API account")
+	case cfg.Username != "" && noUsername:
+		return nil, wrong("Username", "this brand has a password and no user name: leave Username empty")
+	case cfg.Password.IsZero():
+		return nil, wrong("Password", "no password: set Password to that of the PBX's API account")
+	}
+	if err := checkBreaks(fixed); err != nil {
+		return nil, err
+	}
+	return &accountSource{noUsername: noUsername, fixed: fixed}, nil
+}
+
+// checkBreaks refuses an account that is certainly wrong: nobody types a line
+// break, but files end in one.
+func checkBreaks(account pbx.Credentials) error {
+	broken := func(text string) bool { return strings.HasSuffix(text, "\n") || strings.HasSuffix(text, "\r") }
+	switch {
+	case broken(account.Username):
+		return wrong("Username", "the user name ends in a line break: was it read from a file? Remove the line break")
+	case broken(account.Password.Reveal()):
+		return wrong("Password", "the password ends in a line break: was it read from a file? Remove the line break")
+	}
+	return nil
+}
+
+// Credentials returns the account to log in with. Errors are *[pbx.Error] with
+// Sent false.
+func (c *Client) Credentials(ctx context.Context) (pbx.Credentials, error) {
+	source := c.account
+	if source.ask == nil {
+		return source.fixed, nil
+	}
+	got, err := c.ask(ctx)
+	if err != nil {
+		return pbx.Credentials{}, err
+	}
+	fault := func(setting, text string) (pbx.Credentials, error) {
+		return pbx.Credentials{}, &pbx.Error{Driver: c.driver, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Setting: setting,
+			Message: "nothing was sent, because of what the Credentials func returned: " + text}
+	}
+	switch {
+	case got.Username == "" && !source.noUsername:
+		return fault("Credentials", "the user name is empty")
+	case got.Username != "" && source.noUsername:
+		return fault("Credentials", "there is a user name, and this brand has none")
+	case got.Password.IsZero():
+		return fault("Credentials", "the password is empty")
+	}
+	if err := checkBreaks(got); err != nil {
+		return fault("Credentials", err.Error())
+	}
+	source.remember(got)
+	return got, nil
+}
+
+func (c *Client) ask(ctx context.Context) (pbx.Credentials, error) {
+	got, err := pbx.AskCredentials(ctx, c, c.account.ask)
+	if err == nil {
+		return got, nil
+	}
+	// Whatever the application's own func says is passed on, except for the
+	// error of an http.Client: it quotes the URL, and a vault's token in it.
+	if inURL := (*url.Error)(nil); errors.As(err, &inURL) {
+		err = cause(err, nil, nil)
+	}
+	return pbx.Credentials{}, &pbx.Error{Driver: c.driver, Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Setting: "Credentials",
+		Message: "nothing was sent, because the Credentials func failed", Err: err}
+}
+
+func (s *accountSource) remember(account pbx.Credentials) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lent = slices.DeleteFunc(s.lent, func(c pbx.Credentials) bool {
+		return c.Username == account.Username && c.Password.Reveal() == account.Password.Reveal()
+	})
+	s.lent = append(s.lent, account)
+	if len(s.lent) > maxLent {
+		s.lent = slices.Delete(s.lent, 0, 1)
+	}
+}
+
+// inUse are the accounts that requests under way may carry, the newest last.
+func (s *accountSource) inUse() []pbx.Credentials {
+	if s == nil {
+		return nil
+	}
+	if s.ask == nil {
+		return []pbx.Credentials{s.fixed}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.lent)
+}
+
+// secrets are the passwords in use, and their MD5, which several brands send
+// instead.
+func (s *accountSource) secrets() []pbx.Secret {
+	var all []pbx.Secret
+	for _, account := range s.inUse() {
+		sum := md5.Sum([]byte(account.Password.Reveal()))
+		all = append(all, account.Password, pbx.NewSecret(hex.EncodeToString(sum[:])))
+	}
+	return all
+}
+
+// blanks says what people do not see in a user name or password that was
+// refused; "" if there is nothing.
+func (s *accountSource) blanks() string {
+	accounts := s.inUse()
+	if len(accounts) == 0 {
+		return ""
+	}
+	account := accounts[len(accounts)-1]
+	for _, part := range []struct{ name, text string }{{"user name", account.Username}, {"password", account.Password.Reveal()}} {
+		switch {
+		case strings.HasPrefix(part.text, "\ufeff"):
+			return "the " + part.name + " begins with a byte order mark, which editors add to files: remove it"
+		case strings.TrimSpace(part.text) != part.text:
+			return "the " + part.name + " begins or ends with a blank: check that it belongs there"
+		}
+	}
+	return ""
+}
+
+// Fingerprint implements [pbx.Fingerprinter] for a driver whose login sends
+// Credentials.
+func (c *Client) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+	account, err := c.Credentials(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return Fingerprint(key, account.Username, account.Password), nil
+}
+
+// Account implements [pbx.Traits].Account for a driver whose login sends
+// Credentials: the user name, if it is fixed.
+func (c *Client) Account() string {
+	if c.account == nil {
+		return ""
+	}
+	return c.account.fixed.Username
+}
+
+// Fingerprint returns the HMAC-SHA256, under key, of a user name and its secret,
+// for a driver whose login sends something else than [Client.Credentials].
+func Fingerprint(key []byte, username string, secret pbx.Secret) []byte {
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "%d:%s%s", len(username), username, secret.Reveal())
+	return mac.Sum(nil)
+}

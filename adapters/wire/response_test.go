@@ -1,0 +1,206 @@
+package wire_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/wire"
+)
+
+func TestARequestArrivesAsItWasMade(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s %s %s from %s", r.Method, r.RequestURI, r.Header.Get("X-Brand"), body, r.RemoteAddr)
+	})
+	x, err := open(t, settings(s.URL+"/tenant 7/")).Do(t.Context(), wire.Request{
+		Op: pbx.OpRequest, Method: http.MethodPut, Path: "/api/call", Query: url.Values{"token": {"a&b c"}}, Header: http.Header{"X-Brand": {"y"}}, Body: []byte("{}"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := x.Response
+	if _, ok := got.LocalAddr.(*net.TCPAddr); !ok {
+		t.Fatalf("LocalAddr is %v", got.LocalAddr)
+	}
+	if want := "PUT /tenant%207/api/call?token=a%26b+c y {} from " + got.LocalAddr.String(); string(got.Body) != want || got.Status != 200 {
+		t.Errorf("%d %s, want %s", got.Status, got.Body, want)
+	}
+}
+
+func TestAResponseIsReadUpToABound(t *testing.T) {
+	for size, ok := range map[int]bool{0: true, wire.MaxBody: true, wire.MaxBody + 1: false, 8 * wire.MaxBody: false} {
+		for _, zipped := range []bool{false, true} {
+			s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				body := bytes.Repeat([]byte("x"), size)
+				if !zipped {
+					w.Write(body)
+					return
+				}
+				w.Header().Set("Content-Encoding", "gzip")
+				z := gzip.NewWriter(w)
+				z.Write(body)
+				z.Close()
+			})
+			x, err := open(t, settings(s.URL)).Do(t.Context(), login)
+			if !ok {
+				wantFailure(t, err, pbx.ErrProtocol, true, "larger than 1024 KiB")
+			} else if err != nil || len(x.Response.Body) != size {
+				t.Errorf("%d bytes, zipped %v: %v", size, zipped, err)
+			}
+		}
+	}
+}
+
+// inspected is an exchange with a response that a test makes up.
+func inspected(t *testing.T, req wire.Request, resp wire.Response) *wire.Exchange {
+	t.Helper()
+	cfg := over("pbx.example.com", func(r *http.Request) (*http.Response, error) {
+		if resp.Header == nil {
+			resp.Header = http.Header{}
+		}
+		return &http.Response{StatusCode: resp.Status, Header: resp.Header, Body: io.NopCloser(bytes.NewReader(resp.Body)), Request: r}, nil
+	})
+	x, err := open(t, cfg).Do(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func TestAResponseThatIsNotTheBrandsIsExplained(t *testing.T) {
+	const page, empty, alien = "the response is a web page", "the response is empty", "the response is not what this driver's PBX sends"
+	const front = "something in front of it, or a page of its web server, does"
+	for _, test := range []struct {
+		op     pbx.Op
+		status int
+		body   string
+		kind   error
+		sent   bool
+		want   []string
+	}{
+		{pbx.OpLogin, 200, `["canary"]`, pbx.ErrProtocol, true, []string{alien, "the request went to https://pbx.example.com:8088/api/login"}},
+		{pbx.OpLogin, 200, "", pbx.ErrProtocol, true, []string{alien, empty}},
+		{pbx.OpLogin, 200, "\n <!DOCTYPE HTML><html>canary", pbx.ErrProtocol, true, []string{alien, page}},
+		{pbx.OpLogin, 200, "<HTML>canary", pbx.ErrProtocol, true, []string{alien, page}},
+		{pbx.OpLogin, 200, "<?xml version='1.0'?><!-- x --><html><head>canary", pbx.ErrProtocol, true, []string{alien, page}},
+		{pbx.OpLogin, 404, "<html>canary", pbx.ErrProtocol, true, []string{"HTTP status 404", page, "https://pbx.example.com:8088/api/login (the port is this driver's default, because the URL has none)"}},
+		{pbx.OpLogin, 302, "canary", pbx.ErrProtocol, true, []string{"HTTP status 302"}},
+		{pbx.OpLogin, 401, "", pbx.ErrConfig, false, []string{"HTTP status 401", front}},
+		{pbx.OpKeepAlive, 401, "<html>canary", pbx.ErrConfig, true, []string{"HTTP status 401", front}},
+		{pbx.OpLogin, 403, "<html>canary", pbx.ErrConfig, false, []string{"HTTP status 403", "forbids this"}},
+		{pbx.OpLogin, 407, "", pbx.ErrConfig, false, []string{"HTTP status 407", "a proxy asks for a user name and password"}},
+		{pbx.OpLogin, 429, "", pbx.ErrUnavailable, true, []string{"HTTP status 429"}},
+		{pbx.OpLogin, 408, "", pbx.ErrUnavailable, true, []string{"HTTP status 408"}},
+		{pbx.OpLogin, 502, "<html>canary", pbx.ErrUnavailable, true, []string{"HTTP status 502", page}},
+	} {
+		x := inspected(t, wire.Request{Op: test.op, Path: "/api/login"}, wire.Response{Status: test.status, Body: []byte(test.body)})
+		err := x.Unexpected()
+		for _, part := range test.want {
+			wantFailure(t, err, test.kind, test.sent, part)
+		}
+		if err.Op != test.op || err.HTTPStatus != test.status || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%d %q: %v, op %s, status %d", test.status, test.body, err, err.Op, err.HTTPStatus)
+		}
+	}
+}
+
+func TestHTTPAuthenticationIsNamed(t *testing.T) {
+	for header, want := range map[string]string{
+		`Basic realm="canary"`:  "asks for HTTP authentication (Basic)",
+		`digest realm="canary"`: "asks for HTTP authentication (Digest)",
+		"canary":                "asks for HTTP authentication: ",
+	} {
+		resp := wire.Response{Status: 401, Header: http.Header{"Www-Authenticate": {header}}}
+		err := inspected(t, login, resp).Unexpected()
+		if wantFailure(t, err, pbx.ErrConfig, false, want); strings.Contains(err.Error(), "canary") {
+			t.Errorf("%v quotes the header", err)
+		}
+	}
+}
+
+func TestAnHTTPStatusIsReadForBrandsThatReportByIt(t *testing.T) {
+	for status, want := range map[int][2]error{ // on a login, and elsewhere
+		204: {nil, nil},
+		401: {pbx.ErrInvalidCredentials, pbx.ErrTokenRejected},
+		403: {pbx.ErrForbidden, pbx.ErrForbidden},
+		404: {pbx.ErrProtocol, pbx.ErrProtocol},
+		408: {pbx.ErrUnavailable, pbx.ErrUnavailable},
+		429: {pbx.ErrUnavailable, pbx.ErrUnavailable},
+		503: {pbx.ErrUnavailable, pbx.ErrUnavailable},
+	} {
+		if got := [2]error{wire.StatusKind(pbx.OpLogin, status), wire.StatusKind(pbx.OpRequest, status)}; got != want {
+			t.Errorf("%d is %v, want %v", status, got, want)
+		}
+	}
+}
+
+func TestFailTakesOverThePBXsWords(t *testing.T) {
+	req := wire.Request{Op: pbx.OpLogin, Path: "/x", Secrets: secrets("hunter2")}
+	x := inspected(t, req, wire.Response{Status: 403, Header: http.Header{"Retry-After": {"7"}}})
+	for said, want := range map[string]string{
+		"not\ttoday, here": "wrong user name or hunter2; the PBX says: not today, here",
+		"no\tHUNTER2":      "wrong user name or hunter2; the PBX says: [redacted]",
+		"":                 "wrong user name or hunter2",
+	} {
+		got := x.Fail(pbx.ErrLocked, "20\n002", "wrong user name or hunter2", said)
+		want := &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: pbx.ErrLocked, Code: "20 002", HTTPStatus: 403, Message: want, RetryAfter: 7 * time.Second, Sent: true}
+		if diff := cmp.Diff(*want, *got, cmp.Comparer(func(a, b error) bool { return a == b })); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	}
+}
+
+// A challenge is not a verdict: nothing was there to be judged.
+func TestARequestWithoutAProofIsNeverAWrongLogin(t *testing.T) {
+	req := wire.Request{Op: pbx.OpLogin, Path: "/x", NoProof: true}
+	x := inspected(t, req, wire.Response{Status: 502})
+	wantFailure(t, x.Fail(pbx.ErrInvalidCredentials, "", "wrong password"), pbx.ErrProtocol, false, "wrong password")
+	wantFailure(t, x.Unexpected(), pbx.ErrUnavailable, false, "502")
+	_, err := open(t, over("pbx.example.com", func(*http.Request) (*http.Response, error) { return nil, io.EOF })).Do(t.Context(), req)
+	wantFailure(t, err, pbx.ErrUnavailable, false, "no response")
+	s := serve(t, truncated)
+	_, err = open(t, settings(s.URL)).Do(t.Context(), req)
+	wantFailure(t, err, pbx.ErrUnavailable, false, "broke off")
+}
+
+func TestRetryAfterIsReadAndCapped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
+		for value, want := range map[string]time.Duration{
+			"":                               0,
+			"0":                              0,
+			"120":                            2 * time.Minute,
+			"3600":                           time.Hour,
+			"3601":                           wire.MaxRetryAfter,
+			"86400":                          wire.MaxRetryAfter,
+			"9223372037":                     wire.MaxRetryAfter, // more nanoseconds than fit
+			"99999999999999999999":           wire.MaxRetryAfter,
+			"-1":                             0,
+			"-9223372037":                    0,
+			"-99999999999999999999":          0,
+			"1.5":                            0,
+			"soon":                           0,
+			in(90 * time.Second):             90 * time.Second,
+			in(-time.Minute):                 0,
+			in(48 * time.Hour):               wire.MaxRetryAfter,
+			"Fri, 31 Dec 9999 23:59:59 GMT":  wire.MaxRetryAfter,
+			"Friday, 31-Dec-99 23:59:59 GMT": 0, // 1999
+		} {
+			resp := wire.Response{Status: 503, Header: http.Header{"Retry-After": {value}}}
+			if got := inspected(t, login, resp).Fail(pbx.ErrUnavailable, "", "").RetryAfter; got != want {
+				t.Errorf("Retry-After: %s is taken for %s, want %s", value, got, want)
+			}
+		}
+	})
+}
