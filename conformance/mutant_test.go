@@ -398,7 +398,7 @@ var mutants = []struct {
 	{"PING-01", "pings with a login", mutatePing(func(_ pbx.Pinger, m *mutant, ctx context.Context, t *pbx.Token) error {
 		_, err := m.Login(ctx)
 		return err
-	}), "it is a login or a logout"},
+	}), "or a login or logout"},
 	{"PING-02", "pings without looking at the response", mutatePing(func(good pbx.Pinger, _ *mutant, ctx context.Context, t *pbx.Token) error {
 		if err := good.Ping(ctx, t); !errors.Is(err, pbx.ErrTokenRejected) {
 			return err

@@ -117,7 +117,7 @@ func lateReports(t *testbed) error {
 	}
 	t.sim.Restart()
 	for range 10 {
-		s.Reject(dead)
+		s.Invalidate(dead)
 		fresh, err := sessionToken(t, s)
 		if err != nil {
 			return err
@@ -249,7 +249,7 @@ func outage(t *testbed) error {
 	for range 60 { // goroutines ask meanwhile
 		time.Sleep(time.Minute)
 		if token, err := sessionToken(t, s); err == nil {
-			s.Reject(token) // as a request would have found out
+			s.Invalidate(token) // as a request would have found out
 		}
 	}
 	if n := t.sim.Counts().Requests - before; n > 30 {

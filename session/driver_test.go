@@ -190,7 +190,7 @@ func TestADriverThatHungIsCalledAgainWhenItHasReturned(t *testing.T) {
 			wantState(t, s, session.Live)
 			wantCounts(t, f, 2*round+2, 0, round+1) // the late token is not wanted any more
 			f.set(func() { f.login = hangs })
-			s.Reject(mustToken(t, s))
+			s.Invalidate(mustToken(t, s))
 		}
 		s.Close(t.Context())
 		time.Sleep(2 * time.Hour)

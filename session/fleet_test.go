@@ -306,9 +306,9 @@ func TestAWatcherSeesTheNewestStateOfEverySession(t *testing.T) {
 				s.Close(t.Context())
 			case 1:
 				fakes[i].set(func() { fakes[i].login = fails(pbx.ErrInvalidCredentials, true) })
-				s.Reject(mustToken(t, s))
+				s.Invalidate(mustToken(t, s))
 			case 2:
-				s.Reject(mustToken(t, s)) // live, connecting, live
+				s.Invalidate(mustToken(t, s)) // live, connecting, live
 			}
 		}
 		time.Sleep(time.Minute)
@@ -466,7 +466,7 @@ func TestPBXsThatDoNotAnswerLeaveWorkersToTheOthers(t *testing.T) {
 			}
 		}
 		for _, s := range sessions[200:] {
-			s.Reject(mustToken(t, s))
+			s.Invalidate(mustToken(t, s))
 			start := time.Now()
 			mustToken(t, s)
 			if waited := time.Since(start); waited > time.Second {
@@ -514,7 +514,7 @@ func TestRenewalsDoNotStandBehindTheStartOfAFleet(t *testing.T) {
 			token := mustToken(t, s)
 			fleet(t, m, 300, nil)
 			time.Sleep(10 * time.Second)
-			s.Reject(token)
+			s.Invalidate(token)
 			synctest.Wait()
 			wantState(t, s, session.Live)
 			wantCounts(t, f, 1, 1, 0)
@@ -529,7 +529,7 @@ func TestAFleetThatLosesItsTokensLogsInAtTheSetRateToo(t *testing.T) {
 		_, sessions := fleet(t, m, 100, func(f *fake) { f.life = 24 * time.Hour })
 		time.Sleep(time.Minute)
 		for _, s := range sessions {
-			s.Reject(mustToken(t, s))
+			s.Invalidate(mustToken(t, s))
 		}
 		synctest.Wait()
 		if stats := m.Stats(); stats.Live > 11 || stats.Connecting != 100-stats.Live {

@@ -5,11 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
-	"net/netip"
-	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -56,24 +52,30 @@ type Guard struct {
 // guardKey is a host, or a session whose host is not known.
 type guardKey struct {
 	host  string
-	alone *Session
+	alone *visitor
 }
 
 type budget struct {
 	window time.Duration
 	spent  []time.Time // when failed logins counted, oldest first
 	flying int         // logins under way
-	calls  int         // calls under way, logins among them
+	calls  int         // requests under way, logins among them
 	until  time.Time   // the end of the host's own lock
 	cause  error       // of that lock
 
 	// Who waits, first come first served. Keep-alives, which are of tokens in
 	// use, go before logins.
-	beats, logins []*Session
+	beats, logins line
+}
+
+// place is a visitor's in a line. A Guard's mutex guards it.
+type place struct {
+	ticket uint32 // of the question that waits; 0: none
+	login  bool   // it stands in the line of logins
 }
 
 // processWide is the Guard of all sessions that are given none: the PBX sees
-// one caller, so there has to be one budget.
+// one client, so there has to be one budget.
 var processWide Guard
 
 // What a PBX is assumed to tolerate where its limits are not known: what the
@@ -84,17 +86,9 @@ const (
 	safetyMargin    = 2
 )
 
-type guardVerdict int
-
-const (
-	guardOpen guardVerdict = iota
-	guardBusy
-	guardLocked
-)
-
-// limits returns what the session's host tolerates, less the margin.
-func (g *Guard) limits(s *Session) (attempts int, window time.Duration) {
-	attempts, window = s.traits.Lockout.Attempts, s.traits.Lockout.Window
+// limits returns what the visitor's host tolerates, less the margin.
+func (g *Guard) limits(v *visitor) (attempts int, window time.Duration) {
+	attempts, window = v.traits.Lockout.Attempts, v.traits.Lockout.Window
 	if attempts <= 0 {
 		attempts = assumedAttempts
 	}
@@ -109,30 +103,17 @@ func (g *Guard) limits(s *Session) (attempts int, window time.Duration) {
 	return attempts, window
 }
 
-// guardKey names the budget that the session draws on.
-func (s *Session) guardKey() guardKey {
-	if s.host == "" {
-		return guardKey{alone: s}
+// key names the budget that the visitor draws on.
+func (v *visitor) key() guardKey {
+	if v.host == "" {
+		return guardKey{alone: v}
 	}
-	return guardKey{host: s.host}
+	return guardKey{host: v.host}
 }
 
-// hostOf is the host of a PBX's URL; empty if it has none.
-func hostOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return ""
-	}
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.Unmap().String()
-	}
-	return host
-}
-
-// of returns the budget of the session's host. g.mu is held.
-func (g *Guard) of(s *Session) (guardKey, *budget) {
-	key := s.guardKey()
+// of returns the budget of the visitor's host. g.mu is held.
+func (g *Guard) of(v *visitor) (guardKey, *budget) {
+	key := v.key()
 	b := g.hosts[key]
 	if b == nil {
 		g.sweep()
@@ -161,64 +142,84 @@ func (b *budget) idle(now time.Time) bool {
 	return b.calls == 0 && !recent && len(b.beats)+len(b.logins) == 0 && !b.until.After(now)
 }
 
-// enter asks to make one call. After guardOpen, leave must follow; after
-// guardBusy the session is run again when there is room; after guardLocked it
-// may ask again at the time returned.
-func (g *Guard) enter(s *Session, op pbx.Op) (guardVerdict, time.Time, error) {
-	limit, window := g.limits(s)
-	if s.fails > 1 && limit > 1 {
-		limit-- // the last one is for sessions that have hardly failed, lest the others take every place
+// ask asks to send one request: see gate.
+func (g *Guard) ask(v *visitor, q question, now time.Time) answer {
+	limit, window := g.limits(v)
+	if q.failed && limit > 1 {
+		limit-- // the last one is for sessions that have hardly failed
 	}
-	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_, b := g.of(s)
+	_, b := g.of(v)
 	b.window = max(b.window, window)
 	b.spent = slices.DeleteFunc(b.spent, func(at time.Time) bool { return now.Sub(at) > b.window })
 	if b.until.After(now) {
-		return guardLocked, b.until, b.cause
+		return answer{verdict: waitUntil, until: b.until, state: Locked, holder: LockedByPBX, err: b.cause}
 	}
-	login := op == pbx.OpLogin
+	login := q.op == pbx.OpLogin
 	if login && len(b.spent) >= limit {
 		oldest := b.spent[len(b.spent)-limit]
 		until := oldest.Add(b.window + time.Millisecond)
 		// The cause is not passed on: it may be another account's.
-		return guardLocked, until, &pbx.Error{Op: op, Kind: pbx.ErrLocked, RetryAfter: until.Sub(now),
+		return answer{verdict: waitUntil, until: until, state: Locked, holder: LockedByBudget, err: &pbx.Error{Op: q.op, Kind: pbx.ErrLocked, RetryAfter: until.Sub(now),
 			Message: fmt.Sprintf("not sent: %d logins to %s failed in the last %s, and the PBX locks this machine out after a few more; correct the accounts that it rejects",
-				len(b.spent), cmp.Or(s.host, "this PBX"), b.window)}
+				len(b.spent), cmp.Or(v.host, "this PBX"), b.window)}}
 	}
-	if b.calls >= s.m.opts.PerHost || (login && len(b.spent)+b.flying >= limit) {
-		if !s.queued {
-			s.queued = true
+	if b.calls >= v.gate.perHost || (login && len(b.spent)+b.flying >= limit) {
+		if v.ticket != 0 && v.login != login {
+			b.remove(v)
+		}
+		if v.ticket == 0 {
+			v.login = login
 			if login {
-				b.logins = append(b.logins, s)
+				b.logins = append(b.logins, v)
 			} else {
-				b.beats = append(b.beats, s)
+				b.beats = append(b.beats, v)
 			}
 		}
-		return guardBusy, time.Time{}, nil
+		v.ticket = max(v.ticket, q.ticket)
+		return answer{verdict: waitEvent, state: Connecting}
+	}
+	if v.ticket != 0 {
+		b.remove(v)
 	}
 	b.calls++
 	if login {
 		b.flying++
 	}
-	return guardOpen, time.Time{}, nil
+	return answer{}
 }
 
-// leave says how a call that was let in ended.
-func (g *Guard) leave(s *Session, op pbx.Op, err error) {
+// settle says how a request that was let through ended.
+func (g *Guard) settle(v *visitor, op pbx.Op, err error, now time.Time) (until time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	key, b := g.of(s)
+	key, b := g.of(v)
+	if op == pbx.OpLogin && mayHaveCounted(err) {
+		b.spend(now, err)
+	}
+	if errors.Is(err, pbx.ErrLocked) {
+		until = g.lock(v, b, err, now)
+	}
+	g.out(key, b, op, now)
+	return until
+}
+
+func (g *Guard) refund(v *visitor, op pbx.Op) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	key, b := g.of(v)
+	g.out(key, b, op, time.Now())
+}
+
+// out ends a request. g.mu is held.
+func (g *Guard) out(key guardKey, b *budget, op pbx.Op, now time.Time) {
 	b.calls--
 	if op == pbx.OpLogin {
 		b.flying--
-		if mayHaveCounted(err) {
-			b.spend(time.Now(), err)
-		}
 	}
-	g.admit(b, s.m.opts.PerHost)
-	if b.idle(time.Now()) {
+	g.admit(b)
+	if b.idle(now) {
 		delete(g.hosts, key)
 	}
 }
@@ -227,7 +228,8 @@ func (g *Guard) leave(s *Session, op pbx.Op, err error) {
 // that is starting takes requests that it looks at minutes later.
 const lateVerdict = 2 * time.Minute
 
-// spend books a failed login, an unanswered one as if it were still to be judged.
+// spend books a failed login, one without a response as if it were still to be
+// judged.
 func (b *budget) spend(at time.Time, err error) {
 	var failure *pbx.Error
 	if !errors.As(err, &failure) || (failure.Kind == pbx.ErrUnavailable && failure.HTTPStatus == 0) {
@@ -239,95 +241,89 @@ func (b *budget) spend(at time.Time, err error) {
 
 // admit lets those ask again for whom there is room: more would race for it.
 // g.mu is held.
-func (g *Guard) admit(b *budget, perHost int) {
-	room := max(perHost-b.calls, 0)
-	beats := min(room, len(b.beats))
-	logins := min(room-beats, len(b.logins))
-	if logins > 0 {
-		limit, _ := g.limits(b.logins[0])
-		free := limit - len(b.spent) - b.flying
-		if b.flying == 0 {
-			free = max(free, 1) // to be told until when there is none
-		}
-		logins = min(logins, max(free, 0))
+func (g *Guard) admit(b *budget) {
+	calls := b.calls
+	for len(b.beats) > 0 && calls < b.beats[0].gate.perHost {
+		b.beats = b.beats.next()
+		calls++
 	}
-	b.beats = call(b.beats, beats)
-	b.logins = call(b.logins, logins)
+	if len(b.logins) == 0 {
+		return
+	}
+	limit, _ := g.limits(b.logins[0])
+	free := limit - len(b.spent) - b.flying
+	if b.flying == 0 {
+		free = max(free, 1) // to be told until when there is none
+	}
+	for ; free > 0 && len(b.logins) > 0 && calls < b.logins[0].gate.perHost; free-- {
+		b.logins = b.logins.next()
+		calls++
+	}
 }
 
-// call has the first n of a line run, and returns the others.
-func call(line []*Session, n int) []*Session {
-	for _, s := range line[:n] {
-		s.queued = false
-		s.m.schedule(s, time.Now())
-	}
-	return slices.Delete(line, 0, n)
+// line is who waits at a host, first come first served.
+type line []*visitor
+
+// next has the first ask again, and returns the others.
+func (l line) next() line {
+	v := l[0]
+	v.ticket = 0
+	v.gate.schedule.poke(v.job)
+	return slices.Delete(l, 0, 1)
 }
 
-// pass follows a turn in which the session made no call. It may have been called
-// out of the line, and those behind it wait for somebody to leave.
-func (g *Guard) pass(s *Session) {
+// passOn follows a turn in which the visitor sent nothing. It may have been
+// called out of the line, and those behind it wait for a request to end.
+func (g *Guard) passOn(v *visitor) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if b := g.hosts[s.guardKey()]; b != nil && b.calls == 0 {
-		g.admit(b, s.m.opts.PerHost)
+	if b := g.hosts[v.key()]; b != nil && b.calls == 0 {
+		g.admit(b)
 	}
 }
 
-// withdraw takes a session that will not make its call out of the line. What is
-// kept for it alone is forgotten with it. s.mu is held.
-func (g *Guard) withdraw(s *Session) {
-	s.inLine = false
-	g.mu.Lock()
-	key := s.guardKey()
-	if b := g.hosts[key]; b != nil && s.queued {
-		s.queued = false
-		own := func(other *Session) bool { return other == s }
-		b.beats, b.logins = slices.DeleteFunc(b.beats, own), slices.DeleteFunc(b.logins, own)
-	}
-	if s.closing && key.alone == s {
-		delete(g.hosts, key)
-	}
-	g.mu.Unlock()
-	g.pass(s)
-}
-
-// lock notes that the host has locked this machine out, for the time that it
-// said or else its usual one, and returns the end of it.
-func (g *Guard) lock(s *Session, wait time.Duration, cause error) time.Time {
-	if _, window := g.limits(s); wait <= 0 {
-		wait = window
-	}
+// withdraw takes a visitor out of the line.
+func (g *Guard) withdraw(v *visitor, ticket uint32) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_, b := g.of(s)
-	if until := time.Now().Add(wait); until.After(b.until) {
+	b := g.hosts[v.key()]
+	if b == nil {
+		return
+	}
+	if v.ticket != 0 && v.ticket <= ticket {
+		b.remove(v)
+	}
+	if b.calls == 0 {
+		g.admit(b)
+	}
+}
+
+// remove takes v out of its line.
+func (b *budget) remove(v *visitor) {
+	v.ticket = 0
+	own := func(other *visitor) bool { return other == v }
+	b.beats, b.logins = slices.DeleteFunc(b.beats, own), slices.DeleteFunc(b.logins, own)
+}
+
+// leave forgets what is kept for the visitor alone.
+func (g *Guard) leave(v *visitor) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if v.host == "" {
+		delete(g.hosts, v.key())
+	}
+}
+
+// lock notes that the host has locked this client, for the time that it said or
+// else its usual one, and returns the end of it. g.mu is held.
+func (g *Guard) lock(v *visitor, b *budget, cause error, now time.Time) time.Time {
+	_, wait := g.limits(v)
+	var failure *pbx.Error
+	if errors.As(cause, &failure) && failure.RetryAfter > 0 {
+		wait = min(failure.RetryAfter, longestPause)
+	}
+	if until := now.Add(wait); until.After(b.until) {
 		b.until, b.cause = until, cause
 	}
 	return b.until
-}
-
-// mayHaveCounted reports whether the PBX may have taken a failed login for a
-// wrong one.
-func mayHaveCounted(err error) bool {
-	var failure *pbx.Error
-	if err == nil || !errors.As(err, &failure) {
-		return err != nil
-	}
-	if !failure.Sent {
-		return false
-	}
-	switch failure.Kind {
-	case pbx.ErrInvalidCredentials:
-		return true
-	case pbx.ErrTooManySessions, pbx.ErrLocked, pbx.ErrNotSupported: // it looked, and found something else
-		return false
-	}
-	switch status := failure.HTTPStatus; {
-	case status/100 == 3, // redirected instead
-		status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
-		status == http.StatusNotImplemented, status == http.StatusServiceUnavailable:
-		return false
-	}
-	return true
 }

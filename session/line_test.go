@@ -84,7 +84,7 @@ func lineWalk(t *testing.T, random *rand.Rand) {
 			s.Retry()
 		case 3:
 			if token, err := s.Token(expired); err == nil {
-				s.Reject(token)
+				s.Invalidate(token)
 			}
 		case 4: // the application makes a call, and the PBX says that token or password is wrong
 			says := []string{"old token", "wrong password"}[random.IntN(2)]

@@ -114,7 +114,7 @@ func lockoutWalk(t *testing.T, seed uint64, successKeepsCount bool, steps int) {
 			sessions[i] = open(accounts[i%len(accounts)])
 		case 6:
 			if token, err := s.Token(expired); err == nil {
-				s.Reject(token)
+				s.Invalidate(token)
 			}
 		case 7:
 			server.Close()

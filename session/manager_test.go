@@ -130,7 +130,7 @@ func TestOneLogLinePerChangeOfStateAndNoneForTheRoutine(t *testing.T) {
 		mustToken(t, s)
 		time.Sleep(10 * time.Hour) // some thirty keep-alives
 		f.set(func() { f.login = fails(pbx.ErrInvalidCredentials, true) })
-		s.Reject(mustToken(t, s))
+		s.Invalidate(mustToken(t, s))
 		s.Token(t.Context())
 		m.Close(t.Context())
 	})
@@ -419,7 +419,7 @@ func TestAReportOfTheNextInTheQueueLeadsToOneAttempt(t *testing.T) {
 		defer s.Close(context.Background())
 		token := mustToken(t, s)
 		f.set(func() { f.life = 0; f.takes = time.Second })
-		s.Reject(token)
+		s.Invalidate(token)
 		mustToken(t, s)
 		time.Sleep(time.Minute)
 		f.set(func() { f.takes = 0 })
@@ -436,7 +436,7 @@ func TestAReportIsHeededAtOnce(t *testing.T) {
 			token := mustToken(t, s)
 			time.Sleep(2 * time.Second)
 			start := time.Now()
-			s.Reject(token)
+			s.Invalidate(token)
 			mustToken(t, s)
 			if took := time.Since(start); took != 0 {
 				t.Errorf("another token took %s", took)
@@ -553,7 +553,7 @@ func TestASlowWatcherSeesASessionOnceForSeveralChanges(t *testing.T) {
 		}()
 		time.Sleep(time.Second)
 		for range 3 {
-			sessions[0].Reject(mustToken(t, sessions[0]))
+			sessions[0].Invalidate(mustToken(t, sessions[0]))
 			mustToken(t, sessions[0])
 		}
 		time.Sleep(10 * time.Minute)
@@ -586,7 +586,7 @@ func TestAWatchEndsWithItsContextAndLeavesNothingBehind(t *testing.T) {
 		if seen != 2 {
 			t.Errorf("%d sessions were seen", seen)
 		}
-		if n := reflect.ValueOf(m).Elem().FieldByName("watchers").Len(); n != 0 {
+		if n := reflect.ValueOf(m).Elem().FieldByName("watchers").FieldByName("all").Len(); n != 0 {
 			t.Errorf("%d watchers are left", n)
 		}
 	})

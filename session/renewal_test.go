@@ -319,7 +319,7 @@ func TestTheRefreshTokenIsUsedWhereThereIsOne(t *testing.T) {
 			during(t, f, func(t *testing.T, s *session.Session) {
 				token := mustToken(t, s)
 				time.Sleep(10 * time.Minute)
-				s.Reject(token)
+				s.Invalidate(token)
 				mustToken(t, s)
 				wantCounts(t, f, row.logins, row.beats, 0)
 			})
@@ -330,7 +330,7 @@ func TestTheRefreshTokenIsUsedWhereThereIsOne(t *testing.T) {
 func TestADriversPlainErrorEndsTheRefreshes(t *testing.T) {
 	f := refreshing(func(context.Context, *pbx.Token) (*pbx.Token, error) { return nil, errors.New("it broke") })
 	during(t, f, func(t *testing.T, s *session.Session) {
-		s.Reject(mustToken(t, s))
+		s.Invalidate(mustToken(t, s))
 		time.Sleep(time.Minute)
 		mustToken(t, s)
 		wantCounts(t, f, 2, 1, 0)
@@ -345,7 +345,7 @@ func TestARefreshThatThePBXDidNotJudgeIsRepeated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := refreshing(func(context.Context, *pbx.Token) (*pbx.Token, error) { return nil, err })
 			during(t, f, func(t *testing.T, s *session.Session) {
-				s.Reject(mustToken(t, s))
+				s.Invalidate(mustToken(t, s))
 				time.Sleep(time.Hour)
 				if logins, beats, _ := f.counts(); logins != 1 || beats < 10 {
 					t.Fatalf("%d logins and %d refreshes", logins, beats)
@@ -393,7 +393,7 @@ func TestWhatARefusalDuringARenewalLeadsTo(t *testing.T) {
 			}}, func(t *testing.T, s *session.Session) {
 				first := mustToken(t, s)
 				time.Sleep(untilNext(s) + time.Second)
-				s.Reject(first)
+				s.Invalidate(first)
 				time.Sleep(time.Minute)
 				if next := mustToken(t, s); next.Value.Equal(first.Value) {
 					t.Error("the refused token is handed out")
@@ -409,7 +409,7 @@ func TestWhatARefusalDuringARenewalLeadsTo(t *testing.T) {
 			first := mustToken(t, s)
 			f.set(func() { f.takes = 10 * time.Second })
 			time.Sleep(untilNext(s) + time.Second)
-			s.Reject(first)
+			s.Invalidate(first)
 			time.Sleep(time.Minute)
 			wantState(t, s, session.Live)
 			wantCounts(t, f, 2, 0, 0)
@@ -530,7 +530,7 @@ func TestAFleetThatRefreshesTogetherDoesNotGoOnSo(t *testing.T) {
 		})
 		time.Sleep(time.Minute)
 		for _, s := range sessions {
-			s.Reject(mustToken(t, s))
+			s.Invalidate(mustToken(t, s))
 		}
 		time.Sleep(time.Second)
 		early := 0
@@ -591,7 +591,7 @@ func TestATokenFromBeforeAKeepAliveIsTheTokenAtHand(t *testing.T) {
 		before := mustToken(t, s)
 		time.Sleep(22 * time.Minute)
 		wantCounts(t, f, 1, 1, 0)
-		s.Reject(before)
+		s.Invalidate(before)
 		mustToken(t, s)
 		wantCounts(t, f, 2, 1, 0)
 	})
@@ -605,7 +605,7 @@ func TestAfterALoginTheWaitsBeginAnew(t *testing.T) {
 		time.Sleep(6 * time.Minute)
 		token := mustToken(t, s)
 		f.set(func() { f.login = fails(pbx.ErrUnavailable, false) })
-		s.Reject(token)
+		s.Invalidate(token)
 		synctest.Wait()
 		wantWait(t, untilNext(s), time.Second)
 	})

@@ -16,8 +16,8 @@ func TestAReportAboutNoTokenOrAnotherDoesNothing(t *testing.T) {
 	f := &fake{life: time.Hour}
 	during(t, f, func(t *testing.T, s *session.Session) {
 		token := mustToken(t, s)
-		s.Reject(nil)
-		s.Reject(&pbx.Token{Value: pbx.NewSecret("another")})
+		s.Invalidate(nil)
+		s.Invalidate(&pbx.Token{Value: pbx.NewSecret("another")})
 		synctest.Wait()
 		if mustToken(t, s) != token {
 			t.Error("the token was replaced")
@@ -33,12 +33,12 @@ func TestATokenThatThePBXTookAndNowRefusesIsReplaced(t *testing.T) {
 				f := &fake{life: time.Hour}
 				during(t, f, func(t *testing.T, s *session.Session) {
 					for range early {
-						s.Reject(mustToken(t, s))
+						s.Invalidate(mustToken(t, s))
 					}
 					token := mustToken(t, s)
 					get(t, &http.Client{Transport: s.Transport(answering(200))}, "http://pbx.test/call")
 					time.Sleep(age)
-					s.Reject(token)
+					s.Invalidate(token)
 					synctest.Wait()
 					want := early + 2
 					if early == 3 && age < time.Minute { // the PBX takes it elsewhere
@@ -64,7 +64,7 @@ func TestAfterARefusalASessionIsConnectingThoughNoWorkerIsFree(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		s.Reject(token)
+		s.Invalidate(token)
 		wantState(t, s, session.Connecting)
 		mustToken(t, s)
 	})
@@ -74,10 +74,10 @@ func TestThePaceOfLoginsIsCutDownStepByStepWhereEveryTokenIsRefused(t *testing.T
 	f := &fake{life: time.Hour}
 	during(t, f, func(t *testing.T, s *session.Session) {
 		for range 3 {
-			s.Reject(mustToken(t, s))
+			s.Invalidate(mustToken(t, s))
 		}
 		for _, wait := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
-			s.Reject(mustToken(t, s))
+			s.Invalidate(mustToken(t, s))
 			wantState(t, s, session.Unavailable)
 			wantWait(t, untilNext(s), wait)
 			time.Sleep(untilNext(s))
@@ -91,27 +91,27 @@ func TestATokenThatLastsForgivesTheEarlyOnesBeforeIt(t *testing.T) {
 	f := &fake{life: time.Hour}
 	during(t, f, func(t *testing.T, s *session.Session) {
 		for range 3 {
-			s.Reject(mustToken(t, s))
+			s.Invalidate(mustToken(t, s))
 		}
 		mustToken(t, s)
-		time.Sleep(time.Minute + time.Second)
+		time.Sleep(15*time.Minute + time.Second)
 		for i := range 4 { // the first of them is not early
-			s.Reject(mustToken(t, s))
+			s.Invalidate(mustToken(t, s))
 			if state := s.Status().State; state == session.Unavailable {
 				t.Fatalf("report %d: the session is %s", i, state)
 			}
 		}
-		s.Reject(mustToken(t, s))
+		s.Invalidate(mustToken(t, s))
 		wantState(t, s, session.Unavailable)
 	})
 }
 
 func TestAnAnswerAboutAnEarlierTokenDoesNotLatchTheSession(t *testing.T) {
 	for name, meanwhile := range map[string]func(f *fake, s *session.Session, token *pbx.Token){
-		"there is another by now": func(_ *fake, s *session.Session, token *pbx.Token) { s.Reject(token) },
+		"there is another by now": func(_ *fake, s *session.Session, token *pbx.Token) { s.Invalidate(token) },
 		"there is none by now": func(f *fake, s *session.Session, token *pbx.Token) {
 			f.set(func() { f.login = fails(pbx.ErrUnavailable, false) })
-			s.Reject(token)
+			s.Invalidate(token)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

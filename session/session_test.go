@@ -53,7 +53,7 @@ func TestTheErrorOfARejectedSessionSaysWhatToDo(t *testing.T) {
 func TestTheEndOfAnOldTokenDoesNotSendAWrongPasswordAgain(t *testing.T) {
 	for name, end := range map[string]func(s *session.Session, old *pbx.Token){
 		"it runs out":    func(*session.Session, *pbx.Token) {},
-		"it is rejected": func(s *session.Session, old *pbx.Token) { s.Reject(old) },
+		"it is rejected": func(s *session.Session, old *pbx.Token) { s.Invalidate(old) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{life: time.Hour, traits: pbx.Traits{KeepAlive: pbx.KeepAliveNone}}
@@ -83,10 +83,18 @@ func TestRetrySendsOneMoreLogin(t *testing.T) {
 		wantCounts(t, f, 2, 0, 0)
 
 		f.set(func() { f.login = nil })
-		s.Retry()
+		if err := s.Retry(); err == nil || !strings.Contains(err.Error(), "the last retry was 0s ago; wait 10s") {
+			t.Errorf("a second retry at once: %v", err)
+		}
+		time.Sleep(10 * time.Second)
+		if err := s.Retry(); err != nil {
+			t.Errorf("Retry: %v", err)
+		}
 		mustToken(t, s)
 		wantCounts(t, f, 3, 0, 0)
-		s.Retry() // of a live session: nothing
+		if err := s.Retry(); err == nil || !strings.Contains(err.Error(), "a token that works") {
+			t.Errorf("a retry of a live session: %v", err)
+		}
 		synctest.Wait()
 		wantCounts(t, f, 3, 0, 0)
 	})
@@ -180,7 +188,7 @@ func TestTenReportsOfOneDeadTokenCauseOneLogin(t *testing.T) {
 		for i := range 10 {
 			holders.Go(func() {
 				time.Sleep(time.Duration(i) * 20 * time.Millisecond) // some while the login runs, some after
-				s.Reject(dead)
+				s.Invalidate(dead)
 				if next := mustToken(t, s); next.Value.Equal(dead.Value) {
 					t.Error("the dead token was handed out again")
 				}
@@ -200,9 +208,9 @@ func TestALateReportOfAReissuedValueDoesNothing(t *testing.T) {
 	during(t, f, func(t *testing.T, s *session.Session) {
 		first := mustToken(t, s)
 		time.Sleep(time.Second)
-		s.Reject(first)
+		s.Invalidate(first)
 		mustToken(t, s)
-		s.Reject(first)
+		s.Invalidate(first)
 		synctest.Wait()
 		wantCounts(t, f, 2, 0, 0)
 		wantState(t, s, session.Live)
@@ -225,7 +233,7 @@ func TestAPBXThatRefusesEveryTokenIsNotFlooded(t *testing.T) {
 				end := time.Now().Add(time.Hour)
 				for time.Now().Before(end) {
 					if token, err := s.Token(t.Context()); err == nil {
-						s.Reject(token)
+						s.Invalidate(token)
 					} else {
 						wantKind(t, err, pbx.ErrTokenRejected)
 						wantKind(t, s.Status().Err, pbx.ErrTokenRejected)
@@ -353,7 +361,7 @@ func TestATokenRefusedWhileItIsKeptAliveIsNotRevived(t *testing.T) {
 		for s.Status().State != session.Renewing {
 			time.Sleep(time.Second)
 		}
-		s.Reject(first)
+		s.Invalidate(first)
 		if next := mustToken(t, s); next.Value.Equal(first.Value) {
 			t.Fatal("the keep-alive revived a refused token")
 		}
@@ -388,7 +396,7 @@ func TestADeadAccessTokenWithALivingRefreshTokenIsRefreshed(t *testing.T) {
 				return token, nil
 			}
 			during(t, f, func(t *testing.T, s *session.Session) {
-				s.Reject(mustToken(t, s))
+				s.Invalidate(mustToken(t, s))
 				mustToken(t, s)
 				wantCounts(t, f, row.logins, row.beats, 0)
 			})
@@ -469,7 +477,7 @@ func TestCloseLogsOutAndEndsEverything(t *testing.T) {
 			t.Fatalf("second Close: %v", err)
 		}
 		s.Retry()
-		s.Reject(nil)
+		s.Invalidate(nil)
 		time.Sleep(24 * time.Hour)
 		wantCounts(t, f, 1, 0, 1)
 	})
@@ -571,7 +579,7 @@ func TestADeadTokenThatCannotBeRefreshedLeadsToALogin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := refreshing(func(context.Context, *pbx.Token) (*pbx.Token, error) { return nil, err })
 			during(t, f, func(t *testing.T, s *session.Session) {
-				s.Reject(mustToken(t, s))
+				s.Invalidate(mustToken(t, s))
 				s.Token(t.Context())
 				time.Sleep(time.Minute)
 				mustToken(t, s)
@@ -588,7 +596,7 @@ func TestAnUnreachablePBXDoesNotSpendALoginInPlaceOfARefresh(t *testing.T) {
 		return nil, &pbx.Error{Driver: "fake", Op: pbx.OpKeepAlive, Kind: pbx.ErrUnavailable}
 	})
 	during(t, f, func(t *testing.T, s *session.Session) {
-		s.Reject(mustToken(t, s))
+		s.Invalidate(mustToken(t, s))
 		time.Sleep(time.Hour)
 		if logins, beats, _ := f.counts(); logins != 1 || beats < 10 {
 			t.Fatalf("%d logins and %d refreshes", logins, beats)
@@ -610,7 +618,7 @@ func TestReportsInALoopAreNotRefreshedInALoop(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		for range 6000 {
 			if token, err := s.Token(t.Context()); err == nil {
-				s.Reject(token)
+				s.Invalidate(token)
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
@@ -628,7 +636,7 @@ func TestAReportAboutATokenWithoutADateIsHeeded(t *testing.T) {
 	during(t, f, func(t *testing.T, s *session.Session) {
 		mustToken(t, s)
 		time.Sleep(25 * time.Minute)
-		s.Reject(mustToken(t, s))
+		s.Invalidate(mustToken(t, s))
 		mustToken(t, s)
 		wantCounts(t, f, 2, 1, 0)
 	})
@@ -743,7 +751,7 @@ func TestATokenDatedBeforeItsLoginCanStillBeReported(t *testing.T) {
 		mustToken(t, s)
 		time.Sleep(50 * time.Minute)
 		dead := mustToken(t, s)
-		s.Reject(dead)
+		s.Invalidate(dead)
 		if mustToken(t, s).Value.Equal(dead.Value) {
 			t.Error("the report is not heeded")
 		}

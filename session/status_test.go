@@ -120,7 +120,7 @@ func TestTheLevelOfALogLineTellsTroubleFromRoutine(t *testing.T) {
 		time.Sleep(8 * time.Minute)
 		wantState(t, s, session.Live)
 		f.set(func() { f.login = fails(pbx.ErrUnavailable, false) })
-		s.Reject(mustToken(t, s))
+		s.Invalidate(mustToken(t, s))
 		synctest.Wait()
 		f.set(func() { f.login = fails(pbx.ErrLocked, true) })
 		time.Sleep(2 * time.Second)

@@ -7,21 +7,20 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pbxauth/pbx"
 )
 
-// maxPeek is how much of an answer is read to see whether the PBX refused the
-// token. Refusals are a few hundred bytes.
-const maxPeek = 64 << 10
-
 // Client returns an http.Client for the PBX's API: every request carries the
 // token of the moment, and one whose token was refused is repeated once with
 // another. It follows no redirects. A request whose context has no deadline gets
-// [Options].Timeout for its answer to begin: for the first 64 KB of it, or
-// all of a shorter one, unless its type says that it is a recording or a stream.
+// [Options].Timeout, counted from the end of its upload, for its response to
+// begin: for the first 64 KB of it, or all of a shorter one, unless its type says
+// that it is a recording or a stream.
 func (s *Session) Client() *http.Client {
 	return &http.Client{
 		Transport:     s.Transport(nil),
@@ -30,227 +29,368 @@ func (s *Session) Client() *http.Client {
 }
 
 // Transport returns a RoundTripper that authorizes requests and sends them over
-// base; nil is the driver's own connections, with the TLS settings that it was
-// opened with, or [http.DefaultTransport] for a driver without one.
+// base. If base is nil, it uses the driver's own connections, with the TLS
+// settings that it was opened with, or [http.DefaultTransport] for a driver
+// without any.
 //
-// A request to another host than the PBX's goes out without a token. One to the
-// same host with another scheme or port is an error of kind [pbx.ErrConfig]:
-// build requests on [Session.URL].
+// The token goes to the PBX only. A request to another origin than that of
+// [Session.URL] is an error of kind [pbx.ErrConfig], also after a redirect.
 //
-// If the PBX refuses the token, the session renews it and the request is
+// If the PBX refuses the token, the session replaces it and the request is
 // repeated, once and only if its body can be had again (GetBody). Nothing else
-// is repeated: the PBX may have acted.
+// is repeated, because the PBX may have acted.
 //
-// Where the session has no token, RoundTrip returns the error of
-// [Session.Token]. For drivers without [pbx.Requester] it returns an error of
-// kind [pbx.ErrNotSupported]. Errors of base come through as they are, unless
-// they quote the token; the session's state does not follow from them. So do the
-// PBX's other refusals, which many brands send under HTTP 200: the driver's
-// [pbx.Requester] reads those too.
+// If the session has no token, RoundTrip returns the error of [Session.Token].
+// For drivers without [pbx.Requester] it returns an error of kind
+// [pbx.ErrNotSupported]. Errors of base are returned as they are, unless they
+// quote the token. The session's state does not follow from them. Other failures
+// that the brand reports in the body are in the response: [Session.Do] returns
+// them as errors.
+//
+// An instrumented RoundTripper, such as one that records URLs, belongs around the
+// Transport and not into base: some brands have the token in the URL.
 func (s *Session) Transport(base http.RoundTripper) http.RoundTripper {
-	t := &transport{session: s, base: base}
-	if t.base == nil {
-		if own, ok := pbx.As[pbx.Requester](s.auth); ok && own.Transport() != nil {
-			t.base = own.Transport()
-		} else {
-			t.base = http.DefaultTransport
-		}
+	return &transport{session: s, base: base}
+}
+
+// Do sends a request to the PBX as [Session.Client] does. A URL without a host,
+// as in "/api/v1.1.0/extension/list", is resolved on [Session.URL]. If the brand
+// reports a failure in the response's body, often under HTTP status 200, Do
+// returns it as a [*pbx.Error] together with the response, whose body is whole.
+// Close the body of every response that is not nil.
+func (s *Session) Do(r *http.Request) (*http.Response, error) {
+	r, err := s.resolve(r)
+	if err != nil {
+		return nil, err
 	}
-	t.origin, _ = url.Parse(s.traits.URL)
-	return t
+	t := &transport{session: s}
+	resp, verdict, err := t.exchange(r)
+	if err != nil {
+		return nil, err
+	}
+	return resp, verdict
+}
+
+// resolve returns r with a whole URL.
+func (s *Session) resolve(r *http.Request) (*http.Request, error) {
+	fault := func(message string) error {
+		return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrConfig, Message: "not sent: " + message}
+	}
+	if r == nil || r.URL == nil {
+		return nil, fault("the request has no URL: use http.NewRequestWithContext")
+	}
+	if r.URL.Host != "" || r.URL.Opaque != "" {
+		return r, nil
+	}
+	base, err := url.Parse(s.URL())
+	if err != nil || base.Host == "" {
+		closeBody(r)
+		return nil, fault("the driver does not say where the PBX is: use a URL with a host")
+	}
+	if base.Path == "" {
+		base.Path = "/" // else JoinPath returns a relative path
+	}
+	whole := *r.URL
+	whole.Scheme, whole.Host = base.Scheme, base.Host
+	joined := base.JoinPath(r.URL.EscapedPath())
+	whole.Path, whole.RawPath = joined.Path, joined.RawPath
+	r = r.Clone(r.Context())
+	r.URL, r.Host = &whole, ""
+	return r, nil
+}
+
+// Authorize puts the token of the moment into r, for requests that something
+// else sends, such as a WebSocket dialer. It waits for a login under way as
+// [Session.Token] does. A URL without a host is resolved on [Session.URL], with
+// its scheme. A request to any other origin is an error and is left unchanged.
+// Schemes ws and wss count as http and https.
+func (s *Session) Authorize(ctx context.Context, r *http.Request) error {
+	whole, err := s.resolve(r)
+	if err != nil {
+		return err
+	}
+	check := whole.Clone(ctx)
+	check.URL.Scheme = strings.Replace(check.URL.Scheme, "ws", "http", 1)
+	l := s.link.Load()
+	if err := checkOrigin(check, l.traits.URL); err != nil {
+		return err
+	}
+	requester, err := l.requester()
+	if err != nil {
+		return err
+	}
+	lease, err := s.lease(ctx)
+	if err != nil {
+		return err
+	}
+	r.URL, r.Host = whole.URL, whole.Host
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	return l.authorize(requester, r, lease.token)
+}
+
+// authorize and inspect keep a driver's panic from the application.
+func (d *driver) authorize(by pbx.Requester, r *http.Request, t *pbx.Token) (err error) {
+	defer d.recovered(pbx.OpRequest, &err)
+	return by.Authorize(r, t)
+}
+
+func (d *driver) inspect(by pbx.Requester, resp *http.Response, head []byte, t *pbx.Token) (err error) {
+	defer d.recovered(pbx.OpRequest, &err)
+	return by.Inspect(resp, head, t)
+}
+
+// requester is the driver's part in requests.
+func (d *driver) requester() (pbx.Requester, error) {
+	if r, ok := pbx.As[pbx.Requester](d.auth); ok {
+		return r, nil
+	}
+	return nil, &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrNotSupported,
+		Message: "the driver does not say where a request carries the token: use Token and put it there"}
 }
 
 type transport struct {
 	session *Session
 	base    http.RoundTripper
-	origin  *url.URL
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if t.foreign(r) {
-		if followed := r.Response != nil; !followed && strings.EqualFold(r.URL.Hostname(), hostOf(t.session.URL())) {
-			closeBody(r)
-			return nil, &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrConfig,
-				Message: "not sent: the request goes to " + r.URL.Scheme + "://" + r.URL.Host + ", and this session's PBX is " + t.session.URL() + ": build it on Session.URL"}
-		}
-		return t.base.RoundTrip(r)
+	resp, _, err := t.exchange(r)
+	return resp, err
+}
+
+// exchange sends r, and once more if the PBX refused the token. verdict is the
+// failure that the brand reports in the response.
+func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err error) {
+	l := t.session.link.Load()
+	requester, err := l.requester()
+	if err == nil {
+		err = checkOrigin(r, l.traits.URL)
 	}
-	token, err := t.session.Token(r.Context())
 	if err != nil {
 		closeBody(r)
-		return nil, err
+		return nil, nil, err
 	}
-	resp, refused, err := t.send(r, token)
-	if !refused {
-		return resp, err
+	base := t.base
+	if base == nil {
+		if base = requester.Transport(); base == nil {
+			base = http.DefaultTransport
+		}
 	}
-	t.session.Reject(token)
-	if r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
-		return resp, nil
+	held, err := t.session.lease(r.Context())
+	if err != nil {
+		closeBody(r)
+		return nil, nil, err
+	}
+	e := &exchange{session: t.session, link: l, requester: requester, lease: held}
+	resp, verdict, err = e.send(r, base)
+	if err != nil || !errors.Is(verdict, pbx.ErrTokenRejected) {
+		return resp, verdict, err
+	}
+	if !t.session.refused(r.Context(), held, isAmbiguous(verdict)) || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+		return resp, verdict, nil
 	}
 	again := r.Clone(r.Context())
 	if r.GetBody != nil {
 		if again.Body, err = r.GetBody(); err != nil {
-			return resp, nil
+			return resp, verdict, nil
 		}
 	}
 	resp.Body.Close()
-	if token, err = t.session.Token(r.Context()); err != nil {
+	if held, err = t.session.lease(r.Context()); err != nil {
 		closeBody(again)
-		return nil, err
+		return nil, nil, err
 	}
-	// A second refusal may be about the call and not the token: nobody is told.
-	resp, _, err = t.send(again, token)
+	// A second refusal may be about the request and not the token: it is not
+	// reported.
+	e = &exchange{session: t.session, link: l, requester: requester, lease: held}
+	resp, verdict, err = e.send(again, base)
 	if resp != nil {
 		resp.Request = r
 	}
-	return resp, err
+	return resp, verdict, err
 }
 
-// foreign reports whether r goes somewhere else than to the PBX. Where the
-// driver does not tell the PBX's address, only a redirect can lead astray: the
-// client then says which answer it follows.
-func (t *transport) foreign(r *http.Request) bool {
-	origin := t.origin
-	switch {
-	case t.session.URL() == "":
-		first := r
-		for first.Response != nil && first.Response.Request != nil {
-			first = first.Response.Request
+func isAmbiguous(verdict error) bool {
+	var failure *pbx.Error
+	return errors.As(verdict, &failure) && failure.Ambiguous
+}
+
+// refused reports that the PBX refused the token of l, and returns whether there
+// is or will be another one. An ambiguous refusal is decided by a ping, for which
+// it waits as long as ctx allows.
+func (s *Session) refused(ctx context.Context, l *lease, ambiguous bool) bool {
+	s.deliver(event{kind: invalidated, generation: l.generation, ambiguous: ambiguous}, nil)
+	ctx, cancel := context.WithTimeout(ctx, s.fleet.driving.timeout)
+	defer cancel()
+	for {
+		s.mu.Lock()
+		m := &s.machine
+		same := m.lease != nil && m.lease.generation == l.generation
+		if !same || !m.doubted() {
+			s.mu.Unlock()
+			return !same
 		}
-		origin = first.URL
-	case t.session.host == "": // that is no address: rather nobody gets the token than anybody
-		return true
+		changed := s.listen()
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
 	}
-	return r.URL.Scheme != origin.Scheme || port(r.URL) != port(origin) || !strings.EqualFold(r.URL.Hostname(), origin.Hostname())
 }
 
-func port(u *url.URL) string {
-	switch port := u.Port(); {
-	case port != "":
-		return port
-	case u.Scheme == "http":
-		return "80"
-	case u.Scheme == "https":
-		return "443"
+// accepted notes that the PBX accepted a request with the token of l.
+func (s *Session) accepted(l *lease, sent time.Time, sliding bool) {
+	if now := s.current.Load(); now != nil && now.generation == l.generation {
+		now.accept(sent, sliding)
 	}
-	return ""
+}
+
+// exchange is one request of the application and its response.
+type exchange struct {
+	session   *Session
+	link      *visitor
+	requester pbx.Requester
+	lease     *lease
+
+	url   url.URL // of the authorized request
+	sent  time.Time
+	limit limit
+	body  body
 }
 
 // send makes one authorized request and reads the PBX's verdict on the token.
-func (t *transport) send(r *http.Request, token *pbx.Token) (resp *http.Response, refused bool, err error) {
-	authorizer, ok := pbx.As[pbx.Requester](t.session.auth)
-	if !ok {
-		closeBody(r)
-		return nil, false, &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrNotSupported,
-			Message: "the driver does not say where a request carries the token: use Token and put it there"}
+func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Response, verdict, err error) {
+	ctx, cancel := r.Context(), func() {}
+	if _, has := ctx.Deadline(); !has {
+		ctx, cancel = context.WithCancel(ctx)
+		e.limit.begin(e.link.timeout, cancel)
 	}
-	ctx, timer, cancel := t.bound(r.Context())
-	authorized := r.Clone(ctx)
-	if err := t.authorize(authorizer, authorized, token); err != nil {
+	authorized := r.WithContext(ctx)
+	e.url, authorized.Header = *r.URL, r.Header.Clone()
+	if authorized.URL = &e.url; authorized.Header == nil {
+		authorized.Header = http.Header{}
+	}
+	if err := e.link.authorize(e.requester, authorized, e.lease.token); err != nil {
 		closeBody(r)
-		stop(timer)
+		e.limit.stop()
 		cancel()
-		return nil, false, err
+		return nil, nil, err
 	}
 	sendOnce(authorized)
-	sent := time.Now()
-	resp, err = t.base.RoundTrip(authorized)
+	e.limit.follow(authorized)
+	e.sent = time.Now()
+	resp, err = base.RoundTrip(authorized)
 	if err != nil {
-		if !stop(timer) {
-			err = errNoAnswer
+		if !e.limit.stop() {
+			err = errNoResponse
 		}
 		cancel()
-		return nil, false, withoutToken(err, token)
+		return nil, nil, e.clean(err)
 	}
 	if resp.Body == nil { // a careless base
 		resp.Body = http.NoBody
 	}
-	answer := &body{rest: resp.Body, cancel: cancel}
+	e.body = body{rest: resp.Body, cancel: cancel, of: e}
 	resp.Request = authorized // for Inspect
-	var verdict error
-	var head []byte
-	if inspector, ok := pbx.As[pbx.Requester](t.session.auth); ok {
-		head = answer.peek(resp)
-		verdict = t.inspect(inspector, resp, head, token)
-	} else if resp.StatusCode == http.StatusUnauthorized {
-		verdict = pbx.ErrTokenRejected
+	head, inspected := e.body.peek(resp)
+	verdict = e.link.inspect(e.requester, resp, head, e.lease.token)
+	if !inspected {
+		seen := *resp
+		e.body.late = &seen
 	}
-	resp.Body = answer
-	if w, ok := answer.rest.(io.Writer); ok { // a WebSocket
+	resp.Body = &e.body
+	if w, ok := e.body.rest.(io.Writer); ok { // a WebSocket
 		resp.Body = struct {
 			*body
 			io.Writer
-		}{answer, w}
+		}{&e.body, w}
 	}
-	if !stop(timer) { // the beginning broke off
+	if !e.limit.stop() { // the beginning broke off
 		resp.Body.Close()
-		return nil, false, errNoAnswer
+		return nil, nil, errNoResponse
 	}
-	// Both would show the token to whoever prints the answer.
+	// Both would show the token to those who print the response.
 	resp.Request = r
-	stripLocation(resp, token)
-	if verdict == nil && resp.Header.Get("Content-Encoding") == "" { // else Inspect could not read it
-		t.session.accepted(token, sent, resp, head)
+	e.strip(resp.Header)
+	switch {
+	case errors.Is(verdict, pbx.ErrInvalidCredentials): // a key that was withdrawn, say
+		e.judge(verdict)
+	case verdict == nil && inspected && resp.StatusCode/100 == 2 && !isWebPage(head):
+		e.session.accepted(e.lease, e.sent, e.link.traits.Sliding)
 	}
-	if errors.Is(verdict, pbx.ErrInvalidCredentials) { // a key that was withdrawn, say
-		t.session.refuse(token, verdict)
-	}
-	return resp, errors.Is(verdict, pbx.ErrTokenRejected), nil
+	return resp, verdict, nil
 }
 
-// errNoAnswer ends a request that nobody else would.
-var errNoAnswer error = &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true, Err: context.DeadlineExceeded,
-	Message: "the PBX does not answer; the request had no deadline of its own"}
-
-// bound gives a request without a deadline the session's call timeout for the
-// answer to begin. How long its body may take is the application's to say.
-// cancel is to be called when it has been read.
-func (t *transport) bound(r context.Context) (ctx context.Context, timer *time.Timer, cancel context.CancelFunc) {
-	if _, has := r.Deadline(); has {
-		return r, nil, func() {}
-	}
-	ctx, cancel = context.WithCancel(r)
-	return ctx, time.AfterFunc(t.session.m.opts.timeout(), cancel), cancel
+// look is a late one, at the first bytes of a body that peek left alone.
+func (e *exchange) look(resp *http.Response, head []byte) {
+	e.judge(e.link.inspect(e.requester, resp, head, e.lease.token))
 }
 
-// stop reports whether the answer began in time.
-func stop(timer *time.Timer) bool { return timer == nil || timer.Stop() }
+// judge tells the session what a response says about the token, or about the
+// credentials behind it.
+func (e *exchange) judge(verdict error) {
+	switch {
+	case errors.Is(verdict, pbx.ErrTokenRejected):
+		e.session.deliver(event{kind: invalidated, generation: e.lease.generation, ambiguous: isAmbiguous(verdict)}, nil)
+	case errors.Is(verdict, pbx.ErrInvalidCredentials):
+		e.session.deliver(event{kind: condemned, generation: e.lease.generation, err: verdict}, nil)
+	}
+}
 
-// body is an answer's body, of which the beginning may have been read.
+// errNoResponse ends a request that has no deadline of its own.
+var errNoResponse error = &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true, Err: context.DeadlineExceeded,
+	Message: "the PBX does not respond; the request had no deadline of its own"}
+
+// body is a response's body, of which the beginning may have been read.
 type body struct {
 	head   bytes.Buffer
 	bound  io.LimitedReader // of head
 	rest   io.ReadCloser
 	err    error // met on the way: for the application to meet where it is
 	cancel context.CancelFunc
+	of     *exchange
+	late   *http.Response // whose first bytes are looked at when they come; nil: they were
 }
 
-// peek reads the beginning of an answer that may hold an envelope. Recordings
-// and event streams are left alone: their first bytes may be long in coming.
-func (b *body) peek(resp *http.Response) []byte {
-	media, _, _ := strings.Cut(strings.ToLower(resp.Header.Get("Content-Type")), ";")
-	switch kind, of, _ := strings.Cut(strings.TrimSpace(media), "/"); {
-	case kind == "audio", kind == "video", kind == "image", kind == "multipart",
-		strings.Contains(of, "stream"), strings.Contains(of, "ndjson"), strings.Contains(of, "grpc"),
-		resp.StatusCode == http.StatusSwitchingProtocols:
-		return nil
+// peek reads the beginning of a response that may hold an envelope, and reports
+// whether it says anything about the token. Media and event streams are left
+// alone, because their first bytes may be long in coming, unless the response
+// says that it is short: then it may be a refusal with a wrong type.
+func (b *body) peek(resp *http.Response) (head []byte, inspected bool) {
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return nil, false
+	}
+	if isMedia(resp.Header.Get("Content-Type")) && (resp.ContentLength <= 0 || resp.ContentLength > maxPeek) {
+		return nil, false
 	}
 	b.head = *bytes.NewBuffer(make([]byte, 0, min(max(resp.ContentLength, 0), maxPeek)+bytes.MinRead))
 	b.bound = io.LimitedReader{R: b.rest, N: maxPeek}
 	_, b.err = b.head.ReadFrom(&b.bound)
-	return b.head.Bytes()
+	head, readable := decode(resp.Header.Get("Content-Encoding"), b.head.Bytes())
+	return head, readable
 }
 
-func (b *body) Read(p []byte) (int, error) {
+func (b *body) Read(p []byte) (n int, err error) {
 	switch {
 	case b.head.Len() > 0:
 		return b.head.Read(p)
 	case b.err != nil:
-		return 0, b.err
+		return 0, b.of.clean(b.err)
 	}
-	return b.rest.Read(p)
+	n, err = b.rest.Read(p)
+	if err != nil && err != io.EOF {
+		err = b.of.clean(err)
+	}
+	if b.late != nil && n > 0 {
+		b.of.look(b.late, p[:n])
+		b.late = nil
+	}
+	return n, err
 }
 
 func (b *body) Close() error {
@@ -258,32 +398,72 @@ func (b *body) Close() error {
 	return b.rest.Close()
 }
 
-// authorize keeps a driver's panic from the application, as inspect does.
-func (t *transport) authorize(a pbx.Requester, r *http.Request, token *pbx.Token) (err error) {
-	defer t.session.contain(&err)
-	return a.Authorize(r, token)
+// limit gives a request without a deadline the session's timeout for the
+// response to begin. How long its body may take is the application's to say. The
+// zero limit never ends anything.
+type limit struct {
+	mu      sync.Mutex // guards what follows
+	timeout time.Duration
+	timer   *time.Timer
+	stopped bool
 }
 
-func (t *transport) inspect(i pbx.Requester, resp *http.Response, head []byte, token *pbx.Token) (err error) {
-	defer t.session.contain(&err)
-	return i.Inspect(resp, head, token)
+func (l *limit) begin(timeout time.Duration, end func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timeout, l.timer = timeout, time.AfterFunc(timeout, end)
 }
 
-// contain is to be deferred around a driver's code.
-func (s *Session) contain(err *error) {
-	if v := recover(); v != nil {
-		*err = s.panicked(pbx.OpRequest, v)
+// stop reports whether the response began in time.
+func (l *limit) stop() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stopped = true
+	return l.timer == nil || l.timer.Stop()
+}
+
+// progress begins the time anew.
+func (l *limit) progress() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.stopped && l.timer.Stop() {
+		l.timer.Reset(l.timeout)
 	}
 }
 
-// sendOnce keeps net/http from sending a request without a body again when a
-// kept connection breaks: the PBX may have read it, and a GET may delete
-// something. A body that cannot be had again, be it empty, does that.
+// follow lets an upload take its time, as long as it goes on.
+func (l *limit) follow(r *http.Request) {
+	if l.timer != nil && r.Body != nil && r.Body != http.NoBody && r.Body != (empty{}) {
+		r.Body = &upload{ReadCloser: r.Body, limit: l}
+	}
+}
+
+type upload struct {
+	io.ReadCloser
+	limit *limit
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	u.limit.progress()
+	return u.ReadCloser.Read(p)
+}
+
+// sendOnce keeps net/http from sending a request again when a kept connection
+// breaks: the PBX may have read it, and a GET may delete something. net/http
+// repeats requests without a body, or whose body can be had again, if their
+// method or a header says that they are idempotent.
 func sendOnce(r *http.Request) {
+	r.GetBody = nil
+	for _, name := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if values, ok := r.Header[name]; ok { // net/http knows this spelling only
+			delete(r.Header, name)
+			r.Header[strings.ToLower(name)] = values
+		}
+	}
 	switch r.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		if r.Body == nil || r.Body == http.NoBody {
-			r.Body, r.GetBody = empty{}, nil
+			r.Body = empty{}
 		}
 	}
 }
@@ -294,67 +474,123 @@ type empty struct{}
 func (empty) Read([]byte) (int, error) { return 0, io.EOF }
 func (empty) Close() error             { return nil }
 
-// accepted notes that the PBX answered a call with token, and not with a web
-// page, which says nothing about tokens.
-func (s *Session) accepted(token *pbx.Token, sent time.Time, resp *http.Response, head []byte) {
-	l := s.current.Load()
-	if l == nil || resp.StatusCode/100 != 2 || !l.token.Value.Equal(token.Value) {
-		return
-	}
-	if begins(head, "<!doctype html") || begins(head, "<html") {
-		return
-	}
-	l.good.Store(true)
-	if s.traits.Sliding && l.span != 0 {
-		l.slide(sent)
-	}
-}
-
-// begins reports whether a body begins with start, in whatever case.
-func begins(body []byte, start string) bool {
-	body = bytes.TrimSpace(body[:min(len(body), 64)])
-	return len(body) >= len(start) && strings.EqualFold(string(body[:len(start)]), start)
-}
-
-// stripLocation cuts the token out of a redirect that quotes it, in whatever
-// spelling: with the query that it stands in.
-func stripLocation(resp *http.Response, token *pbx.Token) {
-	location := resp.Header.Get("Location")
-	if location == "" {
-		return
-	}
-	if _, err := url.Parse(location); err != nil { // http.Client would quote it
-		resp.Header.Del("Location")
-		return
-	}
-	value := token.Value.Reveal()
-	quotes := func(s string) bool { return strings.Contains(strings.ToLower(s), strings.ToLower(value)) }
-	byQuery, _ := url.QueryUnescape(location)
-	byPath, _ := url.PathUnescape(location)
-	if !quotes(location) && !quotes(byQuery) && !quotes(byPath) {
-		return
-	}
-	bare, _, _ := strings.Cut(location, "?")
-	bare, _, _ = strings.Cut(bare, "#")
-	if plain, err := url.PathUnescape(bare); err != nil || quotes(plain) {
-		resp.Header.Del("Location")
-		return
-	}
-	resp.Header.Set("Location", bare)
-}
-
-// withoutToken hides an error whose text holds the token, as that of a foreign
-// RoundTripper may. net/http's own do not.
-func withoutToken(err error, token *pbx.Token) error {
-	value := token.Value.Reveal()
-	if text := err.Error(); strings.Contains(text, value) || strings.Contains(text, url.QueryEscape(value)) {
-		return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true, Message: "no answer (the reason is not shown: it quotes the token)"}
-	}
-	return err
-}
-
 func closeBody(r *http.Request) {
 	if r.Body != nil {
 		r.Body.Close()
 	}
+}
+
+// strip cuts the token out of a response's header, for those who print it. A
+// redirect loses the query that it stands in, other values go.
+func (e *exchange) strip(h http.Header) {
+	token := e.lease.token.Value.Reveal()
+	for name, values := range h {
+		kept := values[:0]
+		for _, value := range values {
+			if name == "Location" {
+				value = stripLocation(value, token)
+			} else if quotes(value, token) {
+				value = ""
+			}
+			if value != "" {
+				kept = append(kept, value)
+			}
+		}
+		switch {
+		case len(kept) == 0 && len(values) > 0 && values[0] != "":
+			delete(h, name)
+		case len(kept) != len(values):
+			h[name] = kept
+		}
+	}
+}
+
+func stripLocation(location, token string) string {
+	if _, err := url.Parse(location); err != nil { // http.Client would quote it
+		return ""
+	}
+	if !quotes(location, token) {
+		return location
+	}
+	bare, _, _ := strings.Cut(location, "?")
+	bare, _, _ = strings.Cut(bare, "#")
+	if quotes(bare, token) {
+		return ""
+	}
+	return bare
+}
+
+// clean hides an error whose text holds the token, as that of a foreign
+// RoundTripper may.
+func (e *exchange) clean(err error) error {
+	if !quotes(err.Error(), e.lease.token.Value.Reveal()) {
+		return err
+	}
+	return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true, Message: "no response (the reason is not shown, because it quotes the token)"}
+}
+
+// quotes reports whether a text holds a secret in any spelling: other case,
+// percent signs, Go's or JSON's escapes, once or twice over.
+func quotes(text, secret string) bool {
+	if secret == "" || len(text) < len(secret) {
+		return false
+	}
+	if strings.Contains(text, secret) {
+		return true
+	}
+	want := strings.ToLower(secret)
+	for range 3 {
+		if strings.Contains(strings.ToLower(text), want) || strings.Contains(strings.ToLower(strings.ReplaceAll(text, "+", " ")), want) {
+			return true
+		}
+		plain := unescape(text)
+		if plain == text {
+			return false
+		}
+		text = plain
+	}
+	return false
+}
+
+// unescape undoes %2B, \x2b, \u002b, \/ and &#43;, wherever they stand.
+func unescape(text string) string {
+	if !strings.ContainsAny(text, `%\&`) {
+		return text
+	}
+	var b strings.Builder
+	for text != "" {
+		code, width := escape(text)
+		if width == 0 {
+			code, width = text[0], 1
+		}
+		b.WriteByte(code)
+		text = text[width:]
+	}
+	return b.String()
+}
+
+// escape reads the escape that text begins with, if there is one: the character
+// that it stands for and its length.
+func escape(text string) (code byte, width int) {
+	for prefix, digits := range map[string]int{"%": 2, `\x`: 2, `\u`: 4} {
+		if end := len(prefix) + digits; strings.HasPrefix(text, prefix) && len(text) >= end {
+			if n, err := strconv.ParseUint(text[len(prefix):end], 16, 7); err == nil {
+				return byte(n), end
+			}
+		}
+	}
+	if strings.HasPrefix(text, "&#") {
+		number, _, found := strings.Cut(text[2:min(len(text), 9)], ";")
+		base, digits := 10, number
+		if hex := strings.TrimLeft(number, "xX"); hex != number {
+			base, digits = 16, hex
+		}
+		if n, err := strconv.ParseUint(digits, base, 7); found && err == nil {
+			return byte(n), len("&#;") + len(number)
+		}
+	}
+	if text[0] == '\\' && len(text) > 1 {
+		return text[1], 2
+	}
+	return 0, 0
 }

@@ -2,21 +2,68 @@ package session
 
 import (
 	"context"
-	"iter"
 	"slices"
 	"sync"
 )
 
-// watcher holds the sessions whose newest state somebody has not seen yet: each
-// once, however often it changed meanwhile.
-type watcher struct {
-	mu      sync.Mutex
-	order   []*Session
-	pending map[*Session]struct{}
-	signal  chan struct{}
+// watchers are the readers of [Manager.Watch].
+type watchers struct {
+	mu     sync.Mutex // guards what follows
+	all    map[*watcher]struct{}
+	closed bool
 }
 
-func (w *watcher) add(s *Session) {
+func (ws *watchers) add() *watcher {
+	w := &watcher{pending: map[*Session]struct{}{}, signal: make(chan struct{}, 1)}
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.closed {
+		w.close()
+	}
+	if ws.all == nil {
+		ws.all = map[*watcher]struct{}{}
+	}
+	ws.all[w] = struct{}{}
+	return w
+}
+
+func (ws *watchers) remove(w *watcher) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	delete(ws.all, w)
+}
+
+// tell notes for all watchers that a session has changed.
+func (ws *watchers) tell(s *Session) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for w := range ws.all {
+		w.tell(s)
+	}
+}
+
+// close ends all watchers when they have seen everything.
+func (ws *watchers) close() {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.closed = true
+	for w := range ws.all {
+		w.close()
+	}
+}
+
+// watcher holds the sessions whose newest state its reader has not seen: each
+// once, however often it changed meanwhile.
+type watcher struct {
+	signal chan struct{}
+
+	mu      sync.Mutex // guards what follows
+	order   []*Session
+	pending map[*Session]struct{}
+	closed  bool
+}
+
+func (w *watcher) tell(s *Session) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, there := w.pending[s]; there {
@@ -24,23 +71,34 @@ func (w *watcher) add(s *Session) {
 	}
 	w.pending[s] = struct{}{}
 	w.order = append(w.order, s)
+	w.wake()
+}
+
+func (w *watcher) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	w.wake()
+}
+
+func (w *watcher) wake() {
 	select {
 	case w.signal <- struct{}{}:
 	default:
 	}
 }
 
-// next returns the session that has waited longest; nil if none does.
-func (w *watcher) next() *Session {
+// next returns the session that has waited longest, and whether more may come.
+func (w *watcher) next() (s *Session, more bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.order) == 0 {
-		return nil
+		return nil, !w.closed
 	}
-	s := w.order[0]
+	s = w.order[0]
 	w.order = w.order[1:]
 	delete(w.pending, s)
-	return s
+	return s, true
 }
 
 // drop takes s out of the line.
@@ -53,49 +111,26 @@ func (w *watcher) drop(s *Session) {
 	}
 }
 
-// Watch yields every session with its status, and then each one whose state has
-// changed or whose renewal has begun to fail, and each that is added, until ctx
-// ends or the loop is left: for a user interface. A slow reader may miss steps,
-// never the newest state of a session. A session that has ended is yielded as
-// Closed, once.
-func (m *Manager) Watch(ctx context.Context) iter.Seq2[*Session, Status] {
-	return func(yield func(*Session, Status) bool) {
-		w := &watcher{pending: map[*Session]struct{}{}, signal: make(chan struct{}, 1)}
-		m.watching.Lock()
-		m.watchers[w] = struct{}{}
-		m.watching.Unlock()
-		defer func() {
-			m.watching.Lock()
-			delete(m.watchers, w)
-			m.watching.Unlock()
-		}()
-		for _, s := range m.All() {
-			w.add(s)
-		}
-		for {
-			for s := w.next(); s != nil; s = w.next() {
-				status := s.Status()
-				if status.State == Closed { // nothing follows, but it may have been told meanwhile
-					w.drop(s)
-				}
-				if ctx.Err() != nil || !yield(s, status) {
-					return
-				}
+func (w *watcher) watch(ctx context.Context, yield func(*Session, Status) bool) {
+	for {
+		s, more := w.next()
+		switch {
+		case s != nil:
+			status := s.Status()
+			if status.State == Closed { // nothing follows, but it may have been told meanwhile
+				w.drop(s)
 			}
+			if ctx.Err() != nil || !yield(s, status) {
+				return
+			}
+		case !more:
+			return
+		default:
 			select {
 			case <-w.signal:
 			case <-ctx.Done():
 				return
 			}
 		}
-	}
-}
-
-// tell notes for all watchers that a session has changed.
-func (m *Manager) tell(s *Session) {
-	m.watching.Lock()
-	defer m.watching.Unlock()
-	for w := range m.watchers {
-		w.add(s)
 	}
 }

@@ -65,7 +65,7 @@ func (p *PBX) recognise(r *Request, a *account, check func(password string) bool
 	}
 }
 
-// issue makes a token of a user. The caller holds p.mu.
+// issue makes a token of a user. p.mu is held.
 func (p *PBX) issue(user string, now time.Time) Token {
 	t := &Token{Value: p.unused(p.tokens), User: user, Issued: now, Expires: now.Add(p.opts.Lifetime)}
 	p.tokens[t.Value] = t
@@ -102,7 +102,7 @@ func (p *PBX) SetPassword(user, password string) {
 	p.accounts[user] = newAccount(password)
 }
 
-// AddKey makes a key that can be used in place of a token: made by hand in the
+// AddKey makes a key that can be used instead of a token: made by hand in the
 // PBX's interface, it does not expire, survives a restart, and can be neither
 // prolonged nor logged out. See [PBX.Revoke].
 func (p *PBX) AddKey(key string) {
@@ -169,7 +169,7 @@ func (p *PBX) Expire(token string) {
 	}
 }
 
-// find returns a live token, or counts the refusal. The caller holds p.mu.
+// find returns a live token, or counts the refusal. p.mu is held.
 func (p *PBX) find(r *Request, token string) (*Token, Verdict) {
 	now := time.Now()
 	t := p.tokens[token]
@@ -198,7 +198,7 @@ func (p *PBX) refuse(r *Request, user string, now time.Time, v Verdict) Verdict 
 	return r.judge(user, v)
 }
 
-// unused returns a value that is not in known. The caller holds p.mu.
+// unused returns a value that is not in known. p.mu is held.
 func (p *PBX) unused(known map[string]*Token) string {
 	for range 100 {
 		if t := p.newToken(); known[t] == nil {
@@ -208,7 +208,7 @@ func (p *PBX) unused(known map[string]*Token) string {
 	panic("pbxsim: NewToken repeats itself")
 }
 
-// end forgets t. The caller holds p.mu.
+// end forgets t. p.mu is held.
 func (p *PBX) end(t *Token) {
 	delete(p.tokens, t.Value)
 	delete(p.refresh, t.Refresh)
@@ -230,7 +230,7 @@ func (p *PBX) leave(token, user string) {
 
 const maxGone = 10_000 // tokens
 
-// endAll forgets the tokens of a. The caller holds p.mu.
+// endAll forgets the tokens of a. p.mu is held.
 func (p *PBX) endAll(a *account) {
 	for _, t := range a.tokens {
 		p.end(t)
@@ -238,7 +238,7 @@ func (p *PBX) endAll(a *account) {
 }
 
 // sweep forgets what expired long ago, at a cost that is spread over many
-// logins. The caller holds p.mu.
+// logins. p.mu is held.
 func (p *PBX) sweep(now time.Time) {
 	if len(p.tokens) < p.sweepAt {
 		return

@@ -72,8 +72,8 @@ func (p *PBX) login(r *Request, user string, check func(password string) bool) (
 	return p.issue(user, now), r.judge(user, OK)
 }
 
-// Use spends a token, or a key, on an API call. Where the dialect's tokens are
-// sliding, it starts the token's life anew.
+// Use judges the token, or the key, of a request of the application's. Where the
+// dialect's tokens are sliding, it starts the token's lifetime anew.
 func (a *Accounts) Use(token string) Verdict {
 	p, r := a.pbx, a.request
 	p.mu.Lock()
@@ -96,7 +96,7 @@ func (a *Accounts) Use(token string) Verdict {
 	return OK
 }
 
-// KeepAlive starts a token's life anew.
+// KeepAlive starts a token's lifetime anew.
 func (a *Accounts) KeepAlive(token string) Verdict {
 	p, r := a.pbx, a.request
 	p.mu.Lock()
@@ -167,11 +167,15 @@ func (a *Accounts) Refresh(refresh string) (Token, Verdict) {
 // Tokens returns the live tokens of an account, the oldest first.
 func (a *Accounts) Tokens(user string) []string { return a.pbx.Tokens(user) }
 
-// Locked reports whether a login with a user name would be refused by a lock, for
-// a brand that says so before the login.
+// Locked reports whether a lock would refuse a login with a user name, for a brand
+// that says so before the login. It is false for a lock that looks like a wrong
+// password. It counts as no login.
 func (a *Accounts) Locked(user string) bool {
-	_, locked := a.pbx.LockedAccount(a.request.From, user)
-	return locked
+	p, r := a.pbx, a.request
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	until, locked := p.lockouts.lockedUntil(lockKey{r.From, user}, time.Now())
+	return locked && p.underLock(r, user, until, OK) == Locked
 }
 
 // Respond returns what Options.Respond says to a request of the application's. A

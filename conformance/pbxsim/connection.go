@@ -89,8 +89,8 @@ func sendByHand(w http.ResponseWriter, r *http.Request, reply Reply, fault Fault
 		return
 	default:
 		conn.Write(once)
-		if fault.LengthOff > 0 || fault.HeaderBytes > 0 {
-			return
+		if fault.LengthOff > 0 {
+			return // only the end of the connection ends the body
 		}
 	}
 	io.Copy(io.Discard, buffered.Reader) // until the client closes, or the server

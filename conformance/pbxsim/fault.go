@@ -10,7 +10,7 @@ import (
 // A Fault is something that goes wrong with a request. Faults wait in a queue;
 // a request takes the first one that is meant for its action.
 //
-// With Status, Body, Huge or Raw set, that is the answer, and the request never
+// With Status, Body, Huge or Raw set, that is the response, and the request never
 // reaches the accounts: no token, no wrong login counted. All other faults but
 // DropBefore and a plain Hang happen to a request that has been processed: a
 // login whose answer is delayed, cut or lost has taken effect.
@@ -19,8 +19,8 @@ type Fault struct {
 	Times int    // requests it happens to: 0 means one, a negative number all until ClearFaults
 
 	Status int         // 0 means 200, if Body or Huge is set; 101 switches to a protocol in which nothing is said
-	Header http.Header // set on the answer, also on a true one; nil values remove, even Date
-	Body   []byte      // nil with a Status is an empty answer; see HTMLPage
+	Header http.Header // set on the response, also on a true one; nil values remove, even Date
+	Body   []byte      // nil with a Status is an empty response; see HTMLPage
 	Huge   int64       // a body of so many bytes of white space, streamed
 	Raw    []byte      // sent instead of an HTTP response, before the connection is closed
 
@@ -31,15 +31,15 @@ type Fault struct {
 	HeaderBytes int64                  // add a header of so many bytes, streamed
 
 	Late     time.Duration // judge the request so much later, also if the client has gone meanwhile
-	Delay    time.Duration // answer so much later
+	Delay    time.Duration // respond so much later
 	Truncate bool          // announce all of the body, send half of it, and close
 	Double   DoubleMode    // send the response twice
-	Drop     DropMode      // close the connection without an answer
+	Drop     DropMode      // close the connection without a response
 	Reset    bool          // together with Drop, reset the connection instead of closing it
-	Hang     bool          // never answer; together with DropAfter, the request is processed first
+	Hang     bool          // never respond; together with DropAfter, the request is processed first
 }
 
-// DropMode says when a connection is closed without an answer.
+// DropMode says when a connection is closed without a response.
 type DropMode int
 
 const (
@@ -53,10 +53,10 @@ type DoubleMode int
 
 const (
 	DoubleAtOnce DoubleMode = iota + 1 // right behind the first
-	DoubleOnNext                       // when the connection's next request arrives, in place of its response
+	DoubleOnNext                       // when the connection's next request arrives, instead of its response
 )
 
-// HTMLPage is a page as web interfaces and proxies answer it in place of JSON,
+// HTMLPage is a page as web interfaces and proxies send it instead of JSON,
 // for use as the Body of a [Fault].
 const HTMLPage = `<!DOCTYPE html>
 <html><head><title>Login</title></head>
@@ -82,7 +82,7 @@ func (p *PBX) ClearFaults() {
 }
 
 // nextFault takes the fault for one request from the queue; the zero Fault
-// changes nothing. The caller holds p.mu.
+// changes nothing. p.mu is held.
 func (p *PBX) nextFault(a Action) Fault {
 	if f, down := p.outage.fault(a); down {
 		p.counts.Faults++
@@ -104,7 +104,7 @@ func (p *PBX) nextFault(a Action) Fault {
 	return Fault{}
 }
 
-// scripted tells whether f brings its own answer.
+// scripted reports whether f brings its own response.
 func (f Fault) scripted() bool {
 	return f.Status != 0 || f.Body != nil || f.Huge > 0 || f.Raw != nil
 }
@@ -114,7 +114,7 @@ func (f Fault) byHand() bool {
 	return f.Raw != nil || f.Double != 0 || f.LengthOff != 0 || f.HeaderBytes > 0 || f.Status == http.StatusSwitchingProtocols
 }
 
-// processes tells whether the request that f happens to is processed.
+// processes reports whether the request that f happens to is processed.
 func (f Fault) processes() bool {
 	return f.Drop == DropAfter || f.Drop == 0 && !f.Hang
 }

@@ -67,6 +67,8 @@ func TestAnswersOfFaults(t *testing.T) {
 			answer{200, "text/plain; charset=utf-8", 8, "1234", io.ErrUnexpectedEOF}},
 		{"half a true body", pbxsim.Fault{Truncate: true},
 			answer{200, "text/plain; charset=utf-8", 14, "wrong p", io.ErrUnexpectedEOF}},
+		{"a true answer without a type", pbxsim.Fault{Header: http.Header{"Content-Type": nil}},
+			answer{200, "", 14, "wrong password", nil}},
 		{"a true answer with another header", pbxsim.Fault{Header: http.Header{"Content-Type": {"text/html"}}},
 			answer{200, "text/html", 14, "wrong password", nil}},
 	}

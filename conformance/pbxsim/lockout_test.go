@@ -231,6 +231,13 @@ func TestAnInventedTokenCountsAgainstNoAccount(t *testing.T) {
 	})
 }
 
+func TestAnInventedTokenLocksNoAddressWhereAccountsAreCounted(t *testing.T) {
+	under(t, pbxsim.Lockout{DeadTokens: true, Per: pbxsim.AddressAndAccount}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		want(t, s, "/request?token=made-up", unknown, unknown, unknown, unknown)
+		login(t, s)
+	})
+}
+
 func TestALockCoversLoginsOrEverything(t *testing.T) {
 	tests := []struct {
 		covers   pbxsim.Coverage

@@ -88,7 +88,7 @@ func (o Outage) Fault() Fault {
 	return f
 }
 
-// Down begins an outage, in place of one that has begun before. Requests that a
+// Down begins an outage. It ends the one before. Requests that a
 // server has accepted go on, except that Refusing cuts all connections. It
 // returns when all of its servers are in that state.
 func (p *PBX) Down(o Outage) {

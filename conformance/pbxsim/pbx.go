@@ -23,7 +23,7 @@ type Options struct {
 	// the wrong ones that a test lets a client send.
 	Guesses []string
 
-	// Lifetime is how long a token lives. 0 means the dialect's default.
+	// Lifetime is how long a token is valid. 0 means the dialect's default.
 	Lifetime time.Duration
 
 	// Lockout is how the PBX defends itself against guessed passwords.
@@ -37,16 +37,16 @@ type Options struct {
 	// Runtel does not say whether it ends one or all.
 	LogoutEndsAll bool
 
-	// RefreshLifetime is how long a refresh token lives. 0 means the dialect's
+	// RefreshLifetime is how long a refresh token is valid. 0 means the dialect's
 	// default, with which a brand may have none.
 	RefreshLifetime time.Duration
 
-	// MaxTokens is how many tokens of one account live at once. 0 means the
+	// MaxTokens is how many tokens of one account are valid at once. 0 means the
 	// dialect's default, a negative number means no limit.
 	MaxTokens int
 
 	// RefreshSparesOld leaves the token that a refresh replaces alive until its
-	// own end. Yeastar's P-Series does not say whether it lives on.
+	// own end. Yeastar's P-Series does not say whether it stays valid.
 	RefreshSparesOld bool
 
 	// RefreshHoldsPlace makes the token that a refresh replaced count against
@@ -82,8 +82,8 @@ type Dialect interface {
 	// NewToken returns a fresh token in the brand's form.
 	NewToken() string
 
-	// Action tells what r asks for, without judging whether it asks rightly.
-	// It must not use the PBX: faults are chosen by its answer.
+	// Action returns what r asks for, without judging whether it is well-formed.
+	// It must not use the PBX: faults are chosen by its result.
 	Action(r *Request) Action
 
 	// Serve responds to r.
@@ -93,7 +93,7 @@ type Dialect interface {
 // Defaults are a brand's documented numbers.
 type Defaults struct {
 	Lifetime        time.Duration // of a token; must be set
-	Sliding         bool          // every successful call starts Lifetime anew
+	Sliding         bool          // every accepted request starts Lifetime anew
 	Lockout         Lockout       // zero fields: what [Lockout] says; without After the brand does not lock
 	RefreshLifetime time.Duration // of a refresh token; 0: a login brings none
 	MaxTokens       int           // of one account at once; 0: no limit
@@ -122,7 +122,7 @@ type Request struct {
 	judgement *judgement
 }
 
-// A Reply is what a dialect answers.
+// A Reply is what a dialect responds with.
 type Reply struct {
 	Status int // 0 means 200
 	Header http.Header
@@ -213,8 +213,8 @@ func (p *PBX) Dialect() Dialect { return p.dialect }
 
 const maxBody = 1 << 20 // bytes of a request that are read
 
-// ServeHTTP answers r: the next fault that is meant for it, or the dialect. A
-// lost answer is a panic with [http.ErrAbortHandler], which an [http.Server]
+// ServeHTTP responds to r as the outage says, the next fault, or the dialect. A
+// lost response is a panic with [http.ErrAbortHandler], which an [http.Server]
 // takes for what it is.
 func (p *PBX) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -261,7 +261,7 @@ func (p *PBX) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.answer(w, req, rec, reply, fault)
 }
 
-// serve lets the dialect answer r, unless a lock does.
+// serve lets the dialect respond to r, unless a lock does.
 func (p *PBX) serve(r *Request) Reply {
 	response, barred := p.barred(r)
 	var reply Reply

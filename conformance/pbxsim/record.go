@@ -24,7 +24,7 @@ type Counts struct {
 	Locks         int // that have begun, by whatever cause; see [PBX.Locks]
 }
 
-// A Record is one request and its answer as the PBX saw them, secrets included.
+// A Record is one request and its response as the PBX saw them, secrets included.
 type Record struct {
 	At       time.Time
 	From     string // IP address of the client
@@ -34,11 +34,11 @@ type Record struct {
 	RawQuery string
 	Header   http.Header
 	Body     []byte
-	Status   int    // 0: not answered, or not yet
+	Status   int    // 0: no response, or not yet
 	Reply    []byte // what was sent of the body; nothing of a huge one
 
-	// Verdict is the first that was reached on the request, the truth also where
-	// the response is lost or tells something else: Locked under any lock.
+	// Verdict is the first that was reached on the request. It is the truth also
+	// where the response is lost or says something else: Locked under any lock.
 	Verdict Verdict
 
 	// User is the user name of a login, or that of the account that a token was

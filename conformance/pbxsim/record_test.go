@@ -128,3 +128,14 @@ func TestTheLogSaysWhichPasswordWasSentAndWhen(t *testing.T) {
 		}
 	})
 }
+
+func TestTheLogHasTheFirstVerdict(t *testing.T) {
+	inMemory(t, plain{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		p.SetPassword("other", "secret")
+		token := say(t, s, "/login?user=other&password=secret")
+		want(t, s, "/useandlogin?token="+token, wrong)
+		if r := p.Log()[1]; r.Verdict != pbxsim.OK || r.User != "other" {
+			t.Errorf("%v of %q, want ok of other", r.Verdict, r.User)
+		}
+	})
+}

@@ -24,7 +24,7 @@ type Server struct {
 	listener net.Listener
 	stop     func()                  // nil while closed
 	isCut    bool                    // closed by [PBX.Down], for [PBX.Up] to open
-	clients  map[string]*http.Client // by caller
+	clients  map[string]*http.Client // by address
 }
 
 // Listen serves p on a port of the loopback interface.

@@ -23,6 +23,7 @@ type Detector struct {
 	mu      sync.Mutex // guards what follows
 	secrets map[string]string
 	texts   map[string]string // a text and where it was seen first
+	printed map[string]int    // how many values of a type were printed, by place
 	log     bytes.Buffer
 	size    int
 }
@@ -77,13 +78,49 @@ func (d *Detector) Size() int {
 	return d.size
 }
 
+// maxPrinted is how many values of a type, from one place, are printed in all ways.
+// The ways do not change from value to value, and a week of renewals is a million
+// of them.
+const maxPrinted = 100
+
 // Print collects v in the ways in which programs print a value: with fmt,
-// encoding/json, log/slog and zerolog. Of an error it also collects what the
-// error wraps. A nil v is ignored.
+// encoding/json, log/slog and zerolog. After 100 values of a type from one place,
+// it collects %+v only. Of an error it also collects what the error wraps. A nil v
+// is ignored.
 func (d *Detector) Print(where string, v any) {
 	if v == nil {
 		return
 	}
+	if d.often(where, v) {
+		d.Text(where, fmt.Sprintf("%+v", v))
+	} else {
+		d.Text(where, printed(v))
+	}
+	switch v := v.(type) {
+	case interface{ Unwrap() error }:
+		if inner := v.Unwrap(); inner != nil {
+			d.Print(where, inner)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range v.Unwrap() {
+			d.Print(where, inner)
+		}
+	}
+}
+
+func (d *Detector) often(where string, v any) bool {
+	key := fmt.Sprintf("%s %T", where, v)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.printed == nil {
+		d.printed = map[string]int{}
+	}
+	d.printed[key]++
+	return d.printed[key] > maxPrinted
+}
+
+// printed is v in all ways.
+func printed(v any) string {
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		fmt.Fprintf(&out, verb+"\n", v)
@@ -99,18 +136,7 @@ func (d *Detector) Print(where string, v any) {
 	if err, ok := v.(error); ok {
 		fmt.Fprintln(&out, err.Error())
 	}
-	d.Text(where, out.String())
-
-	switch v := v.(type) {
-	case interface{ Unwrap() error }:
-		if inner := v.Unwrap(); inner != nil {
-			d.Print(where, inner)
-		}
-	case interface{ Unwrap() []error }:
-		for _, inner := range v.Unwrap() {
-			d.Print(where, inner)
-		}
-	}
+	return out.String()
 }
 
 // Among returns the secrets that show in text, sorted. Their spellings are those

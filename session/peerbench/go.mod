@@ -2,7 +2,7 @@
 // importing the library brings none of it along.
 module github.com/pbxauth/pbx/session/peerbench
 
-go 1.25.0
+go 1.26.0
 
 replace github.com/pbxauth/pbx => ../..
 
@@ -17,6 +17,6 @@ require (
 	github.com/mattn/go-colorable v0.1.14 // indirect
 	github.com/mattn/go-isatty v0.0.20 // indirect
 	github.com/rs/zerolog v1.35.1 // indirect
-	golang.org/x/sync v0.22.0 // indirect
-	golang.org/x/sys v0.47.0 // indirect
+	golang.org/x/sync v0.25.0 // indirect
+	golang.org/x/sys v0.50.0 // indirect
 )

@@ -32,7 +32,7 @@ func openSession(login login) (asker, func()) {
 		if err != nil {
 			return "", nil, err
 		}
-		return t.Value.Reveal(), func() { s.Reject(t) }, nil
+		return t.Value.Reveal(), func() { s.Invalidate(t) }, nil
 	}, func() { s.Close(context.Background()) }
 }
 

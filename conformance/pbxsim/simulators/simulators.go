@@ -31,7 +31,7 @@ type Simulator struct {
 	// Driver is the name of the driver for it.
 	Driver string
 
-	// Variant tells the PBXs of one driver apart: a family, a format. It is empty
+	// Variant distinguishes the PBXs of one driver: a family, a format. It is empty
 	// where there is only one.
 	Variant string
 

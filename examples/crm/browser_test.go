@@ -1,0 +1,625 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// tab is a page in the browser.
+type tab struct {
+	t   *testing.T
+	ctx context.Context
+	r   *running
+
+	mu      sync.Mutex // guards console
+	console []string
+}
+
+// browser starts chromium once for all tests of the page.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("a real browser: left out by -short")
+	}
+	if !slices.ContainsFunc([]string{"chromium", "chromium-browser", "google-chrome", "headless-shell"}, func(name string) bool {
+		_, err := exec.LookPath(name)
+		return err == nil
+	}) {
+		t.Skip("there is no chromium: apt-get install chromium fonts-inter fonts-jetbrains-mono")
+	}
+	ctx, cancel := chromedp.NewContext(context.Background())
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return ctx
+}
+
+// open makes a tab for a program.
+func openTab(t *testing.T, parent context.Context, r *running) *tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(parent)
+	t.Cleanup(cancel)
+	b := &tab{t: t, ctx: ctx, r: r}
+	messages := chromedp.Console(ctx)
+	go func() {
+		for m, err := range messages {
+			if err != nil {
+				return // the tab is closed
+			}
+			if m.Type == chromedp.ConsoleDebug {
+				continue // hints that a console shows on request only
+			}
+			b.mu.Lock()
+			b.console = append(b.console, m.String()+" "+m.URL)
+			b.mu.Unlock()
+		}
+	}()
+	b.size(1280, 860)
+	return b
+}
+
+// do runs actions within the deadline.
+func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, deadline)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *tab) visit(path string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate(b.r.url(path)))
+}
+
+func (b *tab) size(width, height int64) {
+	b.t.Helper()
+	b.do(chromedp.EmulateViewport(width, height, chromedp.EmulateScale(1)))
+}
+
+func (b *tab) scheme(scheme string) {
+	b.t.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+		return err
+	}))
+}
+
+// eval returns the value of an expression, as JSON would hold it.
+func eval[T any](b *tab, expression string) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, deadline)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string]("(async () => JSON.stringify(await ("+expression+")) ?? 'null')()", chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.t.Fatalf("%s: %v", expression, err)
+	}
+	var v T
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		b.t.Fatalf("%s is %s: %v", expression, text, err)
+	}
+	return v
+}
+
+// wait waits until an expression is true, over navigations.
+func (b *tab) wait(expression string) {
+	b.t.Helper()
+	var last error
+	eventually(b.t, func() bool {
+		ctx, cancel := context.WithTimeout(b.ctx, deadline)
+		defer cancel()
+		var is bool
+		is, last = chromedp.Run(ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+		return is
+	}, func() string {
+		return fmt.Sprintf("never true: %s (%v)\n%s", expression, last, eval[string](b, "document.body.innerText"))
+	})
+}
+
+func (b *tab) click(selector string) {
+	b.t.Helper()
+	b.wait(fmt.Sprintf("document.querySelector(%q)", selector))
+	b.do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+// fill types into a field.
+func (b *tab) fill(id, text string) {
+	b.t.Helper()
+	eval[any](b, fmt.Sprintf("document.getElementById(%q).focus(), document.getElementById(%[1]q).select(), null", id))
+	b.keys(text)
+}
+
+func (b *tab) keys(text string) {
+	b.t.Helper()
+	b.do(chromedp.KeyEvent(text))
+}
+
+// quiet says that nothing was written to the console.
+func (b *tab) quiet() {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, text := range b.console {
+		b.t.Error(text)
+	}
+	b.console = nil
+}
+
+// row is the row of a PBX in the table.
+func (b *tab) row(s Settings) string { return fmt.Sprintf("document.getElementById('r%d')", s.ID) }
+
+func (b *tab) rowIs(s Settings, state string) {
+	b.t.Helper()
+	b.wait(b.row(s) + fmt.Sprintf("?.querySelector('.word').textContent === %q", state))
+}
+
+func TestBrowser(t *testing.T) {
+	chromium := browser(t)
+	for _, test := range []struct {
+		name string
+		run  func(t *testing.T, b *tab, r *running)
+	}{
+		{"each brand is added and connects", addEachBrand},
+		{"a restart of the PBX is recovered from", restartPBX},
+		{"a wrong password is sent once and marks its field", wrongPassword},
+		{"a connection test marks the field", testMarksField},
+		{"a self-signed key is a decision", trustKey},
+		{"an edit keeps the row and the password", editKeepsRow},
+		{"rows keep place, height and focus", rowsStay},
+		{"a stopped program is said and recovered from", stopAndStart},
+		{"a thousand rows", thousandRows},
+		{"the keyboard is enough", keyboardAlone},
+		{"nothing scrolls sideways and targets are large", narrowScreens},
+		{"axe finds nothing", axeFindsNothing},
+		{"the empty page leads on", emptyPage},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := start(t, "")
+			b := openTab(t, chromium, r)
+			test.run(t, b, r)
+			b.quiet()
+		})
+	}
+}
+
+func addEachBrand(t *testing.T, b *tab, r *running) {
+	for _, driver := range []string{"yeastar", "yeastar-p", "openvox", "runtel", "grandstream", "asterisk"} {
+		sim := r.simulate(driver, false, pbxsim.Options{})
+		b.visit("/add")
+		eval[any](b, fmt.Sprintf("(driver => { driver.value = %q; driver.dispatchEvent(new Event('change', {bubbles: true})); return null })(document.getElementById('driver'))", driver))
+		b.wait(fmt.Sprintf("document.querySelector('[name=drawn]')?.value === %q", driver))
+		b.fill("name", "Customer of "+driver)
+		b.fill("url", sim.URL)
+		b.fill("username", simUser)
+		b.fill("password", sim.password)
+		b.click(".primary[value=save]")
+		b.wait("document.querySelector('#b-head .word')?.textContent === 'Live'")
+		b.click("#extensions")
+		b.wait("document.getElementById('result').textContent.startsWith('200 OK')")
+		if text := eval[string](b, "document.getElementById('result').textContent"); !strings.HasSuffix(text, " · 2 extensions") {
+			t.Errorf("%s: %s", driver, text)
+		}
+	}
+	b.visit("/")
+	b.wait("document.querySelectorAll('#rows tr.g-ok').length === 6")
+}
+
+func restartPBX(t *testing.T, b *tab, r *running) {
+	sim := r.simulate("yeastar", false, pbxsim.Options{})
+	saved := r.connect(sim, "Petrel Marine", nil)
+	b.visit("/pbx/" + saved.key())
+	b.wait("document.querySelector('#b-head .word')?.textContent === 'Live'")
+	b.click("[data-mischief=restart]")
+	b.wait("document.querySelector('#b-story').textContent.includes('Restart.')")
+	b.click("#extensions")
+	b.wait("document.getElementById('result').textContent.startsWith('200 OK')")
+	b.wait("document.querySelector('#b-story').textContent.includes('Token refused')")
+	b.wait("document.querySelector('#b-head .word').textContent === 'Live'")
+	b.wait("document.querySelectorAll('div.wide .flag').length === 1 && document.querySelectorAll('div.wide path.login').length === 2 && document.querySelectorAll('div.wide .cross').length === 1")
+	if c := sim.pbx.Counts(); c.GoodLogins != 2 || c.WrongLogins != 0 {
+		t.Errorf("%d logins, %d wrong", c.GoodLogins, c.WrongLogins)
+	}
+	// The picture and the table tell the same story.
+	story := eval[[]string](b, "[...document.querySelectorAll('#b-story tbody th')].map(th => th.textContent)")
+	for _, event := range []string{"Login", "You pressed", "Token refused", "Request", "Live"} {
+		if !slices.Contains(story, event) {
+			t.Errorf("the table lacks %q: %v", event, story)
+		}
+	}
+}
+
+func wrongPassword(t *testing.T, b *tab, r *running) {
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	b.visit("/add?driver=yeastar-p")
+	b.fill("name", "Northwind Support")
+	b.fill("url", sim.URL)
+	b.fill("username", simUser)
+	b.fill("password", "wrong-password")
+	b.click(".primary[value=save]")
+	b.wait("document.querySelector('#b-head .word')?.textContent === 'Rejected'")
+	b.click("#trouble-act")
+	b.wait("document.querySelector('.wrong #password')")
+	if got := eval[string](b, "document.activeElement.id"); got != "summary" && got != "password" {
+		t.Errorf("focus is on %q", got)
+	}
+	if c := sim.pbx.Counts(); c.Logins != 1 || c.WrongLogins != 1 {
+		t.Errorf("%d logins, %d wrong", c.Logins, c.WrongLogins)
+	}
+	b.fill("password", sim.password)
+	b.click(".primary[value=save]")
+	b.wait("document.querySelector('#b-head .word')?.textContent === 'Live'")
+}
+
+func testMarksField(t *testing.T, b *tab, r *running) {
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	b.visit("/add?driver=yeastar-p")
+	b.fill("name", "Northwind Support")
+	b.fill("url", sim.URL)
+	b.fill("username", simUser)
+	b.fill("password", "wrong-password")
+	b.click("#test")
+	b.wait("document.querySelector('.wrong #password[aria-invalid=true]')")
+	b.wait("document.activeElement.id === 'summary' && document.title.startsWith('Error: ')")
+	texts := eval[[]string](b, "[document.querySelector('#summary li').textContent, document.querySelector('#password-error span').textContent, document.getElementById('password').value, document.querySelector('[data-step=Login]').className]")
+	if texts[0] != texts[1] || texts[2] != "wrong-password" || texts[3] != "s-failed" {
+		t.Errorf("%q", texts)
+	}
+	b.fill("password", sim.password)
+	b.click("#test")
+	b.wait("document.querySelectorAll('.s-done, .s-skipped').length === 8 && document.getElementById('summary').hidden")
+	if len(r.app.ids()) != 0 {
+		t.Error("a test saved something")
+	}
+}
+
+func trustKey(t *testing.T, b *tab, r *running) {
+	sim := r.simulate("yeastar-p", true, pbxsim.Options{})
+	b.visit("/add?driver=yeastar-p")
+	b.fill("name", "Harbour Dental")
+	b.fill("url", sim.URL)
+	b.fill("username", simUser)
+	b.fill("password", sim.password)
+	b.click("#test")
+	b.wait("!document.getElementById('decision').hidden")
+	if n := sim.pbx.Counts().Requests; n != 0 {
+		t.Errorf("%d requests were sent before the key is trusted", n)
+	}
+	pin := pbx.Pin(sim.cert.Leaf)
+	if shown := eval[string](b, "document.getElementById('cert-pin').textContent"); "sha256/"+shown != pin {
+		t.Errorf("the pin is shown as %q, and is %s", shown, pin)
+	}
+	b.click("#trust")
+	b.wait("document.querySelectorAll('.s-done, .s-skipped').length === 8")
+	b.click(".primary[value=save]")
+	b.wait("document.querySelector('#b-head .word')?.textContent === 'Live'")
+	if _, s, _ := r.app.entry(r.app.ids()[0]); s.Pin != pin {
+		t.Errorf("the pin is saved as %q", s.Pin)
+	}
+}
+
+func editKeepsRow(t *testing.T, b *tab, r *running) {
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	saved := r.connect(sim, "Old name", nil)
+	r.waitFor(saved, "Live")
+	table := openTab(t, b.ctx, r)
+	table.visit("/")
+	table.rowIs(saved, "Live")
+	eval[any](table, b.row(saved)+".marked = true, null")
+	b.visit("/pbx/" + saved.key() + "/edit")
+	b.fill("name", "New name")
+	b.click(".primary[value=save]")
+	b.wait("document.querySelector('h1')?.textContent === 'New name'")
+	table.wait(b.row(saved) + ".querySelector('.name').textContent === 'New name' && " + b.row(saved) + ".marked")
+	table.rowIs(saved, "Live")
+	if c := sim.pbx.Counts(); c.WrongLogins != 0 {
+		t.Errorf("%d wrong logins", c.WrongLogins)
+	}
+	table.quiet()
+}
+
+func rowsStay(t *testing.T, b *tab, r *running) {
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	saved := r.connect(sim, "Middle", nil)
+	r.connect(r.simulate("runtel", false, pbxsim.Options{}), "First", nil)
+	bad := r.connect(r.simulate("yeastar", false, pbxsim.Options{}), "Bad", func(s *Settings) { s.Password = secretOf("wrong") })
+	off := r.connect(r.simulate("openvox", false, pbxsim.Options{}), "Off", func(s *Settings) { s.Disconnected = time.Now() })
+	locked := r.simulate("grandstream", false, pbxsim.Options{})
+	locked.lock(true)
+	shut := r.connect(locked, "Shut", nil)
+	broken := r.simulate("openvox", false, pbxsim.Options{})
+	broken.respond502(true)
+	down := r.connect(broken, "Down", nil)
+	for s, state := range map[*Settings]string{&saved: "Live", &bad: "Rejected", &off: "Closed", &shut: "Locked", &down: "Unavailable"} {
+		r.waitFor(*s, state)
+	}
+	b.visit("/")
+	b.rowIs(saved, "Live")
+	if heights := eval[[]float64](b, "[...new Set([...document.querySelectorAll('#rows tr')].map(tr => tr.getBoundingClientRect().height))]"); len(heights) != 1 || heights[0] != 61 {
+		t.Errorf("rows are %v px high", heights)
+	}
+	order := eval[[]string](b, "[...document.querySelectorAll('#rows tr')].map(tr => tr.id)")
+	eval[any](b, b.row(saved)+".querySelector('.name').focus(), null")
+	for i := range 10 {
+		now := saved
+		now.Disconnected = time.Time{}
+		want := "Live"
+		if i%2 == 0 {
+			now.Disconnected, want = time.Now(), "Closed"
+		}
+		var err error
+		if saved, err = r.app.save(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		b.rowIs(saved, want)
+	}
+	if got := eval[[]string](b, "[...document.querySelectorAll('#rows tr')].map(tr => tr.id)"); !slices.Equal(got, order) {
+		t.Errorf("the order was %v and is %v", order, got)
+	}
+	if !eval[bool](b, b.row(saved)+".contains(document.activeElement)") {
+		t.Error("the focus is lost")
+	}
+	saved.Disconnected = time.Now()
+	if _, err := r.app.save(t.Context(), saved); err != nil {
+		t.Fatal(err)
+	}
+	b.wait("!document.getElementById('moved').hidden && document.getElementById('moved').textContent.includes('Sort again')")
+	b.click("#moved button")
+	b.wait("document.getElementById('moved').hidden")
+	if got := eval[[]string](b, "[...document.querySelectorAll('#rows tr')].map(tr => tr.id)"); slices.Equal(got, order) {
+		t.Error("the order has not changed")
+	}
+	added := r.connect(r.simulate("runtel", false, pbxsim.Options{}), "Newcomer", nil)
+	b.wait("document.getElementById('moved').textContent.includes('1 new PBX.')")
+	b.click("#moved button")
+	b.rowIs(added, "Live")
+	if err := r.app.remove(t.Context(), added.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.rowIs(added, "Removed")
+}
+
+func stopAndStart(t *testing.T, b *tab, r *running) {
+	file := filepath.Join(t.TempDir(), "settings.db")
+	first := startWith(t, "127.0.0.1:0", file, r.key, r.app.sims)
+	saved := first.connect(r.simulate("yeastar-p", false, pbxsim.Options{}), "Harbour Dental", nil)
+	b.r = first
+	b.visit("/")
+	b.rowIs(saved, "Live")
+	eval[any](b, "window.marked = true, null")
+	first.stop()
+	b.wait("document.documentElement.classList.contains('is-lost') && !document.getElementById('lost').hidden")
+	text := eval[string](b, "document.getElementById('lost-text').textContent + document.getElementById('live-text').textContent + "+b.row(saved)+".querySelector('.left').textContent")
+	for _, want := range []string{"Live updates stopped at ", "Trying again in ", "Not live since ", "until "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q lacks %q", text, want)
+		}
+	}
+	bar := "document.querySelector('#rows .fill').getAttribute('width')"
+	if before := eval[string](b, bar); eval[string](b, "new Promise(r => setTimeout(() => r("+bar+"), 2100))") != before {
+		t.Error("bars go on")
+	}
+	startWith(t, first.addr, file, r.key, r.app.sims)
+	b.wait("document.documentElement.classList.contains('is-live') && document.getElementById('lost').hidden")
+	b.rowIs(saved, "Live")
+	if !eval[bool](b, "window.marked") {
+		t.Error("the page was loaded again")
+	}
+	b.mu.Lock()
+	b.console = slices.DeleteFunc(b.console, func(text string) bool {
+		return strings.Contains(text, "ERR_CONNECTION_REFUSED") || strings.Contains(text, "ERR_INCOMPLETE_CHUNKED_ENCODING")
+	})
+	b.mu.Unlock()
+}
+
+func thousandRows(t *testing.T, b *tab, r *running) {
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	saved := r.connect(sim, "The one that changes", nil)
+	for i := range 999 {
+		if _, err := r.app.save(t.Context(), Settings{Name: fmt.Sprintf("Customer %03d", i), Driver: "runtel", URL: fmt.Sprintf("https://pbx%d.example", i), Username: "crm", Password: secretOf("p"), Disconnected: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.visit("/")
+	b.wait("document.querySelectorAll('#rows tr').length === 1000 && document.getElementById('shown').textContent === '1000 of 1000 shown'")
+	b.rowIs(saved, "Live")
+
+	// From the change to the row, by the clock that both share.
+	eval[any](b, fmt.Sprintf(`(() => { window.seen = []; new MutationObserver(() => seen.push(Date.now())).observe(%s.querySelector('.word'), {childList: true, characterData: true, subtree: true}); return null })()`, b.row(saved)))
+	var took []int64
+	for range 5 {
+		eval[any](b, "seen.length = 0, new Promise(r => setTimeout(() => r(null), 300))")
+		at := time.Now().UnixMilli()
+		saved.Disconnected = time.Now()
+		var err error
+		if saved, err = r.app.save(t.Context(), saved); err != nil {
+			t.Fatal(err)
+		}
+		b.wait("seen.length > 0")
+		took = append(took, eval[int64](b, "seen[0]")-at)
+		saved.Disconnected = time.Time{}
+		if saved, err = r.app.save(t.Context(), saved); err != nil {
+			t.Fatal(err)
+		}
+		b.rowIs(saved, "Live")
+	}
+	slices.Sort(took)
+	t.Logf("a change is in its row after %v ms (median %d)", took, took[len(took)/2])
+
+	eval[any](b, "document.querySelector('[name=q]').focus(), null")
+	ms := eval[float64](b, `new Promise(done => { const q = document.querySelector('[name=q]'); const from = performance.now();
+		new MutationObserver(() => requestAnimationFrame(() => done(performance.now() - from))).observe(document.getElementById('shown'), {childList: true, characterData: true, subtree: true});
+		q.value = 'customer 07'; q.dispatchEvent(new Event('input', {bubbles: true})) })`)
+	t.Logf("1,000 rows are filtered %.0f ms after a key", ms)
+	if shown := eval[string](b, "document.getElementById('shown').textContent"); shown != "10 of 1000 shown" {
+		t.Error(shown)
+	}
+	if url := eval[string](b, "location.search"); url != "?q=customer+07" {
+		t.Errorf("the address holds %q", url)
+	}
+}
+
+func keyboardAlone(t *testing.T, b *tab, r *running) {
+	saved := r.connect(r.simulate("yeastar-p", false, pbxsim.Options{}), "Harbour Dental", nil)
+	bad := r.connect(r.simulate("yeastar", false, pbxsim.Options{}), "Northwind", func(s *Settings) { s.Password = secretOf("wrong") })
+	r.waitFor(bad, "Rejected")
+	r.waitFor(saved, "Live")
+	for _, scheme := range []string{"light", "dark"} {
+		b.scheme(scheme)
+		for _, path := range []string{"/", "/add?driver=yeastar", "/pbx/" + saved.key()} {
+			b.visit(path)
+			var reached []string
+			for range 60 {
+				b.keys(kb.Tab)
+				where := eval[[]any](b, `(() => { const e = document.activeElement; if (!e || e === document.body) return ['', true];
+					const shown = e.matches('.chip input') ? e.nextElementSibling : e, r = shown.getBoundingClientRect(), s = getComputedStyle(shown);
+					let clipped = false;
+					for (let p = shown.parentElement; p && p !== document.body; p = p.parentElement) { const o = getComputedStyle(p); if (o.overflow !== 'visible') { const q = p.getBoundingClientRect(); if (r.left - 2 < q.left - 1 || r.right + 2 > q.right + 1 || r.top - 2 < q.top - 1 || r.bottom + 2 > q.bottom + 1) clipped = true } }
+					return [(e.id || e.textContent.trim() || e.name).slice(0, 30), s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2 && r.width > 0 && !clipped] })()`)
+				name := where[0].(string)
+				if name == "" || len(reached) > 0 && name == reached[0] {
+					break
+				}
+				reached = append(reached, name)
+				if !where[1].(bool) {
+					t.Errorf("%s, %s: the focus on %q is not visible", path, scheme, name)
+				}
+			}
+			if len(reached) < 8 {
+				t.Errorf("%s: the keyboard reaches %v", path, reached)
+			}
+		}
+	}
+	b.visit("/pbx/" + saved.key())
+	eval[any](b, "document.getElementById('remove').focus(), null")
+	b.keys(kb.Enter)
+	b.wait("document.getElementById('dialog').open && document.activeElement.textContent === 'Cancel'")
+	b.keys(kb.Escape)
+	b.wait("!document.getElementById('dialog').open && document.activeElement.id === 'remove'")
+	b.visit("/")
+	eval[any](b, "document.querySelector('[data-sort=name]').focus(), null")
+	b.keys(kb.Enter)
+	b.wait("document.querySelector('.c-pbx[aria-sort=ascending]') && document.querySelectorAll('[aria-sort]').length === 1")
+}
+
+// pages of a fleet with trouble, for what is tested on all of them.
+func troubled(r *running) []string {
+	saved := r.connect(r.simulate("yeastar-p", true, pbxsim.Options{}), "Harbour Dental", nil)
+	bad := r.connect(r.simulate("yeastar", false, pbxsim.Options{}), "Northwind Support with a name that is rather long", func(s *Settings) { s.Password = secretOf("wrong") })
+	locked := r.simulate("grandstream", false, pbxsim.Options{})
+	locked.lock(true)
+	shut := r.connect(locked, "Kestrel Insurance", nil)
+	other := r.connect(r.simulate("yeastar-p", true, pbxsim.Options{}), "Tamarind Foods", func(s *Settings) { s.Pin = pbx.Pin(selfSigned(make([]byte, 32)).Leaf) })
+	off := r.connect(r.simulate("runtel", false, pbxsim.Options{}), "Umber & Sons", func(s *Settings) { s.Disconnected = time.Now() })
+	r.waitFor(saved, "Live")
+	r.waitFor(bad, "Rejected")
+	r.waitFor(shut, "Locked")
+	r.waitFor(other, "Unavailable")
+	r.waitFor(off, "Closed")
+	return []string{"/", "/add", "/add?driver=yeastar", "/add?driver=runtel", "/pbx/" + saved.key(), "/pbx/" + bad.key(), "/pbx/" + bad.key() + "/edit", "/pbx/" + other.key() + "/edit?key=show", "/pbx/" + saved.key() + "/remove", "/nowhere"}
+}
+
+func narrowScreens(t *testing.T, b *tab, r *running) {
+	paths := troubled(r)
+	for _, width := range []int64{320, 390, 768, 900, 960, 1100, 1280} {
+		b.size(width, 844)
+		for _, path := range paths {
+			b.visit(path)
+			if wide := eval[int64](b, "document.scrollingElement.scrollWidth"); wide > width {
+				t.Errorf("%s at %d px is %d px wide: %v", path, width, wide, eval[[]string](b, "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.unseen')).slice(0, 5).map(e => e.tagName + '.' + (e.className.baseVal ?? e.className) + '#' + e.id)"))
+			}
+			if width != 390 {
+				continue
+			}
+			for _, small := range eval[[]string](b, `[...document.querySelectorAll('button, .button, .plain, select, summary, input:not([type=hidden]), .tick, .chip > span, tbody tr')].filter(e => !e.closest('.unseen, dialog, .chip input') && !e.matches('.chip input, .tick input, .story tr') && e.checkVisibility() && !e.closest('svg') && e.getBoundingClientRect().height < 44).map(e => e.outerHTML.slice(0, 80))`) {
+				t.Errorf("%s: less than 44 px high: %s", path, small)
+			}
+		}
+	}
+	b.size(390, 844)
+	b.visit("/")
+	if top := eval[float64](b, "document.querySelector('#rows tr').getBoundingClientRect().top"); top > 460 {
+		t.Errorf("the first card begins %v px from the top", top)
+	}
+	b.dropNotFound()
+}
+
+// dropNotFound forgets the browser's own line about a page that is not there.
+func (b *tab) dropNotFound() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.console = slices.DeleteFunc(b.console, func(text string) bool { return strings.Contains(text, "/nowhere") })
+}
+
+const axeVersion = "4.14.1"
+
+// axe returns the source of axe-core.
+func axe(t *testing.T) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Skip("there is no cache directory for axe-core")
+	}
+	dir := filepath.Join(cache, "pbx-crm-axe-"+axeVersion)
+	file := filepath.Join(dir, "node_modules", "axe-core", "axe.min.js")
+	if _, err := os.Stat(file); err != nil {
+		npm, err := exec.LookPath("npm")
+		if err != nil {
+			t.Skip("there is no npm to fetch axe-core with")
+		}
+		if out, err := exec.Command(npm, "install", "--prefix", dir, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "axe-core@"+axeVersion).CombinedOutput(); err != nil {
+			t.Skipf("axe-core cannot be fetched: %s", out)
+		}
+	}
+	source, err := os.ReadFile(file)
+	if err != nil {
+		t.Skip("axe-core cannot be read")
+	}
+	return string(source)
+}
+
+func axeFindsNothing(t *testing.T, b *tab, r *running) {
+	source := axe(t)
+	paths := troubled(r)
+	for _, width := range []int64{1280, 390} {
+		b.size(width, 844)
+		for _, scheme := range []string{"light", "dark"} {
+			b.scheme(scheme)
+			for _, path := range paths {
+				b.visit(path)
+				b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+					_, err := chromedp.Evaluate[any](source+"; null")(ctx, t)
+					return err
+				}))
+				for _, found := range eval[[]string](b, `axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}).then(r => r.violations.flatMap(v => v.nodes.map(n => v.id + ': ' + n.html.slice(0, 160) + ' ' + n.failureSummary)))`) {
+					t.Errorf("%s, %s, %d px: %s", path, scheme, width, found)
+				}
+			}
+		}
+	}
+	b.dropNotFound()
+}
+
+func emptyPage(t *testing.T, b *tab, r *running) {
+	b.visit("/")
+	b.wait("document.querySelector('.empty h2').textContent === 'No PBX yet' && !document.getElementById('filters')")
+	b.click("[formaction='/simulated']")
+	b.wait("document.querySelector('#b-head .word')?.textContent === 'Live'")
+}

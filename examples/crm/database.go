@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// database keeps the settings in one SQLite file.
+type database struct {
+	sql    *sql.DB
+	sealer sealer
+}
+
+const (
+	applicationID = 0x70627863 // marks the file as one of this program
+	schemaVersion = 1
+)
+
+const schema = `
+CREATE TABLE pbx (
+	id           INTEGER PRIMARY KEY AUTOINCREMENT,
+	name         TEXT NOT NULL UNIQUE COLLATE NOCASE,
+	driver       TEXT NOT NULL,
+	url          TEXT NOT NULL,
+	username     TEXT NOT NULL,
+	options      TEXT NOT NULL, -- JSON
+	sealed       BLOB NOT NULL, -- JSON of the secrets, encrypted
+	pin          TEXT NOT NULL,
+	secrets_set  INTEGER NOT NULL, -- times are Unix milliseconds; 0: never
+	pin_set      INTEGER NOT NULL,
+	disconnected INTEGER NOT NULL,
+	rev          INTEGER NOT NULL
+) STRICT;
+CREATE TABLE key_check (sealed BLOB NOT NULL) STRICT;
+`
+
+const keyCheck = "key check"
+
+// openDatabase opens the settings file, and makes it if it is not there. An
+// empty path keeps the settings in memory.
+func openDatabase(path string, key masterKey) (*database, error) {
+	dsn := ":memory:"
+	if path != "" {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // SQLite would make it readable for others
+		if err != nil {
+			return nil, fmt.Errorf("the settings file cannot be opened: %w", err)
+		}
+		f.Close()
+		dsn = "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_txlock=immediate"
+	}
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1) // so that data_version reports the changes of other processes only
+	d := &database{db, newSealer(key)}
+	if err := d.prepare(); err != nil {
+		db.Close()
+		if path != "" {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+		return nil, err
+	}
+	return d, nil
+}
+
+// prepare makes the tables of a new file, and refuses one that is not ours.
+func (d *database) prepare() error {
+	tx, err := d.sql.Begin()
+	if err != nil {
+		return notOurs(err)
+	}
+	defer tx.Rollback()
+	var id, version, tables int
+	if err := errors.Join(
+		tx.QueryRow(`PRAGMA application_id`).Scan(&id),
+		tx.QueryRow(`PRAGMA user_version`).Scan(&version),
+		tx.QueryRow(`SELECT count(*) FROM sqlite_schema`).Scan(&tables),
+	); err != nil {
+		return notOurs(err)
+	}
+	switch {
+	case tables == 0:
+		if _, err := tx.Exec(schema + fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", applicationID, schemaVersion)); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`INSERT INTO key_check VALUES (?)`, d.sealer.seal([]byte(keyCheck), keyCheck)); err != nil {
+			return err
+		}
+		return tx.Commit()
+	case id != applicationID:
+		return errors.New("this is not a settings file of this program: choose another file; it was left alone")
+	case version > schemaVersion:
+		return fmt.Errorf("the settings file is of a newer version (%d, and this program knows %d): start the newer program; the file was left alone", version, schemaVersion)
+	}
+	var sealed []byte
+	if err := tx.QueryRow(`SELECT sealed FROM key_check`).Scan(&sealed); err != nil {
+		return err
+	}
+	_, err = d.sealer.open(sealed, keyCheck)
+	return err
+}
+
+func notOurs(err error) error {
+	var failure *sqlite.Error
+	if errors.As(err, &failure) && failure.Code() == sqlite3.SQLITE_NOTADB {
+		return errors.New("this is not a settings file of this program: choose another file; it was left alone")
+	}
+	return err
+}
+
+func (d *database) close() error { return d.sql.Close() }
+
+// version changes when another process has changed the file.
+func (d *database) version(ctx context.Context) (v int64, err error) {
+	err = d.sql.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&v)
+	return v, err
+}
+
+// secrets is what is sealed of Settings.
+type secrets struct {
+	Password string            `json:"password,omitempty"`
+	Others   map[string]string `json:"others,omitempty"`
+}
+
+// bound is what the secrets of s belong to.
+func bound(s Settings) string {
+	text, _ := json.Marshal([]string{s.Driver, s.URL, s.Username})
+	return string(text)
+}
+
+func (d *database) all(ctx context.Context) ([]Settings, error) {
+	rows, err := d.sql.QueryContext(ctx, `SELECT id, name, driver, url, username, options, sealed, pin, secrets_set, pin_set, disconnected, rev FROM pbx ORDER BY id`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []Settings
+	for rows.Next() {
+		var s Settings
+		var options string
+		var sealed []byte
+		var secretsSet, pinSet, disconnected int64
+		if err := rows.Scan(&s.ID, &s.Name, &s.Driver, &s.URL, &s.Username, &options, &sealed, &s.Pin, &secretsSet, &pinSet, &disconnected, &s.Rev); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal([]byte(options), &s.Options); err != nil {
+			return nil, fmt.Errorf("%s: options: %w", s.Name, err)
+		}
+		plain, err := d.sealer.open(sealed, bound(s))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name, err)
+		}
+		var hidden secrets
+		if err := json.Unmarshal(plain, &hidden); err != nil {
+			return nil, fmt.Errorf("%s: its secrets cannot be read", s.Name) // not err, which may quote them
+		}
+		s.Password, s.Secrets = pbx.NewSecret(hidden.Password), map[string]pbx.Secret{}
+		for name, value := range hidden.Others {
+			s.Secrets[name] = pbx.NewSecret(value)
+		}
+		s.SecretsSet, s.PinSet, s.Disconnected = fromMillis(secretsSet), fromMillis(pinSet), fromMillis(disconnected)
+		all = append(all, s)
+	}
+	return all, rows.Err()
+}
+
+var (
+	errNameTaken = errors.New("the name is taken")
+	errGone      = errors.New("this PBX was removed meanwhile")
+)
+
+// save writes s whole, or nothing. ID 0 makes a new row. It returns s as saved.
+func (d *database) save(ctx context.Context, s Settings) (Settings, error) {
+	hidden := secrets{Password: s.Password.Reveal(), Others: map[string]string{}}
+	for name, value := range s.Secrets {
+		hidden.Others[name] = value.Reveal()
+	}
+	plain, err := json.Marshal(hidden)
+	if err != nil {
+		return s, err
+	}
+	if s.Options == nil {
+		s.Options = map[string]string{}
+	}
+	options, err := json.Marshal(s.Options)
+	if err != nil {
+		return s, err
+	}
+	sealed := d.sealer.seal(plain, bound(s))
+	args := []any{s.Name, s.Driver, s.URL, s.Username, string(options), sealed, s.Pin, millis(s.SecretsSet), millis(s.PinSet), millis(s.Disconnected)}
+	if s.ID == 0 {
+		err = d.sql.QueryRowContext(ctx, `INSERT INTO pbx (name, driver, url, username, options, sealed, pin, secrets_set, pin_set, disconnected, rev)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) RETURNING id, rev`, args...).Scan(&s.ID, &s.Rev)
+	} else {
+		err = d.sql.QueryRowContext(ctx, `UPDATE pbx SET name = ?, driver = ?, url = ?, username = ?, options = ?, sealed = ?, pin = ?,
+			secrets_set = ?, pin_set = ?, disconnected = ?, rev = rev + 1 WHERE id = ? RETURNING rev`, append(args, s.ID)...).Scan(&s.Rev)
+	}
+	var failure *sqlite.Error
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return s, errGone
+	case errors.As(err, &failure) && failure.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+		return s, errNameTaken
+	}
+	return s, err
+}
+
+func (d *database) remove(ctx context.Context, id int64) error {
+	_, err := d.sql.ExecContext(ctx, `DELETE FROM pbx WHERE id = ?`, id)
+	return err
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+)
+
+// detailPage is the page of one PBX.
+type detailPage struct {
+	base
+	ID         int64
+	Name       string
+	Brand      string
+	Host       string
+	Simulated  bool
+	Closed     bool
+	NoDriver   bool
+	CanList    bool
+	Mischiefs  []mischief
+	Account    string
+	Blocks     map[string]template.HTML
+	LastResult outcome
+	NowMS      int64
+}
+
+func (s *server) detail(w http.ResponseWriter, r *http.Request) {
+	e, settings, ok := s.find(w, r)
+	if !ok {
+		return
+	}
+	now := time.Now()
+	d, known := pbx.Lookup(settings.Driver)
+	path := "/pbx/" + settings.key()
+	p := detailPage{
+		base: s.base(r, settings.Name, settings.Name, path+"/events"), ID: settings.ID, Name: settings.Name,
+		Brand: shortTitle(d, settings.Driver), Host: settings.host(), Closed: !settings.Disconnected.IsZero(), NoDriver: !known,
+		Blocks: map[string]template.HTML{}, NowMS: now.UnixMilli(),
+	}
+	_, p.CanList = listingOf(settings)
+	if sim := s.sims.at(settings.host()); sim != nil {
+		p.Simulated, p.Mischiefs = true, sim.mischiefs()
+	}
+	for id, text := range s.detailBlocks(e, now) {
+		p.Blocks[id] = template.HTML(text) // from the same templates
+	}
+	s.render(w, http.StatusOK, "detail", p)
+}
+
+// detailBlocks are the parts of a PBX's page that the stream replaces.
+func (s *server) detailBlocks(e *entry, now time.Time) map[string]string {
+	f := s.facts(e)
+	r := present(f, now)
+	events := e.journal.all()
+	t := timeline{now: now, events: events, expires: f.token.expires, next: f.status.Next}
+	t.live = f.token.expires.After(now) || f.status.State == session.Live
+	switch {
+	case r.Group == needsYou:
+		t.nextIs, t.next = "nothing until you act", time.Time{}
+	case r.Group == switchOff:
+	case r.Group == loggedIn:
+		t.nextIs = "next " + strings.ToLower(strings.TrimSuffix(renewalOf(f.traits, 1), " {in}"))
+	default:
+		t.nextIs = "next try"
+	}
+	data := struct {
+		row
+		Since      string
+		Text       string
+		Tally      string
+		Slimmer    string // the tally of the narrow picture
+		Wide, Slim template.HTML
+		Story      []line
+		Details    []detail
+		Mischiefs  []mischief
+	}{row: r, Since: ago(now.Sub(time.UnixMilli(r.Since))), Text: r.expand(now), Tally: t.tally(wide.past).String(), Slimmer: t.tally(narrow.past).String(),
+		Wide:  t.draw(wide, "The session of "+r.Name+", last 10 minutes", t.desc(r, wide.past)),
+		Slim:  t.draw(narrow, "The session of "+r.Name+", last 5 minutes", t.desc(r, narrow.past)),
+		Story: story(events, 50), Details: detailsOf(f, r, now)}
+	blocks := map[string]string{}
+	for _, id := range []string{"head", "trouble", "times", "story", "details"} {
+		blocks[id] = s.fragment("detail-"+id, data)
+	}
+	return blocks
+}
+
+// detail is one line of the details.
+type detail struct {
+	Label, Text string
+	Mono        string
+}
+
+func detailsOf(f facts, r row, now time.Time) []detail {
+	s := f.settings
+	secret := "Password"
+	if key, ok := keyOption(f.driver); ok && s.Password.IsZero() {
+		secret = cmp.Or(key.Label, key.Name)
+	}
+	var details []detail
+	if s.Username != "" {
+		details = append(details, detail{Label: userLabel(f.driver), Text: s.Username})
+	}
+	details = append(details, detail{Label: secret, Text: "set, not shown"})
+	token := "none"
+	if !f.token.expires.IsZero() {
+		token = "valid until " + f.token.expires.Format(time.TimeOnly)
+	} else if f.status.State == session.Live {
+		token = "valid, no known expiry"
+	}
+	details = append(details, detail{Label: "Token", Text: token})
+	if r.At != 0 {
+		what := "next try"
+		if r.Group == loggedIn {
+			what = strings.ToLower(strings.TrimSuffix(renewalOf(f.traits, 1), " {in}"))
+		}
+		details = append(details, detail{Label: "Next", Text: what + " at " + f.status.Next.Format(time.TimeOnly)})
+	}
+	switch {
+	case s.Pin != "":
+		details = append(details, detail{Label: "Certificate", Text: "trusted by pin", Mono: strings.TrimPrefix(s.Pin, "sha256/")[:8] + "…"})
+	case strings.HasPrefix(s.URL, "http:"):
+		details = append(details, detail{Label: "Certificate", Text: "none: plain http"})
+	default:
+		details = append(details, detail{Label: "Certificate", Text: "verified by this system"})
+	}
+	if r.Technical != "" {
+		details = append(details, detail{Label: "Last error", Mono: r.Technical})
+	}
+	return details
+}
+
+// connect, disconnect and retry are the buttons of a row and of the page.
+
+func (s *server) connect(w http.ResponseWriter, r *http.Request) {
+	s.switchTo(w, r, "Connect", time.Time{}, "")
+}
+
+func (s *server) disconnect(w http.ResponseWriter, r *http.Request) {
+	s.switchTo(w, r, "Disconnect", time.Now(), "")
+}
+
+func (s *server) switchTo(w http.ResponseWriter, r *http.Request, label string, disconnected time.Time, notice string) {
+	e, settings, ok := s.find(w, r)
+	if !ok {
+		return
+	}
+	e.journal.add(event{At: time.Now(), Kind: pressed, Label: label})
+	settings.Disconnected = disconnected
+	if _, err := s.save(r.Context(), settings); err != nil {
+		notice = sentence(err.Error())
+	}
+	s.finish(w, r, notice, back(r, "/pbx/"+settings.key()))
+}
+
+func (s *server) retry(w http.ResponseWriter, r *http.Request) {
+	e, settings, ok := s.find(w, r)
+	if !ok {
+		return
+	}
+	notice := ""
+	e.journal.add(event{At: time.Now(), Kind: pressed, Label: "Try now"})
+	if err := s.fleet.Retry(settings.key()); err != nil {
+		notice = sentence("not sent: " + err.Error())
+	}
+	s.hub.changed(settings.ID)
+	s.finish(w, r, notice, back(r, "/pbx/"+settings.key()))
+}
+
+// question is asked before an action that can hurt. Under script it is a dialog.
+type question struct {
+	base
+	Question, Text string
+	Tick           string // what has to be ticked; empty: nothing
+	Verb           string // of the button
+	Action, Back   string // where the buttons lead
+}
+
+func (s *server) ask(w http.ResponseWriter, r *http.Request, q question) {
+	q.base = s.base(r, q.Question, q.Verb, "")
+	s.render(w, http.StatusOK, "confirm", q)
+}
+
+func (s *server) askRemove(w http.ResponseWriter, r *http.Request) {
+	if _, settings, ok := s.find(w, r); ok {
+		path := "/pbx/" + settings.key()
+		s.ask(w, r, question{Question: "Remove " + settings.Name + "?", Text: "Its session logs out. Settings and password are deleted.",
+			Verb: "Remove", Action: path + "/remove", Back: path})
+	}
+}
+
+func (s *server) askAgain(w http.ResponseWriter, r *http.Request) {
+	if _, settings, ok := s.find(w, r); ok {
+		path := "/pbx/" + settings.key()
+		s.ask(w, r, question{Question: "Send the same password again?", Text: "One login with the same password is sent. If it is wrong, it is one more wrong login, and the PBX locks our address after a few.",
+			Verb: "Send the same again", Action: path + "/retry", Back: path})
+	}
+}
+
+func (s *server) removePBX(w http.ResponseWriter, r *http.Request) {
+	_, settings, ok := s.find(w, r)
+	if !ok {
+		return
+	}
+	if err := s.remove(r.Context(), settings.ID); err != nil {
+		s.fail(w, r, http.StatusInternalServerError, "Not removed", sentence(err.Error()))
+		return
+	}
+	s.say(r, fmt.Sprintf("“%s” is removed. Its session logs out.", settings.Name))
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// extensions makes a request of the CRM's own.
+func (s *server) extensions(w http.ResponseWriter, r *http.Request) {
+	e, settings, ok := s.find(w, r)
+	if !ok {
+		return
+	}
+	o := s.listExtensions(r.Context(), e, settings)
+	if wantsJSON(r) {
+		writeJSON(w, http.StatusOK, map[string]any{"result": o.Text, "ok": o.OK})
+		return
+	}
+	s.finish(w, r, o.Text, "/pbx/"+settings.key())
+}
+
+// misbehave is a button of a simulated PBX.
+func (s *server) misbehave(w http.ResponseWriter, r *http.Request) {
+	e, settings, ok := s.find(w, r)
+	if !ok {
+		return
+	}
+	sim := s.sims.at(settings.host())
+	if sim == nil {
+		s.fail(w, r, http.StatusNotFound, "This is not a simulated PBX", "Only simulated PBXs have these buttons.")
+		return
+	}
+	label, err := sim.misbehave(r.PathValue("what"))
+	notice := ""
+	if err != nil {
+		notice = sentence(err.Error())
+	} else {
+		e.journal.add(event{At: time.Now(), Kind: pressed, Label: label})
+	}
+	if label == "Change password on" {
+		s.print(sim.announce())
+		notice = "The PBX has a new password. This program’s terminal shows it."
+	}
+	s.hub.changed(settings.ID)
+	if wantsJSON(r) {
+		on := map[string]bool{}
+		for _, m := range sim.mischiefs() {
+			on[m.Name] = m.On
+		}
+		writeJSON(w, http.StatusOK, map[string]any{"notice": notice, "pressed": on})
+		return
+	}
+	s.finish(w, r, notice, "/pbx/"+settings.key())
+}

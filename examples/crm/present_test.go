@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"net"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+)
+
+var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+
+// situations are a PBX in every state, with what its row has to say.
+var situations = []struct {
+	name   string
+	change func(*facts)
+	group  group
+	state  string
+	who    string
+	fact   string
+	rest   string
+	action string
+}{
+	{"connecting", func(f *facts) { f.status.State = session.Connecting }, busy, "Connecting", "", "", "A login is under way.", ""},
+	{"live with a heartbeat", func(f *facts) {}, loggedIn, "Live", "", "", "Heartbeat in 12 min", ""},
+	{"live with a refresh", func(f *facts) { f.traits.KeepAlive = pbx.KeepAliveRefresh }, loggedIn, "Live", "", "", "Refresh in 12 min", ""},
+	{"live without a keep-alive", func(f *facts) { f.traits.KeepAlive = pbx.KeepAliveNone }, loggedIn, "Live", "", "", "New login in 12 min", ""},
+	{"live without an expiry", func(f *facts) { f.status.Next = time.Time{} }, loggedIn, "Live", "", "", "The token has no known expiry.", ""},
+	{"renewing", func(f *facts) { f.status.State = session.Renewing }, loggedIn, "Renewing", "", "", "Renewing now. The old token still works.", ""},
+	{"renewing again", func(f *facts) {
+		f.status.State, f.status.Err = session.Renewing, unavailable(context.DeadlineExceeded, 0, true)
+	}, loggedIn, "Renewing", "", "", "Renewal failed: timeout. Next try in 12 min.", ""},
+	{"wrong password", func(f *facts) {
+		f.status.State, f.status.Err = session.Rejected, &pbx.Error{Kind: pbx.ErrInvalidCredentials, Sent: true}
+	}, needsYou, "Rejected", "needs you", "The PBX refused this password.", "It is not sent again until you change it.", "Edit password"},
+	{"address not allowed", func(f *facts) {
+		f.status.State, f.status.Err = session.Rejected, &pbx.Error{Kind: pbx.ErrForbidden, Sent: true}
+	}, needsYou, "Rejected", "needs you", "The PBX does not allow this login.", "Allow this server’s address and this account in the PBX.", "Try again"},
+	{"locked by the PBX", func(f *facts) {
+		f.status.State, f.status.LockedBy = session.Locked, session.LockedByPBX
+	}, waits, "Locked", "by the PBX", "The PBX has locked our address until 12:12.", "No login is sent before that.", "Show host"},
+	{"held back", func(f *facts) {
+		f.status.State, f.status.LockedBy = session.Locked, session.LockedByBudget
+	}, waits, "Held back", "by our budget", "Login waits until 12:12.", "Wrong logins went to this host, and the PBX would lock it.", "Show host"},
+	{"502", func(f *facts) {
+		f.status.State, f.status.Err = session.Unavailable, unavailable(nil, 502, true)
+	}, waits, "Unavailable", "retrying", "502 Bad Gateway: the PBX does not respond.", "Next try in 12 min.", "Try now"},
+	{"refused connection", func(f *facts) {
+		f.status.State, f.status.Err = session.Unavailable, unavailable(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 0, false)
+	}, waits, "Unavailable", "retrying", "The PBX does not respond: connection refused.", "Next try in 12 min.", "Try now"},
+	{"no free session", func(f *facts) {
+		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrTooManySessions, Sent: true}
+	}, waits, "Unavailable", "retrying", "The PBX has no free session for this account.", "Next try in 12 min.", "Try now"},
+	{"another program", func(f *facts) {
+		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrTokenRejected, Sent: true}
+	}, waits, "Unavailable", "retrying", "Another program logs in with this account.", "Give this CRM an account of its own.", "Try now"},
+	{"a web page", func(f *facts) {
+		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrProtocol, Sent: true}
+	}, waits, "Unavailable", "retrying", "This is not the response of this brand’s API.", "Next try in 12 min.", "Edit"},
+	{"self-signed", func(f *facts) {
+		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrConfig, Setting: "TLS.PinSHA256"}
+	}, needsYou, "Unavailable", "needs you", "The PBX’s certificate is not trusted yet.", "Nothing was sent.", "Review key"},
+	{"another key", func(f *facts) {
+		f.settings.Pin = "sha256/abc"
+		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrConfig, Setting: "TLS.PinSHA256"}
+	}, needsYou, "Unavailable", "needs you", "The PBX shows another key than the one you trusted.", "Nothing was sent.", "Review key"},
+	{"redirected", func(f *facts) {
+		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrConfig, Message: "the PBX redirects"}
+	}, needsYou, "Unavailable", "needs you", "The settings do not fit this PBX.", "Open them: what to change stands beside the field.", "Edit"},
+	{"settings that the driver refuses", func(f *facts) { f.open = false }, needsYou, "Unavailable", "needs you", "The settings do not fit this program.", "Nothing was sent.", "Edit"},
+	{"no driver", func(f *facts) { f.driver = pbx.Driver{} }, needsYou, "Unavailable", "needs you", "This program has no driver “acme”.", "Remove this PBX, or start a program that has it.", "Remove"},
+	{"disconnected", func(f *facts) { f.open, f.settings.Disconnected = false, noon.AddDate(0, 0, -21) }, switchOff, "Closed", "", "", "Disconnected on 5 Nov.", "Connect"},
+}
+
+func unavailable(cause error, status int, sent bool) error {
+	return &pbx.Error{Kind: pbx.ErrUnavailable, HTTPStatus: status, Sent: sent, Err: cause}
+}
+
+// inSituation is a PBX that is live, but for what change does.
+func inSituation(change func(*facts)) facts {
+	f := facts{
+		settings: Settings{ID: 7, Name: "Northwind", Driver: "acme", URL: "https://pbx.example:8088", Username: "crm"},
+		driver:   pbx.Driver{Name: "acme", Title: "Acme One, Two (old)"},
+		traits:   pbx.Traits{KeepAlive: pbx.KeepAliveHeartbeat},
+		status:   session.Status{State: session.Live, Since: noon.Add(-6 * time.Minute), Next: noon.Add(12*time.Minute + 30*time.Second)},
+		open:     true,
+	}
+	change(&f)
+	return f
+}
+
+func TestEveryStateSaysWhatHappenedAndWhatHappensNext(t *testing.T) {
+	for _, s := range situations {
+		t.Run(s.name, func(t *testing.T) {
+			r := present(inSituation(s.change), noon)
+			got := []string{string(r.Group), r.State, r.Who, r.Fact, r.expand(noon), r.Action.Label}
+			want := []string{string(s.group), s.state, s.who, s.fact, s.rest, s.action}
+			for i := range want {
+				if got[i] != want[i] {
+					t.Errorf("got %q, want %q", got[i], want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestSentencesFitTwoLines(t *testing.T) {
+	for _, s := range situations {
+		r := present(inSituation(s.change), noon)
+		if n := len([]rune(r.Fact)); n > 55 {
+			t.Errorf("%s: the fact has %d characters", s.name, n)
+		}
+		if n := len([]rune(r.Fact + " " + r.expand(noon))); n > 92 {
+			t.Errorf("%s: the sentence has %d characters", s.name, n)
+		}
+	}
+}
+
+// Colour says who has to act, the icon what happened.
+func TestRedMeansThatAPersonHasToActAndIconsTellTheStatesApart(t *testing.T) {
+	icons := map[string]string{}
+	for _, s := range situations {
+		r := present(inSituation(s.change), noon)
+		if (r.Group == needsYou) != (r.Who == "needs you") {
+			t.Errorf("%s: group %s, but %q", s.name, r.Group, r.Who)
+		}
+		if r.Group == needsYou && r.Action.Label == "" {
+			t.Errorf("%s: a person has to act, and there is no action", s.name)
+		}
+		if other, ok := icons[r.Icon]; ok && other != r.State {
+			t.Errorf("%s and %s have the same icon", other, r.State)
+		}
+		icons[r.Icon] = r.State
+	}
+}
+
+// words that the pages do not use.
+var unwanted = regexp.MustCompile(`(?i)\b(caller|latched|mend|lest|answers?|life of|failed to|invalid)\b|\bcalls?\b`)
+
+var markup = regexp.MustCompile(`<[^>]*>|\{\{[^}]*\}\}`)
+
+func TestTheWordsOfThePagesAreThoseOfTheTrade(t *testing.T) {
+	for _, s := range situations {
+		r := present(inSituation(s.change), noon)
+		if word := unwanted.FindString(r.Fact + " " + r.Rest + " " + r.Reason); word != "" {
+			t.Errorf("%s: %q", s.name, word)
+		}
+	}
+	entries, err := files.ReadDir("ui")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), ".html") {
+			continue
+		}
+		text, err := files.ReadFile("ui/" + entry.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if word := unwanted.FindString(markup.ReplaceAllString(string(text), " ")); word != "" {
+			t.Errorf("%s: %q", entry.Name(), word)
+		}
+	}
+}
+
+func TestRowsAreOrderedByWhoHasToActAndThenByAge(t *testing.T) {
+	rows := []row{
+		{ID: 1, Name: "live", Group: loggedIn, Since: 1}, {ID: 2, Name: "new trouble", Group: needsYou, Since: 9},
+		{ID: 3, Name: "closed", Group: switchOff}, {ID: 4, Name: "old trouble", Group: needsYou, Since: 2}, {ID: 5, Name: "waits", Group: waits, Since: 1},
+	}
+	query{}.order(rows)
+	var got []string
+	for _, r := range rows {
+		got = append(got, r.Name)
+	}
+	if want := "old trouble, new trouble, waits, live, closed"; strings.Join(got, ", ") != want {
+		t.Errorf("got %s, want %s", strings.Join(got, ", "), want)
+	}
+}
+
+func TestTimesAreShort(t *testing.T) {
+	for _, row := range []struct {
+		d         time.Duration
+		ago, left string
+	}{
+		{-time.Second, "0 s", "0 s"}, {119 * time.Second, "119 s", "119 s"}, {2 * time.Minute, "2 min", "2 min"}, {82 * time.Minute, "82 min", "1 h 22 min"},
+		{3 * time.Hour, "3 h", "3 h"}, {30 * time.Hour, "30 h", "1 day"}, {50 * time.Hour, "2 days", "2 days"}, {21 * 24 * time.Hour, "3 weeks", "21 days"},
+	} {
+		if ago(row.d) != row.ago || left(row.d) != row.left {
+			t.Errorf("%v: %q and %q, want %q and %q", row.d, ago(row.d), left(row.d), row.ago, row.left)
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/pbxauth/pbx"
+)
+
+// recorder wraps a driver and writes down what the session does with it. The
+// driver's optional interfaces stay visible through Unwrap.
+type recorder struct {
+	auth   pbx.Authenticator
+	record func(event)
+}
+
+// record returns auth with a recorder around it.
+func recording(auth pbx.Authenticator, record func(event)) pbx.Authenticator {
+	r := &recorder{auth, record}
+	if requester, ok := pbx.As[pbx.Requester](auth); ok {
+		return &requestRecorder{r, requester}
+	}
+	return r
+}
+
+func (r *recorder) Unwrap() pbx.Authenticator { return r.auth }
+
+func (r *recorder) Login(ctx context.Context) (*pbx.Token, error) {
+	return r.watch(sentLogin, "Login", func() (*pbx.Token, error) { return r.auth.Login(ctx) })
+}
+
+func (r *recorder) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
+	return r.watch(sentKeepAlive, "Keep-alive", func() (*pbx.Token, error) { return r.auth.KeepAlive(ctx, t) })
+}
+
+func (r *recorder) Logout(ctx context.Context, t *pbx.Token) error {
+	_, err := r.watch(sentLogout, "Logout", func() (*pbx.Token, error) { return nil, r.auth.Logout(ctx, t) })
+	return err
+}
+
+func (r *recorder) watch(kind eventKind, label string, send func() (*pbx.Token, error)) (*pbx.Token, error) {
+	start := time.Now()
+	t, err := send()
+	if errors.Is(err, pbx.ErrNotSupported) {
+		return t, err // nothing was sent
+	}
+	e := event{At: start, Kind: kind, Label: label, Took: time.Since(start)}
+	switch {
+	case err != nil:
+		e.Failed, e.Wrong, e.Result = true, errors.Is(err, pbx.ErrInvalidCredentials), explain(err)
+	case t == nil:
+		e.Result = fmt.Sprintf("Accepted in %d ms.", e.Took.Milliseconds())
+	default:
+		e.Result, e.Expires = fmt.Sprintf("Accepted in %d ms.", e.Took.Milliseconds()), t.ExpiresAt
+		if !t.ExpiresAt.IsZero() {
+			e.Result += " Token valid until " + t.ExpiresAt.Format(time.TimeOnly) + "."
+		}
+	}
+	r.record(e)
+	return t, err
+}
+
+// requestRecorder also sees what the PBX says of tokens in the application's own
+// requests.
+type requestRecorder struct {
+	*recorder
+	pbx.Requester
+}
+
+func (r *requestRecorder) Inspect(resp *http.Response, body []byte, t *pbx.Token) error {
+	err := r.Requester.Inspect(resp, body, t)
+	if errors.Is(err, pbx.ErrTokenRejected) {
+		r.record(event{At: time.Now(), Kind: tokenRefused, Label: "Token refused", Failed: true, Result: explain(err) + " The session logs in, and the request is sent again."})
+	}
+	return err
+}

@@ -1,0 +1,356 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+func TestARequestThatNoPageOfOursSendsChangesNothing(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	saved := r.connect(sim, "Harbour", nil)
+	for _, row := range []struct {
+		name   string
+		make   func() *http.Request
+		status int
+		says   string
+	}{
+		{"no token", func() *http.Request { return r.request("POST", "/add", filled(sim, "New").Encode()) }, 403, "This page was open for too long. Nothing was changed."},
+		{"another visitor's token", func() *http.Request {
+			form := filled(sim, "New")
+			form.Set("token", "AAAA")
+			return r.request("POST", "/add", form.Encode())
+		}, 403, "open for too long"},
+		{"an action without a token", func() *http.Request { return r.request("POST", "/pbx/"+saved.key()+"/remove", "") }, 403, "Nothing was changed."},
+		{"10 MB", func() *http.Request {
+			return r.request("POST", "/add", "name="+strings.Repeat("x", 10<<20))
+		}, 413, "this form is too large"},
+		{"another name for this machine", func() *http.Request {
+			req := r.request("GET", "/", "")
+			req.Host = "attacker.example"
+			return req
+		}, 421, "This page has another address"},
+		{"no such PBX", func() *http.Request { return r.request("GET", "/pbx/999", "") }, 404, "There is no such page"},
+		{"no number", func() *http.Request { return r.request("GET", "/pbx/x/edit", "") }, 404, "There is no such page"},
+		{"no such page", func() *http.Request { return r.request("GET", "/admin", "") }, 404, "There is no such page"},
+		{"a file of the program", func() *http.Request { return r.request("GET", "/static/table.html", "") }, 404, "There is no such page"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			resp, err := r.client.Do(row.make())
+			if err != nil {
+				t.Fatal(err)
+			}
+			page := body(t, resp)
+			if resp.StatusCode != row.status || !strings.Contains(page, row.says) {
+				t.Errorf("status %d:\n%s", resp.StatusCode, page)
+			}
+			if strings.Contains(page, sim.password) {
+				t.Error("the password came back")
+			}
+			if len(r.app.ids()) != 1 {
+				t.Error("something was changed")
+			}
+		})
+	}
+}
+
+func (r *running) request(method, path, form string) *http.Request {
+	req, err := http.NewRequest(method, r.url(path), strings.NewReader(form))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return req
+}
+
+func TestAStaleFormComesBackWithWhatWasTyped(t *testing.T) {
+	r := start(t, "")
+	resp, err := r.client.Do(r.request("POST", "/add", url.Values{"do": {"save"}, "driver": {"yeastar"}, "name": {"Typed name"}, "url": {"https://typed.example"}, "username": {"typed-user"}, "password": {planted}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := body(t, resp)
+	contains(t, page, `value="Typed name"`, `value="https://typed.example"`, `value="typed-user"`, "Not saved: 1 thing to fix", "Type the password again, then press “Save and connect”.")
+	if strings.Contains(page, planted) {
+		t.Error("the password came back")
+	}
+}
+
+func TestScriptInANameIsText(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	const name = `<script>alert(1)</script>"><img src=x>`
+	saved := r.connect(sim, name, nil)
+	r.waitFor(saved, "Live")
+	for _, path := range []string{"/", "/?q=" + url.QueryEscape(name), "/pbx/" + saved.key(), "/pbx/" + saved.key() + "/edit", "/pbx/" + saved.key() + "/remove"} {
+		_, page := r.get(path)
+		if strings.Contains(page, "<script>alert") || strings.Contains(page, "<img") {
+			t.Errorf("%s: the name is markup", path)
+		}
+		contains(t, page, "&lt;script&gt;alert(1)")
+	}
+}
+
+func TestEveryPageIsStrict(t *testing.T) {
+	r := start(t, "")
+	saved := r.connect(r.simulate("yeastar-p", false, pbxsim.Options{}), "Harbour", nil)
+	for _, path := range []string{"/", "/add", "/pbx/" + saved.key(), "/pbx/" + saved.key() + "/edit", "/nowhere", "/static/page.css"} {
+		resp, err := r.client.Get(r.url(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := body(t, resp)
+		csp := resp.Header.Get("Content-Security-Policy")
+		if !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") || strings.Contains(csp, "*") {
+			t.Errorf("%s: %q", path, csp)
+		}
+		if strings.Contains(page, " style=") || strings.Contains(page, "<style") || strings.Contains(page, " onclick=") {
+			t.Errorf("%s has inline style or script", path)
+		}
+	}
+}
+
+// A view is a page with its style sheet and script, not compressed.
+func TestAViewWeighsAtMost60KB(t *testing.T) {
+	r := start(t, "")
+	var saved Settings
+	for i := range 14 {
+		saved = r.connect(r.simulate([]string{"yeastar", "yeastar-p", "runtel"}[i%3], false, pbxsim.Options{}), fmt.Sprintf("A customer with a name %d", i), nil)
+	}
+	r.waitFor(saved, "Live")
+	_, css := r.get("/static/page.css")
+	_, js := r.get("/static/page.js")
+	for _, path := range []string{"/", "/add?driver=yeastar", "/pbx/" + saved.key(), "/pbx/" + saved.key() + "/edit"} {
+		_, page := r.get(path)
+		t.Logf("%s: HTML %d, CSS %d, script %d, in all %d bytes", path, len(page), len(css), len(js), len(page)+len(css)+len(js))
+		if total := len(page) + len(css) + len(js); total > 60_000 {
+			t.Errorf("%s weighs %d bytes", path, total)
+		}
+	}
+}
+
+// stream reads the messages of a page's events.
+func (r *running) stream(ctx context.Context, path string) <-chan string {
+	r.t.Helper()
+	req := r.request("GET", path, "").WithContext(ctx)
+	resp, err := (&http.Client{Jar: r.client.Jar}).Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	messages := make(chan string, 100)
+	go func() {
+		defer close(messages)
+		defer resp.Body.Close()
+		lines := bufio.NewScanner(resp.Body)
+		lines.Buffer(nil, 4<<20)
+		for lines.Scan() {
+			if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				messages <- text
+			}
+		}
+	}()
+	return messages
+}
+
+func TestAChangeIsOnTheStreamSoonAndAsOneRow(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	r.connect(r.simulate("runtel", false, pbxsim.Options{}), "Another", nil)
+	saved := r.connect(sim, "Harbour", nil)
+	r.waitFor(saved, "Live")
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	messages := r.stream(ctx, "/events")
+	var first message
+	if err := json.Unmarshal([]byte(<-messages), &first); err != nil || !first.All || len(first.Rows) != 2 || first.Now == 0 {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	saved.Disconnected = time.Now()
+	if _, err := r.app.save(t.Context(), saved); err != nil {
+		t.Fatal(err)
+	}
+	for text := range messages {
+		var m message
+		if err := json.Unmarshal([]byte(text), &m); err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range m.Rows {
+			if row.ID != saved.ID {
+				t.Errorf("%s has not changed, and is sent", row.Name)
+			}
+			if row.State == "Closed" && row.Rest != "Logging out." {
+				return
+			}
+		}
+	}
+	t.Error("the change was not sent")
+}
+
+// Secrets are planted everywhere, and every page, event and test is searched for
+// them.
+func TestNoSecretEverReachesTheBrowser(t *testing.T) {
+	r := start(t, "")
+	var n atomic.Int64
+	canary := pbxsim.Options{NewToken: func() string { return fmt.Sprintf("plantedToken%08dplanted", n.Add(1)) }}
+	var secrets []string
+	var all []Settings
+	for _, driver := range []string{"yeastar", "yeastar-p", "openvox", "runtel", "grandstream"} {
+		sim := r.simulate(driver, driver == "yeastar-p", canary)
+		secrets = append(secrets, sim.password)
+		all = append(all, r.connect(sim, "Good "+driver, nil), r.connect(sim, "Bad "+driver, func(s *Settings) { s.Password = secretOf(planted) }))
+	}
+	all = append(all, r.connect(r.simulate("runtel", false, canary), "By key", func(s *Settings) {
+		s.Username, s.Password, s.Secrets = "", pbx.Secret{}, map[string]pbx.Secret{"key": secretOf(planted)}
+	}))
+	secrets = append(secrets, planted, "plantedToken", string(r.key[:]))
+	for _, s := range all[:10:10] {
+		state := "Live"
+		if strings.HasPrefix(s.Name, "Bad") {
+			state = "Rejected"
+		}
+		r.waitFor(s, state)
+	}
+	search := func(where, text string) {
+		for _, secret := range secrets {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s shows a secret", where)
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	streams := map[string]<-chan string{"/events": r.stream(ctx, "/events")}
+	visit := func(path string) {
+		_, page := r.get(path)
+		search(path, page)
+	}
+	visit("/")
+	for _, s := range all {
+		path := "/pbx/" + s.key()
+		streams[path] = r.stream(ctx, path+"/events")
+		for _, what := range []string{"extensions", "retry", "simulate/password", "simulate/restart", "extensions", "simulate/password"} {
+			_, page := r.post(path+"/"+what, url.Values{})
+			search(path+"/"+what, page)
+		}
+		visit(path)
+		visit(path + "/edit")
+		visit(path + "/edit?key=show")
+		visit(path + "/remove")
+		for _, do := range []string{"test", "save", "brand"} {
+			form := url.Values{"id": {s.key()}, "do": {do}, "driver": {s.Driver}, "name": {""}, "url": {s.URL}, "username": {s.Username}, "password": {planted}, "s.key": {planted}, "s.nonsense": {planted}}
+			if do == "test" {
+				form.Set("name", s.Name)
+				form.Del("s.nonsense")
+			}
+			_, page := r.post(path+"/edit", form)
+			search(path+"/edit "+do, page)
+			_, page = r.post("/test", form)
+			search("/test", page)
+		}
+	}
+	for path, messages := range streams {
+		count := 0
+		for text := range messages {
+			search(path+" stream", text)
+			count++
+		}
+		if count == 0 {
+			t.Errorf("%s: no event was searched", path)
+		}
+	}
+}
+
+func TestTheTableWorksWithoutScript(t *testing.T) {
+	r := start(t, "")
+	for i := range 230 {
+		s := Settings{Name: fmt.Sprintf("Customer %03d", i), Driver: "runtel", URL: fmt.Sprintf("https://pbx%d.example", i), Username: "crm", Password: secretOf("p"), Disconnected: time.Now()}
+		if i == 7 {
+			s.Driver = "yeastar"
+		}
+		if _, err := r.app.save(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, page := r.get("/?sort=-name")
+	if n := strings.Count(page, "<tr id="); n != firstRows {
+		t.Errorf("%d rows", n)
+	}
+	if strings.Index(page, "Customer 229") > strings.Index(page, "Customer 228") {
+		t.Error("the order is wrong")
+	}
+	contains(t, page, `aria-sort="descending"`, `href="/?sort=-name&amp;from=100"`, "230 of 230 shown", "230 PBXs.")
+	_, page = r.get("/?sort=-name&from=200")
+	if n := strings.Count(page, "<tr id="); n != 30 {
+		t.Errorf("%d rows on the last page", n)
+	}
+	_, page = r.get("/?q=customer+007")
+	contains(t, page, "1 of 230 shown", "Customer 007")
+	_, page = r.get("/?brand=Yeastar+S-Series")
+	contains(t, page, "1 of 230 shown")
+	_, page = r.get("/?q=acme")
+	contains(t, page, "No PBX matches “acme”.", "Clear filters")
+	_, page = r.get("/?show=you")
+	contains(t, page, "0 of 230 shown")
+}
+
+func TestRemoveAsksFirstAndLogsOut(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	saved := r.connect(sim, "Harbour", nil)
+	r.waitFor(saved, "Live")
+	_, page := r.get("/pbx/" + saved.key() + "/remove")
+	contains(t, page, "Remove Harbour?", "Its session logs out. Settings and password are deleted.", "Cancel")
+	_, page = r.post("/pbx/"+saved.key()+"/remove", url.Values{})
+	contains(t, page, "“Harbour” is removed.", "No PBX yet")
+	if n := len(sim.pbx.Tokens(simUser)); n != 0 {
+		t.Errorf("%d tokens are left", n)
+	}
+}
+
+func TestTheProgramLogsOutAtItsEnd(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	r.waitFor(r.connect(sim, "Harbour", nil), "Live")
+	r.stop()
+	if n := len(sim.pbx.Tokens(simUser)); n != 0 {
+		t.Errorf("%d tokens are left", n)
+	}
+}
+
+// The demo shows PBXs that work and PBXs that need a person.
+func TestTheDemoOpensWithEveryKindOfTrouble(t *testing.T) {
+	key := newKey()
+	sims := newSimulated(fmt.Sprintf("127.1.%d.1", addresses.Add(1)), key)
+	p, err := open(settingsOfProcess{simulate: true}, key, sims, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sims.close()
+	defer p.app.close(context.Background())
+	want := map[string]bool{"Live": true, "Rejected": true, "Locked": true, "Unavailable": true, "Closed": true}
+	var states map[string]bool
+	eventually(t, func() bool {
+		states = map[string]bool{}
+		for _, r := range p.app.rows(time.Now()) {
+			states[r.State] = true
+		}
+		for state := range want {
+			if !states[state] {
+				return false
+			}
+		}
+		return true
+	}, func() string { return fmt.Sprintf("the states are %v", states) })
+}

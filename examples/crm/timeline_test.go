@@ -1,0 +1,108 @@
+package main
+
+import (
+	"encoding/xml"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pbxauth/pbx/session"
+)
+
+func at(minutes float64) time.Time { return noon.Add(time.Duration(minutes * float64(time.Minute))) }
+
+// history is a PBX that restarted and was then away.
+var history = timeline{
+	now: noon, expires: at(1.5), live: true, next: at(.5), nextIs: "next heartbeat",
+	events: []event{
+		{At: at(-9), Kind: sentLogin, Label: "Login", Result: "Accepted.", Expires: at(-7)},
+		{At: at(-9), Kind: stateChanged, Label: "Live", State: session.Live, Group: loggedIn},
+		{At: at(-8), Kind: sentKeepAlive, Label: "Keep-alive", Result: "Accepted.", Expires: at(-6)},
+		{At: at(-7.5), Kind: pressed, Label: "Restart <now>"},
+		{At: at(-7.4), Kind: tokenRefused, Label: "Token refused", Failed: true},
+		{At: at(-7.4), Kind: stateChanged, Label: "Connecting", State: session.Connecting, Group: busy},
+		{At: at(-7.3), Kind: sentLogin, Label: "Login", Result: "Accepted.", Expires: at(-5)},
+		{At: at(-7.3), Kind: stateChanged, Label: "Live", State: session.Live, Group: loggedIn},
+		{At: at(-6), Kind: sentKeepAlive, Label: "Keep-alive", Failed: true, Result: "No connection."},
+		{At: at(-5), Kind: stateChanged, Label: "Unavailable", State: session.Unavailable, Group: waits},
+		{At: at(-4.9), Kind: sentRequest, Label: "Request", Failed: true, Result: "No token."},
+		{At: at(-4.8), Kind: sentRequest, Label: "Request", Failed: true, Result: "No token yet."},
+		{At: at(-2), Kind: sentLogin, Label: "Login", Failed: true, Wrong: true, Result: "Refused."},
+		{At: at(-1), Kind: sentLogin, Label: "Login", Result: "Accepted.", Expires: at(1.5)},
+		{At: at(-1), Kind: stateChanged, Label: "Live", State: session.Live, Group: loggedIn},
+		{At: at(-.5), Kind: sentRequest, Label: "Request", Result: "200 OK", Took: 20 * time.Millisecond},
+	},
+}
+
+func TestTokensOfATimelineEndWhereTheyWereRefusedOrExpired(t *testing.T) {
+	want := []span{
+		{at(-9), at(-7.4), "refused"},
+		{at(-7.3), at(-5), "expired"},
+		{at(-1), noon, ""},
+	}
+	if diff := cmp.Diff(want, history.spans(), cmp.AllowUnexported(span{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestATimelineCountsWhatItShows(t *testing.T) {
+	if got, want := history.tally(10*time.Minute).String(), "4 logins · 1 wrong login · 2 keep-alives · 3 requests, 2 failed"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := history.tally(90*time.Second).String(), "1 login · 0 wrong logins · 0 keep-alives · 1 request, 0 failed"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestTheStoryInWordsHasEveryEventOfThePicture(t *testing.T) {
+	var got []string
+	for _, l := range story(history.events, 50) {
+		got = append(got, l.Event+": "+l.Result)
+	}
+	want := []string{
+		"Request: 200 OK", "Login: Accepted.", "Live: ", "Login: Refused.", "2 requests: Since 11:55:06. The last one: No token yet.", "Unavailable: ",
+		"Keep-alive: No connection.", "Live: ", "Login: Accepted.", "Connecting: ", "Token refused: ", "You pressed: Restart <now>.", "Keep-alive: Accepted.", "Live: ", "Login: Accepted.",
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d lines, want %d:\n%s", len(got), len(want), strings.Join(got, "\n"))
+	}
+	for _, line := range want {
+		if !strings.Contains(strings.Join(got, "\n")+"\n", line+"\n") {
+			t.Errorf("%q is missing", line)
+		}
+	}
+}
+
+func TestAPictureIsWellFormedAndShowsEachSign(t *testing.T) {
+	for _, f := range []frame{wide, narrow} {
+		picture := string(history.draw(f, "A title & more", "A description."))
+		for d := xml.NewDecoder(strings.NewReader(picture)); ; {
+			if _, err := d.Token(); err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatalf("%v in %s", err, picture)
+			}
+		}
+		contains(t, picture, "A title &amp; more", `class="planned"`, `class="c-stop solid"`, `class="c-ok solid"`, `class="request"`, `class="future"`, `-stripes)"`)
+		if strings.Contains(picture, " style=") || strings.Contains(picture, "<now>") {
+			t.Error("the picture has an inline style, or text that is not escaped")
+		}
+	}
+	if picture := string(history.draw(wide, "", "")); strings.Count(picture, `class="flag"`) != 1 || strings.Count(picture, `class="login"`) != 3 || !strings.Contains(picture, "Restart &lt;now&gt;") {
+		t.Error(picture)
+	}
+}
+
+func TestManyMarksAreMerged(t *testing.T) {
+	crowd := timeline{now: noon}
+	for i := range 2000 {
+		crowd.events = append(crowd.events, event{At: noon.Add(-time.Duration(i) * 300 * time.Millisecond), Kind: sentRequest})
+	}
+	picture := string(crowd.draw(wide, "", ""))
+	if n := strings.Count(picture, `class="request"`); n > maxMarks {
+		t.Errorf("%d marks", n)
+	}
+	contains(t, picture, "×")
+}

@@ -1,0 +1,81 @@
+// Package lockout decides whether a login may be sent to a PBX without getting
+// this client locked out. It holds rules, and nothing that runs: no clock, no
+// lock, no goroutine, no network. Times, ids and outcomes are arguments.
+//
+// # Why
+//
+// PBXs count wrong logins, most of them by the client's address, and lock the
+// address after a few. One wrong password then stops every account behind that
+// address. Many vendors say "five wrong logins in a row" and name no time after
+// which a wrong login is forgotten. So a client has to know what the PBX may
+// have counted, also when a response was lost.
+//
+// # The values
+//
+// [Host] is what is known about one host: the bookings that count, the
+// credentials that were refused or accepted, the PBX's own locks. Processes share
+// it through a store: it encodes to JSON of at most 64 KB, and a [Replica] puts
+// back what a store forgot.
+//
+// [Local] is what one process has seen itself: whether the host is in doubt, and
+// which of its URLs responded lately. It is never shared, because a path that
+// works for one process may be broken for another.
+//
+// [Limits] is what the driver states about the PBX, with the unknown filled in.
+//
+// # One login
+//
+//	d := host.Book(now, local, login, id)       // before sending
+//	switch d.Verdict {
+//	case lockout.Go:         // store the host, send the login, then:
+//		host.Settle(now, local, login, d.Booking, lockout.Classify(err))
+//	case lockout.Wait:       // until d.Until
+//	case lockout.WaitEvent:  // until d.Reason is over, or d.Until
+//	case lockout.WaitPerson: // d.Reason says what a person can do
+//	}
+//
+// A login is booked before it is sent. The booking goes when the outcome shows
+// that the PBX did not count it, and stays otherwise: refused logins, and unclear
+// ones, where a proof may have reached the PBX and no verdict came back. A login
+// goes only while few bookings stand. With N wrong logins that lock, proven
+// credentials use at most N − 1 places and new ones N − 3, so that new accounts
+// cannot keep good ones out.
+//
+// Bookings go when the same credentials succeed (the unclear ones), when a
+// success resets the PBX's count as the driver states it, when the PBX has
+// forgotten them (Lockout.Memory), and by [Host.Forgive]. Nothing else removes
+// them.
+//
+// # After trouble
+//
+// After an outcome that is unclear or was not sent, the host is in doubt. The
+// next login then needs evidence first: a response to a request that cannot count
+// as a login. [Local.NextCheck] says when to look for it. So an outage costs one
+// login, whatever stands in front of the PBX, and ends as soon as the PBX
+// responds.
+//
+// Refused credentials are not sent again: not after a restart, and not by another
+// process. A person's [Host.Retry] or other credentials end that. The one
+// exception is a PBX whose lock looks like a wrong password
+// (pbx.Lockout.LooksWrong): credentials that worked within the hour before get
+// one more try after the lock.
+//
+// # What no client can promise
+//
+//   - If responses to logins are lost again and again after the PBX judged, while
+//     everything else responds: at most N − 1 logins, then a person.
+//   - If the PBX never forgets and no success resets its count: N − 3 wrong logins
+//     by people between two Forgives, N − 2 while nothing at the host is proven.
+//   - If dead tokens count as wrong logins: one each time the PBX restarts, and
+//     the requests under way at that moment.
+//   - If a lock is mute or resets connections, and covers logins only: back within
+//     Window + 3 minutes.
+//   - With N ≤ 2, or N = 3 and one wrong login standing: one lost response more
+//     waits for a person.
+//   - Processes behind one address without a common store do not know of each
+//     other's wrong logins: N − 1 for each.
+//
+// New credentials with two logins that nobody settled (the process was killed in
+// the middle, twice) wait for a day, or for a person's Retry. A process that is
+// killed again and again would otherwise send a wrong password N − 1 times.
+package lockout

@@ -1,0 +1,4 @@
+package lockout
+
+// RaceBuild is for the tests outside the package.
+const RaceBuild = raceBuild

@@ -1,0 +1,191 @@
+package lockout
+
+import (
+	"slices"
+	"time"
+)
+
+// Local is what one process has seen of a host itself, and does not share:
+// whether the host is in doubt, and which of its URLs respond. The zero Local has
+// seen nothing.
+type Local struct {
+	doubt       instant // since when the host is in doubt; 0: it is not
+	lastBad     instant // the newest outcome that was unclear or not sent
+	lastUnclear instant
+	lastSuccess instant
+	urls        []urlState
+	pauses      []accountPause
+}
+
+// urlState is the evidence about one Traits.URL.
+type urlState struct {
+	url      string
+	sent     instant // when the newest request was sent that got a usable response
+	evidence instant // when that response was read
+	checks   int     // of this outage
+	since    instant // when the first of them was sent
+	checked  instant // when the newest of them ended
+	dead     int     // tokens refused in a row
+}
+
+// accountPause is what HTTP 429 or too many sessions asked for.
+type accountPause struct {
+	url, account string
+	throttled    int
+	until        instant
+}
+
+func (l *Local) url(url string) *urlState {
+	for i := range l.urls {
+		if l.urls[i].url == url {
+			return &l.urls[i]
+		}
+	}
+	l.urls = append(l.urls, urlState{url: url})
+	return &l.urls[len(l.urls)-1]
+}
+
+// clamp takes times in the future for now.
+func (l *Local) clamp(now instant) {
+	l.doubt, l.lastBad, l.lastUnclear = min(l.doubt, now), min(l.lastBad, now), min(l.lastUnclear, now)
+	l.lastSuccess = min(l.lastSuccess, now)
+	for i := range l.urls {
+		u := &l.urls[i]
+		u.sent, u.evidence, u.since, u.checked = min(u.sent, now), min(u.evidence, now), min(u.since, now), min(u.checked, now)
+	}
+	for i := range l.pauses {
+		l.pauses[i].until = min(l.pauses[i].until, now.add(24*time.Hour))
+	}
+}
+
+// bad notes an outcome that leaves the host in doubt.
+func (l *Local) bad(now instant, sent bool) {
+	if l.doubt == 0 {
+		l.doubt = now
+		for i := range l.urls {
+			l.urls[i].checks = 0
+		}
+	}
+	l.lastBad = now
+	if sent {
+		l.lastUnclear = now
+	}
+	for i := range l.urls {
+		l.urls[i].evidence = 0 // it is older than what has just been seen
+	}
+}
+
+// good notes a verdict: the host works.
+func (l *Local) good(now instant, url string) {
+	l.doubt = 0
+	for i := range l.urls {
+		l.urls[i].checks = 0
+	}
+	u := l.url(url)
+	u.sent, u.evidence = now, now
+}
+
+// Evidence notes a response that this process has read from url: a token was
+// accepted, or a check without credentials got a status below 500. A response to
+// a request that was sent before the newest bad outcome proves nothing.
+func (l *Local) Evidence(url string, sent, read time.Time) {
+	if at(sent) >= l.lastBad {
+		u := l.url(url)
+		u.sent, u.evidence = at(sent), max(u.evidence, at(read))
+	}
+}
+
+// Checked notes a check of url, a GET without credentials: when it was sent, when
+// it ended, and the HTTP status of its response, 0 without one. A status below
+// 500 is evidence.
+func (l *Local) Checked(url string, sent, ended time.Time, status int) {
+	u := l.url(url)
+	if u.checks > 0 && at(sent) > u.checked.add(2*u.interval()+30*time.Second) {
+		u.checks = 0 // nobody waited for evidence in between: this is another outage
+	}
+	if u.checks == 0 {
+		u.since = at(sent)
+	}
+	u.checks++
+	u.checked = at(ended)
+	if status > 0 && status < 500 {
+		if l.doubt == 0 {
+			u.checks = 0
+		}
+		l.Evidence(url, sent, ended)
+	}
+}
+
+// The schedule of checks: at once, after 1, 2 and 4 seconds more, then every
+// 5 seconds or 1 % of the outage so far.
+const (
+	checkAfterUnclear = time.Second
+	slowestCheck      = 5 * time.Minute
+	evidenceLasts     = 2 * time.Second
+)
+
+// NextCheck is when url should be checked next, while a login waits for
+// evidence about it. Ask again after each outcome: it may have become earlier.
+func (l *Local) NextCheck(url string) time.Time {
+	u := l.url(url)
+	var next instant
+	if l.lastUnclear > 0 {
+		next = l.lastUnclear.add(checkAfterUnclear)
+	}
+	if u.checks > 0 {
+		next = max(next, u.checked.add(u.interval()))
+	}
+	return next.time()
+}
+
+// interval is the time between the last check and the next.
+func (u *urlState) interval() time.Duration {
+	if u.checks <= 3 {
+		return time.Second << max(u.checks-1, 0)
+	}
+	return min(max(5*time.Second, u.checked.sub(u.since)/100), slowestCheck)
+}
+
+// hasEvidence reports whether the URL responded just now, to a request sent
+// after the bad outcome of whichever process was the last.
+func (l *Local) hasEvidence(now, bad instant, url string) bool {
+	u := l.url(url)
+	return u.evidence > 0 && now <= u.evidence.add(evidenceLasts) && u.sent >= bad
+}
+
+// throttle notes HTTP 429: a pause of after, or of 5 seconds, doubled each time.
+func (l *Local) throttle(now instant, url, account string, after time.Duration) {
+	p := l.pause(url, account)
+	wait := min(5*time.Second<<min(p.throttled, 10), 5*time.Minute)
+	if after > 0 {
+		wait = min(after, 24*time.Hour)
+	}
+	p.throttled++
+	p.until = max(p.until, now.add(wait))
+}
+
+func (l *Local) pause(url, account string) *accountPause {
+	for i := range l.pauses {
+		if p := &l.pauses[i]; p.url == url && p.account == account {
+			return p
+		}
+	}
+	l.pauses = append(l.pauses, accountPause{url: url, account: account})
+	return &l.pauses[len(l.pauses)-1]
+}
+
+func (l *Local) endPause(url, account string) {
+	l.pauses = slices.DeleteFunc(l.pauses, func(p accountPause) bool { return p.url == url && p.account == account })
+}
+
+func (l *Local) paused(now instant, url, account string) (instant, bool) {
+	for _, p := range l.pauses {
+		if p.url == url && p.account == account && p.until > now {
+			return p.until, true
+		}
+	}
+	return 0, false
+}
+
+// InDoubt is since when it is unclear whether the host works; zero: it is not.
+func (l *Local) InDoubt() time.Time { return l.doubt.time() }

@@ -1,0 +1,114 @@
+package lockout
+
+import (
+	"slices"
+	"time"
+)
+
+// Replica is what one process remembers of a Host that lives in a shared store.
+// A store may forget its last writes or everything; the processes put back what
+// they have seen. Call Merge on every Host that was loaded, before anything is
+// asked of it, and Keep with every Host that was stored.
+type Replica struct {
+	process string
+	seen    Host
+}
+
+// NewReplica returns a Replica for one incarnation of a process: the Process of
+// the IDs with which it books.
+func NewReplica(process string) *Replica { return &Replica{process: process} }
+
+// Keep remembers h, which the store has accepted.
+func (r *Replica) Keep(h *Host) { r.seen = h.Clone() }
+
+// Merge brings h, as the store has it, up to date with what this process has
+// seen. The process's own bookings become what it knows of them: those that it
+// has settled are taken out, those in flight are put back. Of other processes it
+// puts back the settled bookings that nothing has cleared. Refusals, successes,
+// locks and clearings are kept whoever saw them.
+func (r *Replica) Merge(now time.Time, h *Host) {
+	t := at(now)
+	seen := &r.seen
+	h.credentials = mergeCredentials(h.credentials, seen.credentials)
+	for _, c := range seen.clearings {
+		h.remember(c)
+	}
+	for _, l := range seen.locks {
+		h.setLock(l)
+	}
+	for _, s := range seen.suspects {
+		h.setSuspect(s)
+	}
+	if s := seen.row; s.last > h.row.last || s.last == h.row.last && s.count > h.row.count {
+		h.row = s
+	}
+	h.lastSuccess = max(h.lastSuccess, seen.lastSuccess)
+	h.lastRefused = max(h.lastRefused, seen.lastRefused)
+	h.lastRelogin = max(h.lastRelogin, seen.lastRelogin)
+	h.forgiven = max(h.forgiven, seen.forgiven)
+	h.clamp(t)
+
+	h.bookings = slices.DeleteFunc(h.bookings, func(b Booking) bool {
+		return b.ID.Process == r.process && seen.find(b.ID) == nil
+	})
+	for _, b := range seen.bookings {
+		own := b.ID.Process == r.process
+		switch k := h.find(b.ID); {
+		case k != nil && (own || b.state > k.state):
+			*k = b
+		case k == nil && (own || b.state != inFlight):
+			h.bookings = append(h.bookings, b)
+		}
+	}
+	h.clamp(t)
+	h.expire(t)
+	h.bookings = slices.DeleteFunc(h.bookings, func(b Booking) bool {
+		if b.undecided(t) && h.credential(t, b.URL, b.Fingerprint).proven >= b.booked {
+			return true
+		}
+		return slices.ContainsFunc(h.clearings, func(c clearing) bool { return c.covers(&b, t) })
+	})
+	h.prune()
+}
+
+func (h *Host) find(id ID) *Booking {
+	for i := range h.bookings {
+		if h.bookings[i].ID == id {
+			return &h.bookings[i]
+		}
+	}
+	return nil
+}
+
+// Clone returns a copy that shares nothing with h.
+func (h *Host) Clone() Host {
+	c := *h
+	c.bookings = slices.Clone(h.bookings)
+	c.credentials = slices.Clone(h.credentials)
+	c.locks = slices.Clone(h.locks)
+	c.clearings = slices.Clone(h.clearings)
+	c.suspects = slices.Clone(h.suspects)
+	return c
+}
+
+// mergeCredentials merges two ordered lists. Each time is the newer of the two.
+func mergeCredentials(a, b []credential) []credential {
+	if len(b) == 0 {
+		return a
+	}
+	merged := make([]credential, 0, max(len(a), len(b)))
+	for len(a) > 0 && len(b) > 0 {
+		switch order := compareCredentials(a[0], b[0]); {
+		case order < 0:
+			merged, a = append(merged, a[0]), a[1:]
+		case order > 0:
+			merged, b = append(merged, b[0]), b[1:]
+		default:
+			c, k := a[0], b[0]
+			c.proven, c.refused, c.retried = max(c.proven, k.proven), max(c.refused, k.refused), max(c.retried, k.retried)
+			c.tried = max(c.tried, k.tried)
+			merged, a, b = append(merged, c), a[1:], b[1:]
+		}
+	}
+	return append(append(merged, a...), b...)
+}

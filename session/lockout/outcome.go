@@ -1,0 +1,73 @@
+package lockout
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/pbxauth/pbx"
+)
+
+// Outcome is what a login came to, as far as lockouts are concerned.
+type Outcome struct {
+	Kind OutcomeKind
+	// RetryAfter is how long the PBX wants to be left alone; 0: it does not say.
+	RetryAfter time.Duration
+}
+
+// OutcomeKind is the kind of an [Outcome].
+type OutcomeKind int
+
+const (
+	// Unclear: a proof may have reached the PBX, and its verdict is unknown. It
+	// counts as a wrong login.
+	Unclear OutcomeKind = iota
+	// Success: the PBX accepted the credentials.
+	Success
+	// Refused: the PBX judged the credentials and refused them.
+	Refused
+	// Locked: the PBX refuses logins for a while, whatever the credentials.
+	Locked
+	// NotSent: the host could not be reached, or its challenge failed. No proof
+	// left this machine.
+	NotSent
+	// TooManySessions: the PBX has no room for another token. It may or may not
+	// have judged the credentials.
+	TooManySessions
+	// Throttled: HTTP 429 from something that is not the PBX's login.
+	Throttled
+	// Withdrawn: the login was given up on this side before anything was sent.
+	// It says nothing about the host.
+	Withdrawn
+)
+
+// Classify maps the error of a driver's Login to an outcome. Whatever is not
+// known to be something else is [Unclear].
+func Classify(err error) Outcome {
+	if err == nil {
+		return Outcome{Kind: Success}
+	}
+	var e *pbx.Error
+	if !errors.As(err, &e) {
+		return Outcome{Kind: Unclear}
+	}
+	o := Outcome{RetryAfter: max(e.RetryAfter, 0)}
+	switch {
+	case errors.Is(e, pbx.ErrInvalidCredentials):
+		o.Kind = Refused
+	case errors.Is(e, pbx.ErrLocked):
+		o.Kind = Locked
+	case errors.Is(e, pbx.ErrTooManySessions):
+		o.Kind = TooManySessions
+	case e.HTTPStatus == http.StatusTooManyRequests && e.Code == "":
+		o.Kind = Throttled
+	case e.Sent:
+		o.Kind = Unclear
+	case errors.Is(e, pbx.ErrConfig), errors.Is(e, pbx.ErrNotSupported), errors.Is(e, context.Canceled):
+		o.Kind = Withdrawn
+	default:
+		o.Kind = NotSent
+	}
+	return o
+}

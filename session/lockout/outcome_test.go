@@ -1,0 +1,58 @@
+package lockout_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session/lockout"
+)
+
+func TestClassifyMapsDriverErrors(t *testing.T) {
+	e := func(kind error, sent bool, status int, code string) error {
+		return &pbx.Error{Driver: "x", Op: pbx.OpLogin, Kind: kind, Sent: sent, HTTPStatus: status, Code: code}
+	}
+	for _, c := range []struct {
+		name string
+		err  error
+		want lockout.OutcomeKind
+	}{
+		{"no error", nil, lockout.Success},
+		{"refused", e(pbx.ErrInvalidCredentials, true, 200, "20002"), lockout.Refused},
+		{"refused, wrapped", fmt.Errorf("a wrapper: %w", e(pbx.ErrInvalidCredentials, true, 200, "")), lockout.Refused},
+		{"refused by a driver that says it sent nothing", e(pbx.ErrInvalidCredentials, false, 200, ""), lockout.Refused},
+		{"locked", e(pbx.ErrLocked, true, 200, "70004"), lockout.Locked},
+		{"locked at the challenge", e(pbx.ErrLocked, false, 403, ""), lockout.Locked},
+		{"locked, with HTTP 429", e(pbx.ErrLocked, true, 429, ""), lockout.Locked},
+		{"too many sessions", e(pbx.ErrTooManySessions, true, 200, "7"), lockout.TooManySessions},
+		{"429 of a proxy", e(pbx.ErrUnavailable, true, 429, ""), lockout.Throttled},
+		{"429 of a proxy at the challenge", e(pbx.ErrUnavailable, false, 429, ""), lockout.Throttled},
+		{"429 with the brand's code", e(pbx.ErrUnavailable, true, 429, "17"), lockout.Unclear},
+		{"connection refused", e(pbx.ErrUnavailable, false, 0, ""), lockout.NotSent},
+		{"502 at the challenge", e(pbx.ErrUnavailable, false, 502, ""), lockout.NotSent},
+		{"no response", e(pbx.ErrUnavailable, true, 0, ""), lockout.Unclear},
+		{"502", e(pbx.ErrUnavailable, true, 502, ""), lockout.Unclear},
+		{"404 without the brand's envelope", e(pbx.ErrConfig, true, http.StatusNotFound, ""), lockout.Unclear},
+		{"unreadable body", e(pbx.ErrProtocol, true, 200, ""), lockout.Unclear},
+		{"unknown code", e(nil, true, 200, "30003"), lockout.Unclear},
+		{"forbidden: the password may have been looked at first", e(pbx.ErrForbidden, true, 403, "5"), lockout.Unclear},
+		{"a token error from a login", e(pbx.ErrTokenRejected, true, 401, ""), lockout.Unclear},
+		{"wrong settings", e(pbx.ErrConfig, false, 0, ""), lockout.Withdrawn},
+		{"not supported", e(pbx.ErrNotSupported, false, 0, ""), lockout.Withdrawn},
+		{"canceled before it was sent", &pbx.Error{Kind: pbx.ErrUnavailable, Err: context.Canceled}, lockout.Withdrawn},
+		{"canceled after it was sent", &pbx.Error{Kind: pbx.ErrUnavailable, Sent: true, Err: context.Canceled}, lockout.Unclear},
+		{"not a *pbx.Error", errors.New("a driver's panic"), lockout.Unclear},
+	} {
+		if got := lockout.Classify(c.err); got.Kind != c.want {
+			t.Errorf("%s: got kind %d, want %d", c.name, got.Kind, c.want)
+		}
+	}
+	err := &pbx.Error{Kind: pbx.ErrLocked, Sent: true, RetryAfter: time.Minute}
+	if got := lockout.Classify(err).RetryAfter; got != time.Minute {
+		t.Errorf("RetryAfter is %v, want 1m", got)
+	}
+}

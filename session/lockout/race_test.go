@@ -1,0 +1,5 @@
+//go:build race
+
+package lockout
+
+const raceBuild = true

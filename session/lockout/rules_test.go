@@ -1,0 +1,1103 @@
+package lockout_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session/lockout"
+)
+
+// rules is one process and one host, played by hand.
+type rules struct {
+	t     *testing.T
+	host  lockout.Host
+	local lockout.Local
+	now   time.Time
+	ids   uint64
+	name  string
+}
+
+func play(t *testing.T) *rules {
+	return &rules{t: t, now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC), name: "p"}
+}
+
+// account is a login of an account whose password is its fingerprint.
+func account(name string, l pbx.Lockout) lockout.Login {
+	return lockout.Login{URL: theURL, Account: name, Fingerprint: lockout.FingerprintOf([]byte(name)), Limits: lockout.Resolve(l, 0)}
+}
+
+func (x *rules) pass(d time.Duration) { x.now = x.now.Add(d) }
+
+// responds gives evidence about the URL.
+func (x *rules) responds(g lockout.Login) { x.local.Checked(g.URL, x.now, x.now, 200) }
+
+func (x *rules) ask(g lockout.Login) lockout.Decision { return x.host.Ask(x.now, &x.local, g) }
+
+func (x *rules) want(g lockout.Login, v lockout.Verdict, r lockout.Reason) lockout.Decision {
+	x.t.Helper()
+	d := x.ask(g)
+	if d.Verdict != v || d.Reason != r {
+		x.t.Fatalf("%s: got %d (%v) until %v, want %d (%v)", g.Account, d.Verdict, d.Reason, d.Until, v, r)
+	}
+	return d
+}
+
+func (x *rules) wantUntil(g lockout.Login, r lockout.Reason, d time.Duration) {
+	x.t.Helper()
+	got := x.want(g, lockout.Wait, r).Until.Sub(x.now)
+	if diff := got - d; diff < 0 || diff > 3*time.Second {
+		x.t.Fatalf("%s waits %v (%v), want %v", g.Account, got, r, d)
+	}
+}
+
+func (x *rules) book(g lockout.Login) lockout.Booking {
+	x.t.Helper()
+	x.responds(g)
+	x.ids++
+	d := x.host.Book(x.now, &x.local, g, lockout.ID{Process: x.name, Number: x.ids})
+	if d.Verdict != lockout.Go {
+		x.t.Fatalf("%s may not go: %v until %v", g.Account, d.Reason, d.Until)
+	}
+	return d.Booking
+}
+
+func (x *rules) settle(g lockout.Login, b lockout.Booking, k lockout.OutcomeKind) {
+	x.pass(100 * time.Millisecond)
+	x.host.Settle(x.now, &x.local, g, b, lockout.Outcome{Kind: k})
+}
+
+// login books a login and settles it.
+func (x *rules) login(g lockout.Login, k lockout.OutcomeKind) {
+	x.t.Helper()
+	x.settle(g, x.book(g), k)
+}
+
+func (x *rules) wantBookings(n int) {
+	x.t.Helper()
+	if got := x.host.Status(x.now, &x.local).Bookings; len(got) != n {
+		x.t.Fatalf("%d bookings stand, want %d: %+v", len(got), n, got)
+	}
+}
+
+func inRowLimits() pbx.Lockout { return inRow().stated() }
+
+func TestPlaces(t *testing.T) {
+	for _, c := range []struct {
+		attempts, most         int
+		dead                   bool
+		proven, new, newAtLone int
+	}{
+		{1, 0, false, 1, 1, 1},
+		{2, 0, false, 1, 1, 1},
+		{3, 0, false, 2, 1, 1},
+		{4, 0, false, 3, 1, 2},
+		{5, 0, false, 4, 2, 3},
+		{10, 0, false, 9, 7, 8},
+		{3, 0, true, 2, 1, 1},
+		{4, 0, true, 2, 1, 1},
+		{5, 0, true, 3, 1, 2},
+		{5, 2, false, 2, 2, 2},
+		{5, 9, false, 4, 2, 3},
+		{0, 0, false, 4, 2, 3}, // 5 are assumed
+	} {
+		l := inRowLimits()
+		l.Attempts = c.attempts
+		if c.dead {
+			l.DeadTokens = pbx.DeadTokensCount
+		}
+		wrong := func(x *rules) (n int) {
+			for i := range 20 {
+				g := account(fmt.Sprintf("wrong-%d", i), l)
+				g.Limits = lockout.Resolve(l, c.most)
+				x.responds(g)
+				if x.ask(g).Reason == lockout.NoPlace {
+					return n
+				}
+				x.login(g, lockout.Refused)
+				n++
+			}
+			return n
+		}
+		x := play(t)
+		if got := wrong(x); got != c.newAtLone {
+			t.Errorf("%+v: %d places for new credentials where nothing is proven, want %d", c, got, c.newAtLone)
+		}
+		x = play(t)
+		good := account("good", l)
+		good.Limits = lockout.Resolve(l, c.most)
+		x.login(good, lockout.Success)
+		if got := wrong(x); got != c.new {
+			t.Errorf("%+v: %d places for new credentials, want %d", c, got, c.new)
+		}
+		n := 0
+		for ; n < 20; n++ { // a person unlocks nothing: proven accounts use the rest, one lost response each
+			g := good
+			x.pass(time.Hour)
+			x.responds(g)
+			if x.ask(g).Reason == lockout.NoPlace {
+				break
+			}
+			x.login(g, lockout.Unclear)
+		}
+		if got := c.new + n; got != max(c.proven, c.new) {
+			t.Errorf("%+v: %d places for proven credentials, want %d", c, got, c.proven)
+		}
+	}
+}
+
+func TestOutcomesAndBookings(t *testing.T) {
+	for _, c := range []struct {
+		kind     lockout.OutcomeKind
+		bookings int
+		proven   int
+		doubt    bool
+	}{
+		{lockout.Success, 0, 1, false},
+		{lockout.Refused, 1, 0, false},
+		{lockout.Unclear, 1, 0, true},
+		{lockout.Locked, 0, 0, false},
+		{lockout.NotSent, 0, 0, true},
+		{lockout.TooManySessions, 0, 0, false},
+		{lockout.Throttled, 0, 0, false},
+		{lockout.Withdrawn, 0, 0, false},
+	} {
+		x := play(t)
+		x.login(account("a", inRowLimits()), c.kind)
+		s := x.host.Status(x.now, &x.local)
+		if len(s.Bookings) != c.bookings || s.Proven != c.proven || s.InDoubt.IsZero() == c.doubt {
+			t.Errorf("outcome %d: %d bookings, %d proven, in doubt since %v; want %+v", c.kind, len(s.Bookings), s.Proven, s.InDoubt, c)
+		}
+	}
+}
+
+func TestVerdictEndsDoubtAndTooManySessionsIsOne(t *testing.T) {
+	for _, kind := range []lockout.OutcomeKind{lockout.Success, lockout.Refused, lockout.TooManySessions, lockout.Locked} {
+		x := play(t)
+		a, b := account("a", inRowLimits()), account("b", inRowLimits())
+		x.login(a, lockout.NotSent)
+		x.login(b, kind)
+		if since := x.local.InDoubt(); !since.IsZero() {
+			t.Errorf("outcome %d leaves the host in doubt since %v", kind, since)
+		}
+	}
+}
+
+func TestSuccessOfTheSameAccountClearsNothingWhereNobodySays(t *testing.T) {
+	w := newWorld(t, inRow())
+	w.pbx().passwords["crm"] = 1
+	s := w.add("crm", 1)
+	w.run(time.Minute)
+	for i := range 10 {
+		w.correct(s, 100+i)
+		w.drop(s)
+		w.run(time.Minute)
+		w.correct(s, 1)
+		w.run(time.Minute)
+	}
+	w.wantNoLock()
+	w.wantWrong(2)
+}
+
+func TestSuccessSaysNothingAboutOthersUnclearLogins(t *testing.T) {
+	x := play(t)
+	good := account("good", inRowLimits())
+	x.login(good, lockout.Success)
+	x.login(account("other", inRowLimits()), lockout.Unclear)
+	x.pass(time.Minute)
+	x.login(good, lockout.Success)
+	x.wantBookings(1)
+}
+
+func TestSuccessRemovesUnclearLoginsOfItsCredentials(t *testing.T) {
+	x := play(t)
+	a := account("a", inRowLimits())
+	x.login(a, lockout.Unclear)
+	x.pass(2 * time.Second)
+	x.login(a, lockout.Unclear)
+	x.wantBookings(2)
+	x.pass(time.Minute)
+	x.login(a, lockout.Success)
+	x.wantBookings(0)
+}
+
+func TestSuccessDoesNotClearAnotherPortOfTheHost(t *testing.T) {
+	l := inRowLimits()
+	l.Reset = pbx.ResetAddress
+	for _, same := range []bool{true, false} {
+		x := play(t)
+		x.login(account("wrong", l), lockout.Refused)
+		good := account("good", l)
+		if !same {
+			good.URL = "https://pbx.example:8443"
+		}
+		x.pass(time.Second)
+		x.login(good, lockout.Success)
+		x.wantBookings(map[bool]int{true: 0, false: 1}[same])
+	}
+}
+
+func TestResetAccountClearsOnlyTheAccount(t *testing.T) {
+	l := inRowLimits()
+	l.Reset = pbx.ResetAccount
+	x := play(t)
+	old := account("a", l)
+	old.Fingerprint = lockout.FingerprintOf([]byte("old"))
+	x.login(old, lockout.Refused)
+	x.login(account("b", l), lockout.Refused)
+	x.pass(time.Second)
+	x.login(account("a", l), lockout.Success)
+	x.wantBookings(1)
+}
+
+func TestSuccessDoesNotClearWhatASlowPBXMayStillJudge(t *testing.T) {
+	l := inRowLimits()
+	l.Reset = pbx.ResetAddress
+	x := play(t)
+	good := account("good", l)
+	x.login(account("wrong", l), lockout.Unclear)
+	x.pass(2 * time.Second)
+	x.login(good, lockout.Success)
+	x.wantBookings(1)
+	x.pass(3 * time.Minute)
+	x.login(good, lockout.Success)
+	x.wantBookings(0)
+}
+
+func TestSuccessDoesNotClearWhatWasRefusedMeanwhile(t *testing.T) {
+	l := inRowLimits()
+	l.Reset, l.Attempts = pbx.ResetAddress, 10
+	x := play(t)
+	good, wrong := account("good", l), account("wrong", l)
+	x.login(good, lockout.Success)
+	slow := x.book(good)
+	x.login(wrong, lockout.Refused) // the PBX may have judged it after the slow one
+	x.settle(good, slow, lockout.Success)
+	x.wantBookings(1)
+}
+
+func TestForgiveKeepsWhatASlowPBXMayStillJudge(t *testing.T) {
+	x := play(t)
+	x.login(account("a", inRowLimits()), lockout.Refused)
+	x.login(account("b", inRowLimits()), lockout.Unclear)
+	if f := x.host.Forgive(x.now); len(f.Bookings) != 1 || f.Bookings[0].Account != "a" || f.Bookings[0].What != "refused" {
+		t.Errorf("forgot %+v", f)
+	}
+	x.wantBookings(1)
+	x.pass(3 * time.Minute)
+	x.host.Forgive(x.now)
+	x.wantBookings(0)
+	x.want(account("a", inRowLimits()), lockout.WaitPerson, lockout.PasswordRefused)
+}
+
+func TestMemory(t *testing.T) {
+	l := inRowLimits()
+	l.Memory = time.Hour
+	x := play(t)
+	x.login(account("a", l), lockout.Refused)
+	x.pass(time.Hour)
+	x.wantBookings(1)
+	x.pass(3 * time.Second)
+	x.wantBookings(0)
+	x.login(account("b", l), lockout.Unclear)
+	x.pass(time.Hour + 2*time.Minute)
+	x.wantBookings(1) // a slow PBX may have judged it two minutes late
+	x.pass(20 * time.Second)
+	x.wantBookings(0)
+}
+
+func TestUnknownMemoryIsADay(t *testing.T) {
+	x := play(t)
+	x.login(account("a", pbx.Lockout{}), lockout.Refused)
+	x.pass(24 * time.Hour)
+	x.wantBookings(1)
+	x.pass(3 * time.Second)
+	x.wantBookings(0)
+}
+
+func TestPausesAfterUnclearLogins(t *testing.T) {
+	x := play(t)
+	l := inRowLimits()
+	a := account("a", l)
+	x.login(a, lockout.Success)
+	x.login(a, lockout.Unclear)
+	x.wantUntil(a, lockout.Pause, time.Second)
+	x.pass(2 * time.Second)
+	x.login(a, lockout.Unclear)
+	x.wantUntil(a, lockout.Pause, 30*time.Second)
+	x.want(account("b", l), lockout.WaitPerson, lockout.NoPlace)
+}
+
+func TestLastPlaceIsKeptForAfterALock(t *testing.T) {
+	x := play(t)
+	a := account("a", inRowLimits())
+	x.login(a, lockout.Success)
+	for range 3 {
+		x.pass(time.Minute)
+		x.login(a, lockout.Unclear)
+	}
+	x.wantUntil(a, lockout.Pause, 11*time.Minute)
+}
+
+func TestUnclearLoginsOfOtherAccountsAreNoLockOfThisOne(t *testing.T) {
+	l := perAccount(inRow()).stated()
+	l.Attempts = 3
+	x := play(t)
+	a, b := account("a", l), account("b", l)
+	x.login(a, lockout.Success)
+	x.login(b, lockout.Unclear)
+	x.pass(time.Minute)
+	x.login(a, lockout.Unclear)
+	x.wantUntil(a, lockout.Pause, 30*time.Second)
+}
+
+func TestSeveralLoginsThatMeetOneFaultAreOneUnclearOutcome(t *testing.T) {
+	l := inRowLimits()
+	l.Attempts = 10
+	x := play(t)
+	x.login(account("a", l), lockout.Success)
+	b, c := account("b", l), account("c", l)
+	first, second := x.book(b), x.book(c)
+	x.settle(b, first, lockout.Unclear)
+	x.settle(c, second, lockout.Unclear)
+	x.wantUntil(account("a", l), lockout.Pause, time.Second)
+}
+
+func TestOneLoginAtATimeUnlessOneSucceededJustNow(t *testing.T) {
+	l := inRowLimits()
+	x := play(t)
+	a, b, c, d := account("a", l), account("b", l), account("c", l), account("d", l)
+	first := x.book(a)
+	x.responds(b)
+	x.want(b, lockout.WaitEvent, lockout.OneByOne)
+	x.settle(a, first, lockout.Success)
+	x.book(b)
+	second := x.book(c)
+	x.responds(d)
+	x.want(d, lockout.WaitEvent, lockout.NoPlace) // two in flight, and new credentials have two places
+	x.want(a, lockout.WaitEvent, lockout.OneByOne)
+	x.settle(c, second, lockout.NotSent)
+	x.responds(a)
+	x.want(a, lockout.WaitEvent, lockout.OneByOne)
+}
+
+func TestLoginsGoOneByOneTenSecondsAfterTheLastSuccess(t *testing.T) {
+	l := inRowLimits()
+	x := play(t)
+	x.login(account("a", l), lockout.Success)
+	x.pass(11 * time.Second)
+	x.book(account("b", l))
+	x.responds(account("c", l))
+	x.want(account("c", l), lockout.WaitEvent, lockout.OneByOne)
+}
+
+func TestSameCredentialsAreInFlightOnce(t *testing.T) {
+	l := inRowLimits()
+	l.Attempts = 10
+	x := play(t)
+	a := account("a", l)
+	x.login(account("good", l), lockout.Success)
+	x.book(a)
+	d := x.want(a, lockout.WaitEvent, lockout.SameCredentials)
+	if wait := d.Until.Sub(x.now); wait < 15*time.Second || wait > 16*time.Second {
+		t.Errorf("looks again after %v, want 15 s: the login is overdue then", wait)
+	}
+	x.pass(15*time.Second + 500*time.Millisecond)
+	x.responds(a)
+	x.want(a, lockout.Wait, lockout.Pause)
+}
+
+func TestEvidence(t *testing.T) {
+	l := inRowLimits()
+	x := play(t)
+	a, b := account("a", l), account("b", l)
+	x.want(a, lockout.Go, lockout.None) // nothing is in doubt
+	x.login(a, lockout.NotSent)
+	x.want(b, lockout.WaitEvent, lockout.NoEvidence)
+	for _, status := range []int{0, 500, 502, 599} {
+		x.local.Checked(theURL, x.now, x.now, status)
+		x.want(b, lockout.WaitEvent, lockout.NoEvidence)
+	}
+	x.local.Checked("https://pbx.example:8443", x.now, x.now, 200)
+	x.want(b, lockout.WaitEvent, lockout.NoEvidence)
+	x.local.Checked(theURL, x.now.Add(-time.Second), x.now, 200)
+	x.want(b, lockout.WaitEvent, lockout.NoEvidence) // it was sent before the fault
+	x.pass(time.Second)
+	x.local.Checked(theURL, x.now, x.now, 401)
+	x.want(b, lockout.Go, lockout.None)
+	x.pass(3 * time.Second)
+	x.want(b, lockout.WaitEvent, lockout.NoEvidence) // it is too old
+	x.local.TokenAccepted(theURL, x.now, x.now)
+	x.want(b, lockout.Go, lockout.None)
+}
+
+func TestUsedPlaceNeedsFreshEvidence(t *testing.T) {
+	x := play(t)
+	l := inRowLimits()
+	x.login(account("wrong", l), lockout.Refused)
+	x.want(account("a", l), lockout.Go, lockout.None) // the refusal is evidence
+	x.pass(3 * time.Second)
+	x.want(account("a", l), lockout.WaitEvent, lockout.NoEvidence)
+}
+
+func TestProcessesLearnOfDoubtFromEachOther(t *testing.T) {
+	l := inRowLimits()
+	x := play(t)
+	a := account("a", l)
+	other := lockout.Local{}
+	other.Checked(theURL, x.now, x.now, 200)
+	x.login(a, lockout.Unclear)
+	x.pass(1500 * time.Millisecond)
+	if d := x.host.Ask(x.now, &other, a); d.Reason != lockout.NoEvidence {
+		t.Errorf("a process whose evidence is older than another's unclear login: %v", d.Reason)
+	}
+	other.Checked(theURL, x.now, x.now, 200)
+	if d := x.host.Ask(x.now, &other, a); d.Verdict != lockout.Go {
+		t.Errorf("after a check of its own: %v", d.Reason)
+	}
+}
+
+func TestScheduleOfChecks(t *testing.T) {
+	x := play(t)
+	a := account("a", inRowLimits())
+	x.login(a, lockout.Unclear)
+	start := x.now
+	var got []time.Duration
+	for x.now.Sub(start) < 30*24*time.Hour {
+		next := x.local.NextCheck(theURL)
+		got = append(got, next.Sub(x.now))
+		x.now = next
+		x.local.Checked(theURL, x.now, x.now, 502)
+	}
+	want := []time.Duration{time.Second, time.Second, 2 * time.Second, 4 * time.Second, 5 * time.Second}
+	for i, d := range want {
+		if got[i] != d {
+			t.Errorf("check %d after %v, want %v", i, got[i], d)
+		}
+	}
+	for i, d := range got[4:] {
+		if d < 5*time.Second || d > 5*time.Minute {
+			t.Fatalf("check %d after %v", i+4, d)
+		}
+	}
+	if last := got[len(got)-1]; last != 5*time.Minute {
+		t.Errorf("in the end the checks are %v apart, want 5m", last)
+	}
+	x = play(t)
+	x.login(a, lockout.NotSent)
+	if next := x.local.NextCheck(theURL); next.After(x.now) {
+		t.Errorf("after a login that was not sent the first check is due in %v, want at once", next.Sub(x.now))
+	}
+}
+
+func TestChecksStartAnewAfterAPauseWithoutThem(t *testing.T) {
+	x := play(t)
+	a := account("a", inRowLimits())
+	x.login(a, lockout.NotSent)
+	for range 400 {
+		x.now = x.local.NextCheck(theURL)
+		if x.now.Before(time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)) {
+			x.now = time.Date(2026, 3, 1, 9, 0, 1, 0, time.UTC)
+		}
+		x.local.Checked(theURL, x.now, x.now, 502)
+	}
+	x.pass(24 * time.Hour)
+	x.local.Checked(theURL, x.now, x.now, 502)
+	if wait := x.local.NextCheck(theURL).Sub(x.now); wait != time.Second {
+		t.Errorf("the second check of another outage is due after %v, want 1s", wait)
+	}
+}
+
+func TestDriverWithoutProbeHasPausesAlone(t *testing.T) {
+	x := play(t)
+	a := account("a", inRowLimits())
+	a.NoProbe = true
+	x.ids = 1
+	d := x.host.Book(x.now, &x.local, a, lockout.ID{Process: "p", Number: 1})
+	x.settle(a, d.Booking, lockout.NotSent)
+	x.wantUntil(a, lockout.Pause, 500*time.Millisecond)
+	x.pass(time.Second)
+	x.want(a, lockout.Go, lockout.None)
+}
+
+func TestThrottledAccountWaitsLongerEachTime(t *testing.T) {
+	x := play(t)
+	a, b := account("a", inRowLimits()), account("b", inRowLimits())
+	for _, want := range []time.Duration{5, 10, 20, 40, 80, 160, 300, 300} {
+		x.login(a, lockout.Throttled)
+		x.wantUntil(a, lockout.AccountPaused, want*time.Second)
+		x.want(b, lockout.Go, lockout.None)
+		x.pass(want * time.Second)
+	}
+	x.login(a, lockout.Success)
+	x.pass(time.Second)
+	x.login(a, lockout.Throttled)
+	x.wantUntil(a, lockout.AccountPaused, 5*time.Second)
+	x.pass(time.Hour)
+	b2 := x.book(a)
+	x.host.Settle(x.now, &x.local, a, b2, lockout.Outcome{Kind: lockout.Throttled, RetryAfter: 17 * time.Second})
+	x.wantUntil(a, lockout.AccountPaused, 17*time.Second)
+}
+
+func TestTooManySessionsWaitsAsTheDriverKnows(t *testing.T) {
+	x := play(t)
+	a := account("a", inRowLimits())
+	x.host.Settle(x.now, &x.local, a, x.book(a), lockout.Outcome{Kind: lockout.TooManySessions, RetryAfter: 15 * time.Second})
+	x.wantUntil(a, lockout.AccountPaused, 15*time.Second)
+	x.pass(16 * time.Second)
+	x.want(a, lockout.Go, lockout.None)
+}
+
+func TestStatedLock(t *testing.T) {
+	for _, c := range []struct {
+		perAccount bool
+		after      time.Duration
+		want       time.Duration
+	}{
+		{false, 0, 10 * time.Minute},
+		{false, 90 * time.Second, 90 * time.Second},
+		{false, time.Hour, time.Hour},
+		{false, 48 * time.Hour, 10 * time.Minute}, // further off than Window + 1 h: a broken clock
+		{true, time.Minute, time.Minute},
+	} {
+		l := inRowLimits()
+		l.PerAccount = c.perAccount
+		x := play(t)
+		a, b := account("a", l), account("b", l)
+		x.host.Settle(x.now, &x.local, a, x.book(a), lockout.Outcome{Kind: lockout.Locked, RetryAfter: c.after})
+		x.wantUntil(a, lockout.LockedByPBX, c.want)
+		if c.perAccount {
+			x.want(b, lockout.Go, lockout.None)
+		} else {
+			x.wantUntil(b, lockout.LockedByPBX, c.want)
+		}
+		s := x.host.Status(x.now, &x.local)
+		if s.LockedUntil.Sub(x.now) != c.want || !x.host.LockedUntil(x.now, theURL, "a").Equal(s.LockedUntil) {
+			t.Errorf("%+v: Status says locked until %v", c, s.LockedUntil)
+		}
+		x.host.Forgive(x.now)
+		x.want(a, lockout.Go, lockout.None)
+	}
+}
+
+func TestSuccessEndsALock(t *testing.T) {
+	l := inRowLimits()
+	x := play(t)
+	a, b := account("a", l), account("b", l)
+	x.login(account("c", l), lockout.Success)
+	slow, later := x.book(b), x.book(a)
+	x.settle(b, slow, lockout.Locked)
+	x.settle(a, later, lockout.Success) // it was sent before the lock was known
+	x.want(account("c", l), lockout.Wait, lockout.LockedByPBX)
+
+	// Another process that did not know of the lock gets through.
+	x = play(t)
+	early := x.host.Clone()
+	x.login(b, lockout.Locked)
+	x.pass(time.Second)
+	x2 := &rules{t: t, host: early, now: x.now, name: "q"}
+	late := x2.book(a)
+	x.settle(a, late, lockout.Success)
+	x.want(account("c", l), lockout.Go, lockout.None)
+}
+
+func TestLooksWrongTriesOneAfterAnother(t *testing.T) {
+	l := looks(inRow(), "wrong").stated()
+	x := play(t)
+	a, b, c := account("a", l), account("b", l), account("c", l)
+	for _, g := range []lockout.Login{a, b, c} {
+		x.login(g, lockout.Success)
+	}
+	x.pass(time.Minute)
+	x.login(a, lockout.Refused)
+	x.wantUntil(a, lockout.MayBeLocked, 10*time.Minute)
+	x.login(b, lockout.Refused)
+	x.wantUntil(c, lockout.MayBeLocked, 10*time.Minute) // two were refused: it may be a lock
+	x.pass(10*time.Minute + time.Second)
+	x.responds(a)
+	x.settle(a, x.book(a), lockout.Success)
+	x.wantBookings(1)
+	x.responds(b)
+	x.settle(b, x.book(b), lockout.Success)
+	x.wantBookings(0)
+}
+
+func TestLooksWrongHasOneTry(t *testing.T) {
+	l := looks(inRow(), "wrong").stated()
+	x := play(t)
+	a := account("a", l)
+	x.login(a, lockout.Success)
+	x.login(a, lockout.Refused)
+	x.pass(11 * time.Minute)
+	x.login(a, lockout.Refused)
+	x.want(a, lockout.WaitPerson, lockout.PasswordRefused)
+}
+
+func TestLooksWrongHasNoTryLongAfterTheLastSuccess(t *testing.T) {
+	l := looks(inRow(), "wrong").stated()
+	x := play(t)
+	a := account("a", l)
+	x.login(a, lockout.Success)
+	x.pass(61 * time.Minute)
+	x.login(a, lockout.Refused)
+	x.want(a, lockout.WaitPerson, lockout.PasswordRefused)
+	x.want(account("new", l), lockout.Go, lockout.None)
+}
+
+func TestRetryWithoutAPlaceChangesNothing(t *testing.T) {
+	x := play(t)
+	l := inRowLimits()
+	x.login(account("good", l), lockout.Success)
+	a, b := account("a", l), account("b", l)
+	x.login(a, lockout.Refused)
+	x.login(b, lockout.Refused)
+	x.pass(time.Minute)
+	if d := x.host.Retry(x.now, &x.local, a); d.Reason != lockout.NoPlace || len(d.Used) != 2 {
+		t.Fatalf("Retry says %+v", d)
+	}
+	x.host.Forgive(x.now)
+	x.want(a, lockout.WaitPerson, lockout.PasswordRefused)
+	if d := x.host.Retry(x.now, &x.local, a); d.Reason != lockout.None {
+		t.Fatalf("Retry says %+v", d)
+	}
+	x.want(a, lockout.Go, lockout.None)
+}
+
+func TestRetrySkipsPauses(t *testing.T) {
+	x := play(t)
+	a := account("a", inRowLimits())
+	x.login(a, lockout.Unclear)
+	x.pass(2 * time.Second)
+	x.login(a, lockout.Unclear)
+	x.wantUntil(a, lockout.Pause, 30*time.Second)
+	if d := x.host.Retry(x.now, &x.local, a); d.Reason != lockout.None {
+		t.Fatalf("Retry says %v", d.Reason)
+	}
+	x.responds(a)
+	x.want(a, lockout.Go, lockout.None)
+}
+
+func TestRefusalIsOfOneURL(t *testing.T) {
+	x := play(t)
+	l := inRowLimits()
+	a := account("a", l)
+	x.login(a, lockout.Refused)
+	x.want(a, lockout.WaitPerson, lockout.PasswordRefused)
+	elsewhere := a
+	elsewhere.URL = "https://pbx.example:8443"
+	x.responds(elsewhere)
+	x.want(elsewhere, lockout.Go, lockout.None)
+	x.pass(10 * 365 * 24 * time.Hour)
+	x.want(a, lockout.WaitPerson, lockout.PasswordRefused)
+}
+
+func TestBrandWithoutLockout(t *testing.T) {
+	x := play(t)
+	l := pbx.Lockout{None: true}
+	for i := range 50 {
+		g := account(fmt.Sprint("wrong-", i), l)
+		x.login(g, lockout.Refused)
+		x.want(g, lockout.WaitPerson, lockout.PasswordRefused)
+	}
+	for i := range 50 {
+		g := account(fmt.Sprint("unclear-", i), l)
+		x.login(g, lockout.Unclear)
+		x.pass(time.Minute)
+	}
+	x.wantBookings(0)
+}
+
+func TestOrderOfThoseWhoWait(t *testing.T) {
+	x := play(t)
+	l := inRowLimits()
+	l.Attempts = 20
+	at := func(name string, waiting time.Duration) lockout.Login {
+		g := account(name, l)
+		g.Waiting = x.now.Add(-waiting)
+		return g
+	}
+	for _, name := range []string{"proven", "one", "two"} {
+		x.login(account(name, l), lockout.Success)
+	}
+	for _, name := range []string{"one", "two", "two", "new-one"} {
+		x.pass(time.Hour)
+		x.login(account(name, l), lockout.Unclear)
+	}
+	x.pass(time.Hour)
+	want := []string{"one", "proven", "two", "new-one", "new-early", "new"}
+	waiting := []lockout.Login{at("new", time.Minute), at("two", time.Hour), at("new-one", time.Second), at("proven", time.Minute), at("one", time.Second), at("new-early", time.Hour)}
+	var got []string
+	for len(waiting) > 0 {
+		x.responds(waiting[0])
+		i := x.host.Next(x.now, &x.local, waiting)
+		if i < 0 {
+			t.Fatalf("nobody may go after %v", got)
+		}
+		got = append(got, waiting[i].Account)
+		waiting = append(waiting[:i:i], waiting[i+1:]...)
+	}
+	if strings.Join(got, " ") != strings.Join(want, " ") {
+		t.Errorf("order %v, want %v", got, want)
+	}
+}
+
+func TestNextPassesOverAnAccountThatWaits(t *testing.T) {
+	x := play(t)
+	l := inRowLimits()
+	x.login(account("refused", l), lockout.Refused)
+	if i := x.host.Next(x.now, &x.local, []lockout.Login{account("refused", l), account("b", l)}); i != 1 {
+		t.Errorf("Next is %d, want 1", i)
+	}
+	if i := x.host.Next(x.now, &x.local, nil); i != -1 {
+		t.Errorf("Next of nobody is %d", i)
+	}
+}
+
+func TestReloginKeepsPlacesForFaults(t *testing.T) {
+	l := inRowLimits()
+	l.Reset = pbx.ResetAddress
+	x := play(t)
+	good, single, idle, waiting := account("good", l), account("single", l), account("idle", l), account("new", l)
+	for _, g := range []lockout.Login{good, single, idle} {
+		x.login(g, lockout.Success)
+	}
+	holders := []lockout.Holder{{Login: account("unknown", l), Idle: true}, {Login: single, Idle: true, Single: true}, {Login: good}, {Login: idle, Idle: true}}
+	want := func(i int) {
+		t.Helper()
+		if got, _ := x.host.Relogin(x.now, &x.local, waiting, holders); got != i {
+			t.Fatalf("holder %d should log in anew, want %d", got, i)
+		}
+	}
+	want(-1) // nothing is used
+	x.login(account("wrong-1", l), lockout.Refused)
+	want(-1) // there is a place
+	x.login(account("wrong-2", l), lockout.Refused)
+	want(3)
+	x.ids++
+	d := x.host.BookRelogin(x.now, &x.local, idle, lockout.ID{Process: "p", Number: x.ids})
+	if d.Verdict != lockout.Go {
+		t.Fatalf("the relogin may not go: %v", d.Reason)
+	}
+	want(-1) // it is in flight
+	x.settle(idle, d.Booking, lockout.Success)
+	x.wantBookings(0)
+	x.login(account("wrong-3", l), lockout.Refused)
+	x.login(account("wrong-4", l), lockout.Refused)
+	if i, again := x.host.Relogin(x.now, &x.local, waiting, holders); i != -1 || again.Sub(x.now) > 20*time.Second || again.Sub(x.now) < 15*time.Second {
+		t.Fatalf("holder %d, again in %v; want none, 20 s after the last", i, again.Sub(x.now))
+	}
+	x.pass(20 * time.Second)
+	want(3)
+	x.login(good, lockout.Unclear)
+	want(-1) // in doubt
+	x.pass(time.Minute)
+	x.responds(good)
+	x.login(account("good", l), lockout.TooManySessions)
+	want(-1) // three places are used: one lost response more would stop everybody
+}
+
+func TestAbandonedLoginsOfNewCredentialsWaitADay(t *testing.T) {
+	x := play(t)
+	l := inRowLimits()
+	a := account("a", l)
+	for range 2 {
+		x.book(a)
+		x.pass(time.Minute)
+	}
+	x.want(a, lockout.Wait, lockout.Pause)
+	x.pass(23 * time.Hour)
+	x.want(a, lockout.Wait, lockout.Pause)
+	x.pass(time.Hour)
+	x.responds(a)
+	x.want(a, lockout.Go, lockout.None)
+
+	x = play(t)
+	x.login(a, lockout.Success)
+	for range 2 {
+		x.pass(time.Minute)
+		x.book(a)
+	}
+	x.pass(time.Minute)
+	x.responds(a)
+	x.want(a, lockout.Go, lockout.None) // they worked: a crash loop is no wrong password
+}
+
+func TestEndedProcessIsUnclearAtOnce(t *testing.T) {
+	x := play(t)
+	a := account("a", inRowLimits())
+	x.book(a)
+	x.want(a, lockout.WaitEvent, lockout.SameCredentials)
+	x.host.Ended(x.now, "p")
+	x.wantUntil(a, lockout.Pause, time.Second)
+	x.wantBookings(1)
+}
+
+func TestClocks(t *testing.T) {
+	l := inRowLimits()
+	l.Memory = time.Hour
+	x := play(t)
+	a, b, good := account("a", l), account("b", l), account("good", l)
+	x.login(good, lockout.Success)
+	x.login(a, lockout.Refused)
+	x.login(account("c", l), lockout.Locked)
+	x.pass(-24 * time.Hour) // the clock is set back by a day
+	x.want(a, lockout.WaitPerson, lockout.PasswordRefused)
+	x.responds(b)
+	d := x.host.Book(x.now, &x.local, b, lockout.ID{Process: "p", Number: 99})
+	if d.Reason != lockout.LockedByPBX || d.Until.Sub(x.now) > 10*time.Minute {
+		t.Fatalf("a lock beyond Window + 1 h: %v until %v", d.Reason, d.Until.Sub(x.now))
+	}
+	x.pass(11 * time.Minute)
+	x.login(b, lockout.Success)
+	x.pass(time.Hour)
+	x.wantBookings(0)
+	x.want(a, lockout.WaitPerson, lockout.PasswordRefused)
+	x.login(good, lockout.Success)
+	x.pass(48 * time.Hour) // and ahead by two
+	x.want(a, lockout.WaitPerson, lockout.PasswordRefused)
+	x.responds(b)
+	x.want(b, lockout.Go, lockout.None)
+}
+
+func TestStoreThatForgetsIsToldAgain(t *testing.T) {
+	l := inRowLimits()
+	l.Attempts = 10
+	x := play(t)
+	mine := lockout.NewReplica("p")
+	a, b, flying := account("a", l), account("b", l), account("flying", l)
+	x.login(account("good", l), lockout.Success)
+	x.login(a, lockout.Refused)
+	x.login(b, lockout.Unclear)
+	x.pass(time.Minute)
+	booking := x.book(flying)
+	mine.Keep(&x.host)
+	before := x.host.Clone()
+
+	x.host = lockout.Host{}
+	mine.Merge(x.now, &x.host)
+	x.wantBookings(3)
+	x.want(a, lockout.WaitPerson, lockout.PasswordRefused)
+	if s := x.host.Status(x.now, &x.local); s.Proven != 1 || s.InFlight != 1 {
+		t.Errorf("after Merge: %+v", s)
+	}
+
+	// Settled bookings of its own that come alive again are taken out.
+	x.settle(flying, booking, lockout.Success)
+	mine.Keep(&x.host)
+	x.host = before.Clone()
+	mine.Merge(x.now, &x.host)
+	x.wantBookings(2)
+
+	// What a person forgave stays forgiven, in whichever process.
+	x.pass(time.Hour)
+	x.host.Forgive(x.now)
+	mine.Merge(x.now, &x.host)
+	x.wantBookings(0)
+
+	other := lockout.NewReplica("q")
+	other.Keep(&before)
+	other.Merge(x.now, &x.host)
+	x.wantBookings(0)
+}
+
+func TestOtherProcessesPutBackWhatWasSettled(t *testing.T) {
+	l := inRowLimits()
+	x := play(t)
+	x.login(account("a", l), lockout.Refused)
+	x.login(account("b", l), lockout.Unclear)
+	x.pass(time.Minute)
+	x.book(account("c", l))
+	other := lockout.NewReplica("q")
+	other.Keep(&x.host)
+	x.host = lockout.Host{}
+	other.Merge(x.now, &x.host)
+	x.wantBookings(2) // what is in flight belongs to its process
+}
+
+func TestUnknownSwapIsTakenOut(t *testing.T) {
+	x := play(t)
+	mine := lockout.NewReplica("p")
+	mine.Keep(&x.host)
+	x.book(account("a", inRowLimits())) // the store took it and reported an error, so that nothing was sent
+	mine.Merge(x.now, &x.host)
+	x.wantBookings(0)
+}
+
+func TestEncodingHoldsEverything(t *testing.T) {
+	l := inRowLimits()
+	l.Attempts = 10
+	x := play(t)
+	x.login(account("good", l), lockout.Success)
+	x.login(account("a", l), lockout.Refused)
+	x.pass(time.Minute)
+	x.login(account("b", l), lockout.Unclear)
+	x.pass(time.Minute)
+	x.login(account("c", l), lockout.Locked)
+	l.DeadTokens = pbx.DeadTokensCount
+	x.host.TokenRefused(x.now, &x.local, account("d", l), lockout.ID{Process: "p", Number: 77})
+	data, err := json.Marshal(&x.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back lockout.Host
+	if err := json.Unmarshal(data, &back); err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(&back)
+	if err != nil || string(again) != string(data) {
+		t.Errorf("%v\n%s\n%s", err, data, again)
+	}
+	if strings.Contains(string(data), "good") {
+		t.Errorf("an account without a booking is written: %s", data)
+	}
+}
+
+func TestEncodedHostIsBounded(t *testing.T) {
+	x := play(t)
+	l := pbx.Lockout{None: true}
+	dropped := 0
+	for i := range 3500 {
+		g := account(fmt.Sprintf("%06d-account", i), l)
+		g.URL = fmt.Sprintf("https://tenant-%d.pbx.example/base/path", i%40)
+		kind := lockout.Success
+		if i%4 == 0 {
+			kind = lockout.Refused
+		}
+		x.responds(g)
+		b := x.book(g)
+		x.pass(time.Minute)
+		dropped += x.host.Settle(x.now, &x.local, g, b, lockout.Outcome{Kind: kind})
+	}
+	if s := x.host.Status(x.now, &x.local); s.Refused != 500 || s.Proven != 2000 {
+		t.Errorf("%d refused and %d proven are kept, want 500 and 2000", s.Refused, s.Proven)
+	}
+	if dropped == 0 {
+		t.Error("nothing was reported as dropped")
+	}
+	l = pbx.Lockout{DeadTokens: pbx.DeadTokensCount}
+	for i := range 100 {
+		g := account(fmt.Sprintf("an-account-with-a-long-name-%d", i), l)
+		g.URL = "https://tenant-1.pbx.example/base/path"
+		x.host.TokenRefused(x.now, &x.local, g, lockout.ID{Process: "4f1c6d0a-17", Number: uint64(i)})
+	}
+	x.wantBookings(64)
+	data, err := json.Marshal(&x.host)
+	if err != nil || len(data) > lockout.MaxSize {
+		t.Fatalf("%d bytes, %v", len(data), err)
+	}
+	var back lockout.Host
+	if err := json.Unmarshal(data, &back); err != nil {
+		t.Fatal(err)
+	}
+	if s := back.Status(x.now, &x.local); s.Refused != 500 || s.Proven < 1000 {
+		t.Errorf("%d refused and %d proven are written in %d bytes", s.Refused, s.Proven, len(data))
+	}
+}
+
+func TestStoredHostOfANewerVersionIsLeftAlone(t *testing.T) {
+	x := play(t)
+	x.login(account("a", inRowLimits()), lockout.Refused)
+	err := json.Unmarshal([]byte(`{"v":2,"bookings":"of another kind"}`), &x.host)
+	if !errors.Is(err, lockout.ErrNewer) || !strings.Contains(err.Error(), "update this program") {
+		t.Errorf("got %v", err)
+	}
+	x.wantBookings(1)
+}
+
+func TestDamagedHostIsAnError(t *testing.T) {
+	x := play(t)
+	x.login(account("a", inRowLimits()), lockout.Refused)
+	data, _ := json.Marshal(&x.host)
+	for n := range len(data) {
+		var h lockout.Host
+		if err := h.UnmarshalJSON(data[:n]); err == nil {
+			t.Errorf("the first %d of %d bytes are taken for a host", n, len(data))
+		}
+	}
+	for _, text := range []string{`{}`, `null`, `[]`, `"x"`, `{"v":0}`, `{"v":1,"bookings":[{"url":3}]}`, `{"v":1,"credentials":"AQ=="}`,
+		`{"v":1,"urls":["u"],"bookings":[{"credentials":"zz","state":"refused"}]}`, `{"v":1,"urls":["u"],"bookings":[{"credentials":"0000000000000000","state":"lost"}]}`} {
+		var h lockout.Host
+		if err := h.UnmarshalJSON([]byte(text)); err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func FuzzUnmarshal(f *testing.F) {
+	f.Add([]byte(`{"v":1}`))
+	f.Add([]byte(`{"v":1,"urls":["https://a"],"credentials":"AAEAAAAAAAAAAQA=","newest":5}`))
+	f.Add([]byte(`{"v":1,"urls":["u"],"bookings":[{"process":"p","n":1,"url":0,"credentials":"0100000000000000","state":"refused","booked":5,"settled":6,"memory":9223372036854775807}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var h lockout.Host
+		if h.UnmarshalJSON(data) != nil {
+			return
+		}
+		once, err := h.MarshalJSON()
+		if err != nil {
+			return
+		}
+		var back lockout.Host
+		if err := back.UnmarshalJSON(once); err != nil {
+			t.Fatalf("%v\n%s", err, once)
+		}
+		var l lockout.Local
+		now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+		g := lockout.Login{URL: "u", Limits: lockout.Resolve(pbx.Lockout{LooksWrong: true}, 0)}
+		if d := back.Book(now, &l, g, lockout.ID{Process: "fuzz"}); d.Verdict == lockout.Go {
+			back.Settle(now, &l, g, d.Booking, lockout.Outcome{Kind: lockout.Success})
+		}
+		lockout.NewReplica("p").Merge(now, &back)
+	})
+}
+
+func TestMergeIsStable(t *testing.T) {
+	w := newWorld(t, inRow())
+	w.process("other")
+	w.good(5)
+	w.path[theURL] = "lost"
+	for _, s := range w.sessions {
+		w.drop(s)
+	}
+	w.run(time.Hour)
+	a, b := w.load(w.processes[0]), w.load(w.processes[1])
+	once, _ := a.MarshalJSON()
+	w.processes[0].replica.Merge(w.now, a)
+	twice, _ := a.MarshalJSON()
+	other, _ := b.MarshalJSON()
+	if string(once) != string(twice) || string(once) != string(other) {
+		t.Errorf("\n%s\n%s\n%s", once, twice, other)
+	}
+}
+
+func BenchmarkBookedAndSettledLogin(b *testing.B) {
+	for _, known := range []int{1, 2000} {
+		b.Run(fmt.Sprintf("fingerprints=%d", known), func(b *testing.B) {
+			var h lockout.Host
+			var l lockout.Local
+			now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+			limits := lockout.Resolve(inRowLimits(), 0)
+			g := lockout.Login{URL: theURL, Account: "a", Limits: limits}
+			login := func(i int, kind lockout.OutcomeKind) {
+				g.Fingerprint = lockout.Fingerprint{byte(i), byte(i >> 8)}
+				d := h.Book(now, &l, g, lockout.ID{Process: "p", Number: uint64(i)})
+				if d.Verdict != lockout.Go {
+					b.Fatal(d.Reason)
+				}
+				now = now.Add(time.Millisecond)
+				h.Settle(now, &l, g, d.Booking, lockout.Outcome{Kind: kind})
+			}
+			for i := range known {
+				login(i, lockout.Success)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := 0; b.Loop(); i++ {
+				login(i%known, lockout.Success)
+			}
+		})
+	}
+}

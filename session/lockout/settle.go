@@ -1,0 +1,332 @@
+package lockout
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/pbxauth/pbx"
+)
+
+// Bounds of a host.
+const (
+	maxRefused    = 500
+	maxProven     = 2000
+	maxDeadTokens = 64
+)
+
+// Settle notes what a booked login came to. It returns how many fingerprints
+// were dropped because the host has too many, which is worth a line in the log.
+func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (dropped int) {
+	t := at(now)
+	h.clamp(t)
+	h.expire(t)
+	l.clamp(t)
+	i := slices.IndexFunc(h.bookings, func(k Booking) bool { return k.ID == b.ID })
+	gone := t > b.expires() || slices.ContainsFunc(h.clearings, func(c clearing) bool { return c.covers(&b, t) })
+	remove := func() {
+		if i >= 0 {
+			h.bookings = slices.Delete(h.bookings, i, i+1)
+		}
+	}
+	settleAs := func(s state) {
+		b.state, b.settled, b.abandoned = s, t, false
+		if i >= 0 {
+			h.bookings[i] = b
+		} else if !gone { // the store forgot it
+			h.bookings = append(h.bookings, b)
+		}
+	}
+
+	switch o.Kind {
+	case Success:
+		remove()
+		dropped = h.success(t, l, g, b)
+		l.endPause(b.URL, b.Account)
+	case Refused:
+		settleAs(refused)
+		if g.Limits.None {
+			h.bookings = slices.DeleteFunc(h.bookings, func(k Booking) bool { return k.ID == b.ID })
+		}
+		dropped = h.refuse(t, b)
+		l.endPause(b.URL, b.Account)
+	case Locked:
+		remove()
+		h.lockedBy(t, g, o.RetryAfter)
+	case TooManySessions:
+		remove()
+		if o.RetryAfter > 0 {
+			l.pause(b.URL, b.Account).until = t.add(min(o.RetryAfter, 24*time.Hour))
+		}
+	case Throttled:
+		remove()
+		l.throttle(t, b.URL, b.Account, o.RetryAfter)
+		return 0
+	case Withdrawn:
+		remove()
+		return 0
+	case NotSent:
+		remove()
+		l.bad(t, false)
+		h.noProbeFailed(t, l, g)
+		return 0
+	default:
+		if g.Limits.None {
+			remove()
+		} else {
+			settleAs(unclear)
+		}
+		switch {
+		case h.row.count == 0, t > h.row.last.add(g.Limits.Window+lastPlacePause): // no pause is longer
+			h.row = row{count: 1, since: t}
+		case b.booked >= h.row.since: // not one of several that met the same fault
+			h.row.count++
+		}
+		h.row.last = t
+		l.bad(t, true)
+		h.noProbeFailed(t, l, g)
+		return 0
+	}
+	if h.row.count > 0 {
+		h.row = row{last: t}
+	}
+	l.good(t, b.URL)
+	return dropped
+}
+
+// noProbeFailed lets a login that is its own check move the schedule of checks.
+func (h *Host) noProbeFailed(now instant, l *Local, g Login) {
+	if g.NoProbe {
+		l.Checked(g.URL, now.time(), now.time(), 0)
+	}
+}
+
+func (h *Host) success(now instant, l *Local, g Login, b Booking) (dropped int) {
+	c := h.credential(now, b.URL, b.Fingerprint)
+	known := c.isProven()
+	if b.booked >= c.refused { // else it is late news
+		c.proven = max(c.proven, b.booked, c.refused+1)
+	}
+	h.setCredential(c)
+	l.lastSuccess = now
+
+	// The credentials are right, so that what was unclear was no wrong login.
+	h.bookings = slices.DeleteFunc(h.bookings, func(k Booking) bool {
+		return k.URL == b.URL && k.Fingerprint == b.Fingerprint && k.booked <= b.booked && k.undecided(now)
+	})
+	if b.try {
+		h.clear(clearing{kind: clearedTry, url: b.URL, print: b.Fingerprint, at: b.booked}, now)
+	}
+	switch g.Limits.Reset {
+	case pbx.ResetAddress:
+		h.clear(clearing{kind: clearedURL, url: b.URL, at: b.booked}, now)
+	case pbx.ResetAccount:
+		h.clear(clearing{kind: clearedAccount, url: b.URL, account: b.Account, at: b.booked}, now)
+	}
+	for i := range h.locks {
+		k := &h.locks[i]
+		if k.since <= b.booked && (k.url == "" && k.account == "" || k.url == b.URL && k.account == b.Account) {
+			k.until = min(k.until, now)
+		}
+	}
+	h.lastSuccess = max(h.lastSuccess, b.booked)
+	if !known {
+		dropped = h.prune()
+	}
+	return dropped
+}
+
+func (h *Host) refuse(now instant, b Booking) (dropped int) {
+	c := h.credential(now, b.URL, b.Fingerprint)
+	if b.booked < c.proven {
+		return 0 // late news: they have worked since
+	}
+	c.refused = max(b.booked, c.proven+1, c.retried)
+	if b.try {
+		c.tried = c.refused
+	}
+	h.setCredential(c)
+	h.lastRefused = now
+	return h.prune()
+}
+
+func (h *Host) lockedBy(now instant, g Login, after time.Duration) {
+	window := g.Limits.Window
+	if after <= 0 || after > window+time.Hour {
+		after = window
+	}
+	k := lock{since: now, until: now.add(after), window: max(after, window)}
+	if g.Limits.PerAccount {
+		k.url, k.account = g.URL, g.Account
+	}
+	h.setLock(k)
+}
+
+// prune drops the oldest fingerprints beyond the bounds.
+func (h *Host) prune() (dropped int) {
+	if len(h.credentials) <= maxRefused {
+		return 0
+	}
+	proven, others := 0, 0
+	for i := range h.credentials {
+		if h.credentials[i].isProven() {
+			proven++
+		} else {
+			others++
+		}
+	}
+	for ; proven > maxProven; proven-- {
+		h.dropOldest(true)
+		dropped++
+	}
+	for ; others > maxRefused; others-- {
+		h.dropOldest(false)
+		dropped++
+	}
+	return dropped
+}
+
+func (h *Host) dropOldest(proven bool) {
+	oldest := -1
+	for i := range h.credentials {
+		if h.credentials[i].isProven() == proven && (oldest < 0 || h.credentials[i].newest() < h.credentials[oldest].newest()) {
+			oldest = i
+		}
+	}
+	h.credentials = slices.Delete(h.credentials, oldest, oldest+1)
+}
+
+// Retry is a person's wish to have a login tried again. It removes the refusal
+// and skips the pauses, but no booking. Decision.Reason says why nothing was
+// done: there is no place, the PBX has locked, the last retry was less than 10 s
+// ago, or nothing holds the login back. [None] means that it was done.
+func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
+	t := at(now)
+	h.clamp(t)
+	c := h.credential(t, g.URL, g.Fingerprint)
+	if c.retried > 0 && t < c.retried.add(retryInterval) {
+		return Decision{Verdict: Wait, Reason: RetriedJustNow, Until: c.retried.add(retryInterval).time()}
+	}
+	before := h.Ask(now, l, g)
+	if before.Reason != PasswordRefused && before.Reason != MayBeLocked && before.Reason != Pause {
+		return withReason(before, cmp.Or(before.Reason, NothingToRetry))
+	}
+	old := c
+	c.retried = max(t, c.refused+1)
+	h.setCredential(c)
+	after := h.Ask(now, l, g)
+	switch after.Reason {
+	case NoPlace, LockedByPBX, AccountPaused, MayBeLocked:
+		h.setCredential(old)
+		return after
+	}
+	h.prune()
+	return Decision{}
+}
+
+func withReason(d Decision, r Reason) Decision {
+	d.Reason = r
+	return d
+}
+
+// Forgotten is what Forgive removed.
+type Forgotten struct {
+	Bookings []Use
+	Locks    int
+}
+
+// Forgive forgets all wrong logins and locks of the host: a person has unlocked
+// this client at the PBX. Refused credentials stay refused. Logins of the last
+// two minutes without a verdict stay booked, because the PBX may still judge them.
+func (h *Host) Forgive(now time.Time) Forgotten {
+	t := at(now)
+	h.clamp(t)
+	h.expire(t)
+	var f Forgotten
+	c := clearing{kind: clearedHost, at: t}
+	f.Bookings = h.uses(t, func(b *Booking) bool { return c.covers(b, t) })
+	h.clear(c, t)
+	for i := range h.locks {
+		if k := &h.locks[i]; k.until > t {
+			f.Locks++
+			k.until = t
+		}
+	}
+	h.row = row{last: t}
+	h.forgiven = t
+	return f
+}
+
+// Ended notes that a process is known to be dead: what it had in flight is
+// unclear from now on.
+func (h *Host) Ended(now time.Time, process string) {
+	for i := range h.bookings {
+		if b := &h.bookings[i]; b.ID.Process == process && b.state == inFlight {
+			b.state, b.settled, b.abandoned = unclear, at(now), true
+		}
+	}
+}
+
+// TokenRefused notes that the PBX refused a token before its expiry. Where such
+// requests count as wrong logins it is booked under id. g is the login of the
+// session that used the token.
+func (h *Host) TokenRefused(now time.Time, l *Local, g Login, id ID) {
+	t := at(now)
+	h.clamp(t)
+	u := l.url(g.URL)
+	u.dead++
+	switch {
+	case g.Limits.None || g.Limits.DeadTokens == pbx.DeadTokensIgnored:
+		u.dead = 0
+		return
+	case g.Limits.DeadTokens == pbx.DeadTokensCount:
+		dead := 0
+		for _, b := range h.bookings {
+			if b.state == deadToken {
+				dead++
+			}
+		}
+		if dead < maxDeadTokens {
+			h.bookings = append(h.bookings, Booking{
+				ID: id, URL: g.URL, Account: g.Account, Fingerprint: g.Fingerprint,
+				state: deadToken, booked: t, settled: t, memory: g.Limits.Memory,
+			})
+		}
+	case u.dead < 2:
+		return
+	}
+	h.setSuspect(suspect{g.URL, t})
+}
+
+func (h *Host) setSuspect(s suspect) {
+	for i := range h.suspects {
+		if k := &h.suspects[i]; k.url == s.url {
+			k.before = max(k.before, s.before)
+			return
+		}
+	}
+	h.suspects = append(h.suspects, s)
+}
+
+// TokenAccepted notes that the PBX accepted a token of url in a request that was
+// sent at one time and whose response was read at another.
+func (l *Local) TokenAccepted(url string, sent, read time.Time) {
+	l.url(url).dead = 0
+	l.Evidence(url, sent, read)
+}
+
+// OneTokenAtATime reports whether the tokens of url have to be used one at a
+// time, until one is accepted: one of them was refused, and nobody says whether
+// that counts as a wrong login.
+func (l *Local) OneTokenAtATime(url string) bool { return l.url(url).dead > 0 }
+
+// Suspect reports whether a token of url is probably dead, because a newer one
+// was refused. It is not to be sent any more, not even for a logout.
+func (h *Host) Suspect(url string, issued time.Time) bool {
+	for _, s := range h.suspects {
+		if s.url == url {
+			return at(issued) <= s.before
+		}
+	}
+	return false
+}

@@ -1,0 +1,945 @@
+package session
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/rs/zerolog"
+)
+
+// machine decides what a session does next. It is a value: step has no clock, no
+// lock and no goroutine, and touches nothing but the machine and its lease. The
+// Session carries out the plans that step returns.
+//
+// At most one thing is under way: a question to the gate or an operation of the
+// driver. It has a ticket, and a result with another ticket is ignored.
+type machine struct {
+	rules rules
+
+	phase     phase
+	waiting   bool   // asking: the gate said to wait for an event
+	again     bool   // asking: the event came before the gate's answer
+	gone      bool   // old is a token that the PBX refused
+	suspect   bool   // the token is to be pinged
+	noBeat    bool   // the brand has no keep-alive
+	refreshed bool   // the token at hand came by a refresh
+	rash      bool   // it is renewed out of turn, together with others
+	noPing    bool   // the driver has no ping after all
+	ticket    uint32 // of what is under way
+	op        pbx.Op // that is asked for or called
+	state     State
+	holder    LockHolder
+	since     time.Time // of state
+	next      time.Time // when to wake the session; zero: no plan
+	err       error     // of the last attempt
+
+	lease      *lease     // what Token hands out; nil: nothing
+	old        *pbx.Token // the latest token, also a dead one: a refresh may revive it; ending: to be logged out
+	issued     int64      // when the latest login's token was, by the driver: Unix nanoseconds
+	generation uint32     // of the latest token
+	print      fingerprint
+	memory     *memory // of trouble; nil: there was none
+
+	fails        uint16 // failed attempts in a row
+	early        uint16 // tokens in a row that were refused early
+	badRefreshes uint16 // of these, the ones in a row that a refresh brought
+}
+
+// memory is what few sessions have to remember.
+type memory struct {
+	refused []fingerprint // credentials that the PBX refused, newest last
+	retried time.Time     // a person's last Retry
+}
+
+// rules is what a machine knows of its driver.
+type rules struct {
+	lifetime  time.Duration
+	refreshes bool // keep-alives exchange a refresh token
+	prints    bool // it is a pbx.Fingerprinter
+	pings     bool // it is a pbx.Pinger
+	noBeat    bool // the brand has no keep-alive
+	many      bool // the session is one of a Manager's many, whose renewals are spread
+}
+
+// fingerprint is the beginning of a keyed digest of credentials. Zero: unknown.
+type fingerprint [8]byte
+
+type phase uint8
+
+const (
+	resting phase = iota // until next
+	asking               // the gate
+	calling              // the driver
+	ending               // the last operation is still under way
+	ended
+)
+
+// opLook asks the driver for the fingerprint of its credentials. It sends
+// nothing to the PBX.
+const opLook pbx.Op = "credentials"
+
+const mostRefused = 4
+
+// event is something that has happened to a session.
+type event struct {
+	kind   eventKind
+	ticket uint32 // of an answer or a result
+
+	answer answer // answered
+
+	token *pbx.Token  // finished, stored
+	print fingerprint // finished, of opLook
+	err   error       // finished, condemned
+	until time.Time   // finished with ErrLocked: the end of the lock
+
+	generation uint32 // invalidated, condemned: of the token that was refused
+	ambiguous  bool   // invalidated: the refusal may concern the request
+
+	rules rules // replaced
+}
+
+type eventKind uint8
+
+const (
+	begun       eventKind = iota // the session was made
+	stored                       // there is a token of an earlier process
+	woken                        // next has come, or the gate's event
+	answered                     // the gate said something
+	finished                     // an operation has ended
+	invalidated                  // the PBX refused the token
+	condemned                    // the PBX refused the credentials behind the token
+	retry                        // a person asks for another attempt
+	jumped                       // this machine was suspended
+	replaced                     // the driver was
+	closing                      // the session is to end
+	drained                      // nothing is under way any more
+)
+
+// answer is what the gate says about an operation.
+type answer struct {
+	verdict verdict
+	until   time.Time // waitUntil: then; waitEvent, person: at the latest, zero: no limit
+	state   State     // of a session without a token meanwhile
+	holder  LockHolder
+	err     error // the reason; nil: the session's turn has not come
+}
+
+type verdict uint8
+
+const (
+	pass      verdict = iota // do it
+	waitUntil                // ask again at that time
+	waitEvent                // ask again when woken
+	person                   // nothing happens until a person acts, or until woken
+)
+
+// plan is what a session has to do after a step.
+type plan struct {
+	ask, call bool
+	op        pbx.Op
+	ticket    uint32
+	token     *pbx.Token // of a call
+	print     fingerprint
+	admit     bool // ask: count it against the fleet's rate of logins
+	failed    bool // ask: more than one attempt in a row has failed
+
+	withdraw bool       // leave the gate's line, with ticket
+	stale    bool       // the answer or result came too late
+	cancel   bool       // nobody needs what is under way
+	logout   *pbx.Token // nobody needs this token
+	contest  bool       // report that another program may use the account
+	refusal  error      // why a retry or close did nothing
+
+	change change
+}
+
+// change is a change of state, or a first failure, for logs and watchers.
+type change struct {
+	happened bool
+	from, to State
+	err      error
+	reason   string
+	level    zerolog.Level
+}
+
+// step takes in one event. chance is a random number from 0 to 1.
+func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
+	if !m.living(now) { // else a response that comes late could revive it
+		m.lease, m.suspect = nil, false
+	}
+	switch e.kind {
+	case closing:
+		m.close(now, &p)
+		return p
+	case drained:
+		m.drain(&p)
+		return p
+	}
+	if m.phase == ended {
+		p.stale = e.kind == answered || e.kind == finished
+		if e.kind == retry {
+			p.refusal = ErrClosed
+		}
+		return p
+	}
+	if m.phase == ending {
+		switch {
+		case e.kind == retry:
+			p.refusal = ErrClosed
+		case e.kind == finished && e.ticket == m.ticket:
+			m.finishLast(e)
+		case e.kind == answered || e.kind == finished:
+			p.stale = true
+		}
+		return p
+	}
+	switch e.kind {
+	case begun:
+		m.rest(now)
+	case stored:
+		m.store(now, e.token, chance, &p)
+	case woken:
+		m.wake(now, chance, &p)
+	case answered:
+		if p.stale = m.phase != asking || m.waiting || e.ticket != m.ticket; !p.stale {
+			m.heed(now, e.answer, chance, &p)
+		}
+	case finished:
+		if p.stale = m.phase != calling || e.ticket != m.ticket; !p.stale {
+			m.finish(now, e, chance, &p)
+		}
+	case invalidated:
+		m.invalidate(now, e, chance, &p)
+	case condemned:
+		m.condemn(now, e, chance, &p)
+	case retry:
+		p.refusal = m.retry(now, &p)
+	case jumped:
+		m.jump(now, chance)
+	case replaced:
+		m.replace(now, e.rules, &p)
+	}
+	return p
+}
+
+func (m *machine) failed() { m.fails = min(m.fails+1, math.MaxUint16-1) }
+
+// living reports whether there is a token to hand out.
+func (m *machine) living(now time.Time) bool { return m.lease.living(now) }
+
+// rest plans the next waking; the zero time: none.
+func (m *machine) rest(next time.Time) {
+	m.phase, m.waiting, m.again, m.op = resting, false, false, ""
+	m.next = next
+}
+
+// withdraw gives up a place in the gate's line, and an answer that is under way.
+func (m *machine) withdraw(p *plan) {
+	if m.phase == asking {
+		p.withdraw, p.ticket = true, m.ticket
+		m.ticket++
+	}
+}
+
+// become sets the state. Only trouble and changes are worth a line.
+func (m *machine) become(now time.Time, state State, err error, reason string, p *plan) {
+	trouble := err != nil && m.err == nil
+	if m.state != state || trouble {
+		c := change{happened: true, from: m.state, to: state, err: err, reason: reason, level: zerolog.InfoLevel}
+		switch {
+		case trouble || state == Rejected || state == Locked || state == Unavailable:
+			c.level = zerolog.WarnLevel
+		case state == Renewing, state == Live && m.err == nil && m.state == Renewing:
+			c.level = zerolog.DebugLevel // the routine of every token
+		}
+		p.change = c
+	}
+	if m.state != state {
+		m.since = now
+	}
+	m.state, m.err, m.holder = state, err, LockedByNobody
+}
+
+// wake starts what is due, if anything is.
+func (m *machine) wake(now time.Time, chance float64, p *plan) {
+	switch m.phase {
+	case asking:
+		if !m.waiting {
+			m.again = true // heeded with the gate's answer
+			return
+		}
+	case resting:
+		if m.next.IsZero() || now.Before(m.next) {
+			return
+		}
+	default:
+		return
+	}
+	op, at := m.due(now)
+	if op == "" {
+		m.withdraw(p)
+		m.rest(at)
+		return
+	}
+	if op == pbx.OpLogin && m.isRefused(m.print) {
+		m.withdraw(p)
+		m.become(now, Rejected, errRefusedBefore, "the credentials were refused before", p)
+		m.rest(time.Time{})
+		return
+	}
+	m.ask(op, p) // in a line, it keeps its place
+}
+
+// due decides what to do now. If nothing is due, op is empty and at says when
+// something will be.
+func (m *machine) due(now time.Time) (op pbx.Op, at time.Time) {
+	if m.living(now) {
+		switch at := m.lease.renewal(); {
+		case m.suspect:
+			return opPing, time.Time{}
+		case m.state == Rejected:
+			return m.proof(), time.Time{}
+		case m.state == Live && (at.IsZero() || now.Before(at)): // traffic extended it
+			return "", at
+		case m.noBeat:
+			return m.proof(), time.Time{}
+		}
+		return pbx.OpKeepAlive, time.Time{}
+	}
+	if m.state != Rejected && m.refreshable(now) {
+		return pbx.OpKeepAlive, time.Time{}
+	}
+	return m.proof(), time.Time{}
+}
+
+// opPing asks the PBX whether a token is alive.
+const opPing = pbx.OpPing
+
+// proof is the operation that a login begins with.
+func (m *machine) proof() pbx.Op {
+	if m.rules.prints {
+		return opLook
+	}
+	return pbx.OpLogin
+}
+
+// refreshable reports whether a refresh token outlived the token it came with.
+func (m *machine) refreshable(now time.Time) bool {
+	t := m.old
+	return t != nil && !m.noBeat && m.rules.refreshes && !t.Refresh.IsZero() &&
+		(t.RefreshExpiresAt.IsZero() || now.Before(t.RefreshExpiresAt))
+}
+
+// ask begins an operation with a question to the gate.
+func (m *machine) ask(op pbx.Op, p *plan) {
+	m.phase, m.waiting, m.again, m.op, m.next = asking, false, false, op, time.Time{}
+	m.ticket++
+	p.ask, p.op, p.ticket, p.print, p.failed = true, op, m.ticket, m.print, m.fails > 1
+	// A renewal ahead of the expiry, and a look that may lead to nothing, do not
+	// wait for a fleet that starts.
+	p.admit = (op == pbx.OpLogin || op == opLook) && m.lease == nil && m.state != Rejected
+}
+
+// heed follows the gate's answer.
+func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
+	op, quiet := m.op, m.op == opPing || m.op == opLook && m.state == Rejected
+	living := m.living(now)
+	switch a.verdict {
+	case pass:
+		if !living && (op == opPing || op == pbx.OpKeepAlive && !m.refreshable(now)) {
+			p.stale = true // the token expired meanwhile
+			m.rest(now)
+			return
+		}
+		m.phase = calling
+		p.call, p.op, p.ticket, p.print = true, op, m.ticket, m.print
+		switch op {
+		case opPing:
+			p.token, m.suspect = m.lease.token, false
+		case pbx.OpKeepAlive:
+			if p.token = m.old; living {
+				p.token = m.lease.token
+			}
+		}
+		switch {
+		case quiet:
+		case living:
+			m.become(now, Renewing, m.err, "renewal due", p)
+		default:
+			m.become(now, Connecting, m.err, m.why(op), p)
+		}
+		return
+	case waitUntil:
+		m.rest(a.until)
+		m.earlier(now, living)
+	default:
+		if m.again {
+			m.ask(op, p)
+			return
+		}
+		m.waiting, m.next = true, a.until
+		if a.verdict == person && m.rules.prints {
+			m.earlierBy(now.Add(spread(credentialLook, chance)))
+		}
+		m.earlier(now, living)
+	}
+	switch {
+	case quiet:
+	case a.state == Rejected:
+		m.become(now, Rejected, a.err, "the PBX refused these credentials before", p)
+	case living && a.err != nil:
+		m.become(now, Renewing, a.err, "the renewal waits", p)
+	case !living:
+		err := a.err
+		if err == nil {
+			err = m.err
+		}
+		m.become(now, a.state, err, "waiting for its turn", p)
+		m.holder = a.holder
+	}
+}
+
+// why is the reason of an attempt without a token.
+func (m *machine) why(op pbx.Op) string {
+	switch {
+	case m.state == Rejected:
+		return "the credentials have changed"
+	case m.state == Live || m.state == Renewing:
+		return "the token has expired"
+	case op == pbx.OpKeepAlive:
+		return "refresh due"
+	}
+	return "login due"
+}
+
+// earlier wakes the session at the expiry of a living token, if a wait is longer.
+func (m *machine) earlier(now time.Time, living bool) {
+	if living && m.lease.span != 0 {
+		m.earlierBy(m.lease.end())
+	}
+}
+
+func (m *machine) earlierBy(at time.Time) {
+	if m.next.IsZero() || at.Before(m.next) {
+		m.next = at
+	}
+}
+
+// finish follows the result of an operation.
+func (m *machine) finish(now time.Time, e event, chance float64, p *plan) {
+	op := m.op
+	switch op {
+	case opLook:
+		m.looked(now, e, chance, p)
+		return
+	case opPing:
+		m.pinged(now, e, chance, p)
+		return
+	}
+	err := e.err
+	if err == nil && op == pbx.OpKeepAlive && m.gone && m.old != nil && e.token.Value.Equal(m.old.Value) {
+		err = &pbx.Error{Op: op, Kind: pbx.ErrTokenRejected, Sent: true, Message: "the renewal brought the token that the PBX has refused"}
+	}
+	if err != nil {
+		m.fail(now, op, err, e.until, chance, p)
+		return
+	}
+	m.adopt(now, op, e.token, chance, p)
+}
+
+// looked follows a look at the credentials.
+func (m *machine) looked(now time.Time, e event, chance float64, p *plan) {
+	if m.state == Rejected && e.err == nil && (m.memory == nil || len(m.memory.refused) == 0) {
+		m.refuse(e.print) // a request found them refused, and no login of ours sent them
+	}
+	switch {
+	case e.err == nil && !m.isRefused(e.print):
+		m.print = e.print
+		m.ask(pbx.OpLogin, p)
+	case m.state == Rejected:
+		m.rest(m.nextLook(now, chance))
+	case e.err == nil:
+		m.become(now, Rejected, errRefusedBefore, "the credentials were refused before", p)
+		m.rest(m.nextLook(now, chance))
+	default:
+		m.fail(now, pbx.OpLogin, notSent(e.err), time.Time{}, chance, p)
+	}
+}
+
+var errRefusedBefore error = &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials,
+	Message: "not sent: the PBX has refused these credentials before; correct them, or call Retry"}
+
+// notSent makes the error of a look that of a login that was not sent. Nobody
+// can have judged the credentials.
+func notSent(err error) error {
+	var failure *pbx.Error
+	if errors.As(err, &failure) {
+		f := *failure
+		f.Sent = false
+		switch f.Kind {
+		case pbx.ErrInvalidCredentials, pbx.ErrForbidden, pbx.ErrLocked, pbx.ErrTokenRejected:
+			f.Kind = pbx.ErrConfig
+		}
+		return &f
+	}
+	return &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Message: "not sent: the credentials are not available", Err: err}
+}
+
+func (m *machine) isRefused(print fingerprint) bool {
+	return m.memory != nil && slices.Contains(m.memory.refused, print)
+}
+
+// remember makes room for trouble. Machines may be copied: a memory is replaced,
+// not changed.
+func (m *machine) remember(change func(*memory)) {
+	var fresh memory
+	if m.memory != nil {
+		fresh = *m.memory
+	}
+	change(&fresh)
+	m.memory = &fresh
+}
+
+// refuse remembers refused credentials. Where there are no fingerprints, it is
+// whatever the driver holds.
+func (m *machine) refuse(print fingerprint) {
+	if m.isRefused(print) {
+		return
+	}
+	m.remember(func(r *memory) {
+		kept := r.refused[max(0, len(r.refused)-mostRefused+1):]
+		r.refused = append(slices.Clone(kept), print)
+	})
+}
+
+// nextLook is when a rejected session looks for new credentials; zero: never.
+func (m *machine) nextLook(now time.Time, chance float64) time.Time {
+	if !m.rules.prints {
+		return time.Time{}
+	}
+	return now.Add(spread(credentialLook, chance))
+}
+
+// pinged follows a ping, which decides about a token that a response refused.
+func (m *machine) pinged(now time.Time, e event, chance float64, p *plan) {
+	switch {
+	case errors.Is(e.err, pbx.ErrNotSupported):
+		m.noPing = true
+		fallthrough
+	case errors.Is(e.err, pbx.ErrTokenRejected):
+		m.rest(now)
+		if m.lease != nil {
+			m.give(now, chance, p)
+		}
+		return
+	case errors.Is(e.err, pbx.ErrInvalidCredentials) && m.lease != nil:
+		m.reject(now, e.err, chance, p)
+		return
+	case e.err == nil && m.lease != nil:
+		m.lease.good.Store(true)
+		m.lease.pinged = max(now.Sub(m.lease.base), 1)
+	}
+	switch {
+	case m.state == Rejected:
+		m.rest(m.nextLook(now, chance))
+	case m.state == Live && m.lease != nil:
+		m.rest(m.lease.renewal())
+	default:
+		m.rest(now)
+	}
+}
+
+// fail decides what follows from a failed login or keep-alive.
+func (m *machine) fail(now time.Time, op pbx.Op, err error, until time.Time, chance float64, p *plan) {
+	var failure *pbx.Error
+	errors.As(err, &failure)
+	var pause time.Duration
+	if failure != nil {
+		pause = min(failure.RetryAfter, longestPause)
+	}
+	living := m.living(now)
+
+	switch {
+	case op == pbx.OpKeepAlive && errors.Is(err, pbx.ErrNotSupported):
+		m.noBeat = true
+		m.rest(now)
+		return
+
+	case op == pbx.OpKeepAlive && (errors.Is(err, pbx.ErrTokenRejected) || errors.Is(err, pbx.ErrInvalidCredentials)):
+		// The token is dead, or the refresh token is: log in.
+		m.lease, m.old = nil, nil
+		m.become(now, Connecting, err, "the token cannot be renewed", p)
+		m.rest(now)
+		return
+
+	case errors.Is(err, pbx.ErrLocked):
+		if pause > 0 {
+			until = later(until, now.Add(backoff(int(m.fails), chance)))
+		}
+		m.failed()
+		m.become(now, blocked(living), err, "the PBX has locked this client", p)
+		m.holder = LockedByPBX
+		m.rest(until)
+		m.earlier(now, living)
+		return
+
+	case op == pbx.OpLogin && (errors.Is(err, pbx.ErrInvalidCredentials) || errors.Is(err, pbx.ErrForbidden)):
+		m.failed()
+		m.refuse(m.print)
+		m.become(now, Rejected, err, "the PBX refused the login", p)
+		m.rest(m.nextLook(now, chance))
+		return
+	}
+
+	if op == pbx.OpKeepAlive && !living && m.old != nil {
+		down := failure != nil && (!failure.Sent || errors.Is(err, pbx.ErrUnavailable) && now.Sub(m.old.ExpiresAt) < refreshPatience)
+		if !down { // only a login is left
+			m.old = nil
+		}
+	}
+	wait := backoff(int(m.fails), chance)
+	if op == pbx.OpLogin && mayHaveCounted(err) {
+		wait = backoff(int(m.fails)+countedBackoff, chance) // 8 s at first: the budget is small
+	}
+	m.failed()
+	if errors.Is(err, pbx.ErrConfig) || errors.Is(err, pbx.ErrTooManySessions) || errors.Is(err, pbx.ErrNotSupported) {
+		wait = max(wait, spread(slowBackoff, chance)) // not fixed in a second
+	}
+	if living { // try again before it is too late
+		wait = min(wait, max(m.lease.end().Sub(now)/2, firstBackoff))
+		m.become(now, Renewing, err, "the renewal failed", p)
+	} else {
+		m.become(now, Unavailable, err, "the attempt failed", p)
+	}
+	m.rest(now.Add(max(wait, pause)))
+	m.earlier(now, living) // then it takes a login
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// blocked is the state while the host must be left alone.
+func blocked(living bool) State {
+	if living {
+		return Renewing
+	}
+	return Locked
+}
+
+// store takes the token of an earlier process.
+func (m *machine) store(now time.Time, t *pbx.Token, chance float64, p *plan) {
+	if m.phase == calling || m.living(now) || m.old != nil && m.old.Value.Equal(t.Value) {
+		return // there is a better one, or this one is dead
+	}
+	m.withdraw(p)
+	if sound(pbx.OpOpen, t, now) != nil {
+		m.old = t // its refresh token may be valid
+		m.rest(now)
+		return
+	}
+	m.adopt(now, pbx.OpOpen, t, chance, p)
+}
+
+// sound returns what is wrong with a token that a driver returned.
+func sound(op pbx.Op, t *pbx.Token, now time.Time) error {
+	fault := func(message string) error {
+		return &pbx.Error{Op: op, Kind: pbx.ErrProtocol, Sent: true, Message: message}
+	}
+	switch {
+	case t == nil || t.Value.IsZero():
+		return fault("the driver reports success and returns no token")
+	case !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt):
+		return fault("the driver returned a token that has expired already: compare this machine's clock with the PBX's")
+	}
+	return nil
+}
+
+// adopt puts a sound token that op returned into use.
+func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, p *plan) {
+	another := op == pbx.OpLogin || m.old == nil || !m.old.Value.Equal(t.Value)
+	var age time.Duration
+	if another {
+		m.generation++
+		m.refreshed = op == pbx.OpKeepAlive
+	} else if m.lease != nil {
+		age = m.lease.older(now)
+	}
+	l := &lease{age: age, token: t, base: now, generation: m.generation}
+	var remaining time.Duration
+	remaining, l.span = lifetime(t, m.rules.lifetime, now)
+	l.until.Store(int64(remaining))
+	share := renewalShare + renewalSpread*(chance-0.5)
+	if m.rules.many && (m.lease == nil || m.rash) {
+		// Sessions that get their tokens together, after a start or an outage,
+		// must not be renewed together for ever.
+		share = renewalShare * (0.1 + 0.9*chance)
+	}
+	l.lead = time.Duration(float64(min(l.span, remaining)) * (1 - share))
+	if at := unixNano(t.IssuedAt); op == pbx.OpLogin || at < m.issued {
+		m.issued = at
+	}
+	if op == pbx.OpLogin {
+		m.badRefreshes = 0
+		if m.memory != nil {
+			m.remember(func(r *memory) { r.refused = nil })
+		}
+	}
+	m.old, m.lease, m.rash, m.gone = t, l, false, false
+	m.fails, m.suspect = 0, false
+	m.become(now, Live, nil, adopted(op), p)
+	m.rest(l.renewal())
+}
+
+func unixNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func adopted(op pbx.Op) string {
+	switch op {
+	case pbx.OpLogin:
+		return "logged in"
+	case pbx.OpKeepAlive:
+		return "token renewed"
+	}
+	return "token of an earlier process"
+}
+
+// invalidate follows a response that refused the token.
+func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
+	if !m.living(now) || m.lease.generation != e.generation {
+		return
+	}
+	if m.lease.good.Load() && m.lease.older(now) <= trusted(int(m.early)) {
+		return // the PBX accepts it elsewhere: it is the request, not the token
+	}
+	if e.ambiguous && m.rules.pings && !m.noPing {
+		if m.phase == resting && (m.lease.pinged == 0 || now.Sub(m.lease.base)-m.lease.pinged >= pingLasts) {
+			m.suspect = true
+			m.next = now
+		}
+		return // what is under way will show it
+	}
+	m.give(now, chance, p)
+}
+
+// pingLasts is how long a ping speaks for its token.
+const pingLasts = time.Second
+
+// give gives the token up and plans another.
+func (m *machine) give(now time.Time, chance float64, p *plan) {
+	refreshed, age, good := m.refreshed, m.lease.older(now), m.lease.good.Load()
+	m.lease, m.suspect, m.gone = nil, false, true
+	if m.state == Rejected { // without its old token, it is still not to log in
+		return
+	}
+	m.early = min(m.early+1, math.MaxUint16-1)
+	if age >= earlyAge {
+		m.early, m.badRefreshes = 0, 0
+	} else if refreshed {
+		if m.badRefreshes++; m.badRefreshes >= mostBadRefreshes {
+			m.old, m.badRefreshes = nil, 0
+		}
+	}
+	p.contest = m.early == suspiciousEarly
+	if m.phase == calling { // what is under way must not revive it
+		m.become(now, Connecting, nil, "the PBX refused the token", p)
+		return
+	}
+	m.withdraw(p)
+	if m.early <= freeEarly || good {
+		m.become(now, Connecting, nil, "the PBX refused the token", p)
+		m.rest(now)
+		return
+	}
+	m.become(now, Unavailable, &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrTokenRejected, Sent: true,
+		Message: "the PBX keeps refusing tokens that it has just issued: " + contested}, "the PBX refuses every token", p)
+	m.rest(now.Add(backoff(int(m.early)-freeEarly-1, chance)))
+}
+
+const contested = "another program may log in with this account; give each program an account of its own"
+
+// contested reports whether another program seems to use the account.
+func (m *machine) contested(now time.Time) bool {
+	return m.early >= suspiciousEarly && (m.lease == nil || m.lease.older(now) < earlyAge)
+}
+
+// condemn follows a response that refused the credentials behind the token. A
+// login that is under way decides instead.
+func (m *machine) condemn(now time.Time, e event, chance float64, p *plan) {
+	if !m.living(now) || m.lease.generation != e.generation || m.phase == calling {
+		return
+	}
+	m.withdraw(p)
+	m.reject(now, e.err, chance, p)
+}
+
+func (m *machine) reject(now time.Time, err error, chance float64, p *plan) {
+	m.lease, m.old, m.suspect = nil, nil, false
+	m.failed()
+	if m.print != (fingerprint{}) || !m.rules.prints {
+		m.refuse(m.print)
+	}
+	m.become(now, Rejected, err, "the PBX refused the credentials", p)
+	m.rest(m.nextLook(now, chance))
+}
+
+// retry begins an attempt for a person, or says why not.
+func (m *machine) retry(now time.Time, p *plan) error {
+	look := m.op == opLook && m.state == Rejected
+	switch {
+	case m.state == Live:
+		return errors.New("not retried: the session has a token that works")
+	case m.state == Locked:
+		return errors.New("not retried: logins are locked; if a person has unlocked this client at the PBX, tell Guard.Forgive")
+	case m.phase == calling && !look, m.state == Connecting, m.state == Renewing && m.phase == asking && !m.waiting:
+		return errors.New("not retried: an attempt is under way or due")
+	case m.memory != nil && now.Sub(m.memory.retried) < retryPause:
+		return errors.New("not retried: the last retry was " + now.Sub(m.memory.retried).Round(time.Second).String() + " ago; wait " + retryPause.String())
+	}
+	m.fails = 0
+	m.remember(func(r *memory) { *r = memory{retried: now} })
+	state := Connecting
+	if m.living(now) {
+		state = Renewing
+	}
+	m.become(now, state, nil, "retry requested", p)
+	if m.phase != calling { // a look decides what it leads to
+		m.withdraw(p)
+		m.rest(now)
+	}
+	return nil
+}
+
+// jump plans an early renewal after this machine was suspended: the monotonic
+// clock stood still, and the token may be dead. Until then it is handed out.
+func (m *machine) jump(now time.Time, chance float64) {
+	if m.phase != resting || m.state != Live || !m.living(now) {
+		return
+	}
+	at := now.Add(time.Duration(chance * float64(min(jumpSpread, m.lease.end().Sub(now)))))
+	if m.lease.renewBy(at) {
+		m.rash, m.next = true, at
+	}
+}
+
+// replace begins anew with another driver.
+func (m *machine) replace(now time.Time, r rules, p *plan) {
+	m.withdraw(p)
+	p.cancel = m.phase == calling
+	if m.living(now) {
+		p.logout = m.lease.token
+	}
+	fresh := machine{rules: r, ticket: m.ticket + 1, generation: m.generation, state: m.state, since: m.since, err: m.err,
+		noBeat: r.noBeat}
+	*m = fresh
+	m.become(now, Connecting, nil, "the driver was replaced", p)
+	m.rest(now)
+}
+
+// close begins the end. What is under way is waited for, so that its token does
+// not outlive the session.
+func (m *machine) close(now time.Time, p *plan) {
+	if m.phase >= ending {
+		p.refusal = ErrClosed
+		return
+	}
+	m.withdraw(p)
+	m.old, m.suspect = nil, false
+	if m.living(now) {
+		m.old = m.lease.token
+	}
+	m.lease, m.next = nil, time.Time{}
+	m.become(now, Closed, nil, "closed", p)
+	if m.phase == calling {
+		p.cancel = m.op == opLook || m.op == opPing // they bring no token
+		m.phase = ending
+		return
+	}
+	m.phase, m.op = ended, ""
+	m.ticket++
+}
+
+// finishLast takes the result of what was under way when the session was closed.
+func (m *machine) finishLast(e event) {
+	switch {
+	case m.op != pbx.OpLogin && m.op != pbx.OpKeepAlive:
+	case e.err == nil:
+		m.old = e.token
+	case m.op == pbx.OpKeepAlive && errors.Is(e.err, pbx.ErrTokenRejected):
+		m.old = nil
+	}
+	m.phase, m.op = ended, ""
+	m.ticket++
+}
+
+// drain hands out the token to be logged out, once.
+func (m *machine) drain(p *plan) {
+	if m.phase == ending { // it was not waited for
+		m.phase, m.op = ended, ""
+		m.ticket++
+	}
+	p.logout, m.old = m.old, nil
+}
+
+// soon reports whether an attempt is under way or due, so that it is worth
+// waiting for.
+func (m *machine) soon(now time.Time) bool {
+	switch {
+	case m.phase >= ending, m.state == Rejected:
+		return false
+	case m.phase == calling, m.state == Connecting, m.state == Live: // live and yet no token: it has just expired
+		return true
+	case m.phase == asking:
+		return !m.waiting || m.state == Renewing
+	}
+	return !m.next.IsZero() && !now.Before(m.next)
+}
+
+// doubted reports whether a ping is due or under way.
+func (m *machine) doubted() bool {
+	return m.suspect || m.op == opPing && (m.phase == asking || m.phase == calling)
+}
+
+// planned is when the PBX gets a request next; zero: not by itself, or now.
+func (m *machine) planned() time.Time {
+	if m.state == Rejected { // what is planned is a look at the credentials
+		return time.Time{}
+	}
+	return m.next
+}
+
+// mayHaveCounted reports whether the PBX may have taken a failed login for a
+// wrong one.
+func mayHaveCounted(err error) bool {
+	var failure *pbx.Error
+	if err == nil || !errors.As(err, &failure) {
+		return err != nil
+	}
+	if !failure.Sent {
+		return false
+	}
+	switch failure.Kind {
+	case pbx.ErrInvalidCredentials:
+		return true
+	case pbx.ErrTooManySessions, pbx.ErrLocked, pbx.ErrNotSupported: // it looked, and found something else
+		return false
+	}
+	switch status := failure.HTTPStatus; {
+	case status/100 == 3, // redirected instead
+		status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
+		status == http.StatusNotImplemented, status == http.StatusServiceUnavailable:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,110 @@
+package session
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var machineMutants = flag.Bool("mutants", false, "break the machine in each known way and check that the sentence notices: go test ./session -run MutantsOfTheMachine -mutants -timeout 30m")
+
+// brokenMachines are machines with one mistake each: in file, the text old, which
+// occurs once, is replaced. TestEveryReachableState has to fail with the sentence.
+var brokenMachines = []struct {
+	mistake, file, old, new, sentence string
+}{
+	{"a refusal is not remembered", "machine.go", "		m.refuse(m.print)\n		m.become(now, Rejected, err, \"the PBX refused the login\", p)", "		m.become(now, Rejected, err, \"the PBX refused the login\", p)",
+		"a refused password is not sent again"},
+	{"only the newest refusal is remembered", "machine.go", "kept := r.refused[max(0, len(r.refused)-mostRefused+1):]", "kept := r.refused[:0]",
+		"a refused password is not sent again"},
+	{"a stored token ends the rejection", "machine.go", "	if op == pbx.OpLogin {\n		m.badRefreshes = 0", "	if true {\n		m.badRefreshes = 0",
+		"a refused password is not sent again"},
+	{"a look that fails is followed by a login", "machine.go", "case e.err == nil && !m.isRefused(e.print):", "case e.err != nil || !m.isRefused(e.print):",
+		"a login is sent with the credentials that were looked at"},
+	{"answers have no tickets", "machine.go", "p.stale = m.phase != asking || m.waiting || e.ticket != m.ticket", "p.stale = m.phase != asking || m.waiting",
+		"a result with an old ticket changes nothing"},
+	{"results have no tickets", "machine.go", "p.stale = m.phase != calling || e.ticket != m.ticket", "p.stale = m.phase != calling",
+		"a result with an old ticket changes nothing"},
+	{"an operation is started while one is under way", "machine.go", "	default:\n		return\n	}\n	op, at := m.due(now)", "	}\n	op, at := m.due(now)",
+		"at most one thing is under way"},
+	{"a question has no ticket of its own", "machine.go", "	m.ticket++\n	p.ask,", "	p.ask,",
+		"every question has a ticket of its own"},
+	{"who leaves the line stays in it", "machine.go", "		p.withdraw, p.ticket = true, m.ticket\n", "",
+		"who no longer waits leaves the line"},
+	{"a call out of the line is lost", "machine.go", "		m.waiting, m.next = true, a.until\n", "		m.phase, m.next = resting, a.until\n",
+		"no session is forgotten"},
+	{"a rejected session does not look", "machine.go", "	return now.Add(spread(credentialLook, chance))\n}\n\n// pinged", "	return time.Time{}\n}\n\n// pinged",
+		"no session is forgotten"},
+	{"a failure plans nothing", "machine.go", "	m.rest(now.Add(max(wait, pause)))", "	m.rest(time.Time{})",
+		"no session is forgotten"},
+	{"a renewal brings a refused token back", "machine.go", "if err == nil && op == pbx.OpKeepAlive && m.gone && m.old != nil && e.token.Value.Equal(m.old.Value) {", "if false {",
+		"an invalidated token is never published again"},
+	{"a stored token comes back after its refusal", "machine.go", "m.living(now) || m.old != nil && m.old.Value.Equal(t.Value) {", "m.living(now) {",
+		"an invalidated token is never published again"},
+	{"a ping that finds the token dead is not believed", "machine.go", "	case errors.Is(e.err, pbx.ErrTokenRejected):\n		m.rest(now)", "	case errors.Is(e.err, pbx.ErrInvalidCredentials):\n		m.rest(now)",
+		"an invalidated token is never published again"},
+	{"a ping is not asked for", "machine.go", "	if e.ambiguous && m.rules.pings && !m.noPing {", "	if false {",
+		"an ambiguous refusal is decided by a ping"},
+	{"a response revives an expired lease", "machine.go", "	if !m.living(now) { // else a response that comes late could revive it\n		m.lease, m.suspect = nil, false\n	}\n", "",
+		"only Live, Renewing and Rejected hold a living token"},
+	{"a failed renewal is unavailable though its token lives", "machine.go", "		m.become(now, Renewing, err, \"the renewal failed\", p)", "		m.become(now, Unavailable, err, \"the renewal failed\", p)",
+		"only Live, Renewing and Rejected hold a living token"},
+	{"a report about an earlier token counts", "machine.go", "func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {\n	if !m.living(now) || m.lease.generation != e.generation {", "func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {\n	if !m.living(now) {",
+		"a report about an expired token changes no plan"},
+	{"a report about an expired token counts", "machine.go", "func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {\n	if !m.living(now) || m.lease.generation != e.generation {\n		return", "func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {\n	if !m.living(now) || m.lease.generation != e.generation {\n		if m.phase == resting {\n			m.rest(now)\n		}\n		return",
+		"a report about an expired token changes no plan"},
+	{"a closed session goes on", "machine.go", "	m.phase, m.op = ended, \"\"\n	m.ticket++\n}\n\n// finishLast", "	m.op = \"\"\n	m.ticket++\n}\n\n// finishLast",
+		"nothing happens after the end"},
+	{"a closed session keeps its token", "machine.go", "	m.lease, m.next = nil, time.Time{}\n	m.become(now, Closed", "	m.next = time.Time{}\n	m.become(now, Closed",
+		"nothing happens after the end"},
+	{"retries have no pace", "machine.go", "now.Sub(m.memory.retried) < retryPause:", "now.Sub(m.memory.retried) < 0:",
+		"a retry works at most once in ten seconds"},
+	{"a replaced driver's token is left alive", "machine.go", "	if m.living(now) {\n		p.logout = m.lease.token\n	}\n", "",
+		"a replaced driver's token is logged out"},
+	{"a lock keeps its holder after its end", "machine.go", "m.state, m.err, m.holder = state, err, LockedByNobody", "m.state, m.err = state, err",
+		"only a locked session names who holds the lock"},
+}
+
+func TestMutantsOfTheMachine(t *testing.T) {
+	if !*machineMutants {
+		t.Skip("takes minutes: -mutants")
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range brokenMachines {
+		t.Run(m.mistake, func(t *testing.T) {
+			source, err := os.ReadFile(m.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(source), m.old); n != 1 {
+				t.Fatalf("the text to be replaced occurs %d times in %s", n, m.file)
+			}
+			temp := t.TempDir()
+			broken, overlay := filepath.Join(temp, "broken.go"), filepath.Join(temp, "overlay.json")
+			data, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(dir, m.file): broken}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(broken, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(overlay, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command("go", "test", "-vet=off", "-overlay", overlay, "-timeout", "5m", "-run", "^TestEveryReachableState$", ".").CombinedOutput()
+			switch {
+			case err == nil:
+				t.Error("nothing noticed it")
+			case !strings.Contains(string(out), m.sentence):
+				t.Errorf("it broke another sentence, or nothing:\n%.2000s", out)
+			}
+		})
+	}
+}

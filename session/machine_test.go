@@ -1,0 +1,537 @@
+package session
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pbxauth/pbx"
+)
+
+var machineStates = flag.Int("machine-states", 0, "stop TestEveryReachableState after so many states of each kind; 0: visit all, or fewer with -short and -race")
+
+// The exhaustive test visits every state that a machine can reach, for several
+// kinds of drivers, and checks each sentence of machine.go's contract at every
+// step. Instants are reduced to their order and magnitude: two states are one if
+// they differ only in how far an instant lies in the future or the past within
+// the same class.
+
+// driverKind is a kind of driver, as far as a machine can tell.
+type driverKind struct {
+	name      string
+	rules     rules
+	lifetime  time.Duration // of tokens; 0: nobody says
+	refresh   bool          // tokens have a refresh token
+	sliding   bool          // traffic extends them
+	ambiguous bool          // refusals may concern the request
+	changing  bool          // the credentials may change
+}
+
+var driverKinds = []driverKind{
+	{name: "no keep-alive", rules: rules{noBeat: true, many: true}, lifetime: 30 * time.Minute},
+	{name: "heartbeat with ping", rules: rules{pings: true}, lifetime: 30 * time.Minute, sliding: true, ambiguous: true},
+	{name: "refresh with fingerprint", rules: rules{refreshes: true, prints: true, many: true}, lifetime: 30 * time.Minute, refresh: true},
+	{name: "heartbeat with fingerprint, one minute", rules: rules{prints: true}, lifetime: time.Minute, changing: true},
+	{name: "heartbeat, unknown lifetime", rules: rules{}, lifetime: 0},
+}
+
+// world is a machine with what the test has to know about its past.
+type world struct {
+	m   machine
+	now time.Time
+
+	dead      uint32 // the newest generation that was refused and given up
+	leased    bool   // m.lease is a copy of its own
+	oldTicket bool   // there are results with an old ticket about
+	// sentSince is the credentials that the PBX refused since a person's last
+	// retry: bit 0 for one pair, bit 1 for another.
+	refused  uint8
+	printed  uint8 // what the look of this attempt saw: 0 nothing, 1, 2
+	standing bool  // in the gate's line
+}
+
+var (
+	printA = fingerprint{1}
+	printB = fingerprint{2}
+)
+
+func printBit(p fingerprint) uint8 {
+	switch p {
+	case printA:
+		return 1
+	case printB:
+		return 2
+	}
+	return 0
+}
+
+// clone copies the world with everything that step may change.
+func (w *world) clone() world {
+	c := *w
+	if w.m.lease != nil {
+		l := &lease{token: w.m.lease.token, generation: w.m.lease.generation, base: w.m.lease.base, age: w.m.lease.age,
+			pinged: w.m.lease.pinged, span: w.m.lease.span, lead: w.m.lease.lead}
+		l.until.Store(w.m.lease.until.Load())
+		l.good.Store(w.m.lease.good.Load())
+		c.m.lease = l
+	}
+	return c
+}
+
+// key is the state, with instants reduced to classes. Everything that step looks
+// at is in it.
+type key [32]byte
+
+// class is the order and magnitude of a time from now.
+func class(d time.Duration) byte {
+	switch {
+	case d <= 0:
+		return 0
+	case d <= 30*time.Second:
+		return 1
+	}
+	return 2
+}
+
+func classAt(at, now time.Time) byte {
+	if at.IsZero() {
+		return 9
+	}
+	return class(at.Sub(now))
+}
+
+func flagsOf(flags ...bool) (b byte) {
+	for i, f := range flags {
+		if f {
+			b |= 1 << i
+		}
+	}
+	return b
+}
+
+func (w *world) key() (k key) {
+	m := &w.m
+	k[0], k[1] = byte(m.phase), byte(m.state) // err and holder are only shown
+	k[3] = flagsOf(m.waiting, m.again, m.gone, m.suspect, m.noBeat, m.noPing, m.refreshed && m.early > 0, m.rash && m.rules.many)
+	switch m.op {
+	case pbx.OpLogin:
+		k[4] = 1
+	case pbx.OpKeepAlive:
+		k[4] = 2
+	case opLook:
+		k[4] = 3
+	case opPing:
+		k[4] = 4
+	}
+	k[5] = classAt(m.next, w.now)
+	k[6] = flagsOf(m.old != nil, m.lease != nil, w.oldTicket, w.standing)
+	k[7] = byte(min(m.fails, 1))
+	k[8] = byte(min(m.early, freeEarly+1))
+	k[9] = byte(m.badRefreshes)
+	k[10] = w.refused
+	if m.op == pbx.OpLogin {
+		k[10] |= w.printed << 4
+	}
+	if m.memory != nil {
+		for _, p := range m.memory.refused {
+			k[11] |= printBit(p)
+		}
+		if !m.memory.retried.IsZero() && w.now.Sub(m.memory.retried) < retryPause {
+			k[12] = 1
+		}
+	}
+	k[13] = printBit(m.print)
+	if l := m.lease; l != nil {
+		k[14] = class(l.end().Sub(w.now))
+		k[15] = classAt(l.renewal(), w.now)
+		k[16] = flagsOf(l.good.Load(), l.pinged != 0 && w.now.Sub(l.base)-l.pinged < pingLasts, l.span == 0, w.dead == l.generation)
+		switch age := l.older(w.now); {
+		case age >= earlyAge:
+			k[17] = 3
+		case age > trusted(int(m.early)):
+			k[17] = 2
+		case age > 0:
+			k[17] = 1
+		}
+	}
+	if t := m.old; t != nil {
+		k[18] = 1
+		if !t.ExpiresAt.IsZero() {
+			switch since := w.now.Sub(t.ExpiresAt); {
+			case since < 0:
+				k[18] = 2
+			case since < refreshPatience:
+				k[18] = 3
+			default:
+				k[18] = 4
+			}
+		}
+		if m.lease != nil && m.lease.token != t {
+			k[19] = 1
+		}
+	}
+	return k
+}
+
+// move is something that can happen to the world.
+type move struct {
+	name string
+	e    event
+	wait time.Duration // time passes first
+	do   func(*world)  // something outside of step
+}
+
+func failure(kind error, sent bool, after time.Duration) error {
+	return &pbx.Error{Op: pbx.OpLogin, Kind: kind, Sent: sent, RetryAfter: after}
+}
+
+var (
+	errRefused     = failure(pbx.ErrInvalidCredentials, true, 0)
+	errDead        = failure(pbx.ErrTokenRejected, true, 0)
+	errLocked      = failure(pbx.ErrLocked, true, 10*time.Minute)
+	errDown        = failure(pbx.ErrUnavailable, false, 0)
+	errMute        = failure(pbx.ErrUnavailable, true, 0)
+	errBusy        = failure(pbx.ErrUnavailable, true, 10*time.Minute)
+	errConfig      = failure(pbx.ErrConfig, false, 0)
+	errUnsupported = failure(pbx.ErrNotSupported, false, 0)
+)
+
+func (k *driverKind) token(now time.Time, value string) *pbx.Token {
+	t := &pbx.Token{Value: pbx.NewSecret(value), IssuedAt: now}
+	if k.lifetime > 0 {
+		t.ExpiresAt = now.Add(k.lifetime)
+	}
+	if k.refresh {
+		t.Refresh = pbx.NewSecret("refresh")
+	}
+	return t
+}
+
+// moves are all that can happen in a state.
+func (k *driverKind) moves(w *world) []move {
+	m := &w.m
+	moves := []move{
+		{name: "woken", e: event{kind: woken}},
+		{name: "retry", e: event{kind: retry}},
+		{name: "jumped", e: event{kind: jumped}},
+		{name: "closing", e: event{kind: closing}},
+	}
+	if m.phase >= ending {
+		moves = append(moves, move{name: "drained", e: event{kind: drained}})
+	} else {
+		r := k.rules
+		moves = append(moves, move{name: "replaced", e: event{kind: replaced, rules: r}})
+	}
+	// Time passes until something is due, or for a while.
+	for _, wait := range []time.Duration{10 * time.Second, 20 * time.Minute} {
+		moves = append(moves, move{name: "after " + wait.String(), wait: wait, e: event{kind: woken}})
+	}
+	if !m.next.IsZero() && m.next.After(w.now) {
+		moves = append(moves, move{name: "at next", wait: m.next.Sub(w.now), e: event{kind: woken}})
+	}
+	if l := m.lease; l != nil {
+		moves = append(moves,
+			move{name: "invalidated", e: event{kind: invalidated, generation: l.generation}},
+			move{name: "invalidated, of an earlier token", e: event{kind: invalidated, generation: l.generation - 1}},
+			move{name: "condemned", e: event{kind: condemned, generation: l.generation, err: errRefused}},
+			move{name: "accepted", do: func(w *world) { w.m.lease.accept(w.now, k.sliding) }})
+		if k.ambiguous {
+			moves = append(moves, move{name: "invalidated, perhaps", e: event{kind: invalidated, generation: l.generation, ambiguous: true}})
+		}
+	}
+	if m.phase == resting || m.phase == asking {
+		moves = append(moves, move{name: "stored", e: event{kind: stored, token: k.token(w.now, "stored")}})
+	}
+	if w.oldTicket {
+		moves = append(moves,
+			move{name: "stale answer", e: event{kind: answered, ticket: m.ticket - 1}},
+			move{name: "stale result", e: event{kind: finished, ticket: m.ticket - 1, token: k.token(w.now, "stale")}},
+			move{name: "stale failure", e: event{kind: finished, ticket: m.ticket - 1, err: errRefused}})
+	}
+	if m.phase == asking && !m.waiting {
+		for _, a := range []answer{
+			{verdict: pass},
+			{verdict: waitUntil, until: w.now.Add(10 * time.Minute), state: Locked, holder: LockedByBudget, err: failure(pbx.ErrLocked, false, 0)},
+			{verdict: waitUntil, until: w.now.Add(time.Second), state: Connecting},
+			{verdict: waitEvent, state: Connecting},
+			{verdict: person, state: Locked, holder: LockedByBudget, err: failure(pbx.ErrLocked, false, 0)},
+			{verdict: person, state: Rejected, err: errRefused},
+		} {
+			moves = append(moves, move{name: fmt.Sprintf("answered %d %s", a.verdict, a.state), e: event{kind: answered, ticket: m.ticket, answer: a}})
+		}
+	}
+	if m.phase == calling || m.phase == ending {
+		result := func(name string, e event) {
+			e.kind, e.ticket = finished, m.ticket
+			moves = append(moves, move{name: string(m.op) + " " + name, e: e})
+		}
+		switch m.op {
+		case opLook:
+			result("one", event{print: printA})
+			if k.changing {
+				result("another", event{print: printB})
+			}
+			result("fails", event{err: errConfig})
+		case opPing:
+			result("alive", event{})
+			result("dead", event{err: errDead})
+			result("mute", event{err: errMute})
+			result("unsupported", event{err: errUnsupported})
+			result("refused", event{err: errRefused})
+		case pbx.OpKeepAlive:
+			same := "none"
+			if m.old != nil {
+				same = m.old.Value.Reveal()
+			}
+			result("extends", event{token: k.token(w.now, same)})
+			if k.rules.refreshes {
+				result("works", event{token: k.token(w.now, fmt.Sprint("renewed-", m.generation))})
+			}
+			result("dead", event{err: errDead})
+			result("down", event{err: errDown})
+			result("mute", event{err: errMute})
+			result("unsupported", event{err: errUnsupported})
+			result("locked", event{err: errLocked, until: w.now.Add(10 * time.Minute)})
+		case pbx.OpLogin:
+			result("works", event{token: k.token(w.now, fmt.Sprint("token-", m.generation))})
+			result("refused", event{err: errRefused})
+			result("down", event{err: errDown})
+			result("busy", event{err: errBusy})
+			result("locked", event{err: errLocked, until: w.now.Add(10 * time.Minute)})
+		}
+	}
+	return moves
+}
+
+// step makes a move and returns what is wrong with it: the sentence that it
+// breaks.
+func (k *driverKind) step(before *world, mv move, chance float64) (world, string) {
+	w := before.clone()
+	w.now = w.now.Add(mv.wait)
+	if mv.do != nil {
+		mv.do(&w)
+		return w, k.invariant(&w)
+	}
+	was := w.m // after the time has passed
+	expired := was.lease != nil && !was.lease.living(w.now)
+	var leaseBefore world
+	leaseBefore.m.lease = was.lease
+	p := w.m.step(w.now, mv.e, chance)
+	m := &w.m
+
+	// "At most one thing is under way", and each has a ticket of its own.
+	if p.ask && p.call {
+		return w, "at most one thing is under way"
+	}
+	if p.ask || p.call {
+		if (was.phase == calling || was.phase == asking && !was.waiting) && mv.e.kind != finished && mv.e.kind != answered {
+			return w, "at most one thing is under way"
+		}
+		if p.ask && p.ticket == was.ticket || p.ticket != m.ticket {
+			return w, "every question has a ticket of its own"
+		}
+	}
+	switch {
+	case p.ask:
+		w.standing = false
+	case mv.e.kind == answered && mv.e.answer.verdict >= waitEvent && !p.stale:
+		w.standing = true
+	case p.withdraw:
+		w.standing = false
+	}
+	if w.standing && m.phase != asking {
+		return w, "who no longer waits leaves the line"
+	}
+	if m.ticket != was.ticket {
+		w.oldTicket = true
+	}
+
+	// "A result with an old ticket changes nothing."
+	if (mv.e.kind == answered || mv.e.kind == finished) && mv.e.ticket != was.ticket {
+		if !p.stale || p.ask || p.call || p.withdraw || p.change.happened || !sameMachine(&was, m) {
+			return w, "a result with an old ticket changes nothing"
+		}
+	}
+	// "Nothing happens after the end."
+	if was.phase == ended && (p.ask || p.call || p.change.happened || m.phase != ended || m.lease != nil || !m.next.IsZero()) {
+		return w, "nothing happens after the end"
+	}
+	if mv.e.kind == closing && (m.phase < ending || m.state != Closed || m.lease != nil) {
+		return w, "nothing happens after the end"
+	}
+
+	// "A report about an expired token, or an earlier one, changes no plan."
+	if mv.e.kind == invalidated || mv.e.kind == condemned {
+		if expired || was.lease == nil || was.lease.generation != mv.e.generation {
+			if !m.next.Equal(was.next) || m.phase != was.phase || m.ticket != was.ticket || m.state != was.state || p.ask || p.call || p.withdraw {
+				return w, "a report about an expired token changes no plan"
+			}
+		} else if m.lease == nil {
+			w.dead = max(w.dead, mv.e.generation)
+		} else if mv.e.kind == condemned && was.phase != calling {
+			return w, "condemned credentials end their token"
+		}
+		if mv.e.ambiguous && was.lease != nil && m.lease == nil && !was.noPing {
+			return w, "an ambiguous refusal is decided by a ping"
+		}
+	}
+	// "An invalidated token is never published again", except by a login that
+	// got the same value anew, which is another generation.
+	if m.lease != nil && was.lease == nil && m.lease.generation <= w.dead {
+		return w, "an invalidated token is never published again"
+	}
+	if mv.e.kind == finished && !p.stale && was.op == opPing && mv.e.err == errDead && m.lease != nil {
+		return w, "an invalidated token is never published again"
+	}
+
+	// P2: "A refused password is not sent again until a person acts or the
+	// credentials change."
+	if mv.e.kind == retry && p.refusal == nil || mv.e.kind == replaced {
+		w.refused = 0
+	}
+	if mv.e.kind == finished && !p.stale && was.phase == calling {
+		switch was.op {
+		case opLook:
+			w.printed = printBit(mv.e.print)
+		case pbx.OpLogin:
+			sent := w.printed
+			if !k.rules.prints {
+				sent = 1
+			}
+			if mv.e.err == errRefused {
+				w.refused |= sent
+			} else if mv.e.err == nil {
+				w.refused = 0
+			}
+		}
+	}
+	if p.call && p.op == pbx.OpLogin {
+		sent := w.printed
+		if !k.rules.prints {
+			sent = 1
+		}
+		if w.refused&sent != 0 && sent != 0 {
+			return w, "a refused password is not sent again"
+		}
+		if k.rules.prints && sent == 0 {
+			return w, "a login is sent with the credentials that were looked at"
+		}
+	}
+	if p.call && p.op == opLook {
+		w.printed = 0
+	}
+
+	// A person's retry either plans an attempt or says why not.
+	if mv.e.kind == retry && (p.refusal == nil) == (m.state == was.state && sameMachine(&was, m)) {
+		return w, "a retry does something or says why not"
+	}
+	if mv.e.kind == retry && p.refusal == nil && was.memory != nil && !was.memory.retried.IsZero() && w.now.Sub(was.memory.retried) < retryPause {
+		return w, "a retry works at most once in ten seconds"
+	}
+	// A token that nobody hands out any more is logged out, or was dead.
+	if mv.e.kind == replaced && was.lease != nil && !expired && p.logout != was.lease.token {
+		return w, "a replaced driver's token is logged out"
+	}
+	if mv.e.kind == drained && was.phase != ended && m.phase != ended {
+		return w, "nothing happens after the end"
+	}
+	return w, k.invariant(&w)
+}
+
+// sameMachine compares what a step could have changed.
+func sameMachine(a, b *machine) bool {
+	return a.phase == b.phase && a.waiting == b.waiting && a.again == b.again && a.gone == b.gone && a.suspect == b.suspect &&
+		a.ticket == b.ticket && a.op == b.op && a.state == b.state && a.next.Equal(b.next) && a.err == b.err && a.lease == b.lease &&
+		a.old == b.old && a.fails == b.fails && a.early == b.early && a.memory == b.memory && a.generation == b.generation
+}
+
+// invariant returns the sentence that a state breaks.
+func (k *driverKind) invariant(w *world) string {
+	m := &w.m
+	if m.living(w.now) && m.state != Live && m.state != Renewing && m.state != Rejected {
+		return "only Live, Renewing and Rejected hold a living token"
+	}
+	if m.phase == ended || m.phase == ending {
+		if m.state != Closed || !m.next.IsZero() || m.lease != nil {
+			return "nothing happens after the end"
+		}
+		return ""
+	}
+	if m.state == Closed {
+		return "nothing happens after the end"
+	}
+	// "No session is forgotten: something is under way or planned, or a person
+	// is needed, or the token never expires."
+	switch {
+	case m.phase == calling, m.phase == asking && !m.waiting, !m.next.IsZero():
+	case w.standing:
+	case m.state == Rejected && !k.rules.prints:
+	case m.lease != nil && m.lease.span == 0 && m.state == Live:
+	default:
+		return "no session is forgotten"
+	}
+	if m.holder != LockedByNobody && m.state != Locked && m.state != Renewing {
+		return "only a locked session names who holds the lock"
+	}
+	if m.waiting && m.phase != asking {
+		return "a phase has no leftovers of another"
+	}
+	return ""
+}
+
+func TestEveryReachableState(t *testing.T) {
+	limit := *machineStates
+	if limit == 0 && (testing.Short() || raceDetector) {
+		limit = 5_000
+	}
+	for _, k := range driverKinds {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			states, transitions, fault := explore(&k, limit)
+			t.Logf("%d states, %d transitions", states, transitions)
+			if fault != "" {
+				t.Error(fault)
+			}
+		})
+	}
+}
+
+// explore visits the states of a kind, breadth first, and returns the first
+// fault with the way to it.
+func explore(k *driverKind, limit int) (states, transitions int, fault string) {
+	type node struct {
+		w      world
+		parent int32
+		move   string
+	}
+	start := world{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	start.m = machine{rules: k.rules, since: start.now, noBeat: k.rules.noBeat}
+	start, _ = k.step(&start, move{e: event{kind: begun}}, 0.5)
+	nodes := []node{{w: start, parent: -1, move: "begun"}}
+	seen := map[key]struct{}{start.key(): {}}
+	for i := 0; i < len(nodes) && (limit == 0 || i < limit); i++ {
+		w := nodes[i].w
+		for _, mv := range k.moves(&w) {
+			next, broken := k.step(&w, mv, 0.5)
+			transitions++
+			if broken != "" {
+				way := []string{mv.name}
+				for j := int32(i); j >= 0; j = nodes[j].parent {
+					way = append(way, nodes[j].move)
+				}
+				slices.Reverse(way)
+				return len(nodes), transitions, broken + "\n\tafter: " + strings.Join(way, " · ") + fmt.Sprintf("\n\tstate %+v", next.m.state)
+			}
+			id := next.key()
+			if _, known := seen[id]; known {
+				continue
+			}
+			seen[id] = struct{}{}
+			nodes = append(nodes, node{w: next, parent: int32(i), move: mv.name})
+		}
+	}
+	return len(nodes), transitions, ""
+}

@@ -1,0 +1,62 @@
+package session
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/pbxauth/pbx"
+)
+
+// Only the PBX gets the token. A request to any other origin is an error.
+
+// checkOrigin returns what is wrong with the address of a request for the PBX at
+// home; "" means that the driver does not say where the PBX is. Then the first
+// request of a chain of redirects decides.
+func checkOrigin(r *http.Request, home string) error {
+	if r.URL.Opaque != "" { // a proxy would be sent the opaque part
+		return elsewhere(r, home, "its URL is opaque")
+	}
+	if home == "" {
+		first := r
+		for first.Response != nil && first.Response.Request != nil {
+			first = first.Response.Request
+		}
+		if !sameOrigin(r.URL, first.URL) {
+			return elsewhere(r, first.URL.Scheme+"://"+first.URL.Host, "")
+		}
+		return nil
+	}
+	origin, err := url.Parse(home)
+	if err != nil || hostOf(home) == "" { // rather nobody gets the token than anybody
+		return elsewhere(r, home, "the PBX's own address cannot be read")
+	}
+	if !sameOrigin(r.URL, origin) {
+		return elsewhere(r, home, "")
+	}
+	return nil
+}
+
+func elsewhere(r *http.Request, home, why string) error {
+	message := "not sent: the request goes to " + r.URL.Scheme + "://" + r.URL.Host + ", and this client talks to its PBX only, which is " + home
+	if why != "" {
+		message += " (" + why + ")"
+	}
+	return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrConfig, Message: message + ": build the URL on Session.URL, or use another http.Client"}
+}
+
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && port(a) == port(b) && strings.EqualFold(a.Hostname(), b.Hostname())
+}
+
+func port(u *url.URL) string {
+	switch port := u.Port(); {
+	case port != "":
+		return port
+	case u.Scheme == "http":
+		return "80"
+	case u.Scheme == "https":
+		return "443"
+	}
+	return ""
+}

@@ -1,0 +1,264 @@
+package session
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+)
+
+// longestSleep bounds how long a suspension of this machine goes unnoticed.
+const longestSleep = time.Minute
+
+// scheduler runs jobs when they are due, on a bounded number of workers, with
+// one timer for all. It also spaces the logins of a fleet that starts. It knows
+// nothing of sessions.
+type scheduler struct {
+	epoch  time.Time     // times are counted from it
+	nudge  chan struct{} // the timer may be set too late
+	stop   chan struct{}
+	ended  sync.WaitGroup
+	clock  *wallClock
+	jumped func(time.Duration)
+
+	mu      sync.Mutex // guards what follows, and every job
+	healthy pool
+	failing pool // jobs whose last run failed
+	busy    int
+	most    int
+	armed   instant // when the timer fires
+	each    time.Duration
+	slot    instant // the next free one for a login
+	stopped bool
+}
+
+// instant is a time, counted from a scheduler's epoch.
+type instant time.Duration
+
+// never is later than any job.
+const never = instant(1<<63 - 1)
+
+// pool is one of the two ways to the workers. PBXs that do not respond keep a
+// worker for as long as a request may take. In a pool of their own they cannot
+// keep all of them.
+type pool struct {
+	queue queue
+	busy  int // workers
+	most  int
+}
+
+// job is something to run at a certain time. A scheduler's mutex guards it.
+type job struct {
+	run      func()
+	due      instant // never: not by time
+	slot     instant // for a login
+	index    int32   // in a queue; -1: in none
+	poked    bool    // due does not become later
+	failing  bool    // which pool's queue
+	admitted bool    // slot is given
+}
+
+func newJob(run func()) job { return job{run: run, due: never, index: -1} }
+
+// newScheduler starts a scheduler. jumped is called when the wall clock ran ahead
+// of the monotonic one.
+func newScheduler(workers, loginsPerSecond int, wall func() time.Time, jumped func(time.Duration)) *scheduler {
+	s := &scheduler{
+		epoch: time.Now(), nudge: make(chan struct{}, 1), stop: make(chan struct{}), clock: newWallClock(wall), jumped: jumped,
+		healthy: pool{most: workers}, failing: pool{most: max(workers/2, 1)}, most: workers,
+		each: time.Second / time.Duration(loginsPerSecond), slot: -instant(time.Hour),
+	}
+	s.ended.Go(s.watch)
+	return s
+}
+
+func (s *scheduler) now() instant { return instant(time.Since(s.epoch)) }
+
+// end stops the timer and waits for the workers.
+func (s *scheduler) end() {
+	s.mu.Lock()
+	if !s.stopped {
+		s.stopped = true
+		close(s.stop)
+	}
+	s.mu.Unlock()
+	s.ended.Wait()
+}
+
+func (s *scheduler) pool(j *job) *pool {
+	if j.failing {
+		return &s.failing
+	}
+	return &s.healthy
+}
+
+// set plans the job; the zero time: not. What a poke has planned stays.
+func (s *scheduler) set(j *job, at time.Time, failing bool) {
+	due := never
+	if !at.IsZero() {
+		due = max(instant(at.Sub(s.epoch)), 0)
+	}
+	s.mu.Lock()
+	if j.poked {
+		due = min(due, j.due)
+	}
+	if due == j.due && failing == j.failing {
+		s.mu.Unlock()
+		return
+	}
+	if j.failing != failing && j.index >= 0 {
+		heap.Remove(&s.pool(j).queue, int(j.index))
+	}
+	j.due, j.failing = due, failing
+	s.place(j)
+}
+
+// poke runs the job as soon as a worker is free.
+func (s *scheduler) poke(j *job) {
+	s.mu.Lock()
+	j.poked, j.due = true, min(j.due, s.now())
+	s.place(j)
+}
+
+// place puts the job where it belongs and unlocks s.
+func (s *scheduler) place(j *job) {
+	q := &s.pool(j).queue
+	switch queued := j.index >= 0; {
+	case j.due == never && queued:
+		heap.Remove(q, int(j.index))
+	case j.due == never:
+	case queued:
+		heap.Fix(q, int(j.index))
+	default:
+		heap.Push(q, j)
+	}
+	sooner := j.index >= 0 && j.due < s.armed
+	if sooner {
+		s.armed = j.due
+	}
+	s.mu.Unlock()
+	if sooner {
+		select {
+		case s.nudge <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// watch starts workers for what is due, in the order of time.
+func (s *scheduler) watch() {
+	timer := time.NewTimer(longestSleep)
+	defer timer.Stop()
+	for {
+		if ahead := s.clock.jump(); ahead > 0 {
+			s.jumped(ahead)
+		}
+		s.mu.Lock()
+		now := s.now()
+		for _, p := range []*pool{&s.healthy, &s.failing} {
+			for j := s.take(p, now); j != nil; j = s.take(p, now) {
+				s.ended.Go(func() { s.work(j, p) })
+			}
+		}
+		s.armed = now + instant(longestSleep)
+		for _, p := range []*pool{&s.healthy, &s.failing} {
+			if len(p.queue) > 0 && s.free(p) {
+				s.armed = min(s.armed, p.queue[0].due)
+			}
+		}
+		wait := time.Duration(s.armed - now)
+		s.mu.Unlock()
+		timer.Reset(wait)
+		select {
+		case <-timer.C:
+		case <-s.nudge:
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+func (s *scheduler) free(p *pool) bool { return p.busy < p.most && s.busy < s.most && !s.stopped }
+
+// take returns the next job of p that is due, for a worker that is free. s.mu is
+// held.
+func (s *scheduler) take(p *pool, now instant) *job {
+	if len(p.queue) == 0 || !s.free(p) || p.queue[0].due > now {
+		return nil
+	}
+	j := heap.Pop(&p.queue).(*job)
+	j.poked, j.due = false, never
+	p.busy++
+	s.busy++
+	return j
+}
+
+// work runs a job, and then others that have become due.
+func (s *scheduler) work(j *job, p *pool) {
+	for j != nil {
+		j.run()
+		s.mu.Lock()
+		s.busy--
+		p.busy--
+		now := s.now()
+		if p, j = &s.healthy, s.take(&s.healthy, now); j == nil {
+			p, j = &s.failing, s.take(&s.failing, now)
+		}
+		if j == nil { // the timer did not look at queues that had no worker
+			for _, p := range []*pool{&s.healthy, &s.failing} {
+				if len(p.queue) > 0 && p.queue[0].due < s.armed {
+					s.armed = p.queue[0].due
+					select {
+					case s.nudge <- struct{}{}:
+					default:
+					}
+				}
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// admission gives out slots for logins, so that not all of a fleet log in at
+// once. The job keeps its slot until admitted. It returns the slot, and whether
+// it has come.
+func (s *scheduler) admission(j *job) (at time.Time, now bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.now()
+	if !j.admitted {
+		s.slot = max(s.slot, t-instant(time.Second)) // a second's worth may go at once
+		j.admitted, j.slot = true, s.slot
+		s.slot += instant(s.each)
+	}
+	return s.epoch.Add(time.Duration(j.slot)), j.slot <= t
+}
+
+// admitted takes the job's slot back: its login goes.
+func (s *scheduler) admitted(j *job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j.admitted = false
+}
+
+// queue is a heap by time.
+type queue []*job
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, k int) bool { return q[i].due < q[k].due }
+func (q queue) Swap(i, k int) {
+	q[i], q[k] = q[k], q[i]
+	q[i].index, q[k].index = int32(i), int32(k)
+}
+func (q *queue) Push(x any) {
+	j := x.(*job)
+	j.index = int32(len(*q))
+	*q = append(*q, j)
+}
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	j := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	j.index = -1
+	return j
+}

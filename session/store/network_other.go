@@ -1,0 +1,6 @@
+//go:build !linux
+
+package store
+
+// networkFileSystem finds them on Linux only.
+func networkFileSystem(string) string { return "" }
