@@ -110,11 +110,11 @@ func (c *check) print(s probe.Step) {
 func (c *check) login(ctx context.Context, auth pbx.Authenticator) (*pbx.Token, error) {
 	if err := c.memory.reserve(c.host(), c.window); err != nil {
 		var held *remembered
-		message := "no login was sent: it cannot be remembered: name a directory that can be written to with -memory or PBXPROBE_MEMORY"
 		if errors.As(err, &held) {
-			message = ""
+			return nil, &pbx.Error{Driver: c.driver, Op: pbx.OpLogin, Kind: pbx.ErrLocked, Err: err}
 		}
-		return nil, &pbx.Error{Driver: c.driver, Op: pbx.OpLogin, Kind: pbx.ErrLocked, Message: message, Err: err}
+		return nil, &pbx.Error{Driver: c.driver, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Err: err,
+			Message: "no login was sent: it cannot be remembered: name a directory that can be written to with -memory or PBXPROBE_MEMORY"}
 	}
 	token, err := auth.Login(ctx)
 	var noted error

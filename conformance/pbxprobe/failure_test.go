@@ -55,11 +55,11 @@ func TestEveryKindOfFailedLoginIsExplainedAndHeldAgainstTheNextRun(t *testing.T)
 			held:  10 * time.Minute,
 		},
 		{
-			name:   "locked for as long as the PBX says",
+			name:   "a rate limit, for as long as it says",
 			driver: "runtel",
 			fault:  pbxsim.Fault{Status: 429, Header: http.Header{"Retry-After": {"1800"}}},
-			kind:   "locked out",
-			says:   []string{"remove this machine's address from the blocked ones"},
+			kind:   "unavailable",
+			says:   []string{"limits how often a client may send requests"},
 			held:   30 * time.Minute,
 		},
 		{
@@ -235,7 +235,7 @@ func TestASelfSignedCertificateIsTrustedByThePinThatIsPrinted(t *testing.T) {
 	if status != exitFailed || !found || command != "-tls-pin "+pin {
 		t.Fatalf("status %d, want %s:\n%s", status, pin, out)
 	}
-	if n := len(sim.Log()); n != 0 {
+	if n := len(actions(sim)); n != 0 {
 		t.Fatalf("%d requests were sent to whoever it is", n)
 	}
 	status, out, _ = d.run(on("yeastar", server.URL, strings.Fields(command)...)...)
@@ -268,8 +268,8 @@ func TestAnotherKeyThanThePinnedOneIsNotOfferedForPinning(t *testing.T) {
 	defer server.Close()
 	const other = "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 	status, out, _ := newDesk(t).run(on("yeastar", server.URL, "-tls-pin", other)...)
-	if status != exitFailed || len(sim.Log()) != 0 || !strings.Contains(out, "on the PBX itself before you pin another key") || strings.Contains(out, "Run it again with") {
-		t.Errorf("status %d, %d requests:\n%s", status, len(sim.Log()), out)
+	if status != exitFailed || len(actions(sim)) != 0 || !strings.Contains(out, "on the PBX itself before you pin another key") || strings.Contains(out, "Run it again with") {
+		t.Errorf("status %d, %d requests:\n%s", status, len(actions(sim)), out)
 	}
 }
 
@@ -288,9 +288,9 @@ func TestAPortThatIsNotTheAPIsIsExplained(t *testing.T) {
 		url  string
 		says []string
 	}{
-		"http, asked for https": {strings.Replace(plain.URL, "http:", "https:", 1), []string{"this port speaks plain http", "it is 8088"}},
+		"http, asked for https": {strings.Replace(plain.URL, "http:", "https:", 1), []string{"this port does not speak https", "it is 8088"}},
 		"nobody listens":        {closed.URL, []string{"Check that the PBX is on", "it is 8088"}},
-		"TLS of long ago":       {old.URL, []string{"no version of TLS", "Update the firmware"}},
+		"TLS of long ago":       {old.URL, []string{"no version of TLS", "Update the PBX's firmware"}},
 	} {
 		d := newDesk(t)
 		for range 2 { // nothing was sent, so that a second run is allowed
@@ -302,7 +302,7 @@ func TestAPortThatIsNotTheAPIsIsExplained(t *testing.T) {
 			}
 		}
 	}
-	if n := len(sim.Log()); n != 0 {
+	if n := len(actions(sim)); n != 0 {
 		t.Errorf("%d requests were sent", n)
 	}
 }

@@ -45,7 +45,7 @@ func TestWrongUseIsToldInOneLineAndNothingIsSent(t *testing.T) {
 	if status, _, errs := d.run(on("yeastar", server.URL)...); status != exitUse || !strings.Contains(errs, "Password is PBX_PASSWORD") {
 		t.Errorf("no password: status %d, %q", status, errs)
 	}
-	if n := len(sim.Log()); n != 0 {
+	if n := len(actions(sim)); n != 0 {
 		t.Errorf("%d requests were sent", n)
 	}
 }
@@ -63,15 +63,15 @@ func TestThePasswordIsAskedForWhereTheEnvironmentHasNone(t *testing.T) {
 		return status, e.String()
 	}
 	status, errs := attempt("")
-	if status != exitUse || errs != "pbxprobe: there is no terminal\n" || len(sim.Log()) != 0 {
-		t.Errorf("status %d, %q, %d requests", status, errs, len(sim.Log()))
+	if status != exitUse || errs != "pbxprobe: there is no terminal\n" || len(actions(sim)) != 0 {
+		t.Errorf("status %d, %q, %d requests", status, errs, len(actions(sim)))
 	}
 	if status, errs := attempt(secret); status != exitFine {
 		t.Errorf("status %d, %q", status, errs)
 	}
 }
 
-func TestAKeyIsTakenFromTheEnvironmentAndNotSpent(t *testing.T) {
+func TestAKeyIsTakenFromTheEnvironmentAndIsNoLogin(t *testing.T) {
 	sim := simulator("runtel", pbxsim.Options{})
 	sim.AddKey("canary-Horse")
 	server := pbxsim.Listen(sim)
@@ -79,8 +79,8 @@ func TestAKeyIsTakenFromTheEnvironmentAndNotSpent(t *testing.T) {
 	d := newDesk(t)
 	d.env["PBX_OPTION_KEY"] = "canary-Horse"
 	status, out, _ := d.run("-driver", "runtel", "-url", server.URL)
-	if status != exitFine || len(actions(sim)) != 0 || !strings.Contains(out, "runtel at 127.0.0.1") || !strings.Contains(out, "a logout does not end the token") {
-		t.Errorf("status %d, %d requests:\n%s", status, len(sim.Log()), out)
+	if status != exitFine || sim.Counts().Requests != 2 || sim.Counts().AppRequests != 1 || !strings.Contains(out, "runtel at 127.0.0.1") || !strings.Contains(out, "a logout does not end the token") {
+		t.Errorf("status %d, %+v:\n%s", status, sim.Counts(), out)
 	}
 }
 

@@ -27,11 +27,12 @@ func says(phrase string) func(*pbx.Error) bool {
 	return func(f *pbx.Error) bool { return strings.Contains(f.Message, phrase) }
 }
 
-func judged(f *pbx.Error) bool     { return f.Kind != pbx.ErrUnavailable }
-func redirected(f *pbx.Error) bool { return f.HTTPStatus/100 == 3 }
-func unsent(f *pbx.Error) bool     { return !f.Sent }
-func noResponse(f *pbx.Error) bool { return f.Sent && f.HTTPStatus == 0 }
-func notFound(f *pbx.Error) bool   { return f.HTTPStatus == 404 }
+func judged(f *pbx.Error) bool      { return f.Kind != pbx.ErrUnavailable }
+func redirected(f *pbx.Error) bool  { return f.HTTPStatus/100 == 3 }
+func unsent(f *pbx.Error) bool      { return !f.Sent }
+func noResponse(f *pbx.Error) bool  { return f.Sent && f.HTTPStatus == 0 }
+func rateLimited(f *pbx.Error) bool { return f.HTTPStatus == 429 }
+func notFound(f *pbx.Error) bool    { return f.HTTPStatus == 404 }
 
 func unresolved(f *pbx.Error) bool {
 	var dns *net.DNSError
@@ -45,10 +46,10 @@ var rules = []rule{
 
 	{kind: pbx.ErrConfig, shape: says("not the pinned one"),
 		says: "Look the certificate up on the PBX itself before you pin another key. Otherwise you trust anyone who responds."},
-	{kind: pbx.ErrConfig, shape: says("speaks plain http"),
+	{kind: pbx.ErrConfig, shape: says("this port "),
 		says: "Set the port of the API: it is {port} unless that was changed."},
-	{kind: pbx.ErrConfig, shape: says("no version of TLS"),
-		says: "Update the firmware, or set TLS.MinVersion."},
+	{kind: pbx.ErrConfig, shape: says("old firmware"),
+		says: "Update the PBX's firmware."},
 	{kind: pbx.ErrConfig, shape: redirected,
 		says: "Set URL to the address of the API itself. Its port is {port} unless that was changed."},
 	{kind: pbx.ErrConfig,
@@ -85,6 +86,8 @@ var rules = []rule{
 		says: "Wait before you try again: the PBX may be overloaded, or a firewall may drop what comes from a blocked address. Nobody knows whether the login counted as a wrong one."},
 	{kind: pbx.ErrUnavailable, shape: noResponse,
 		says: "Try again, and look at the PBX's own log if it happens again: the PBX responded to the login and not to this."},
+	{kind: pbx.ErrUnavailable, shape: rateLimited,
+		says: "Wait as long as it says: the PBX, or a proxy in front of it, limits how often a client may send requests."},
 	{kind: pbx.ErrUnavailable,
 		says: "Wait. If it goes on, restart the PBX or its API: the PBX says that it cannot respond now."},
 

@@ -148,7 +148,7 @@ func TestATestWithinAGuardSpendsItsBudget(t *testing.T) {
 		}
 		report := press("wrong-21")
 		last := report.Steps[len(report.Steps)-1]
-		if last.Kind != "locked out" || !strings.Contains(last.Message, "nothing was sent") {
+		if last.Kind != "locked out" || !strings.Contains(last.Message, "not sent") {
 			t.Errorf("%+v", last)
 		}
 	})

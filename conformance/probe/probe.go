@@ -39,7 +39,7 @@ type Options struct {
 
 	// MayUseDeadToken is asked before a token that may be dead is sent, because
 	// a PBX may count that as a wrong login. An error leaves the step out, and
-	// is its reason. nil: it may. If the driver says that dead tokens count,
+	// is its reason, which must hold no secret. nil: it may. If the driver says that dead tokens count,
 	// none is sent, and MayUseDeadToken is not asked.
 	MayUseDeadToken func() error
 
@@ -316,13 +316,13 @@ func (t *test) trusts(shown *Certificate, err error) bool {
 // unreached is the error of a PBX that could not be connected to.
 func (t *test) unreached(err error) error {
 	failure := &pbx.Error{Driver: t.options.Driver, Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Message: "no connection to " + t.report.Host}
+	if setting, what, ok := wire.Misconfiguration(err); ok {
+		failure.Kind, failure.Setting, failure.Message = pbx.ErrConfig, setting, what
+		return failure
+	}
 	var dial *net.OpError
 	var dns *net.DNSError
-	switch text := err.Error(); {
-	case errors.Is(err, http.ErrSchemeMismatch):
-		failure.Kind, failure.Setting, failure.Message = pbx.ErrConfig, "URL", "this port speaks plain http, not https"
-	case strings.Contains(text, "tls: protocol version not supported"), strings.Contains(text, "tls: server selected unsupported protocol version"):
-		failure.Kind, failure.Setting, failure.Message = pbx.ErrConfig, "TLS.MinVersion", "the PBX speaks no version of TLS that is allowed here"
+	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		failure.Err = context.DeadlineExceeded
 	case errors.As(err, &dns):
@@ -330,7 +330,7 @@ func (t *test) unreached(err error) error {
 	case errors.As(err, &dial):
 		failure.Err = dial
 	default:
-		failure.Message += ": " + wire.Clean(text, t.secrets...)
+		failure.Message += ": " + wire.Clean(err.Error(), t.secrets...)
 	}
 	return failure
 }
@@ -454,7 +454,7 @@ func (t *test) mayUseDeadToken() error {
 		t.may = notChecked("the PBX counts a dead token as a wrong login")
 	case t.options.MayUseDeadToken != nil:
 		if err := t.options.MayUseDeadToken(); err != nil {
-			t.may = notChecked(t.text(err))
+			t.may = notChecked(err.Error())
 		}
 	}
 	return t.may
