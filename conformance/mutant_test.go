@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -754,7 +755,10 @@ var mutants = []struct {
 		m.print = func(_ context.Context, key []byte) ([]byte, error) { return key, nil }
 	}), "five minutes after the password was changed"},
 	{"SESSION-09", "has the session try a wrong password again and again", mutate(func(m *mutant) {
-		m.print = func(context.Context, []byte) ([]byte, error) { return []byte(time.Now().String()), nil }
+		m.print = func(context.Context, []byte) ([]byte, error) {
+			digest := sha256.Sum256([]byte(time.Now().String()))
+			return digest[:], nil
+		}
 	}), "the wrong password is sent "},
 	{"SESSION-10", "opens another session with every keep-alive", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
