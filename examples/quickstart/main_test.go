@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
 
@@ -58,5 +59,14 @@ func TestWrongUseIsReportedInOneLine(t *testing.T) {
 	}
 	if status, _, _ := quickstart(t, "-url", "https://pbx.example.com"); status != 2 {
 		t.Errorf("a real PBX: status %d", status)
+	}
+}
+
+func TestAStepThatFailsEndsWithStatusOne(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs bytes.Buffer
+	if status := run(ctx, []string{"-driver", "asterisk"}, &out, &errs); status != 1 || !strings.Contains(out.String(), "FAILED  login") || !strings.Contains(out.String(), "DIFFERS") {
+		t.Errorf("status %d:\n%s%s", status, &out, &errs)
 	}
 }
