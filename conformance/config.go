@@ -112,7 +112,9 @@ func badCredentialsFunc(t *testbed) error {
 	}
 
 	released := make(chan struct{})
-	defer close(released)
+	release := sync.OnceFunc(func() { close(released) })
+	defer release()
+	defer time.AfterFunc(patience/2, release).Stop()
 	hanging, err := open(func(context.Context) (pbx.Credentials, error) {
 		<-released
 		return pbx.Credentials{}, errors.New("the vault hangs")
@@ -123,13 +125,6 @@ func badCredentialsFunc(t *testbed) error {
 	ctx, cancel := context.WithTimeout(context.Background(), contextEnd)
 	defer cancel()
 	begun := time.Now()
-	time.AfterFunc(patience/2, func() {
-		select {
-		case <-released:
-		default:
-			released <- struct{}{}
-		}
-	})
 	err = noToken(hanging.Login(ctx))
 	if took := time.Since(begun); took > contextEnd+100*time.Millisecond {
 		return fmt.Errorf("a func that does not return holds the login until %s after the context's end", took-contextEnd)

@@ -64,16 +64,18 @@ var protocolRules = []Rule{
 	},
 }
 
+func wrongPasswordAt(sim *pbxsim.PBX) { sim.SetPassword(account, "another") }
+
 // refusesInWords is for brands whose refusal has a body.
 func refusesInWords(t *testbed) string {
-	if own, err := t.refusal(); err == nil && len(own.Reply) == 0 {
+	if own, err := t.refusal(wrongPasswordAt); err == nil && len(own.Reply) == 0 {
 		return "the brand refuses a login by the HTTP status alone"
 	}
 	return ""
 }
 
 func speaksJSON(t *testbed) string {
-	if own, err := t.refusal(); err == nil && !json.Valid(own.Reply) {
+	if own, err := t.refusal(wrongPasswordAt); err == nil && !json.Valid(own.Reply) {
 		return "the brand's responses are not JSON"
 	}
 	return ""

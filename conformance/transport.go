@@ -69,32 +69,37 @@ var transportRules = []Rule{
 	},
 }
 
-// refusal is the brand's response to a wrong password, from a PBX of its own.
-func (t *testbed) refusal() (pbxsim.Record, error) {
+// refusal is the brand's response to a login that why has it refuse, from a PBX of
+// its own.
+func (t *testbed) refusal(why func(*pbxsim.PBX)) (pbxsim.Record, error) {
 	other, err := newTestbed(t.harness, Rule{})
 	if err != nil {
 		return pbxsim.Record{}, err
 	}
 	defer other.end()
-	other.sim.SetPassword(account, "another")
+	why(other.sim)
 	other.auth.Login(context.Background())
 	log := other.sim.Log()
 	if len(log) == 0 {
-		return pbxsim.Record{}, errors.New("a login with a wrong password sends nothing")
+		return pbxsim.Record{}, errors.New("a login sends nothing")
 	}
 	return log[len(log)-1], nil
 }
 
-// inFront are what something in front of the PBX responds, less what may be the
-// brand's own refusal.
+// inFront are what something in front of the PBX responds, less the statuses with
+// which the brand itself refuses a wrong password or a locked client.
 func (t *testbed) inFront() ([]pbxsim.Outage, error) {
-	own, err := t.refusal()
+	wrong, err := t.refusal(wrongPasswordAt)
+	if err != nil {
+		return nil, err
+	}
+	locked, err := t.refusal(func(sim *pbxsim.PBX) { sim.Lock(clientAddress) })
 	if err != nil {
 		return nil, err
 	}
 	var all []pbxsim.Outage
 	for _, o := range []pbxsim.Outage{pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.ProxyAsksForPassword} {
-		if o.Fault().Status != own.Status {
+		if status := o.Fault().Status; status != wrong.Status && status != locked.Status {
 			all = append(all, o)
 		}
 	}
