@@ -54,7 +54,7 @@ var secretRules = []Rule{
 }
 
 func doubledResponse(t *testbed) error {
-	for _, mode := range []pbxsim.DoubleMode{pbxsim.DoubleAtOnce, pbxsim.DoubleOnNext} {
+	for _, mode := range []pbxsim.DoubleMode{pbxsim.DoubleOnNext, pbxsim.DoubleAtOnce} {
 		t.sim.Fault(pbxsim.Fault{On: pbxsim.Login, Double: mode})
 		first, err := t.login()
 		if err != nil {
