@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
 var configRules = []Rule{
@@ -51,6 +52,121 @@ var configRules = []Rule{
 		Why:   "An empty password would be a wrong one, and a few of them lock the client out.",
 		check: missingSettings,
 	},
+	{
+		ID:      "CONFIG-09",
+		Says:    "A path in the URL that is not the API's own is kept, or is ErrConfig on opening. Nothing is sent outside of it.",
+		Why:     "A gateway serves a PBX below a path. If the path is cut, the gateway gets the password.",
+		options: func(o *pbxsim.Options) { o.Under = gatewayPath },
+		check:   pathKept,
+	},
+	{
+		ID:    "CONFIG-10",
+		Says:  "If the Credentials func panics, or does not return before the context ends, the login is an error, Sent is false, and nothing is sent.",
+		Why:   "It is the application's code, and asks a vault that may hang. No wrong login can have been counted.",
+		needs: []precondition{credentials},
+		check: badCredentialsFunc,
+	},
+	{
+		ID:    "CONFIG-11",
+		Says:  "A user name or password that ends in a line break is ErrConfig, on opening or before a login sends anything.",
+		Why:   "It was read from a file or a mounted secret. The PBX would count a wrong login.",
+		check: lineBreak,
+	},
+}
+
+// gatewayPath is below which a gateway serves the PBX.
+const gatewayPath = "/api/pbx-7"
+
+func pathKept(t *testbed) error {
+	auth, err := t.open(func(c *pbx.Config) { c.URL += gatewayPath })
+	if err != nil {
+		return ofKind(err, pbx.ErrConfig)
+	}
+	_, err = auth.Login(context.Background())
+	for _, r := range t.sim.Log() {
+		if !strings.HasPrefix(r.Path, gatewayPath+"/") {
+			return fmt.Errorf("with %s in the URL, a request goes to %s", gatewayPath, r.Path)
+		}
+	}
+	return at("a login through a gateway", err)
+}
+
+func badCredentialsFunc(t *testbed) error {
+	open := func(ask func(context.Context) (pbx.Credentials, error)) (*observedDriver, error) {
+		cfg := t.config(nil)
+		cfg.Username, cfg.Password, cfg.Credentials = "", pbx.Secret{}, ask
+		return t.openWith(cfg)
+	}
+	unsent := func(err error) error {
+		if n := t.transport.requests.Load(); n != 0 {
+			return fmt.Errorf("%d requests are sent", n)
+		}
+		return errors.Join(ofKind(err), sent(err, false))
+	}
+	panicking, err := open(func(context.Context) (pbx.Credentials, error) { panic("the vault is broken") })
+	if err != nil {
+		return err
+	}
+	if err := unsent(noToken(panicking.Login(context.Background()))); err != nil {
+		return at("a func that panics", err)
+	}
+
+	released := make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	defer release()
+	defer time.AfterFunc(patience/2, release).Stop()
+	hanging, err := open(func(context.Context) (pbx.Credentials, error) {
+		<-released
+		return pbx.Credentials{}, errors.New("the vault hangs")
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), contextEnd)
+	defer cancel()
+	begun := time.Now()
+	err = noToken(hanging.Login(ctx))
+	if took := time.Since(begun); took > contextEnd+100*time.Millisecond {
+		return fmt.Errorf("a func that does not return holds the login until %s after the context's end", took-contextEnd)
+	}
+	return at("a func that does not return", unsent(err))
+}
+
+func lineBreak(t *testbed) error {
+	all := t.config(nil)
+	unsent := func(what string, auth *observedDriver, err error) error {
+		if err == nil {
+			err = noToken(auth.Login(context.Background()))
+		}
+		if n := t.transport.requests.Load(); n != 0 {
+			return fmt.Errorf("%s: %d requests are sent", what, n)
+		}
+		return at(what, errors.Join(ofKind(err, pbx.ErrConfig), sent(err, false)))
+	}
+	for _, end := range []string{"\n", "\r\n"} {
+		auth, err := t.open(func(c *pbx.Config) { c.Password = pbx.NewSecret(password + end) })
+		if err := unsent(fmt.Sprintf("a password that ends in %q", end), auth, err); err != nil {
+			return err
+		}
+		if all.Username != "" {
+			auth, err := t.open(func(c *pbx.Config) { c.Username += end })
+			if err := unsent(fmt.Sprintf("a user name that ends in %q", end), auth, err); err != nil {
+				return err
+			}
+		}
+		if credentials(t) != "" {
+			continue
+		}
+		auth, vault, err := t.withVault()
+		if err != nil {
+			return err
+		}
+		vault.put(password+end, nil)
+		if err := unsent(fmt.Sprintf("a password from a func that ends in %q", end), auth, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func openingSendsNothing(t *testbed) error {

@@ -12,13 +12,17 @@ import (
 // and the PBX, and can rewrite the responses.
 type interceptor struct {
 	base      http.RoundTripper
-	requests  atomic.Int64 // to any address
-	bytesRead atomic.Int64 // of response bodies
+	progress  *atomic.Int64 // see Rule
+	requests  atomic.Int64  // to any address
+	bytesRead atomic.Int64  // of response bodies
 	change    atomic.Pointer[func(resp *http.Response, body []byte) []byte]
 }
 
 func (i *interceptor) RoundTrip(r *http.Request) (*http.Response, error) {
 	i.requests.Add(1)
+	if i.progress != nil {
+		i.progress.Add(1)
+	}
 	resp, err := i.base.RoundTrip(r)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -18,7 +19,7 @@ var lockoutRules = []Rule{
 	},
 	{
 		ID:    "LOCKOUT-02",
-		Says:  "A login under a lockout is ErrLocked, not ErrInvalidCredentials.",
+		Says:  "A login under a lockout is ErrLocked, or ErrUnavailable if the PBX does not respond. It is never ErrInvalidCredentials.",
 		Why:   "A lockout ends by itself. If it looks like a wrong password, people change a password that was right.",
 		needs: []precondition{locks, lockShows},
 		check: lockedClient,
@@ -37,6 +38,91 @@ var lockoutRules = []Rule{
 		needs: []precondition{lockoutLimit},
 		check: lockoutTraits,
 	},
+	{
+		ID:    "LOCKOUT-05",
+		Says:  "The PBX forgets a wrong login after Traits.Lockout.Memory, and when a login succeeds as Reset says.",
+		Why:   "Sessions send wrong logins again when they believe the earlier ones forgotten. What is stated too early causes a lockout.",
+		needs: []precondition{locks, lockoutLimit, forgets},
+		check: forgottenWrongLogins,
+	},
+	{
+		ID:    "LOCKOUT-06",
+		Says:  "A lock has ended after Traits.Lockout.Window, if that is set.",
+		Why:   "A session waits as long where the PBX does not say how long. A login sent too early may prolong the lock.",
+		needs: []precondition{locks, lockWindow},
+		check: lockEnds,
+	},
+}
+
+// forgets is for drivers that say when the PBX forgets wrong logins.
+func forgets(t *testbed) string {
+	l := t.auth.Traits().Lockout
+	if (l.Memory == 0 || l.Memory == pbx.Forever) && l.Reset == pbx.ResetNothing {
+		return "the driver does not say when the PBX forgets a wrong login (Traits.Lockout: Memory, Reset)"
+	}
+	return ""
+}
+
+func lockWindow(t *testbed) string {
+	if t.auth.Traits().Lockout.Window == 0 {
+		return "the driver does not say how long a lock lasts (Traits.Lockout.Window)"
+	}
+	return ""
+}
+
+func forgottenWrongLogins(t *testbed) error {
+	l := t.auth.Traits().Lockout
+	wrong := func(user string) (fail func() error, err error) {
+		auth, err := t.open(func(c *pbx.Config) {
+			c.Username = user
+			c.Password = pbx.NewSecret("wrong-" + password)
+		})
+		return func() error {
+			for range l.Attempts - 1 {
+				auth.Login(context.Background())
+			}
+			if n := t.sim.Counts().Locks; n != 0 {
+				return fmt.Errorf("the PBX locks after twice %d wrong logins", l.Attempts-1)
+			}
+			return nil
+		}, err
+	}
+	user := account
+	if l.Reset == pbx.ResetAddress {
+		user = "another-" + account
+	}
+	fail, err := wrong(user)
+	if err != nil {
+		return err
+	}
+	if err := fail(); err != nil {
+		return err
+	}
+	if l.Reset != pbx.ResetNothing {
+		if _, err := t.login(); err != nil {
+			return err
+		}
+		if err := fail(); err != nil {
+			return at("Reset is stated, and a login succeeded in between", err)
+		}
+	}
+	if l.Memory > 0 && l.Memory != pbx.Forever {
+		time.Sleep(l.Memory + time.Second)
+		if err := fail(); err != nil {
+			return at("Memory is "+l.Memory.String()+", which passed in between", err)
+		}
+	}
+	return nil
+}
+
+func lockEnds(t *testbed) error {
+	t.sim.Lock(clientAddress)
+	window := t.auth.Traits().Lockout.Window
+	time.Sleep(window + time.Second)
+	if until, locked := t.sim.Locked(clientAddress); locked {
+		return fmt.Errorf("Window is %s, and the PBX's lock lasts %s longer", window, time.Until(until))
+	}
+	return nil
 }
 
 func wrongPassword(t *testbed) error {
@@ -50,7 +136,12 @@ func wrongPassword(t *testbed) error {
 
 func lockedClient(t *testbed) error {
 	t.sim.Lock(clientAddress)
-	return ofKind(noToken(t.auth.Login(context.Background())), pbx.ErrLocked)
+	err := noToken(t.auth.Login(context.Background()))
+	var failure *pbx.Error
+	if errors.As(err, &failure) && failure.HTTPStatus == 0 {
+		return ofKind(err, pbx.ErrUnavailable)
+	}
+	return ofKind(err, pbx.ErrLocked)
 }
 
 func loginUnderLock(t *testbed) error {

@@ -1,11 +1,15 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -23,14 +27,7 @@ import (
 )
 
 // yeastarHarness is that of a driver that passes every rule.
-var yeastarHarness = Harness{
-	Driver:    yeastar.Name,
-	Simulator: simulators.Of("yeastar")[0].New,
-	Call: func(base string) *http.Request {
-		r, _ := http.NewRequest(http.MethodPost, base+"/api/v1.1.0/deviceinfo/query", strings.NewReader("{}"))
-		return r
-	},
-}
+var yeastarHarness = readyHarness(Harness{Driver: yeastar.Name, Simulator: simulators.Of(yeastar.Name)[0].New})
 
 type opener func(pbx.Config) (pbx.Authenticator, error)
 
@@ -761,7 +758,10 @@ var mutants = []struct {
 		m.print = func(_ context.Context, key []byte) ([]byte, error) { return key, nil }
 	}), "five minutes after the password was changed"},
 	{"SESSION-09", "has the session try a wrong password again and again", mutate(func(m *mutant) {
-		m.print = func(context.Context, []byte) ([]byte, error) { return []byte(time.Now().String()), nil }
+		m.print = func(context.Context, []byte) ([]byte, error) {
+			digest := sha256.Sum256([]byte(time.Now().String()))
+			return digest[:], nil
+		}
 	}), "the wrong password is sent "},
 	{"SESSION-10", "opens another session with every keep-alive", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
@@ -772,6 +772,165 @@ var mutants = []struct {
 	{"SESSION-10", "logs in to keep alive", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, _ *pbx.Token) (*pbx.Token, error) { return m.fullDriver.Login(ctx) }
 	}), "logins, want 8 at most"},
+
+	{"CONFIG-09", "cuts the path off the URL", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		if scheme, rest, ok := strings.Cut(cfg.URL, "://"); ok {
+			host, _, _ := strings.Cut(rest, "/")
+			cfg.URL = scheme + "://" + host
+		}
+		return good(cfg)
+	}), "a request goes to /api/v1.1.0/login"},
+	{"CONFIG-10", "calls the Credentials func itself", askingItself(false), "Login panics"},
+	{"CONFIG-10", "waits for the Credentials func", askingItself(true), "holds the login until"},
+	{"CONFIG-11", "removes line breaks by itself", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		cfg.Password = pbx.NewSecret(strings.TrimRight(cfg.Password.Reveal(), "\r\n"))
+		return good(cfg)
+	}), "1 requests are sent"},
+	{"TOKEN-06", "inspects JSON only", inspectingJSON(), `the Content-Type "application/octet-stream"`},
+	{"TOKEN-07", "reads the application's body", mutate(func(m *mutant) {
+		m.authorize = func(r *http.Request, t *pbx.Token) error {
+			if r.Body != nil {
+				if _, err := io.ReadAll(r.Body); err != nil {
+					return err
+				}
+			}
+			return m.fullDriver.Authorize(r, t)
+		}
+	}), "after the context's end"},
+	{"LOCKOUT-05", "says that a login clears the wrong ones of the address", withLockout(func(l *pbx.Lockout) { l.Reset = pbx.ResetAddress }), "Reset is stated"},
+	{"LOCKOUT-05", "says that wrong logins are forgotten in a minute", withLockout(func(l *pbx.Lockout) { l.Memory = time.Minute }), "Memory is 1m0s"},
+	{"LOCKOUT-06", "says that a lock lasts a minute", withLockout(func(l *pbx.Lockout) { l.Window = time.Minute }), "the PBX's lock lasts 13m59s longer"},
+	{"TRANSPORT-07", "takes any HTTP 401 for a wrong password", withLoginErrors(tookForWrong), "what is in front asks for password, Login"},
+	{"TRANSPORT-07", "takes any HTTP 401 for a dead token", mutate(func(m *mutant) {
+		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
+			if r.StatusCode == http.StatusUnauthorized {
+				return &pbx.Error{Driver: yeastar.Name, Op: pbx.OpRequest, Kind: pbx.ErrTokenRejected, Sent: true}
+			}
+			return m.fullDriver.Inspect(r, body, t)
+		}
+	}), "a request: it is taken for the PBX's verdict"},
+	{"TRANSPORT-08", "does not say where it looked", withLoginErrors(func(e *pbx.Error) { e.Message, e.Err = "", nil }), "the error does not name"},
+	{"TRANSPORT-09", "reads whatever follows HTTP 101", naiveDriver(), "after HTTP 101"},
+	{"TLS-07", "counts a login that no server could read", withLoginErrors(func(e *pbx.Error) { e.Sent = true }), "Sent is true"},
+	{"PROTOCOL-05", "reads strictly", overTransport(func(resp *http.Response, body []byte, err error) ([]byte, error) {
+		if !json.Valid(body) {
+			return nil, err
+		}
+		return body, err
+	}), "a byte order mark: a good login fails"},
+	{"PROTOCOL-06", "looks at the HTTP status first", withLoginErrors(func(e *pbx.Error) {
+		if e.HTTPStatus >= 400 {
+			e.Kind = pbx.ErrProtocol
+		}
+	}), "under HTTP 400, a wrong password"},
+	{"PROTOCOL-07", "believes the announced length", overTransport(func(_ *http.Response, body []byte, err error) ([]byte, error) {
+		if err != nil {
+			return nil, err
+		}
+		return body, nil
+	}), "a good login fails"},
+	{"PROTOCOL-08", "has connections without a bound", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		if cfg.Transport == nil {
+			cfg.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: cfg.TLS.RootCAs}, MaxResponseHeaderBytes: 64 << 20}
+			cfg.TLS = pbx.TLS{}
+		}
+		return good(cfg)
+	}), "it succeeds"},
+	{"SECRETS-05", "keeps its connections", brokenAs(acmeHarness, func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		base := cfg.Transport
+		cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			kept := r.Clone(r.Context())
+			kept.Close = false
+			kept.Header.Del("Connection")
+			return base.RoundTrip(kept)
+		})
+		return good(cfg)
+	}), "returns the token of the one before"},
+	{"SESSION-11", "inspects JSON only", inspectingJSON(), `a refusal with the Content-Type "application/octet-stream"`},
+	{"SESSION-12", "takes any HTTP 401 for a wrong password", withLoginErrors(tookForWrong), "what is in front asks for password"},
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// overTransport is sick with every response's body replaced, and with the error
+// of reading it.
+func overTransport(read func(resp *http.Response, body []byte, err error) ([]byte, error)) Harness {
+	return broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		base := cfg.Transport
+		if base == nil {
+			return good(cfg)
+		}
+		cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := base.RoundTrip(r)
+			if err != nil {
+				return nil, err
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			body, err = read(resp, body, err)
+			if err != nil {
+				return nil, err
+			}
+			resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+			return resp, nil
+		})
+		return good(cfg)
+	})
+}
+
+// inspectingJSON is sick and sees no refusal in a response of another type.
+func inspectingJSON() Harness {
+	return mutate(func(m *mutant) {
+		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
+			if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+				return nil
+			}
+			return m.fullDriver.Inspect(r, body, t)
+		}
+	})
+}
+
+// askingItself is sick and asks the Credentials func without protection, or with
+// protection from its panics only.
+func askingItself(recovers bool) Harness {
+	return broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		auth, err := good(cfg)
+		if err != nil || cfg.Credentials == nil {
+			return auth, err
+		}
+		m := &mutant{fullDriver: auth.(fullDriver)}
+		m.login = func(ctx context.Context) (token *pbx.Token, err error) {
+			defer func() {
+				if recovers && recover() != nil {
+					err = &pbx.Error{Driver: yeastar.Name, Op: pbx.OpLogin, Kind: pbx.ErrUnavailable}
+				}
+			}()
+			if _, err := cfg.Credentials(ctx); err != nil {
+				return nil, &pbx.Error{Driver: yeastar.Name, Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Err: err}
+			}
+			return m.fullDriver.Login(ctx)
+		}
+		return m, nil
+	})
+}
+
+// withLockout is acme with other words about its lockout.
+func withLockout(change func(*pbx.Lockout)) Harness {
+	return mutateAs(acmeHarness, func(m *mutant) {
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
+			change(&traits.Lockout)
+			return traits
+		}
+	})
+}
+
+func tookForWrong(e *pbx.Error) {
+	if e.HTTPStatus == http.StatusUnauthorized {
+		e.Kind, e.Sent = pbx.ErrInvalidCredentials, true
+	}
 }
 
 func TestAnUntouchedDriverIsNotFailed(t *testing.T) {
@@ -779,8 +938,8 @@ func TestAnUntouchedDriverIsNotFailed(t *testing.T) {
 		harness Harness
 		skipped string
 	}{
-		{yeastarHarness, "LOGIN-07 PING-01 PING-02 PING-03 KEEPALIVE-04 KEEPALIVE-06 KEEPALIVE-07 KEEPALIVE-08 LOGOUT-05 EXPIRY-05 EXPIRY-06"},
-		{acmeHarness, "KEEPALIVE-04 LOGOUT-05 SESSION-07"},
+		{yeastarHarness, "LOGIN-07 KEEPALIVE-04 KEEPALIVE-06 KEEPALIVE-07 KEEPALIVE-08 LOGOUT-05 LOCKOUT-05 EXPIRY-05 EXPIRY-06"},
+		{acmeHarness, "KEEPALIVE-04 LOGOUT-05 LOCKOUT-05 SESSION-07"},
 	} {
 		for _, h := range []Harness{row.harness, mutateAs(row.harness, func(*mutant) {})} {
 			var skipped []string

@@ -1,7 +1,9 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -34,6 +36,180 @@ var protocolRules = []Rule{
 		Why:   "A person who reads a line in a fleet's log has to know which PBX to look at, and for what.",
 		check: errorNames,
 	},
+	{
+		ID:    "PROTOCOL-05",
+		Says:  "A byte order mark, a NUL or blanks around a response, numbers as strings and strings as numbers change nothing: a success is one, and a refusal has the same kind as without them.",
+		Why:   "Firmware differs in them. A refusal that cannot be read is sent again, and a success that cannot be read takes a place at the PBX each time.",
+		check: readLeniently,
+	},
+	{
+		ID:    "PROTOCOL-06",
+		Says:  "A whole refusal in the brand's own words counts by its code under any HTTP status.",
+		Why:   "Firmware changes the status and keeps the code. Judged by the status, a wrong password is sent again, and a dead token goes unnoticed.",
+		needs: []precondition{refusesInWords},
+		check: refusalUnderAnyStatus,
+	},
+	{
+		ID:    "PROTOCOL-07",
+		Says:  "A whole JSON response whose announced length is one too large is understood.",
+		Why:   "Firmware counts characters, or a line break that it does not send. Each login would take a place at the PBX and bring no token.",
+		needs: []precondition{speaksJSON},
+		check: wrongLength,
+	},
+	{
+		ID:      "PROTOCOL-08",
+		Says:    "A response with a header of 1 MiB is an error, over the driver's own connections.",
+		Why:     "One response must not fill the memory of a process that serves thousands of PBXs.",
+		overTLS: true,
+		check:   hugeHeader,
+	},
+}
+
+func wrongPasswordAt(sim *pbxsim.PBX) { sim.SetPassword(account, "another") }
+
+// refusesInWords is for brands whose refusal has an envelope.
+func refusesInWords(t *testbed) string {
+	own, err := t.refusal(wrongPasswordAt)
+	if err == nil && (len(own.Reply) == 0 || bytes.Contains(bytes.ToLower(own.Reply), []byte("<html"))) {
+		return "the brand refuses a login by the HTTP status alone"
+	}
+	return ""
+}
+
+// refusalKinds are the kinds of the brand's refusals as it writes them, at a PBX
+// of its own: of a wrong password, and of a request with a dead token, which is
+// nil for a driver without [pbx.Requester].
+func (t *testbed) refusalKinds() (login, request error, err error) {
+	other, err := newTestbed(t.harness, Rule{})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer other.end()
+	token, err := other.login()
+	if err != nil {
+		return nil, nil, err
+	}
+	other.sim.Restart()
+	if requester(other) == "" {
+		request = errorKind(other.call(token))
+	}
+	other.sim.SetPassword(account, "another")
+	_, refused := other.auth.Login(context.Background())
+	if wrong := ofKind(refused); wrong != nil {
+		return nil, nil, at("a wrong password", wrong)
+	}
+	return errorKind(refused), request, nil
+}
+
+func speaksJSON(t *testbed) string {
+	if own, err := t.refusal(wrongPasswordAt); err == nil && !json.Valid(own.Reply) {
+		return "the brand's responses are not JSON"
+	}
+	return ""
+}
+
+// spellings of a response that firmware, or something on the way, may use.
+var spellings = []struct {
+	name string
+	edit func(*pbxsim.Request, *pbxsim.Reply)
+}{
+	{"a byte order mark", pbxsim.WithBOM},
+	{"a NUL at the end", pbxsim.WithNUL},
+	{"blanks around it", pbxsim.WithBlanks},
+	{"numbers as strings", pbxsim.NumbersQuoted},
+	{"strings as numbers", pbxsim.StringsUnquoted},
+}
+
+func readLeniently(t *testbed) error {
+	refused, dead, err := t.refusalKinds()
+	if err != nil {
+		return err
+	}
+	empty := map[pbxsim.Action]bool{}
+	for _, action := range []pbxsim.Action{pbxsim.KeepAlive, pbxsim.Logout} {
+		if empty[action], err = t.emptyResponse(action); err != nil {
+			return err
+		}
+	}
+	for _, spelling := range spellings {
+		t.sim.Fault(pbxsim.Fault{Edit: spelling.edit, Times: -1})
+		token, err := t.login()
+		if err != nil {
+			return at(spelling.name, err)
+		}
+		if !t.alive(token) {
+			return fmt.Errorf("%s: the token is not one that the PBX issued", spelling.name)
+		}
+		for _, op := range t.operations(token)[1:] {
+			if empty[op.action] {
+				continue // around nothing, blanks are not a spelling of the brand's
+			}
+			if err := op.run(context.Background()); err != nil {
+				return at(spelling.name+", a good "+op.name, err)
+			}
+		}
+		t.sim.Restart()
+		if dead != nil {
+			if wrong := ofKind(t.call(token), dead); wrong != nil {
+				return at(spelling.name+", a request with a dead token", wrong)
+			}
+		}
+		t.sim.SetPassword(account, "another")
+		if wrong := ofKind(noToken(t.auth.Login(context.Background())), refused); wrong != nil {
+			return at(spelling.name+", a wrong password", wrong)
+		}
+		t.sim.SetPassword(account, password)
+		t.sim.Unlock(clientAddress)
+		t.sim.ClearFaults()
+	}
+	return nil
+}
+
+func refusalUnderAnyStatus(t *testbed) error {
+	refused, dead, err := t.refusalKinds()
+	if err != nil {
+		return err
+	}
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	t.sim.SetPassword(account, "another")
+	t.sim.Restart()
+	for _, status := range []int{200, 400, 401, 403, 404, 500, 502} {
+		where := fmt.Sprintf("under HTTP %d, ", status)
+		under := pbxsim.Fault{On: pbxsim.Login, Edit: func(_ *pbxsim.Request, r *pbxsim.Reply) { r.Status = status }}
+		t.sim.Fault(under)
+		err := noToken(t.auth.Login(context.Background()))
+		if wrong := ofKind(err, refused); wrong != nil {
+			return at(where+"a wrong password", wrong)
+		}
+		t.sim.Unlock(clientAddress)
+		if dead == nil {
+			continue
+		}
+		under.On = ""
+		t.sim.Fault(under)
+		if wrong := ofKind(t.call(token), dead); wrong != nil {
+			return at(where+"a request with a dead token", wrong)
+		}
+	}
+	return nil
+}
+
+func wrongLength(t *testbed) error {
+	t.sim.Fault(pbxsim.Fault{On: pbxsim.Login, LengthOff: 1})
+	_, err := t.login()
+	return err
+}
+
+func hugeHeader(t *testbed) error {
+	auth, err := t.dialing(pbx.TLS{RootCAs: pool(t.server.Certificate())})
+	if err != nil {
+		return err
+	}
+	t.sim.Fault(pbxsim.Fault{On: pbxsim.Login, HeaderBytes: 1 << 20})
+	return ofKind(noToken(auth.Login(context.Background())))
 }
 
 func foreignResponses(t *testbed) error {

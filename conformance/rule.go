@@ -1,9 +1,11 @@
 package conformance
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -25,6 +27,8 @@ type Rule struct {
 	options func(*pbxsim.Options) // what is special about this rule's PBX
 	overTLS bool                  // the PBX is at a loopback port, and time is real
 	check   func(*testbed) error
+
+	progress *atomic.Int64 // counts the driver's requests; nil: nobody looks
 }
 
 // Group is the part of the ID before the number, as in "LOGIN".
@@ -98,6 +102,18 @@ func missingMethods(auth pbx.Authenticator) string {
 func pinger(t *testbed) string {
 	if _, ok := pbx.As[pbx.Pinger](t.auth.Authenticator); !ok {
 		return "the driver does not implement pbx.Pinger"
+	}
+	other, err := newTestbed(t.harness, Rule{})
+	if err != nil {
+		return ""
+	}
+	defer other.end()
+	token, err := other.login()
+	if err != nil {
+		return ""
+	}
+	if errorKind(other.auth.Ping(context.Background(), token)) == pbx.ErrNotSupported {
+		return "the driver knows no harmless request (Ping is ErrNotSupported)"
 	}
 	return ""
 }

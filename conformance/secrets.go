@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"net/http"
@@ -44,6 +45,30 @@ var secretRules = []Rule{
 		Why:   "People paste addresses from the browser, and errors about settings are shown to everyone who sees the form.",
 		check: secretsInSettings,
 	},
+	{
+		ID:    "SECRETS-05",
+		Says:  "A response that the PBX sends twice is not taken for that to a later request.",
+		Why:   "On a kept connection, the second copy is the response to whatever is sent next: an account gets the token of another.",
+		check: doubledResponse,
+	},
+}
+
+func doubledResponse(t *testbed) error {
+	for _, mode := range []pbxsim.DoubleMode{pbxsim.DoubleOnNext, pbxsim.DoubleAtOnce} {
+		t.sim.Fault(pbxsim.Fault{On: pbxsim.Login, Double: mode})
+		first, err := t.login()
+		if err != nil {
+			return err
+		}
+		second, err := t.login()
+		switch {
+		case err != nil:
+			return at("the login after a doubled response", err)
+		case second.Value.Equal(first.Value):
+			return errors.New("the login after a doubled response returns the token of the one before")
+		}
+	}
+	return nil
 }
 
 func echoedInFailure(t *testbed) error {

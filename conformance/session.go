@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"sync"
 	"time"
 
@@ -82,6 +83,69 @@ var sessionRules = []Rule{
 		needs: []precondition{requester},
 		check: ordinaryWeek,
 	},
+	{
+		ID:    "SESSION-11",
+		Says:  "A user of Session.Client gets no error for a token that died, whatever the type of the refusal, and also if it is compressed.",
+		Why:   "A refusal that is not read leaves the session with a dead token for good, while it believes that requests extend it.",
+		needs: []precondition{requester},
+		check: unreadRefusals,
+	},
+	{
+		ID:    "SESSION-12",
+		Says:  "After ten minutes in which something in front of the PBX asks for a password or forbids everything, a session is back within ten minutes, by itself.",
+		Why:   "It says nothing about the PBX's password, and nobody should have to press a button.",
+		check: doorkeeper,
+	},
+}
+
+func unreadRefusals(t *testbed) error {
+	s := t.session()
+	for _, contentType := range []string{"application/json", "application/octet-stream", "audio/wav", "text/html", ""} {
+		for _, gzip := range []bool{false, true} {
+			if err := sessionCall(t, s); err != nil {
+				return err
+			}
+			before := t.count(pbxsim.Login)
+			t.sim.Restart()
+			// The harmless request may be the brand's keep-alive.
+			t.sim.Fault(pbxsim.Fault{Header: http.Header{"Content-Type": {contentType}}, Gzip: gzip})
+			where := fmt.Sprintf("a refusal with the Content-Type %q, compressed: %t", contentType, gzip)
+			if err := sessionCallAccepting(t, s, "gzip"); err != nil {
+				return at(where, err)
+			}
+			if n := t.count(pbxsim.Login) - before; n != 1 {
+				return fmt.Errorf("%s: %d logins, want 1", where, n)
+			}
+			time.Sleep(time.Hour)
+		}
+	}
+	return nil
+}
+
+func doorkeeper(t *testbed) error {
+	outages, err := t.inFront()
+	if err != nil {
+		return err
+	}
+	for _, o := range outages {
+		s := t.session()
+		if _, err := sessionToken(t, s); err != nil {
+			return err
+		}
+		t.sim.Restart()
+		t.sim.Down(o)
+		for range 10 {
+			if token, err := sessionToken(t, s); err == nil {
+				s.Invalidate(token)
+			}
+			time.Sleep(time.Minute)
+		}
+		t.sim.Up()
+		if err := comesBack(t, s); err != nil {
+			return at("what is in front "+o.String(), err)
+		}
+	}
+	return nil
 }
 
 // sessionToken asks a session as an application does.
@@ -94,10 +158,18 @@ func sessionToken(t *testbed, s *session.Session) (*pbx.Token, error) {
 }
 
 // sessionCall sends the harmless request as an application does.
-func sessionCall(t *testbed, s *session.Session) error {
+func sessionCall(t *testbed, s *session.Session) error { return sessionCallAccepting(t, s, "") }
+
+// sessionCallAccepting is sessionCall of an application that unpacks responses
+// itself.
+func sessionCallAccepting(t *testbed, s *session.Session, encoding string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	resp, err := s.Client().Do(t.harness.Call(t.server.URL).WithContext(ctx))
+	r := t.harness.Call(t.server.URL).WithContext(ctx)
+	if encoding != "" {
+		r.Header.Set("Accept-Encoding", encoding)
+	}
+	resp, err := s.Client().Do(r)
 	if err != nil {
 		return err
 	}

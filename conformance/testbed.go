@@ -59,7 +59,7 @@ func newTestbed(h Harness, r Rule) (*testbed, error) {
 	}
 	t.sim = h.Simulator(settings)
 	t.server = r.listen(t.sim)
-	t.transport = &interceptor{base: t.server.Client().Transport}
+	t.transport = &interceptor{base: t.server.Client().Transport, progress: r.progress}
 	auth, err := t.open(nil)
 	if err != nil {
 		t.server.Close()

@@ -62,6 +62,30 @@ var tlsRules = []Rule{
 		overTLS: true,
 		check:   refusedByTransport,
 	},
+	{
+		ID:      "TLS-07",
+		Says:    "Plain http to a port that speaks https is ErrConfig, Sent is false, and the error says https.",
+		Why:     "People write http:// before the address of the PBX. The server cannot read the login, so none was counted.",
+		overTLS: true,
+		check:   plainToTLS,
+	},
+}
+
+func plainToTLS(t *testbed) error {
+	auth, err := t.open(func(c *pbx.Config) {
+		c.Transport, c.URL = nil, strings.Replace(c.URL, "https:", "http:", 1)
+	})
+	if err != nil {
+		return err
+	}
+	err = noToken(auth.Login(context.Background()))
+	if wrong := errors.Join(ofKind(err, pbx.ErrConfig), sent(err, false)); wrong != nil {
+		return wrong
+	}
+	if !strings.Contains(err.Error(), "https") {
+		return fmt.Errorf("the error does not say https: %w", err)
+	}
+	return nil
 }
 
 // dialing is the driver with its own connections.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"reflect"
 	"sync/atomic"
@@ -48,6 +49,60 @@ var tokenRules = []Rule{
 		Why:   "Tokens are shared by everyone who sends requests at the time.",
 		check: tokenUnchanged,
 	},
+	{
+		ID:    "TOKEN-06",
+		Says:  "A response that refuses the token is ErrTokenRejected whatever its Content-Type says.",
+		Why:   "PBXs refuse the download of a recording with the type of a recording. A driver that looks at the type never notices that its token is dead.",
+		needs: []precondition{requester},
+		check: mistypedRefusal,
+	},
+	{
+		ID:    "TOKEN-07",
+		Says:  "Authorize returns when the request's context ends, also while the request's body does not.",
+		Why:   "A driver that puts the token into the body reads it, and the application may write it slowly, or never.",
+		needs: []precondition{requester},
+		check: endlessBody,
+	},
+}
+
+func mistypedRefusal(t *testbed) error {
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	t.sim.Restart()
+	for _, contentType := range []string{"application/json", "application/octet-stream", "audio/wav", "text/html", "text/plain", ""} {
+		t.transport.rewrite(func(resp *http.Response, body []byte) []byte {
+			resp.Header.Set("Content-Type", contentType)
+			return body
+		})
+		if wrong := ofKind(t.call(token), pbx.ErrTokenRejected); wrong != nil {
+			return at(fmt.Sprintf("a refusal with the Content-Type %q", contentType), wrong)
+		}
+	}
+	return nil
+}
+
+func endlessBody(t *testbed) error {
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	reader, writer := io.Pipe()
+	ctx, cancel := context.WithTimeout(context.Background(), contextEnd)
+	defer cancel()
+	r := t.harness.Call(t.server.URL).WithContext(ctx)
+	r.Method, r.Body, r.ContentLength, r.GetBody = http.MethodPost, reader, -1, nil
+	release := time.AfterFunc(patience, func() { writer.Close() })
+	defer release.Stop()
+	begun := time.Now()
+	t.auth.Authorize(r, token)
+	took := time.Since(begun)
+	writer.Close() // for what still reads
+	if took > contextEnd+100*time.Millisecond {
+		return fmt.Errorf("it returns %s after the context's end", took-contextEnd)
+	}
+	return nil
 }
 
 func authorizedRequest(t *testbed) error {

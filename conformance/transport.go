@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -48,6 +49,161 @@ var transportRules = []Rule{
 		Why:   "The login may have been a wrong one, and its token may be valid.",
 		check: lostResponse,
 	},
+	{
+		ID:    "TRANSPORT-07",
+		Says:  "HTTP 401, 403 and 407 without the brand's own words are ErrConfig on a login, and Sent is false if the response asks for HTTP authentication. On no operation or request are they ErrInvalidCredentials, and ErrTokenRejected at most if Ambiguous is set.",
+		Why:   "A proxy in front asks for a password of its own and has never seen the PBX's. Taken for a wrong password, a minute of it stops a session until a person comes.",
+		check: somethingInFront,
+	},
+	{
+		ID:    "TRANSPORT-08",
+		Says:  "The error of a refused connection, of HTTP 404 and of a redirect names the address that was used.",
+		Why:   "The address may differ from the configured one: the driver adds a port and a path.",
+		check: addressNamed,
+	},
+	{
+		ID:    "TRANSPORT-09",
+		Says:  "HTTP 101 to an operation is an error at once, and leaves no goroutine behind.",
+		Why:   "After 101 the response has no end, and its reader waits past every deadline.",
+		check: switchedProtocols,
+	},
+}
+
+// refusal is the brand's response to a login that why has it refuse, from a PBX of
+// its own.
+func (t *testbed) refusal(why func(*pbxsim.PBX)) (pbxsim.Record, error) {
+	other, err := newTestbed(t.harness, Rule{})
+	if err != nil {
+		return pbxsim.Record{}, err
+	}
+	defer other.end()
+	why(other.sim)
+	other.auth.Login(context.Background())
+	log := other.sim.Log()
+	if len(log) == 0 {
+		return pbxsim.Record{}, errors.New("a login sends nothing")
+	}
+	return log[len(log)-1], nil
+}
+
+// inFront are what something in front of the PBX responds, less the statuses with
+// which the brand itself refuses a wrong password or a locked client.
+func (t *testbed) inFront() ([]pbxsim.Outage, error) {
+	wrong, err := t.refusal(wrongPasswordAt)
+	if err != nil {
+		return nil, err
+	}
+	locked, err := t.refusal(func(sim *pbxsim.PBX) { sim.Lock(clientAddress) })
+	if err != nil {
+		return nil, err
+	}
+	var all []pbxsim.Outage
+	for _, o := range []pbxsim.Outage{pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.ProxyAsksForPassword} {
+		if status := o.Fault().Status; status != wrong.Status && status != locked.Status {
+			all = append(all, o)
+		}
+	}
+	return all, nil
+}
+
+func somethingInFront(t *testbed) error {
+	outages, err := t.inFront()
+	if err != nil {
+		return err
+	}
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	for _, o := range outages {
+		t.sim.Down(o)
+		err := noToken(t.auth.Login(context.Background()))
+		wrong := ofKind(err, pbx.ErrConfig)
+		if wrong == nil && o != pbxsim.Forbidden {
+			wrong = sent(err, false)
+		}
+		if wrong != nil {
+			return at(fmt.Sprintf("what is in front %s, Login", o), wrong)
+		}
+		others := t.operations(token)[1:]
+		if pinger(t) == "" {
+			others = append(others, operation{"Ping", "", func(ctx context.Context) error { return t.auth.Ping(ctx, token) }})
+		}
+		for _, op := range others {
+			if wrong := ofKind(op.run(context.Background())); wrong != nil {
+				return at(fmt.Sprintf("what is in front %s, %s", o, op.name), wrong)
+			}
+		}
+		if requester(t) == "" {
+			others = append(others, operation{"a request", "", func(context.Context) error { return t.call(token) }})
+		}
+		for _, op := range others {
+			err := op.run(context.Background())
+			var failure *pbx.Error
+			errors.As(err, &failure)
+			if errors.Is(err, pbx.ErrInvalidCredentials) || errors.Is(err, pbx.ErrTokenRejected) && !failure.Ambiguous {
+				return fmt.Errorf("what is in front %s, %s: it is taken for the PBX's verdict: %w", o, op.name, err)
+			}
+		}
+		t.sim.Up()
+	}
+	return nil
+}
+
+func addressNamed(t *testbed) error {
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	host := strings.TrimPrefix(t.server.URL, "http://")
+	named := func(op operation, where string) error {
+		err := op.run(context.Background())
+		if wrong := ofKind(err); wrong != nil {
+			return at(op.name+", "+where, wrong)
+		}
+		if !strings.Contains(err.Error(), host) {
+			return fmt.Errorf("%s, %s: the error does not name %s: %w", op.name, where, host, err)
+		}
+		return nil
+	}
+	for _, op := range t.operations(token) {
+		t.sim.Fault(pbxsim.Fault{On: op.action, Status: 404, Body: []byte(pbxsim.HTMLPage)})
+		if err := named(op, "HTTP 404"); err != nil {
+			return err
+		}
+		t.sim.Fault(pbxsim.Fault{On: op.action, Status: 302, Header: http.Header{"Location": {"https://pbx.example.com/login"}}})
+		if err := named(op, "a redirect"); err != nil {
+			return err
+		}
+	}
+	t.server.Close()
+	for _, op := range t.operations(token) {
+		if err := named(op, "no connection"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func switchedProtocols(t *testbed) error {
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	for _, op := range t.operations(token) {
+		t.sim.Fault(pbxsim.Fault{On: op.action, Status: http.StatusSwitchingProtocols})
+		ctx, cancel := context.WithTimeout(context.Background(), contextEnd)
+		begun := time.Now()
+		err := op.run(ctx)
+		cancel()
+		if took := time.Since(begun); took >= contextEnd {
+			return fmt.Errorf("%s waits %s after HTTP 101", op.name, took)
+		}
+		if wrong := ofKind(err); wrong != nil {
+			return at(op.name, wrong)
+		}
+	}
+	return nil
 }
 
 func serverErrors(t *testbed) error {

@@ -667,6 +667,9 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 	another := op == pbx.OpLogin || m.old == nil || !m.old.Value.Equal(t.Value)
 	var age time.Duration
 	if another {
+		if m.lease != nil { // its token served until its renewal: the next refusal is the first
+			m.early, m.badRefreshes = 0, 0
+		}
 		m.generation++
 		m.refreshed = op == pbx.OpKeepAlive
 		if m.refreshed && m.lease != nil { // the token before was not refused: no row goes on

@@ -610,3 +610,22 @@ func TestAfterALoginTheWaitsBeginAnew(t *testing.T) {
 		wantWait(t, untilNext(s), time.Second)
 	})
 }
+
+// A PBX that restarts every night refuses a young token now and then. Only
+// refusals of one token after the other show that something is wrong.
+func TestARenewedTokenEndsTheRowOfRefusedOnes(t *testing.T) {
+	f := &fake{life: 5 * time.Minute}
+	auth := beating{fake: f, keep: func(context.Context, *pbx.Token) (*pbx.Token, error) { return f.token(), nil }}
+	during(t, auth, func(t *testing.T, s *session.Session) {
+		for night := range 10 {
+			mustToken(t, s)
+			time.Sleep(untilNext(s) + time.Minute) // the token is renewed, and a minute old
+			s.Invalidate(mustToken(t, s))
+			synctest.Wait()
+			if got := s.Status(); got.State != session.Live {
+				t.Fatalf("night %d: %v", night, got)
+			}
+		}
+		wantCounts(t, f, 11, 10, 0)
+	})
+}

@@ -27,7 +27,7 @@ type block map[string]string
 // back as it was sent, line breaks included, and could forge what follows it.
 func parseBlock(body []byte) block {
 	b := block{}
-	for line := range bytes.Lines(body) {
+	for line := range bytes.Lines(bytes.TrimLeft(body, " \t\r\n")) {
 		text := strings.TrimRight(string(line), "\r\n")
 		if text == "" && len(b) > 0 {
 			return b
@@ -151,7 +151,7 @@ func (p *PBX) page(x exchange) *pbx.Error {
 	switch status := x.Response.Status; {
 	case status == http.StatusNotFound && (p.worked.Load() || x.Request.Op != pbx.OpLogin):
 		// HTTP is up before the manager, for some 100 ms of each start.
-		return x.Fail(pbx.ErrUnavailable, "", "Asterisk is starting: its manager interface is not up")
+		return x.Fail(pbx.ErrUnavailable, "", "Asterisk is starting: its manager interface at "+x.Address()+" is not up")
 	case status == http.StatusNotFound:
 		failure := x.Unexpected()
 		failure.Kind = pbx.ErrConfig

@@ -14,10 +14,10 @@ import (
 
 // Lines that prove a success, in the first block of an answer.
 var (
-	provesLogin = regexp.MustCompile(`^Response:\s*Success\s*\n(?:[^\n]*[^\r\n][^\n]*\n)*?Message:[^\S\n]*Authentication accepted[^\S\n]*\n`)
-	provesPing  = regexp.MustCompile(`^Response:\s*Success\s*\n(?:[^\n]*[^\r\n][^\n]*\n)*?Ping:[^\S\n]*Pong[^\S\n]*\n`)
-	provesBye   = regexp.MustCompile(`^Response:\s*Goodbye\s*\n`)
-	provesError = regexp.MustCompile(`^Response:\s*Error\s*\n`)
+	provesLogin = regexp.MustCompile(`^\x{feff}?[\s\x00]*Response:\s*Success\s*\n(?:[^\n]*[^\r\n][^\n]*\n)*?Message:[^\S\n]*Authentication accepted[^\S\n]*\n`)
+	provesPing  = regexp.MustCompile(`^\x{feff}?[\s\x00]*Response:\s*Success\s*\n(?:[^\n]*[^\r\n][^\n]*\n)*?Ping:[^\S\n]*Pong[^\S\n]*\n`)
+	provesBye   = regexp.MustCompile(`^\x{feff}?[\s\x00]*Response:\s*Goodbye\s*\n`)
+	provesError = regexp.MustCompile(`^\x{feff}?[\s\x00]*Response:\s*Error\s*\n`)
 )
 
 // FuzzAnswer reads any bytes as the answer to each operation. A success is

@@ -265,15 +265,15 @@ func newRequest(ctx context.Context, method, target string, body []byte) (*retry
 }
 
 // trim removes what firmware adds at the ends of a body: a byte order mark, and
-// NULs with the blanks among them.
+// NULs with the blanks outside of them. Other blanks may belong to the envelope.
 func trim(body []byte) []byte {
 	const blanks = " \t\r\n\x00"
 	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
-	if kept := bytes.TrimLeft(body, blanks); bytes.IndexByte(body[:len(body)-len(kept)], 0) >= 0 {
-		body = kept
-	}
-	if kept := bytes.TrimRight(body, blanks); bytes.IndexByte(body[len(kept):], 0) >= 0 {
-		body = kept
+	leading := body[:len(body)-len(bytes.TrimLeft(body, blanks))]
+	body = body[bytes.LastIndexByte(leading, 0)+1:]
+	end := len(bytes.TrimRight(body, blanks))
+	if at := bytes.IndexByte(body[end:], 0); at >= 0 {
+		body = body[:end+at]
 	}
 	return body
 }

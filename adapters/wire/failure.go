@@ -93,7 +93,7 @@ func (x *Exchange) Unexpected() *pbx.Error {
 	case strings.HasPrefix(text, "<!doctype html"), strings.HasPrefix(text, "<html"), strings.Contains(text, "<head"):
 		say("the response is a web page: is this the API's port, and is the API enabled on the PBX?")
 	}
-	failure := x.Fail(kind, "", strings.Join(advice, "; ")+"; the request went to "+x.address())
+	failure := x.Fail(kind, "", strings.Join(advice, "; ")+"; the request went to "+x.Address())
 	if unsent && x.Request.Op == pbx.OpLogin { // of another request it is not certain enough
 		failure.Sent = false
 	}
@@ -139,7 +139,7 @@ func (x *Exchange) redirected(asked *url.URL, location string) *pbx.Error {
 	failure.Setting = "URL"
 	to, err := asked.Parse(location)
 	if err != nil || to.Host == "" || (to.Scheme != "http" && to.Scheme != "https") {
-		failure.Message = refusal + "configure the URL where its API responds; the request went to " + x.address()
+		failure.Message = refusal + "configure the URL where its API responds; the request went to " + x.Address()
 		return failure
 	}
 	base := url.URL{Scheme: to.Scheme, Host: to.Host, Path: strings.TrimSuffix(strings.TrimSuffix(to.Path, path), "/")}
@@ -148,14 +148,14 @@ func (x *Exchange) redirected(asked *url.URL, location string) *pbx.Error {
 	}
 	switch {
 	case to.Scheme == asked.Scheme && to.Host == asked.Host && strings.TrimSuffix(to.Path, "/") == strings.TrimSuffix(asked.Path, "/") && to.Path != asked.Path:
-		failure.Message = refusal + "it points to the same path with a slash more or less at its end: the proxy in front of the PBX must pass paths on as they are; the request went to " + x.address()
+		failure.Message = refusal + "it points to the same path with a slash more or less at its end: the proxy in front of the PBX must pass paths on as they are; the request went to " + x.Address()
 	case base.String() == x.client.base:
-		failure.Message = refusal + "it points to another page of its own: is this the API's port, and is the API enabled on the PBX? The request went to " + x.address()
+		failure.Message = refusal + "it points to another page of its own: is this the API's port, and is the API enabled on the PBX? The request went to " + x.Address()
 	default:
 		secrets := x.secrets()
 		base.Path, base.Host = cleanPath(base.Path, secrets), cleanPath(base.Host, secrets)
 		text, _ := url.PathUnescape(base.String()) // [redacted] is for people
-		failure.Message = refusal + "if that is your PBX, configure the URL " + fold(text)
+		failure.Message = refusal + "if that is your PBX, configure the URL " + fold(text) + "; the request went to " + x.Address()
 	}
 	return failure
 }

@@ -140,24 +140,37 @@ var (
 	noCipher = networkFault{"TLS", "the PBX and this program have no cipher suite in common: old firmware offers only RSA key exchange; update it, or start this program with GODEBUG=tlsrsakex=1", false}
 )
 
-// misconfiguration recognises the failures that a person has to fix.
+// Misconfiguration returns what a person has to fix if a connection failed for
+// that reason: the setting at fault and what to do. It is for those who send
+// requests over a driver's transport themselves.
+func Misconfiguration(err error) (setting, advice string, ok bool) {
+	fault, ok := misconfiguration(err)
+	return fault.setting, fault.advice, ok
+}
+
+// misconfiguration recognises the failures that a person has to fix, the
+// neighbours of this brand among them.
 func (c *Client) misconfiguration(err error) (networkFault, bool) {
-	if errors.Is(err, http.ErrSchemeMismatch) {
-		return networkFault{"URL", "this port speaks plain http, not https: configure the PBX's https port", false}, true
-	}
 	text := err.Error()
 	for _, g := range c.greetings {
 		if record := (tls.RecordHeaderError{}); strings.Contains(text, g.quoted()) || errors.As(err, &record) && strings.HasPrefix(g.Prefix, string(record.RecordHeader[:])) {
 			return networkFault{"URL", g.Advice, true}, true
 		}
 	}
+	fault, ok := misconfiguration(err)
+	if proxy := c.sender.proxy(c.base); proxy != "" {
+		fault.advice = strings.Replace(fault.advice, "the proxy asks", "the proxy "+proxy+" asks", 1)
+	}
+	return fault, ok
+}
+
+func misconfiguration(err error) (networkFault, bool) {
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return networkFault{"URL", "this port speaks plain http, not https: configure the PBX's https port", false}, true
+	}
 	for _, known := range errorTexts {
-		if strings.Contains(text, known.text) {
-			fault := known.networkFault
-			if proxy := c.sender.proxy(c.base); proxy != "" {
-				fault.advice = strings.Replace(fault.advice, "the proxy asks", "the proxy "+proxy+" asks", 1)
-			}
-			return fault, true
+		if strings.Contains(err.Error(), known.text) {
+			return known.networkFault, true
 		}
 	}
 	var pinned *pinError

@@ -42,8 +42,8 @@ func TestARedirectIsReportedAndNotFollowed(t *testing.T) {
 			req.Secrets = []pbx.Secret{cfg.Password}
 			_, err := open(t, cfg).Do(t.Context(), req)
 			failure := wantFailure(t, err, pbx.ErrConfig, true, want)
-			if strings.HasPrefix(want, api) && !strings.HasSuffix(failure.Message, want) {
-				t.Errorf("%d %s: %q does not end with %q", status, location, failure.Message, want)
+			if strings.HasPrefix(want, api) && !strings.Contains(failure.Message, want+"; the request went to "+s.URL+"/") {
+				t.Errorf("%d %s: %q does not say %q and where the request went", status, location, failure.Message, want)
 			}
 			if text := fmt.Sprintf("%v %#v", err, *failure); strings.Contains(text, "canary") || failure.HTTPStatus != status {
 				t.Errorf("%d %s: %s", status, location, text)

@@ -119,9 +119,9 @@ func (x *Exchange) path() string {
 	return cleanPath(base+x.Request.Path, x.secrets())
 }
 
-// address names where a request went, without its query, and whether somebody
+// Address names where a request went, without its query, and whether somebody
 // chose that port.
-func (x *Exchange) address() string {
+func (x *Exchange) Address() string {
 	scheme, _, _ := strings.Cut(x.client.base, "://")
 	return scheme + "://" + x.client.host() + x.path() + x.client.portNote()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -29,34 +30,51 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // so that a second one ends the process
-	os.Exit(run(ctx, os.Args[1:], terminal.Password, os.LookupEnv, os.Stdout, os.Stderr, time.Now))
+	os.Exit(run(ctx, os.Args[1:], terminal.Standard(), os.LookupEnv, os.Stdout, os.Stderr, time.Now))
 }
 
-// run is main with its surroundings given. ask is called for the password if the
-// environment has none.
-func run(ctx context.Context, args []string, ask func(context.Context) (pbx.Secret, error), env func(string) (string, bool),
+// console is where people type.
+type console interface {
+	// Password asks for a password, without echo.
+	Password(ctx context.Context) (pbx.Secret, error)
+	// Confirm asks a question and reports whether the reply is yes.
+	Confirm(ctx context.Context, question string) (bool, error)
+}
+
+// run is main with its surroundings given.
+func run(ctx context.Context, args []string, people console, env func(string) (string, bool),
 	stdout, stderr io.Writer, now func() time.Time) int {
 	use, err := parse(args, stdout)
-	if errors.Is(err, flag.ErrHelp) {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitFine
+	case err == nil && use.version:
+		fmt.Fprintln(stdout, version())
+		return exitFine
+	case err == nil && use.list:
+		list(stdout)
 		return exitFine
 	}
-	var p *probe
+	var c *check
 	if err == nil {
-		p, err = use.open(ctx, ask, env, now)
+		c, err = use.open(ctx, people, env, now)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "pbxprobe:", err)
 		return exitUse
 	}
-	p.out, p.aside, p.margin = stdout, stdout, strings.Repeat(" ", 36)
+	c.out, c.aside, c.margin = stdout, stdout, strings.Repeat(" ", 39)
 	if use.json {
-		p.out, p.aside, p.margin = io.Discard, stderr, ""
+		c.out, c.aside, c.margin = io.Discard, stderr, ""
 	}
-	p.run(ctx)
+	report := c.run(ctx)
 	if use.json {
-		p.report.print(stdout)
+		encoder := json.NewEncoder(stdout)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		encoder.Encode(report) // an error means that nobody reads
 	}
-	if !p.report.OK {
+	if !report.OK {
 		return exitFailed
 	}
 	return exitFine
@@ -68,7 +86,10 @@ type usage struct {
 	cfg     pbx.Config
 	options []string
 	memory  string
+	force   string
 	json    bool
+	list    bool
+	version bool
 }
 
 // parse reads the command line. Its errors are one line and quote no argument
@@ -89,7 +110,10 @@ func parse(args []string, stdout io.Writer) (*usage, error) {
 	flags.BoolVar(&u.cfg.TLS.InsecureSkipVerify, "insecure-skip-verify", false, "accept any certificate, and so anyone on the path")
 	flags.BoolVar(&u.cfg.AllowPlainHTTP, "allow-plain-http", false, "send the password over http, readable by anyone on the path")
 	flags.StringVar(&u.memory, "memory", "", "`directory` to remember wrong logins in (else PBXPROBE_MEMORY, else the user's cache folder)")
+	flags.StringVar(&u.force, "force", "", "log in although an earlier login may have been a wrong one, for this `reason`; asks on the terminal first")
 	flags.BoolVar(&u.json, "json", false, "print one JSON object instead of lines")
+	flags.BoolVar(&u.list, "list", false, "print the drivers and their options")
+	flags.BoolVar(&u.version, "version", false, "print the version")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintln(stdout, "pbxprobe checks a real PBX with one login. The password comes from PBX_PASSWORD, or is asked for.")
@@ -100,6 +124,8 @@ func parse(args []string, stdout io.Writer) (*usage, error) {
 		return nil, fmt.Errorf("%w (see -help)", err)
 	case flags.NArg() > 0:
 		return nil, errors.New("all settings are flags, and an argument is none (see -help)")
+	case u.list || u.version:
+		return u, nil
 	case u.driver == "" || u.cfg.URL == "":
 		return nil, errors.New("-driver, -url and -user say which PBX to check (see -help)")
 	}
@@ -107,11 +133,9 @@ func parse(args []string, stdout io.Writer) (*usage, error) {
 }
 
 // open checks the settings and sends nothing.
-func (u *usage) open(ctx context.Context, ask func(context.Context) (pbx.Secret, error), env func(string) (string, bool), now func() time.Time) (*probe, error) {
-	start := time.Now()
-	driver, _ := pbx.Lookup(u.driver) // Open tells which there are
-	secrets, err := u.readOptions(driver, env)
-	if err != nil {
+func (u *usage) open(ctx context.Context, people console, env func(string) (string, bool), now func() time.Time) (*check, error) {
+	driver, _ := pbx.Lookup(u.driver) // Open says which there are
+	if err := u.readOptions(driver, env); err != nil {
 		return nil, err
 	}
 	memory := memory{dir: u.memory, now: now}
@@ -125,29 +149,30 @@ func (u *usage) open(ctx context.Context, ask func(context.Context) (pbx.Secret,
 		}
 		memory.dir = filepath.Join(cache, "pbxprobe")
 	}
-	asked := time.Duration(0)
-	if u.cfg.Username != "" && driver.Name != "" { // without a user, a key may do
-		begin := time.Now()
-		if u.cfg.Password, err = password(ctx, ask, env); err != nil {
+	var err error
+	if u.cfg.Username != "" && driver.Name != "" || driver.NoUsername && len(u.cfg.Secrets) == 0 { // else a key may do
+		if u.cfg.Password, err = password(ctx, people, env); err != nil {
 			return nil, err
 		}
-		asked = time.Since(begin)
-		secrets = append(secrets, u.cfg.Password)
 	}
 	auth, err := pbx.Open(u.driver, u.cfg)
 	if err != nil {
-		if flags := flagsFor(err.Error()); flags != "" {
+		if flags := flagsFor(err); flags != "" {
 			err = fmt.Errorf("%w (%s)", err, flags)
 		}
 		return nil, err
 	}
-	p := newProbe(u.driver, u.cfg, auth, memory, secrets)
-	p.opened = time.Since(start) - asked
-	return p, nil
+	c := newCheck(u.driver, u.cfg, auth, memory)
+	if u.force != "" {
+		if err := c.force(ctx, people, u.force); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
-// readOptions fills in the driver's options and returns the secret ones' values.
-func (u *usage) readOptions(driver pbx.Driver, env func(string) (string, bool)) (secrets []pbx.Secret, err error) {
+// readOptions fills in the driver's options, the secret ones from the environment.
+func (u *usage) readOptions(driver pbx.Driver, env func(string) (string, bool)) error {
 	hidden := map[string]string{} // the secret ones' variables
 	for _, o := range driver.Options {
 		if o.Kind == pbx.OptionSecret {
@@ -157,29 +182,27 @@ func (u *usage) readOptions(driver pbx.Driver, env func(string) (string, bool)) 
 	for _, given := range u.options {
 		name, value, ok := strings.Cut(given, "=")
 		if !ok {
-			return nil, errors.New("an -option is written as name=value")
+			return errors.New("an -option is written as name=value")
 		}
 		if variable := hidden[name]; variable != "" {
-			return nil, fmt.Errorf("the option %s is secret, and flags stand in process lists: set %s instead", name, variable)
+			return fmt.Errorf("the option %s is secret, and flags show in process lists: set %s instead", name, variable)
 		}
 		u.cfg.Options[name] = value
 	}
 	for name, variable := range hidden {
 		if value, ok := env(variable); ok {
-			secret := pbx.NewSecret(value)
 			if u.cfg.Secrets == nil {
 				u.cfg.Secrets = map[string]pbx.Secret{}
 			}
-			u.cfg.Secrets[name] = secret
-			secrets = append(secrets, secret)
+			u.cfg.Secrets[name] = pbx.NewSecret(value)
 		}
 	}
-	return secrets, nil
+	return nil
 }
 
-func password(ctx context.Context, ask func(context.Context) (pbx.Secret, error), env func(string) (string, bool)) (pbx.Secret, error) {
+func password(ctx context.Context, people console, env func(string) (string, bool)) (pbx.Secret, error) {
 	if value, ok := env("PBX_PASSWORD"); ok {
 		return pbx.NewSecret(value), nil
 	}
-	return ask(ctx)
+	return people.Password(ctx)
 }

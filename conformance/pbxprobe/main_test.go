@@ -2,13 +2,10 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
@@ -35,7 +32,7 @@ func TestWrongUseIsToldInOneLineAndNothingIsSent(t *testing.T) {
 		{on("yeastar", server.URL, "-tls-ca", "no-such-file.pem"), "CAFile is -tls-ca"},
 		{on("yeastar", server.URL, "-tls-ca", "a.pem", "-insecure-skip-verify"), "InsecureSkipVerify is -insecure-skip-verify"},
 		{[]string{"-driver", "yeastar", "-url", server.URL}, "Username is -user"},
-		{on("runtel", server.URL, "-option", "key="+secret), "the option key is secret, and flags stand in process lists: set PBX_OPTION_KEY"},
+		{on("runtel", server.URL, "-option", "key="+secret), "the option key is secret, and flags show in process lists: set PBX_OPTION_KEY"},
 		{on("yeastar", server.URL, "-json=perhaps"), "invalid boolean"},
 	} {
 		status, out, errs := newDesk(t).run(row.args...)
@@ -48,7 +45,7 @@ func TestWrongUseIsToldInOneLineAndNothingIsSent(t *testing.T) {
 	if status, _, errs := d.run(on("yeastar", server.URL)...); status != exitUse || !strings.Contains(errs, "Password is PBX_PASSWORD") {
 		t.Errorf("no password: status %d, %q", status, errs)
 	}
-	if n := len(sim.Log()); n != 0 {
+	if n := len(actions(sim)); n != 0 {
 		t.Errorf("%d requests were sent", n)
 	}
 }
@@ -58,23 +55,23 @@ func TestThePasswordIsAskedForWhereTheEnvironmentHasNone(t *testing.T) {
 	server := pbxsim.Listen(sim)
 	defer server.Close()
 	memory := t.TempDir()
-	attempt := func(answer pbx.Secret, err error) (status int, errs string) {
+	attempt := func(typed string) (status int, errs string) {
 		var o, e bytes.Buffer
 		status = run(t.Context(), on("yeastar", server.URL, "-memory", memory),
-			func(context.Context) (pbx.Secret, error) { return answer, err },
+			fakeConsole{password: typed},
 			func(string) (string, bool) { return "", false }, &o, &e, time.Now)
 		return status, e.String()
 	}
-	status, errs := attempt(pbx.Secret{}, errors.New("there is no terminal"))
-	if status != exitUse || errs != "pbxprobe: there is no terminal\n" || len(sim.Log()) != 0 {
-		t.Errorf("status %d, %q, %d requests", status, errs, len(sim.Log()))
+	status, errs := attempt("")
+	if status != exitUse || errs != "pbxprobe: there is no terminal\n" || len(actions(sim)) != 0 {
+		t.Errorf("status %d, %q, %d requests", status, errs, len(actions(sim)))
 	}
-	if status, errs := attempt(pbx.NewSecret(secret), nil); status != exitFine {
+	if status, errs := attempt(secret); status != exitFine {
 		t.Errorf("status %d, %q", status, errs)
 	}
 }
 
-func TestAKeyIsTakenFromTheEnvironmentAndNotSpent(t *testing.T) {
+func TestAKeyIsTakenFromTheEnvironmentAndIsNoLogin(t *testing.T) {
 	sim := simulator("runtel", pbxsim.Options{})
 	sim.AddKey("canary-Horse")
 	server := pbxsim.Listen(sim)
@@ -82,9 +79,8 @@ func TestAKeyIsTakenFromTheEnvironmentAndNotSpent(t *testing.T) {
 	d := newDesk(t)
 	d.env["PBX_OPTION_KEY"] = "canary-Horse"
 	status, out, _ := d.run("-driver", "runtel", "-url", server.URL)
-	if status != exitFine || len(sim.Log()) != 0 || !strings.Contains(out, "runtel at 127.0.0.1") ||
-		!strings.Contains(out, "by a key") || !strings.Contains(out, "a key is not given back") || !strings.Contains(out, "only a call can tell") {
-		t.Errorf("status %d, %d requests:\n%s", status, len(sim.Log()), out)
+	if status != exitFine || sim.Counts().Requests != 2 || sim.Counts().AppRequests != 1 || !strings.Contains(out, "runtel at 127.0.0.1") || !strings.Contains(out, "a logout does not end the token") {
+		t.Errorf("status %d, %+v:\n%s", status, sim.Counts(), out)
 	}
 }
 
@@ -93,7 +89,7 @@ func TestHelpIsPrintedOnRequest(t *testing.T) {
 	if status != exitFine || errs != "" {
 		t.Errorf("status %d, %q", status, errs)
 	}
-	for _, flag := range []string{"driver", "url", "user", "option", "tls-ca", "tls-pin", "insecure-skip-verify", "allow-plain-http", "json", "memory"} {
+	for _, flag := range []string{"driver", "url", "user", "option", "tls-ca", "tls-pin", "insecure-skip-verify", "allow-plain-http", "json", "memory", "force", "list", "version"} {
 		if !strings.Contains(out, "  -"+flag) {
 			t.Errorf("-%s is missing", flag)
 		}

@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// assumedWindow is a lockout's where the brand's is not known: what those that
-// document it say.
+// assumedWindow is how long a lockout lasts if the driver does not say: as long as
+// in the brands that document it.
 const assumedWindow = 10 * time.Minute
 
-// memory keeps what must not be done to a host again too soon, from one run to
-// the next. It holds no secret.
+// memory keeps from one run to the next what must not be done to a host again too
+// soon. It holds no secret.
 type memory struct {
 	dir string
 	now func() time.Time
 }
 
-// What is remembered. Ports do not tell hosts apart, for one PBX answers on
+// What is remembered of a host, whatever the port, because one PBX listens on
 // several.
 const (
-	wrongLogin = "login" // or one that may have been
+	wrongLogin = "login" // a wrong one, or one that may have been
 	deadToken  = "dead-token"
 )
 
@@ -36,7 +36,7 @@ type note struct {
 	Why   string    `json:"why"`
 }
 
-// remembered is the error of a run that has to wait.
+// remembered is the error of a login that has to wait.
 type remembered struct {
 	note
 	now  time.Time
@@ -44,11 +44,11 @@ type remembered struct {
 }
 
 func (e *remembered) Error() string {
-	return fmt.Sprintf("nothing was sent, for an earlier login to %s may have counted as a wrong one (%s): wait until %s (%s)",
+	return fmt.Sprintf("no login was sent: an earlier one to %s may have counted as a wrong one (%s): wait until %s (%s)",
 		e.Host, e.Why, clock(e.Until), e.Until.Sub(e.now).Round(time.Second))
 }
 
-// clock prints a moment, rounded up so that nobody comes too early.
+// clock prints a moment, rounded up, so that nobody is too early.
 func clock(at time.Time) string {
 	return at.Add(time.Second - 1).Truncate(time.Second).Format("2006-01-02 15:04:05 MST")
 }
@@ -69,12 +69,12 @@ func (m memory) recall(what, host string) (*remembered, error) {
 	}
 	var n note
 	if json.Unmarshal(text, &n) != nil || n.Until.IsZero() {
-		// Cut short by the end of its run, say, which had begun to log in.
+		// Its run may have been killed while it wrote.
 		info, err := os.Stat(file)
 		if err != nil {
 			return nil, err
 		}
-		n = note{Until: info.ModTime().Add(assumedWindow), Why: "its note cannot be read"}
+		n = note{Until: info.ModTime().Add(assumedWindow), Why: "the note cannot be read"}
 	}
 	n.Host = host
 	now := m.now()
@@ -86,14 +86,14 @@ func (m memory) recall(what, host string) (*remembered, error) {
 }
 
 // reserve notes that a login to host is about to be sent, or returns a
-// *remembered. Of two runs that begin in one moment one gets through; where both
-// find the same note to be over, it may be both.
+// *remembered. Of two runs at the same moment one gets through. If both find the
+// same expired note, it may be both.
 func (m memory) reserve(host string, window time.Duration) error {
 	if err := os.MkdirAll(m.dir, 0o700); err != nil {
 		return err
 	}
 	file := m.file(wrongLogin, host)
-	n := note{host, m.now().Add(window), "it is under way, or was not seen to end"}
+	n := note{host, m.now().Add(window), "under way, or its end was not seen"}
 	err := m.create(file, n)
 	if !errors.Is(err, fs.ErrExist) {
 		return err
@@ -114,7 +114,7 @@ func (m memory) reserve(host string, window time.Duration) error {
 	return &remembered{note: n, now: m.now(), file: file}
 }
 
-// keep notes that host is to be left alone for so long.
+// keep notes that host must be left alone for so long.
 func (m memory) keep(what, host string, window time.Duration, why string) error {
 	file := m.file(what, host)
 	fresh := file + ".new"
@@ -127,7 +127,7 @@ func (m memory) keep(what, host string, window time.Duration, why string) error 
 	return os.Rename(fresh, file)
 }
 
-// forget is for a login that was no wrong one, or was never sent.
+// forget removes the note after a login that was not wrong, or not sent.
 func (m memory) forget(what, host string) error {
 	if err := os.Remove(m.file(what, host)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

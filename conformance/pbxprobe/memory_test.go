@@ -27,8 +27,8 @@ func TestARunThatWasKilledIsRemembered(t *testing.T) {
 	}
 	d.now = d.now.Add(9*time.Minute + 59*time.Second)
 	status, out, _ := d.run(on("yeastar", server.URL)...)
-	if status != exitFailed || len(sim.Log()) != 0 || !strings.Contains(out, "wait until 2026-03-01 12:10:00 UTC (1s)") {
-		t.Errorf("status %d, %d requests:\n%s", status, len(sim.Log()), out)
+	if status != exitFailed || len(actions(sim)) != 0 || !strings.Contains(out, "wait until 2026-03-01 12:10:00 UTC (1s)") {
+		t.Errorf("status %d, %d requests:\n%s", status, len(actions(sim)), out)
 	}
 	d.now = d.now.Add(time.Second)
 	if status, out, _ := d.run(on("yeastar", server.URL)...); status != exitFine {
@@ -129,8 +129,8 @@ func TestAWrongLoginHoldsForTheHostWhateverThePortTheUserAndTheDriver(t *testing
 	defer other.Close()
 	d := newDesk(t)
 	d.run("-driver", "yeastar", "-url", server.URL, "-user", "nobody")
-	if status, _, _ := d.run(on("runtel", other.URL)...); status != exitFailed || len(second.Log()) != 0 {
-		t.Errorf("status %d, %d requests", status, len(second.Log()))
+	if status, _, _ := d.run(on("runtel", other.URL)...); status != exitFailed || len(actions(second)) != 0 {
+		t.Errorf("status %d, %d requests", status, len(actions(second)))
 	}
 	if status, out, _ := d.run(on("yeastar", strings.Replace(server.URL, "127.0.0.1", "localhost", 1))...); status != exitFine {
 		t.Errorf("another name, which is another host as far as is known: status %d:\n%s", status, out)
@@ -204,8 +204,8 @@ func TestWithoutAMemoryNothingIsSent(t *testing.T) {
 	}
 	for _, args := range [][]string{{"-memory", file}, {"-memory", filepath.Join(file, "below")}} {
 		status, out, _ := d.run(on("yeastar", server.URL, args...)...)
-		if status != exitFailed || len(sim.Log()) != 0 || !strings.Contains(out, "with -memory or PBXPROBE_MEMORY") {
-			t.Errorf("%v: status %d, %d requests:\n%s", args, status, len(sim.Log()), out)
+		if status != exitFailed || len(actions(sim)) != 0 || !strings.Contains(out, "with -memory or PBXPROBE_MEMORY") {
+			t.Errorf("%v: status %d, %d requests:\n%s", args, status, len(actions(sim)), out)
 		}
 	}
 }

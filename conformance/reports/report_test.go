@@ -20,20 +20,9 @@ import (
 
 var update = flag.Bool("update", false, "write the reports anew")
 
-// skips are the rules that a PBX as its vendor documents it cannot pass, by
-// driver, each with the reason.
-var skips = map[string]map[string]string{
-	"asterisk": {
-		"LOCKOUT-02": "Asterisk locks nobody out. fail2ban does, and a client that it has locked gets no response",
-	},
-	"runtel": {
-		"LOCKOUT-02": "the vendor shows no response to a blocked host: an HTTP 403 on a login, or silence, may mean that or something else",
-	},
-}
-
 func harness(sim simulators.Simulator) conformance.Harness {
 	return conformance.Harness{
-		Driver: sim.Driver, Options: sim.Options, Simulator: sim.New, Call: sim.Harmless.At, Skip: skips[sim.Driver],
+		Driver: sim.Driver, Options: sim.Options, Simulator: sim.New, Call: sim.Harmless.At,
 	}
 }
 

@@ -9,32 +9,59 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
 )
 
-// tour is a list of steps with one PBX, and the account of them.
+// tour is a list of steps with one PBX.
 type tour struct {
-	out    io.Writer
+	sim    simulators.Simulator
+	lines  *lines
 	failed error // the first step that did not go as promised
 }
 
 // step runs one step, unless an earlier one has failed, and prints a line on it.
-// do returns what there is to tell.
+// do returns what there is to say.
 func (t *tour) step(name string, do func() (string, error)) {
 	if t.failed != nil {
 		return
 	}
-	told, err := do()
+	message, err := do()
 	if err != nil {
 		t.failed = fmt.Errorf("%s: %w", name, err)
-		fmt.Fprintf(t.out, "  FAILED  %-15s %v\n", name, err)
+		t.lines.print("%-17s FAILED  %-15s %v", t.sim.Name(), name, err)
 		return
 	}
-	fmt.Fprintf(t.out, "  ok      %-15s %s\n", name, told)
+	t.lines.print("%-17s ok      %-15s %s", t.sim.Name(), name, message)
 }
 
-// call sends a request with client and returns an error unless the PBX's own
-// words, not just its HTTP status, say that it went well.
-func call(ctx context.Context, client *http.Client, auth pbx.Authenticator, r *http.Request) error {
+// request sends the brand's harmless request with client. It returns an error
+// unless the PBX's own status, not only its HTTP status, says that it succeeded.
+func (t *tour) request(ctx context.Context, client *http.Client, auth pbx.Authenticator, url string) error {
+	return send(ctx, client, auth, t.sim.Harmless.At(url), &pbx.Token{})
+}
+
+// isDead returns an error unless the PBX refuses token, in a request without a
+// session.
+func (t *tour) isDead(ctx context.Context, auth pbx.Authenticator, url string, token *pbx.Token) error {
+	requester, ok := pbx.As[pbx.Requester](auth)
+	if !ok {
+		return errors.New("the driver sends no requests of an application")
+	}
+	r := t.sim.Harmless.At(url)
+	if err := requester.Authorize(r, token); err != nil {
+		return err
+	}
+	err := send(ctx, &http.Client{Transport: requester.Transport()}, auth, r, token)
+	switch {
+	case err == nil:
+		return errors.New("the PBX still accepts the token")
+	case !errors.Is(err, pbx.ErrTokenRejected):
+		return err
+	}
+	return nil
+}
+
+func send(ctx context.Context, client *http.Client, auth pbx.Authenticator, r *http.Request, token *pbx.Token) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	resp, err := client.Do(r.WithContext(ctx))
@@ -47,30 +74,10 @@ func call(ctx context.Context, client *http.Client, auth pbx.Authenticator, r *h
 		return err
 	}
 	if requester, ok := pbx.As[pbx.Requester](auth); ok {
-		return requester.Inspect(resp, body, &pbx.Token{})
+		return requester.Inspect(resp, body, token)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("HTTP status %d", resp.StatusCode)
 	}
 	return nil
-}
-
-// isDead makes sure that the PBX refuses token, by a call without a session.
-func isDead(ctx context.Context, auth pbx.Authenticator, r *http.Request, token *pbx.Token) error {
-	if err := requester(auth).Authorize(r, token); err != nil {
-		return err
-	}
-	err := call(ctx, &http.Client{Transport: requester(auth).Transport()}, auth, r)
-	switch {
-	case err == nil:
-		return errors.New("the PBX still takes the token")
-	case !errors.Is(err, pbx.ErrTokenRejected):
-		return err
-	}
-	return nil
-}
-
-func requester(auth pbx.Authenticator) pbx.Requester {
-	r, _ := pbx.As[pbx.Requester](auth)
-	return r
 }

@@ -31,6 +31,9 @@ func (dialect) Defaults() pbxsim.Defaults {
 func (dialect) NewToken() string { return rand.Text() }
 
 func (dialect) Action(r *pbxsim.Request) pbxsim.Action {
+	if r.Method != http.MethodPost && r.URL.Path != "/v1/status" {
+		return pbxsim.Web
+	}
 	switch r.URL.Path {
 	case "/v1/session":
 		return pbxsim.Login

@@ -8,12 +8,11 @@ import (
 	"github.com/pbxauth/pbx"
 )
 
-// verdict returns for how long a failed login forbids the next one; 0: it does
-// not.
-func verdict(err error, window time.Duration) time.Duration {
+// waitAfter returns how long a failed login forbids the next one. 0: not at all.
+func waitAfter(err error, window time.Duration) time.Duration {
 	var failure *pbx.Error
 	if !errors.As(err, &failure) {
-		return window // a driver that says nothing
+		return window // a driver with errors of its own
 	}
 	switch {
 	case errors.Is(failure.Kind, pbx.ErrLocked) && failure.RetryAfter > 0:
@@ -39,11 +38,11 @@ func mayHaveCounted(err error) bool {
 	switch failure.Kind {
 	case pbx.ErrInvalidCredentials:
 		return true
-	case pbx.ErrTooManySessions, pbx.ErrLocked, pbx.ErrNotSupported: // it looked, and found something else
+	case pbx.ErrTooManySessions, pbx.ErrLocked, pbx.ErrNotSupported: // the password was not judged, or was right
 		return false
 	}
 	switch status := failure.HTTPStatus; {
-	case status/100 == 3, // redirected instead
+	case status/100 == 3, // redirected
 		status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
 		status == http.StatusNotImplemented, status == http.StatusServiceUnavailable:
 		return false

@@ -1,0 +1,42 @@
+package pbx_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pbxauth/pbx"
+)
+
+func TestACredentialsFuncThatPanicsIsAnErrorWithoutItsSecrets(t *testing.T) {
+	for _, ask := range []func(context.Context) (pbx.Credentials, error){
+		func(context.Context) (pbx.Credentials, error) { panic("canary-password") },
+		func(context.Context) (pbx.Credentials, error) { return []pbx.Credentials{}[len("x")-1], nil },
+	} {
+		for _, ctx := range []context.Context{t.Context(), pbx.WithAttempt(t.Context())} {
+			got, err := pbx.AskCredentials(ctx, t, ask)
+			if err == nil || got.Username != "" || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "the Credentials func panicked") {
+				t.Errorf("%v, %v", got, err)
+			}
+		}
+	}
+}
+
+func TestACredentialsFuncThatIgnoresItsContextIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begun := time.Now()
+		_, err := pbx.AskCredentials(ctx, t, func(context.Context) (pbx.Credentials, error) {
+			time.Sleep(time.Hour)
+			return pbx.Credentials{}, nil
+		})
+		if took := time.Since(begun); took != time.Second || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v after %s", err, took)
+		}
+		time.Sleep(time.Hour) // until the func returns
+	})
+}
