@@ -10,7 +10,7 @@ import (
 var Fleet = session.NewManager(nil)
 
 // Connect opens a customer's PBX, of whatever brand the settings name. An error
-// says which setting to mend; nothing was sent. With the session,
+// says which setting to change, and nothing was sent. With the session,
 //
 //	s.Client().Post(s.URL()+"/api/...", "application/json", body)
 //

@@ -1,10 +1,10 @@
 // What a session is compared with, apart from the library's own module so that
 // importing the library brings none of it along.
-module github.com/pbxauth/pbx/session/peerbench
+module github.com/pbxauth/pbx/peerbench
 
 go 1.26.0
 
-replace github.com/pbxauth/pbx => ../..
+replace github.com/pbxauth/pbx => ..
 
 require (
 	github.com/aws/aws-sdk-go-v2 v1.47.7
