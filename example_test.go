@@ -48,7 +48,7 @@ func ExampleOpen() {
 		Password: pbx.NewSecret("123456"),
 	})
 	if err != nil {
-		fmt.Println(err) // says which setting to mend
+		fmt.Println(err) // says which setting to change
 		return
 	}
 	token, err := auth.Login(context.Background())

@@ -124,7 +124,7 @@ func TestAnAnswerAboutAnEarlierTokenDoesNotLatchTheSession(t *testing.T) {
 					return answer(r, 200, "{}"), nil
 				}))}, "http://pbx.test/call")
 				if state := s.Status().State; state == session.Rejected {
-					t.Fatal("the session is latched")
+					t.Fatal("the session is rejected")
 				}
 			})
 		})

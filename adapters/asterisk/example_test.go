@@ -17,7 +17,7 @@ import (
 // A login, an action and a logout by hand. A program that runs for longer than a
 // minute wants a session, which does all but the action by itself.
 func Example() {
-	// In place of the PBX in the server room.
+	// A simulator instead of the PBX in the server room.
 	server := pbxsim.Listen(asterisksim.New(nil, &pbxsim.Options{Accounts: map[string]string{"crm": "secret"}}))
 	defer server.Close()
 

@@ -17,7 +17,7 @@ import (
 // A login, a call and a logout by hand. A program that runs for longer than a
 // cookie lives wants a session, which does all but the call by itself.
 func Example() {
-	// In place of the UCM in the server room.
+	// A simulator instead of the UCM in the server room.
 	server := pbxsim.Listen(grandstreamsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"cdrapi": "secret"}}))
 	defer server.Close()
 

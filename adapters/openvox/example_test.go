@@ -16,7 +16,7 @@ import (
 // An application that speaks XML to the PBX: the session's client says so in
 // each request, and carries the token.
 func Example() {
-	// In place of the PBX in the server room.
+	// A simulator instead of the PBX in the server room.
 	server := pbxsim.Listen(openvoxsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
 	defer server.Close()
 

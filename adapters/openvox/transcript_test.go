@@ -15,7 +15,7 @@ import (
 	"github.com/pbxauth/pbx/conformance/golden"
 )
 
-// sample opens the driver as whoever made the vendor's samples did: the port
+// sample opens the driver as the author of the vendor's samples did: the port
 // 9011 is not given, for it is the brand's own.
 func sample(t *testing.T, settings openvox.Config, file string) *openvox.PBX {
 	t.Helper()

@@ -61,7 +61,7 @@ func Example() {
 	// 200 OK
 }
 
-// The vendor shows no failing answer. Whoever has seen one that the driver reads
+// The vendor shows no failing response. A program that has seen one that the driver reads
 // wrongly can say what it means.
 func ExampleConfig_classify() {
 	office := runtelsim.New(&runtelsim.Options{Failure: runtelsim.Code401, Refusal: 1001}, nil)

@@ -123,7 +123,7 @@ func TestTheEndOfATokenIsReadWithCaution(t *testing.T) {
 		{name: "a second ahead in the known zone", zone: "Europe/Moscow", exp: `"2021-09-20T09:14:15"`, tz: prague, date: date, life: time.Minute, want: unsure("Europe/Moscow", "1m0s")},
 		{name: "a minute ahead in the known zone", zone: "Europe/Moscow", exp: `"2021-09-20T09:15:14"`, tz: prague, date: date, life: time.Minute, want: known("Europe/Moscow", "1m0s")},
 		{name: "over by its offset", exp: `"2021-09-20T06:14:14+03:00"`, date: date, life: time.Minute, want: unsure("+03:00", "1m0s")},
-		{name: "a length of time in place of a time", exp: `14400`, tz: prague, date: date, life: time.Minute, want: unsure("UTC", "1m0s")},
+		{name: "a length of time instead of a time", exp: `14400`, tz: prague, date: date, life: time.Minute, want: unsure("UTC", "1m0s")},
 
 		// Changes of the clocks.
 		{name: "an hour before the gap", zone: "Europe/Prague", exp: `"2021-03-28T01:30:00"`, date: spring, life: 30 * time.Minute, want: known("Europe/Prague", "30m0s")},

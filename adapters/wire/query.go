@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// SetQuery puts a parameter into u's query, in place of any of that name that is
+// SetQuery puts a parameter into u's query, instead of any of that name that is
 // there. The others stay as they are spelled, and in their order: an
 // application's query may hold what net/url would write otherwise.
 func SetQuery(u *url.URL, name, value string) {

@@ -18,7 +18,7 @@ func TestATokenIsPutIntoTheQuery(t *testing.T) {
 		{"b=2&a=1", plain, "b=2&a=1&token=" + plain}, // the order is the caller's
 		{"name=A%20B&to=%2B49+30", plain, "name=A%20B&to=%2B49+30&token=" + plain},
 		{"flag&empty=", plain, "flag&empty=&token=" + plain},
-		{"a=1;b=2&c=%zz&%zz=d", plain, "a=1;b=2&c=%zz&%zz=d&token=" + plain}, // not ours to mend
+		{"a=1;b=2&c=%zz&%zz=d", plain, "a=1;b=2&c=%zz&%zz=d&token=" + plain}, // not ours to change
 		{"&a=1&&", plain, "a=1&token=" + plain},
 
 		// An old one goes, wherever it is and however it is spelled.

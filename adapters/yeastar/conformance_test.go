@@ -50,7 +50,7 @@ var readings = []reading{
 	},
 	{
 		name: "a login brings no refreshtoken", dialect: yeastarsim.Options{NoRefreshToken: true}, of: []yeastar.Family{yeastar.CloudV2},
-		skip: skip("this PBX is kept alive by heartbeat, for want of a refresh token", "KEEPALIVE-06", "KEEPALIVE-07", "KEEPALIVE-08", "EXPIRY-06"),
+		skip: skip("this PBX is kept alive by heartbeat, without a refresh token", "KEEPALIVE-06", "KEEPALIVE-07", "KEEPALIVE-08", "EXPIRY-06"),
 	},
 	{
 		name: "a second login kills the first token", options: func(o *pbxsim.Options) { o.SecondLoginKills = true },

@@ -111,7 +111,7 @@ func TestEventsCanBeGivenUp(t *testing.T) {
 	})
 }
 
-// What the PBX took for want of better is not what an application asked for.
+// What the PBX accepted because nothing better was given is not what an application asked for.
 func TestEventsTakeThePlaceOfWhatAPBXInsistedOn(t *testing.T) {
 	simulate(t, yeastarsim.Options{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
 		if _, err := s.keepAlive(t); err != nil {

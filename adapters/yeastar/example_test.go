@@ -16,7 +16,7 @@ import (
 // A login, a call and a logout by hand. A program that runs for longer than a
 // token lives wants a session, which does all but the call by itself.
 func Example() {
-	// In place of the PBX in the server room.
+	// A simulator instead of the PBX in the server room.
 	server := pbxsim.Listen(yeastarsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
 	defer server.Close()
 

@@ -117,7 +117,7 @@ func TestHeartbeatCodesWithWhichAPBXInsists(t *testing.T) {
 	}
 }
 
-// An address made up here would take the events away from whoever gets them.
+// An address made up here would take the events away from the program that gets them.
 func TestAPBXThatInsistsIsToldNoAddressWhereEventsAreWanted(t *testing.T) {
 	for name, settings := range map[string]func(*yeastar.Config){
 		"port":    func(c *yeastar.Config) { c.Events.Port = 9000 },

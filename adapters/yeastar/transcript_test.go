@@ -14,7 +14,7 @@ import (
 	"github.com/pbxauth/pbx/conformance/golden"
 )
 
-// sample opens the driver as whoever made the vendor's samples did: the port
+// sample opens the driver as the author of the vendor's samples did: the port
 // 8088 is not given, for it is the brand's own.
 func sample(t *testing.T, settings yeastar.Config, client http.RoundTripper) *yeastar.PBX {
 	t.Helper()

@@ -15,7 +15,7 @@ import (
 // A session holds one of the eight tokens, however many calls are made, and
 // gives it back at the end.
 func Example() {
-	// In place of the PBX in the server room.
+	// A simulator instead of the PBX in the server room.
 	server := pbxsim.Listen(yeastarpsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"client id": "client secret"}}))
 	defer server.Close()
 

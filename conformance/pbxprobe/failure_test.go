@@ -236,7 +236,7 @@ func TestASelfSignedCertificateIsTrustedByThePinThatIsPrinted(t *testing.T) {
 		t.Fatalf("status %d, want %s:\n%s", status, pin, out)
 	}
 	if n := len(actions(sim)); n != 0 {
-		t.Fatalf("%d requests were sent to whoever it is", n)
+		t.Fatalf("%d requests were sent to an unknown server", n)
 	}
 	status, out, _ = d.run(on("yeastar", server.URL, strings.Fields(command)...)...)
 	if status != exitFine || !strings.Contains(out, "  https://127.0.0.1:") {
