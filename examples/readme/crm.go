@@ -12,9 +12,10 @@ var Fleet = session.NewManager(nil)
 // Connect opens a customer's PBX, of whatever brand the settings name. An error
 // says which setting to change, and nothing was sent. With the session,
 //
-//	s.Client().Post(s.URL()+"/api/...", "application/json", body)
+//	s.Do(request) // a relative URL is resolved on the PBX's
 //
-// calls the PBX's API, with the token where the brand wants it.
+// sends a request to the PBX's API, with the token where the brand expects it,
+// and returns the failures that the brand reports under HTTP 200 as errors.
 func Connect(customer, driver string, cfg pbx.Config) (*session.Session, error) {
 	auth, err := pbx.Open(driver, cfg)
 	if err != nil {
