@@ -56,7 +56,7 @@ var idleRows = []struct {
 	{"small driver", func(testing.TB) func(int) pbx.Authenticator {
 		return func(i int) pbx.Authenticator { return small(i) }
 	}, 1024},
-	{"yeastar", yeastars, 1250}, // less in a larger fleet
+	{"yeastar", yeastars, 1350}, // see BENCHMARKS.md
 }
 
 // small is a driver that holds nothing but the number of its PBX.

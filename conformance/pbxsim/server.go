@@ -46,9 +46,26 @@ func ListenFaultyTLS(p *PBX, fault TLSFault) *Server {
 	return listenLoopback(p, fault.tlsConfig(cert))
 }
 
+// ListenAt serves p at an address, as in "127.0.0.2:8088", over TLS as
+// [ListenTLS] does, or over plain HTTP.
+func ListenAt(p *PBX, address string, secure bool) (*Server, error) {
+	var over *tls.Config
+	if secure {
+		over = TLSFault(0).tlsConfig(selfSigned(0))
+	}
+	return listenAt(p, address, over)
+}
+
 // listenLoopback serves p over TLS, or over plain HTTP if over is nil.
 func listenLoopback(p *PBX, over *tls.Config) *Server {
-	addr := "127.0.0.1:0"
+	s, err := listenAt(p, "127.0.0.1:0", over)
+	if err != nil {
+		panic("pbxsim: " + err.Error())
+	}
+	return s
+}
+
+func listenAt(p *PBX, addr string, over *tls.Config) (*Server, error) {
 	s := &Server{pbx: p, tls: over}
 	s.listen = func() (net.Listener, error) {
 		l, err := net.Listen("tcp", addr)
@@ -60,27 +77,35 @@ func listenLoopback(p *PBX, over *tls.Config) *Server {
 	s.dial = func(from net.IP) func(context.Context, string, string) (net.Conn, error) {
 		return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}).DialContext
 	}
-	s.Reopen()
+	if err := s.reopen(); err != nil {
+		return nil, err
+	}
 	p.attach(s)
 	s.URL = "http://" + addr
 	if over != nil {
 		s.URL = "https://" + addr
 	}
-	return s
+	return s, nil
 }
 
 // Reopen serves again, at the same address, after a Close. It panics where the
 // port of a loopback server has been taken meanwhile.
 func (s *Server) Reopen() {
+	if err := s.reopen(); err != nil {
+		panic("pbxsim: " + err.Error())
+	}
+}
+
+func (s *Server) reopen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.isCut = false
 	if s.stop != nil {
-		return
+		return nil
 	}
 	l, err := s.listen()
 	if err != nil {
-		panic("pbxsim: " + err.Error())
+		return err
 	}
 	s.listener = l
 	if s.tls != nil {
@@ -117,6 +142,7 @@ func (s *Server) Reopen() {
 		server.Close()
 		goroutines.Wait()
 	}
+	return nil
 }
 
 // closingKey is the key under which a request's context has a channel that is

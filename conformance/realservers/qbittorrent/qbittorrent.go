@@ -56,7 +56,7 @@ type WebUI struct {
 func open(cfg pbx.Config) (pbx.Authenticator, error) {
 	options := cfg.Options
 	cfg.Options = nil
-	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8080, PlainPort: 8080, APIPath: "/api/v2"}, cfg)
+	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8080, PlainPort: 8080, APIPaths: []string{"/api/v2"}}, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -102,41 +102,31 @@ func (w *WebUI) Login(ctx context.Context) (*pbx.Token, error) {
 	form := url.Values{"username": {account.Username}, "password": {account.Password.Reveal()}}
 	req := wire.Request{
 		Op: pbx.OpLogin, Path: "/api/v2/auth/login",
-		Header:  http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
-		Body:    []byte(form.Encode()),
-		Secrets: []pbx.Secret{account.Password},
+		Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
+		Body:   []byte(form.Encode()),
 	}
-	resp, err := w.wire.Do(ctx, req)
+	x, err := w.wire.Do(ctx, req)
 	if err != nil {
 		return nil, err
 	}
+	resp := x.Response
 	switch text := string(resp.Body); {
 	case resp.Status == http.StatusForbidden && strings.Contains(text, "banned"):
-		return nil, w.wire.Fail(req, resp, pbx.ErrLocked, "", "too many wrong logins from this address: wait, or restart qBittorrent")
+		return nil, x.Fail(pbx.ErrLocked, "", "too many wrong logins from this address: wait, or restart qBittorrent")
 	case resp.Status == http.StatusOK && text == "Fails.":
-		return nil, w.wire.Fail(req, resp, pbx.ErrInvalidCredentials, "", "wrong user name or password of the Web UI")
+		return nil, x.Fail(pbx.ErrInvalidCredentials, "", "wrong user name or password of the Web UI")
 	case foreign(resp.Status, resp.Body):
-		failure := w.foreign(req, resp)
+		failure := w.foreign(x)
 		failure.Sent = false // it has not looked at the password
 		return nil, failure
 	case resp.Status != http.StatusOK || text != "Ok.":
-		return nil, w.wire.Unexpected(req, resp)
+		return nil, x.Unexpected()
 	}
-	sid := cookie(resp.Header)
-	if sid == "" {
-		return nil, w.wire.Fail(req, resp, pbx.ErrProtocol, "", "the login succeeded without the cookie SID")
+	sid, ok := wire.Cookie(resp.Header, "SID")
+	if !ok || sid.Value == "" {
+		return nil, x.Fail(pbx.ErrProtocol, "", "the login succeeded without the cookie SID")
 	}
-	return &pbx.Token{Value: pbx.NewSecret(sid), IssuedAt: issued, ExpiresAt: issued.Add(w.lifetime)}, nil
-}
-
-// cookie returns the session's cookie that a response sets, "" if none.
-func cookie(h http.Header) string {
-	for _, c := range (&http.Response{Header: h}).Cookies() {
-		if c.Name == "SID" && c.MaxAge >= 0 {
-			return c.Value
-		}
-	}
-	return ""
+	return &pbx.Token{Value: pbx.NewSecret(sid.Value), IssuedAt: issued, ExpiresAt: issued.Add(w.lifetime)}, nil
 }
 
 // KeepAlive implements [pbx.Authenticator]: every request extends the session.
@@ -156,39 +146,41 @@ func (w *WebUI) Ping(ctx context.Context, t *pbx.Token) error {
 }
 
 func (w *WebUI) askVersion(ctx context.Context, op pbx.Op, t *pbx.Token) error {
-	req := w.with(t, wire.Request{Op: op, Method: http.MethodGet, Path: versionPath})
-	resp, err := w.wire.Do(ctx, req)
-	switch {
-	case err != nil:
+	x, err := w.wire.Do(ctx, with(t, wire.Request{Op: op, Method: http.MethodGet, Path: versionPath}))
+	if err != nil {
 		return err
+	}
+	resp := x.Response
+	switch {
 	case dead(resp.Status, resp.Body):
-		return w.wire.Fail(req, resp, pbx.ErrTokenRejected, "", "the session has expired")
+		return x.Fail(pbx.ErrTokenRejected, "", "the session has expired")
 	case foreign(resp.Status, resp.Body):
-		return w.foreign(req, resp)
+		return w.foreign(x)
 	case resp.Status != http.StatusOK || len(resp.Body) == 0 || len(resp.Body) > 20 || strings.Trim(string(resp.Body), "0123456789.") != "":
-		return w.wire.Unexpected(req, resp)
+		return x.Unexpected()
 	}
 	return nil
 }
 
 // Logout implements [pbx.Authenticator].
 func (w *WebUI) Logout(ctx context.Context, t *pbx.Token) error {
-	req := w.with(t, wire.Request{Op: pbx.OpLogout, Path: "/api/v2/auth/logout"})
-	resp, err := w.wire.Do(ctx, req)
-	switch {
-	case err != nil:
+	x, err := w.wire.Do(ctx, with(t, wire.Request{Op: pbx.OpLogout, Path: "/api/v2/auth/logout"}))
+	if err != nil {
 		return err
+	}
+	resp := x.Response
+	switch {
 	case dead(resp.Status, resp.Body):
 		return nil
 	case resp.Status != http.StatusOK || len(resp.Body) > 0:
-		return w.wire.Unexpected(req, resp)
+		return x.Unexpected()
 	}
 	return nil
 }
 
-func (w *WebUI) with(t *pbx.Token, req wire.Request) wire.Request {
-	req.Header = http.Header{"Cookie": {"SID=" + t.Value.Reveal()}}
-	req.Secrets = []pbx.Secret{t.Value}
+func with(t *pbx.Token, req wire.Request) wire.Request {
+	req.Header = http.Header{}
+	wire.SetCookie(req.Header, "SID", t.Value.Reveal())
 	return req
 }
 
@@ -203,36 +195,28 @@ func foreign(status int, body []byte) bool {
 	return status == http.StatusUnauthorized && string(body) == "Unauthorized"
 }
 
-func (w *WebUI) foreign(req wire.Request, resp *wire.Response) *pbx.Error {
-	failure := w.wire.Fail(req, resp, pbx.ErrConfig, "", "qBittorrent does not serve this host and port: check the URL, or the Host that a proxy sends")
+func (w *WebUI) foreign(x *wire.Exchange) *pbx.Error {
+	failure := x.Fail(pbx.ErrConfig, "", "qBittorrent does not serve this host and port: check the URL, or the Host that a proxy sends")
 	failure.Setting = "URL"
 	return failure
 }
 
 // Authorize implements [pbx.Requester].
 func (w *WebUI) Authorize(r *http.Request, t *pbx.Token) error {
-	cookies := r.Cookies()
-	r.Header.Del("Cookie")
-	for _, c := range cookies {
-		if c.Name != "SID" {
-			r.AddCookie(c)
-		}
-	}
-	r.AddCookie(&http.Cookie{Name: "SID", Value: t.Value.Reveal()})
+	wire.SetCookie(r.Header, "SID", t.Value.Reveal())
 	return nil
 }
 
 // Inspect implements [pbx.Requester].
 func (w *WebUI) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
-	resp := &wire.Response{Status: r.StatusCode, Header: r.Header, Body: body}
-	req := wire.Request{Op: pbx.OpRequest, Secrets: []pbx.Secret{t.Value}}
+	x := w.wire.Inspect(r, body, t)
 	switch {
-	case dead(r.StatusCode, body):
-		return w.wire.Fail(req, resp, pbx.ErrTokenRejected, "", "the session has expired")
-	case foreign(r.StatusCode, body):
-		return w.wire.Fail(req, resp, pbx.ErrForbidden, "", "qBittorrent refuses the Host, Origin or Referer of this request")
+	case dead(x.Response.Status, x.Response.Body):
+		return x.Fail(pbx.ErrTokenRejected, "", "the session has expired")
+	case foreign(x.Response.Status, x.Response.Body):
+		return x.Fail(pbx.ErrForbidden, "", "qBittorrent refuses the Host, Origin or Referer of this request")
 	case r.StatusCode >= 400:
-		return w.wire.Unexpected(req, resp)
+		return x.Unexpected()
 	}
 	return nil
 }
