@@ -2,76 +2,71 @@
 //
 //	go run ./conformance/pbxprobe -driver yeastar -url https://pbx.example.com:8088 -user api
 //
-// The password comes from the environment variable PBX_PASSWORD, or is asked for
-// without echo. It has no flag, for flags stand in process lists; neither have
-// the secret ones among a driver's options: the option key, say, is taken from
-// PBX_OPTION_KEY. The drivers and their options are listed by
-//
-//	go run ./examples/quickstart -list
+// The password is read from the environment variable PBX_PASSWORD, or asked for
+// without echo. It has no flag, because flags show in process lists. Neither have
+// a driver's secret options: the option key is read from PBX_OPTION_KEY. -list
+// prints the drivers and their options.
 //
 // # What it sends
 //
-// At most this, in this order:
+// The steps are those of package probe, which says what each of them sends: one
+// login at most, a few requests with its token, and its logout. Nothing is sent
+// twice that may have arrived. After an interrupt, a request that may bring a
+// token gets five more seconds, and so does the logout. A second interrupt does
+// not wait.
 //
-//	configuration  nothing: the settings are checked
-//	memory         nothing: see below
-//	login          one
-//	call           one authorized request, if a harmless one is known for the driver
-//	keep-alive     one, where the brand has it
-//	logout         one, of the newest token
-//	dead-call      that request with the dead token: the PBX has to refuse it.
-//	               Where no request is known, a heartbeat, if the brand has that
-//	dead-logout    a logout of the dead token, which is to be no error. If the
-//	               keep-alive has replaced the token, it is the replaced one
-//	               that is logged out here, so that neither is left behind
-//
-// A step may take 30 seconds. After an interrupt the request under way gets five
-// more seconds, if it may bring a token, and each logout as many; a second
-// interrupt does not wait. Nothing is sent twice that may have arrived.
+// If nothing vouches for the PBX's certificate, no login is sent. pbxprobe prints
+// the certificate's fingerprint and the flag -tls-pin that trusts it. Compare the
+// fingerprint with the one that a browser shows in the PBX's own network.
 //
 // # What it remembers
 //
-// PBXs lock the address of a caller after a few wrong logins. So there is never
-// more than one wrong login in a run, and no second login to the same host, on
-// whatever port and with whatever account, until the PBX's lockout window after
-// it is over (ten minutes where the brand does not tell). A login that was sent
-// and not answered, or answered by what the driver does not understand, may have
-// been a wrong one and is remembered like it; so is a lock that the PBX reports.
-// Such a run says until when, sends nothing, and ends with status 1.
+// PBXs lock a client's address after a few wrong logins. There is at most one
+// wrong login in a run. After it, pbxprobe sends no login to the same host,
+// whatever the port and the account, until the PBX's lockout window has passed:
+// ten minutes if the driver does not know it. A login without a response, or with
+// one that the driver does not understand, may have been a wrong one and is
+// remembered too, and so is a lock that the PBX reports. A run in that time says
+// until when, sends no login, and ends with status 1.
 //
-// Whether a dead token counts as a wrong login is not documented for any brand.
-// The two steps with it therefore come last, and once per host and window: a run
-// that follows sooner leaves them out, and a keep-alive that replaces the token
-// with them, since the replaced one may be dead when it is given back.
+// -force "reason" sends the login all the same. It asks on the terminal first, and
+// does nothing without one.
 //
-// The memory is a small file per host, without any secret, in the directory
-// pbxprobe of the user's cache folder, or where -memory or the environment
-// variable PBXPROBE_MEMORY say. It is written before the login goes out, so that
-// a run that was killed is remembered too. Who has unlocked the PBX by hand
-// deletes the file, whose name is told.
+// Most vendors do not say whether a dead token counts as a wrong login. The step
+// that sends one comes last, and once per host and window. Later runs in that
+// time leave it out, and with it a keep-alive that replaces the token, because the
+// replaced one may be dead when it is logged out.
 //
-// # What it says
+// The memory is a file per host, without any secret, in the directory pbxprobe of
+// the user's cache folder, or where -memory or the environment variable
+// PBXPROBE_MEMORY say. It is written before the login is sent, so that a run that
+// was killed is remembered too. If you have unlocked the PBX by hand, delete the
+// file, or use -force.
 //
-// A line per step, after a failure one with advice, and a sentence at the end.
-// The exit status is 0 if all is fine, 1 if a step failed, and 2 for wrong use,
-// wrong settings included: then standard error has one line, and nothing was sent.
+// # What it prints
 //
-// With -json, standard output has one object and nothing else, and the advice
-// goes to standard error:
+// A line per step as it ends, advice after a failed one, and one sentence at the
+// end. The exit status is 0 if all is fine, 1 if a step failed or waits for a
+// decision, and 2 for wrong use, wrong settings included: then standard error has
+// one line, and nothing was sent.
+//
+// With -json, standard output is one object, a [probe.Report], and nothing else.
+// Its field schema is the version of its form. The advice goes to standard error
+// too:
 //
 //	{
+//	  "schema": 1,
 //	  "driver": "yeastar",
 //	  "host": "pbx.example.com:8088",
-//	  "steps": [{"name": "login", "ok": true, "ms": 41, "kind": "", "error": ""}],
-//	  "token": {"expires_in_s": 1800, "sliding": true},
-//	  "ok": true
+//	  "steps": [
+//	    {"name": "settings", "state": "done", "ms": 0, "message": "https://pbx.example.com:8088", …},
+//	    {"name": "login", "state": "failed", "ms": 41, "kind": "invalid credentials", "advice": "Compare …", …}
+//	  ],
+//	  "certificate": null,
+//	  "token": null,
+//	  "left": false,
+//	  "ok": false
 //	}
 //
-// A step's kind is that of its error, in the words of pbx's sentinels ("invalid
-// credentials"), or "unknown" where it has none; "skipped" for a step that was left
-// out, which is ok, and whose reason is in error; "remembered" where the memory
-// forbids a login; "interrupted" for the step at which an interrupt was met.
-// token is null without one. In it, expires_in_s is null where no end is known,
-// and sliding, whether calls prolong a token, is what the brand's driver knows:
-// it cannot be seen in a short run.
+// [probe.Report]: https://pkg.go.dev/github.com/pbxauth/pbx/conformance/probe#Report
 package main

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
@@ -93,5 +96,38 @@ func TestHelpIsPrintedOnRequest(t *testing.T) {
 		if !strings.Contains(out, "  -"+flag) {
 			t.Errorf("-%s is missing", flag)
 		}
+	}
+}
+
+func TestListHasEveryDriverAndOption(t *testing.T) {
+	status, out, errs := newDesk(t).run("-list")
+	if status != exitFine || errs != "" {
+		t.Fatalf("status %d, %q", status, errs)
+	}
+	lines := strings.Split(out, "\n")
+	has := func(words ...string) bool {
+		return slices.ContainsFunc(lines, func(line string) bool {
+			return slices.Equal(strings.Fields(line)[:min(len(strings.Fields(line)), len(words))], words)
+		})
+	}
+	for _, d := range pbx.Drivers() {
+		if !has(append([]string{d.Name}, strings.Fields(d.Title)...)...) {
+			t.Errorf("%s is missing in:\n%s", d.Name, out)
+		}
+		for _, o := range d.Options {
+			if !has(o.Name) {
+				t.Errorf("the option %s of %s is missing in:\n%s", o.Name, d.Name, out)
+			}
+		}
+	}
+	if !has("family", "s-v1|s-v2|cloud-v1|cloud-v2") {
+		t.Errorf("the families are not listed:\n%s", out)
+	}
+}
+
+func TestVersionIsOneLine(t *testing.T) {
+	status, out, errs := newDesk(t).run("-version")
+	if status != exitFine || errs != "" || !strings.HasPrefix(out, "pbxprobe ") || !strings.Contains(out, runtime.Version()) || strings.Count(out, "\n") != 1 {
+		t.Errorf("status %d, %q, %q", status, out, errs)
 	}
 }

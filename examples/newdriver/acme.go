@@ -49,7 +49,7 @@ func init() {
 	})
 }
 
-// acme is a PBX as seen by one account.
+// acme is a PBX as seen by one account. It has all optional interfaces of pbx.
 type acme struct {
 	wire   *wire.Client
 	tenant string
@@ -66,7 +66,6 @@ func open(cfg pbx.Config) (pbx.Authenticator, error) {
 // Format keeps fmt out of the connections, whatever the verb.
 func (a *acme) Format(f fmt.State, _ rune) { io.WriteString(f, "acme("+a.wire.URL()+")") }
 
-// Traits implements [pbx.Describer].
 func (a *acme) Traits() pbx.Traits {
 	return pbx.Traits{
 		URL: a.wire.URL(), Account: a.wire.Account(), Lifetime: 15 * time.Minute, KeepAlive: pbx.KeepAliveRefresh,
@@ -74,12 +73,10 @@ func (a *acme) Traits() pbx.Traits {
 	}
 }
 
-// Fingerprint implements [pbx.Fingerprinter].
 func (a *acme) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 	return a.wire.Fingerprint(ctx, key)
 }
 
-// Login implements [pbx.Authenticator].
 func (a *acme) Login(ctx context.Context) (*pbx.Token, error) {
 	account, err := a.wire.Credentials(ctx) // asked each time: a vault's may have changed
 	if err != nil {
@@ -89,13 +86,12 @@ func (a *acme) Login(ctx context.Context) (*pbx.Token, error) {
 	return a.pair(ctx, wire.Request{Op: pbx.OpLogin, Path: loginPath, Body: body})
 }
 
-// KeepAlive implements [pbx.Authenticator] with a refresh.
+// KeepAlive is a refresh.
 func (a *acme) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	body := encoded(map[string]string{"refresh": t.Refresh.Reveal()})
 	return a.pair(ctx, wire.Request{Op: pbx.OpKeepAlive, Path: loginPath + "/refresh", Body: body, Secrets: []pbx.Secret{t.Value, t.Refresh}})
 }
 
-// Logout implements [pbx.Authenticator].
 func (a *acme) Logout(ctx context.Context, t *pbx.Token) error {
 	_, _, err := a.call(ctx, withToken(pbx.OpLogout, http.MethodPost, loginPath+"/end", t))
 	if failure, ok := err.(*pbx.Error); ok && failure.Kind == pbx.ErrTokenRejected {
@@ -104,7 +100,6 @@ func (a *acme) Logout(ctx context.Context, t *pbx.Token) error {
 	return err
 }
 
-// Ping implements [pbx.Pinger].
 func (a *acme) Ping(ctx context.Context, t *pbx.Token) error {
 	_, _, err := a.call(ctx, withToken(pbx.OpPing, http.MethodGet, "/v1/status", t))
 	return err
@@ -114,17 +109,14 @@ func withToken(op pbx.Op, method, path string, t *pbx.Token) wire.Request {
 	return wire.Request{Op: op, Method: method, Path: path, Header: http.Header{tokenHeader: {t.Value.Reveal()}}}
 }
 
-// Authorize implements [pbx.Requester].
 func (a *acme) Authorize(r *http.Request, t *pbx.Token) error {
 	r.Header.Set(tokenHeader, t.Value.Reveal())
 	return nil
 }
 
-// Transport implements [pbx.Requester].
 func (a *acme) Transport() http.RoundTripper { return a.wire.Transport() }
 
-// Inspect implements [pbx.Requester]. A response without the envelope, such as a
-// recording, says nothing about the token.
+// Inspect knows that a recording says nothing about the token.
 func (a *acme) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 	x := a.wire.Inspect(r, body, t)
 	got := read(x.Response.Body)
@@ -201,8 +193,7 @@ func judge(x *wire.Exchange, got response) error {
 	return failure
 }
 
-// encoded writes a JSON object. It is not put together with Sprintf: passwords
-// have quotes in them.
+// encoded writes JSON, and not with Sprintf: passwords have quotes in them.
 func encoded(fields map[string]string) []byte {
 	body, _ := json.Marshal(fields) // strings always marshal
 	return body
