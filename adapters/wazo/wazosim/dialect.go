@@ -196,7 +196,8 @@ func (d dialect) request(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 
 // unauthorized responds with the token in the body, as the server does.
 func (d dialect) unauthorized(r *pbxsim.Request, token, reason string) pbxsim.Reply {
-	access := strings.ReplaceAll(strings.TrimPrefix(r.URL.Path, "/api/"), "/", ".") + ".read"
+	names := strings.Split(strings.TrimPrefix(r.URL.Path, "/api/"), "/") // the daemon, its API's version, the rest
+	access := strings.Join(append(names[:1:1], names[min(2, len(names)):]...), ".") + ".read"
 	details := map[string]any{"invalid_token": token, "required_access": access}
 	if !d.NoReason {
 		details["reason"] = reason
