@@ -37,7 +37,7 @@ func FuzzResponse(f *testing.F) {
 	f.Add(404, `{"reason":["No such token"],"status_code":404}`)
 	f.Add(200, `{"data":{"token":"x","utc_issued_at":"2026-01-01T00:00:00","utc_expires_at":"9999-01-01T00:00:00"}}`)
 	f.Add(200, `{"data":{"token":["x"]}}`)
-	f.Add(429, `{"status_code":"429"}`)
+	f.Add(429, `{"reason":["x"],"status_code":"429"}`)
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		if status < 200 || status > 599 || status/100 == 3 { // wire's affair
 			return
@@ -76,7 +76,7 @@ func FuzzResponse(f *testing.F) {
 			safe(t, err, sampleToken)
 		}
 		err = driver.Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), given())
-		if (err == nil) != (status/100 == 2) {
+		if err == nil && status/100 != 2 {
 			t.Errorf("Inspect of HTTP %d: %v", status, err)
 		}
 		safe(t, err, sampleToken)

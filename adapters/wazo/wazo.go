@@ -230,9 +230,9 @@ func (p *PBX) newToken(ctx context.Context, req wire.Request, body tokenRequest)
 	got := read(x.Response.Body)
 	x.Hide(pbx.NewSecret(got.Data.Token), pbx.NewSecret(got.Data.RefreshToken))
 	switch {
-	case !x.OK():
+	case got.failed(x):
 		return nil, refusal(x, got)
-	case !got.described:
+	case got.raw == nil:
 		return nil, x.Unexpected()
 	case got.Data.Token == "" || !plain(got.Data.Token):
 		return nil, x.Fail(pbx.ErrProtocol, "", "the request succeeded and brought no token that a header and a URL can carry")
@@ -273,12 +273,12 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 // token is dead.
 func forgotten(x *wire.Exchange) *pbx.Error {
 	got := read(x.Response.Body)
-	switch status := x.Response.Status; {
-	case status == http.StatusNoContent:
+	switch {
+	case x.Response.Status == http.StatusNoContent:
 		return nil
-	case x.OK():
+	case !got.failed(x):
 		return x.Unexpected()
-	case status == http.StatusNotFound && (got.enveloped(status) || got.ErrorID != ""):
+	case got.Code == http.StatusNotFound, x.Response.Status == http.StatusNotFound && got.ErrorID != "":
 		return nil // another program with the same client_id was faster
 	}
 	failure := refusal(x, got)
@@ -289,42 +289,29 @@ func forgotten(x *wire.Exchange) *pbx.Error {
 }
 
 func (p *PBX) logout(ctx context.Context, t *pbx.Token) error {
-	x, err := p.ofToken(ctx, pbx.OpLogout, http.MethodDelete, t)
-	if err != nil {
-		return err
-	}
-	got := read(x.Response.Body)
-	switch {
-	case x.OK() && got.described:
-		return nil
-	case x.OK():
-		return x.Unexpected()
-	}
-	return refusal(x, got)
+	return p.ofToken(ctx, pbx.OpLogout, http.MethodDelete, t)
 }
 
 // Ping implements [pbx.Pinger]. It needs no permission.
 func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
-	x, err := p.ofToken(ctx, pbx.OpPing, http.MethodGet, t)
+	return p.ofToken(ctx, pbx.OpPing, http.MethodGet, t)
+}
+
+// ofToken sends a request that has the token in its path and needs no other
+// authorization, and proves its success: there is data.
+func (p *PBX) ofToken(ctx context.Context, op pbx.Op, method string, t *pbx.Token) error {
+	x, err := p.wire.Do(ctx, wire.Request{Op: op, Method: method, Path: tokenPath + "/" + t.Value.Reveal(), Secrets: []pbx.Secret{t.Value, t.Refresh}})
 	if err != nil {
 		return err
 	}
 	got := read(x.Response.Body)
 	switch {
-	case x.OK() && got.described:
-		return nil
-	case x.OK():
+	case got.failed(x):
+		return refusal(x, got)
+	case got.raw == nil:
 		return x.Unexpected()
-	case x.Response.Status == http.StatusNotFound && got.enveloped(x.Response.Status):
-		return x.Fail(pbx.ErrTokenRejected, "", "no such token, or it has expired")
 	}
-	return refusal(x, got)
-}
-
-// ofToken sends a request that has the token in its path and needs no other
-// authorization.
-func (p *PBX) ofToken(ctx context.Context, op pbx.Op, method string, t *pbx.Token) (*wire.Exchange, error) {
-	return p.wire.Do(ctx, wire.Request{Op: op, Method: method, Path: tokenPath + "/" + t.Value.Reveal(), Secrets: []pbx.Secret{t.Value, t.Refresh}})
+	return nil
 }
 
 const tokenHeader = "X-Auth-Token"
@@ -339,14 +326,15 @@ func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 	return nil
 }
 
-// Inspect implements [pbx.Requester], by the HTTP status: the vendor has no
-// failure under 2xx.
+// Inspect implements [pbx.Requester], by the server's own words and the HTTP
+// status.
 func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 	x := p.wire.Inspect(r, body, t)
-	if x.OK() {
+	got := read(x.Response.Body)
+	if !got.failed(x) {
 		return nil
 	}
-	return refusal(x, read(x.Response.Body))
+	return refusal(x, got)
 }
 
 // Transport implements [pbx.Requester].
