@@ -720,7 +720,7 @@ func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 	if !m.living(now) || m.lease.generation != e.generation {
 		return
 	}
-	if m.lease.good.Load() && m.lease.older(now) <= trusted(int(m.early)) {
+	if m.lease.good.Load() && m.lease.older(now) < trusted(int(m.early)) {
 		return // the PBX accepts it elsewhere: it is the request, not the token
 	}
 	if e.ambiguous && m.rules.pings && !m.noPing {
