@@ -669,6 +669,9 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 	if another {
 		m.generation++
 		m.refreshed = op == pbx.OpKeepAlive
+		if m.refreshed && m.lease != nil { // the token before was not refused: no row goes on
+			m.early = 0
+		}
 	} else if m.lease != nil {
 		age = m.lease.older(now)
 	}
