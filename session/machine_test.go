@@ -294,13 +294,13 @@ func (k *driverKind) moves(w *world) []move {
 			result("down", event{err: errDown})
 			result("mute", event{err: errMute})
 			result("unsupported", event{err: errUnsupported})
-			result("locked", event{err: errLocked, until: w.now.Add(10 * time.Minute)})
+			result("locked", event{err: errLocked})
 		case pbx.OpLogin:
 			result("works", event{token: k.token(w.now, fmt.Sprint("token-", m.generation))})
 			result("refused", event{err: errRefused})
 			result("down", event{err: errDown})
 			result("busy", event{err: errBusy})
-			result("locked", event{err: errLocked, until: w.now.Add(10 * time.Minute)})
+			result("locked", event{err: errLocked})
 		}
 	}
 	return moves

@@ -12,10 +12,9 @@ const (
 	renewalSpread = 0.1
 	minRenewal    = time.Second // however short the lifetime is
 
-	firstBackoff   = time.Second
-	slowBackoff    = time.Minute // for failures that take a person to fix
-	maxBackoff     = 5 * time.Minute
-	countedBackoff = 3 // steps added after a login that the PBX may have counted
+	firstBackoff = time.Second
+	slowBackoff  = time.Minute // for failures that take a person to fix
+	maxBackoff   = 5 * time.Minute
 
 	longestPause = 24 * time.Hour // whatever the PBX asks for
 
@@ -23,7 +22,8 @@ const (
 	// token is given up for a login. Until then the PBX may just be down.
 	refreshPatience = time.Hour
 
-	credentialLook = time.Minute // between two looks for new credentials
+	credentialLook = time.Minute     // between two looks for new credentials, where only these help
+	longLook       = 5 * time.Minute // where the login waits for something else
 
 	retryPause = 10 * time.Second // between two retries by a person
 
@@ -57,6 +57,20 @@ func backoff(fails int, chance float64) time.Duration {
 	wait := maxBackoff
 	if fails < 9 {
 		wait = firstBackoff << fails
+	}
+	return spread(wait, chance)
+}
+
+// pace is the wait between keep-alives that fail, each of which also shows
+// whether the outage is over: 1, 2 and 4 seconds, then 5 seconds or 1 % of the
+// outage, at most 5 minutes.
+func pace(fails int, chance float64) time.Duration {
+	wait := 5 * time.Second
+	switch {
+	case fails < 3:
+		wait = firstBackoff << fails
+	case fails > 100: // 500 seconds
+		wait = time.Duration(min(float64(wait)*math.Pow(1.01, float64(fails-100)), float64(maxBackoff)))
 	}
 	return spread(wait, chance)
 }
