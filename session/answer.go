@@ -45,9 +45,11 @@ func (h *host) answer(g lockout.Login, d lockout.Decision, now time.Time) answer
 		fault(pbx.ErrUnavailable, d.Reason.String())
 	case lockout.Pause:
 		a.state = Unavailable
+		fault(pbx.ErrUnavailable, d.Reason.String())
 	case lockout.NoEvidence:
 		if !h.local.InDoubt().IsZero() {
 			a.state = Unavailable
+			fault(pbx.ErrUnavailable, "the PBX did not respond to the last login; "+d.Reason.String())
 		}
 	}
 	return a

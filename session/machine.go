@@ -364,8 +364,11 @@ func (m *machine) ask(op pbx.Op, p *plan) {
 
 // heed follows the gate's answer.
 func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
-	op, quiet := m.op, m.op == opPing || m.op == opLook && m.state == Rejected
+	op, quiet := m.op, m.relogin || m.op == opPing || m.op == opLook && m.state == Rejected
 	living := m.living(now)
+	if !living {
+		m.relogin, quiet = false, quiet && !m.relogin
+	}
 	if m.relogin && a.verdict == waitUntil { // nothing of this session's own depends on it
 		m.relogin = false
 		m.rest(now)
@@ -438,6 +441,8 @@ func (m *machine) ownWords(a answer) error {
 	case a.err == nil:
 		return m.err
 	case m.err != nil && m.state == a.state && a.holder != LockedByBudget:
+		return m.err
+	case m.err != nil && a.state == Unavailable:
 		return m.err
 	}
 	return a.err

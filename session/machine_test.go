@@ -48,9 +48,10 @@ type world struct {
 	oldTicket bool   // there are results with an old ticket about
 	// sentSince is the credentials that the PBX refused since a person's last
 	// retry: bit 0 for one pair, bit 1 for another.
-	refused  uint8
-	printed  uint8 // what the look of this attempt saw: 0 nothing, 1, 2
-	standing bool  // in the gate's line
+	refused   uint8
+	condemned uint8 // the same, of refusals in requests
+	printed   uint8 // what the look of this attempt saw: 0 nothing, 1, 2
+	standing  bool  // in the gate's line
 }
 
 var (
@@ -79,6 +80,14 @@ func (w *world) clone() world {
 		c.m.lease = l
 	}
 	return c
+}
+
+// sent is the credentials that a login would send.
+func (k *driverKind) sent(w *world) uint8 {
+	if !k.rules.prints {
+		return 1
+	}
+	return w.printed
 }
 
 // key is the state, with instants reduced to classes. Everything that step looks
@@ -127,7 +136,7 @@ func (w *world) key() (k key) {
 		k[4] = 4
 	}
 	k[5] = classAt(m.next, w.now)
-	k[6] = flagsOf(m.old != nil, m.lease != nil, w.oldTicket, w.standing)
+	k[6] = flagsOf(m.old != nil, m.lease != nil, w.oldTicket, w.standing, m.relogin)
 	k[7] = byte(min(m.fails, 1))
 	k[8] = byte(min(m.early, freeEarly+1))
 	k[9] = byte(m.badRefreshes)
@@ -139,11 +148,9 @@ func (w *world) key() (k key) {
 		for _, p := range m.memory.refused {
 			k[11] |= printBit(p)
 		}
-		if !m.memory.retried.IsZero() && w.now.Sub(m.memory.retried) < retryPause {
-			k[12] = 1
-		}
+		k[12] = flagsOf(!m.memory.retried.IsZero() && w.now.Sub(m.memory.retried) < retryPause, m.memory.unseen)
 	}
-	k[13] = printBit(m.print)
+	k[13] = printBit(m.print) | w.condemned<<4
 	if l := m.lease; l != nil {
 		k[14] = class(l.end().Sub(w.now))
 		k[15] = classAt(l.renewal(), w.now)
@@ -237,6 +244,9 @@ func (k *driverKind) moves(w *world) []move {
 			move{name: "invalidated", e: event{kind: invalidated, generation: l.generation}},
 			move{name: "invalidated, of an earlier token", e: event{kind: invalidated, generation: l.generation - 1}},
 			move{name: "condemned", e: event{kind: condemned, generation: l.generation, err: errRefused}},
+			move{name: "suspected", e: event{kind: suspected, before: w.now}},
+			move{name: "suspected, if older", e: event{kind: suspected, before: w.now.Add(-10 * time.Minute)}},
+			move{name: "relogin", e: event{kind: relogin}},
 			move{name: "accepted", do: func(w *world) { w.m.lease.accept(w.now, k.sliding) }})
 		if k.ambiguous {
 			moves = append(moves, move{name: "invalidated, perhaps", e: event{kind: invalidated, generation: l.generation, ambiguous: true}})
@@ -252,14 +262,22 @@ func (k *driverKind) moves(w *world) []move {
 			move{name: "stale failure", e: event{kind: finished, ticket: m.ticket - 1, err: errRefused}})
 	}
 	if m.phase == asking && !m.waiting {
-		for _, a := range []answer{
+		answers := []answer{
 			{verdict: pass},
 			{verdict: waitUntil, until: w.now.Add(10 * time.Minute), state: Locked, holder: LockedByBudget, err: failure(pbx.ErrLocked, false, 0)},
 			{verdict: waitUntil, until: w.now.Add(time.Second), state: Connecting},
 			{verdict: waitEvent, state: Connecting},
 			{verdict: person, state: Locked, holder: LockedByBudget, err: failure(pbx.ErrLocked, false, 0)},
 			{verdict: person, state: Rejected, err: errRefused},
-		} {
+			{verdict: waitEvent, state: Unavailable, until: w.now.Add(time.Second), err: failure(pbx.ErrUnavailable, false, 0)},
+		}
+		if m.op == pbx.OpLogin && w.refused&k.sent(w) != 0 { // what the gate knows
+			answers = []answer{
+				{verdict: person, state: Rejected, err: errRefused},
+				{verdict: waitEvent, until: w.now.Add(10 * time.Minute), state: Locked, holder: LockedByPBX, err: failure(pbx.ErrLocked, false, 0)},
+			}
+		}
+		for _, a := range answers {
 			moves = append(moves, move{name: fmt.Sprintf("answered %d %s", a.verdict, a.state), e: event{kind: answered, ticket: m.ticket, answer: a}})
 		}
 	}
@@ -387,33 +405,45 @@ func (k *driverKind) step(before *world, mv move, chance float64) (world, string
 		return w, "an invalidated token is never published again"
 	}
 
+	// "A suspect token is given up."
+	if mv.e.kind == suspected && was.lease != nil && !expired && !was.lease.token.IssuedAt.After(mv.e.before) && (m.lease != nil || m.old != nil) {
+		return w, "a suspect token is given up"
+	}
+	// "Making room for others takes no token away."
+	if was.relogin && !expired && mv.e.kind == answered && m.lease != was.lease {
+		return w, "making room for others takes no token away"
+	}
+
 	// P2: "A refused password is not sent again until a person acts or the
-	// credentials change."
+	// credentials change." The gate knows what logins were refused; the machine,
+	// what requests were.
 	if mv.e.kind == retry && p.refusal == nil || mv.e.kind == replaced {
-		w.refused = 0
+		w.refused, w.condemned = 0, 0
 	}
 	if mv.e.kind == finished && !p.stale && was.phase == calling {
 		switch was.op {
 		case opLook:
 			w.printed = printBit(mv.e.print)
 		case pbx.OpLogin:
-			sent := w.printed
-			if !k.rules.prints {
-				sent = 1
-			}
 			if mv.e.err == errRefused {
-				w.refused |= sent
+				w.refused |= k.sent(&w)
 			} else if mv.e.err == nil {
-				w.refused = 0
+				w.refused, w.condemned = 0, 0
 			}
 		}
 	}
-	if p.call && p.op == pbx.OpLogin {
-		sent := w.printed
-		if !k.rules.prints {
-			sent = 1
+	if (mv.e.kind == condemned || mv.e.kind == finished && was.op == opPing) && mv.e.err == errRefused && !p.stale && was.lease != nil && m.lease == nil && m.state == Rejected {
+		w.condemned |= k.sent(&w)
+		if k.rules.prints {
+			w.condemned |= printBit(was.print)
 		}
-		if w.refused&sent != 0 && sent != 0 {
+	}
+	if p.ask && p.op == pbx.OpLogin && k.rules.prints && (p.print == (fingerprint{}) || printBit(p.print) != w.printed) {
+		return w, "a login is sent with the credentials that were looked at"
+	}
+	if p.call && p.op == pbx.OpLogin {
+		sent := k.sent(&w)
+		if (w.refused|w.condemned)&sent != 0 {
 			return w, "a refused password is not sent again"
 		}
 		if k.rules.prints && sent == 0 {
