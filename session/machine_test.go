@@ -1,8 +1,10 @@
 package session
 
 import (
+	"encoding/binary"
 	"flag"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +71,11 @@ func printBit(p fingerprint) uint8 {
 	return 0
 }
 
+// otherBit is printBit with the two exchanged.
+func otherBit(p fingerprint) uint8 { return exchanged(printBit(p)) }
+
+func exchanged(bits uint8) uint8 { return bits&1<<1 | bits>>1&1 }
+
 // clone copies the world with everything that step may change.
 func (w *world) clone() world {
 	c := *w
@@ -92,7 +99,29 @@ func (k *driverKind) sent(w *world) uint8 {
 
 // key is the state, with instants reduced to classes. Everything that step looks
 // at is in it.
-type key [32]byte
+type key [24]byte
+
+// hash is that of the key. Where the credentials may change, two states are one if
+// they differ only in which credentials are which.
+func (k *driverKind) hash(w *world) uint64 {
+	id := w.key(printBit).hash()
+	if k.changing {
+		id = min(id, w.key(otherBit).hash())
+	}
+	return id
+}
+
+// hash mixes the bytes well enough for a few million of them.
+func (k key) hash() (h uint64) {
+	for i := 0; i < len(k); i += 8 {
+		h ^= binary.LittleEndian.Uint64(k[i:])
+		high, low := bits.Mul64(h, 0x9e3779b97f4a7c15)
+		h = high ^ low ^ h>>29
+		high, low = bits.Mul64(h, 0xd6e8feb86659fd93)
+		h = high ^ low
+	}
+	return h
+}
 
 // class is the order and magnitude of a time from now.
 func class(d time.Duration) byte {
@@ -121,8 +150,12 @@ func flagsOf(flags ...bool) (b byte) {
 	return b
 }
 
-func (w *world) key() (k key) {
+func (w *world) key(bit func(fingerprint) uint8) (k key) {
 	m := &w.m
+	refused, printed, condemned := w.refused, w.printed, w.condemned
+	if m.rules.prints && bit(printB) == 1 {
+		refused, printed, condemned = exchanged(refused), exchanged(printed), exchanged(condemned)
+	}
 	k[0], k[1] = byte(m.phase), byte(m.state) // err and holder are only shown
 	k[3] = flagsOf(m.waiting, m.again, m.gone, m.suspect, m.noBeat, m.noPing, m.refreshed && m.early > 0, m.rash && m.rules.many)
 	switch m.op {
@@ -140,17 +173,17 @@ func (w *world) key() (k key) {
 	k[7] = byte(min(m.fails, 1))
 	k[8] = byte(min(m.early, freeEarly+1))
 	k[9] = byte(m.badRefreshes)
-	k[10] = w.refused
+	k[10] = refused
 	if m.op == pbx.OpLogin {
-		k[10] |= w.printed << 4
+		k[10] |= printed << 4
 	}
 	if m.memory != nil {
 		for _, p := range m.memory.refused {
-			k[11] |= printBit(p)
+			k[11] |= bit(p)
 		}
 		k[12] = flagsOf(!m.memory.retried.IsZero() && w.now.Sub(m.memory.retried) < retryPause, m.memory.unseen)
 	}
-	k[13] = printBit(m.print) | w.condemned<<4
+	k[13] = bit(m.print) | condemned<<4
 	if l := m.lease; l != nil {
 		k[14] = class(l.end().Sub(w.now))
 		k[15] = classAt(l.renewal(), w.now)
@@ -206,6 +239,19 @@ var (
 	errUnsupported = failure(pbx.ErrNotSupported, false, 0)
 )
 
+// freshNames are the values of new tokens: one is never that of the token before.
+var freshNames = [...]string{"token-0", "token-1", "token-2", "token-3"}
+
+// verdictNames are the moves in which the gate answers.
+var verdictNames = func() (names [person + 1][Closed + 1]string) {
+	for v, name := range [...]string{"pass", "wait until", "wait for an event", "a person"} {
+		for s := range names[v] {
+			names[v][s] = "gate: " + name + ", " + State(s).String()
+		}
+	}
+	return names
+}()
+
 func (k *driverKind) token(now time.Time, value string) *pbx.Token {
 	t := &pbx.Token{Value: pbx.NewSecret(value), IssuedAt: now}
 	if k.lifetime > 0 {
@@ -217,15 +263,14 @@ func (k *driverKind) token(now time.Time, value string) *pbx.Token {
 	return t
 }
 
-// moves are all that can happen in a state.
-func (k *driverKind) moves(w *world) []move {
+// moves adds all that can happen in a state to moves.
+func (k *driverKind) moves(w *world, moves []move) []move {
 	m := &w.m
-	moves := []move{
-		{name: "woken", e: event{kind: woken}},
-		{name: "retry", e: event{kind: retry}},
-		{name: "jumped", e: event{kind: jumped}},
-		{name: "closing", e: event{kind: closing}},
-	}
+	moves = append(moves,
+		move{name: "woken", e: event{kind: woken}},
+		move{name: "retry", e: event{kind: retry}},
+		move{name: "jumped", e: event{kind: jumped}},
+		move{name: "closing", e: event{kind: closing}})
 	if m.phase >= ending {
 		moves = append(moves, move{name: "drained", e: event{kind: drained}})
 	} else {
@@ -233,9 +278,9 @@ func (k *driverKind) moves(w *world) []move {
 		moves = append(moves, move{name: "replaced", e: event{kind: replaced, rules: r}})
 	}
 	// Time passes until something is due, or for a while.
-	for _, wait := range []time.Duration{10 * time.Second, 20 * time.Minute} {
-		moves = append(moves, move{name: "after " + wait.String(), wait: wait, e: event{kind: woken}})
-	}
+	moves = append(moves,
+		move{name: "after 10 s", wait: 10 * time.Second, e: event{kind: woken}},
+		move{name: "after 20 min", wait: 20 * time.Minute, e: event{kind: woken}})
 	if !m.next.IsZero() && m.next.After(w.now) {
 		moves = append(moves, move{name: "at next", wait: m.next.Sub(w.now), e: event{kind: woken}})
 	}
@@ -278,13 +323,13 @@ func (k *driverKind) moves(w *world) []move {
 			}
 		}
 		for _, a := range answers {
-			moves = append(moves, move{name: fmt.Sprintf("answered %d %s", a.verdict, a.state), e: event{kind: answered, ticket: m.ticket, answer: a}})
+			moves = append(moves, move{name: verdictNames[a.verdict][a.state], e: event{kind: answered, ticket: m.ticket, answer: a}})
 		}
 	}
 	if m.phase == calling || m.phase == ending {
 		result := func(name string, e event) {
 			e.kind, e.ticket = finished, m.ticket
-			moves = append(moves, move{name: string(m.op) + " " + name, e: e})
+			moves = append(moves, move{name: name, e: e})
 		}
 		switch m.op {
 		case opLook:
@@ -306,7 +351,7 @@ func (k *driverKind) moves(w *world) []move {
 			}
 			result("extends", event{token: k.token(w.now, same)})
 			if k.rules.refreshes {
-				result("works", event{token: k.token(w.now, fmt.Sprint("renewed-", m.generation))})
+				result("works", event{token: k.token(w.now, freshNames[m.generation%4])})
 			}
 			result("dead", event{err: errDead})
 			result("down", event{err: errDown})
@@ -314,7 +359,7 @@ func (k *driverKind) moves(w *world) []move {
 			result("unsupported", event{err: errUnsupported})
 			result("locked", event{err: errLocked})
 		case pbx.OpLogin:
-			result("works", event{token: k.token(w.now, fmt.Sprint("token-", m.generation))})
+			result("works", event{token: k.token(w.now, freshNames[m.generation%4])})
 			result("refused", event{err: errRefused})
 			result("down", event{err: errDown})
 			result("busy", event{err: errBusy})
@@ -533,35 +578,47 @@ func TestEveryReachableState(t *testing.T) {
 // fault with the way to it.
 func explore(k *driverKind, limit int) (states, transitions int, fault string) {
 	type node struct {
-		w      world
 		parent int32
 		move   string
 	}
 	start := world{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	start.m = machine{rules: k.rules, since: start.now, noBeat: k.rules.noBeat}
 	start, _ = k.step(&start, move{e: event{kind: begun}}, 0.5)
-	nodes := []node{{w: start, parent: -1, move: "begun"}}
-	seen := map[key]struct{}{start.key(): {}}
-	for i := 0; i < len(nodes) && (limit == 0 || i < limit); i++ {
-		w := nodes[i].w
-		for _, mv := range k.moves(&w) {
-			next, broken := k.step(&w, mv, 0.5)
-			transitions++
-			if broken != "" {
-				way := []string{mv.name}
-				for j := int32(i); j >= 0; j = nodes[j].parent {
-					way = append(way, nodes[j].move)
+	nodes := []node{{parent: -1, move: "begun"}}
+	seen := map[uint64]struct{}{k.hash(&start): {}}
+	this, following := []world{start}, []world(nil) // worlds at the same distance from the start
+	first := 0                                      // the node of this[0]
+	var moves []move
+	for len(this) > 0 {
+		for i := range this {
+			if limit > 0 && first+i >= limit {
+				return len(nodes), transitions, ""
+			}
+			w := &this[i]
+			moves = k.moves(w, moves[:0])
+			for _, mv := range moves {
+				next, broken := k.step(w, mv, 0.5)
+				transitions++
+				if broken != "" {
+					way := []string{mv.name}
+					for j := int32(first + i); j >= 0; j = nodes[j].parent {
+						way = append(way, nodes[j].move)
+					}
+					slices.Reverse(way)
+					return len(nodes), transitions, broken + "\n\tafter: " + strings.Join(way, " · ") + fmt.Sprintf("\n\tstate %+v", next.m.state)
 				}
-				slices.Reverse(way)
-				return len(nodes), transitions, broken + "\n\tafter: " + strings.Join(way, " · ") + fmt.Sprintf("\n\tstate %+v", next.m.state)
+				id := k.hash(&next)
+				if _, known := seen[id]; known {
+					continue
+				}
+				seen[id] = struct{}{}
+				nodes = append(nodes, node{int32(first + i), mv.name})
+				following = append(following, next)
 			}
-			id := next.key()
-			if _, known := seen[id]; known {
-				continue
-			}
-			seen[id] = struct{}{}
-			nodes = append(nodes, node{w: next, parent: int32(i), move: mv.name})
 		}
+		first += len(this)
+		clear(this)
+		this, following = following, this[:0]
 	}
 	return len(nodes), transitions, ""
 }
