@@ -37,11 +37,25 @@ func (h *host) check(v *visitor, now time.Time) {
 		h.checks = map[string]*check{}
 	}
 	h.checks[url] = c
-	v.gate.schedule.set(&c.job, h.here(h.local.NextCheck(url), now), true)
+	v.gate.schedule.set(&c.job, h.nextCheck(url, now), true)
 }
 
-// wanted reports whether a login waits for the URL to respond. h.mu is held.
+// nextCheck is when to check the URL next, by this process's clock. h.mu is held.
+func (h *host) nextCheck(url string, now time.Time) time.Time {
+	at := h.local.NextCheck(url)
+	if at.Before(now) {
+		at = now
+	}
+	return h.here(at, now)
+}
+
+// wanted reports whether somebody waits for the URL to respond. h.mu is held.
 func (h *host) wanted(url string, now time.Time) bool {
+	for _, w := range h.line.beats {
+		if w.unsure && w.v.traits.URL == url && !h.local.Responds(url, now) {
+			return true
+		}
+	}
 	for _, q := range h.line.logins {
 		for _, w := range q {
 			if w.login.URL == url && h.ledger.Ask(now, &h.local, w.login).Reason == lockout.NoEvidence {
@@ -84,7 +98,7 @@ func (c *check) run() {
 	next := h.advance(now)
 	var due time.Time
 	if c.by != nil {
-		due = h.here(h.local.NextCheck(c.url), now)
+		due = h.nextCheck(c.url, now)
 	}
 	h.mu.Unlock()
 	next.poke()

@@ -47,6 +47,7 @@ type question struct {
 	print   fingerprint // of a login's credentials
 	admit   bool        // it counts against the fleet's rate of logins
 	relogin bool        // the login is to make room for others
+	failed  bool        // the last attempt failed
 }
 
 // ask returns whether the visitor may go on. After pass, settle must follow.

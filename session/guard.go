@@ -124,13 +124,18 @@ func (g *Guard) join(v *visitor) {
 // leave removes a visitor whose session has ended, and its host if nothing about
 // it has to be remembered.
 func (g *Guard) leave(v *visitor) {
-	h := v.host
+	v.host.leave(v)
+	g.tidy(v.host)
+	v.host.move()
+}
+
+// tidy forgets a host of which nothing has to be remembered.
+func (g *Guard) tidy(h *host) {
 	g.mu.Lock()
-	if h.leave(v) && g.hosts[h.name] == h {
+	defer g.mu.Unlock()
+	if h.forgettable() && g.hosts[h.name] == h {
 		delete(g.hosts, h.name)
 	}
-	g.mu.Unlock()
-	h.move()
 }
 
 func (g *Guard) list() []*host {

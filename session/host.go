@@ -42,12 +42,17 @@ func (h *host) here(t, now time.Time) time.Time {
 
 // login is the visitor's login with credentials of that fingerprint.
 func (v *visitor) login(print fingerprint, waiting time.Time) lockout.Login {
-	_, reaches := pbx.As[pbx.Requester](v.auth)
 	return lockout.Login{
 		URL: v.traits.URL, Account: v.traits.Account, Fingerprint: v.printOr(print),
 		Limits: lockout.Resolve(v.traits.Lockout, v.host.guard.Limit), Timeout: v.limit(pbx.OpLogin), Waiting: waiting,
-		NoProbe: v.host.name == "" || !reaches,
+		NoProbe: !v.probes(),
 	}
+}
+
+// probes reports whether the PBX can be checked without a login.
+func (v *visitor) probes() bool {
+	_, reaches := pbx.As[pbx.Requester](v.auth)
+	return reaches && v.host.name != ""
 }
 
 // printOr is the fingerprint of a login: the driver's own where it cannot say.
@@ -65,8 +70,7 @@ func (h *host) join(v *visitor) {
 	h.members = append(h.members, v)
 }
 
-// leave reports whether nothing about the host has to be remembered.
-func (h *host) leave(v *visitor) bool {
+func (h *host) leave(v *visitor) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.line.drop(v)
@@ -83,6 +87,13 @@ func (h *host) leave(v *visitor) bool {
 			delete(h.checks, url)
 		}
 	}
+}
+
+// forgettable reports whether nobody is at the host and nothing about it has to be
+// remembered.
+func (h *host) forgettable() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	return len(h.members) == 0 && h.cell == nil && h.ledger.Idle(h.now())
 }
 
@@ -192,8 +203,13 @@ func (h *host) askWithToken(v *visitor, q question) answer {
 		h.line.drop(v)
 		return answer{verdict: waitUntil, until: h.here(until, now), state: Locked, holder: LockedByPBX, err: lockedByPBX(pbx.OpKeepAlive, until.Sub(now))}
 	}
+	if q.failed && v.probes() && !h.local.Responds(v.traits.URL, now) {
+		h.line.addBeat(v, q.ticket, true)
+		h.check(v, now)
+		return answer{verdict: waitEvent, state: Unavailable}
+	}
 	if h.calls >= v.gate.perHost || h.trial[v.traits.URL] != nil && h.local.OneTokenAtATime(v.traits.URL) {
-		h.line.addBeat(v, q.ticket)
+		h.line.addBeat(v, q.ticket, false)
 		return answer{verdict: waitEvent, state: Connecting}
 	}
 	h.line.drop(v)
@@ -267,6 +283,7 @@ func (h *host) settled(g lockout.Login, b lockout.Booking, o lockout.Outcome) (d
 // refund reports that a request was let through and not sent.
 func (h *host) refund(v *visitor, op pbx.Op) {
 	h.settle(v, op, errWithdrawn, time.Now())
+	h.guard.tidy(h) // its session may have ended meanwhile
 }
 
 // errWithdrawn is the outcome of what was not sent after all.
@@ -486,7 +503,7 @@ func (h *host) status() HostStatus {
 	now := h.now()
 	s := HostStatus{Host: h.name, Status: h.ledger.Status(now, &h.local)}
 	for _, c := range h.checks {
-		if at := h.here(h.local.NextCheck(c.url), now); s.Checking.IsZero() || at.Before(s.Checking) {
+		if at := h.nextCheck(c.url, now); s.Checking.IsZero() || at.Before(s.Checking) {
 			s.Checking = at
 		}
 	}
@@ -511,11 +528,10 @@ func (h *host) status() HostStatus {
 func (h *host) checking(v *visitor) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if w := v.waiter; w == nil || w.beat || h.checks[v.traits.URL] == nil {
+	if v.waiter == nil || h.checks[v.traits.URL] == nil {
 		return time.Time{}
 	}
-	now := h.now()
-	return h.here(h.local.NextCheck(v.traits.URL), now)
+	return h.nextCheck(v.traits.URL, h.now())
 }
 
 // journals are those of the Managers with sessions at the host.

@@ -21,12 +21,13 @@ type waiter struct {
 	v      *visitor
 	ticket uint32
 	beat   bool
+	unsure bool // a beat that waits for evidence
 	called bool // out of the line: it has been asked to come
 	parked bool // out of the line: only its own time, or a person, can help
 
 	login  lockout.Login
 	reason lockout.Reason
-	until  time.Time // of the ledger
+	until  time.Time // when it asks again by itself, by the ledger's clock; zero: never
 	rank   int
 }
 
@@ -36,12 +37,21 @@ type flight struct {
 	booking lockout.Booking
 }
 
-// called are visitors that may go. They are poked without a lock.
-type called []*visitor
+// called are visitors that are to ask again. They are poked without a lock.
+type called []call
+
+type call struct {
+	v  *visitor
+	at time.Time // zero: now
+}
 
 func (c called) poke() {
-	for _, v := range c {
-		v.poke()
+	for _, k := range c {
+		if k.at.IsZero() {
+			k.v.poke()
+		} else {
+			k.v.gate.schedule.pokeAt(&k.v.owner.job, k.at)
+		}
 	}
 }
 
@@ -55,14 +65,15 @@ func (l *line) since(v *visitor, now time.Time) time.Time {
 
 func (l *line) isCalled(v *visitor) bool { return v.waiter != nil && v.waiter.called }
 
-// addBeat puts a keep-alive into its line.
-func (l *line) addBeat(v *visitor, ticket uint32) {
+// addBeat puts a keep-alive into its line. unsure: it is to go when the PBX
+// responds to a check.
+func (l *line) addBeat(v *visitor, ticket uint32, unsure bool) {
 	if w := v.waiter; w != nil && w.beat && !w.called {
 		w.ticket = max(w.ticket, ticket)
 		return
 	}
 	l.drop(v)
-	v.waiter = &waiter{v: v, ticket: ticket, beat: true}
+	v.waiter = &waiter{v: v, ticket: ticket, beat: true, unsure: unsure}
 	l.beats = append(l.beats, v.waiter)
 }
 
@@ -121,7 +132,7 @@ func (h *host) call(holds func(*waiter) bool) (next called) {
 	for _, m := range h.members {
 		if w := m.waiter; w != nil && !w.beat && !w.called && holds(w) {
 			h.line.call(w)
-			next = append(next, m)
+			next = append(next, call{v: m})
 		}
 	}
 	return next
@@ -130,17 +141,25 @@ func (h *host) call(holds func(*waiter) bool) (next called) {
 // advance calls those who may go now: more would race for it. h.mu is held.
 func (h *host) advance(now time.Time) (next called) {
 	free := func(v *visitor) bool { return h.calls+len(next) < v.gate.perHost }
-	for len(h.line.beats) > 0 && free(h.line.beats[0].v) {
-		w := h.line.beats[0]
-		if h.trial[w.v.traits.URL] != nil {
+	// A waiter that found no reason to wait so long asks again earlier.
+	var sooner called
+	defer func() { next = append(next, sooner...) }()
+	for i := 0; i < len(h.line.beats); {
+		w := h.line.beats[i]
+		url := w.v.traits.URL
+		if !free(w.v) {
 			break
 		}
+		if h.trial[url] != nil || w.unsure && !h.local.Responds(url, now) {
+			i++
+			continue
+		}
 		h.line.call(w)
-		next = append(next, w.v)
+		next = append(next, call{v: w.v})
 	}
-	if w := h.firstOf(now, lockout.Ranks); w != nil && free(w.v) {
+	if w := h.firstOf(now, lockout.Ranks, &sooner); w != nil && free(w.v) {
 		h.line.call(w)
-		next = append(next, w.v)
+		next = append(next, call{v: w.v})
 	}
 	return next
 }
@@ -148,10 +167,10 @@ func (h *host) advance(now time.Time) (next called) {
 // better returns a waiter that goes before a login that may go. h.mu is held.
 func (h *host) better(now time.Time, g lockout.Login) *waiter {
 	rank := h.ledger.Rank(now, g)
-	if w := h.firstOf(now, rank); w != nil {
+	if w := h.firstOf(now, rank, nil); w != nil {
 		return w
 	}
-	if q := h.line.logins[rank]; len(q) > 0 && q[0].login.Waiting.Before(g.Waiting) && h.mayGo(now, q[0]) {
+	if q := h.line.logins[rank]; len(q) > 0 && q[0].login.Waiting.Before(g.Waiting) && h.mayGo(now, q[0], nil) {
 		return q[0]
 	}
 	return nil
@@ -159,14 +178,18 @@ func (h *host) better(now time.Time, g lockout.Login) *waiter {
 
 // firstOf returns the first login in the line that may go, of ranks below one.
 // h.mu is held.
-func (h *host) firstOf(now time.Time, below int) *waiter {
+func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
 	for rank := range below {
+		var blocked []lockout.Limits // those who state the same wait for the same
 		for _, w := range h.line.logins[rank] {
-			if h.mayGo(now, w) {
+			if slices.Contains(blocked, w.login.Limits) {
+				continue
+			}
+			if h.mayGo(now, w, sooner) {
 				return w
 			}
 			if w.reason == lockout.OneByOne || w.reason == lockout.NoPlace && !w.login.Limits.PerAccount {
-				break // those behind it wait for the same
+				blocked = append(blocked, w.login.Limits)
 			}
 		}
 	}
@@ -174,12 +197,16 @@ func (h *host) firstOf(now time.Time, below int) *waiter {
 }
 
 // mayGo asks the ledger anew about a waiter, and notes the reason. h.mu is held.
-func (h *host) mayGo(now time.Time, w *waiter) bool {
+func (h *host) mayGo(now time.Time, w *waiter, sooner *called) bool {
 	d := h.ledger.Ask(now, &h.local, w.login)
 	if d.Verdict == lockout.Go {
 		return true
 	}
-	w.reason, w.until = d.Reason, d.Until
+	w.reason = d.Reason
+	if sooner != nil && !d.Until.IsZero() && (w.until.IsZero() || d.Until.Before(w.until)) {
+		w.until = d.Until
+		*sooner = append(*sooner, call{w.v, h.here(d.Until, now)})
+	}
 	if d.Reason == lockout.NoEvidence {
 		h.check(w.v, now)
 	}

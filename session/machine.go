@@ -151,6 +151,7 @@ type plan struct {
 	print     fingerprint
 	admit     bool // ask: count it against the fleet's rate of logins
 	relogin   bool // ask: the login is to make room for others
+	failed    bool // ask: the last attempt failed
 
 	withdraw bool       // leave the gate's line, with ticket
 	stale    bool       // the answer or result came too late
@@ -356,7 +357,7 @@ func (m *machine) refreshable(now time.Time) bool {
 func (m *machine) ask(op pbx.Op, p *plan) {
 	m.phase, m.waiting, m.again, m.op, m.next = asking, false, false, op, time.Time{}
 	m.ticket++
-	p.ask, p.op, p.ticket, p.print, p.relogin = true, op, m.ticket, m.print, m.relogin
+	p.ask, p.op, p.ticket, p.print, p.relogin, p.failed = true, op, m.ticket, m.print, m.relogin, m.fails > 0
 	// A renewal ahead of the expiry, and a look that may lead to nothing, do not
 	// wait for a fleet that starts.
 	p.admit = (op == pbx.OpLogin || op == opLook) && m.lease == nil && m.state != Rejected
@@ -685,18 +686,19 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 		}
 	}
 	wait := backoff(int(m.fails), chance)
-	if op == pbx.OpKeepAlive {
-		wait = pace(int(m.fails), chance)
-	}
 	slow := errors.Is(err, pbx.ErrConfig) || errors.Is(err, pbx.ErrNotSupported) || errors.Is(err, pbx.ErrLocked) ||
 		errors.Is(err, pbx.ErrTooManySessions)
 	m.failed()
 	if slow && (pause == 0 || !errors.Is(err, pbx.ErrTooManySessions)) { // not fixed in a second
 		wait = max(wait, spread(slowBackoff, chance))
 	}
-	if living {
+	switch {
+	case living:
 		m.become(now, Renewing, err, "the renewal failed", p)
-	} else {
+	case errors.Is(err, pbx.ErrLocked):
+		m.become(now, Locked, err, "the PBX has locked this client", p)
+		m.holder = LockedByPBX
+	default:
 		m.become(now, Unavailable, err, "the attempt failed", p)
 	}
 	if op == pbx.OpLogin && !slow && pause == 0 {

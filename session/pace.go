@@ -61,20 +61,6 @@ func backoff(fails int, chance float64) time.Duration {
 	return spread(wait, chance)
 }
 
-// pace is the wait between keep-alives that fail, each of which also shows
-// whether the outage is over: 1, 2 and 4 seconds, then 5 seconds or 1 % of the
-// outage, at most 5 minutes.
-func pace(fails int, chance float64) time.Duration {
-	wait := 5 * time.Second
-	switch {
-	case fails < 3:
-		wait = firstBackoff << fails
-	case fails > 100: // 500 seconds
-		wait = time.Duration(min(float64(wait)*math.Pow(1.01, float64(fails-100)), float64(maxBackoff)))
-	}
-	return spread(wait, chance)
-}
-
 // trusted is for how long a token is kept that the PBX accepts in some requests
 // and refuses in others, after so many early ones.
 func trusted(early int) time.Duration {
