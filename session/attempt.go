@@ -24,6 +24,7 @@ type attempt struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	settled chan struct{} // closed when its outcome is in the session's state
+	held    bool          // its session holds it; guarded by the session's mutex
 }
 
 func newAttempt() *attempt {

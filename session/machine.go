@@ -686,7 +686,7 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 		}
 	}
 	wait := backoff(int(m.fails), chance)
-	slow := errors.Is(err, pbx.ErrConfig) || errors.Is(err, pbx.ErrNotSupported) || errors.Is(err, pbx.ErrLocked) ||
+	slow := lockout.Classify(err).Kind == lockout.Withdrawn || errors.Is(err, pbx.ErrConfig) || errors.Is(err, pbx.ErrNotSupported) || errors.Is(err, pbx.ErrLocked) ||
 		errors.Is(err, pbx.ErrTooManySessions)
 	m.failed()
 	if slow && (pause == 0 || !errors.Is(err, pbx.ErrTooManySessions)) { // not fixed in a second

@@ -127,14 +127,38 @@ func (s *Session) deliver(e event, a *attempt) plan {
 	if p.call {
 		s.attempt = a
 	}
-	if a != nil && s.machine.waiting && s.machine.op == pbx.OpLogin {
-		s.held = a
-	} else if s.machine.phase != asking {
-		s.held = nil
+	switch {
+	case a != nil && s.machine.waiting && s.machine.op == pbx.OpLogin:
+		s.hold(a)
+	case s.machine.phase != asking:
+		s.hold(nil)
 	}
 	s.mu.Unlock()
 	s.announce(p)
 	return p
+}
+
+// hold keeps an attempt whose login waits, in exchange for the one before. Who
+// holds an attempt, or takes it back, ends its context. s.mu is held.
+func (s *Session) hold(a *attempt) {
+	if s.held != nil {
+		s.held.cancel()
+	}
+	if s.held = a; a != nil {
+		a.held = true
+	}
+}
+
+// takeBack returns the attempt that is held, to go on with it.
+func (s *Session) takeBack() *attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held == nil {
+		return nil
+	}
+	a := s.held.again()
+	s.held = nil
+	return a
 }
 
 // step is the part of deliver under s.mu: nothing in it blocks.
@@ -202,13 +226,10 @@ func (s *Session) log(level zerolog.Level, message string, fields func(*zerolog.
 // run is the session's job: it does what is due, until nothing is.
 func (s *Session) run() {
 	l := s.link.Load()
-	s.mu.Lock()
-	held := s.held
-	s.mu.Unlock()
 	p := s.deliver(event{kind: woken}, nil)
 	var a *attempt
-	if held != nil && p.ask && p.op == pbx.OpLogin {
-		a = held.again()
+	if p.ask && p.op == pbx.OpLogin {
+		a = s.takeBack()
 	}
 	sent := false
 	for p.ask || p.call {
@@ -232,7 +253,7 @@ func (s *Session) run() {
 	if s.attempt == a {
 		s.attempt = nil
 	}
-	if s.held != a {
+	if !a.held {
 		a.cancel()
 	}
 	s.mu.Unlock()
@@ -550,10 +571,7 @@ func (s *Session) end(ctx context.Context) (t *pbx.Token, first bool) {
 		}
 	}
 	s.mu.Lock()
-	if s.held != nil {
-		s.held.cancel()
-		s.held = nil
-	}
+	s.hold(nil)
 	s.mu.Unlock()
 	return s.deliver(event{kind: drained}, nil).logout, true
 }
