@@ -86,7 +86,7 @@ func yeastars(tb testing.TB) func(i int) pbx.Authenticator {
 	tb.Cleanup(server.Close)
 	return func(i int) pbx.Authenticator {
 		auth, err := pbx.Open("yeastar", pbx.Config{
-			URL: server.URL + "/pbx-" + strconv.Itoa(i), Username: "api-" + strconv.Itoa(i), Password: pbx.NewSecret("secret-" + strconv.Itoa(i)),
+			URL: server.URL, Username: "api-" + strconv.Itoa(i), Password: pbx.NewSecret("secret-" + strconv.Itoa(i)),
 		})
 		if err != nil {
 			tb.Fatal(err)

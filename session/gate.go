@@ -18,7 +18,7 @@ type gate struct {
 	ctx      context.Context // ends with the Manager
 	schedule *scheduler
 	guard    *Guard
-	perHost  int
+	perHost  int32
 	journal  *journal
 }
 
