@@ -37,7 +37,7 @@ func (h *host) check(v *visitor, now time.Time) {
 		h.checks = map[string]*check{}
 	}
 	h.checks[url] = c
-	v.gate.schedule.set(&c.job, h.nextCheck(url, now), true)
+	v.gate().schedule.set(&c.job, h.nextCheck(url, now), true)
 }
 
 // nextCheck is when to check the URL next, by this process's clock. h.mu is held.
@@ -84,12 +84,12 @@ func (c *check) run() {
 	if at := h.local.NextCheck(c.url); at.After(now) {
 		due := h.here(at, now)
 		h.unlock()
-		v.gate.schedule.set(&c.job, due, true)
+		v.gate().schedule.set(&c.job, due, true)
 		return
 	}
 	h.unlock()
 
-	status := v.probe(v.gate.ctx)
+	status := v.probe(v.gate().ctx)
 
 	h.lock()
 	sent := now
@@ -102,7 +102,7 @@ func (c *check) run() {
 	}
 	h.unlock()
 	next.poke()
-	v.gate.schedule.set(&c.job, due, true)
+	v.gate().schedule.set(&c.job, due, true)
 }
 
 // probe asks the PBX for a page without credentials, and returns the HTTP status;

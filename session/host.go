@@ -135,7 +135,7 @@ func (h *host) ask(v *visitor, q question) answer {
 	h.lock()
 	now := h.now()
 	g := v.login(q.print, h.line.since(v, now))
-	if h.calls >= v.gate.perHost {
+	if h.calls >= v.gate().perHost {
 		a := h.wait(v, q, g, lockout.Decision{Verdict: lockout.WaitEvent, Reason: lockout.OneByOne}, now)
 		h.unlock()
 		return a
@@ -227,7 +227,7 @@ func (h *host) book(v *visitor, g lockout.Login, again bool) (d lockout.Decision
 // askWithToken asks for a keep-alive or a ping.
 func (h *host) askWithToken(v *visitor, q question) answer {
 	h.mu.Lock()
-	if h.books == nil && h.calls < v.gate.perHost && !q.failed { // nothing is wrong
+	if h.books == nil && h.calls < v.gate().perHost && !q.failed { // nothing is wrong
 		h.calls++
 		h.mu.Unlock()
 		return answer{}
@@ -245,7 +245,7 @@ func (h *host) askWithToken(v *visitor, q question) answer {
 		h.check(v, now)
 		return answer{verdict: waitEvent, state: Unavailable}
 	}
-	if h.calls >= v.gate.perHost || h.trial[v.traits.URL] != nil && h.local.OneTokenAtATime(v.traits.URL) {
+	if h.calls >= v.gate().perHost || h.trial[v.traits.URL] != nil && h.local.OneTokenAtATime(v.traits.URL) {
 		h.line.addBeat(v, q.ticket, false)
 		return answer{verdict: waitEvent, state: Connecting}
 	}
@@ -305,7 +305,7 @@ func (h *host) settle(v *visitor, op pbx.Op, err error, sent time.Time) {
 	h.unlock()
 	next.poke()
 	if dropped > 0 {
-		v.gate.forgot(h.name, dropped)
+		v.gate().forgot(h.name, dropped)
 	}
 }
 
@@ -562,7 +562,7 @@ func (h *host) status() HostStatus {
 	}
 	for _, m := range h.members {
 		if w := m.waiter; w != nil && !w.beat {
-			s.Waiting = append(s.Waiting, Waiting{Session: m.session, URL: m.traits.URL, Account: m.traits.Account, Reason: w.reason, Until: h.here(w.until, now)})
+			s.Waiting = append(s.Waiting, Waiting{Session: m.owner.name, URL: m.traits.URL, Account: m.traits.Account, Reason: w.reason, Until: h.here(w.until, now)})
 		}
 	}
 	slices.SortFunc(s.Waiting, func(a, b Waiting) int {

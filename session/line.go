@@ -51,7 +51,7 @@ func (c called) poke() {
 		if k.at.IsZero() {
 			k.v.poke()
 		} else {
-			k.v.gate.schedule.pokeAt(&k.v.owner.job, k.at)
+			k.v.gate().schedule.pokeAt(&k.v.owner.job, k.at)
 		}
 	}
 }
@@ -144,7 +144,7 @@ func (h *host) call(holds func(*waiter) bool) (next called) {
 
 // advance calls those who may go now: more would race for it. h.mu is held.
 func (h *host) advance(now time.Time) (next called) {
-	free := func(v *visitor) bool { return h.calls+int32(len(next)) < v.gate.perHost }
+	free := func(v *visitor) bool { return h.calls+int32(len(next)) < v.gate().perHost }
 	// A waiter that found no reason to wait so long asks again earlier.
 	var sooner called
 	defer func() { next = append(next, sooner...) }()
