@@ -134,12 +134,13 @@ func (d *driver) logout(ctx context.Context, t *pbx.Token) error {
 	}).err
 }
 
-// loginTimeout bounds a login, because its outcome decides about others.
+// loginTimeout bounds a login, because others wait for its outcome, and a
+// keep-alive, because a PBX that restarts may never respond to it.
 const loginTimeout = 10 * time.Second
 
 // limit is what an operation gets.
 func (d *driver) limit(op pbx.Op) time.Duration {
-	if op == pbx.OpLogin {
+	if op == pbx.OpLogin || op == pbx.OpKeepAlive {
 		return min(d.timeout, loginTimeout)
 	}
 	return d.timeout
