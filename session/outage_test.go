@@ -22,6 +22,7 @@ type office struct {
 	guard    *session.Guard
 	manager  *session.Manager
 	sessions []*session.Session
+	added    int
 }
 
 // newOffice starts a PBX with n accounts, user-0 and so on.
@@ -45,13 +46,23 @@ func (o *office) close() {
 // add adds the session of an account.
 func (o *office) add(user, password string) *session.Session {
 	o.t.Helper()
+	return o.addAs(user, password, nil)
+}
+
+// addAs adds a session whose driver states another lockout.
+func (o *office) addAs(user, password string, change func(*pbx.Lockout)) *session.Session {
+	o.t.Helper()
 	auth, err := pbx.Open(o.brand.Driver, pbx.Config{
 		URL: o.server.URL, Username: user, Password: pbx.NewSecret(password), Options: o.brand.Options, Transport: o.server.Client().Transport,
 	})
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	s, err := o.manager.Add(fmt.Sprint(user, " ", len(o.sessions)), auth)
+	if change != nil {
+		auth = stating{auth, change}
+	}
+	o.added++
+	s, err := o.manager.Add(fmt.Sprint(user, " ", o.added), auth)
 	if err != nil {
 		o.t.Fatal(err)
 	}
