@@ -77,16 +77,23 @@ func (p *PBX) issue(user string, now time.Time) Token {
 	return *t
 }
 
-// places returns how many of the account's places are taken.
-func (a *account) places(now time.Time) int {
+// crowded reports whether all of the account's places are taken. p.mu is held.
+func (p *PBX) crowded(a *account, now time.Time) bool {
+	if p.opts.MaxTokens <= 0 {
+		return false
+	}
 	a.held = slices.DeleteFunc(a.held, func(until time.Time) bool { return !now.Before(until) })
 	taken := len(a.held)
 	for _, t := range a.tokens {
-		if now.Before(t.Expires) && !t.spared {
+		end := t.Expires
+		if p.swept > 0 {
+			end = end.Truncate(p.swept).Add(p.swept)
+		}
+		if now.Before(end) && !t.spared {
 			taken++
 		}
 	}
-	return taken
+	return taken >= p.opts.MaxTokens
 }
 
 // SetPassword changes an account's password, or makes the account. Tokens that
@@ -148,6 +155,10 @@ func (p *PBX) Restart() {
 		p.endAll(a)
 		a.held = nil
 	}
+	for refresh, key := range p.grants {
+		p.leave(refresh, key.user)
+	}
+	clear(p.grants)
 }
 
 // Revoke ends a token, or a key: from now on it is unknown.

@@ -64,7 +64,7 @@ func (p *PBX) login(r *Request, user string, check func(password string) bool) (
 		a.held = nil
 	}
 	p.sweep(now)
-	if p.opts.MaxTokens > 0 && a.places(now) >= p.opts.MaxTokens {
+	if p.crowded(a, now) {
 		p.tally(user, func(c *Counts) { c.CrowdedLogins++ })
 		return Token{}, r.judge(user, TooManyTokens)
 	}

@@ -97,6 +97,10 @@ type Defaults struct {
 	Lockout         Lockout       // zero fields: what [Lockout] says; without After the brand does not lock
 	RefreshLifetime time.Duration // of a refresh token; 0: a login brings none
 	MaxTokens       int           // of one account at once; 0: no limit
+
+	// Sweep is how often the PBX forgets expired tokens, at multiples of it. Until
+	// then they count against MaxTokens. 0: they do not.
+	Sweep time.Duration
 }
 
 // An Action is what a request asks of the PBX.
@@ -142,6 +146,7 @@ type PBX struct {
 	dialect  Dialect
 	opts     Options // with the dialect's defaults filled in
 	sliding  bool
+	swept    time.Duration // Defaults.Sweep
 	newToken func() string
 
 	mu       sync.Mutex // guards all below
@@ -150,7 +155,8 @@ type PBX struct {
 	refresh  map[string]*Token // by refresh token, as long as that can be used
 	sweepAt  int               // size of tokens at which to look for older ones
 	keys     map[string]bool
-	gone     map[string]string // whose the tokens were that are no more
+	grants   map[string]grantKey // by refresh token
+	gone     map[string]string   // whose the tokens were that are no more
 	lockouts *lockouts
 	locks    []Lock
 	faults   []Fault
@@ -189,12 +195,14 @@ func New(d Dialect, opts *Options) *PBX {
 		dialect:  d,
 		opts:     o,
 		sliding:  def.Sliding,
+		swept:    def.Sweep,
 		newToken: d.NewToken,
 		accounts: make(map[string]*account),
 		tokens:   make(map[string]*Token),
 		refresh:  make(map[string]*Token),
 		sweepAt:  1000,
 		keys:     make(map[string]bool),
+		grants:   make(map[string]grantKey),
 		gone:     make(map[string]string),
 		lockouts: newLockouts(rules),
 		countsOf: make(map[string]*Counts),

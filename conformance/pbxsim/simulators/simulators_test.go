@@ -166,7 +166,7 @@ func TestRequestsAreServed(t *testing.T) {
 // unknownTo returns a request that no vendor documents.
 func unknownTo(s simulators.Simulator) simulators.Request {
 	r := s.Harmless
-	for _, known := range []string{"deviceinfo/query", "extension/query", "system/information"} {
+	for _, known := range []string{"deviceinfo/query", "extension/query", "system/information", "users/me/tokens"} {
 		r.Path = strings.Replace(r.Path, known, "nothing/known", 1)
 	}
 	for _, known := range []string{"getSystemGeneralStatus", "ListCommands", `"get","obj":"User"`} {
@@ -216,10 +216,10 @@ func TestRespondAnswersTheApplicationsRequests(t *testing.T) {
 }
 
 // words are the kinds of error in which a driver understands its brand's words
-// for a lock. Runtel's vendor documents none, and Asterisk has none.
+// for a lock. Runtel's vendor documents none, and Asterisk and Wazo have none.
 func words(driver string) error {
 	switch driver {
-	case "runtel", "asterisk":
+	case "runtel", "asterisk", "wazo":
 		return pbx.ErrInvalidCredentials
 	}
 	return pbx.ErrLocked

@@ -1,0 +1,147 @@
+package wazo_test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/wazo"
+)
+
+func TestTraitsAreTheServersNumbers(t *testing.T) {
+	want := pbx.Traits{
+		URL: "https://wazo.example.com", Account: user, Lifetime: 7200 * time.Second,
+		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken, MaxTokens: 100,
+		Lockout: pbx.Lockout{None: true}, // 40 wrong logins in a row locked nothing
+		Probe:   "https://wazo.example.com/api/auth/0.1/token",
+	}
+	cfg := config(unsent{t})
+	if diff := cmp.Diff(want, open(t, cfg).Traits()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	want.KeepAlive, want.Lifetime = pbx.KeepAliveRefresh, time.Minute
+	cfg.ClientID, cfg.TokenTTL = "crm", time.Minute
+	if diff := cmp.Diff(want, open(t, cfg).Traits()); diff != "" {
+		t.Errorf("with a client_id (-want +got):\n%s", diff)
+	}
+}
+
+func TestAddressesAreCompleted(t *testing.T) {
+	for address, want := range map[string]string{
+		"wazo.example.com": "https://wazo.example.com",
+		"https://wazo.example.com/api/auth/0.1/token":    "https://wazo.example.com",
+		"https://wazo.example.com:9497/":                 "https://wazo.example.com:9497",
+		"https://proxy.example.com/wazo-7/api/auth/0.1/": "https://proxy.example.com/wazo-7",
+		"https://proxy.example.com/wazo-7/api":           "https://proxy.example.com/wazo-7",
+		"http://127.0.0.1:8080/api/auth":                 "http://127.0.0.1:8080",
+	} {
+		cfg := config(unsent{t})
+		cfg.URL = address
+		if got := open(t, cfg).Traits().URL; got != want {
+			t.Errorf("%s is read as %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
+	for _, tt := range []struct {
+		setting string
+		change  func(*wazo.Config)
+	}{
+		{"token_ttl", func(c *wazo.Config) { c.TokenTTL = 999 * time.Millisecond }},
+		{"token_ttl", func(c *wazo.Config) { c.TokenTTL = -time.Hour }},
+		{"token_ttl", func(c *wazo.Config) { c.TokenTTL = 87600*time.Hour + 1 }},
+		{"client_id", func(c *wazo.Config) { c.ClientID = "my crm" }},
+		{"client_id", func(c *wazo.Config) { c.ClientID = "crm/../token" }},
+		{"client_id", func(c *wazo.Config) { c.ClientID = ".." }},
+		{"client_id", func(c *wazo.Config) { c.ClientID = "." }},
+		{"Username", func(c *wazo.Config) { c.Username = "a:b" }},
+		{"Options", func(c *wazo.Config) { c.Options = map[string]string{"client_id": "crm"} }},
+	} {
+		cfg := config(unsent{t})
+		tt.change(&cfg)
+		_, err := wazo.New(cfg)
+		if got := failure(t, err); got.Kind != pbx.ErrConfig || got.Setting != tt.setting || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: setting %q, %v", tt.setting, got.Setting, err)
+		}
+	}
+	for _, good := range []func(*wazo.Config){
+		func(c *wazo.Config) { c.TokenTTL = time.Second }, func(c *wazo.Config) { c.TokenTTL = 87600 * time.Hour },
+		func(c *wazo.Config) { c.ClientID = "My-CRM_2.0" },
+	} {
+		cfg := config(unsent{t})
+		good(&cfg)
+		open(t, cfg)
+	}
+}
+
+func TestCredentialsThatCannotBeCarriedAreNotSent(t *testing.T) {
+	for name, account := range map[string]pbx.Credentials{
+		"a colon":               {Username: "a:b", Password: pbx.NewSecret(password)},
+		"a user name not UTF-8": {Username: "a\xff", Password: pbx.NewSecret(password)},
+		"a password not UTF-8":  {Username: user, Password: pbx.NewSecret("\xff")},
+	} {
+		cfg := config(unsent{t})
+		cfg.Username, cfg.Password = "", pbx.Secret{}
+		cfg.Credentials = func(context.Context) (pbx.Credentials, error) { return account, nil }
+		if _, err := open(t, cfg).Login(t.Context()); failure(t, err).Kind != pbx.ErrConfig || failure(t, err).Sent {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTheDriverIsRegisteredWithAForm(t *testing.T) {
+	d, ok := pbx.Lookup("wazo")
+	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !strings.HasPrefix(d.Docs, "https://") {
+		t.Fatalf("%+v", d)
+	}
+	for _, o := range d.Options {
+		if o.Label == "" || o.Help == "" {
+			t.Errorf("option %s has no words for people", o.Name)
+		}
+	}
+	cfg := config(unsent{t}).Config
+	cfg.Options = map[string]string{"token_ttl": "90s", "client_id": "crm"}
+	auth, err := pbx.Open("wazo", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := auth.(pbx.Describer).Traits(); got.Lifetime != 90*time.Second || got.KeepAlive != pbx.KeepAliveRefresh {
+		t.Errorf("%+v", got)
+	}
+	if _, ok := auth.(interface {
+		pbx.Requester
+		pbx.Describer
+		pbx.Pinger
+		pbx.Fingerprinter
+	}); !ok {
+		t.Errorf("%T lacks an optional interface", auth)
+	}
+}
+
+func TestATokenGoesIntoItsHeader(t *testing.T) {
+	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "wazo.example.com", Path: "/api/confd/1.1/users"}}
+	if err := open(t, config(unsent{t})).Authorize(r, given()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(http.Header{"X-Auth-Token": {sampleToken}}, r.Header); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestKeepAliveWithoutARefreshTokenSendsNothing(t *testing.T) {
+	cfg := config(unsent{t})
+	if _, err := open(t, cfg).KeepAlive(t.Context(), given()); failure(t, err).Kind != pbx.ErrNotSupported {
+		t.Error(err)
+	}
+	cfg.ClientID = "crm"
+	if _, err := open(t, cfg).KeepAlive(t.Context(), &pbx.Token{Value: pbx.NewSecret(sampleToken)}); failure(t, err).Kind != pbx.ErrTokenRejected || failure(t, err).Sent {
+		t.Error(err)
+	}
+}
