@@ -120,7 +120,7 @@ func lockEnds(t *testbed) error {
 	window := t.auth.Traits().Lockout.Window
 	time.Sleep(window + time.Second)
 	if until, locked := t.sim.Locked(clientAddress); locked {
-		return fmt.Errorf("Window is %s, and the PBX's lock lasts %s longer", window, time.Until(until))
+		return fmt.Errorf("the window is %s, and the PBX's lock lasts %s longer", window, time.Until(until))
 	}
 	return nil
 }

@@ -737,11 +737,6 @@ var mutants = []struct {
 	{"SESSION-05", "forgets the token and sends nothing", mutate(func(m *mutant) {
 		m.logout = func(context.Context, *pbx.Token) error { return nil }
 	}), "still valid"},
-	{"SESSION-06", "takes an unavailable PBX for a wrong password", withLoginErrors(func(e *pbx.Error) {
-		if e.HTTPStatus == http.StatusServiceUnavailable {
-			e.Kind = pbx.ErrInvalidCredentials
-		}
-	}), "10m0s later the session has no valid token"},
 	{"SESSION-07", "says that requests extend a token, and they do not", mutateAs(acmeHarness, func(m *mutant) {
 		m.traits = func() pbx.Traits {
 			traits := m.fullDriver.Traits()
@@ -848,6 +843,11 @@ var mutants = []struct {
 	}), "returns the token of the one before"},
 	{"SESSION-11", "inspects JSON only", inspectingJSON(), `a refusal with the Content-Type "application/octet-stream"`},
 	{"SESSION-12", "takes any HTTP 401 for a wrong password", withLoginErrors(tookForWrong), "what is in front asks for password"},
+	{"SESSION-13", "takes an unavailable PBX for a wrong password", withLoginErrors(func(e *pbx.Error) {
+		if e.HTTPStatus == http.StatusServiceUnavailable {
+			e.Kind = pbx.ErrInvalidCredentials
+		}
+	}), "1m0s later the session has no valid token"},
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

@@ -60,8 +60,9 @@ var rules = slices.Concat(
 
 // retired maps the IDs of retired rules to their successors.
 var retired = map[string]string{
-	"CONFIG-02": "CONFIG-08",
-	"CONFIG-06": "CONFIG-07",
+	"CONFIG-02":  "CONFIG-08",
+	"CONFIG-06":  "CONFIG-07",
+	"SESSION-06": "SESSION-13",
 }
 
 // precondition returns why a rule does not apply to the driver, or "".

@@ -17,10 +17,14 @@ import (
 
 // attempt is a run of the driver on the session's behalf: perhaps a look at the
 // credentials and the login with them.
+//
+// It sends the credentials that it has looked at. While its login waits at the
+// gate, the attempt is held, to go on with the same credentials.
 type attempt struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	settled chan struct{} // closed when its outcome is in the session's state
+	held    bool          // its session holds it; guarded by the session's mutex
 }
 
 func newAttempt() *attempt {
@@ -28,10 +32,9 @@ func newAttempt() *attempt {
 	return &attempt{ctx: pbx.WithAttempt(ctx), cancel: cancel, settled: make(chan struct{})}
 }
 
-// end releases the attempt. Those who wait for it may go on.
-func (a *attempt) end() {
-	a.cancel()
-	close(a.settled)
+// again is the attempt when it goes on after a wait.
+func (a *attempt) again() *attempt {
+	return &attempt{ctx: a.ctx, cancel: a.cancel, settled: make(chan struct{})}
 }
 
 // driver is a pbx.Authenticator that is other people's code: every operation
@@ -39,7 +42,6 @@ func (a *attempt) end() {
 type driver struct {
 	auth    pbx.Authenticator
 	traits  pbx.Traits
-	host    string // of traits.URL; empty: unknown
 	session string // for log lines
 	*settings
 	stray atomic.Int32 // operations that the driver has not returned from
@@ -57,9 +59,7 @@ func (d *driver) describe() error {
 	if !ok {
 		return nil
 	}
-	err := d.contain(pbx.OpOpen, func() error { d.traits = describer.Traits(); return nil })
-	d.host = hostOf(d.traits.URL)
-	return err
+	return d.contain(pbx.OpOpen, func() error { d.traits = describer.Traits(); return nil })
 }
 
 // rules are what a machine has to know. many: the session is one of many.
@@ -85,15 +85,16 @@ func hostOf(address string) string {
 
 // result is what an operation brought.
 type result struct {
-	token *pbx.Token
-	print fingerprint
-	err   error
+	token  *pbx.Token
+	print  fingerprint
+	status int // of a check
+	err    error
 }
 
 // perform runs one operation with a token, or without one.
 func (d *driver) perform(ctx context.Context, op pbx.Op, t *pbx.Token, key []byte) result {
-	if d.stray.Load() > 0 { // one operation that hangs is enough
-		return result{err: &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Message: "not sent: the driver has not returned from an earlier request"}}
+	if err := d.hangs(op); err != nil {
+		return result{err: err}
 	}
 	r := d.bounded(ctx, op, func(ctx context.Context) (r result) {
 		switch op {
@@ -118,10 +119,30 @@ func (d *driver) perform(ctx context.Context, op pbx.Op, t *pbx.Token, key []byt
 	return r
 }
 
+// hangs returns an error while the driver has not returned from an earlier
+// operation: one that hangs is enough.
+func (d *driver) hangs(op pbx.Op) error {
+	if d.stray.Load() == 0 {
+		return nil
+	}
+	return &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Message: "not sent: the driver has not returned from an earlier request"}
+}
+
 func (d *driver) logout(ctx context.Context, t *pbx.Token) error {
 	return d.bounded(ctx, pbx.OpLogout, func(ctx context.Context) result {
 		return result{err: d.auth.Logout(ctx, t)}
 	}).err
+}
+
+// loginTimeout bounds a login, because its outcome decides about others.
+const loginTimeout = 10 * time.Second
+
+// limit is what an operation gets.
+func (d *driver) limit(op pbx.Op) time.Duration {
+	if op == pbx.OpLogin {
+		return min(d.timeout, loginTimeout)
+	}
+	return d.timeout
 }
 
 // grace is what a driver gets to return after its context has ended.
@@ -130,7 +151,7 @@ const grace = time.Second
 // bounded runs fn within the timeout. A driver that ignores its context is left
 // behind, and what a late login brings is logged out.
 func (d *driver) bounded(ctx context.Context, op pbx.Op, fn func(context.Context) result) result {
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	ctx, cancel := context.WithTimeout(ctx, d.limit(op))
 	defer cancel()
 	const (
 		finished = iota + 1

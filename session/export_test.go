@@ -1,6 +1,10 @@
 package session
 
-import "time"
+import (
+	"time"
+
+	"github.com/pbxauth/pbx/session/lockout"
+)
 
 // NewManagerWithWall is NewManager with another wall clock, which a test can set
 // ahead of the monotonic one as a suspended machine does.
@@ -8,16 +12,21 @@ func NewManagerWithWall(opts *Options, wall func() time.Time) *Manager {
 	return newManager(opts, wall)
 }
 
-// Standing is how many sessions stand in line for a host at which no call is
-// under way.
-func (g *Guard) Standing() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	n := 0
-	for _, b := range g.hosts {
-		if b.calls == 0 {
-			n += len(b.beats) + len(b.logins)
+// Standing is how many sessions stand in line for a login or a keep-alive that
+// they could send now.
+func (g *Guard) Standing() (n int) {
+	for _, h := range g.list() {
+		h.mu.Lock()
+		for _, m := range h.members {
+			w := m.waiter
+			if w == nil || w.called || h.calls >= m.gate.perHost {
+				continue
+			}
+			if w.beat || h.ledger.Ask(h.now(), &h.local, w.login).Verdict == lockout.Go {
+				n++
+			}
 		}
+		h.mu.Unlock()
 	}
 	return n
 }

@@ -26,6 +26,8 @@ type fake struct {
 	beats    int
 	logouts  int
 	takes    time.Duration // a call's time
+	checks   int           // requests without credentials
+	down     bool          // they get no response
 	login    func(ctx context.Context) (*pbx.Token, error)
 	beat     func(ctx context.Context, t *pbx.Token) (*pbx.Token, error)
 	logout   func(ctx context.Context, t *pbx.Token) error
@@ -108,7 +110,20 @@ func (f *fake) Inspect(r *http.Response, _ []byte, _ *pbx.Token) error {
 	return nil
 }
 
-func (f *fake) Transport() http.RoundTripper { return nil }
+// Transport serves the checks without credentials: the fake's PBX is up unless a
+// test says otherwise.
+func (f *fake) Transport() http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		f.mu.Lock()
+		f.checks++
+		down := f.down
+		f.mu.Unlock()
+		if down {
+			return nil, errors.New("connection refused")
+		}
+		return answer(r, http.StatusNotFound, ""), nil
+	})
+}
 
 func (f *fake) Traits() pbx.Traits { return f.traits }
 

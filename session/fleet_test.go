@@ -114,7 +114,7 @@ func TestStatsCountTheWholeFleet(t *testing.T) {
 		i := 0
 		fleet(t, m, 40, func(f *fake) {
 			if kind := kinds[i%4]; kind != nil {
-				f.login = fails(kind, false)
+				f.login, f.down = fails(kind, false), true
 			}
 			i++
 		})

@@ -2,328 +2,212 @@ package session
 
 import (
 	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session/lockout"
+	"github.com/pbxauth/pbx/session/store"
+	"github.com/rs/zerolog"
 )
 
-// Guard is a budget of wrong logins per PBX host. PBXs count them by the
-// caller's IP, so one account's wrong password uses up the tries of all the
-// others: every session that may reach the same PBX from this machine has to
+// Guard is the budget of wrong logins of each PBX host. PBXs count them by the
+// client's address, so that one account's wrong password uses up the tries of all
+// the others. Every session that may reach the same PBX from this machine has to
 // share a Guard. All do, unless [Options] say otherwise.
 //
-// A login counts if the PBX refused it, and also if it was sent and its answer
-// never came, for which two minutes are added to its time. Two fewer than the
-// vendor's limit are let through in one lockout window, the last of them only
-// for a session that has hardly failed; the next waits until the oldest is out
-// of it. Logins under way count until they are through. On a platform that many
-// tenants share, one tenant's wrong passwords therefore hold up the logins of
-// the others, for as long as the platform would lock all of them out.
+// A login is booked before it is sent. If the PBX refuses it, or its outcome is
+// unknown, it stays booked for as long as the PBX may count it. Logins are sent
+// only while few are booked. After an outcome that is unknown, the PBX is checked
+// without the password before the next login. Package lockout has the rules, and
+// says what no client can promise.
 //
-// A host that says it has locked us out is left alone until its time, by logins
-// and keep-alives. An application's own calls, and the logout of Close, do not
-// ask.
-//
-// What it cannot promise: that a PBX which takes a dead token for a wrong
-// password, if there is one, is not led to lock by the calls that were under way
-// when it restarted; that other processes, or this one after a restart, know
-// what was spent; that one PBX configured under two names is seen as one; and
-// that a driver which knows of a lower limit than another at the same host is
-// asked for it.
-//
-// The zero value is ready. Ports do not tell hosts apart, for one PBX answers
-// on several.
+// The zero Guard is ready and keeps its budget in memory. One that [NewGuard]
+// makes keeps it in a store, so that restarts and other processes know it too.
+// Ports do not tell hosts apart, because one PBX responds on several. A driver
+// that does not say where its PBX is has a budget of its own.
 type Guard struct {
-	// Limit lowers the budget: at most so many failed logins per host and
-	// window. 0, or a larger value than the default budget: that one. Set it
-	// before the Guard is used.
+	// Limit lowers the budget: at most so many logins to a host, or to an account
+	// where the PBX counts by account, are booked at a time. It never raises it.
+	// 0: as many as the PBX's limit allows. Set it before the Guard is used.
 	Limit int
 
-	mu      sync.Mutex
-	hosts   map[guardKey]*budget
-	sweepAt int // hosts at which those in no trouble are looked for
-}
+	cells *cells // nil: in memory
 
-// guardKey is a host, or a session whose host is not known.
-type guardKey struct {
-	host  string
-	alone *visitor
-}
+	once    sync.Once
+	key     []byte // of fingerprints
+	process string // the incarnation that bookings are named after
+	start   time.Time
 
-type budget struct {
-	window time.Duration
-	spent  []time.Time // when failed logins counted, oldest first
-	flying int         // logins under way
-	calls  int         // requests under way, logins among them
-	until  time.Time   // the end of the host's own lock
-	cause  error       // of that lock
-
-	// Who waits, first come first served. Keep-alives, which are of tokens in
-	// use, go before logins.
-	beats, logins line
-}
-
-// place is a visitor's in a line. A Guard's mutex guards it.
-type place struct {
-	ticket uint32 // of the question that waits; 0: none
-	login  bool   // it stands in the line of logins
+	mu     sync.Mutex // guards what follows
+	hosts  map[string]*host
+	booked uint64
 }
 
 // processWide is the Guard of all sessions that are given none: the PBX sees
 // one client, so there has to be one budget.
 var processWide Guard
 
-// What a PBX is assumed to tolerate where its limits are not known: what the
-// brands that do document them say.
-const (
-	assumedAttempts = 5
-	assumedWindow   = 10 * time.Minute
-	safetyMargin    = 2
-)
-
-// limits returns what the visitor's host tolerates, less the margin.
-func (g *Guard) limits(v *visitor) (attempts int, window time.Duration) {
-	attempts, window = v.traits.Lockout.Attempts, v.traits.Lockout.Window
-	if attempts <= 0 {
-		attempts = assumedAttempts
+// NewGuard makes a Guard that keeps the budget in a store, such as
+// [store.Files]: a restart then remembers it, and all processes that use the
+// store share it. The store must have a key for fingerprints of credentials.
+func NewGuard(s store.Store) (*Guard, error) {
+	if s == nil {
+		return nil, errors.New("session: NewGuard needs a store, not nil: a Guard in memory is &session.Guard{}")
 	}
-	if window <= 0 {
-		window = assumedWindow
+	keyed, ok := s.(interface{ Key() []byte })
+	if !ok {
+		return nil, fmt.Errorf("session: NewGuard: %T has no key for fingerprints of credentials: use store.Files", s)
 	}
-	window = min(window, unlimited)
-	attempts = max(attempts-safetyMargin, 1)
-	if g.Limit > 0 {
-		attempts = min(attempts, g.Limit)
-	}
-	return attempts, window
+	return &Guard{cells: &cells{store: s, timeout: storeTimeout}, key: keyed.Key()}, nil
 }
 
-// key names the budget that the visitor draws on.
-func (v *visitor) key() guardKey {
-	if v.host == "" {
-		return guardKey{alone: v}
-	}
-	return guardKey{host: v.host}
+// ready fills in what the zero Guard lacks.
+func (g *Guard) ready() {
+	g.once.Do(func() {
+		if g.key == nil {
+			g.key = make([]byte, 32)
+			rand.Read(g.key)
+		}
+		id := make([]byte, 6)
+		rand.Read(id)
+		g.process = hex.EncodeToString(id)
+		g.start = time.Now()
+	})
 }
 
-// of returns the budget of the visitor's host. g.mu is held.
-func (g *Guard) of(v *visitor) (guardKey, *budget) {
-	key := v.key()
-	b := g.hosts[key]
-	if b == nil {
-		g.sweep()
-		b = &budget{}
+// now is the time of the ledgers: the wall clock as it was at first, and
+// monotonic time since. Setting the clock moves nothing.
+func (g *Guard) now() time.Time { return g.start.Add(time.Since(g.start)).Round(0) }
+
+// id names a booking.
+func (g *Guard) id() lockout.ID {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.booked++
+	return lockout.ID{Process: g.process, Number: g.booked}
+}
+
+// join adds a visitor to its host.
+func (g *Guard) join(v *visitor) {
+	g.ready()
+	name := hostOf(v.traits.URL)
+	if name == "" {
+		v.host = &host{guard: g}
+		v.host.join(v)
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	h := g.hosts[name]
+	if h == nil {
+		h = &host{guard: g, name: name}
+		if g.cells != nil {
+			h.cell = g.cells.of(name, g.process)
+		}
 		if g.hosts == nil {
-			g.hosts = map[guardKey]*budget{}
+			g.hosts = map[string]*host{}
 		}
-		g.hosts[key] = b
+		g.hosts[name] = h
 	}
-	return key, b
+	v.host = h
+	h.join(v)
 }
 
-// sweep forgets the hosts whose trouble is over, now and then. g.mu is held.
-func (g *Guard) sweep() {
-	if len(g.hosts) < g.sweepAt {
-		return
-	}
-	now := time.Now()
-	maps.DeleteFunc(g.hosts, func(_ guardKey, b *budget) bool { return b.idle(now) })
-	g.sweepAt = 2*len(g.hosts) + 64
-}
-
-// idle reports whether nothing has to be remembered.
-func (b *budget) idle(now time.Time) bool {
-	recent := len(b.spent) > 0 && now.Sub(b.spent[len(b.spent)-1]) <= b.window
-	return b.calls == 0 && !recent && len(b.beats)+len(b.logins) == 0 && !b.until.After(now)
-}
-
-// ask asks to send one request: see gate.
-func (g *Guard) ask(v *visitor, q question, now time.Time) answer {
-	limit, window := g.limits(v)
-	if q.failed && limit > 1 {
-		limit-- // the last one is for sessions that have hardly failed
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	_, b := g.of(v)
-	b.window = max(b.window, window)
-	b.spent = slices.DeleteFunc(b.spent, func(at time.Time) bool { return now.Sub(at) > b.window })
-	if b.until.After(now) {
-		return answer{verdict: waitUntil, until: b.until, state: Locked, holder: LockedByPBX, err: b.cause}
-	}
-	login := q.op == pbx.OpLogin
-	if login && len(b.spent) >= limit {
-		oldest := b.spent[len(b.spent)-limit]
-		until := oldest.Add(b.window + time.Millisecond)
-		// The cause is not passed on: it may be another account's.
-		return answer{verdict: waitUntil, until: until, state: Locked, holder: LockedByBudget, err: &pbx.Error{Op: q.op, Kind: pbx.ErrLocked, RetryAfter: until.Sub(now),
-			Message: fmt.Sprintf("not sent: %d logins to %s failed in the last %s, and the PBX locks this machine out after a few more; correct the accounts that it rejects",
-				len(b.spent), cmp.Or(v.host, "this PBX"), b.window)}}
-	}
-	if b.calls >= v.gate.perHost || (login && len(b.spent)+b.flying >= limit) {
-		if v.ticket != 0 && v.login != login {
-			b.remove(v)
-		}
-		if v.ticket == 0 {
-			v.login = login
-			if login {
-				b.logins = append(b.logins, v)
-			} else {
-				b.beats = append(b.beats, v)
-			}
-		}
-		v.ticket = max(v.ticket, q.ticket)
-		return answer{verdict: waitEvent, state: Connecting}
-	}
-	if v.ticket != 0 {
-		b.remove(v)
-	}
-	b.calls++
-	if login {
-		b.flying++
-	}
-	return answer{}
-}
-
-// settle says how a request that was let through ended.
-func (g *Guard) settle(v *visitor, op pbx.Op, err error, now time.Time) (until time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	key, b := g.of(v)
-	if op == pbx.OpLogin && mayHaveCounted(err) {
-		b.spend(now, err)
-	}
-	if errors.Is(err, pbx.ErrLocked) {
-		until = g.lock(v, b, err, now)
-	}
-	g.out(key, b, op, now)
-	return until
-}
-
-func (g *Guard) refund(v *visitor, op pbx.Op) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	key, b := g.of(v)
-	g.out(key, b, op, time.Now())
-}
-
-// out ends a request. g.mu is held.
-func (g *Guard) out(key guardKey, b *budget, op pbx.Op, now time.Time) {
-	b.calls--
-	if op == pbx.OpLogin {
-		b.flying--
-	}
-	g.admit(b)
-	if b.idle(now) {
-		delete(g.hosts, key)
-	}
-}
-
-// lateVerdict is how long after we gave up a PBX may still judge a login: one
-// that is starting takes requests that it looks at minutes later.
-const lateVerdict = 2 * time.Minute
-
-// spend books a failed login, one without a response as if it were still to be
-// judged.
-func (b *budget) spend(at time.Time, err error) {
-	var failure *pbx.Error
-	if !errors.As(err, &failure) || (failure.Kind == pbx.ErrUnavailable && failure.HTTPStatus == 0) {
-		at = at.Add(lateVerdict)
-	}
-	b.spent = append(b.spent, at)
-	slices.SortFunc(b.spent, time.Time.Compare)
-}
-
-// admit lets those ask again for whom there is room: more would race for it.
-// g.mu is held.
-func (g *Guard) admit(b *budget) {
-	calls := b.calls
-	for len(b.beats) > 0 && calls < b.beats[0].gate.perHost {
-		b.beats = b.beats.next()
-		calls++
-	}
-	if len(b.logins) == 0 {
-		return
-	}
-	limit, _ := g.limits(b.logins[0])
-	free := limit - len(b.spent) - b.flying
-	if b.flying == 0 {
-		free = max(free, 1) // to be told until when there is none
-	}
-	for ; free > 0 && len(b.logins) > 0 && calls < b.logins[0].gate.perHost; free-- {
-		b.logins = b.logins.next()
-		calls++
-	}
-}
-
-// line is who waits at a host, first come first served.
-type line []*visitor
-
-// next has the first ask again, and returns the others.
-func (l line) next() line {
-	v := l[0]
-	v.ticket = 0
-	v.gate.schedule.poke(v.job)
-	return slices.Delete(l, 0, 1)
-}
-
-// passOn follows a turn in which the visitor sent nothing. It may have been
-// called out of the line, and those behind it wait for a request to end.
-func (g *Guard) passOn(v *visitor) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if b := g.hosts[v.key()]; b != nil && b.calls == 0 {
-		g.admit(b)
-	}
-}
-
-// withdraw takes a visitor out of the line.
-func (g *Guard) withdraw(v *visitor, ticket uint32) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	b := g.hosts[v.key()]
-	if b == nil {
-		return
-	}
-	if v.ticket != 0 && v.ticket <= ticket {
-		b.remove(v)
-	}
-	if b.calls == 0 {
-		g.admit(b)
-	}
-}
-
-// remove takes v out of its line.
-func (b *budget) remove(v *visitor) {
-	v.ticket = 0
-	own := func(other *visitor) bool { return other == v }
-	b.beats, b.logins = slices.DeleteFunc(b.beats, own), slices.DeleteFunc(b.logins, own)
-}
-
-// leave forgets what is kept for the visitor alone.
+// leave removes a visitor whose session has ended, and its host if nothing about
+// it has to be remembered.
 func (g *Guard) leave(v *visitor) {
+	v.host.leave(v)
+	g.tidy(v.host)
+	v.host.move()
+}
+
+// tidy forgets a host of which nothing has to be remembered.
+func (g *Guard) tidy(h *host) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if v.host == "" {
-		delete(g.hosts, v.key())
+	if h.forgettable() && g.hosts[h.name] == h {
+		delete(g.hosts, h.name)
 	}
 }
 
-// lock notes that the host has locked this client, for the time that it said or
-// else its usual one, and returns the end of it. g.mu is held.
-func (g *Guard) lock(v *visitor, b *budget, cause error, now time.Time) time.Time {
-	_, wait := g.limits(v)
-	var failure *pbx.Error
-	if errors.As(cause, &failure) && failure.RetryAfter > 0 {
-		wait = min(failure.RetryAfter, longestPause)
+func (g *Guard) list() []*host {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Values(g.hosts))
+}
+
+// HostStatus is what a Guard knows of one host.
+type HostStatus struct {
+	Host string
+	lockout.Status
+	// Checking is when the PBX is checked next without a password, because a login
+	// waits for it to respond. Zero: no login does.
+	Checking time.Time
+	// Waiting are the sessions that wait to log in.
+	Waiting []Waiting
+}
+
+// Waiting is a session that waits to log in.
+type Waiting struct {
+	Session string // its name in its Manager
+	URL     string
+	Account string
+	Reason  lockout.Reason
+	Until   time.Time // zero: until something happens, or a person acts
+}
+
+// Hosts returns what is known of each host, ordered by name: who used the places
+// of its budget, what the PBX has locked, and who waits. It reads no store.
+func (g *Guard) Hosts() []HostStatus {
+	var all []HostStatus
+	for _, h := range g.list() {
+		all = append(all, h.status())
 	}
-	if until := now.Add(wait); until.After(b.until) {
-		b.until, b.cause = until, cause
+	slices.SortFunc(all, func(a, b HostStatus) int { return strings.Compare(a.Host, b.Host) })
+	return all
+}
+
+// Forgive forgets the wrong logins and locks of a host, after a person has
+// unlocked this client at the PBX. It returns what it forgot. Refused credentials
+// stay refused: see [Session.Retry]. Logins of the last two minutes without a
+// verdict stay booked, because the PBX may still judge them. The host may be given
+// as a URL. The log of each Manager with sessions at the host gets a line.
+func (g *Guard) Forgive(ctx context.Context, name string) (lockout.Forgotten, error) {
+	g.ready()
+	name = cmp.Or(hostOf(name), hostOf("//"+name))
+	g.mu.Lock()
+	h := g.hosts[name]
+	g.mu.Unlock()
+	if h == nil {
+		var known []string
+		for _, h := range g.list() {
+			known = append(known, h.name)
+		}
+		slices.Sort(known)
+		return lockout.Forgotten{}, fmt.Errorf("session: no session of this Guard is at host %q: it knows %s", name, cmp.Or(strings.Join(known, ", "), "none"))
 	}
-	return b.until
+	waiting := h.status().Waiting
+	forgotten, err := h.forgive(ctx)
+	if err != nil {
+		return forgotten, err
+	}
+	names := make([]string, len(waiting))
+	for i, w := range waiting {
+		names[i] = w.Session
+	}
+	for _, j := range h.journals() {
+		j.write(zerolog.WarnLevel, "wrong logins forgiven", func(e *zerolog.Event) {
+			e.Str("host", name).Int("logins", len(forgotten.Bookings)).Int("locks", forgotten.Locks).Strs("waiting", names).
+				Str("reason", "a person has unlocked this client")
+		})
+	}
+	return forgotten, nil
 }

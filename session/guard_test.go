@@ -1,12 +1,14 @@
 package session_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
+	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,115 +16,11 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session"
+	"github.com/rs/zerolog"
 )
 
 func onHost(host string) pbx.Traits {
 	return pbx.Traits{URL: "https://" + host, Lockout: pbx.Lockout{Attempts: 5, Window: 10 * time.Minute}}
-}
-
-func TestWrongPasswordsOfManyAccountsOnOneHostStayBelowItsLimit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
-		defer m.Close(context.Background())
-		var fakes []*fake
-		for i := range 20 {
-			f := &fake{traits: onHost([]string{"PBX.test:8000", "pbx.test:8001"}[i%2]), login: fails(pbx.ErrInvalidCredentials, true), takes: time.Second}
-			fakes = append(fakes, f)
-			if _, err := m.Add(fmt.Sprint(i), f); err != nil {
-				t.Fatal(err)
-			}
-		}
-		sent := func() (n int) {
-			for _, f := range fakes {
-				logins, _, _ := f.counts()
-				n += logins
-			}
-			return n
-		}
-		time.Sleep(time.Minute)
-		if sent() != 3 {
-			t.Fatalf("%d wrong logins in the first minute, want 3: two below the limit of 5", sent())
-		}
-		time.Sleep(9 * time.Minute)
-		if sent() != 3 {
-			t.Fatalf("%d wrong logins in the first window", sent())
-		}
-		time.Sleep(time.Minute)
-		if sent() != 6 {
-			t.Fatalf("%d wrong logins after the window, want 6", sent())
-		}
-	})
-}
-
-func TestASessionHeldBackByTheBudgetSaysWhyAndUntilWhen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		guard := &session.Guard{}
-		for range 3 {
-			s := session.New(&fake{traits: onHost("pbx.test"), login: fails(pbx.ErrInvalidCredentials, true)}, &session.Options{Guard: guard})
-			defer s.Close(context.Background())
-		}
-		synctest.Wait()
-		held := &fake{traits: onHost("pbx.test"), life: time.Hour}
-		s := session.New(held, &session.Options{Guard: guard})
-		defer s.Close(context.Background())
-		_, err := s.Token(t.Context())
-		wantKind(t, err, pbx.ErrLocked)
-		if errors.Is(err, pbx.ErrInvalidCredentials) {
-			t.Fatalf("other accounts' wrong passwords are told as this one's: %v", err)
-		}
-		var state *session.Error
-		if !errors.As(err, &state) || state.State != session.Locked {
-			t.Fatalf("error is %v", err)
-		}
-		if wait := time.Until(state.Next); wait < 9*time.Minute || wait > 11*time.Minute {
-			t.Fatalf("next attempt in %s", wait)
-		}
-		wantCounts(t, held, 0, 0, 0)
-		time.Sleep(11 * time.Minute)
-		wantState(t, s, session.Live)
-	})
-}
-
-func TestWhatCountsAgainstTheBudget(t *testing.T) {
-	answered := func(kind error, status int) func(context.Context) (*pbx.Token, error) {
-		return func(context.Context) (*pbx.Token, error) {
-			return nil, &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: kind, Sent: true, HTTPStatus: status}
-		}
-	}
-	for _, row := range []struct {
-		name   string
-		login  func(context.Context) (*pbx.Token, error)
-		counts bool
-	}{
-		{"a login that never left", fails(pbx.ErrUnavailable, false), false},
-		{"a login without an answer", fails(pbx.ErrUnavailable, true), true},
-		{"an answer in other words than the brand's", answered(pbx.ErrProtocol, 200), true},
-		{"unavailable, in the brand's own words", answered(pbx.ErrUnavailable, 200), true},
-		{"an unknown code", answered(nil, 200), true},
-		{"a gateway's time-out", answered(pbx.ErrUnavailable, 504), true},
-		{"a web server that has nobody to ask", answered(pbx.ErrUnavailable, 503), false},
-		{"a redirect", answered(pbx.ErrConfig, 302), false},
-		{"a path that is not there", answered(pbx.ErrProtocol, 404), false},
-		{"no room for another token", answered(pbx.ErrTooManySessions, 200), false},
-		{"an error of a driver that says nothing", func(context.Context) (*pbx.Token, error) { return nil, errors.New("it broke") }, true},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				f := &fake{traits: onHost("pbx.test"), login: row.login}
-				guard := &session.Guard{}
-				s := session.New(f, &session.Options{Guard: guard})
-				defer s.Close(context.Background())
-				time.Sleep(10 * time.Minute)
-				logins, _, _ := f.counts()
-				if row.counts && logins != 2 { // the third place is for a session that has not failed
-					t.Fatalf("%d logins in ten minutes, want 2", logins)
-				}
-				if !row.counts && logins < 4 {
-					t.Fatalf("%d logins in ten minutes: they were counted", logins)
-				}
-			})
-		})
-	}
 }
 
 func TestALockedHostIsLeftAloneByAllItsSessions(t *testing.T) {
@@ -149,28 +47,6 @@ func TestALockedHostIsLeftAloneByAllItsSessions(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		wantState(t, first, session.Live)
 		wantState(t, second, session.Live)
-	})
-}
-
-func TestAKeepAliveWaitsForTheLockOfItsHostToo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		guard := &session.Guard{}
-		live := &fake{traits: onHost("pbx.test"), life: 30 * time.Minute}
-		s := session.New(live, &session.Options{Guard: guard})
-		defer s.Close(context.Background())
-		mustToken(t, s)
-		time.Sleep(17 * time.Minute)
-		out := &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrLocked, true)}
-		locked := session.New(out, &session.Options{Guard: guard})
-		defer locked.Close(context.Background())
-		time.Sleep(9 * time.Minute)
-		out.set(func() { out.login = nil })
-		wantCounts(t, live, 1, 0, 0)
-		mustToken(t, s) // it lives on
-		wantState(t, s, session.Renewing)
-		time.Sleep(2 * time.Minute)
-		wantCounts(t, live, 1, 1, 0)
-		wantState(t, s, session.Live)
 	})
 }
 
@@ -259,38 +135,6 @@ func TestALowerLimitOfOnesOwnHolds(t *testing.T) {
 	})
 }
 
-func TestAnUnansweredLoginIsBookedAsOneThatIsStillToBeJudged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrUnavailable, true)}
-		guard := &session.Guard{Limit: 1}
-		s := session.New(f, &session.Options{Guard: guard})
-		defer s.Close(context.Background())
-		time.Sleep(11*time.Minute + 50*time.Second)
-		wantCounts(t, f, 1, 0, 0)
-		time.Sleep(20 * time.Second)
-		wantCounts(t, f, 2, 0, 0)
-	})
-}
-
-func TestAGoodSessionIsNotStarvedByFailingOnes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
-		defer m.Close(context.Background())
-		for i := range 5 {
-			if _, err := m.Add(fmt.Sprint(i), &fake{traits: onHost("cloud.test"), login: fails(nil, true)}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		time.Sleep(5 * time.Hour)
-		s, err := m.Add("good", &fake{traits: onHost("cloud.test"), life: time.Hour})
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(11 * time.Minute)
-		wantState(t, s, session.Live)
-	})
-}
-
 func TestALockThatEndsSoonIsNotTriedEverySecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{traits: onHost("pbx.test")}
@@ -344,79 +188,6 @@ func TestAGuardForgetsSessionsThatHaveEnded(t *testing.T) {
 	runtime.KeepAlive(guard)
 }
 
-// "For ever" is how a vendor may put it, and a driver then too.
-func TestALockoutWindowForEverIsOne(t *testing.T) {
-	f := &fake{login: fails(pbx.ErrUnavailable, true), traits: pbx.Traits{URL: "https://pbx.test", Lockout: pbx.Lockout{Attempts: 3, Window: math.MaxInt64}}}
-	during(t, f, func(t *testing.T, s *session.Session) {
-		time.Sleep(24 * time.Hour)
-		wantCounts(t, f, 1, 0, 0)
-		wantState(t, s, session.Locked)
-	})
-}
-
-func TestALockIsBelievedForADayAtMost(t *testing.T) {
-	f := &fake{life: time.Hour, login: func(context.Context) (*pbx.Token, error) {
-		return nil, &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrLocked, Sent: true, RetryAfter: 10 * 365 * 24 * time.Hour}
-	}}
-	during(t, f, func(t *testing.T, s *session.Session) {
-		synctest.Wait()
-		f.set(func() { f.login = nil })
-		time.Sleep(23 * time.Hour)
-		wantState(t, s, session.Locked)
-		time.Sleep(2 * time.Hour)
-		wantState(t, s, session.Live)
-	})
-}
-
-func TestTheBudgetIsTwoBelowTheBrandsLimitInTheBrandsWindow(t *testing.T) {
-	for _, row := range []struct {
-		name     string
-		attempts int
-		window   time.Duration
-		budget   int
-		held     time.Duration
-	}{
-		{"a generous brand", 8, 30 * time.Minute, 6, 30 * time.Minute},
-		{"a brand that does not say", 0, 0, 3, 10 * time.Minute},
-		{"a brand with hardly any", 2, 5 * time.Minute, 1, 5 * time.Minute},
-		{"a brand with one", 1, 20 * time.Minute, 1, 20 * time.Minute},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				guard := &session.Guard{}
-				sent := 0
-				for range row.budget {
-					f := &fake{traits: pbx.Traits{URL: "https://pbx.test", Lockout: pbx.Lockout{Attempts: row.attempts, Window: row.window}}, login: fails(pbx.ErrInvalidCredentials, true)}
-					_, end := on(guard, f)
-					defer end()
-					synctest.Wait()
-					logins, _, _ := f.counts()
-					sent += logins
-				}
-				if sent != row.budget {
-					t.Fatalf("%d logins were sent, want %d", sent, row.budget)
-				}
-				f := &fake{traits: pbx.Traits{URL: "https://pbx.test", Lockout: pbx.Lockout{Attempts: row.attempts, Window: row.window}}}
-				s, end := on(guard, f)
-				defer end()
-				_, err := s.Token(t.Context())
-				wantKind(t, err, pbx.ErrLocked)
-				var cause *pbx.Error
-				if !errors.As(err, &cause) || cause.Op != pbx.OpLogin {
-					t.Errorf("error is %v", err)
-				} else {
-					if cause.RetryAfter/time.Second*time.Second != row.held || untilNext(s) != cause.RetryAfter {
-						t.Errorf("it is held for %s and %s", cause.RetryAfter, untilNext(s))
-					}
-				}
-				wantCounts(t, f, 0, 0, 0)
-				time.Sleep(row.held + time.Second)
-				wantCounts(t, f, 1, 0, 0)
-			})
-		})
-	}
-}
-
 func TestALimitAboveTheDefaultIsTheDefault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		guard := &session.Guard{Limit: 100}
@@ -432,49 +203,6 @@ func TestALimitAboveTheDefaultIsTheDefault(t *testing.T) {
 		if sent != 3 {
 			t.Fatalf("%d wrong logins", sent)
 		}
-	})
-}
-
-func TestALimitOfOneHoldsHoweverOftenALoginFails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrUnavailable, true)}
-		_, end := on(&session.Guard{Limit: 1}, f)
-		defer end()
-		time.Sleep(2*time.Hour + time.Minute) // every twelve minutes
-		wantCounts(t, f, 11, 0, 0)
-	})
-}
-
-func TestTheLastPlaceIsForASessionThatHasFailedOnceAtMost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrUnavailable, true)}
-		_, end := on(&session.Guard{Limit: 2}, f)
-		defer end()
-		time.Sleep(time.Minute)
-		wantCounts(t, f, 2, 0, 0) // at 0 and 8 s, booked two minutes later
-		time.Sleep(11*time.Minute + 4*time.Second)
-		wantCounts(t, f, 2, 0, 0) // the first is out of the window, and the place it leaves is another's
-		time.Sleep(time.Minute)
-		wantCounts(t, f, 3, 0, 0)
-	})
-}
-
-func TestTheLongestWindowOfAHostsSessionsHolds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		guard := &session.Guard{}
-		traits := func(window time.Duration) pbx.Traits {
-			return pbx.Traits{URL: "https://pbx.test", Lockout: pbx.Lockout{Attempts: 3, Window: window}}
-		}
-		_, end := on(guard, &fake{traits: traits(30 * time.Minute), login: fails(pbx.ErrInvalidCredentials, true)})
-		defer end()
-		synctest.Wait()
-		f := &fake{traits: traits(5 * time.Minute)}
-		s, end := on(guard, f)
-		defer end()
-		synctest.Wait()
-		wantWait(t, untilNext(s), 30*time.Minute)
-		time.Sleep(25 * time.Minute)
-		wantCounts(t, f, 0, 0, 0)
 	})
 }
 
@@ -517,88 +245,8 @@ func TestTheEndOfAnotherCallDoesNotEndTheHostsLock(t *testing.T) {
 	})
 }
 
-func TestAShorterLockDoesNotShortenALongerOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		guard := &session.Guard{}
-		for i, wait := range []time.Duration{30 * time.Minute, 5 * time.Minute} {
-			_, end := on(guard, &fake{traits: onHost("pbx.test"), takes: time.Duration(i+1) * time.Second, login: func(context.Context) (*pbx.Token, error) {
-				return nil, &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: pbx.ErrLocked, RetryAfter: wait, Sent: true}
-			}})
-			defer end()
-		}
-		time.Sleep(10 * time.Minute)
-		f := &fake{traits: onHost("pbx.test")}
-		s, end := on(guard, f)
-		defer end()
-		synctest.Wait()
-		wantWait(t, untilNext(s), 20*time.Minute)
-		wantCounts(t, f, 0, 0, 0)
-	})
-}
-
-func TestAFailedLoginIsBookedWhenItWasAnswered(t *testing.T) {
-	for name, err := range map[string]*pbx.Error{
-		"by a gateway": {Kind: pbx.ErrUnavailable, HTTPStatus: 504},
-		"by the PBX":   {Kind: pbx.ErrProtocol, HTTPStatus: 200},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				f := &fake{traits: onHost("pbx.test")}
-				f.login = func(context.Context) (*pbx.Token, error) {
-					return nil, &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: err.Kind, HTTPStatus: err.HTTPStatus, Sent: true}
-				}
-				_, end := on(&session.Guard{Limit: 1}, f)
-				defer end()
-				time.Sleep(10*time.Minute + time.Second)
-				wantCounts(t, f, 2, 0, 0)
-			})
-		})
-	}
-}
-
-func TestTheOldestFailureMakesRoomFirstInWhateverOrderTheyWereBooked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		guard := &session.Guard{Limit: 2}
-		for _, kind := range []error{pbx.ErrUnavailable, pbx.ErrInvalidCredentials} { // the first is booked as of two minutes later
-			_, end := on(guard, &fake{traits: onHost("pbx.test"), login: fails(kind, true)})
-			synctest.Wait()
-			end()
-		}
-		s, end := on(guard, &fake{traits: onHost("pbx.test")})
-		defer end()
-		synctest.Wait()
-		wantWait(t, untilNext(s), 10*time.Minute)
-	})
-}
-
 func TestAnAddressThatCannotBeReadIsNoHost(t *testing.T) {
 	during(t, &fake{life: time.Hour, traits: pbx.Traits{URL: "http://[::1"}}, func(t *testing.T, s *session.Session) { mustToken(t, s) })
-}
-
-func TestAGuardForgetsHostsThatAreInNoTrouble(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		guard := &session.Guard{}
-		known := func() int { return reflect.ValueOf(guard).Elem().FieldByName("hosts").Len() }
-		for i := range 2000 {
-			s, end := on(guard, &fake{traits: onHost(fmt.Sprintf("pbx%d.test", i)), login: fails(pbx.ErrInvalidCredentials, true)})
-			s.Token(t.Context())
-			end()
-			time.Sleep(5 * time.Second)
-		}
-		synctest.Wait()
-		if n := known(); n > 1000 { // 120 of them failed in the last window
-			t.Errorf("%d of 2000 hosts are remembered", n)
-		}
-		synctest.Wait()
-		before := known()
-		s, end := on(guard, &fake{traits: onHost("good.test"), life: time.Hour})
-		mustToken(t, s)
-		synctest.Wait()
-		if n := known(); n > before {
-			t.Errorf("a host whose login was good is remembered")
-		}
-		end()
-	})
 }
 
 func TestThoseInLineForASpentBudgetAreTold(t *testing.T) {
@@ -614,6 +262,338 @@ func TestThoseInLineForASpentBudgetAreTold(t *testing.T) {
 		time.Sleep(time.Minute)
 		if stats := m.Stats(); stats.Rejected != 3 || stats.Locked != 17 {
 			t.Fatalf("stats %+v", stats)
+		}
+	})
+}
+
+// inARow are the traits of a PBX that never forgets a wrong login by time.
+func inARow(host string) pbx.Traits {
+	return pbx.Traits{URL: "https://" + host, Lockout: pbx.Lockout{Attempts: 5, Window: 10 * time.Minute, Memory: pbx.Forever}}
+}
+
+// statusOf is what a Guard knows of a host.
+func statusOf(t *testing.T, guard *session.Guard, host string) session.HostStatus {
+	t.Helper()
+	for _, s := range guard.Hosts() {
+		if s.Host == host {
+			return s
+		}
+	}
+	t.Fatalf("the Guard does not know %s: %+v", host, guard.Hosts())
+	panic("unreachable")
+}
+
+func TestWrongPasswordsOfManyAccountsOnOneHostStayBelowItsLimit(t *testing.T) {
+	for name, row := range map[string]struct {
+		memory time.Duration
+		later  int // wrong logins after 25 hours
+	}{
+		"the vendor does not say for how long they count": {0, 6},
+		"they count in a row":                             {pbx.Forever, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+				defer m.Close(context.Background())
+				var fakes []*fake
+				for i := range 20 {
+					f := &fake{traits: onHost([]string{"PBX.test:8000", "pbx.test:8001"}[i%2]), login: fails(pbx.ErrInvalidCredentials, true), takes: time.Second}
+					f.traits.Lockout.Memory = row.memory
+					fakes = append(fakes, f)
+					if _, err := m.Add(fmt.Sprint(i), f); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for _, step := range []struct {
+					after time.Duration
+					sent  int
+				}{{time.Minute, 3}, {23 * time.Hour, 3}, {2 * time.Hour, row.later}} {
+					time.Sleep(step.after)
+					sent := 0
+					for _, f := range fakes {
+						logins, _, _ := f.counts()
+						sent += logins
+					}
+					if sent != step.sent {
+						t.Fatalf("%s later: %d wrong logins, want %d", step.after, sent, step.sent)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestASessionHeldBackByTheBudgetSaysWhoUsedThePlacesAndWhatToDo(t *testing.T) {
+	for _, memory := range []time.Duration{time.Hour, pbx.Forever} {
+		synctest.Test(t, func(t *testing.T) {
+			guard := &session.Guard{}
+			for i := range 3 {
+				f := &fake{traits: inARow("pbx.test"), login: fails(pbx.ErrInvalidCredentials, true)}
+				f.traits.Account, f.traits.Lockout.Memory = fmt.Sprint("wrong-", i), memory
+				s := session.New(f, &session.Options{Guard: guard})
+				defer s.Close(context.Background())
+				synctest.Wait()
+			}
+			held := &fake{traits: inARow("pbx.test"), life: 24 * time.Hour}
+			held.traits.Lockout.Memory = memory
+			s := session.New(held, &session.Options{Guard: guard})
+			defer s.Close(context.Background())
+			_, err := s.Token(t.Context())
+			wantKind(t, err, pbx.ErrLocked)
+			if errors.Is(err, pbx.ErrInvalidCredentials) {
+				t.Fatalf("other accounts' wrong passwords are told as this one's: %v", err)
+			}
+			for _, want := range []string{"pbx.test", "wrong-0 (refused, ", "wrong-1 (refused, ", "wrong-2 (refused, ", "Correct these accounts"} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q is not in %q", want, err)
+				}
+			}
+			if says := strings.Contains(err.Error(), `Guard.Forgive("pbx.test")`); says != (memory == pbx.Forever) {
+				t.Errorf("error is %q", err)
+			}
+			status := s.Status()
+			if status.State != session.Locked || status.LockedBy != session.LockedByBudget || !strings.Contains(status.String(), "locked by the budget") {
+				t.Fatalf("status is %v", status)
+			}
+			host := statusOf(t, guard, "pbx.test")
+			if len(host.Bookings) != 3 || host.Refused != 3 || host.InFlight != 0 || !host.LockedUntil.IsZero() || len(host.Waiting) != 4 {
+				t.Fatalf("the Guard says %+v", host)
+			}
+			wantCounts(t, held, 0, 0, 0)
+			if memory != pbx.Forever {
+				time.Sleep(memory + 10*time.Second)
+				wantState(t, s, session.Live)
+			}
+		})
+	}
+}
+
+func TestForgiveLetsThoseInWhoWaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		guard := &session.Guard{}
+		m := session.NewManager(&session.Options{Guard: guard, Logger: zerolog.New(&log)})
+		defer m.Close(context.Background())
+		var wrong []*fake
+		for i := range 3 {
+			f := &fake{traits: inARow("pbx.test"), login: fails(pbx.ErrInvalidCredentials, true)}
+			f.traits.Account = fmt.Sprint("wrong-", i)
+			wrong = append(wrong, f)
+			m.Add(f.traits.Account, f)
+			synctest.Wait()
+		}
+		good, err := m.Add("good", &fake{traits: inARow("pbx.test"), life: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Hour)
+		wantState(t, good, session.Locked)
+		if _, err := guard.Forgive(t.Context(), "other.test"); err == nil || !strings.Contains(err.Error(), "pbx.test") {
+			t.Errorf("Forgive of an unknown host: %v", err)
+		}
+		forgotten, err := guard.Forgive(t.Context(), "https://PBX.test:8088/api")
+		if err != nil || len(forgotten.Bookings) != 3 {
+			t.Fatalf("Forgive returned %+v, %v", forgotten, err)
+		}
+		synctest.Wait()
+		mustToken(t, good)
+		for _, f := range wrong {
+			wantCounts(t, f, 1, 0, 0) // refused passwords are still not sent
+		}
+		m.Close(t.Context())
+		if !strings.Contains(log.String(), `"host":"pbx.test","logins":3,"locks":0,"waiting":["good","wrong-0","wrong-1","wrong-2"]`) {
+			t.Errorf("log:\n%s", log.String())
+		}
+	})
+}
+
+func TestWhatCountsAgainstTheBudget(t *testing.T) {
+	answered := func(kind error, status int) func(context.Context) (*pbx.Token, error) {
+		return func(context.Context) (*pbx.Token, error) {
+			return nil, &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: kind, Sent: true, HTTPStatus: status}
+		}
+	}
+	for _, row := range []struct {
+		name   string
+		login  func(context.Context) (*pbx.Token, error)
+		counts bool
+	}{
+		{"a login that never left", fails(pbx.ErrUnavailable, false), false},
+		{"a login without an answer", fails(pbx.ErrUnavailable, true), true},
+		{"an answer in other words than the brand's", answered(pbx.ErrProtocol, 200), true},
+		{"unavailable, in the brand's own words", answered(pbx.ErrUnavailable, 200), true},
+		{"an unknown code", answered(nil, 200), true},
+		{"a gateway's time-out", answered(pbx.ErrUnavailable, 504), true},
+		{"a web server that has nobody to ask", answered(pbx.ErrUnavailable, 503), true},
+		{"not implemented", answered(pbx.ErrUnavailable, 501), true},
+		{"a redirect", answered(pbx.ErrConfig, 302), true},
+		{"a path that is not there", answered(pbx.ErrProtocol, 404), true},
+		{"a method that is not allowed", answered(pbx.ErrProtocol, 405), true},
+		{"too many requests, from something in front", answered(pbx.ErrUnavailable, 429), false},
+		{"no room for another token", answered(pbx.ErrTooManySessions, 200), false},
+		{"an error of a driver that says nothing", func(context.Context) (*pbx.Token, error) { return nil, errors.New("it broke") }, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{traits: inARow("pbx.test"), login: row.login}
+				guard := &session.Guard{}
+				s := session.New(f, &session.Options{Guard: guard})
+				defer s.Close(context.Background())
+				time.Sleep(24 * time.Hour)
+				logins, _, _ := f.counts()
+				booked := len(statusOf(t, guard, "pbx.test").Bookings)
+				if row.counts && (logins > 4 || booked != logins) {
+					t.Fatalf("%d logins in a day, %d of them booked: the PBX locks after 5", logins, booked)
+				}
+				if !row.counts && (logins < 10 || booked > 0) {
+					t.Fatalf("%d logins in a day, %d booked: they were counted", logins, booked)
+				}
+			})
+		})
+	}
+}
+
+func TestTheLockOfAHostStopsKeepAlivesOnlyWhereItCoversRequests(t *testing.T) {
+	for _, covers := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			guard := &session.Guard{}
+			traits := onHost("pbx.test")
+			traits.Lockout.CoversRequests = covers
+			live := &fake{traits: traits, life: 30 * time.Minute}
+			s := session.New(live, &session.Options{Guard: guard})
+			defer s.Close(context.Background())
+			mustToken(t, s)
+			time.Sleep(17 * time.Minute)
+			out := &fake{traits: traits, login: fails(pbx.ErrLocked, true)}
+			locked := session.New(out, &session.Options{Guard: guard})
+			defer locked.Close(context.Background())
+			time.Sleep(9 * time.Minute)
+			out.set(func() { out.login = nil })
+			mustToken(t, s)
+			if !covers {
+				wantCounts(t, live, 1, 1, 0)
+				return
+			}
+			wantCounts(t, live, 1, 0, 0)
+			wantState(t, s, session.Renewing)
+			r, _ := http.NewRequest(http.MethodGet, "https://pbx.test/call", nil)
+			if _, err := s.Transport(answering(200)).RoundTrip(r); !errors.Is(err, pbx.ErrLocked) {
+				t.Errorf("a request under the lock: %v", err)
+			}
+			time.Sleep(2 * time.Minute)
+			wantCounts(t, live, 1, 1, 0)
+			wantState(t, s, session.Live)
+		})
+	}
+}
+
+func TestAGoodAccountDoesNotStandBehindWrongOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		f := &fake{traits: inARow("cloud.test"), life: time.Hour}
+		good, err := m.Add("good", f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustToken(t, good)
+		for i := range 12 {
+			wrong := &fake{traits: inARow("cloud.test"), login: fails(pbx.ErrInvalidCredentials, true)}
+			if _, err := m.Add(fmt.Sprint(i), wrong); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 100 { // one fault each
+			good.Invalidate(mustToken(t, good))
+			time.Sleep(15 * time.Second)
+			wantState(t, good, session.Live)
+			time.Sleep(20 * time.Minute)
+		}
+	})
+}
+
+func TestABookingIsKeptForAsLongAsThePBXMayCountIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrUnavailable, true)}
+		f.traits.Lockout.Memory = 10 * time.Minute
+		guard := &session.Guard{Limit: 1}
+		s := session.New(f, &session.Options{Guard: guard})
+		defer s.Close(context.Background())
+		time.Sleep(12 * time.Minute) // a late verdict comes within two minutes
+		wantCounts(t, f, 1, 0, 0)
+		time.Sleep(20 * time.Second)
+		wantCounts(t, f, 2, 0, 0)
+		time.Sleep(2 * time.Hour)
+		if logins, _, _ := f.counts(); logins > 12 {
+			t.Fatalf("%d logins", logins)
+		}
+	})
+}
+
+func TestALockFurtherOffThanTheVendorSaysIsCut(t *testing.T) {
+	f := &fake{life: time.Hour, login: func(context.Context) (*pbx.Token, error) {
+		return nil, &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrLocked, Sent: true, RetryAfter: 10 * 365 * 24 * time.Hour}
+	}}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		synctest.Wait()
+		f.set(func() { f.login = nil })
+		time.Sleep(9 * time.Minute)
+		wantState(t, s, session.Locked)
+		time.Sleep(2 * time.Minute)
+		wantState(t, s, session.Live)
+	})
+}
+
+func TestALockoutWindowForEverIsOne(t *testing.T) {
+	f := &fake{login: fails(pbx.ErrUnavailable, true), traits: pbx.Traits{URL: "https://pbx.test", Lockout: pbx.Lockout{Attempts: 3, Window: math.MaxInt64}}}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		time.Sleep(20 * time.Hour)
+		if logins, _, _ := f.counts(); logins > 2 {
+			t.Fatalf("%d logins", logins)
+		}
+	})
+}
+
+func TestHowManyNewAccountsMayBeWrong(t *testing.T) {
+	for _, row := range []struct {
+		name           string
+		attempts, most int
+	}{
+		{"a generous brand", 8, 6},
+		{"a brand that does not say", 0, 3},
+		{"a brand with hardly any", 2, 1},
+		{"a brand with one", 1, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				guard := &session.Guard{}
+				sent := 0
+				for range row.most + 3 {
+					f := &fake{traits: pbx.Traits{URL: "https://pbx.test", Lockout: pbx.Lockout{Attempts: row.attempts, Memory: pbx.Forever}}, login: fails(pbx.ErrInvalidCredentials, true)}
+					_, end := on(guard, f)
+					defer end()
+					time.Sleep(time.Hour)
+					logins, _, _ := f.counts()
+					sent += logins
+				}
+				if sent != row.most {
+					t.Fatalf("%d logins were sent, want %d", sent, row.most)
+				}
+			})
+		})
+	}
+}
+
+func TestAGuardForgetsHostsOfWhichThereIsNothingToRemember(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		for i := range 200 {
+			s, end := on(guard, &fake{traits: onHost(fmt.Sprintf("pbx%d.test", i)), login: fails(pbx.ErrUnavailable, false)})
+			s.Token(t.Context())
+			end()
+		}
+		if n := len(guard.Hosts()); n > 0 {
+			t.Errorf("%d of 200 hosts are remembered", n)
 		}
 	})
 }

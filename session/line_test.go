@@ -51,7 +51,7 @@ func lineWalk(t *testing.T, random *rand.Rand) {
 	open := func() member {
 		made++
 		f := &fake{life: 10 * time.Minute, takes: time.Duration(random.IntN(3000)) * time.Millisecond, traits: onHost("one.test")}
-		f.traits.Lockout.Attempts = 3 + made%2
+		f.traits.Lockout.Attempts, f.traits.Lockout.Window, f.traits.Lockout.Memory = 3+made%2, time.Minute, time.Minute
 		j := judging{f}
 		s, err := m.Add(fmt.Sprint(made), j)
 		if err != nil {
@@ -286,22 +286,34 @@ func TestManagersWithDifferentLimitsShareTheLine(t *testing.T) {
 }
 
 // line is a host that lets in one call at a time. hold keeps it busy with a
-// login that takes so long; end is for the test's end.
+// ping that takes so long; end is for the test's end.
 func line() (opts *session.Options, hold func(time.Duration), end func()) {
 	opts = &session.Options{Guard: &session.Guard{}, PerHost: 1, Timeout: 2 * time.Hour}
-	var held []*session.Session
+	holder := &pinging{fake: &fake{traits: onHost("pbx.test")}}
+	s := session.New(holder, opts)
+	s.Token(context.Background())
 	hold = func(takes time.Duration) {
-		f := &fake{traits: onHost("pbx.test")}
-		f.login = func(context.Context) (*pbx.Token, error) { time.Sleep(takes); return f.token(), nil }
-		held = append(held, session.New(f, opts))
+		holder.set(func() { holder.takes = takes })
+		r, _ := http.NewRequest(http.MethodGet, "https://pbx.test/call", nil)
+		go s.Transport(answering(http.StatusUnauthorized)).RoundTrip(r)
 		synctest.Wait()
 	}
-	end = func() {
-		for _, s := range held {
-			s.Close(context.Background())
-		}
+	return opts, hold, func() { s.Close(context.Background()) }
+}
+
+// pinging is a fake whose refusals are decided by a ping.
+type pinging struct{ *fake }
+
+func (p *pinging) Ping(context.Context, *pbx.Token) error {
+	defer p.enter(&p.beats)()
+	return nil
+}
+
+func (*pinging) Inspect(r *http.Response, _ []byte, _ *pbx.Token) error {
+	if r.StatusCode == http.StatusUnauthorized {
+		return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrTokenRejected, Sent: true, Ambiguous: true}
 	}
-	return opts, hold, end
+	return nil
 }
 
 func TestAfterItsTurnInLineASessionKeepsNobodyWaiting(t *testing.T) {
@@ -330,13 +342,13 @@ func TestAStatesNameInLineIsThatOfItsToken(t *testing.T) {
 		live := session.New(f, opts)
 		defer live.Close(context.Background())
 		mustToken(t, live)
-		failed := session.New(&fake{traits: onHost("pbx.test"), login: fails(pbx.ErrUnavailable, false)}, opts)
-		defer failed.Close(context.Background())
 		time.Sleep(untilNext(live) - time.Millisecond)
 		hold(6 * time.Minute)
+		fresh := session.New(&fake{traits: onHost("pbx.test")}, opts)
+		defer fresh.Close(context.Background())
 		time.Sleep(330 * time.Second) // both stand in line by now
 		wantState(t, live, session.Live)
-		wantState(t, failed, session.Connecting)
+		wantState(t, fresh, session.Connecting)
 		wantCounts(t, f, 1, 0, 0)
 		time.Sleep(time.Minute)
 		wantCounts(t, f, 1, 1, 0)

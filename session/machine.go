@@ -3,11 +3,11 @@ package session
 import (
 	"errors"
 	"math"
-	"net/http"
 	"slices"
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session/lockout"
 	"github.com/rs/zerolog"
 )
 
@@ -29,6 +29,7 @@ type machine struct {
 	refreshed bool   // the token at hand came by a refresh
 	rash      bool   // it is renewed out of turn, together with others
 	noPing    bool   // the driver has no ping after all
+	relogin   bool   // a login is due that makes room for others
 	ticket    uint32 // of what is under way
 	op        pbx.Op // that is asked for or called
 	state     State
@@ -51,7 +52,8 @@ type machine struct {
 
 // memory is what few sessions have to remember.
 type memory struct {
-	refused []fingerprint // credentials that the PBX refused, newest last
+	refused []fingerprint // credentials that requests found refused or forbidden, newest last
+	unseen  bool          // a request found credentials refused that no look has seen
 	retried time.Time     // a person's last Retry
 }
 
@@ -66,7 +68,7 @@ type rules struct {
 }
 
 // fingerprint is the beginning of a keyed digest of credentials. Zero: unknown.
-type fingerprint [8]byte
+type fingerprint = lockout.Fingerprint
 
 type phase uint8
 
@@ -94,10 +96,11 @@ type event struct {
 	token *pbx.Token  // finished, stored
 	print fingerprint // finished, of opLook
 	err   error       // finished, condemned
-	until time.Time   // finished with ErrLocked: the end of the lock
 
 	generation uint32 // invalidated, condemned: of the token that was refused
 	ambiguous  bool   // invalidated: the refusal may concern the request
+
+	before time.Time // suspected: tokens issued until then are
 
 	rules rules // replaced
 }
@@ -112,6 +115,8 @@ const (
 	finished                     // an operation has ended
 	invalidated                  // the PBX refused the token
 	condemned                    // the PBX refused the credentials behind the token
+	suspected                    // the PBX refused a newer token than this one may be
+	relogin                      // a login of this session would make room for others
 	retry                        // a person asks for another attempt
 	jumped                       // this machine was suspended
 	replaced                     // the driver was
@@ -145,12 +150,14 @@ type plan struct {
 	token     *pbx.Token // of a call
 	print     fingerprint
 	admit     bool // ask: count it against the fleet's rate of logins
-	failed    bool // ask: more than one attempt in a row has failed
+	relogin   bool // ask: the login is to make room for others
+	failed    bool // ask: the last attempt failed
 
 	withdraw bool       // leave the gate's line, with ticket
 	stale    bool       // the answer or result came too late
 	cancel   bool       // nobody needs what is under way
 	logout   *pbx.Token // nobody needs this token
+	dead     bool       // the PBX refused a token before its expiry
 	contest  bool       // report that another program may use the account
 	refusal  error      // why a retry or close did nothing
 
@@ -216,6 +223,10 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 		m.invalidate(now, e, chance, &p)
 	case condemned:
 		m.condemn(now, e, chance, &p)
+	case suspected:
+		m.doubt(now, e.before, &p)
+	case relogin:
+		m.makeRoom(now)
 	case retry:
 		p.refusal = m.retry(now, &p)
 	case jumped:
@@ -272,6 +283,12 @@ func (m *machine) wake(now time.Time, chance float64, p *plan) {
 			m.again = true // heeded with the gate's answer
 			return
 		}
+		if late := !m.next.IsZero() && !now.Before(m.next); late {
+			m.relogin = false // the others may have found room
+		} else if op, _ := m.due(now); m.op == pbx.OpLogin && op == m.proof() && !m.isRefused(m.print) {
+			m.ask(m.op, p) // with the credentials that it has looked at
+			return
+		}
 	case resting:
 		if m.next.IsZero() || now.Before(m.next) {
 			return
@@ -287,7 +304,7 @@ func (m *machine) wake(now time.Time, chance float64, p *plan) {
 	}
 	if op == pbx.OpLogin && m.isRefused(m.print) {
 		m.withdraw(p)
-		m.become(now, Rejected, errRefusedBefore, "the credentials were refused before", p)
+		m.become(now, Rejected, m.refusal(), "the credentials were refused before", p)
 		m.rest(time.Time{})
 		return
 	}
@@ -301,6 +318,8 @@ func (m *machine) due(now time.Time) (op pbx.Op, at time.Time) {
 		switch at := m.lease.renewal(); {
 		case m.suspect:
 			return opPing, time.Time{}
+		case m.relogin:
+			return m.proof(), time.Time{}
 		case m.state == Rejected:
 			return m.proof(), time.Time{}
 		case m.state == Live && (at.IsZero() || now.Before(at)): // traffic extended it
@@ -338,7 +357,7 @@ func (m *machine) refreshable(now time.Time) bool {
 func (m *machine) ask(op pbx.Op, p *plan) {
 	m.phase, m.waiting, m.again, m.op, m.next = asking, false, false, op, time.Time{}
 	m.ticket++
-	p.ask, p.op, p.ticket, p.print, p.failed = true, op, m.ticket, m.print, m.fails > 1
+	p.ask, p.op, p.ticket, p.print, p.relogin, p.failed = true, op, m.ticket, m.print, m.relogin, m.fails > 0
 	// A renewal ahead of the expiry, and a look that may lead to nothing, do not
 	// wait for a fleet that starts.
 	p.admit = (op == pbx.OpLogin || op == opLook) && m.lease == nil && m.state != Rejected
@@ -346,8 +365,19 @@ func (m *machine) ask(op pbx.Op, p *plan) {
 
 // heed follows the gate's answer.
 func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
-	op, quiet := m.op, m.op == opPing || m.op == opLook && m.state == Rejected
+	op, quiet := m.op, m.relogin || m.op == opPing || m.op == opLook && m.state == Rejected
 	living := m.living(now)
+	if !living {
+		m.relogin, quiet = false, quiet && !m.relogin
+	}
+	if m.relogin && a.verdict == waitUntil { // nothing of this session's own depends on it
+		m.relogin = false
+		m.rest(now)
+		if living {
+			m.rest(m.lease.renewal())
+		}
+		return
+	}
 	switch a.verdict {
 	case pass:
 		if !living && (op == opPing || op == pbx.OpKeepAlive && !m.refreshable(now)) {
@@ -382,25 +412,54 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 			return
 		}
 		m.waiting, m.next = true, a.until
-		if a.verdict == person && m.rules.prints {
-			m.earlierBy(now.Add(spread(credentialLook, chance)))
+		if m.rules.prints && op == pbx.OpLogin { // the credentials may change meanwhile
+			look := longLook
+			if a.verdict == person {
+				look = credentialLook
+			}
+			m.earlierBy(now.Add(spread(look, chance)))
 		}
 		m.earlier(now, living)
 	}
 	switch {
 	case quiet:
 	case a.state == Rejected:
-		m.become(now, Rejected, a.err, "the PBX refused these credentials before", p)
+		m.become(now, Rejected, m.ownWords(a), "the PBX refused these credentials before", p)
 	case living && a.err != nil:
 		m.become(now, Renewing, a.err, "the renewal waits", p)
+	case living && m.state == Rejected: // the refusal is gone
+		m.become(now, Renewing, nil, "the renewal waits", p)
 	case !living:
-		err := a.err
-		if err == nil {
-			err = m.err
-		}
-		m.become(now, a.state, err, "waiting for its turn", p)
+		m.become(now, a.state, m.ownWords(a), a.why(), p)
 		m.holder = a.holder
 	}
+}
+
+// ownWords is the error of a session that waits: the PBX's own words, which it
+// has heard itself, say more than the gate can.
+func (m *machine) ownWords(a answer) error {
+	switch {
+	case a.err == nil:
+		return m.err
+	case m.err != nil && m.state == a.state && a.holder != LockedByBudget:
+		return m.err
+	case m.err != nil && a.state == Unavailable:
+		return m.err
+	}
+	return a.err
+}
+
+// why is the reason of a wait.
+func (a answer) why() string {
+	switch {
+	case a.holder == LockedByPBX:
+		return "the PBX has locked this client"
+	case a.holder == LockedByBudget:
+		return "one more wrong login could lock this client"
+	case a.state == Unavailable:
+		return "waiting until the PBX responds"
+	}
+	return "waiting for its turn"
 }
 
 // why is the reason of an attempt without a token.
@@ -445,16 +504,22 @@ func (m *machine) finish(now time.Time, e event, chance float64, p *plan) {
 		err = &pbx.Error{Op: op, Kind: pbx.ErrTokenRejected, Sent: true, Message: "the renewal brought the token that the PBX has refused"}
 	}
 	if err != nil {
-		m.fail(now, op, err, e.until, chance, p)
+		m.relogin = false
+		m.fail(now, op, err, chance, p)
 		return
 	}
+	if m.relogin && m.living(now) && !m.lease.token.Value.Equal(e.token.Value) {
+		p.logout = m.lease.token
+	}
+	m.relogin = false
 	m.adopt(now, op, e.token, chance, p)
 }
 
 // looked follows a look at the credentials.
 func (m *machine) looked(now time.Time, e event, chance float64, p *plan) {
-	if m.state == Rejected && e.err == nil && (m.memory == nil || len(m.memory.refused) == 0) {
-		m.refuse(e.print) // a request found them refused, and no login of ours sent them
+	if e.err == nil && m.memory != nil && m.memory.unseen {
+		m.refuse(e.print)
+		m.remember(func(r *memory) { r.unseen = false })
 	}
 	switch {
 	case e.err == nil && !m.isRefused(e.print):
@@ -463,11 +528,20 @@ func (m *machine) looked(now time.Time, e event, chance float64, p *plan) {
 	case m.state == Rejected:
 		m.rest(m.nextLook(now, chance))
 	case e.err == nil:
-		m.become(now, Rejected, errRefusedBefore, "the credentials were refused before", p)
+		m.become(now, Rejected, m.refusal(), "the credentials were refused before", p)
 		m.rest(m.nextLook(now, chance))
 	default:
-		m.fail(now, pbx.OpLogin, notSent(e.err), time.Time{}, chance, p)
+		m.relogin = false
+		m.fail(now, opLook, notSent(e.err), chance, p)
 	}
+}
+
+// refusal is why a rejected session sends nothing.
+func (m *machine) refusal() error {
+	if m.state == Rejected && m.err != nil {
+		return m.err
+	}
+	return errRefusedBefore
 }
 
 var errRefusedBefore error = &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials,
@@ -553,8 +627,9 @@ func (m *machine) pinged(now time.Time, e event, chance float64, p *plan) {
 	}
 }
 
-// fail decides what follows from a failed login or keep-alive.
-func (m *machine) fail(now time.Time, op pbx.Op, err error, until time.Time, chance float64, p *plan) {
+// fail decides what follows from a failed look, login or keep-alive. How long
+// logins have to wait is the gate's to say, which knows what others have met.
+func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *plan) {
 	var failure *pbx.Error
 	errors.As(err, &failure)
 	var pause time.Duration
@@ -571,27 +646,36 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, until time.Time, cha
 
 	case op == pbx.OpKeepAlive && (errors.Is(err, pbx.ErrTokenRejected) || errors.Is(err, pbx.ErrInvalidCredentials)):
 		// The token is dead, or the refresh token is: log in.
+		p.dead, p.print = living && errors.Is(err, pbx.ErrTokenRejected), m.print
 		m.lease, m.old = nil, nil
 		m.become(now, Connecting, err, "the token cannot be renewed", p)
 		m.rest(now)
 		return
 
-	case errors.Is(err, pbx.ErrLocked):
-		if pause > 0 {
-			until = later(until, now.Add(backoff(int(m.fails), chance)))
-		}
+	case op == pbx.OpLogin && errors.Is(err, pbx.ErrInvalidCredentials):
 		m.failed()
-		m.become(now, blocked(living), err, "the PBX has locked this client", p)
-		m.holder = LockedByPBX
-		m.rest(until)
-		m.earlier(now, living)
+		m.become(now, Rejected, err, "the PBX refused the login", p)
+		m.ask(op, p)
 		return
 
-	case op == pbx.OpLogin && (errors.Is(err, pbx.ErrInvalidCredentials) || errors.Is(err, pbx.ErrForbidden)):
+	case op == pbx.OpLogin && errors.Is(err, pbx.ErrForbidden):
 		m.failed()
 		m.refuse(m.print)
 		m.become(now, Rejected, err, "the PBX refused the login", p)
 		m.rest(m.nextLook(now, chance))
+		return
+
+	case op == pbx.OpLogin && errors.Is(err, pbx.ErrLocked):
+		least := backoff(int(m.fails), chance) // however short the lock is
+		m.failed()
+		m.become(now, blocked(living), err, "the PBX has locked this client", p)
+		m.holder = LockedByPBX
+		if pause == 0 || pause >= least {
+			m.ask(op, p)
+			return
+		}
+		m.rest(now.Add(least))
+		m.earlier(now, living)
 		return
 	}
 
@@ -602,28 +686,30 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, until time.Time, cha
 		}
 	}
 	wait := backoff(int(m.fails), chance)
-	if op == pbx.OpLogin && mayHaveCounted(err) {
-		wait = backoff(int(m.fails)+countedBackoff, chance) // 8 s at first: the budget is small
-	}
+	slow := lockout.Classify(err).Kind == lockout.Withdrawn || errors.Is(err, pbx.ErrConfig) || errors.Is(err, pbx.ErrNotSupported) || errors.Is(err, pbx.ErrLocked) ||
+		errors.Is(err, pbx.ErrTooManySessions)
 	m.failed()
-	if errors.Is(err, pbx.ErrConfig) || errors.Is(err, pbx.ErrTooManySessions) || errors.Is(err, pbx.ErrNotSupported) {
-		wait = max(wait, spread(slowBackoff, chance)) // not fixed in a second
+	if slow && (pause == 0 || !errors.Is(err, pbx.ErrTooManySessions)) { // not fixed in a second
+		wait = max(wait, spread(slowBackoff, chance))
+	}
+	switch {
+	case living:
+		m.become(now, Renewing, err, "the renewal failed", p)
+	case errors.Is(err, pbx.ErrLocked):
+		m.become(now, Locked, err, "the PBX has locked this client", p)
+		m.holder = LockedByPBX
+	default:
+		m.become(now, Unavailable, err, "the attempt failed", p)
+	}
+	if op == pbx.OpLogin && !slow && pause == 0 {
+		m.ask(op, p)
+		return
 	}
 	if living { // try again before it is too late
 		wait = min(wait, max(m.lease.end().Sub(now)/2, firstBackoff))
-		m.become(now, Renewing, err, "the renewal failed", p)
-	} else {
-		m.become(now, Unavailable, err, "the attempt failed", p)
 	}
 	m.rest(now.Add(max(wait, pause)))
 	m.earlier(now, living) // then it takes a login
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // blocked is the state while the host must be left alone.
@@ -695,7 +781,7 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 	if op == pbx.OpLogin {
 		m.badRefreshes = 0
 		if m.memory != nil {
-			m.remember(func(r *memory) { r.refused = nil })
+			m.remember(func(r *memory) { r.refused, r.unseen = nil, false })
 		}
 	}
 	m.old, m.lease, m.rash, m.gone = t, l, false, false
@@ -739,13 +825,39 @@ func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 	m.give(now, chance, p)
 }
 
+// doubt gives up a token that was issued before the PBX refused a newer one, and
+// its refresh token: where dead tokens count as wrong logins, it is not sent.
+func (m *machine) doubt(now time.Time, before time.Time, p *plan) {
+	if !m.living(now) || m.lease.token.IssuedAt.After(before) {
+		return
+	}
+	m.lease, m.old, m.suspect, m.gone, m.relogin = nil, nil, false, true, false
+	if m.state == Rejected {
+		return
+	}
+	m.become(now, Connecting, nil, "the PBX refuses the tokens of that time", p)
+	if m.phase != calling {
+		m.withdraw(p)
+		m.rest(now)
+	}
+}
+
+// makeRoom plans a login with credentials that work, whose success resets the
+// PBX's count of wrong logins.
+func (m *machine) makeRoom(now time.Time) {
+	if m.phase == resting && m.state == Live && m.living(now) && !m.suspect {
+		m.relogin, m.next = true, now
+	}
+}
+
 // pingLasts is how long a ping speaks for its token.
 const pingLasts = time.Second
 
 // give gives the token up and plans another.
 func (m *machine) give(now time.Time, chance float64, p *plan) {
 	refreshed, age, good := m.refreshed, m.lease.older(now), m.lease.good.Load()
-	m.lease, m.suspect, m.gone = nil, false, true
+	m.lease, m.suspect, m.gone, m.relogin = nil, false, true, false
+	p.dead, p.print = true, m.print
 	if m.state == Rejected { // without its old token, it is still not to log in
 		return
 	}
@@ -791,29 +903,40 @@ func (m *machine) condemn(now time.Time, e event, chance float64, p *plan) {
 }
 
 func (m *machine) reject(now time.Time, err error, chance float64, p *plan) {
-	m.lease, m.old, m.suspect = nil, nil, false
+	m.lease, m.old, m.suspect, m.relogin = nil, nil, false, false
 	m.failed()
 	if m.print != (fingerprint{}) || !m.rules.prints {
 		m.refuse(m.print)
+	} else {
+		m.remember(func(r *memory) { r.unseen = true })
 	}
 	m.become(now, Rejected, err, "the PBX refused the credentials", p)
 	m.rest(m.nextLook(now, chance))
 }
 
-// retry begins an attempt for a person, or says why not.
-func (m *machine) retry(now time.Time, p *plan) error {
+// retriable returns why a person's retry would do nothing, as far as the machine
+// knows. The gate is asked as well.
+func (m *machine) retriable(now time.Time) error {
 	look := m.op == opLook && m.state == Rejected
 	switch {
+	case m.phase >= ending:
+		return ErrClosed
 	case m.state == Live:
 		return errors.New("not retried: the session has a token that works")
-	case m.state == Locked:
-		return errors.New("not retried: logins are locked; if a person has unlocked this client at the PBX, tell Guard.Forgive")
-	case m.phase == calling && !look, m.state == Connecting, m.state == Renewing && m.phase == asking && !m.waiting:
+	case m.phase == calling && !look, m.state == Connecting && !m.waiting, m.state == Renewing && m.phase == asking && !m.waiting:
 		return errors.New("not retried: an attempt is under way or due")
 	case m.memory != nil && now.Sub(m.memory.retried) < retryPause:
 		return errors.New("not retried: the last retry was " + now.Sub(m.memory.retried).Round(time.Second).String() + " ago; wait " + retryPause.String())
 	}
-	m.fails = 0
+	return nil
+}
+
+// retry begins an attempt for a person, or says why not.
+func (m *machine) retry(now time.Time, p *plan) error {
+	if why := m.retriable(now); why != nil {
+		return why
+	}
+	m.fails, m.relogin = 0, false
 	m.remember(func(r *memory) { *r = memory{retried: now} })
 	state := Connecting
 	if m.living(now) {
@@ -861,7 +984,7 @@ func (m *machine) close(now time.Time, p *plan) {
 		return
 	}
 	m.withdraw(p)
-	m.old, m.suspect = nil, false
+	m.old, m.suspect, m.relogin = nil, false, false
 	if m.living(now) {
 		m.old = m.lease.token
 	}
@@ -923,29 +1046,4 @@ func (m *machine) planned() time.Time {
 		return time.Time{}
 	}
 	return m.next
-}
-
-// mayHaveCounted reports whether the PBX may have taken a failed login for a
-// wrong one.
-func mayHaveCounted(err error) bool {
-	var failure *pbx.Error
-	if err == nil || !errors.As(err, &failure) {
-		return err != nil
-	}
-	if !failure.Sent {
-		return false
-	}
-	switch failure.Kind {
-	case pbx.ErrInvalidCredentials:
-		return true
-	case pbx.ErrTooManySessions, pbx.ErrLocked, pbx.ErrNotSupported: // it looked, and found something else
-		return false
-	}
-	switch status := failure.HTTPStatus; {
-	case status/100 == 3, // redirected instead
-		status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
-		status == http.StatusNotImplemented, status == http.StatusServiceUnavailable:
-		return false
-	}
-	return true
 }

@@ -1,8 +1,10 @@
 package session
 
 import (
+	"encoding/binary"
 	"flag"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 	"testing"
@@ -48,9 +50,10 @@ type world struct {
 	oldTicket bool   // there are results with an old ticket about
 	// sentSince is the credentials that the PBX refused since a person's last
 	// retry: bit 0 for one pair, bit 1 for another.
-	refused  uint8
-	printed  uint8 // what the look of this attempt saw: 0 nothing, 1, 2
-	standing bool  // in the gate's line
+	refused   uint8
+	condemned uint8 // the same, of refusals in requests
+	printed   uint8 // what the look of this attempt saw: 0 nothing, 1, 2
+	standing  bool  // in the gate's line
 }
 
 var (
@@ -68,6 +71,11 @@ func printBit(p fingerprint) uint8 {
 	return 0
 }
 
+// otherBit is printBit with the two exchanged.
+func otherBit(p fingerprint) uint8 { return exchanged(printBit(p)) }
+
+func exchanged(bits uint8) uint8 { return bits&1<<1 | bits>>1&1 }
+
 // clone copies the world with everything that step may change.
 func (w *world) clone() world {
 	c := *w
@@ -81,9 +89,39 @@ func (w *world) clone() world {
 	return c
 }
 
+// sent is the credentials that a login would send.
+func (k *driverKind) sent(w *world) uint8 {
+	if !k.rules.prints {
+		return 1
+	}
+	return w.printed
+}
+
 // key is the state, with instants reduced to classes. Everything that step looks
 // at is in it.
-type key [32]byte
+type key [24]byte
+
+// hash is that of the key. Where the credentials may change, two states are one if
+// they differ only in which credentials are which.
+func (k *driverKind) hash(w *world) uint64 {
+	id := w.key(printBit).hash()
+	if k.changing {
+		id = min(id, w.key(otherBit).hash())
+	}
+	return id
+}
+
+// hash mixes the bytes well enough for a few million of them.
+func (k key) hash() (h uint64) {
+	for i := 0; i < len(k); i += 8 {
+		h ^= binary.LittleEndian.Uint64(k[i:])
+		high, low := bits.Mul64(h, 0x9e3779b97f4a7c15)
+		h = high ^ low ^ h>>29
+		high, low = bits.Mul64(h, 0xd6e8feb86659fd93)
+		h = high ^ low
+	}
+	return h
+}
 
 // class is the order and magnitude of a time from now.
 func class(d time.Duration) byte {
@@ -112,8 +150,12 @@ func flagsOf(flags ...bool) (b byte) {
 	return b
 }
 
-func (w *world) key() (k key) {
+func (w *world) key(bit func(fingerprint) uint8) (k key) {
 	m := &w.m
+	refused, printed, condemned := w.refused, w.printed, w.condemned
+	if m.rules.prints && bit(printB) == 1 {
+		refused, printed, condemned = exchanged(refused), exchanged(printed), exchanged(condemned)
+	}
 	k[0], k[1] = byte(m.phase), byte(m.state) // err and holder are only shown
 	k[3] = flagsOf(m.waiting, m.again, m.gone, m.suspect, m.noBeat, m.noPing, m.refreshed && m.early > 0, m.rash && m.rules.many)
 	switch m.op {
@@ -127,23 +169,21 @@ func (w *world) key() (k key) {
 		k[4] = 4
 	}
 	k[5] = classAt(m.next, w.now)
-	k[6] = flagsOf(m.old != nil, m.lease != nil, w.oldTicket, w.standing)
+	k[6] = flagsOf(m.old != nil, m.lease != nil, w.oldTicket, w.standing, m.relogin)
 	k[7] = byte(min(m.fails, 1))
 	k[8] = byte(min(m.early, freeEarly+1))
 	k[9] = byte(m.badRefreshes)
-	k[10] = w.refused
+	k[10] = refused
 	if m.op == pbx.OpLogin {
-		k[10] |= w.printed << 4
+		k[10] |= printed << 4
 	}
 	if m.memory != nil {
 		for _, p := range m.memory.refused {
-			k[11] |= printBit(p)
+			k[11] |= bit(p)
 		}
-		if !m.memory.retried.IsZero() && w.now.Sub(m.memory.retried) < retryPause {
-			k[12] = 1
-		}
+		k[12] = flagsOf(!m.memory.retried.IsZero() && w.now.Sub(m.memory.retried) < retryPause, m.memory.unseen)
 	}
-	k[13] = printBit(m.print)
+	k[13] = bit(m.print) | condemned<<4
 	if l := m.lease; l != nil {
 		k[14] = class(l.end().Sub(w.now))
 		k[15] = classAt(l.renewal(), w.now)
@@ -199,6 +239,19 @@ var (
 	errUnsupported = failure(pbx.ErrNotSupported, false, 0)
 )
 
+// freshNames are the values of new tokens: one is never that of the token before.
+var freshNames = [...]string{"token-0", "token-1", "token-2", "token-3"}
+
+// verdictNames are the moves in which the gate answers.
+var verdictNames = func() (names [person + 1][Closed + 1]string) {
+	for v, name := range [...]string{"pass", "wait until", "wait for an event", "a person"} {
+		for s := range names[v] {
+			names[v][s] = "gate: " + name + ", " + State(s).String()
+		}
+	}
+	return names
+}()
+
 func (k *driverKind) token(now time.Time, value string) *pbx.Token {
 	t := &pbx.Token{Value: pbx.NewSecret(value), IssuedAt: now}
 	if k.lifetime > 0 {
@@ -210,15 +263,14 @@ func (k *driverKind) token(now time.Time, value string) *pbx.Token {
 	return t
 }
 
-// moves are all that can happen in a state.
-func (k *driverKind) moves(w *world) []move {
+// moves adds all that can happen in a state to moves.
+func (k *driverKind) moves(w *world, moves []move) []move {
 	m := &w.m
-	moves := []move{
-		{name: "woken", e: event{kind: woken}},
-		{name: "retry", e: event{kind: retry}},
-		{name: "jumped", e: event{kind: jumped}},
-		{name: "closing", e: event{kind: closing}},
-	}
+	moves = append(moves,
+		move{name: "woken", e: event{kind: woken}},
+		move{name: "retry", e: event{kind: retry}},
+		move{name: "jumped", e: event{kind: jumped}},
+		move{name: "closing", e: event{kind: closing}})
 	if m.phase >= ending {
 		moves = append(moves, move{name: "drained", e: event{kind: drained}})
 	} else {
@@ -226,9 +278,9 @@ func (k *driverKind) moves(w *world) []move {
 		moves = append(moves, move{name: "replaced", e: event{kind: replaced, rules: r}})
 	}
 	// Time passes until something is due, or for a while.
-	for _, wait := range []time.Duration{10 * time.Second, 20 * time.Minute} {
-		moves = append(moves, move{name: "after " + wait.String(), wait: wait, e: event{kind: woken}})
-	}
+	moves = append(moves,
+		move{name: "after 10 s", wait: 10 * time.Second, e: event{kind: woken}},
+		move{name: "after 20 min", wait: 20 * time.Minute, e: event{kind: woken}})
 	if !m.next.IsZero() && m.next.After(w.now) {
 		moves = append(moves, move{name: "at next", wait: m.next.Sub(w.now), e: event{kind: woken}})
 	}
@@ -237,6 +289,9 @@ func (k *driverKind) moves(w *world) []move {
 			move{name: "invalidated", e: event{kind: invalidated, generation: l.generation}},
 			move{name: "invalidated, of an earlier token", e: event{kind: invalidated, generation: l.generation - 1}},
 			move{name: "condemned", e: event{kind: condemned, generation: l.generation, err: errRefused}},
+			move{name: "suspected", e: event{kind: suspected, before: w.now}},
+			move{name: "suspected, if older", e: event{kind: suspected, before: w.now.Add(-10 * time.Minute)}},
+			move{name: "relogin", e: event{kind: relogin}},
 			move{name: "accepted", do: func(w *world) { w.m.lease.accept(w.now, k.sliding) }})
 		if k.ambiguous {
 			moves = append(moves, move{name: "invalidated, perhaps", e: event{kind: invalidated, generation: l.generation, ambiguous: true}})
@@ -252,21 +307,29 @@ func (k *driverKind) moves(w *world) []move {
 			move{name: "stale failure", e: event{kind: finished, ticket: m.ticket - 1, err: errRefused}})
 	}
 	if m.phase == asking && !m.waiting {
-		for _, a := range []answer{
+		answers := []answer{
 			{verdict: pass},
 			{verdict: waitUntil, until: w.now.Add(10 * time.Minute), state: Locked, holder: LockedByBudget, err: failure(pbx.ErrLocked, false, 0)},
 			{verdict: waitUntil, until: w.now.Add(time.Second), state: Connecting},
 			{verdict: waitEvent, state: Connecting},
 			{verdict: person, state: Locked, holder: LockedByBudget, err: failure(pbx.ErrLocked, false, 0)},
 			{verdict: person, state: Rejected, err: errRefused},
-		} {
-			moves = append(moves, move{name: fmt.Sprintf("answered %d %s", a.verdict, a.state), e: event{kind: answered, ticket: m.ticket, answer: a}})
+			{verdict: waitEvent, state: Unavailable, until: w.now.Add(time.Second), err: failure(pbx.ErrUnavailable, false, 0)},
+		}
+		if m.op == pbx.OpLogin && w.refused&k.sent(w) != 0 { // what the gate knows
+			answers = []answer{
+				{verdict: person, state: Rejected, err: errRefused},
+				{verdict: waitEvent, until: w.now.Add(10 * time.Minute), state: Locked, holder: LockedByPBX, err: failure(pbx.ErrLocked, false, 0)},
+			}
+		}
+		for _, a := range answers {
+			moves = append(moves, move{name: verdictNames[a.verdict][a.state], e: event{kind: answered, ticket: m.ticket, answer: a}})
 		}
 	}
 	if m.phase == calling || m.phase == ending {
 		result := func(name string, e event) {
 			e.kind, e.ticket = finished, m.ticket
-			moves = append(moves, move{name: string(m.op) + " " + name, e: e})
+			moves = append(moves, move{name: name, e: e})
 		}
 		switch m.op {
 		case opLook:
@@ -288,19 +351,19 @@ func (k *driverKind) moves(w *world) []move {
 			}
 			result("extends", event{token: k.token(w.now, same)})
 			if k.rules.refreshes {
-				result("works", event{token: k.token(w.now, fmt.Sprint("renewed-", m.generation))})
+				result("works", event{token: k.token(w.now, freshNames[m.generation%4])})
 			}
 			result("dead", event{err: errDead})
 			result("down", event{err: errDown})
 			result("mute", event{err: errMute})
 			result("unsupported", event{err: errUnsupported})
-			result("locked", event{err: errLocked, until: w.now.Add(10 * time.Minute)})
+			result("locked", event{err: errLocked})
 		case pbx.OpLogin:
-			result("works", event{token: k.token(w.now, fmt.Sprint("token-", m.generation))})
+			result("works", event{token: k.token(w.now, freshNames[m.generation%4])})
 			result("refused", event{err: errRefused})
 			result("down", event{err: errDown})
 			result("busy", event{err: errBusy})
-			result("locked", event{err: errLocked, until: w.now.Add(10 * time.Minute)})
+			result("locked", event{err: errLocked})
 		}
 	}
 	return moves
@@ -387,33 +450,45 @@ func (k *driverKind) step(before *world, mv move, chance float64) (world, string
 		return w, "an invalidated token is never published again"
 	}
 
+	// "A suspect token is given up."
+	if mv.e.kind == suspected && was.lease != nil && !expired && !was.lease.token.IssuedAt.After(mv.e.before) && (m.lease != nil || m.old != nil) {
+		return w, "a suspect token is given up"
+	}
+	// "Making room for others takes no token away."
+	if was.relogin && !expired && mv.e.kind == answered && m.lease != was.lease {
+		return w, "making room for others takes no token away"
+	}
+
 	// P2: "A refused password is not sent again until a person acts or the
-	// credentials change."
+	// credentials change." The gate knows what logins were refused; the machine,
+	// what requests were.
 	if mv.e.kind == retry && p.refusal == nil || mv.e.kind == replaced {
-		w.refused = 0
+		w.refused, w.condemned = 0, 0
 	}
 	if mv.e.kind == finished && !p.stale && was.phase == calling {
 		switch was.op {
 		case opLook:
 			w.printed = printBit(mv.e.print)
 		case pbx.OpLogin:
-			sent := w.printed
-			if !k.rules.prints {
-				sent = 1
-			}
 			if mv.e.err == errRefused {
-				w.refused |= sent
+				w.refused |= k.sent(&w)
 			} else if mv.e.err == nil {
-				w.refused = 0
+				w.refused, w.condemned = 0, 0
 			}
 		}
 	}
-	if p.call && p.op == pbx.OpLogin {
-		sent := w.printed
-		if !k.rules.prints {
-			sent = 1
+	if (mv.e.kind == condemned || mv.e.kind == finished && was.op == opPing) && mv.e.err == errRefused && !p.stale && was.lease != nil && m.lease == nil && m.state == Rejected {
+		w.condemned |= k.sent(&w)
+		if k.rules.prints {
+			w.condemned |= printBit(was.print)
 		}
-		if w.refused&sent != 0 && sent != 0 {
+	}
+	if p.ask && p.op == pbx.OpLogin && k.rules.prints && (p.print == (fingerprint{}) || printBit(p.print) != w.printed) {
+		return w, "a login is sent with the credentials that were looked at"
+	}
+	if p.call && p.op == pbx.OpLogin {
+		sent := k.sent(&w)
+		if (w.refused|w.condemned)&sent != 0 {
 			return w, "a refused password is not sent again"
 		}
 		if k.rules.prints && sent == 0 {
@@ -503,35 +578,47 @@ func TestEveryReachableState(t *testing.T) {
 // fault with the way to it.
 func explore(k *driverKind, limit int) (states, transitions int, fault string) {
 	type node struct {
-		w      world
 		parent int32
 		move   string
 	}
 	start := world{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	start.m = machine{rules: k.rules, since: start.now, noBeat: k.rules.noBeat}
 	start, _ = k.step(&start, move{e: event{kind: begun}}, 0.5)
-	nodes := []node{{w: start, parent: -1, move: "begun"}}
-	seen := map[key]struct{}{start.key(): {}}
-	for i := 0; i < len(nodes) && (limit == 0 || i < limit); i++ {
-		w := nodes[i].w
-		for _, mv := range k.moves(&w) {
-			next, broken := k.step(&w, mv, 0.5)
-			transitions++
-			if broken != "" {
-				way := []string{mv.name}
-				for j := int32(i); j >= 0; j = nodes[j].parent {
-					way = append(way, nodes[j].move)
+	nodes := []node{{parent: -1, move: "begun"}}
+	seen := map[uint64]struct{}{k.hash(&start): {}}
+	this, following := []world{start}, []world(nil) // worlds at the same distance from the start
+	first := 0                                      // the node of this[0]
+	var moves []move
+	for len(this) > 0 {
+		for i := range this {
+			if limit > 0 && first+i >= limit {
+				return len(nodes), transitions, ""
+			}
+			w := &this[i]
+			moves = k.moves(w, moves[:0])
+			for _, mv := range moves {
+				next, broken := k.step(w, mv, 0.5)
+				transitions++
+				if broken != "" {
+					way := []string{mv.name}
+					for j := int32(first + i); j >= 0; j = nodes[j].parent {
+						way = append(way, nodes[j].move)
+					}
+					slices.Reverse(way)
+					return len(nodes), transitions, broken + "\n\tafter: " + strings.Join(way, " · ") + fmt.Sprintf("\n\tstate %+v", next.m.state)
 				}
-				slices.Reverse(way)
-				return len(nodes), transitions, broken + "\n\tafter: " + strings.Join(way, " · ") + fmt.Sprintf("\n\tstate %+v", next.m.state)
+				id := k.hash(&next)
+				if _, known := seen[id]; known {
+					continue
+				}
+				seen[id] = struct{}{}
+				nodes = append(nodes, node{int32(first + i), mv.name})
+				following = append(following, next)
 			}
-			id := next.key()
-			if _, known := seen[id]; known {
-				continue
-			}
-			seen[id] = struct{}{}
-			nodes = append(nodes, node{w: next, parent: int32(i), move: mv.name})
 		}
+		first += len(this)
+		clear(this)
+		this, following = following, this[:0]
 	}
 	return len(nodes), transitions, ""
 }

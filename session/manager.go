@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"iter"
@@ -21,6 +20,7 @@ import (
 type Manager struct {
 	fleet    fleet
 	workers  int
+	stop     context.CancelFunc // of what no session waits for
 	watchers watchers
 
 	mu     sync.Mutex // guards what follows
@@ -48,14 +48,16 @@ func NewManager(opts *Options) *Manager { return newManager(opts, time.Now) }
 
 func newManager(opts *Options, wall func() time.Time) *Manager {
 	o := opts.resolved()
+	ctx, stop := context.WithCancel(context.Background())
 	m := &Manager{workers: o.Workers, byName: map[string]*Session{}}
 	f := &m.fleet
 	f.driving = settings{timeout: o.Timeout, journal: &journal{logger: o.Logger}}
 	f.schedule = newScheduler(o.Workers, o.LoginRate, wall, m.jumped)
-	f.gate = &gate{schedule: f.schedule, guard: o.Guard, perHost: o.PerHost}
+	o.Guard.ready()
+	m.stop = stop
+	f.gate = &gate{ctx: ctx, schedule: f.schedule, guard: o.Guard, perHost: o.PerHost, journal: f.driving.journal}
 	f.many, f.onToken = true, o.OnToken
 	f.changed, f.ended = m.watchers.tell, m.forget
-	crand.Read(f.key[:])
 	return m
 }
 
@@ -207,6 +209,7 @@ func (m *Manager) Close(ctx context.Context) error {
 // end stops what runs, and waits for it. Every request of a driver ends within
 // the timeout.
 func (m *Manager) end() {
+	m.stop()
 	m.fleet.schedule.end()
 	m.fleet.background.Wait()
 }

@@ -12,10 +12,9 @@ const (
 	renewalSpread = 0.1
 	minRenewal    = time.Second // however short the lifetime is
 
-	firstBackoff   = time.Second
-	slowBackoff    = time.Minute // for failures that take a person to fix
-	maxBackoff     = 5 * time.Minute
-	countedBackoff = 3 // steps added after a login that the PBX may have counted
+	firstBackoff = time.Second
+	slowBackoff  = time.Minute // for failures that take a person to fix
+	maxBackoff   = 5 * time.Minute
 
 	longestPause = 24 * time.Hour // whatever the PBX asks for
 
@@ -23,7 +22,8 @@ const (
 	// token is given up for a login. Until then the PBX may just be down.
 	refreshPatience = time.Hour
 
-	credentialLook = time.Minute // between two looks for new credentials
+	credentialLook = time.Minute     // between two looks for new credentials, where only these help
+	longLook       = 5 * time.Minute // where the login waits for something else
 
 	retryPause = 10 * time.Second // between two retries by a person
 

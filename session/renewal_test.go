@@ -89,12 +89,34 @@ func TestTheReasonStaysWhileTheNextAttemptIsUnderWay(t *testing.T) {
 	})
 }
 
-func TestTheWaitDoublesFromASecondToFiveMinutes(t *testing.T) {
+// A driver that does not say where its PBX is cannot be checked without a login.
+func TestWithoutAnAddressTheLoginItselfIsTheCheck(t *testing.T) {
 	f := &fake{login: fails(pbx.ErrUnavailable, false)}
 	during(t, f, func(t *testing.T, s *session.Session) {
 		for i := range 12 {
 			synctest.Wait()
 			wantCounts(t, f, i+1, 0, 0)
+			wait := 5 * time.Second
+			if i < 3 {
+				wait = time.Second << i
+			}
+			wantWait(t, untilNext(s), wait)
+			time.Sleep(untilNext(s))
+		}
+	})
+}
+
+func TestFailedKeepAlivesAreRepeatedLessAndLessOften(t *testing.T) {
+	f := &fake{life: 24 * time.Hour}
+	f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
+		return nil, told(pbx.OpKeepAlive, pbx.ErrUnavailable, true)
+	}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		mustToken(t, s)
+		time.Sleep(untilNext(s))
+		for i := range 12 {
+			synctest.Wait()
+			wantCounts(t, f, 1, i+1, 0)
 			wait := 5 * time.Minute
 			if i < 9 {
 				wait = time.Second << i
@@ -105,15 +127,28 @@ func TestTheWaitDoublesFromASecondToFiveMinutes(t *testing.T) {
 	})
 }
 
-func TestALoginThatMayHaveCountedIsRepeatedAfterEightSeconds(t *testing.T) {
-	during(t, &fake{login: fails(pbx.ErrUnavailable, true)}, func(t *testing.T, s *session.Session) {
-		synctest.Wait()
-		wantWait(t, untilNext(s), 8*time.Second)
+func TestAFailedKeepAliveIsRepeatedWhenThePBXRespondsToACheck(t *testing.T) {
+	f := &fake{life: 24 * time.Hour, traits: onHost("pbx.test"), down: true}
+	f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
+		return nil, told(pbx.OpKeepAlive, pbx.ErrUnavailable, true)
+	}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		mustToken(t, s)
+		time.Sleep(untilNext(s) + 2*time.Hour)
+		wantCounts(t, f, 1, 1, 0)
+		wantState(t, s, session.Renewing)
+		if check := time.Until(s.Status().Check); check < 0 || check > 5*time.Minute {
+			t.Errorf("the next check is in %s", check)
+		}
+		f.set(func() { f.down, f.beat = false, nil })
+		time.Sleep(15*time.Second + 2*time.Hour/100)
+		wantCounts(t, f, 1, 2, 0)
+		wantState(t, s, session.Live)
 	})
 }
 
 func TestSessionsThatFailTogetherDoNotComeBackTogether(t *testing.T) {
-	for kind, wait := range map[error]time.Duration{pbx.ErrUnavailable: 8 * time.Second, pbx.ErrTooManySessions: time.Minute} {
+	for kind, wait := range map[error]time.Duration{pbx.ErrConfig: time.Minute, pbx.ErrTooManySessions: time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
 			m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 1000})
 			defer m.Close(context.Background())
@@ -186,6 +221,7 @@ func TestASessionIsLockedWhenItsTokenEndsBeforeTheLock(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				guard := &session.Guard{}
 				f := &fake{traits: onHost("pbx.test"), life: 30 * time.Minute}
+				f.traits.Lockout.CoversRequests = true
 				s, end := on(guard, f)
 				defer end()
 				mustToken(t, s)

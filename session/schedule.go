@@ -119,6 +119,13 @@ func (s *scheduler) poke(j *job) {
 	s.place(j)
 }
 
+// pokeAt runs the job at that time at the latest.
+func (s *scheduler) pokeAt(j *job, at time.Time) {
+	s.mu.Lock()
+	j.poked, j.due = true, min(j.due, max(instant(at.Sub(s.epoch)), 0))
+	s.place(j)
+}
+
 // place puts the job where it belongs and unlocks s.
 func (s *scheduler) place(j *job) {
 	q := &s.pool(j).queue

@@ -40,6 +40,8 @@ package session
 
 import (
 	"context"
+	crand "crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -65,6 +67,7 @@ type Session struct {
 	mu      sync.Mutex // guards what follows
 	machine machine
 	attempt *attempt      // under way; nil: none
+	held    *attempt      // its login waits at the gate; nil: none
 	changed chan struct{} // closed when those who wait should look again; nil: nobody waits
 	done    chan struct{} // closed at the end; nil: nobody asked
 }
@@ -75,7 +78,6 @@ type fleet struct {
 	gate     *gate
 	counts   counters
 	driving  settings // of drivers
-	key      [32]byte // of fingerprints
 	many     bool
 	onToken  func(*Session, *pbx.Token)
 	changed  func(*Session) // notes it for watchers, and does not block
@@ -96,8 +98,13 @@ func newSession(name string, auth pbx.Authenticator, f *fleet) *Session {
 
 // connect describes auth. The error says that its Traits panicked.
 func (s *Session) connect(auth pbx.Authenticator) (*visitor, error) {
-	l := &visitor{driver: driver{auth: auth, session: s.name, settings: &s.fleet.driving}, gate: s.fleet.gate, job: &s.job}
-	return l, l.describe()
+	l := &visitor{driver: driver{auth: auth, session: s.name, settings: &s.fleet.driving}, gate: s.fleet.gate, owner: s}
+	if _, prints := pbx.As[pbx.Fingerprinter](auth); !prints {
+		crand.Read(l.own[:])
+	}
+	err := l.describe()
+	l.gate.guard.join(l)
+	return l, err
 }
 
 // begin starts with the token of an earlier process, or with a login.
@@ -120,9 +127,38 @@ func (s *Session) deliver(e event, a *attempt) plan {
 	if p.call {
 		s.attempt = a
 	}
+	switch {
+	case a != nil && s.machine.waiting && s.machine.op == pbx.OpLogin:
+		s.hold(a)
+	case s.machine.phase != asking:
+		s.hold(nil)
+	}
 	s.mu.Unlock()
 	s.announce(p)
 	return p
+}
+
+// hold keeps an attempt whose login waits, in exchange for the one before. Who
+// holds an attempt, or takes it back, ends its context. s.mu is held.
+func (s *Session) hold(a *attempt) {
+	if s.held != nil {
+		s.held.cancel()
+	}
+	if s.held = a; a != nil {
+		a.held = true
+	}
+}
+
+// takeBack returns the attempt that is held, to go on with it.
+func (s *Session) takeBack() *attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held == nil {
+		return nil
+	}
+	a := s.held.again()
+	s.held = nil
+	return a
 }
 
 // step is the part of deliver under s.mu: nothing in it blocks.
@@ -150,8 +186,12 @@ func (s *Session) step(e event) plan {
 
 // announce carries out the parts of a plan that are not the driver's.
 func (s *Session) announce(p plan) {
+	l := s.link.Load()
 	if p.withdraw {
-		s.fleet.gate.withdraw(s.link.Load(), p.ticket)
+		s.fleet.gate.withdraw(l, p.ticket)
+	}
+	if p.dead {
+		s.fleet.gate.refused(l, p.print)
 	}
 	if p.contest {
 		s.log(zerolog.WarnLevel, "another program may log in with this account", func(e *zerolog.Event) {
@@ -188,6 +228,9 @@ func (s *Session) run() {
 	l := s.link.Load()
 	p := s.deliver(event{kind: woken}, nil)
 	var a *attempt
+	if p.ask && p.op == pbx.OpLogin {
+		a = s.takeBack()
+	}
 	sent := false
 	for p.ask || p.call {
 		if a == nil {
@@ -210,15 +253,23 @@ func (s *Session) run() {
 	if s.attempt == a {
 		s.attempt = nil
 	}
+	if !a.held {
+		a.cancel()
+	}
 	s.mu.Unlock()
-	a.end()
+	close(a.settled)
 }
 
 // ask asks the gate. What it let through and the session no longer wants goes
 // back.
 func (s *Session) ask(l *visitor, a *attempt, p plan) plan {
 	g := s.fleet.gate
-	said := g.ask(l, question{op: p.op, ticket: p.ticket, print: p.print, admit: p.admit, failed: p.failed})
+	var said answer
+	if err := l.hangs(p.op); err != nil {
+		said = answer{verdict: waitUntil, until: time.Now().Add(slowBackoff), state: Unavailable, err: err}
+	} else {
+		said = g.ask(l, question{op: p.op, ticket: p.ticket, print: p.print, admit: p.admit, relogin: p.relogin, failed: p.failed})
+	}
 	next := s.deliver(event{kind: answered, ticket: p.ticket, answer: said}, a)
 	switch {
 	case said.verdict == pass && next.stale:
@@ -231,17 +282,33 @@ func (s *Session) ask(l *visitor, a *attempt, p plan) plan {
 
 // call has the driver do something, and reports what came of it.
 func (s *Session) call(l *visitor, a *attempt, p plan) plan {
-	r := l.perform(a.ctx, p.op, p.token, s.fleet.key[:])
+	sent := time.Now()
+	r := l.perform(a.ctx, p.op, p.token, s.fleet.gate.guard.key)
 	if r.err == nil && r.token != nil {
 		s.hook(a.ctx, l, r.token)
 	}
-	until := s.fleet.gate.settle(l, p.op, r.err)
+	s.fleet.gate.settle(l, p.op, r.err, sent)
 	s.fleet.counts.finished(p.op, r.err)
-	next := s.deliver(event{kind: finished, ticket: p.ticket, token: r.token, print: r.print, err: r.err, until: until}, a)
-	if next.stale && p.op == pbx.OpLogin && r.err == nil { // the driver was replaced meanwhile
+	next := s.deliver(event{kind: finished, ticket: p.ticket, token: r.token, print: r.print, err: r.err}, a)
+	switch {
+	case next.stale && p.op == pbx.OpLogin && r.err == nil: // the driver was replaced meanwhile
 		s.logout(l, r.token)
+	case next.logout != nil: // the login was to make room for others
+		s.logout(l, next.logout)
 	}
 	return next
+}
+
+// holds reports whether the session could log in anew, to make room for others,
+// with which credentials, and whether nobody has used its token lately.
+func (s *Session) holds(v *visitor) (print fingerprint, idle, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := &s.machine
+	if s.link.Load() != v || m.phase != resting || m.state != Live || !m.living(time.Now()) {
+		return fingerprint{}, false, false
+	}
+	return m.print, !m.lease.good.Load(), m.print != (fingerprint{}) || !m.rules.prints
 }
 
 // hook tells the application of a new token, within the timeout.
@@ -346,25 +413,36 @@ func (s *Session) reissued(t *pbx.Token) bool {
 }
 
 // Retry makes a session that is rejected or unavailable try again now, after a
-// person has fixed the cause. The lockout budget still holds. It returns an
-// *[Error] that says why it did nothing: there is nothing to retry, logins are
-// locked, or the last Retry was less than 10 seconds ago.
+// person has fixed the cause. It ends the refusal of the credentials and skips
+// pauses. The budget of wrong logins still holds. It returns an *[Error] that says
+// why it did nothing: there is nothing to retry, logins are locked, or the last
+// Retry was less than 10 seconds ago.
 func (s *Session) Retry() error {
-	p := s.deliver(event{kind: retry}, nil)
-	if p.refusal == nil {
+	s.mu.Lock()
+	refusal, print := s.machine.retriable(time.Now()), s.machine.print
+	s.mu.Unlock()
+	if l := s.link.Load(); refusal == nil && (print != (fingerprint{}) || l.own != (fingerprint{})) {
+		refusal = s.fleet.gate.retry(l, print)
+	}
+	if refusal == nil {
+		refusal = s.deliver(event{kind: retry}, nil).refusal
+	}
+	if refusal == nil {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.failure(p.refusal)
+	return s.failure(refusal)
 }
 
 // Status returns where the session stands.
 func (s *Session) Status() Status {
+	l := s.link.Load()
+	check := l.host.checking(l)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := &s.machine
-	status := Status{State: m.state, Since: m.since, Next: m.planned(), LockedBy: m.holder, Err: m.err}
+	status := Status{State: m.state, Since: m.since, Next: m.planned(), Check: check, LockedBy: m.holder, Err: m.err}
 	if m.contested(time.Now()) {
 		status.Warning = contested
 	}
@@ -412,14 +490,42 @@ func (s *Session) Close(ctx context.Context) error {
 		}
 	}
 	var err error
-	if t != nil && ctx.Err() != nil {
+	l := s.link.Load()
+	switch {
+	case t == nil, l.host.isSuspect(l, t): // nothing to log out
+	case ctx.Err() != nil:
 		err = &pbx.Error{Op: pbx.OpLogout, Kind: pbx.ErrUnavailable, Err: ctx.Err(), Message: "not sent: there was no time left"}
-	} else if t != nil {
-		err = s.link.Load().logout(ctx, t)
+	case !s.alive(ctx, l, t):
+	default:
+		err = l.logout(ctx, t)
 		s.fleet.counts.finished(pbx.OpLogout, err)
 	}
 	s.finish(ctx)
 	return err
+}
+
+// alive reports whether a token may be sent in a logout. Where dead tokens count
+// as wrong logins, one token is asked for first, and if it is dead, so are those
+// that were issued before.
+func (s *Session) alive(ctx context.Context, l *visitor, t *pbx.Token) bool {
+	pinger, ok := pbx.As[pbx.Pinger](l.auth)
+	if l.traits.Lockout.DeadTokens != pbx.DeadTokensCount || !ok {
+		return true
+	}
+	done, err := l.host.oneLogout(ctx, l.traits.URL)
+	if err != nil || l.host.isSuspect(l, t) {
+		if done != nil {
+			done()
+		}
+		return false
+	}
+	defer done()
+	err = l.bounded(ctx, pbx.OpPing, func(ctx context.Context) result { return result{err: pinger.Ping(ctx, t)} }).err
+	if errors.Is(err, pbx.ErrTokenRejected) {
+		l.host.refused(l, fingerprint{})
+		return false
+	}
+	return true
 }
 
 // Detach stops the upkeep and leaves the token alive at the PBX, for another
@@ -464,6 +570,9 @@ func (s *Session) end(ctx context.Context) (t *pbx.Token, first bool) {
 			<-a.settled // soon: neither driver nor hook is waited for any longer
 		}
 	}
+	s.mu.Lock()
+	s.hold(nil)
+	s.mu.Unlock()
 	return s.deliver(event{kind: drained}, nil).logout, true
 }
 

@@ -415,8 +415,12 @@ func TestAnUnreachablePBXIsTriedLessAndLessOften(t *testing.T) {
 			t.Fatalf("the error does not tell the next attempt: %v", err)
 		}
 		time.Sleep(time.Hour)
-		if logins, _, _ := f.counts(); logins < 12 || logins > 25 {
+		if logins, _, _ := f.counts(); logins < 200 || logins > 350 {
 			t.Fatalf("%d attempts in an hour", logins)
+		}
+		time.Sleep(23 * time.Hour)
+		if logins, _, _ := f.counts(); logins > 800 {
+			t.Fatalf("%d attempts in a day", logins)
 		}
 		f.set(func() { f.login = nil })
 		time.Sleep(6 * time.Minute)

@@ -86,6 +86,9 @@ type Status struct {
 	// Next is when the session will send something by itself. Zero: not at all,
 	// or it is doing so now.
 	Next time.Time
+	// Check is when the PBX is checked next without the password, because a login
+	// waits until it responds. Zero: no login does.
+	Check time.Time
 	// LockedBy says who holds logins back in state [Locked].
 	LockedBy LockHolder
 	// Err is why the last attempt failed. nil: it did not.
@@ -110,6 +113,9 @@ func (s Status) String() string {
 	if s.State != Rejected && !s.Next.IsZero() {
 		b.WriteString(", next request at " + s.Next.Format(time.RFC3339))
 	}
+	if !s.Check.IsZero() {
+		b.WriteString(", checking without the password, next check at " + s.Check.Format(time.RFC3339))
+	}
 	if s.Warning != "" {
 		b.WriteString(", warning: " + s.Warning)
 	}
@@ -130,6 +136,9 @@ func (s Status) LogValue() slog.Value {
 	}
 	if !s.Next.IsZero() {
 		attrs = append(attrs, slog.Time("next", s.Next))
+	}
+	if !s.Check.IsZero() {
+		attrs = append(attrs, slog.Time("check", s.Check))
 	}
 	if s.Warning != "" {
 		attrs = append(attrs, slog.String("warning", s.Warning))

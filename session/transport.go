@@ -179,17 +179,26 @@ func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err
 			base = http.DefaultTransport
 		}
 	}
+	used, err := l.host.use(r.Context(), l)
+	if err != nil {
+		closeBody(r)
+		return nil, nil, err
+	}
 	held, err := t.session.lease(r.Context())
 	if err != nil {
+		used()
 		closeBody(r)
 		return nil, nil, err
 	}
 	e := &exchange{session: t.session, link: l, requester: requester, lease: held}
 	resp, verdict, err = e.send(r, base)
 	if err != nil || !errors.Is(verdict, pbx.ErrTokenRejected) {
+		used()
 		return resp, verdict, err
 	}
-	if !t.session.refused(r.Context(), held, isAmbiguous(verdict)) || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+	replaced := t.session.refused(r.Context(), held, isAmbiguous(verdict))
+	used()
+	if !replaced || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
 		return resp, verdict, nil
 	}
 	again := r.Clone(r.Context())
@@ -248,6 +257,8 @@ func (s *Session) accepted(l *lease, sent time.Time, sliding bool) {
 	if now := s.current.Load(); now != nil && now.generation == l.generation {
 		now.accept(sent, sliding)
 	}
+	v := s.link.Load()
+	v.host.accepted(v, sent)
 }
 
 // exchange is one request of the application and its response.

@@ -613,6 +613,11 @@ func (revoked) Inspect(*http.Response, []byte, *pbx.Token) error {
 	return &pbx.Error{Driver: "fake", Op: pbx.OpRequest, Kind: pbx.ErrInvalidCredentials, Sent: true}
 }
 
+// unconnected is a fake without connections of its own.
+type unconnected struct{ *fake }
+
+func (unconnected) Transport() http.RoundTripper { return nil }
+
 func over(base http.RoundTripper, s *session.Session) *http.Client {
 	return &http.Client{Transport: s.Transport(base)}
 }
@@ -621,7 +626,7 @@ func TestWithoutConnectionsOfTheDriversOwnCallsGoOverTheDefaultOnes(t *testing.T
 	before := http.DefaultTransport
 	defer func() { http.DefaultTransport = before }()
 	http.DefaultTransport = answering(204)
-	during(t, &fake{}, func(t *testing.T, s *session.Session) {
+	during(t, unconnected{&fake{}}, func(t *testing.T, s *session.Session) {
 		if resp := get(t, s.Client(), "http://pbx.test/call"); resp.StatusCode != 204 {
 			t.Errorf("status %d", resp.StatusCode)
 		}

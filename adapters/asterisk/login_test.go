@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -204,14 +203,6 @@ func TestAPasswordWithABlankAtAnEndIsRefused(t *testing.T) {
 			t.Errorf("%q: %v, sent %v", password, err, got.Sent)
 		}
 	}
-}
-
-// fixed is a cookie jar with one session for every URL.
-type fixed string
-
-func (fixed) SetCookies(*url.URL, []*http.Cookie) {}
-func (f fixed) Cookies(*url.URL) []*http.Cookie {
-	return []*http.Cookie{{Name: "mansession_id", Value: string(f)}}
 }
 
 // adding is a transport that adds a session's cookie to every request.

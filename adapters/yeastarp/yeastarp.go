@@ -204,14 +204,15 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 // Ping implements [pbx.Pinger] with system/information. Firmware that does not
 // have it is asked for the first extension.
 func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
-	_, x, err := p.call(ctx, withToken(request(pbx.OpPing, http.MethodGet, "system/information", nil), t))
+	_, _, err := p.call(ctx, withToken(request(pbx.OpPing, http.MethodGet, "system/information", nil), t))
 	if !missing(err) {
 		return err
 	}
 	req := withToken(request(pbx.OpPing, http.MethodGet, "extension/list", nil), t)
 	req.Query.Set("page", "1")
 	req.Query.Set("page_size", "1")
-	if _, x, err = p.call(ctx, req); missing(err) {
+	_, x, err := p.call(ctx, req)
+	if missing(err) {
 		return x.Fail(pbx.ErrNotSupported, noSuchInterface, "this firmware has neither system/information nor extension/list")
 	}
 	return err

@@ -379,6 +379,13 @@ func (h *Host) Next(now time.Time, l *Local, waiting []Login) int {
 	return -1
 }
 
+// Ranks is the number of ranks.
+const Ranks = 6
+
+// Rank is the login's place in the order of [Host.Next], from 0 to Ranks − 1.
+// Lower ranks go first.
+func (h *Host) Rank(now time.Time, g Login) int { return h.rank(at(now), g) }
+
 func (h *Host) rank(now instant, g Login) int {
 	rank := 0
 	c := h.credential(now, g.URL, g.Fingerprint)

@@ -153,6 +153,11 @@ func (l *Local) hasEvidence(now, bad instant, url string) bool {
 	return u.evidence > 0 && now <= u.evidence.add(evidenceLasts) && u.sent >= bad
 }
 
+// Responds reports whether this process has read a response from url just now.
+func (l *Local) Responds(url string, now time.Time) bool {
+	return l.hasEvidence(at(now), 0, url)
+}
+
 // throttle notes HTTP 429: a pause of after, or of 5 seconds, doubled each time.
 func (l *Local) throttle(now instant, url, account string, after time.Duration) {
 	p := l.pause(url, account)

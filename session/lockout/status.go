@@ -60,3 +60,16 @@ func (h *Host) Idle(now time.Time) bool {
 		!slices.ContainsFunc(h.bookings, func(b Booking) bool { return t <= b.expires() }) &&
 		!slices.ContainsFunc(h.locks, func(k lock) bool { return k.until > t })
 }
+
+// Trouble reports whether what is known of the host holds logins back, or what
+// responses to tokens show is of use: there is a booking, a lock, or a row of
+// unclear outcomes.
+func (h *Host) Trouble(now time.Time) bool {
+	t := at(now)
+	return len(h.bookings) > 0 || h.row.count > 0 || slices.ContainsFunc(h.locks, func(k lock) bool { return k.until > t })
+}
+
+// Careful reports whether tokens of some URL have to be used one at a time.
+func (l *Local) Careful() bool {
+	return slices.ContainsFunc(l.urls, func(u urlState) bool { return u.dead > 0 })
+}

@@ -108,7 +108,7 @@ func (*ucm) NewToken() string {
 func (u *ucm) challenge(user string) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	c := challenge{fmt.Sprintf("%016d", rand.IntN(10_000_000_000)), time.Now()}
+	c := challenge{fmt.Sprintf("%016d", rand.Int64N(10_000_000_000)), time.Now()}
 	if u.NewestOnly {
 		u.challenges[user] = nil
 	}

@@ -1,0 +1,185 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session/internal/tokencell"
+	"github.com/pbxauth/pbx/session/lockout"
+	"github.com/pbxauth/pbx/session/store"
+)
+
+const (
+	storeTimeout = 2 * time.Second // of one operation
+	storePause   = 5 * time.Second // after one that failed, before another attempt to log in
+	mostSwaps    = 32              // that lose in a row
+)
+
+// cells are the ledgers of a Guard in a store.
+type cells struct {
+	store          store.Store
+	timeout        time.Duration
+	prefix, egress string
+}
+
+// cell is the ledger of one host in a store. What it says is merged with what
+// this process has seen, because a store may forget.
+type cell struct {
+	*cells
+	key  string
+	turn chan struct{} // who puts one in may do one operation, and has what follows
+
+	rev     uint64
+	replica *lockout.Replica
+}
+
+func (c *cells) of(host, process string) *cell {
+	return &cell{cells: c, key: tokencell.HostKey(c.prefix, c.egress, host), turn: make(chan struct{}, 1), replica: lockout.NewReplica(process)}
+}
+
+// change decides with decide, which gets the present ledger and says whether it has
+// changed it, and stores the change. decide may run several times. Without an
+// error, the change is in the store.
+func (h *host) change(decide func(time.Time, *lockout.Host) bool) error {
+	return h.changeWithin(context.Background(), decide)
+}
+
+func (h *host) changeWithin(ctx context.Context, decide func(time.Time, *lockout.Host) bool) error {
+	if h.cell == nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		decide(h.now(), &h.ledger)
+		return nil
+	}
+	c := h.cell
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	fresh := false // the ledger at hand is the store's
+	for range mostSwaps {
+		h.mu.Lock()
+		next := h.ledger.Clone()
+		changed := decide(h.now(), &next)
+		h.mu.Unlock()
+		if !changed && fresh {
+			return nil
+		}
+		if !changed {
+			if err := h.load(ctx); err != nil {
+				return err
+			}
+			fresh = true
+			continue
+		}
+		won, err := h.put(ctx, &next)
+		if err != nil || won {
+			return err
+		}
+		fresh = true // the loser was given the present cell
+	}
+	return h.unstored(errors.New("other processes change it all the time"))
+}
+
+// apply changes the ledger by what has happened, whatever the store does, and
+// then stores it. What the store does not get now, it gets with the next change.
+func (h *host) apply(change func(time.Time, *lockout.Host)) {
+	if h.cell == nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		change(h.now(), &h.ledger)
+		return
+	}
+	c := h.cell
+	c.turn <- struct{}{} // soon: each operation has its time
+	defer func() { <-c.turn }()
+	h.mu.Lock()
+	change(h.now(), &h.ledger)
+	next := h.ledger.Clone()
+	h.mu.Unlock()
+	c.replica.Keep(&next)
+	for range mostSwaps {
+		won, err := h.put(context.Background(), &next)
+		if err != nil || won {
+			return
+		}
+		h.mu.Lock()
+		next = h.ledger.Clone()
+		h.mu.Unlock()
+	}
+}
+
+// load brings the ledger up to date. The cell's turn is held, as in what follows.
+func (h *host) load(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, h.cell.timeout)
+	defer cancel()
+	e, err := h.cell.store.Load(ctx, h.cell.key)
+	if err != nil {
+		return h.unstored(err)
+	}
+	return h.merge(e)
+}
+
+// put stores the ledger. If another process was quicker, it merges the store's.
+func (h *host) put(ctx context.Context, next *lockout.Host) (won bool, err error) {
+	c := h.cell
+	data, err := next.MarshalJSON()
+	if err != nil {
+		return false, h.unstored(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	e, won, err := c.store.Swap(ctx, c.key, c.rev, data, 0)
+	if err != nil {
+		return false, h.unstored(err)
+	}
+	if !won {
+		return false, h.merge(e)
+	}
+	h.take(next, e)
+	return true, nil
+}
+
+func (h *host) merge(e store.Entry) error {
+	var next lockout.Host
+	if e.Rev != 0 {
+		if err := next.UnmarshalJSON(e.Value); err != nil {
+			return h.unstored(err)
+		}
+	}
+	now := e.Now
+	if now.IsZero() {
+		now = h.guard.now()
+	}
+	h.cell.replica.Merge(now, &next)
+	h.take(&next, e)
+	return nil
+}
+
+// take makes next the ledger at hand.
+func (h *host) take(next *lockout.Host, e store.Entry) {
+	h.cell.rev = e.Rev
+	h.cell.replica.Keep(next)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ledger = *next
+	if !e.Now.IsZero() {
+		h.offset = e.Now.Sub(h.guard.now())
+	}
+	h.look()
+}
+
+// unstored is the error of a login that is not sent because of the store.
+func (h *host) unstored(err error) error {
+	what := "the store does not respond"
+	if errors.Is(err, store.ErrUnreadable) || errors.Is(err, lockout.ErrNewer) {
+		what = "what the store has about it cannot be read"
+	}
+	return &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Err: err,
+		Message: fmt.Sprintf("not sent: the wrong logins of %s are not known, because %s", h.name, what)}
+}

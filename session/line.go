@@ -1,0 +1,214 @@
+package session
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pbxauth/pbx/session/lockout"
+)
+
+// line is who waits at a host. Keep-alives, which are of tokens in use, go before
+// logins. Logins go in the order of the ledger's ranks, and within a rank first
+// come, first served. A host's mutex guards it.
+type line struct {
+	beats  []*waiter
+	logins [lockout.Ranks][]*waiter
+}
+
+// waiter is a visitor that waits. It stands in the line until it is called, and
+// remains the visitor's until it gets what it wants or gives up.
+type waiter struct {
+	v      *visitor
+	ticket uint32
+	beat   bool
+	unsure bool // a beat that waits for evidence
+	called bool // out of the line: it has been asked to come
+	parked bool // out of the line: only its own time, or a person, can help
+
+	login  lockout.Login
+	reason lockout.Reason
+	until  time.Time // when it asks again by itself, by the ledger's clock; zero: never
+	rank   int
+}
+
+// flight is a login under way.
+type flight struct {
+	login   lockout.Login
+	booking lockout.Booking
+}
+
+// called are visitors that are to ask again. They are poked without a lock.
+type called []call
+
+type call struct {
+	v  *visitor
+	at time.Time // zero: now
+}
+
+func (c called) poke() {
+	for _, k := range c {
+		if k.at.IsZero() {
+			k.v.poke()
+		} else {
+			k.v.gate.schedule.pokeAt(&k.v.owner.job, k.at)
+		}
+	}
+}
+
+// since is since when the visitor waits to log in.
+func (l *line) since(v *visitor, now time.Time) time.Time {
+	if w := v.waiter; w != nil && !w.beat {
+		return w.login.Waiting
+	}
+	return now
+}
+
+func (l *line) isCalled(v *visitor) bool { return v.waiter != nil && v.waiter.called }
+
+// addBeat puts a keep-alive into its line. unsure: it is to go when the PBX
+// responds to a check.
+func (l *line) addBeat(v *visitor, ticket uint32, unsure bool) {
+	if w := v.waiter; w != nil && w.beat && !w.called {
+		w.ticket = max(w.ticket, ticket)
+		return
+	}
+	l.drop(v)
+	v.waiter = &waiter{v: v, ticket: ticket, beat: true, unsure: unsure}
+	l.beats = append(l.beats, v.waiter)
+}
+
+// add puts a login into the line: at the place that it had, if it stood there.
+func (l *line) add(v *visitor, ticket uint32, g lockout.Login, d lockout.Decision, rank int) {
+	l.drop(v)
+	w := &waiter{v: v, ticket: ticket, login: g, reason: d.Reason, until: d.Until, rank: rank}
+	switch d.Reason {
+	case lockout.PasswordRefused, lockout.MayBeLocked, lockout.AccountPaused, lockout.SameCredentials:
+		w.parked = true
+	}
+	v.waiter = w
+	if w.parked {
+		return
+	}
+	q := l.logins[rank]
+	i := len(q)
+	for i > 0 && q[i-1].login.Waiting.After(g.Waiting) {
+		i--
+	}
+	l.logins[rank] = slices.Insert(q, i, w)
+}
+
+// drop takes the visitor out of the line.
+func (l *line) drop(v *visitor) {
+	w := v.waiter
+	if w == nil {
+		return
+	}
+	v.waiter = nil
+	l.remove(w)
+}
+
+func (l *line) remove(w *waiter) {
+	if w.called || w.parked {
+		return
+	}
+	q := &l.logins[w.rank]
+	if w.beat {
+		q = &l.beats
+	}
+	if i := slices.Index(*q, w); i >= 0 {
+		*q = slices.Delete(*q, i, i+1)
+	}
+}
+
+// call takes a waiter out of the line, which is then to be poked.
+func (l *line) call(w *waiter) {
+	l.remove(w)
+	w.called = true
+}
+
+// called calls those of whom it holds, parked or not. The members of a host are
+// looked through, because who is parked stands in no line.
+func (h *host) call(holds func(*waiter) bool) (next called) {
+	for _, m := range h.members {
+		if w := m.waiter; w != nil && !w.beat && !w.called && holds(w) {
+			h.line.call(w)
+			next = append(next, call{v: m})
+		}
+	}
+	return next
+}
+
+// advance calls those who may go now: more would race for it. h.mu is held.
+func (h *host) advance(now time.Time) (next called) {
+	free := func(v *visitor) bool { return h.calls+len(next) < v.gate.perHost }
+	// A waiter that found no reason to wait so long asks again earlier.
+	var sooner called
+	defer func() { next = append(next, sooner...) }()
+	for i := 0; i < len(h.line.beats); {
+		w := h.line.beats[i]
+		url := w.v.traits.URL
+		if !free(w.v) {
+			break
+		}
+		if h.trial[url] != nil || w.unsure && !h.local.Responds(url, now) {
+			i++
+			continue
+		}
+		h.line.call(w)
+		next = append(next, call{v: w.v})
+	}
+	if w := h.firstOf(now, lockout.Ranks, &sooner); w != nil && free(w.v) {
+		h.line.call(w)
+		next = append(next, call{v: w.v})
+	}
+	return next
+}
+
+// better returns a waiter that goes before a login that may go. h.mu is held.
+func (h *host) better(now time.Time, g lockout.Login) *waiter {
+	rank := h.ledger.Rank(now, g)
+	if w := h.firstOf(now, rank, nil); w != nil {
+		return w
+	}
+	if q := h.line.logins[rank]; len(q) > 0 && q[0].login.Waiting.Before(g.Waiting) && h.mayGo(now, q[0], nil) {
+		return q[0]
+	}
+	return nil
+}
+
+// firstOf returns the first login in the line that may go, of ranks below one.
+// h.mu is held.
+func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
+	for rank := range below {
+		var blocked []lockout.Limits // those who state the same wait for the same
+		for _, w := range h.line.logins[rank] {
+			if slices.Contains(blocked, w.login.Limits) {
+				continue
+			}
+			if h.mayGo(now, w, sooner) {
+				return w
+			}
+			if w.reason == lockout.OneByOne || w.reason == lockout.NoPlace && !w.login.Limits.PerAccount {
+				blocked = append(blocked, w.login.Limits)
+			}
+		}
+	}
+	return nil
+}
+
+// mayGo asks the ledger anew about a waiter, and notes the reason. h.mu is held.
+func (h *host) mayGo(now time.Time, w *waiter, sooner *called) bool {
+	d := h.ledger.Ask(now, &h.local, w.login)
+	if d.Verdict == lockout.Go {
+		return true
+	}
+	w.reason = d.Reason
+	if sooner != nil && !d.Until.IsZero() && (w.until.IsZero() || d.Until.Before(w.until)) {
+		w.until = d.Until
+		*sooner = append(*sooner, call{w.v, h.here(d.Until, now)})
+	}
+	if d.Reason == lockout.NoEvidence {
+		h.check(w.v, now)
+	}
+	return false
+}
