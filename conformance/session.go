@@ -67,7 +67,7 @@ var sessionRules = []Rule{
 		ID:    "SESSION-09",
 		Says:  "A session with a wrong password sends it once, and within five minutes logs in with the next one that the Credentials func returns.",
 		Why:   "Passwords are changed in the PBX first and in the vault an hour later, and nobody restarts the process for it.",
-		needs: []precondition{fingerprinter, credentials, applies("LOCKOUT-01")},
+		needs: []precondition{fingerprinter, credentials, secondLogin, applies("LOCKOUT-01")},
 		check: changedPassword,
 	},
 	{
