@@ -43,7 +43,7 @@ func readyHarness(h Harness) Harness {
 	return h
 }
 
-// sick is yeastarHarness with a driver that make builds around the good one.
+// broken is yeastarHarness with a driver that make builds around the good one.
 func broken(make func(cfg pbx.Config, good opener) (pbx.Authenticator, error)) Harness {
 	return brokenAs(yeastarHarness, make)
 }
@@ -161,7 +161,7 @@ func (m *mutant) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 	return m.fullDriver.Fingerprint(ctx, key)
 }
 
-// mutate is sick with parts of the good driver replaced.
+// mutate is yeastarHarness with parts of the driver replaced.
 func mutate(replace func(m *mutant)) Harness { return mutateAs(yeastarHarness, replace) }
 
 func mutateAs(h Harness, replace func(m *mutant)) Harness {
@@ -176,7 +176,7 @@ func mutateAs(h Harness, replace func(m *mutant)) Harness {
 	})
 }
 
-// withLoginErrors is sick with a change to every error of a login.
+// withLoginErrors is yeastarHarness with a change to every error of a login.
 func withLoginErrors(change func(*pbx.Error)) Harness {
 	return withLoginErrorsAs(yeastarHarness, change)
 }
@@ -200,7 +200,7 @@ func edited(err error, change func(*pbx.Error)) error {
 	return &failed
 }
 
-// withTLS is sick with other settings in TLS than it was given, for connections
+// withTLS is yeastarHarness with other settings in TLS than it was given, for connections
 // of its own.
 func withTLS(change func(*pbx.TLS)) Harness {
 	return broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
@@ -737,11 +737,6 @@ var mutants = []struct {
 	{"SESSION-05", "forgets the token and sends nothing", mutate(func(m *mutant) {
 		m.logout = func(context.Context, *pbx.Token) error { return nil }
 	}), "still valid"},
-	{"SESSION-06", "takes an unavailable PBX for a wrong password", withLoginErrors(func(e *pbx.Error) {
-		if e.HTTPStatus == http.StatusServiceUnavailable {
-			e.Kind = pbx.ErrInvalidCredentials
-		}
-	}), "10m0s later the session has no valid token"},
 	{"SESSION-07", "says that requests extend a token, and they do not", mutateAs(acmeHarness, func(m *mutant) {
 		m.traits = func() pbx.Traits {
 			traits := m.fullDriver.Traits()
@@ -848,13 +843,18 @@ var mutants = []struct {
 	}), "returns the token of the one before"},
 	{"SESSION-11", "inspects JSON only", inspectingJSON(), `a refusal with the Content-Type "application/octet-stream"`},
 	{"SESSION-12", "takes any HTTP 401 for a wrong password", withLoginErrors(tookForWrong), "what is in front asks for password"},
+	{"SESSION-13", "takes an unavailable PBX for a wrong password", withLoginErrors(func(e *pbx.Error) {
+		if e.HTTPStatus == http.StatusServiceUnavailable {
+			e.Kind = pbx.ErrInvalidCredentials
+		}
+	}), "1m0s later the session has no valid token"},
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// overTransport is sick with every response's body replaced, and with the error
+// overTransport is yeastarHarness with every response's body replaced, and with the error
 // of reading it.
 func overTransport(read func(resp *http.Response, body []byte, err error) ([]byte, error)) Harness {
 	return broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
@@ -880,7 +880,7 @@ func overTransport(read func(resp *http.Response, body []byte, err error) ([]byt
 	})
 }
 
-// inspectingJSON is sick and sees no refusal in a response of another type.
+// inspectingJSON is yeastarHarness with a driver that sees no refusal in a response of another type.
 func inspectingJSON() Harness {
 	return mutate(func(m *mutant) {
 		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
@@ -892,7 +892,7 @@ func inspectingJSON() Harness {
 	})
 }
 
-// askingItself is sick and asks the Credentials func without protection, or with
+// askingItself is yeastarHarness with a driver that asks the Credentials func without protection, or with
 // protection from its panics only.
 func askingItself(recovers bool) Harness {
 	return broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {

@@ -1,11 +1,14 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -60,8 +63,9 @@ var rules = slices.Concat(
 
 // retired maps the IDs of retired rules to their successors.
 var retired = map[string]string{
-	"CONFIG-02": "CONFIG-08",
-	"CONFIG-06": "CONFIG-07",
+	"CONFIG-02":  "CONFIG-08",
+	"CONFIG-06":  "CONFIG-07",
+	"SESSION-06": "SESSION-13",
 }
 
 // precondition returns why a rule does not apply to the driver, or "".
@@ -205,6 +209,20 @@ func locks(t *testbed) string {
 func lockShows(t *testbed) string {
 	if t.auth.Traits().Lockout.LooksWrong {
 		return "a lockout looks like a wrong password (Traits.Lockout)"
+	}
+	return ""
+}
+
+// secondLogin is for rules in which other credentials follow a refused login
+// within the hour. A session sends none that could be the last before a lock.
+func secondLogin(t *testbed) string {
+	l := t.auth.Traits().Lockout
+	attempts := cmp.Or(l.Attempts, 5)
+	if l.DeadTokens == pbx.DeadTokensCount {
+		attempts--
+	}
+	if !l.None && attempts < 4 && cmp.Or(l.Memory, day) > time.Hour {
+		return fmt.Sprintf("after a wrong login, no other credentials are sent until the PBX has forgotten it: it locks after %d (Traits.Lockout)", l.Attempts)
 	}
 	return ""
 }

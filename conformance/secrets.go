@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/internal/leak"
 )
 
 // Every rule searches for secrets. These tempt the driver to show them.
@@ -191,7 +191,7 @@ func secretsInSettings(t *testbed) error {
 }
 
 // carried returns the secrets in the last request and its response, as a server
-// may repeat them: as they are, and in JSON, a URL, HTML and upper case.
+// may repeat them: in every spelling that is searched for.
 func (t *testbed) carried() string {
 	log := t.sim.Log()
 	last := log[len(log)-1]
@@ -203,9 +203,13 @@ func (t *testbed) carried() string {
 			if text != secret && !strings.Contains(exchange, text) {
 				continue
 			}
-			quoted, _ := json.Marshal(text) // a string always marshals
-			spellings = append(spellings, text, string(quoted[1:len(quoted)-1]), url.QueryEscape(text), url.PathEscape(text),
-				html.EscapeString(text), strings.ToUpper(text))
+			ofText := md5.Sum([]byte(text)) // which nobody sent
+			spellings = append(spellings, strings.ToUpper(text))
+			for _, spelling := range leak.Spellings(text) {
+				if spelling != hex.EncodeToString(ofText[:]) {
+					spellings = append(spellings, spelling)
+				}
+			}
 		}
 	}
 	return strings.Join(spellings, " ")

@@ -24,35 +24,35 @@ import (
 func TestEveryKindOfFailedLoginIsExplainedAndHeldAgainstTheNextRun(t *testing.T) {
 	echo := secret + " 4f1c" // what a PBX might repeat
 	for _, row := range []struct {
-		name   string
-		driver string // yeastar if empty
-		prick  func(*pbxsim.PBX)
-		fault  pbxsim.Fault
-		kind   string
-		says   []string
-		held   time.Duration
+		name    string
+		driver  string // yeastar if empty
+		prepare func(*pbxsim.PBX)
+		fault   pbxsim.Fault
+		kind    string
+		says    []string
+		held    time.Duration
 	}{
 		{
-			name:  "wrong password",
-			prick: func(sim *pbxsim.PBX) { sim.SetPassword("api", "another") },
-			kind:  "invalid credentials",
-			says:  []string{"Compare the user name and the password"},
-			held:  10 * time.Minute,
+			name:    "wrong password",
+			prepare: func(sim *pbxsim.PBX) { sim.SetPassword("api", "another") },
+			kind:    "invalid credentials",
+			says:    []string{"Compare the user name and the password"},
+			held:    10 * time.Minute,
 		},
 		{
-			name:   "wrong password of a brand whose lockout is not known",
-			driver: "runtel",
-			prick:  func(sim *pbxsim.PBX) { sim.SetPassword("api", "another") },
-			kind:   "invalid credentials",
-			says:   []string{"Compare the user name and the password"},
-			held:   10 * time.Minute,
+			name:    "wrong password of a brand whose lockout is not known",
+			driver:  "runtel",
+			prepare: func(sim *pbxsim.PBX) { sim.SetPassword("api", "another") },
+			kind:    "invalid credentials",
+			says:    []string{"Compare the user name and the password"},
+			held:    10 * time.Minute,
 		},
 		{
-			name:  "locked",
-			prick: func(sim *pbxsim.PBX) { sim.Lock("127.0.0.1") },
-			kind:  "locked out",
-			says:  []string{"remove this machine's address from the blocked ones"},
-			held:  10 * time.Minute,
+			name:    "locked",
+			prepare: func(sim *pbxsim.PBX) { sim.Lock("127.0.0.1") },
+			kind:    "locked out",
+			says:    []string{"remove this machine's address from the blocked ones"},
+			held:    10 * time.Minute,
 		},
 		{
 			name:   "a rate limit, for as long as it says",
@@ -89,49 +89,49 @@ func TestEveryKindOfFailedLoginIsExplainedAndHeldAgainstTheNextRun(t *testing.T)
 			says:  []string{"there is no such page", "family: s-v1, s-v2, cloud-v1, cloud-v2"},
 		},
 		{
-			name:  "nothing in the answer",
+			name:  "an empty response",
 			fault: pbxsim.Fault{Status: 200},
 			kind:  "unexpected response",
 			says:  []string{"something else responds here, or the API is off"},
 			held:  10 * time.Minute,
 		},
 		{
-			name:  "another family's answer",
+			name:  "another family's response",
 			fault: pbxsim.Fault{Body: []byte(`{"errcode":0,"errmsg":"` + "SUCCESS" + `"}`)},
 			kind:  "unexpected response",
 			says:  []string{"another brand or product line", "the driver and its options"},
 			held:  10 * time.Minute,
 		},
 		{
-			name:  "a code that nobody knows",
+			name:  "an unknown code",
 			fault: pbxsim.Fault{Body: []byte(`{"status":"Failed","errno":"77777"}`)},
 			kind:  "unknown",
 			says:  []string{"(code 77777)", "Look the code up"},
 			held:  10 * time.Minute,
 		},
 		{
-			name:  "cannot answer now",
+			name:  "the PBX cannot respond now",
 			fault: pbxsim.Fault{Status: 503},
 			kind:  "unavailable",
 			says:  []string{"restart the PBX or its API"},
 		},
 		{
-			name:  "no answer, and the password was right",
+			name:  "no response, and the password was right",
 			fault: pbxsim.Fault{Drop: pbxsim.DropAfter},
 			kind:  "unavailable",
 			says:  []string{"Nobody knows whether the login counted as a wrong one"},
 			held:  10 * time.Minute,
 		},
 		{
-			name:  "no answer, and the password was wrong",
-			prick: func(sim *pbxsim.PBX) { sim.SetPassword("api", "another") },
-			fault: pbxsim.Fault{Drop: pbxsim.DropAfter},
-			kind:  "unavailable",
-			says:  []string{"Nobody knows whether the login counted as a wrong one"},
-			held:  10 * time.Minute,
+			name:    "no response, and the password was wrong",
+			prepare: func(sim *pbxsim.PBX) { sim.SetPassword("api", "another") },
+			fault:   pbxsim.Fault{Drop: pbxsim.DropAfter},
+			kind:    "unavailable",
+			says:    []string{"Nobody knows whether the login counted as a wrong one"},
+			held:    10 * time.Minute,
 		},
 		{
-			name:  "half an answer",
+			name:  "half a response",
 			fault: pbxsim.Fault{Truncate: true},
 			kind:  "unavailable",
 			says:  []string{"broke off"},
@@ -144,8 +144,8 @@ func TestEveryKindOfFailedLoginIsExplainedAndHeldAgainstTheNextRun(t *testing.T)
 				driver = "yeastar"
 			}
 			sim := simulator(driver, pbxsim.Options{})
-			if row.prick != nil {
-				row.prick(sim)
+			if row.prepare != nil {
+				row.prepare(sim)
 			}
 			if row.fault.Drop != 0 || row.fault.Status != 0 || row.fault.Body != nil || row.fault.Truncate {
 				row.fault.On = pbxsim.Login
@@ -153,7 +153,7 @@ func TestEveryKindOfFailedLoginIsExplainedAndHeldAgainstTheNextRun(t *testing.T)
 			}
 			server := pbxsim.Listen(sim)
 			defer server.Close()
-			d := newDesk(t)
+			d := newMachine(t)
 			status, out, errs := d.run(on(driver, server.URL)...)
 			if status != exitFailed || errs != "" {
 				t.Errorf("status %d, %q", status, errs)
@@ -193,10 +193,10 @@ func TestEveryKindOfFailedLoginIsExplainedAndHeldAgainstTheNextRun(t *testing.T)
 				t.Errorf("after it: status %d:\n%s", status, out)
 			}
 
-			d = newDesk(t) // the kind, as -json has it
+			d = newMachine(t) // the kind, as -json has it
 			sim = simulator(driver, pbxsim.Options{})
-			if row.prick != nil {
-				row.prick(sim)
+			if row.prepare != nil {
+				row.prepare(sim)
 			}
 			if row.fault.On != "" {
 				sim.Fault(row.fault)
@@ -211,11 +211,11 @@ func TestEveryKindOfFailedLoginIsExplainedAndHeldAgainstTheNextRun(t *testing.T)
 	}
 }
 
-func TestAnotherBrandsPBXIsToldFromTheDriversOwn(t *testing.T) {
+func TestAnotherBrandsPBXIsRecognised(t *testing.T) {
 	for driver, other := range map[string]string{"yeastar": "runtel", "runtel": "yeastar"} {
 		sim := simulator(other, pbxsim.Options{})
 		server := pbxsim.Listen(sim)
-		status, out, _ := newDesk(t).run(on(driver, server.URL)...)
+		status, out, _ := newMachine(t).run(on(driver, server.URL)...)
 		server.Close()
 		if status != exitFailed || len(actions(sim)) != 1 || !strings.Contains(out, "unexpected response") || !strings.Contains(out, "There was no wrong login") {
 			t.Errorf("%s at %s's: status %d, requests %v:\n%s", driver, other, status, actions(sim), out)
@@ -227,7 +227,7 @@ func TestASelfSignedCertificateIsTrustedByThePinThatIsPrinted(t *testing.T) {
 	sim := simulator("yeastar", pbxsim.Options{})
 	server := pbxsim.ListenTLS(sim)
 	defer server.Close()
-	d := newDesk(t)
+	d := newMachine(t)
 	status, out, _ := d.run(on("yeastar", server.URL)...)
 	_, after, found := strings.Cut(out, "Run it again with ")
 	command, _, _ := strings.Cut(after, "\n")
@@ -253,10 +253,10 @@ func TestACAFileOrNoVerificationLetItThroughToo(t *testing.T) {
 	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if status, out, _ := newDesk(t).run(on("yeastar", server.URL, "-tls-ca", file)...); status != exitFine {
+	if status, out, _ := newMachine(t).run(on("yeastar", server.URL, "-tls-ca", file)...); status != exitFine {
 		t.Errorf("-tls-ca: status %d:\n%s", status, out)
 	}
-	status, out, _ := newDesk(t).run(on("yeastar", server.URL, "-insecure-skip-verify")...)
+	status, out, _ := newMachine(t).run(on("yeastar", server.URL, "-insecure-skip-verify")...)
 	if status != exitFine || !strings.Contains(out, "not verified: anyone on the path") {
 		t.Errorf("-insecure-skip-verify: status %d:\n%s", status, out)
 	}
@@ -267,7 +267,7 @@ func TestAnotherKeyThanThePinnedOneIsNotOfferedForPinning(t *testing.T) {
 	server := pbxsim.ListenTLS(sim)
 	defer server.Close()
 	const other = "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
-	status, out, _ := newDesk(t).run(on("yeastar", server.URL, "-tls-pin", other)...)
+	status, out, _ := newMachine(t).run(on("yeastar", server.URL, "-tls-pin", other)...)
 	if status != exitFailed || len(actions(sim)) != 0 || !strings.Contains(out, "on the PBX itself before you pin another key") || strings.Contains(out, "Run it again with") {
 		t.Errorf("status %d, %d requests:\n%s", status, len(actions(sim)), out)
 	}
@@ -292,7 +292,7 @@ func TestAPortThatIsNotTheAPIsIsExplained(t *testing.T) {
 		"nobody listens":        {closed.URL, []string{"Check that the PBX is on", "it is 8088"}},
 		"TLS of long ago":       {old.URL, []string{"no version of TLS", "Update the PBX's firmware"}},
 	} {
-		d := newDesk(t)
+		d := newMachine(t)
 		for range 2 { // nothing was sent, so that a second run is allowed
 			status, out, _ := d.run(on("yeastar", row.url)...)
 			for _, says := range append(row.says, "There was no wrong login") {

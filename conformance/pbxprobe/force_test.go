@@ -21,7 +21,7 @@ func TestForceLogsInAfterAWrongLoginIfAPersonConfirms(t *testing.T) {
 		sim := simulator("yeastar", pbxsim.Options{})
 		sim.SetPassword("api", "another")
 		server := pbxsim.Listen(sim)
-		d := newDesk(t)
+		d := newMachine(t)
 		if status, out, _ := d.run(on("yeastar", server.URL)...); status != exitFailed || !strings.Contains(out, `-force "reason"`) {
 			t.Fatalf("status %d:\n%s", status, out)
 		}
@@ -46,7 +46,7 @@ func TestForceAsksNothingIfNothingIsHeldAgainstTheLogin(t *testing.T) {
 	sim := simulator("yeastar", pbxsim.Options{})
 	server := pbxsim.Listen(sim)
 	defer server.Close()
-	if status, out, errs := newDesk(t).run(on("yeastar", server.URL, "-force", "to be sure")...); status != exitFine {
+	if status, out, errs := newMachine(t).run(on("yeastar", server.URL, "-force", "to be sure")...); status != exitFine {
 		t.Errorf("status %d, %q:\n%s", status, errs, out)
 	}
 }
@@ -57,7 +57,7 @@ func TestAForcedLoginThatIsWrongIsRemembered(t *testing.T) {
 	sim.SetPassword("api", "another")
 	server := pbxsim.Listen(sim)
 	defer server.Close()
-	d := newDesk(t)
+	d := newMachine(t)
 	d.run(on("yeastar", server.URL)...)
 	var asked []string
 	d.people = fakeConsole{reply: "yes", asked: &asked}

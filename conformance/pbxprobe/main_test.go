@@ -12,7 +12,7 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-func TestWrongUseIsToldInOneLineAndNothingIsSent(t *testing.T) {
+func TestWrongUseIsReportedInOneLineAndNothingIsSent(t *testing.T) {
 	sim := simulator("yeastar", pbxsim.Options{})
 	server := pbxsim.Listen(sim)
 	defer server.Close()
@@ -38,12 +38,12 @@ func TestWrongUseIsToldInOneLineAndNothingIsSent(t *testing.T) {
 		{on("runtel", server.URL, "-option", "key="+secret), "the option key is secret, and flags show in process lists: set PBX_OPTION_KEY"},
 		{on("yeastar", server.URL, "-json=perhaps"), "invalid boolean"},
 	} {
-		status, out, errs := newDesk(t).run(row.args...)
+		status, out, errs := newMachine(t).run(row.args...)
 		if status != exitUse || out != "" || !strings.HasPrefix(errs, "pbxprobe: ") || !strings.Contains(errs, row.says) || strings.Count(errs, "\n") != 1 {
 			t.Errorf("%q: status %d, %q, %q", row.args, status, out, errs)
 		}
 	}
-	d := newDesk(t)
+	d := newMachine(t)
 	d.env["PBX_PASSWORD"] = ""
 	if status, _, errs := d.run(on("yeastar", server.URL)...); status != exitUse || !strings.Contains(errs, "Password is PBX_PASSWORD") {
 		t.Errorf("no password: status %d, %q", status, errs)
@@ -53,7 +53,7 @@ func TestWrongUseIsToldInOneLineAndNothingIsSent(t *testing.T) {
 	}
 }
 
-func TestThePasswordIsAskedForWhereTheEnvironmentHasNone(t *testing.T) {
+func TestThePasswordIsAskedForIfTheEnvironmentHasNone(t *testing.T) {
 	sim := simulator("yeastar", pbxsim.Options{})
 	server := pbxsim.Listen(sim)
 	defer server.Close()
@@ -79,7 +79,7 @@ func TestAKeyIsTakenFromTheEnvironmentAndIsNoLogin(t *testing.T) {
 	sim.AddKey("canary-Horse")
 	server := pbxsim.Listen(sim)
 	defer server.Close()
-	d := newDesk(t)
+	d := newMachine(t)
 	d.env["PBX_OPTION_KEY"] = "canary-Horse"
 	status, out, _ := d.run("-driver", "runtel", "-url", server.URL)
 	if status != exitFine || sim.Counts().Requests != 2 || sim.Counts().AppRequests != 1 || !strings.Contains(out, "runtel at 127.0.0.1") || !strings.Contains(out, "a logout does not end the token") {
@@ -88,7 +88,7 @@ func TestAKeyIsTakenFromTheEnvironmentAndIsNoLogin(t *testing.T) {
 }
 
 func TestHelpIsPrintedOnRequest(t *testing.T) {
-	status, out, errs := newDesk(t).run("-help")
+	status, out, errs := newMachine(t).run("-help")
 	if status != exitFine || errs != "" {
 		t.Errorf("status %d, %q", status, errs)
 	}
@@ -100,7 +100,7 @@ func TestHelpIsPrintedOnRequest(t *testing.T) {
 }
 
 func TestListHasEveryDriverAndOption(t *testing.T) {
-	status, out, errs := newDesk(t).run("-list")
+	status, out, errs := newMachine(t).run("-list")
 	if status != exitFine || errs != "" {
 		t.Fatalf("status %d, %q", status, errs)
 	}
@@ -126,7 +126,7 @@ func TestListHasEveryDriverAndOption(t *testing.T) {
 }
 
 func TestVersionIsOneLine(t *testing.T) {
-	status, out, errs := newDesk(t).run("-version")
+	status, out, errs := newMachine(t).run("-version")
 	if status != exitFine || errs != "" || !strings.HasPrefix(out, "pbxprobe ") || !strings.Contains(out, runtime.Version()) || strings.Count(out, "\n") != 1 {
 		t.Errorf("status %d, %q, %q", status, out, errs)
 	}

@@ -16,7 +16,7 @@ import (
 const host = "pbx.example.com"
 
 func TestARunThatWasKilledIsRemembered(t *testing.T) {
-	d := newDesk(t)
+	d := newMachine(t)
 	dir := d.env["PBXPROBE_MEMORY"]
 	sim := simulator("yeastar", pbxsim.Options{})
 	server := pbxsim.Listen(sim)
@@ -37,7 +37,7 @@ func TestARunThatWasKilledIsRemembered(t *testing.T) {
 }
 
 func TestTheLoginIsRememberedBeforeItIsSent(t *testing.T) {
-	d := newDesk(t)
+	d := newMachine(t)
 	file := filepath.Join(d.env["PBXPROBE_MEMORY"], "login-127.0.0.1.json")
 	there := false
 	sim := pbxsim.New(watching{simulator("yeastar", pbxsim.Options{}).Dialect(), func() {
@@ -71,7 +71,7 @@ func TestOfManyRunsAtATimeOneSendsAWrongPassword(t *testing.T) {
 	sim := simulator("yeastar", pbxsim.Options{Accounts: map[string]string{"api": "another"}})
 	server := pbxsim.Listen(sim)
 	defer server.Close()
-	d := newDesk(t)
+	d := newMachine(t)
 	var runs sync.WaitGroup
 	for range 20 {
 		runs.Go(func() {
@@ -127,7 +127,7 @@ func TestAWrongLoginHoldsForTheHostWhateverThePortTheUserAndTheDriver(t *testing
 	second := simulator("runtel", pbxsim.Options{})
 	other := pbxsim.Listen(second)
 	defer other.Close()
-	d := newDesk(t)
+	d := newMachine(t)
 	d.run("-driver", "yeastar", "-url", server.URL, "-user", "nobody")
 	if status, _, _ := d.run(on("runtel", other.URL)...); status != exitFailed || len(actions(second)) != 0 {
 		t.Errorf("status %d, %d requests", status, len(actions(second)))
@@ -137,7 +137,7 @@ func TestAWrongLoginHoldsForTheHostWhateverThePortTheUserAndTheDriver(t *testing
 	}
 }
 
-func TestTheTimeThatIsToldIsNeverTooEarly(t *testing.T) {
+func TestTheTimeThatIsPrintedIsNeverTooEarly(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 10, 0, 0, time.UTC)
 	for moment, want := range map[time.Time]string{
 		at:                                  "2026-03-01 12:10:00 UTC",
@@ -197,7 +197,7 @@ func TestWithoutAMemoryNothingIsSent(t *testing.T) {
 	sim := simulator("yeastar", pbxsim.Options{})
 	server := pbxsim.Listen(sim)
 	defer server.Close()
-	d := newDesk(t)
+	d := newMachine(t)
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -222,7 +222,7 @@ func TestTheFlagGoesBeforeTheVariableAndThatBeforeTheCacheFolder(t *testing.T) {
 	sim := simulator("yeastar", pbxsim.Options{Accounts: map[string]string{"api": "another"}})
 	server := pbxsim.Listen(sim)
 	defer server.Close()
-	d := newDesk(t)
+	d := newMachine(t)
 	byFlag, byVariable := t.TempDir(), d.env["PBXPROBE_MEMORY"]
 	d.run(on("yeastar", server.URL, "-memory", byFlag)...)
 	d.run(on("yeastar", server.URL)...)

@@ -42,8 +42,8 @@ func simulator(brand string, opts pbxsim.Options) *pbxsim.PBX {
 	return simulators.Of(brand)[0].New(&opts)
 }
 
-// desk is where pbxprobe runs: it has a memory, a clock and a person.
-type desk struct {
+// machine is where pbxprobe runs: it has a memory, a clock and a person.
+type machine struct {
 	t      *testing.T
 	env    map[string]string
 	now    time.Time
@@ -72,8 +72,8 @@ func (f fakeConsole) Confirm(_ context.Context, question string) (bool, error) {
 	return f.reply == "yes", nil
 }
 
-func newDesk(t *testing.T) *desk {
-	return &desk{
+func newMachine(t *testing.T) *machine {
+	return &machine{
 		t:   t,
 		env: map[string]string{"PBX_PASSWORD": secret, "PBXPROBE_MEMORY": filepath.Join(t.TempDir(), "memory")},
 		now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
@@ -81,12 +81,12 @@ func newDesk(t *testing.T) *desk {
 }
 
 // run runs pbxprobe and returns its exit status and what it printed.
-func (d *desk) run(args ...string) (status int, out, errs string) {
+func (d *machine) run(args ...string) (status int, out, errs string) {
 	d.t.Helper()
 	return d.runContext(d.t.Context(), args...)
 }
 
-func (d *desk) runContext(ctx context.Context, args ...string) (status int, out, errs string) {
+func (d *machine) runContext(ctx context.Context, args ...string) (status int, out, errs string) {
 	d.t.Helper()
 	var o, e bytes.Buffer
 	status = run(ctx, args,
@@ -103,7 +103,7 @@ func (d *desk) runContext(ctx context.Context, args ...string) (status int, out,
 }
 
 // silent fails if text holds a secret.
-func (d *desk) silent(what, text string) {
+func (d *machine) silent(what, text string) {
 	d.t.Helper()
 	quoted, _ := json.Marshal(secret)
 	sum := md5.Sum([]byte(secret))
@@ -192,7 +192,7 @@ Fine: everything works, and no token is left behind.
 			sim := simulator(row.driver, pbxsim.Options{})
 			server := pbxsim.Listen(sim)
 			defer server.Close()
-			status, out, errs := newDesk(t).run(on(row.driver, server.URL)...)
+			status, out, errs := newMachine(t).run(on(row.driver, server.URL)...)
 			if status != exitFine || errs != "" {
 				t.Errorf("status %d, %q", status, errs)
 			}
@@ -214,7 +214,7 @@ func TestTheJSONIsOneObjectAndNothingElse(t *testing.T) {
 	sim := simulator("yeastar", pbxsim.Options{})
 	server := pbxsim.Listen(sim)
 	defer server.Close()
-	status, out, errs := newDesk(t).run(on("yeastar", server.URL, "-json")...)
+	status, out, errs := newMachine(t).run(on("yeastar", server.URL, "-json")...)
 	got := decoded(t, out)
 	if status != exitFine || errs != "" || !got.OK || got.Schema != probe.Schema || got.Host != strings.TrimPrefix(server.URL, "http://") {
 		t.Errorf("status %d, %q: %+v", status, errs, got)
@@ -235,7 +235,7 @@ func TestTheJSONOfAFailureHasItsKindAndTheAdviceGoesToStandardError(t *testing.T
 	sim := simulator("yeastar", pbxsim.Options{Accounts: map[string]string{"api": "another"}})
 	server := pbxsim.Listen(sim)
 	defer server.Close()
-	d := newDesk(t)
+	d := newMachine(t)
 	status, out, errs := d.run(on("yeastar", server.URL, "-json")...)
 	got := decoded(t, out)
 	last := got.Steps[len(got.Steps)-1]
@@ -284,7 +284,7 @@ func TestAnInterruptGivesTheTokenBack(t *testing.T) {
 				sim.ServeHTTP(w, r)
 			}))
 			defer server.Close()
-			status, out, _ := newDesk(t).runContext(ctx, on("yeastar", server.URL, "-json")...)
+			status, out, _ := newMachine(t).runContext(ctx, on("yeastar", server.URL, "-json")...)
 			got := decoded(t, out)
 			server.Close() // waits for what came late
 			if diff := cmp.Diff(row.asked, inOrder(actions(sim), row.asked)); diff != "" {
@@ -340,7 +340,7 @@ func TestADeadTokenIsUsedOncePerWindow(t *testing.T) {
 			})
 			server := pbxsim.Listen(sim)
 			defer server.Close()
-			d := newDesk(t)
+			d := newMachine(t)
 			args := on("yeastar", server.URL, "-option", "family="+row.family)
 			for i := range 11 {
 				want := row.next
@@ -374,7 +374,7 @@ func TestAPBXThatStillAcceptsTheTokenAfterTheLogoutFails(t *testing.T) {
 	sim.Fault(pbxsim.Fault{On: pbxsim.Logout, Body: []byte(`{"status":"Success"}`)}) // and nothing done
 	server := pbxsim.Listen(sim)
 	defer server.Close()
-	status, out, _ := newDesk(t).run(on("yeastar", server.URL)...)
+	status, out, _ := newMachine(t).run(on("yeastar", server.URL)...)
 	if status != exitFailed || !strings.Contains(out, "still accepts the token") || !strings.Contains(out, "A token may be left behind. If so, it is valid for 30m0s") {
 		t.Errorf("status %d:\n%s", status, out)
 	}
@@ -392,7 +392,7 @@ func TestTheTokenIsLoggedOutWhateverFails(t *testing.T) {
 		sim = pbxsim.New(watching{simulator("yeastar", pbxsim.Options{}).Dialect(), func() { sim.Fault(fault) }},
 			&pbxsim.Options{Accounts: map[string]string{"api": secret}})
 		server := pbxsim.Listen(sim)
-		status, out, _ := newDesk(t).run(on("yeastar", server.URL)...)
+		status, out, _ := newMachine(t).run(on("yeastar", server.URL)...)
 		server.Close()
 		if left := len(sim.Tokens("api")); status != exitFailed || left != 0 || !strings.Contains(out, "Failed: 1 of 8 steps. No token is left behind.") {
 			t.Errorf("%+v: status %d, %d tokens left:\n%s", fault, status, left, out)
@@ -403,12 +403,12 @@ func TestTheTokenIsLoggedOutWhateverFails(t *testing.T) {
 	}
 }
 
-func TestAFailedLogoutIsNotRepeatedAndSaysHowLongTheTokenLives(t *testing.T) {
+func TestAFailedLogoutIsNotRepeatedAndSaysHowLongTheTokenIsValid(t *testing.T) {
 	sim := simulator("yeastar", pbxsim.Options{})
 	sim.Fault(pbxsim.Fault{On: pbxsim.Logout, Drop: pbxsim.DropBefore})
 	server := pbxsim.Listen(sim)
 	defer server.Close()
-	status, out, _ := newDesk(t).run(on("yeastar", server.URL)...)
+	status, out, _ := newMachine(t).run(on("yeastar", server.URL)...)
 	if status != exitFailed || !strings.Contains(out, "A token may be left behind. If so, it is valid for 30m0s") {
 		t.Errorf("status %d:\n%s", status, out)
 	}
