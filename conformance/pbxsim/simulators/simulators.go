@@ -21,6 +21,7 @@ import (
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
 	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
 	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
+	"github.com/pbxauth/pbx/adapters/threecx/threecxsim"
 	"github.com/pbxauth/pbx/adapters/wazo/wazosim"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
@@ -83,6 +84,12 @@ const (
 )
 
 var all = []Simulator{
+	{
+		Driver:     "3cx",
+		New:        func(o *pbxsim.Options) *pbxsim.PBX { return threecxsim.New(nil, o) },
+		Harmless:   Request{http.MethodGet, "/xapi/v1/SystemStatus", "", ""},
+		Extensions: Request{http.MethodGet, "/xapi/v1/Users", "", ""},
+	},
 	{
 		Driver: "asterisk",
 		New: func(o *pbxsim.Options) *pbxsim.PBX {
