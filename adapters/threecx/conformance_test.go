@@ -16,8 +16,6 @@ func TestTheDriverConformsHoweverTheVendorIsRead(t *testing.T) {
 	}{
 		{"20.0.9", threecxsim.Options{}},
 		{"20.0.8, with another opinion of the lifetime", threecxsim.Options{ExpiresIn: 60, NoRefreshToken: true}},
-		{"refusals in JSON", threecxsim.Options{Refusal: threecxsim.JSON401, DeadTokenInJSON: true}},
-		{"refusals in JSON under HTTP 400", threecxsim.Options{Refusal: threecxsim.JSON400}},
 		{"opaque tokens, several at once", threecxsim.Options{Opaque: true, Second: threecxsim.Spares}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

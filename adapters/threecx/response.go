@@ -30,7 +30,7 @@ func judge(x *wire.Exchange) error {
 	var body errorBody
 	wire.ReadJSON(x.Response.Body, &body)
 	own := body.Error != nil && (body.Error.Code != "" || body.Error.Message != "")
-	empty := len(x.Response.Body) == 0 && !oauth.AsksForHTTPAuthentication(x.Response.Header)
+	empty := oauth.Silent(x)
 	code := ""
 	if own {
 		code = string(body.Error.Code)

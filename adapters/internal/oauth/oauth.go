@@ -7,6 +7,7 @@
 package oauth
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"net/http"
@@ -162,14 +163,14 @@ func bearable(s string) bool {
 // Authorize puts a token into a request's Authorization header.
 func Authorize(h http.Header, t *pbx.Token) { h.Set("Authorization", "Bearer "+t.Value.Reveal()) }
 
-// AsksForHTTPAuthentication reports whether a response wants a user name and
-// password by HTTP, which something in front of the PBX does.
-func AsksForHTTPAuthentication(h http.Header) bool {
-	for _, challenge := range h.Values("WWW-Authenticate") {
+// Silent reports whether a response has no body and does not ask for a user name
+// and password by HTTP, as something in front of the PBX does.
+func Silent(x *wire.Exchange) bool {
+	for _, challenge := range x.Response.Header.Values("WWW-Authenticate") {
 		scheme, _, _ := strings.Cut(strings.TrimSpace(challenge), " ")
 		if !strings.EqualFold(scheme, "bearer") {
-			return true
+			return false
 		}
 	}
-	return false
+	return len(bytes.TrimSpace(x.Response.Body)) == 0
 }

@@ -112,7 +112,7 @@ func (c *Client) refusal(x *wire.Exchange, got response) *pbx.Error {
 			failure.Setting = "scope"
 		}
 		return failure
-	case c.brand.EmptyRefusal && status == http.StatusUnauthorized && len(x.Response.Body) == 0 && !AsksForHTTPAuthentication(x.Response.Header):
+	case c.brand.EmptyRefusal && status == http.StatusUnauthorized && Silent(x):
 		return x.Fail(pbx.ErrInvalidCredentials, "", meanings["invalid_client"].text)
 	case got.Error != "" && status != http.StatusUnauthorized && status != http.StatusForbidden:
 		kind := wire.StatusKind(x.Request.Op, status)
