@@ -8,6 +8,7 @@ package adapters
 
 import (
 	_ "github.com/pbxauth/pbx/adapters/asterisk"
+	_ "github.com/pbxauth/pbx/adapters/freepbx"
 	_ "github.com/pbxauth/pbx/adapters/grandstream"
 	_ "github.com/pbxauth/pbx/adapters/openvox"
 	_ "github.com/pbxauth/pbx/adapters/runtel"

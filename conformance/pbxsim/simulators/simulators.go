@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
+	"github.com/pbxauth/pbx/adapters/freepbx/freepbxsim"
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
 	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
 	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
@@ -97,6 +98,12 @@ var all = []Simulator{
 		},
 		Harmless:   Request{http.MethodPost, "/rawman", formType, "Action=ListCommands"},
 		Extensions: Request{http.MethodPost, "/rawman", formType, "Action=PJSIPShowEndpoints"},
+	},
+	{
+		Driver:     "freepbx",
+		New:        func(o *pbxsim.Options) *pbxsim.PBX { return freepbxsim.New(nil, o) },
+		Harmless:   Request{http.MethodPost, "/admin/api/api/gql", jsonType, `{"query":"{__typename}"}`},
+		Extensions: Request{http.MethodPost, "/admin/api/api/gql", jsonType, `{"query":"{fetchAllExtensions{status totalCount extension{extensionId user{name}}}}"}`},
 	},
 	{
 		Driver:     "grandstream",
