@@ -15,11 +15,15 @@ import (
 // mute500 is what FreePBX 17's GraphQL cannot pass: it has no word for a dead
 // token.
 var mute500 = map[string]string{
-	"TOKEN-02":   "GraphQL in FreePBX 17 responds to a removed token as to any failure, with HTTP 500",
-	"TOKEN-06":   "GraphQL in FreePBX 17 responds to a removed token as to any failure, with HTTP 500",
-	"SESSION-03": "GraphQL in FreePBX 17 responds to a removed token as to any failure, with HTTP 500. A restart removes none",
-	"SESSION-10": "GraphQL in FreePBX 17 responds to a removed token as to any failure, with HTTP 500. A restart removes none",
+	"TOKEN-02":    noWord,
+	"TOKEN-06":    noWord,
+	"PROTOCOL-06": noWord,
+	"SESSION-03":  noWord + ". A restart removes none",
+	"SESSION-10":  noWord + ". A restart removes none",
+	"SESSION-11":  noWord + ". A restart removes none",
 }
+
+const noWord = "GraphQL in FreePBX 17 responds to a removed token as to any failure, with HTTP 500"
 
 var application = freepbxsim.Application{ID: "application", Secret: "application's secret"}
 
