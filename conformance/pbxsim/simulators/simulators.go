@@ -18,9 +18,11 @@ import (
 	"strings"
 
 	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
+	"github.com/pbxauth/pbx/adapters/freepbx/freepbxsim"
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
 	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
 	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
+	"github.com/pbxauth/pbx/adapters/threecx/threecxsim"
 	"github.com/pbxauth/pbx/adapters/wazo/wazosim"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
@@ -84,12 +86,24 @@ const (
 
 var all = []Simulator{
 	{
+		Driver:     "3cx",
+		New:        func(o *pbxsim.Options) *pbxsim.PBX { return threecxsim.New(nil, o) },
+		Harmless:   Request{http.MethodGet, "/xapi/v1/SystemStatus", "", ""},
+		Extensions: Request{http.MethodGet, "/xapi/v1/Users", "", ""},
+	},
+	{
 		Driver: "asterisk",
 		New: func(o *pbxsim.Options) *pbxsim.PBX {
 			return asterisksim.New(&asterisksim.Options{SystemPermission: true}, o)
 		},
 		Harmless:   Request{http.MethodPost, "/rawman", formType, "Action=ListCommands"},
 		Extensions: Request{http.MethodPost, "/rawman", formType, "Action=PJSIPShowEndpoints"},
+	},
+	{
+		Driver:     "freepbx",
+		New:        func(o *pbxsim.Options) *pbxsim.PBX { return freepbxsim.New(nil, o) },
+		Harmless:   Request{http.MethodPost, "/admin/api/api/gql", jsonType, `{"query":"{__typename}"}`},
+		Extensions: Request{http.MethodPost, "/admin/api/api/gql", jsonType, `{"query":"{fetchAllExtensions{status totalCount extension{extensionId user{name}}}}"}`},
 	},
 	{
 		Driver:     "grandstream",

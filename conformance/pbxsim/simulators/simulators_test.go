@@ -166,10 +166,10 @@ func TestRequestsAreServed(t *testing.T) {
 // unknownTo returns a request that no vendor documents.
 func unknownTo(s simulators.Simulator) simulators.Request {
 	r := s.Harmless
-	for _, known := range []string{"deviceinfo/query", "extension/query", "system/information", "users/me/tokens"} {
+	for _, known := range []string{"deviceinfo/query", "extension/query", "system/information", "users/me/tokens", "SystemStatus"} {
 		r.Path = strings.Replace(r.Path, known, "nothing/known", 1)
 	}
-	for _, known := range []string{"getSystemGeneralStatus", "ListCommands", `"get","obj":"User"`} {
+	for _, known := range []string{"getSystemGeneralStatus", "ListCommands", "__typename", `"get","obj":"User"`} {
 		r.Body = strings.Replace(r.Body, known, map[bool]string{true: `"nothing","obj":"Nothing"`, false: "Nothing"}[strings.Contains(known, ",")], 1)
 	}
 	return r
@@ -216,10 +216,11 @@ func TestRespondAnswersTheApplicationsRequests(t *testing.T) {
 }
 
 // words are the kinds of error in which a driver understands its brand's words
-// for a lock. Runtel's vendor documents none, and Asterisk and Wazo have none.
+// for a lock. Runtel's and 3CX's vendors document none, and Asterisk, FreePBX and
+// Wazo have none.
 func words(driver string) error {
 	switch driver {
-	case "runtel", "asterisk", "wazo":
+	case "runtel", "asterisk", "wazo", "3cx", "freepbx":
 		return pbx.ErrInvalidCredentials
 	}
 	return pbx.ErrLocked
