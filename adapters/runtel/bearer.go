@@ -2,17 +2,11 @@ package runtel
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/pbxauth/pbx"
 )
 
 const scheme = "Bearer "
-
-// bearable reports whether a header can carry s as a token.
-func bearable(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
-}
 
 func bear(h http.Header, t *pbx.Token) { h.Set("Authorization", scheme+t.Value.Reveal()) }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/wire"
 )
 
 // Config is the typed form of the driver's settings. Options of the embedded
@@ -107,7 +108,7 @@ func (cfg Config) check() (c clock, setting, wrong string) {
 		return clock{}, "key", "set either Key (key) or an account, not both: a key needs no user name and no password"
 	case keyed && (cfg.ExpZone != "" || cfg.TokenTTL != 0):
 		return clock{}, "key", "Key (key) does not expire: ExpZone (exp_zone) and TokenTTL (token_ttl) are for a user name and password"
-	case keyed && !bearable(cfg.Key.Reveal()):
+	case keyed && !wire.FitsHeader(cfg.Key.Reveal()):
 		return clock{}, "key", `Key (key) holds blanks, line breaks or other characters that no header can carry: give the key alone, without "Bearer"`
 	case cfg.ExpZone == "" || cfg.ExpZone == zoneOfLogin:
 		return clock{ttl: cfg.TokenTTL, ofLogin: cfg.ExpZone != ""}, "", ""

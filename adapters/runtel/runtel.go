@@ -176,7 +176,7 @@ func (p *PBX) login(ctx context.Context) (*pbx.Token, error) {
 	if x.login.token == "" {
 		return nil, p.classified(x, x.fail(pbx.ErrProtocol, "the login succeeded and brought no token"))
 	}
-	if !bearable(x.login.token) {
+	if !wire.FitsHeader(x.login.token) {
 		return nil, p.classified(x, x.fail(pbx.ErrProtocol, "the token holds blanks or other characters that no header can carry"))
 	}
 	now, told := serverTime(x.Response.Header, issued)

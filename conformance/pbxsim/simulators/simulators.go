@@ -21,6 +21,7 @@ import (
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
 	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
 	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
+	"github.com/pbxauth/pbx/adapters/starface/starfacesim"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -103,6 +104,12 @@ var all = []Simulator{
 		New:        func(o *pbxsim.Options) *pbxsim.PBX { return runtelsim.New(nil, o) },
 		Harmless:   Request{http.MethodPost, "/api/", jsonType, `{"action":"get","obj":"User","action_id":"1","params":{}}`},
 		Extensions: Request{http.MethodPost, "/api/", jsonType, `{"action":"list","obj":"DomainUser","action_id":"1","params":{}}`},
+	},
+	{
+		Driver:     "starface",
+		New:        func(o *pbxsim.Options) *pbxsim.PBX { return starfacesim.New(nil, o) },
+		Harmless:   Request{http.MethodGet, "/rest/users/me", "", ""},
+		Extensions: Request{http.MethodGet, "/rest/users", "", ""},
 	},
 	yeastar(yeastarsim.SV1, "v1.1.0", "extensionlist/query"),
 	yeastar(yeastarsim.SV2, "v2.0.0", "extension/list"),
