@@ -12,7 +12,7 @@ import (
 )
 
 // The vendor leaves questions open, so the driver has to conform under every
-// answer to them.
+// possible answer.
 func TestTheDriverConformsHoweverTheVendorIsRead(t *testing.T) {
 	for reading, row := range map[string]struct {
 		sim         starfacesim.Options
