@@ -21,7 +21,7 @@ func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 // recording, is judged by its HTTP status.
 func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 	x := newExchange(p.wire.Inspect(r, body, t))
-	x.Hide(p.key)
+	p.key.Hide(x.Exchange)
 	if x.enveloped && x.succeeded(r.StatusCode) || !x.enveloped && x.OK() {
 		return nil
 	}
