@@ -12,6 +12,7 @@ import (
 	_ "github.com/pbxauth/pbx/adapters/openvox"
 	_ "github.com/pbxauth/pbx/adapters/runtel"
 	_ "github.com/pbxauth/pbx/adapters/starface"
+	_ "github.com/pbxauth/pbx/adapters/uis"
 	_ "github.com/pbxauth/pbx/adapters/yeastar"
 	_ "github.com/pbxauth/pbx/adapters/yeastarp"
 )

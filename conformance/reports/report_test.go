@@ -29,7 +29,13 @@ var skips = map[string]map[string]string{
 	"runtel": {
 		"LOCKOUT-02": "the vendor shows no response to a blocked host: an HTTP 403 on a login, or silence, may mean that or something else",
 	},
+	"uis": {
+		"LOCKOUT-02": "the vendor documents no lockout, and no words for one",
+		"PING-01":    noPing, "PING-02": noPing, "PING-03": noPing,
+	},
 }
+
+const noPing = "the vendor documents no method that every account may use: the option ping_method names one"
 
 func harness(sim simulators.Simulator) conformance.Harness {
 	return conformance.Harness{

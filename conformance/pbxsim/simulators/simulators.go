@@ -22,6 +22,7 @@ import (
 	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
 	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
 	"github.com/pbxauth/pbx/adapters/starface/starfacesim"
+	"github.com/pbxauth/pbx/adapters/uis/uissim"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -110,6 +111,13 @@ var all = []Simulator{
 		New:        func(o *pbxsim.Options) *pbxsim.PBX { return starfacesim.New(nil, o) },
 		Harmless:   Request{http.MethodGet, "/rest/users/me", "", ""},
 		Extensions: Request{http.MethodGet, "/rest/users", "", ""},
+	},
+	{
+		Driver:   "uis",
+		New:      func(o *pbxsim.Options) *pbxsim.PBX { return uissim.New(nil, o) },
+		Harmless: Request{http.MethodPost, "/v4.0", jsonType, `{"jsonrpc":"2.0","id":1,"method":"list.talk_options","params":{}}`},
+		// The Call API has no list of extensions: these are on the phone.
+		Extensions: Request{http.MethodPost, "/v4.0", jsonType, `{"jsonrpc":"2.0","id":1,"method":"list.calls","params":{}}`},
 	},
 	yeastar(yeastarsim.SV1, "v1.1.0", "extensionlist/query"),
 	yeastar(yeastarsim.SV2, "v2.0.0", "extension/list"),

@@ -169,7 +169,7 @@ func unknownTo(s simulators.Simulator) simulators.Request {
 	for _, known := range []string{"deviceinfo/query", "extension/query", "system/information", "users/me"} {
 		r.Path = strings.Replace(r.Path, known, "nothing/known", 1)
 	}
-	for _, known := range []string{"getSystemGeneralStatus", "ListCommands", `"get","obj":"User"`} {
+	for _, known := range []string{"getSystemGeneralStatus", "ListCommands", "list.talk_options", `"get","obj":"User"`} {
 		r.Body = strings.Replace(r.Body, known, map[bool]string{true: `"nothing","obj":"Nothing"`, false: "Nothing"}[strings.Contains(known, ",")], 1)
 	}
 	return r
@@ -216,11 +216,11 @@ func TestRespondAnswersTheApplicationsRequests(t *testing.T) {
 }
 
 // words are the kinds of error in which a driver understands its brand's words
-// for a lock. The vendors of Runtel and STARFACE document none, and Asterisk has
-// none.
+// for a lock. The vendors of Runtel, STARFACE and UIS document none, and Asterisk
+// has none.
 func words(driver string) error {
 	switch driver {
-	case "runtel", "asterisk", "starface":
+	case "runtel", "asterisk", "starface", "uis":
 		return pbx.ErrInvalidCredentials
 	}
 	return pbx.ErrLocked
@@ -337,7 +337,7 @@ func TestAGetWithoutCredentialsIsNoLogin(t *testing.T) {
 		if describer, ok := pbx.As[pbx.Describer](c.open("api", "secret")); ok {
 			urls = append(urls, cmp.Or(describer.Traits().Probe, describer.Traits().URL))
 		}
-		for _, path := range []string{"/api/v1.1.0/login", "/api/v2.0.0/login", "/api/v0.0.1/login", "/openapi/v1.0/get_token", "/api", "/api/", "/rawman", "/rest/login"} {
+		for _, path := range []string{"/api/v1.1.0/login", "/api/v2.0.0/login", "/api/v0.0.1/login", "/openapi/v1.0/get_token", "/api", "/api/", "/rawman", "/rest/login", "/v4.0"} {
 			urls = append(urls, c.server.URL+path)
 		}
 		for _, url := range urls {
