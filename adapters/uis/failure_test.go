@@ -152,9 +152,9 @@ func TestThePauseOfALimit(t *testing.T) {
 		`{"minute_reset":23,"day_remaining":"0","day_reset":"1800"}`:                     30 * time.Minute,
 		`{"day_remaining":0,"day_reset":40000}`:                                          time.Hour, // the most that a PBX can ask for
 		`{"minute_reset":9223372036854775807}`:                                           time.Hour,
-		`{"minute_reset":-5}`: 0,
-		`{}`:                  0,
-		`[]`:                  0,
+		`{"minute_reset":-5}`:                                                            0,
+		`{}`:                                                                             0,
+		`[]`:                                                                             0,
 	} {
 		body := `{"error":{"code":-32029,"data":{"mnemonic":"limit_exceeded","metadata":{"limits":` + limits + `}}}}`
 		_, err := on(t, scripted.Bodies(body)).Login(t.Context())
