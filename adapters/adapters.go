@@ -9,6 +9,7 @@ package adapters
 import (
 	_ "github.com/pbxauth/pbx/adapters/asterisk"
 	_ "github.com/pbxauth/pbx/adapters/grandstream"
+	_ "github.com/pbxauth/pbx/adapters/mikopbx"
 	_ "github.com/pbxauth/pbx/adapters/openvox"
 	_ "github.com/pbxauth/pbx/adapters/runtel"
 	_ "github.com/pbxauth/pbx/adapters/starface"

@@ -19,6 +19,7 @@ import (
 
 	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
+	"github.com/pbxauth/pbx/adapters/mikopbx/mikopbxsim"
 	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
 	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
 	"github.com/pbxauth/pbx/adapters/starface/starfacesim"
@@ -97,6 +98,12 @@ var all = []Simulator{
 		New:        func(o *pbxsim.Options) *pbxsim.PBX { return grandstreamsim.New(nil, o) },
 		Harmless:   Request{http.MethodPost, "/api", jsonType, `{"request":{"action":"getSystemGeneralStatus"}}`},
 		Extensions: Request{http.MethodPost, "/api", jsonType, `{"request":{"action":"listAccount","options":"extension,account_type,fullname,status,addr"}}`},
+	},
+	{
+		Driver:     "mikopbx",
+		New:        func(o *pbxsim.Options) *pbxsim.PBX { return mikopbxsim.New(nil, o) },
+		Harmless:   Request{http.MethodGet, "/pbxcore/api/v3/extensions?limit=1", "", ""},
+		Extensions: Request{http.MethodGet, "/pbxcore/api/v3/extensions", "", ""},
 	},
 	openvox("json", jsonType, "{}"),
 	openvox("xml", xmlType, "<xml></xml>"),

@@ -166,7 +166,7 @@ func TestRequestsAreServed(t *testing.T) {
 // unknownTo returns a request that no vendor documents.
 func unknownTo(s simulators.Simulator) simulators.Request {
 	r := s.Harmless
-	for _, known := range []string{"deviceinfo/query", "extension/query", "system/information", "users/me"} {
+	for _, known := range []string{"deviceinfo/query", "extension/query", "system/information", "users/me", "extensions?limit=1"} {
 		r.Path = strings.Replace(r.Path, known, "nothing/known", 1)
 	}
 	for _, known := range []string{"getSystemGeneralStatus", "ListCommands", "list.talk_options", `"get","obj":"User"`} {
@@ -337,7 +337,7 @@ func TestAGetWithoutCredentialsIsNoLogin(t *testing.T) {
 		if describer, ok := pbx.As[pbx.Describer](c.open("api", "secret")); ok {
 			urls = append(urls, cmp.Or(describer.Traits().Probe, describer.Traits().URL))
 		}
-		for _, path := range []string{"/api/v1.1.0/login", "/api/v2.0.0/login", "/api/v0.0.1/login", "/openapi/v1.0/get_token", "/api", "/api/", "/rawman", "/rest/login", "/v4.0"} {
+		for _, path := range []string{"/api/v1.1.0/login", "/api/v2.0.0/login", "/api/v0.0.1/login", "/openapi/v1.0/get_token", "/api", "/api/", "/rawman", "/rest/login", "/v4.0", "/pbxcore/api/v3/auth:login"} {
 			urls = append(urls, c.server.URL+path)
 		}
 		for _, url := range urls {
