@@ -13,7 +13,7 @@ import (
 
 // response is what the driver needs of one. What is of another type stays empty.
 type response struct {
-	Result *bool           `json:"result"` // nil: this is not the API's envelope
+	Result json.RawMessage `json:"result"` // true or false, or this is not the API's envelope
 	Data   json.RawMessage `json:"data"`
 
 	tokens struct {
@@ -30,7 +30,8 @@ func read(body []byte) response {
 	return r
 }
 
-func (r response) failed() bool { return r.Result != nil && !*r.Result }
+func (r response) succeeded() bool { return string(r.Result) == "true" }
+func (r response) failed() bool    { return string(r.Result) == "false" }
 
 // do sends a request and proves its success: the HTTP status and the envelope's
 // result. The response and the exchange come along with no error.
@@ -48,7 +49,7 @@ func (p *PBX) do(ctx context.Context, req wire.Request, body any) (response, *wi
 	}
 	got := read(x.Response.Body)
 	x.Hide(pbx.NewSecret(got.tokens.AccessToken), refreshToken(x.Response.Header))
-	if !x.OK() || got.Result == nil || got.failed() {
+	if !x.OK() || !got.succeeded() {
 		return response{}, nil, p.judge(x, got)
 	}
 	return got, x, nil
@@ -57,7 +58,7 @@ func (p *PBX) do(ctx context.Context, req wire.Request, body any) (response, *wi
 // judge makes the error for a response that is no success. nginx refuses a request
 // without a valid token with a text of its own.
 func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
-	if got.Result == nil {
+	if !got.succeeded() && !got.failed() {
 		if x.Response.Status == http.StatusForbidden && strings.HasPrefix(string(x.Response.Body), "The user isn't authenticated") && x.Request.Op != pbx.OpLogin {
 			failure := x.Fail(pbx.ErrTokenRejected, "", "the token is not valid")
 			p.key.Judge(failure)
