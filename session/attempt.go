@@ -66,7 +66,7 @@ func (d *driver) describe() error {
 func (d *driver) rules(many bool) rules {
 	_, prints := pbx.As[pbx.Fingerprinter](d.auth)
 	_, pings := pbx.As[pbx.Pinger](d.auth)
-	return rules{lifetime: d.traits.Lifetime, refreshes: d.traits.KeepAlive == pbx.KeepAliveRefresh, noBeat: d.traits.KeepAlive == pbx.KeepAliveNone,
+	return rules{shares: d.owner.fleet.shared != nil, lifetime: d.traits.Lifetime, refreshes: d.traits.KeepAlive == pbx.KeepAliveRefresh, noBeat: d.traits.KeepAlive == pbx.KeepAliveNone,
 		prints: prints, pings: pings, many: many}
 }
 

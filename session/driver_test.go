@@ -120,27 +120,6 @@ func TestADriverThatEndsItsGoroutineIsContained(t *testing.T) {
 	})
 }
 
-func TestAHookThatWaitsForTheSessionDoesNotHangIt(t *testing.T) {
-	for name, hook := range map[string]func(*session.Session, *pbx.Token){
-		"closes":  func(s *session.Session, _ *pbx.Token) { s.Close(context.Background()) },
-		"asks":    func(s *session.Session, _ *pbx.Token) { s.Token(context.Background()) },
-		"a while": func(*session.Session, *pbx.Token) { time.Sleep(time.Hour) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := session.New(&fake{life: time.Hour}, &session.Options{Guard: &session.Guard{}, Timeout: 5 * time.Second, OnToken: hook})
-				time.Sleep(time.Second)
-				start := time.Now()
-				s.Close(t.Context())
-				if took := time.Since(start); took > 10*time.Second {
-					t.Errorf("Close took %s", took)
-				}
-				time.Sleep(2 * time.Hour)
-			})
-		})
-	}
-}
-
 func TestAHungLookForCredentialsIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &looking{fake: &fake{login: fails(pbx.ErrInvalidCredentials, true)}}
@@ -265,18 +244,6 @@ func TestATokenThatEndsThisMomentHasExpired(t *testing.T) {
 	during(t, f, func(t *testing.T, s *session.Session) {
 		_, err := s.Token(t.Context())
 		wantKind(t, err, pbx.ErrProtocol)
-	})
-}
-
-func TestTheHookDoesNotSeeATokenThatIsNone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fake{login: func(context.Context) (*pbx.Token, error) { return nil, nil }}
-		s := session.New(f, &session.Options{Guard: &session.Guard{}, OnToken: func(_ *session.Session, token *pbx.Token) {
-			t.Errorf("the hook was told of %v", token)
-		}})
-		defer s.Close(context.Background())
-		synctest.Wait()
-		wantState(t, s, session.Unavailable)
 	})
 }
 

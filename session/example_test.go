@@ -9,12 +9,12 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/store"
 	"github.com/rs/zerolog"
 )
 
@@ -111,46 +111,43 @@ func (s toSlog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// A token can outlive the process that got it. How it is stored is up to the
-// application: as carefully as a password.
-func ExampleManager_Resume() {
+// Several processes share tokens and the budget of wrong logins through a store.
+// A process that starts adopts the tokens that are there.
+func ExampleNewShared() {
 	auth, server := simulated("secret")
 	defer server.Close()
 	ctx := context.Background()
-	type kept struct {
-		Value, Refresh                        string
-		IssuedAt, ExpiresAt, RefreshExpiresAt time.Time
-	}
-
-	// The process that ends:
-	before := session.New(auth, nil)
-	if _, err := before.Token(ctx); err != nil {
-		fmt.Println(err)
-		return
-	}
-	t := before.Detach(ctx)
-	stored, err := json.Marshal(kept{t.Value.Reveal(), t.Refresh.Reveal(), t.IssuedAt, t.ExpiresAt, t.RefreshExpiresAt})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-
-	// The process that begins:
-	var k kept
-	if err := json.Unmarshal(stored, &k); err != nil {
-		fmt.Println(err)
-		return
-	}
-	fleet := session.NewManager(nil)
-	defer fleet.Close(ctx)
-	s, err := fleet.Resume("customer-7", auth, &pbx.Token{
-		Value: pbx.NewSecret(k.Value), Refresh: pbx.NewSecret(k.Refresh),
-		IssuedAt: k.IssuedAt, ExpiresAt: k.ExpiresAt, RefreshExpiresAt: k.RefreshExpiresAt,
+	shared, err := session.NewShared(session.SharedSettings{
+		Store: &store.Memory{}, // between processes: store.Files, redisstore or pgstore
+		Keys:  [][]byte{[]byte("32 random bytes, as a secret has")},
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(s.Status().State, "after", fleet.Stats().Logins, "logins")
+	before := session.NewManager(&session.Options{Store: shared})
+	s, err := before.Add("customer-7", auth)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := s.Token(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	before.Close(ctx) // leaves the token
+
+	after := session.NewManager(&session.Options{Store: shared})
+	defer after.Close(ctx)
+	s, err = after.Add("customer-7", auth)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := s.Token(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(s.Status().State, "after", after.Stats().Logins, "logins")
 	// Output: live after 0 logins
 }

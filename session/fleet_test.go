@@ -184,54 +184,6 @@ func TestCloseLogsTheFleetOutWithinItsDeadlineAndNamesTheRest(t *testing.T) {
 	})
 }
 
-func TestDetachLeavesTheTokenAlive(t *testing.T) {
-	f := &fake{life: 30 * time.Minute}
-	synctest.Test(t, func(t *testing.T) {
-		s := session.New(f, &session.Options{Guard: &session.Guard{}})
-		token := mustToken(t, s)
-		select {
-		case <-s.Done():
-			t.Fatal("done while it is live")
-		default:
-		}
-		done := s.Done()
-		if got := s.Detach(t.Context()); got != token {
-			t.Fatalf("Detach returned %v", got)
-		}
-		<-done
-		<-s.Done()
-		time.Sleep(time.Hour)
-		wantCounts(t, f, 1, 0, 0)
-		if err := s.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if got := s.Detach(t.Context()); got != nil {
-			t.Fatalf("second Detach returned %v", got)
-		}
-	})
-}
-
-func TestTheHookSeesEveryTokenBeforeItIsHandedOut(t *testing.T) {
-	f := &fake{life: 30 * time.Minute}
-	synctest.Test(t, func(t *testing.T) {
-		var seen []*pbx.Token
-		s := session.New(f, &session.Options{Guard: &session.Guard{}, OnToken: func(s *session.Session, token *pbx.Token) {
-			if s.Status().State == session.Live {
-				t.Error("the hook is called after the token was handed out")
-			}
-			seen = append(seen, token)
-			panic("a hook's panic is the hook's own")
-		}})
-		defer s.Close(context.Background())
-		first := mustToken(t, s)
-		time.Sleep(25 * time.Minute)
-		second := mustToken(t, s)
-		if len(seen) != 2 || seen[0] != first || seen[1] != second {
-			t.Fatalf("the hook saw %v", seen)
-		}
-	})
-}
-
 func TestNewCredentialsEndTheRejection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &watching{fake: &fake{life: time.Hour, login: fails(pbx.ErrInvalidCredentials, true)}}

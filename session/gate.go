@@ -27,6 +27,7 @@ type visitor struct {
 	driver
 	host *host
 	own  fingerprint // of a driver that cannot say
+	cell *tokenCell  // the session's part of the store; nil: it shares nothing
 
 	// What follows is guarded by host.mu.
 	waiter *waiter // nil: it does not wait

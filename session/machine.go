@@ -30,6 +30,8 @@ type machine struct {
 	rash      bool   // it is renewed out of turn, together with others
 	noPing    bool   // the driver has no ping after all
 	relogin   bool   // a login is due that makes room for others
+	claimed   bool   // this attempt has claimed the token in the store
+	seen      bool   // this attempt has looked at the credentials
 	ticket    uint32 // of what is under way
 	op        pbx.Op // that is asked for or called
 	state     State
@@ -65,6 +67,7 @@ type rules struct {
 	pings     bool // it is a pbx.Pinger
 	noBeat    bool // the brand has no keep-alive
 	many      bool // the session is one of a Manager's many, whose renewals are spread
+	shares    bool // the token is in a store that other processes use
 }
 
 // fingerprint is the beginning of a keyed digest of credentials. Zero: unknown.
@@ -79,6 +82,9 @@ const (
 	ending               // the last operation is still under way
 	ended
 )
+
+// opClaim looks what other processes have brought, and claims the token.
+const opClaim pbx.Op = "claim"
 
 // opLook asks the driver for the fingerprint of its credentials. It sends
 // nothing to the PBX.
@@ -102,6 +108,8 @@ type event struct {
 
 	before time.Time // suspected: tokens issued until then are
 
+	claim claimResult // finished, of opClaim
+
 	rules rules // replaced
 }
 
@@ -109,7 +117,7 @@ type eventKind uint8
 
 const (
 	begun       eventKind = iota // the session was made
-	stored                       // there is a token of an earlier process
+	stored                       // the store has a token of another process instead
 	woken                        // next has come, or the gate's event
 	answered                     // the gate said something
 	finished                     // an operation has ended
@@ -149,9 +157,12 @@ type plan struct {
 	ticket    uint32
 	token     *pbx.Token // of a call
 	print     fingerprint
-	admit     bool // ask: count it against the fleet's rate of logins
-	relogin   bool // ask: the login is to make room for others
-	failed    bool // ask: the last attempt failed
+	admit     bool   // ask: count it against the fleet's rate of logins
+	relogin   bool   // ask: the login is to make room for others
+	take      bool   // call of opClaim: claim the token, do not only look
+	refused   bool   // call of opClaim: the PBX refused the token at hand
+	want      pbx.Op // call of opClaim: what follows
+	failed    bool   // ask: the last attempt failed
 
 	withdraw bool       // leave the gate's line, with ticket
 	stale    bool       // the answer or result came too late
@@ -245,6 +256,7 @@ func (m *machine) living(now time.Time) bool { return m.lease.living(now) }
 // rest plans the next waking; the zero time: none.
 func (m *machine) rest(next time.Time) {
 	m.phase, m.waiting, m.again, m.op = resting, false, false, ""
+	m.claimed, m.seen = false, false
 	m.next = next
 }
 
@@ -285,7 +297,7 @@ func (m *machine) wake(now time.Time, chance float64, p *plan) {
 		}
 		if late := !m.next.IsZero() && !now.Before(m.next); late {
 			m.relogin = false // the others may have found room
-		} else if op, _ := m.due(now); m.op == pbx.OpLogin && op == m.proof() && !m.isRefused(m.print) {
+		} else if op, _ := m.due(now); m.op == pbx.OpLogin && op == m.proof() && !m.isRefused(m.print) && !m.rules.shares {
 			m.ask(m.op, p) // with the credentials that it has looked at
 			return
 		}
@@ -308,7 +320,91 @@ func (m *machine) wake(now time.Time, chance float64, p *plan) {
 		m.rest(time.Time{})
 		return
 	}
+	if m.rules.shares && op != opPing {
+		m.claim(now, op, p)
+		return
+	}
 	m.ask(op, p) // in a line, it keeps its place
+}
+
+// claim begins an attempt with a look at the store. Before a look at the
+// credentials, it only looks; the claim follows.
+func (m *machine) claim(now time.Time, op pbx.Op, p *plan) {
+	m.withdraw(p)
+	m.phase, m.waiting, m.again, m.op, m.next = calling, false, false, opClaim, time.Time{}
+	m.ticket++
+	p.call, p.op, p.ticket = true, opClaim, m.ticket
+	p.take, p.refused = op != opLook, m.gone && m.lease == nil
+	p.want = op
+}
+
+// shared follows a look at the store.
+func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
+	living := m.living(now)
+	switch {
+	case e.err != nil:
+		m.seen = false
+		m.failed()
+		err := notShared(e.err)
+		if living {
+			m.become(now, Renewing, err, "the store does not respond", p)
+		} else if m.state != Rejected {
+			m.become(now, Unavailable, err, "the store does not respond", p)
+		}
+		m.rest(now.Add(min(backoff(int(m.fails)-1, chance), slowestShare)))
+		m.earlier(now, living)
+		return
+	case e.claim.verdict == gone:
+		m.close(now, p)
+		return
+	case e.claim.verdict == adopted:
+		m.seen = false
+		m.adopt(now, pbx.OpOpen, e.claim.token, chance, p)
+		return
+	case e.claim.verdict == occupied:
+		m.seen = false
+		if !living && m.state != Rejected {
+			m.become(now, Connecting, m.err, "another process is logging in", p)
+		}
+		m.rest(later(now.Add(firstShare), earliest(e.claim.until, now.Add(2*time.Second))))
+		m.earlier(now, living)
+		return
+	}
+	op, at := m.due(now)
+	switch {
+	case op == "":
+		m.rest(at)
+	case m.seen && op == m.proof():
+		m.claimed = true
+		m.ask(pbx.OpLogin, p)
+	default:
+		m.claimed = p.take || op != opLook
+		m.ask(op, p)
+	}
+}
+
+const (
+	firstShare   = 250 * time.Millisecond // between two looks at a token that another process renews
+	slowestShare = 30 * time.Second       // between two attempts to reach the store
+)
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// notShared is the error of an attempt that the store did not allow.
+func notShared(err error) error {
+	return &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Err: err, Message: "not sent: the store that shares the token does not respond"}
 }
 
 // due decides what to do now. If nothing is due, op is empty and at says when
@@ -411,6 +507,7 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 			m.ask(op, p)
 			return
 		}
+		m.claimed, m.seen = false, false
 		m.waiting, m.next = true, a.until
 		if m.rules.prints && op == pbx.OpLogin { // the credentials may change meanwhile
 			look := longLook
@@ -492,6 +589,9 @@ func (m *machine) earlierBy(at time.Time) {
 func (m *machine) finish(now time.Time, e event, chance float64, p *plan) {
 	op := m.op
 	switch op {
+	case opClaim:
+		m.shared(now, e, chance, p)
+		return
 	case opLook:
 		m.looked(now, e, chance, p)
 		return
@@ -524,6 +624,11 @@ func (m *machine) looked(now time.Time, e event, chance float64, p *plan) {
 	switch {
 	case e.err == nil && !m.isRefused(e.print):
 		m.print = e.print
+		if m.rules.shares && !m.claimed {
+			m.seen = true
+			m.claim(now, pbx.OpLogin, p)
+			return
+		}
 		m.ask(pbx.OpLogin, p)
 	case m.state == Rejected:
 		m.rest(m.nextLook(now, chance))
@@ -720,16 +825,14 @@ func blocked(living bool) State {
 	return Locked
 }
 
-// store takes the token of an earlier process.
+// store takes the token that another process has brought instead of this one's.
 func (m *machine) store(now time.Time, t *pbx.Token, chance float64, p *plan) {
-	if m.phase == calling || m.living(now) || m.old != nil && m.old.Value.Equal(t.Value) {
-		return // there is a better one, or this one is dead
+	if m.phase == calling || m.old != nil && m.old.Value.Equal(t.Value) || sound(pbx.OpOpen, t, now) != nil {
+		return // what is under way brings another, or this one is dead
 	}
 	m.withdraw(p)
-	if sound(pbx.OpOpen, t, now) != nil {
-		m.old = t // its refresh token may be valid
-		m.rest(now)
-		return
+	if m.living(now) {
+		p.logout = m.lease.token
 	}
 	m.adopt(now, pbx.OpOpen, t, chance, p)
 }
@@ -786,7 +889,7 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 	}
 	m.old, m.lease, m.rash, m.gone = t, l, false, false
 	m.fails, m.suspect = 0, false
-	m.become(now, Live, nil, adopted(op), p)
+	m.become(now, Live, nil, brought(op), p)
 	m.rest(l.renewal())
 }
 
@@ -797,14 +900,15 @@ func unixNano(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-func adopted(op pbx.Op) string {
+// brought is the reason of a new token.
+func brought(op pbx.Op) string {
 	switch op {
 	case pbx.OpLogin:
 		return "logged in"
 	case pbx.OpKeepAlive:
 		return "token renewed"
 	}
-	return "token of an earlier process"
+	return "token of another process"
 }
 
 // invalidate follows a response that refused the token.
@@ -917,7 +1021,7 @@ func (m *machine) reject(now time.Time, err error, chance float64, p *plan) {
 // retriable returns why a person's retry would do nothing, as far as the machine
 // knows. The gate is asked as well.
 func (m *machine) retriable(now time.Time) error {
-	look := m.op == opLook && m.state == Rejected
+	look := (m.op == opLook || m.op == opClaim) && m.state == Rejected
 	switch {
 	case m.phase >= ending:
 		return ErrClosed
@@ -991,7 +1095,7 @@ func (m *machine) close(now time.Time, p *plan) {
 	m.lease, m.next = nil, time.Time{}
 	m.become(now, Closed, nil, "closed", p)
 	if m.phase == calling {
-		p.cancel = m.op == opLook || m.op == opPing // they bring no token
+		p.cancel = m.op == opLook || m.op == opPing || m.op == opClaim // they bring no token
 		m.phase = ending
 		return
 	}

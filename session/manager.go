@@ -30,21 +30,25 @@ type Manager struct {
 }
 
 // New makes a session with an upkeep of its own and starts its login. Close it
-// when it is no longer needed. It panics if auth is nil.
+// when it is no longer needed. It panics if auth is nil or opts has a Store.
 func New(auth pbx.Authenticator, opts *Options) *Session {
 	if auth == nil {
 		panic("session: New needs an Authenticator, not nil")
+	}
+	if opts != nil && opts.Store != nil {
+		panic("session: New with Options.Store: a session that processes share needs a name, use a Manager")
 	}
 	m := newManager(opts, time.Now)
 	m.fleet.many = false
 	s := newSession("", auth, &m.fleet)
 	m.byName[""] = s
 	m.fleet.ended = func(s *Session) { m.forget(s); m.end() }
-	s.begin(nil)
+	s.begin()
 	return s
 }
 
-// NewManager makes an empty Manager. Close it when it is no longer needed.
+// NewManager makes an empty Manager. Close it when it is no longer needed. It
+// panics if opts contradict themselves: see [Options].Store.
 func NewManager(opts *Options) *Manager { return newManager(opts, time.Now) }
 
 func newManager(opts *Options, wall func() time.Time) *Manager {
@@ -57,7 +61,7 @@ func newManager(opts *Options, wall func() time.Time) *Manager {
 	o.Guard.ready()
 	m.stop = stop
 	f.gate = &gate{ctx: ctx, schedule: f.schedule, guard: o.Guard, perHost: int32(min(o.PerHost, math.MaxInt32)), journal: f.driving.journal}
-	f.many, f.onToken = true, o.OnToken
+	f.many, f.shared = true, o.Store
 	f.changed, f.ended = m.watchers.tell, m.forget
 	return m
 }
@@ -65,27 +69,6 @@ func newManager(opts *Options, wall func() time.Time) *Manager {
 // Add makes a session under a name of the application's choice and starts its
 // login. The name must be new and not empty. It stands in errors and logs.
 func (m *Manager) Add(name string, auth pbx.Authenticator) (*Session, error) {
-	return m.add(name, auth, nil)
-}
-
-// Resume is Add with a token of an earlier process, from [Session.Detach] or
-// [Options].OnToken, so that a restart of the application is not a login at
-// every PBX. The token is handed out at once and kept alive from there on. If it
-// has expired or the PBX refuses it, there is a refresh or a login.
-//
-// To keep a token between processes, store what Reveal returns of Value and
-// Refresh, as carefully as a password, and its three times.
-//
-// Deprecated: nothing checks that the token belongs to this PBX and account. A
-// store will keep tokens between processes.
-func (m *Manager) Resume(name string, auth pbx.Authenticator, t *pbx.Token) (*Session, error) {
-	if t == nil || t.Value.IsZero() {
-		return nil, fmt.Errorf("session: there is no token to resume %q with: use Add", name)
-	}
-	return m.add(name, auth, t)
-}
-
-func (m *Manager) add(name string, auth pbx.Authenticator, t *pbx.Token) (*Session, error) {
 	switch {
 	case name == "":
 		return nil, errors.New("session: the name is empty: give each session a name of its own")
@@ -104,7 +87,7 @@ func (m *Manager) add(name string, auth pbx.Authenticator, t *pbx.Token) (*Sessi
 	}
 	m.byName[name] = s
 	m.mu.Unlock()
-	s.begin(t)
+	s.begin()
 	return s, nil
 }
 
@@ -171,18 +154,18 @@ func (m *Manager) Watch(ctx context.Context) iter.Seq2[*Session, Status] {
 	}
 }
 
-// Remove closes the session of that name: see [Session.Close]. A name that is
-// not there is no error.
+// Remove closes the session of that name and logs out. With [Options].Store, the
+// session ends in all processes. A name that is not there is no error.
 func (m *Manager) Remove(ctx context.Context, name string) error {
 	s, ok := m.Session(name)
 	if !ok {
 		return nil
 	}
-	return s.Close(ctx)
+	return s.shut(ctx, true)
 }
 
-// Close closes all sessions, several at a time, and returns the errors of those
-// that could not be logged out. ctx bounds the whole.
+// Close closes all sessions, several at a time: see [Session.Close]. It returns
+// the errors of those that could not be logged out. ctx bounds the whole.
 func (m *Manager) Close(ctx context.Context) error {
 	m.mu.Lock()
 	m.closed = true

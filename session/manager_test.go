@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"reflect"
 	"runtime"
 	"strings"
@@ -156,86 +155,7 @@ func TestOneLogLinePerChangeOfStateAndNoneForTheRoutine(t *testing.T) {
 	}
 }
 
-// What was handed to one process, by Detach, is where the next one begins.
-func TestATokenOfAnEarlierProcessIsResumed(t *testing.T) {
-	for _, row := range []struct {
-		name          string
-		away          time.Duration
-		change        func(f *fake, t *pbx.Token)
-		logins, beats int // of the second process, at once
-	}{
-		{"alive", 10 * time.Minute, nil, 0, 0},
-		{"nearly dead", 29*time.Minute + 58*time.Second, nil, 0, 1},
-		{"dead", time.Hour, nil, 1, 0},
-		{"dead, with a refresh token that lives", time.Hour, func(f *fake, t *pbx.Token) {
-			f.traits.KeepAlive = pbx.KeepAliveRefresh
-			t.Refresh = pbx.NewSecret("refresh")
-		}, 0, 1},
-		{"without an end", time.Hour, func(f *fake, t *pbx.Token) { f.life, t.ExpiresAt = 0, time.Time{} }, 0, 0},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				f := &fake{life: 30 * time.Minute, traits: onHost("pbx.test")}
-				first := session.New(f, &session.Options{Guard: &session.Guard{}})
-				mustToken(t, first)
-				kept := *first.Detach(t.Context())
-				if row.change != nil {
-					row.change(f, &kept)
-				}
-				time.Sleep(row.away)
-
-				m := session.NewManager(&session.Options{Guard: &session.Guard{}})
-				defer m.Close(context.Background())
-				s, err := m.Resume("7", f, &kept)
-				if err != nil {
-					t.Fatal(err)
-				}
-				mustToken(t, s)
-				time.Sleep(2 * time.Second)
-				wantState(t, s, session.Live)
-				wantCounts(t, f, 1+row.logins, row.beats, 0)
-				if n := m.Stats().Live; n != 1 {
-					t.Errorf("%d sessions are live", n)
-				}
-				time.Sleep(24 * time.Hour)
-				wantState(t, s, session.Live)
-			})
-		})
-	}
-}
-
-func TestAResumedTokenThatThePBXHasForgottenIsReplaced(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fake{life: time.Hour, traits: onHost("pbx.test")}
-		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
-		defer m.Close(context.Background())
-		s, err := m.Resume("7", inspecting{f}, &pbx.Token{Value: pbx.NewSecret("of yesterday"), ExpiresAt: time.Now().Add(time.Hour)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		gate := &gate{good: "token-1"}
-		get(t, &http.Client{Transport: s.Transport(gate)}, "https://pbx.test/api/call")
-		if token := mustToken(t, s); token.Value.Reveal() != "token-1" {
-			t.Errorf("the token is %s", token.Value.Reveal())
-		}
-		wantCounts(t, f, 1, 0, 0)
-	})
-}
-
-func TestThereIsNoResumingWithoutAToken(t *testing.T) {
-	m := session.NewManager(nil)
-	defer m.Close(context.Background())
-	for _, none := range []*pbx.Token{nil, {}} {
-		if _, err := m.Resume("7", &fake{}, none); err == nil || !strings.Contains(err.Error(), "use Add") {
-			t.Errorf("error is %v", err)
-		}
-	}
-	if _, there := m.Session("7"); there {
-		t.Error("there is a session")
-	}
-}
-
-// Otherwise the first to hear of it would be a goroutine that gets no token.
+// Otherwise the first to hear of it would be whoever gets no token.
 func TestARenewalThatBeginsToFailIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged bytes.Buffer
@@ -269,26 +189,6 @@ func TestARenewalThatBeginsToFailIsTold(t *testing.T) {
 			t.Errorf("%d keep-alives failed, the watcher was told %d times, logged:\n%s", beats, told, logged.String())
 		}
 	})
-}
-
-func TestASessionClosedBeforeItBeganStaysClosed(t *testing.T) {
-	for range 5_000 { // to meet the moment between its name and its beginning
-		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
-		added := make(chan *session.Session)
-		go func() {
-			s, _ := m.Resume("7", &fake{life: time.Hour}, &pbx.Token{Value: pbx.NewSecret("kept"), ExpiresAt: time.Now().Add(time.Hour)})
-			added <- s
-		}()
-		for _, there := m.Session("7"); !there; _, there = m.Session("7") { // at once
-		}
-		m.Close(context.Background())
-		if _, err := (<-added).Token(context.Background()); !errors.Is(err, session.ErrClosed) {
-			t.Fatalf("Token of a closed session: %v", err)
-		}
-		if n := m.Stats().Sessions(); n != 0 {
-			t.Fatalf("%d sessions are left", n)
-		}
-	}
 }
 
 func TestTheDefaultsAreThoseOfTheirDescription(t *testing.T) {
@@ -620,4 +520,24 @@ func TestStatsTellTheStatesAndTheFailures(t *testing.T) {
 			t.Errorf("later: %+v", got)
 		}
 	})
+}
+
+func TestASessionClosedBeforeItBeganStaysClosed(t *testing.T) {
+	for range 5_000 { // to meet the moment between its name and its beginning
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		added := make(chan *session.Session)
+		go func() {
+			s, _ := m.Add("7", &fake{life: time.Hour})
+			added <- s
+		}()
+		for _, there := m.Session("7"); !there; _, there = m.Session("7") { // at once
+		}
+		m.Close(context.Background())
+		if _, err := (<-added).Token(context.Background()); !errors.Is(err, session.ErrClosed) {
+			t.Fatalf("Token of a closed session: %v", err)
+		}
+		if n := m.Stats().Sessions(); n != 0 {
+			t.Fatalf("%d sessions are left", n)
+		}
+	}
 }

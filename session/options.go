@@ -1,9 +1,9 @@
 package session
 
 import (
+	"fmt"
 	"time"
 
-	"github.com/pbxauth/pbx"
 	"github.com/rs/zerolog"
 )
 
@@ -30,15 +30,11 @@ type Options struct {
 	// many do at once, as after a start. As many again may go first. 0: 100.
 	LoginRate int
 
-	// OnToken is called with every new or extended token before it is handed
-	// out: to store it for [Manager.Resume], or to count. It must return soon,
-	// because Token waits, and must not wait for the session itself: not for
-	// Token, and not for Close. A token that the PBX refuses meanwhile is
-	// announced and never handed out.
-	//
-	// Deprecated: a store will keep tokens between processes, with the identity
-	// of the PBX and the account checked.
-	OnToken func(*Session, *pbx.Token)
+	// Store shares tokens and the lockout budget with other processes, and keeps
+	// them over restarts. nil: each process is alone. Guard must then be nil, for
+	// the Store has one, and [New] cannot be used, because a shared session needs
+	// a name. The Store's timeout must be below Timeout.
+	Store *Shared
 
 	// Logger gets a line per change of a session's state, with the fields
 	// session, pbx, from, state, reason and error. The zero value is silent.
@@ -65,7 +61,14 @@ func (o *Options) resolved() Options {
 	if r.LoginRate <= 0 {
 		r.LoginRate = 100
 	}
-	if r.Guard == nil {
+	switch {
+	case r.Store != nil && r.Guard != nil:
+		panic("session: Options.Guard and Options.Store are both set: the Store has a Guard, leave Options.Guard nil")
+	case r.Store != nil && r.Store.settings.Timeout >= r.Timeout:
+		panic(fmt.Sprintf("session: the Timeout of Options.Store (%s) must be below Options.Timeout (%s)", r.Store.settings.Timeout, r.Timeout))
+	case r.Store != nil:
+		r.Guard = r.Store.guard
+	case r.Guard == nil:
 		r.Guard = &processWide
 	}
 	return r

@@ -52,6 +52,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session/internal/tokencell"
 	"github.com/rs/zerolog"
 )
 
@@ -79,7 +80,7 @@ type fleet struct {
 	counts   counters
 	driving  settings // of drivers
 	many     bool
-	onToken  func(*Session, *pbx.Token)
+	shared   *Shared        // nil: this process is alone
 	changed  func(*Session) // notes it for watchers, and does not block
 	ended    func(*Session)
 
@@ -104,18 +105,17 @@ func (s *Session) connect(auth pbx.Authenticator) (*visitor, error) {
 	}
 	err := l.describe()
 	s.fleet.gate.guard.join(l)
+	if c := s.fleet.shared; c != nil {
+		l.cell = c.cell(s.name, l.traits)
+	}
 	return l, err
 }
 
-// begin starts with the token of an earlier process, or with a login.
-func (s *Session) begin(t *pbx.Token) {
+// begin starts with a login, or with the token in the store.
+func (s *Session) begin() {
 	s.fleet.counts.began()
 	s.fleet.changed(s)
-	e := event{kind: begun}
-	if t != nil {
-		e = event{kind: stored, token: t}
-	}
-	s.deliver(e, nil)
+	s.deliver(event{kind: begun}, nil)
 }
 
 // deliver tells the machine what has happened and publishes what follows. The
@@ -232,6 +232,10 @@ func (s *Session) run() {
 		a = s.takeBack()
 	}
 	sent := false
+	claims := false
+	if l.cell != nil {
+		defer func() { s.tidy(l, claims) }()
+	}
 	for p.ask || p.call {
 		if a == nil {
 			a = newAttempt()
@@ -239,7 +243,8 @@ func (s *Session) run() {
 		if p.ask {
 			p = s.ask(l, a, p)
 		} else {
-			sent = sent || p.op != opLook
+			claims = claims || p.op == opClaim
+			sent = sent || p.op != opLook && p.op != opClaim
 			p = s.call(l, a, p)
 		}
 	}
@@ -258,6 +263,26 @@ func (s *Session) run() {
 	}
 	s.mu.Unlock()
 	close(a.settled)
+}
+
+// tidy leaves the store as the others need it: without a claim, and with the token.
+func (s *Session) tidy(l *visitor, claims bool) {
+	ctx := context.Background()
+	if claims {
+		l.cell.release(ctx)
+	}
+	if !l.cell.owing() {
+		return
+	}
+	other, owes := l.cell.owes(ctx)
+	if other != nil {
+		if p := s.deliver(event{kind: stored, token: other}, nil); p.logout != nil {
+			s.logout(l, p.logout)
+		}
+	}
+	if owes {
+		s.fleet.schedule.pokeAt(&s.job, time.Now().Add(storePause))
+	}
 }
 
 // ask asks the gate. What it let through and the session no longer wants goes
@@ -282,13 +307,20 @@ func (s *Session) ask(l *visitor, a *attempt, p plan) plan {
 
 // call has the driver do something, and reports what came of it.
 func (s *Session) call(l *visitor, a *attempt, p plan) plan {
+	if p.op == opClaim {
+		found, err := s.claim(l, a, p)
+		return s.deliver(event{kind: finished, ticket: p.ticket, claim: found, err: err}, a)
+	}
 	sent := time.Now()
 	r := l.perform(a.ctx, p.op, p.token, s.fleet.gate.guard.key)
-	if r.err == nil && r.token != nil {
-		s.hook(a.ctx, l, r.token)
-	}
 	s.fleet.gate.settle(l, p.op, r.err, sent)
 	s.fleet.counts.finished(p.op, r.err)
+	if r.err == nil && r.token != nil && l.cell != nil {
+		if other := l.cell.commit(a.ctx, r.token); other != nil { // another process was quicker
+			s.logout(l, r.token)
+			p.op, r.token = pbx.OpOpen, other
+		}
+	}
 	next := s.deliver(event{kind: finished, ticket: p.ticket, token: r.token, print: r.print, err: r.err}, a)
 	switch {
 	case next.stale && p.op == pbx.OpLogin && r.err == nil: // the driver was replaced meanwhile
@@ -297,6 +329,24 @@ func (s *Session) call(l *visitor, a *attempt, p plan) plan {
 		s.logout(l, next.logout)
 	}
 	return next
+}
+
+// claim looks into the store, and claims the token there. While the store is away,
+// a heartbeat needs no claim, and a refresh none if this process wrote the token.
+func (s *Session) claim(l *visitor, a *attempt, p plan) (claimResult, error) {
+	lasts := l.limit(p.want)
+	if l.rules(true).prints { // the look at the credentials comes first
+		lasts += l.limit(opLook)
+	}
+	found, err := l.cell.claim(a.ctx, tokencell.Need{Refused: p.refused}, p.want, lasts, p.take)
+	unreadable := (*tokencell.UnreadableError)(nil)
+	if err == nil || p.want != pbx.OpKeepAlive || errors.As(err, &unreadable) {
+		return found, err
+	}
+	if l.traits.KeepAlive == pbx.KeepAliveRefresh && !l.cell.wrote() {
+		return found, err
+	}
+	return claimResult{verdict: unshared}, nil
 }
 
 // holds reports whether the session could log in anew, to make room for others,
@@ -309,13 +359,6 @@ func (s *Session) holds(v *visitor) (print fingerprint, idle, ok bool) {
 		return fingerprint{}, false, false
 	}
 	return m.print, !m.lease.good.Load(), m.print != (fingerprint{}) || !m.rules.prints
-}
-
-// hook tells the application of a new token, within the timeout.
-func (s *Session) hook(ctx context.Context, l *visitor, t *pbx.Token) {
-	if s.fleet.onToken != nil {
-		l.bounded(ctx, "OnToken", func(context.Context) result { s.fleet.onToken(s, t); return result{} })
-	}
 }
 
 // logout logs a token out that nobody needs, in the background.
@@ -475,8 +518,11 @@ func (s *Session) URL() string { return s.link.Load().traits.URL }
 
 // Close stops the upkeep and logs out, within ctx and [Options].Timeout, and
 // returns what the logout returned. A login under way is waited for, so that
-// its token does not outlive the session.
-func (s *Session) Close(ctx context.Context) error {
+// its token does not outlive the session. With [Options].Store, Close leaves the
+// token to the other processes and to the next start: [Manager.Remove] logs out.
+func (s *Session) Close(ctx context.Context) error { return s.shut(ctx, false) }
+
+func (s *Session) shut(ctx context.Context, remove bool) error {
 	ctx, cancel := context.WithTimeout(ctx, s.fleet.driving.timeout)
 	defer cancel()
 	t, first := s.end(ctx)
@@ -492,6 +538,7 @@ func (s *Session) Close(ctx context.Context) error {
 	var err error
 	l := s.link.Load()
 	switch {
+	case l.cell != nil && !remove: // it is the others' too
 	case t == nil, l.host.isSuspect(l, t): // nothing to log out
 	case ctx.Err() != nil:
 		err = &pbx.Error{Op: pbx.OpLogout, Kind: pbx.ErrUnavailable, Err: ctx.Err(), Message: "not sent: there was no time left"}
@@ -499,6 +546,9 @@ func (s *Session) Close(ctx context.Context) error {
 	default:
 		err = l.logout(ctx, t)
 		s.fleet.counts.finished(pbx.OpLogout, err)
+	}
+	if l.cell != nil && remove {
+		err = errors.Join(err, l.cell.remove(ctx))
 	}
 	s.finish(ctx)
 	return err
@@ -528,21 +578,7 @@ func (s *Session) alive(ctx context.Context, l *visitor, t *pbx.Token) bool {
 	return true
 }
 
-// Detach stops the upkeep and leaves the token alive at the PBX, for another
-// process to go on with: see [Manager.Resume]. It returns that token; nil if
-// there is none. A login under way is waited for, as long as ctx allows.
-//
-// Deprecated: a store will keep tokens between processes, with the identity of
-// the PBX and the account checked.
-func (s *Session) Detach(ctx context.Context) *pbx.Token {
-	t, first := s.end(ctx)
-	if first {
-		s.finish(ctx)
-	}
-	return t
-}
-
-// Done is closed when the session has ended, by Close or Detach.
+// Done is closed when the session has ended.
 func (s *Session) Done() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -576,7 +612,7 @@ func (s *Session) end(ctx context.Context) (t *pbx.Token, first bool) {
 	return s.deliver(event{kind: drained}, nil).logout, true
 }
 
-// hurry cuts short what the first Close or Detach waits for.
+// hurry cuts short what the first Close waits for.
 func (s *Session) hurry() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -617,7 +653,7 @@ func (s *Session) replace(auth pbx.Authenticator) error {
 		p.withdraw = false
 	}
 	s.announce(p)
-	if p.logout != nil {
+	if p.logout != nil && old.cell == nil { // else it is the others' too
 		s.logout(old, p.logout)
 	}
 	s.fleet.gate.leave(old)

@@ -662,8 +662,7 @@ func TestATokenThatAKeepAliveReturnsUnchangedIsNotRenewedInALoop(t *testing.T) {
 // those who end the session.
 func TestASecondCloseIsBoundedByItsOwnContext(t *testing.T) {
 	for name, first := range map[string]func(*session.Session){
-		"after a Detach": func(s *session.Session) { s.Detach(context.Background()) },
-		"after a Close":  func(s *session.Session) { s.Close(context.Background()) },
+		"after a Close": func(s *session.Session) { s.Close(context.Background()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -686,21 +685,6 @@ func TestASecondCloseIsBoundedByItsOwnContext(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestCloseDoesNotWaitForTheHook(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := session.New(&fake{life: time.Hour}, &session.Options{Guard: &session.Guard{}, OnToken: func(*session.Session, *pbx.Token) { time.Sleep(20 * time.Second) }})
-		time.Sleep(time.Second)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		start := time.Now()
-		s.Close(ctx)
-		if took := time.Since(start); took != 2*time.Second { // a second of grace
-			t.Errorf("Close took %s", took)
-		}
-		time.Sleep(time.Minute) // for the hook
-	})
 }
 
 func TestOnlyOneLookForCredentialsIsUnderWay(t *testing.T) {

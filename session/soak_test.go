@@ -52,10 +52,7 @@ func TestSoak(t *testing.T) {
 	logger := zerolog.New(log)
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(7, 0))
-		m := session.NewManager(&session.Options{Guard: &session.Guard{}, Logger: logger, OnToken: func(_ *session.Session, token *pbx.Token) {
-			log.lookFor(token.Value)
-			log.lookFor(token.Refresh)
-		}})
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, Logger: logger})
 		var fleet []*soaked
 		brands := simulators.All() // a session of each in turn
 		for i := range *soakSessions {
@@ -95,8 +92,10 @@ func TestSoak(t *testing.T) {
 			for _, p := range fleet {
 				if time.Since(start) > 10*time.Minute { // all are logged in by then
 					asked++
-					if _, err := p.session.Token(expired); err == nil {
+					if token, err := p.session.Token(expired); err == nil {
 						available++
+						log.lookFor(token.Value)
+						log.lookFor(token.Refresh)
 					}
 				}
 				if until, locked := p.sim.Locked("127.0.0.1"); locked && until.After(p.foreign) {

@@ -1,0 +1,431 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session/internal/tokencell"
+	"github.com/pbxauth/pbx/session/store"
+)
+
+// Shared lets several processes behave towards a PBX like one: they share each
+// session's token and the budget of wrong logins. A restart then needs no login.
+// One Shared may serve several Managers of a process. [NewShared] makes one.
+//
+// A session is the same in all processes if its name, its PBX's URL and its
+// account are. The process that renews a token claims it first, and the others
+// adopt what it brings. While the store does not respond, tokens are handed out
+// and heartbeats go on, but nothing logs in.
+type Shared struct {
+	settings SharedSettings
+	sealer   *tokencell.Sealer
+	guard    *Guard
+	writes   atomic.Uint64
+	down     breaker
+}
+
+// SharedSettings are for [NewShared].
+type SharedSettings struct {
+	// Store is where tokens and budgets are kept.
+	Store store.Store
+	// Keys encrypt the tokens in the store: 32 random bytes each, the same in all
+	// processes. The first encrypts, all decrypt. To change the key, add the new
+	// one at the end in all processes, then make it the first, then remove the old
+	// one.
+	Keys [][]byte
+	// Prefix keeps applications apart that use one store. It may be empty.
+	Prefix string
+	// Egress names the address that PBXs see, where processes have different ones:
+	// each has a budget of its own. Empty: all processes share one.
+	Egress string
+	// Process names this process for people, as in "crm-2". It may be empty.
+	Process string
+	// Timeout bounds an operation of the store. 0: 2 s.
+	Timeout time.Duration
+}
+
+// NewShared checks the settings. It does not use the store.
+func NewShared(settings SharedSettings) (*Shared, error) {
+	fault := func(format string, args ...any) (*Shared, error) {
+		return nil, fmt.Errorf("session: NewShared: "+format, args...)
+	}
+	if settings.Store == nil {
+		return fault("Store is nil: name one, such as store.Files")
+	}
+	sealer, err := tokencell.NewSealer(settings.Keys)
+	if err != nil {
+		return fault("%w", err)
+	}
+	for _, part := range []struct{ name, value string }{{"Prefix", settings.Prefix}, {"Egress", settings.Egress}, {"Process", settings.Process}} {
+		if strings.Trim(part.value, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" || len(part.value) > 40 {
+			return fault("%s %.60q: use up to 40 of a-z, 0-9 and ._-", part.name, part.value)
+		}
+	}
+	if settings.Timeout < 0 {
+		return fault("Timeout is %s: use a positive time, or 0 for %s", settings.Timeout, storeTimeout)
+	}
+	if settings.Timeout == 0 {
+		settings.Timeout = storeTimeout
+	}
+	id := make([]byte, 4)
+	rand.Read(id)
+	settings.Process = strings.TrimPrefix(settings.Process+"-"+hex.EncodeToString(id), "-")
+	c := &Shared{settings: settings, sealer: sealer}
+	c.guard = &Guard{cells: &cells{store: c, timeout: settings.Timeout, prefix: settings.Prefix, egress: settings.Egress}, key: sealer.FingerprintKeys()[0]}
+	if keyed, ok := settings.Store.(interface{ Key() []byte }); ok {
+		c.guard.key = keyed.Key() // outlasts a change of Keys
+	}
+	return c, nil
+}
+
+// Guard is the budget of wrong logins in the store.
+func (c *Shared) Guard() *Guard { return c.guard }
+
+// Format writes the names, without the keys.
+func (c *Shared) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "session store of process %s", c.settings.Process)
+}
+
+// writer names a write that is used once.
+func (c *Shared) writer() string {
+	return fmt.Sprintf("%s/%d", c.settings.Process, c.writes.Add(1))
+}
+
+// Load and Swap are those of the store, within the timeout. A store that fails
+// again and again is left alone, except for one operation per second, so that it
+// holds no worker.
+func (c *Shared) Load(ctx context.Context, key string) (e store.Entry, err error) {
+	err = c.within(ctx, func(ctx context.Context) error {
+		e, err = c.settings.Store.Load(ctx, key)
+		return err
+	})
+	return e, err
+}
+
+// Swap is documented at Load.
+func (c *Shared) Swap(ctx context.Context, key string, rev uint64, value []byte, keep time.Duration) (e store.Entry, won bool, err error) {
+	err = c.within(ctx, func(ctx context.Context) error {
+		e, won, err = c.settings.Store.Swap(ctx, key, rev, value, keep)
+		return err
+	})
+	return e, won, err
+}
+
+func (c *Shared) within(ctx context.Context, do func(context.Context) error) error {
+	if !c.down.enter(time.Now()) {
+		return errStoreAway
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.settings.Timeout)
+	defer cancel()
+	err := do(ctx)
+	c.down.leave(time.Now(), err == nil || errors.Is(err, store.ErrUnreadable))
+	return err
+}
+
+var errStoreAway = errors.New("it has not responded to the last operations")
+
+// breaker lets one operation per second through after three failures in a row.
+type breaker struct {
+	mu     sync.Mutex // guards what follows
+	failed int
+	next   time.Time
+}
+
+func (b *breaker) enter(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failed >= 3 && now.Before(b.next) {
+		return false
+	}
+	b.next = now.Add(time.Second)
+	return true
+}
+
+func (b *breaker) leave(now time.Time, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failed++; ok {
+		b.failed = 0
+	}
+	b.next = now.Add(time.Second)
+}
+
+// tokenCell is a session's part of the store. One operation uses it at a time:
+// that of the session's attempt.
+type tokenCell struct {
+	shared *Shared
+	key    string
+	by     string        // who claims, for other sessions and for people
+	turn   chan struct{} // who puts one in has what follows
+	lacks  atomic.Bool   // owed is set
+
+	record tokencell.Record
+	rev    uint64
+	known  bool          // record is what the store had at some time
+	offset time.Duration // from this machine's clock to the store's
+	have   uint64        // the generation of the session's token; 0: none
+	held   bool          // the claim is this session's
+	owed   *pbx.Token    // a token that the store does not have yet
+	ours   bool          // this process wrote the generation that it has
+}
+
+// cell makes a session's part of the store.
+func (c *Shared) cell(name string, traits pbx.Traits) *tokenCell {
+	return &tokenCell{shared: c, by: c.writer(), turn: make(chan struct{}, 1),
+		key: tokencell.SessionKey(c.settings.Prefix, name, traits.URL, traits.Account)}
+}
+
+// errRemoved ends a session that another process has removed.
+var errRemoved = errors.New("session: removed in another process")
+
+// claimResult is what an attempt to claim the token came to.
+type claimResult struct {
+	verdict claimVerdict
+	token   *pbx.Token // adopted
+	until   time.Time  // waits
+	by      string
+}
+
+type claimVerdict uint8
+
+const (
+	claimed  claimVerdict = iota // go on: nobody else will
+	adopted                      // another process was quicker: here is its token
+	occupied                     // another process is at it
+	gone                         // another process removed the session
+	unshared                     // the store is away, and the operation needs no claim
+)
+
+// claimGrace is how much longer a claim is held than the operation may take.
+const claimGrace = 6 * time.Second
+
+// claim looks what the other processes have done, and claims the token if take is
+// set.
+func (c *tokenCell) claim(ctx context.Context, need tokencell.Need, op pbx.Op, lasts time.Duration, take bool) (claimResult, error) {
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
+	need.Process, need.Have = c.by, c.have
+	fresh := false
+	for range mostSwaps {
+		if !c.known {
+			if err := c.load(ctx); err != nil {
+				return claimResult{}, err
+			}
+			fresh = true
+		}
+		now := time.Now().Add(c.offset)
+		step := c.record.Decide(now, need)
+		switch step.Verb {
+		case tokencell.Adopt:
+			c.have, c.ours = c.record.Generation, false
+			return claimResult{verdict: adopted, token: c.token()}, nil
+		case tokencell.Wait, tokencell.End:
+			if !fresh {
+				c.known = false
+				continue
+			}
+			if step.Verb == tokencell.End {
+				return claimResult{verdict: gone}, nil
+			}
+			return claimResult{verdict: occupied, until: step.Until.Add(-c.offset), by: step.By}, nil
+		}
+		if !take {
+			if fresh {
+				return claimResult{}, nil
+			}
+			c.known = false
+			continue
+		}
+		won, err := c.put(ctx, c.record.Claimed(c.shared.writer(), need, op, now.Add(lasts+claimGrace)))
+		if err != nil {
+			return claimResult{}, err
+		}
+		if c.held = won; won {
+			return claimResult{}, nil
+		}
+		fresh = true
+	}
+	return claimResult{}, errors.New("other processes change its token all the time")
+}
+
+// commit writes a new token. If another process was quicker, it returns the
+// token of that one, which is to be used instead.
+func (c *tokenCell) commit(ctx context.Context, t *pbx.Token) (other *pbx.Token) {
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
+	c.owed = t
+	other = c.pay(ctx)
+	c.lacks.Store(c.owed != nil)
+	return other
+}
+
+// pay writes the token that the store does not have yet. The turn is held.
+func (c *tokenCell) pay(ctx context.Context) (other *pbx.Token) {
+	for range mostSwaps {
+		if !c.known && c.load(ctx) != nil {
+			return nil
+		}
+		if c.record.Generation > c.have && c.record.Valid(time.Now().Add(c.offset)) {
+			c.have, c.held, c.owed, c.ours = c.record.Generation, false, nil, false
+			return c.token()
+		}
+		won, err := c.put(ctx, c.record.Committed(c.shared.writer(), c.stored(c.owed)))
+		switch {
+		case err != nil:
+			c.held = false // it runs out
+			return nil
+		case won:
+			c.have, c.held, c.owed, c.ours = c.record.Generation, false, nil, true
+			return nil
+		}
+	}
+	return nil
+}
+
+// owing reports whether the store lacks the token, for all that is known.
+func (c *tokenCell) owing() bool { return c.lacks.Load() }
+
+// owes reports whether the store lacks the token, after another attempt to write
+// it.
+func (c *tokenCell) owes(ctx context.Context) (other *pbx.Token, owes bool) {
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
+	if c.owed != nil {
+		other = c.pay(ctx)
+		c.lacks.Store(c.owed != nil)
+	}
+	return other, c.owed != nil
+}
+
+// release gives up the claim, after an attempt that brought no token.
+func (c *tokenCell) release(ctx context.Context) {
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
+	for c.held {
+		next, mine := c.record.Released(c.shared.writer(), c.by)
+		if !mine {
+			c.held = false
+			return
+		}
+		won, err := c.put(ctx, next)
+		c.held = err == nil && !won
+	}
+}
+
+// remove writes that the session is gone, so that it ends in all processes.
+func (c *tokenCell) remove(ctx context.Context) error {
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
+	for range mostSwaps {
+		if !c.known {
+			if err := c.load(ctx); err != nil {
+				return err
+			}
+		}
+		won, err := c.put(ctx, c.record.Gone(c.shared.writer(), time.Now().Add(c.offset)))
+		if err != nil || won {
+			return err
+		}
+	}
+	return nil
+}
+
+// wrote reports whether the store has the session's token from this process.
+func (c *tokenCell) wrote() bool {
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
+	return c.ours
+}
+
+func (c *tokenCell) load(ctx context.Context) error {
+	e, err := c.shared.Load(ctx, c.key)
+	if err != nil {
+		return err
+	}
+	return c.take(e)
+}
+
+// put writes next. A loser gets the present record. After an error the outcome is
+// unknown: the record is loaded, and an own write is recognised by its writer.
+func (c *tokenCell) put(ctx context.Context, next tokencell.Record) (won bool, err error) {
+	data, err := c.shared.sealer.Seal(c.key, next)
+	if err != nil {
+		return false, err
+	}
+	e, won, err := c.shared.Swap(ctx, c.key, c.rev, data, c.keep(next))
+	switch {
+	case err != nil:
+		if failed := err; c.load(ctx) != nil {
+			c.known = false
+			return false, failed
+		}
+		return c.record.Writer == next.Writer, nil
+	case won:
+		c.record, c.rev = next, e.Rev
+		c.clock(e)
+		return true, nil
+	}
+	return false, c.take(e)
+}
+
+// keep is for how long the store keeps a record: as long as it can be of use.
+func (c *tokenCell) keep(r tokencell.Record) time.Duration {
+	const unknown = 30 * 24 * time.Hour
+	now := time.Now().Add(c.offset)
+	keep := time.Hour
+	for _, end := range []time.Time{r.Token.ExpiresAt, r.Token.RefreshExpiresAt} {
+		if !end.IsZero() {
+			keep = max(keep, end.Sub(now)+time.Hour)
+		}
+	}
+	if !r.Token.Value.IsZero() && r.Token.ExpiresAt.IsZero() || !r.Token.Refresh.IsZero() && r.Token.RefreshExpiresAt.IsZero() {
+		keep = max(keep, unknown)
+	}
+	return keep
+}
+
+func (c *tokenCell) take(e store.Entry) error {
+	r, err := c.shared.sealer.Open(c.key, e.Value)
+	if err != nil {
+		c.known = false
+		return err
+	}
+	c.record, c.rev, c.known = r, e.Rev, true
+	c.clock(e)
+	return nil
+}
+
+// clock notes what time it is at the store.
+func (c *tokenCell) clock(e store.Entry) {
+	if !e.Now.IsZero() {
+		c.offset = e.Now.Sub(time.Now())
+	}
+}
+
+// token is the record's token by this machine's clock.
+func (c *tokenCell) token() *pbx.Token {
+	t := c.record.Token
+	return &pbx.Token{Value: t.Value, Refresh: t.Refresh, Details: t.Details,
+		IssuedAt: shift(t.IssuedAt, -c.offset), ExpiresAt: shift(t.ExpiresAt, -c.offset), RefreshExpiresAt: shift(t.RefreshExpiresAt, -c.offset)}
+}
+
+// stored is a token by the store's clock.
+func (c *tokenCell) stored(t *pbx.Token) tokencell.Token {
+	return tokencell.Token{Value: t.Value, Refresh: t.Refresh, Details: t.Details,
+		IssuedAt: shift(t.IssuedAt, c.offset), ExpiresAt: shift(t.ExpiresAt, c.offset), RefreshExpiresAt: shift(t.RefreshExpiresAt, c.offset)}
+}
+
+func shift(t time.Time, by time.Duration) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.Add(by).Round(0)
+}

@@ -1,0 +1,326 @@
+package session_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/store"
+)
+
+var sealKey = bytes.Repeat([]byte{7}, 32)
+
+// share makes a Shared as one process does.
+func share(t *testing.T, s store.Store, process string) *session.Shared {
+	t.Helper()
+	shared, err := session.NewShared(session.SharedSettings{Store: s, Keys: [][]byte{sealKey}, Process: process})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return shared
+}
+
+// shares makes the Manager of one process.
+func shares(t *testing.T, s store.Store, process string) *session.Manager {
+	t.Helper()
+	return session.NewManager(&session.Options{Store: share(t, s, process)})
+}
+
+func mustAdd(t *testing.T, m *session.Manager, name string, auth pbx.Authenticator) *session.Session {
+	t.Helper()
+	s, err := m.Add(name, auth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestSettingsOfASharedStoreAreChecked(t *testing.T) {
+	good := session.SharedSettings{Store: &store.Memory{}, Keys: [][]byte{sealKey}}
+	for name, row := range map[string]struct {
+		change func(*session.SharedSettings)
+		want   string
+	}{
+		"no store":           {func(s *session.SharedSettings) { s.Store = nil }, "Store is nil"},
+		"no key":             {func(s *session.SharedSettings) { s.Keys = nil }, "no key"},
+		"a short key":        {func(s *session.SharedSettings) { s.Keys = [][]byte{sealKey[1:]} }, "31 bytes"},
+		"the same key twice": {func(s *session.SharedSettings) { s.Keys = [][]byte{sealKey, sealKey} }, "the same"},
+		"a prefix":           {func(s *session.SharedSettings) { s.Prefix = "CRM/1" }, `Prefix "CRM/1"`},
+		"an egress":          {func(s *session.SharedSettings) { s.Egress = "north east" }, `Egress "north east"`},
+		"a process":          {func(s *session.SharedSettings) { s.Process = "Büro" }, "Process"},
+		"a timeout":          {func(s *session.SharedSettings) { s.Timeout = -1 }, "Timeout"},
+	} {
+		settings := good
+		row.change(&settings)
+		_, err := session.NewShared(settings)
+		if err == nil || !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && strings.Contains(err.Error(), string(sealKey)) {
+			t.Errorf("%s: the error shows a key", name)
+		}
+	}
+	shared, err := session.NewShared(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, opts := range map[string]*session.Options{
+		"Options.Guard and Options.Store": {Store: shared, Guard: &session.Guard{}},
+		"must be below Options.Timeout":   {Store: shared, Timeout: time.Second},
+	} {
+		if said := panics(func() { session.NewManager(opts) }); !strings.Contains(said, name) {
+			t.Errorf("%s: NewManager says %q", name, said)
+		}
+	}
+	if said := panics(func() { session.New(&fake{}, &session.Options{Store: shared}) }); !strings.Contains(said, "needs a name") {
+		t.Errorf("New says %q", said)
+	}
+}
+
+func panics(f func()) (said string) {
+	defer func() {
+		if v := recover(); v != nil {
+			said = fmt.Sprint(v)
+		}
+	}()
+	f()
+	return ""
+}
+
+// one is a PBX with one account that several drivers share.
+func newShared(n int, life time.Duration) (pbxs *fake, drivers []pbx.Authenticator) {
+	f := &fake{life: life, traits: onHost("pbx.test")}
+	f.traits.Account = "sales"
+	for range n {
+		drivers = append(drivers, &printed{fake: f, print: "sales:right"})
+	}
+	return f, drivers
+}
+
+// printed is a driver of its own process, with credentials of its own.
+type printed struct {
+	*fake
+	print string
+	wrong bool
+}
+
+func (p *printed) Fingerprint(context.Context, []byte) ([]byte, error) { return []byte(p.print), nil }
+
+func (p *printed) Login(ctx context.Context) (*pbx.Token, error) {
+	if p.wrong {
+		defer p.enter(&p.logins)()
+		return nil, told(pbx.OpLogin, pbx.ErrInvalidCredentials, true)
+	}
+	return p.fake.Login(ctx)
+}
+
+func TestProcessesShareOneLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		f, drivers := newShared(4, 30*time.Minute)
+		f.takes = time.Second
+		var sessions []*session.Session
+		var managers []*session.Manager
+		for i, d := range drivers {
+			m := shares(t, memory, fmt.Sprint("crm-", i))
+			managers = append(managers, m)
+			sessions = append(sessions, mustAdd(t, m, "7", d))
+		}
+		time.Sleep(10 * time.Second)
+		first := mustToken(t, sessions[0])
+		for _, s := range sessions {
+			if got := mustToken(t, s); !got.Value.Equal(first.Value) {
+				t.Errorf("another token")
+			}
+		}
+		wantCounts(t, f, 1, 0, 0)
+		time.Sleep(12 * time.Hour)
+		_, beats, _ := f.counts()
+		if most := 40; beats > most {
+			t.Errorf("%d keep-alives in 12 hours of 4 processes, want at most %d", beats, most)
+		}
+		for _, m := range managers {
+			if err := m.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantCounts(t, f, 1, beats, 0) // the token is left to the next start
+		again := shares(t, memory, "crm-9")
+		defer again.Close(context.Background())
+		s := mustAdd(t, again, "7", drivers[0])
+		if got := mustToken(t, s); !got.Value.Equal(first.Value) {
+			t.Errorf("a restart logged in")
+		}
+		wantCounts(t, f, 1, beats, 0)
+	})
+}
+
+func TestARefusedTokenIsReplacedOnceInAllProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		f, drivers := newShared(4, time.Hour)
+		f.takes = 500 * time.Millisecond
+		var sessions []*session.Session
+		for i, d := range drivers {
+			m := shares(t, memory, fmt.Sprint("crm-", i))
+			defer m.Close(context.Background())
+			sessions = append(sessions, mustAdd(t, m, "7", d))
+		}
+		time.Sleep(10 * time.Second)
+		for _, s := range sessions {
+			token := mustToken(t, s)
+			for range 10 {
+				go s.Invalidate(token)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		wantCounts(t, f, 2, 0, 0)
+		want := mustToken(t, sessions[0]).Value
+		for _, s := range sessions {
+			if !mustToken(t, s).Value.Equal(want) {
+				t.Errorf("the processes have different tokens")
+			}
+		}
+	})
+}
+
+func TestRemoveEndsTheSessionInAllProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		f, drivers := newShared(2, 30*time.Minute)
+		one, two := shares(t, memory, "one"), shares(t, memory, "two")
+		defer one.Close(context.Background())
+		defer two.Close(context.Background())
+		mustToken(t, mustAdd(t, one, "7", drivers[0]))
+		other := mustAdd(t, two, "7", drivers[1])
+		mustToken(t, other)
+		if err := one.Remove(t.Context(), "7"); err != nil {
+			t.Fatal(err)
+		}
+		wantCounts(t, f, 1, 0, 1)
+		time.Sleep(time.Hour)
+		if _, err := other.Token(t.Context()); !errors.Is(err, session.ErrClosed) {
+			t.Errorf("the other process: %v", err)
+		}
+		wantCounts(t, f, 1, 0, 1)
+		s := mustAdd(t, one, "7", drivers[0]) // it is added anew
+		mustToken(t, s)
+		wantCounts(t, f, 2, 0, 1)
+	})
+}
+
+func TestAProcessWithAStalePasswordServesTheGoodToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		f, drivers := newShared(2, time.Hour)
+		stale := drivers[0].(*printed)
+		stale.print, stale.wrong = "sales:old", true
+		one, two := shares(t, memory, "one"), shares(t, memory, "two")
+		defer one.Close(context.Background())
+		defer two.Close(context.Background())
+		s := mustAdd(t, one, "7", stale)
+		time.Sleep(time.Minute)
+		wantState(t, s, session.Rejected)
+		mustToken(t, mustAdd(t, two, "7", drivers[1]))
+		time.Sleep(2 * time.Minute)
+		mustToken(t, s)
+		wantCounts(t, f, 2, 0, 0)
+	})
+}
+
+func TestWhileTheStoreIsAwayNothingLogsIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		faults := memory.Faults()
+		f, drivers := newShared(2, 30*time.Minute)
+		m := shares(t, faults.Process("one"), "one")
+		defer m.Close(context.Background())
+		s := mustAdd(t, m, "7", drivers[0])
+		mustToken(t, s)
+		faults.Cut("one")
+		time.Sleep(2 * time.Hour) // heartbeats go on
+		mustToken(t, s)
+		_, beats, _ := f.counts()
+		if beats < 4 {
+			t.Errorf("%d keep-alives in two hours", beats)
+		}
+		s.Invalidate(mustToken(t, s))
+		time.Sleep(time.Hour)
+		if logins, _, _ := f.counts(); logins != 1 {
+			t.Fatalf("%d logins while the store is away", logins)
+		}
+		_, err := s.Token(t.Context())
+		if !errors.Is(err, pbx.ErrUnavailable) || !strings.Contains(err.Error(), "the store") {
+			t.Errorf("error is %v", err)
+		}
+		faults.Rejoin("one")
+		time.Sleep(time.Minute)
+		mustToken(t, s)
+	})
+}
+
+func TestACellThatCannotBeReadIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		f, drivers := newShared(2, 30*time.Minute)
+		m := shares(t, memory, "one")
+		mustToken(t, mustAdd(t, m, "7", drivers[0]))
+		m.Close(t.Context())
+		other, err := session.NewShared(session.SharedSettings{Store: memory, Keys: [][]byte{bytes.Repeat([]byte{8}, 32)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m = session.NewManager(&session.Options{Store: other})
+		defer m.Close(context.Background())
+		s := mustAdd(t, m, "7", drivers[1])
+		time.Sleep(time.Hour)
+		_, err = s.Token(t.Context())
+		if !errors.Is(err, pbx.ErrUnavailable) || !strings.Contains(err.Error(), "which this process does not have") {
+			t.Errorf("error is %v", err)
+		}
+		wantCounts(t, f, 1, 0, 0)
+	})
+}
+
+func TestAKeyIsReplacedWithoutALogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		old, fresh := sealKey, bytes.Repeat([]byte{8}, 32)
+		f, drivers := newShared(1, 30*time.Minute)
+		for _, keys := range [][][]byte{{old}, {old, fresh}, {fresh, old}, {fresh}} {
+			shared, err := session.NewShared(session.SharedSettings{Store: memory, Keys: keys})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := session.NewManager(&session.Options{Store: shared})
+			mustToken(t, mustAdd(t, m, "7", drivers[0]))
+			time.Sleep(time.Hour) // it is renewed with the first key
+			m.Close(t.Context())
+		}
+		if logins, _, _ := f.counts(); logins != 1 {
+			t.Errorf("%d logins", logins)
+		}
+	})
+}
+
+func TestOneNameAtTwoPBXsIsTwoSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		one, two := shares(t, memory, "one"), shares(t, memory, "two")
+		defer one.Close(context.Background())
+		defer two.Close(context.Background())
+		here := &fake{life: time.Hour, traits: onHost("here.test")}
+		there := &fake{life: time.Hour, traits: onHost("there.test")}
+		mustToken(t, mustAdd(t, one, "7", here))
+		mustToken(t, mustAdd(t, two, "7", there))
+		wantCounts(t, here, 1, 0, 0)
+		wantCounts(t, there, 1, 0, 0)
+	})
+}
