@@ -79,7 +79,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		switch {
 		case h.row.count == 0, t > h.row.last.add(g.Limits.Window+lastPlacePause): // no pause is longer
 			h.row = row{count: 1, since: t}
-		case b.booked >= h.row.since: // not one of several that met the same fault
+		case b.booked > h.row.since: // not one of several that met the same fault
 			h.row.count++
 		}
 		h.row.last = t
