@@ -374,6 +374,11 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 	switch {
 	case op == "":
 		m.rest(at)
+	case e.claim.verdict == unshared && op != pbx.OpKeepAlive: // the token was refused meanwhile
+		m.rest(now.Add(firstShare))
+	case op == pbx.OpLogin && m.isRefused(m.print):
+		m.become(now, Rejected, m.refusal(), "the credentials were refused before", p)
+		m.rest(time.Time{})
 	case m.seen && op == m.proof():
 		m.claimed = true
 		m.ask(pbx.OpLogin, p)

@@ -38,6 +38,8 @@ var driverKinds = []driverKind{
 	{name: "refresh with fingerprint", rules: rules{refreshes: true, prints: true, many: true}, lifetime: 30 * time.Minute, refresh: true},
 	{name: "heartbeat with fingerprint, one minute", rules: rules{prints: true}, lifetime: time.Minute, changing: true},
 	{name: "heartbeat, unknown lifetime", rules: rules{}, lifetime: 0},
+	{name: "shared heartbeat", rules: rules{shares: true}, lifetime: 30 * time.Minute},
+	{name: "shared, with fingerprint and no keep-alive", rules: rules{shares: true, prints: true, noBeat: true}, lifetime: time.Hour},
 }
 
 // world is a machine with what the test has to know about its past.
@@ -52,6 +54,9 @@ type world struct {
 	// retry: bit 0 for one pair, bit 1 for another.
 	refused   uint8
 	condemned uint8 // the same, of refusals in requests
+	claim     bool  // the claim on the token in the store
+	only      bool  // the last look at the store did not claim
+	beat      bool  // it was for a keep-alive
 	printed   uint8 // what the look of this attempt saw: 0 nothing, 1, 2
 	standing  bool  // in the gate's line
 }
@@ -167,9 +172,12 @@ func (w *world) key(bit func(fingerprint) uint8) (k key) {
 		k[4] = 3
 	case opPing:
 		k[4] = 4
+	case opClaim:
+		k[4] = 5
 	}
+	k[4] |= flagsOf(m.claimed, m.seen)<<4 | flagsOf(w.claim)<<6
 	k[5] = classAt(m.next, w.now)
-	k[6] = flagsOf(m.old != nil, m.lease != nil, w.oldTicket, w.standing, m.relogin)
+	k[6] = flagsOf(m.old != nil, m.lease != nil, w.oldTicket, w.standing, m.relogin, w.only, w.beat)
 	k[7] = byte(min(m.fails, 1))
 	k[8] = byte(min(m.early, freeEarly+1))
 	k[9] = byte(m.badRefreshes)
@@ -332,6 +340,15 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 			moves = append(moves, move{name: name, e: e})
 		}
 		switch m.op {
+		case opClaim:
+			result("claimed", event{claim: claimResult{verdict: claimed}})
+			result("adopted", event{claim: claimResult{verdict: adopted, token: k.token(w.now, freshNames[m.generation%4])}})
+			result("occupied", event{claim: claimResult{verdict: occupied, until: w.now.Add(10 * time.Second)}})
+			result("gone", event{claim: claimResult{verdict: gone}})
+			result("store away", event{err: errMute})
+			if w.beat {
+				result("unshared", event{claim: claimResult{verdict: unshared}})
+			}
 		case opLook:
 			result("one", event{print: printA})
 			if k.changing {
@@ -448,6 +465,21 @@ func (k *driverKind) step(before *world, mv move, chance float64) (world, string
 	}
 	if mv.e.kind == finished && !p.stale && was.op == opPing && mv.e.err == errDead && m.lease != nil {
 		return w, "an invalidated token is never published again"
+	}
+
+	// "With a store, nothing logs in without the claim."
+	if mv.e.kind == finished && !p.stale && was.op == opClaim && mv.e.err == nil && mv.e.claim.verdict == claimed {
+		w.claim = true
+	}
+	if p.call && p.op == opClaim {
+		w.claim = false
+		w.only, w.beat = !p.take, p.want == pbx.OpKeepAlive
+	}
+	if p.call && p.op == pbx.OpLogin && k.rules.shares && (!w.claim || w.only) {
+		return w, "with a store, nothing logs in without the claim"
+	}
+	if m.phase == resting || m.waiting {
+		w.claim = false
 	}
 
 	// "A suspect token is given up."

@@ -317,8 +317,10 @@ func (s *Session) call(l *visitor, a *attempt, p plan) plan {
 	s.fleet.counts.finished(p.op, r.err)
 	if r.err == nil && r.token != nil && l.cell != nil {
 		if other := l.cell.commit(a.ctx, r.token); other != nil { // another process was quicker
-			s.logout(l, r.token)
-			p.op, r.token = pbx.OpOpen, other
+			if p.op == pbx.OpLogin { // else others may use it still
+				s.logout(l, r.token)
+			}
+			r.token = other
 		}
 	}
 	next := s.deliver(event{kind: finished, ticket: p.ticket, token: r.token, print: r.print, err: r.err}, a)

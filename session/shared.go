@@ -172,6 +172,7 @@ type tokenCell struct {
 	known  bool          // record is what the store had at some time
 	offset time.Duration // from this machine's clock to the store's
 	have   uint64        // the generation of the session's token; 0: none
+	value  pbx.Secret    // that token
 	held   bool          // the claim is this session's
 	owed   *pbx.Token    // a token that the store does not have yet
 	ours   bool          // this process wrote the generation that it has
@@ -222,11 +223,13 @@ func (c *tokenCell) claim(ctx context.Context, need tokencell.Need, op pbx.Op, l
 			fresh = true
 		}
 		now := time.Now().Add(c.offset)
+		if c.forgotten() {
+			need.Have, need.Refused = 0, false
+		}
 		step := c.record.Decide(now, need)
 		switch step.Verb {
 		case tokencell.Adopt:
-			c.have, c.ours = c.record.Generation, false
-			return claimResult{verdict: adopted, token: c.token()}, nil
+			return claimResult{verdict: adopted, token: c.adopt()}, nil
 		case tokencell.Wait, tokencell.End:
 			if !fresh {
 				c.known = false
@@ -256,6 +259,18 @@ func (c *tokenCell) claim(ctx context.Context, need tokencell.Need, op pbx.Op, l
 	return claimResult{}, errors.New("other processes change its token all the time")
 }
 
+// forgotten reports whether the store has forgotten the session's token and has
+// another one since, whose generation is no higher.
+func (c *tokenCell) forgotten() bool {
+	return c.record.Generation > 0 && c.record.Generation <= c.have && !c.record.Token.Value.Equal(c.value)
+}
+
+// adopt makes the record's token the session's.
+func (c *tokenCell) adopt() *pbx.Token {
+	c.have, c.value, c.ours = c.record.Generation, c.record.Token.Value, false
+	return c.token()
+}
+
 // commit writes a new token. If another process was quicker, it returns the
 // token of that one, which is to be used instead.
 func (c *tokenCell) commit(ctx context.Context, t *pbx.Token) (other *pbx.Token) {
@@ -273,17 +288,20 @@ func (c *tokenCell) pay(ctx context.Context) (other *pbx.Token) {
 		if !c.known && c.load(ctx) != nil {
 			return nil
 		}
-		if c.record.Generation > c.have && c.record.Valid(time.Now().Add(c.offset)) {
-			c.have, c.held, c.owed, c.ours = c.record.Generation, false, nil, false
-			return c.token()
+		if (c.record.Generation > c.have || c.forgotten()) && c.record.Valid(time.Now().Add(c.offset)) && !c.record.Token.Value.Equal(c.owed.Value) {
+			c.held, c.owed = false, nil
+			return c.adopt()
 		}
-		won, err := c.put(ctx, c.record.Committed(c.shared.writer(), c.stored(c.owed)))
+		base := c.record
+		base.Generation = max(base.Generation, c.have) // a store that forgot
+		won, err := c.put(ctx, base.Committed(c.shared.writer(), c.stored(c.owed)))
 		switch {
 		case err != nil:
 			c.held = false // it runs out
 			return nil
 		case won:
-			c.have, c.held, c.owed, c.ours = c.record.Generation, false, nil, true
+			c.have, c.value = c.record.Generation, c.owed.Value
+			c.held, c.owed, c.ours = false, nil, true
 			return nil
 		}
 	}
