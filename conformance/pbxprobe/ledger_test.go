@@ -56,25 +56,6 @@ func TestManyWrongPasswordsLockNobodyOut(t *testing.T) {
 	}
 }
 
-func TestOfManyRunsAtATimeOneSendsAWrongPassword(t *testing.T) {
-	sim := simulator("yeastar", pbxsim.Options{Accounts: map[string]string{"api": "another"}})
-	server := pbxsim.Listen(sim)
-	defer server.Close()
-	d := newMachine(t)
-	var runs sync.WaitGroup
-	for range 10 {
-		runs.Go(func() {
-			if status, out, _ := d.run(on("yeastar", server.URL)...); status != exitFailed {
-				t.Errorf("status %d:\n%s", status, out)
-			}
-		})
-	}
-	runs.Wait()
-	if n := sim.Counts().Logins; n != 1 {
-		t.Errorf("%d logins", n)
-	}
-}
-
 func TestTheLedgerIsSharedWithOtherPrograms(t *testing.T) {
 	sim := simulator("yeastar", pbxsim.Options{Accounts: map[string]string{"api": "another"}})
 	server := pbxsim.Listen(sim)
