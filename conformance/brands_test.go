@@ -65,6 +65,7 @@ func TestOtherKindsOfBrandsPass(t *testing.T) {
 			}
 		}), ""},
 		{"an empty response to a logout", emptyLogoutHarness(), ""},
+		{"one token at a time", oneTokenHarness(), "LOGIN-02 LOGIN-07"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -143,6 +144,24 @@ func unlockable(h Harness) Harness {
 		never := *o
 		never.Lockout.After = -1
 		return simulator(&never)
+	}
+	return h
+}
+
+// oneTokenHarness is that of an acme PBX where each login ends the token before it.
+func oneTokenHarness() Harness {
+	h := mutateAs(acmeHarness, func(m *mutant) {
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
+			traits.MaxTokens, traits.NewestWins = 1, true
+			return traits
+		}
+	})
+	simulator := h.Simulator
+	h.Simulator = func(o *pbxsim.Options) *pbxsim.PBX {
+		one := *o
+		one.SecondLoginKills = true
+		return simulator(&one)
 	}
 	return h
 }

@@ -22,6 +22,7 @@ var loginRules = []Rule{
 		ID:    "LOGIN-02",
 		Says:  "Two logins return two tokens, and both are valid.",
 		Why:   "A driver that keeps a token hands out one that the session has just reported dead.",
+		needs: []precondition{severalTokens},
 		check: twoLogins,
 	},
 	{

@@ -167,6 +167,13 @@ func tokenLimit(t *testbed) string {
 	return ""
 }
 
+func severalTokens(t *testbed) string {
+	if traits := t.auth.Traits(); traits.MaxTokens == 1 && traits.NewestWins {
+		return "a login ends the token before it (Traits.MaxTokens, Traits.NewestWins)"
+	}
+	return ""
+}
+
 func fingerprinter(t *testbed) string {
 	if _, ok := pbx.As[pbx.Fingerprinter](t.auth.Authenticator); !ok {
 		return "the driver does not implement pbx.Fingerprinter"

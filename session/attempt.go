@@ -40,9 +40,9 @@ func (a *attempt) again() *attempt {
 // driver is a pbx.Authenticator that is other people's code: every operation
 // ends in time, and a panic becomes an error.
 type driver struct {
-	auth    pbx.Authenticator
-	traits  pbx.Traits
-	session string // for log lines
+	auth   pbx.Authenticator
+	traits pbx.Traits
+	owner  *Session
 	*settings
 	stray atomic.Int32 // operations that the driver has not returned from
 }
@@ -134,12 +134,13 @@ func (d *driver) logout(ctx context.Context, t *pbx.Token) error {
 	}).err
 }
 
-// loginTimeout bounds a login, because its outcome decides about others.
+// loginTimeout bounds a login, because others wait for its outcome, and a
+// keep-alive, because a PBX that restarts may never respond to it.
 const loginTimeout = 10 * time.Second
 
 // limit is what an operation gets.
 func (d *driver) limit(op pbx.Op) time.Duration {
-	if op == pbx.OpLogin {
+	if op == pbx.OpLogin || op == pbx.OpKeepAlive {
 		return min(d.timeout, loginTimeout)
 	}
 	return d.timeout
@@ -214,7 +215,7 @@ func (d *driver) recovered(op pbx.Op, err *error) {
 		}
 		stack := debug.Stack()
 		d.journal.write(zerolog.ErrorLevel, "panic in a driver or hook", func(e *zerolog.Event) {
-			e.Str("session", d.session).Str("op", string(op)).Str("panic", what).Bytes("stack", stack)
+			e.Str("session", d.owner.name).Str("op", string(op)).Str("panic", what).Bytes("stack", stack)
 		})
 		*err = &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Sent: true, Message: "the driver panicked: " + what}
 	}

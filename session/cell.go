@@ -29,8 +29,9 @@ type cells struct {
 // this process has seen, because a store may forget.
 type cell struct {
 	*cells
-	key  string
-	turn chan struct{} // who puts one in may do one operation, and has what follows
+	key   string
+	users int           // of the cell; host.mu guards it
+	turn  chan struct{} // who puts one in may do one operation, and has what follows
 
 	rev     uint64
 	replica *lockout.Replica
@@ -38,6 +39,23 @@ type cell struct {
 
 func (c *cells) of(host, process string) *cell {
 	return &cell{cells: c, key: tokencell.HostKey(c.prefix, c.egress, host), turn: make(chan struct{}, 1), replica: lockout.NewReplica(process)}
+}
+
+// busy reports whether somebody uses the cell.
+func (c *cell) busy() bool { return c != nil && c.users > 0 }
+
+// enter and exit begin and end a use of the cell.
+func (h *host) enter() *cell {
+	h.lock()
+	defer h.unlock()
+	h.cell.users++
+	return h.cell
+}
+
+func (h *host) exit(c *cell) {
+	h.lock()
+	defer h.unlock()
+	c.users--
 }
 
 // change decides with decide, which gets the present ledger and says whether it has
@@ -48,13 +66,14 @@ func (h *host) change(decide func(time.Time, *lockout.Host) bool) error {
 }
 
 func (h *host) changeWithin(ctx context.Context, decide func(time.Time, *lockout.Host) bool) error {
-	if h.cell == nil {
-		h.mu.Lock()
-		defer h.mu.Unlock()
+	if h.guard.cells == nil || h.name == "" {
+		h.lock()
+		defer h.unlock()
 		decide(h.now(), &h.ledger)
 		return nil
 	}
-	c := h.cell
+	c := h.enter()
+	defer h.exit(c)
 	select {
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()
@@ -63,10 +82,10 @@ func (h *host) changeWithin(ctx context.Context, decide func(time.Time, *lockout
 	}
 	fresh := false // the ledger at hand is the store's
 	for range mostSwaps {
-		h.mu.Lock()
+		h.lock()
 		next := h.ledger.Clone()
 		changed := decide(h.now(), &next)
-		h.mu.Unlock()
+		h.unlock()
 		if !changed && fresh {
 			return nil
 		}
@@ -89,28 +108,29 @@ func (h *host) changeWithin(ctx context.Context, decide func(time.Time, *lockout
 // apply changes the ledger by what has happened, whatever the store does, and
 // then stores it. What the store does not get now, it gets with the next change.
 func (h *host) apply(change func(time.Time, *lockout.Host)) {
-	if h.cell == nil {
-		h.mu.Lock()
-		defer h.mu.Unlock()
+	if h.guard.cells == nil || h.name == "" {
+		h.lock()
+		defer h.unlock()
 		change(h.now(), &h.ledger)
 		return
 	}
-	c := h.cell
+	c := h.enter()
+	defer h.exit(c)
 	c.turn <- struct{}{} // soon: each operation has its time
 	defer func() { <-c.turn }()
-	h.mu.Lock()
+	h.lock()
 	change(h.now(), &h.ledger)
 	next := h.ledger.Clone()
-	h.mu.Unlock()
+	h.unlock()
 	c.replica.Keep(&next)
 	for range mostSwaps {
 		won, err := h.put(context.Background(), &next)
 		if err != nil || won {
 			return
 		}
-		h.mu.Lock()
+		h.lock()
 		next = h.ledger.Clone()
-		h.mu.Unlock()
+		h.unlock()
 	}
 }
 
@@ -165,8 +185,8 @@ func (h *host) merge(e store.Entry) error {
 func (h *host) take(next *lockout.Host, e store.Entry) {
 	h.cell.rev = e.Rev
 	h.cell.replica.Keep(next)
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.lock()
+	defer h.unlock()
 	h.ledger = *next
 	if !e.Now.IsZero() {
 		h.offset = e.Now.Sub(h.guard.now())

@@ -37,7 +37,7 @@ func (h *host) check(v *visitor, now time.Time) {
 		h.checks = map[string]*check{}
 	}
 	h.checks[url] = c
-	v.gate.schedule.set(&c.job, h.nextCheck(url, now), true)
+	v.gate().schedule.set(&c.job, h.nextCheck(url, now), true)
 }
 
 // nextCheck is when to check the URL next, by this process's clock. h.mu is held.
@@ -69,29 +69,29 @@ func (h *host) wanted(url string, now time.Time) bool {
 // run checks once, and plans the next check.
 func (c *check) run() {
 	h := c.host
-	h.mu.Lock()
+	h.lock()
 	now := h.now()
 	v := c.by
 	if v == nil {
-		h.mu.Unlock()
+		h.unlock()
 		return
 	}
 	if !h.wanted(c.url, now) {
 		delete(h.checks, c.url)
-		h.mu.Unlock()
+		h.unlock()
 		return
 	}
 	if at := h.local.NextCheck(c.url); at.After(now) {
 		due := h.here(at, now)
-		h.mu.Unlock()
-		v.gate.schedule.set(&c.job, due, true)
+		h.unlock()
+		v.gate().schedule.set(&c.job, due, true)
 		return
 	}
-	h.mu.Unlock()
+	h.unlock()
 
-	status := v.probe(v.gate.ctx)
+	status := v.probe(v.gate().ctx)
 
-	h.mu.Lock()
+	h.lock()
 	sent := now
 	now = h.now()
 	h.local.Checked(c.url, sent, now, status)
@@ -100,9 +100,9 @@ func (c *check) run() {
 	if c.by != nil {
 		due = h.nextCheck(c.url, now)
 	}
-	h.mu.Unlock()
+	h.unlock()
 	next.poke()
-	v.gate.schedule.set(&c.job, due, true)
+	v.gate().schedule.set(&c.job, due, true)
 }
 
 // probe asks the PBX for a page without credentials, and returns the HTTP status;

@@ -18,17 +18,15 @@ type gate struct {
 	ctx      context.Context // ends with the Manager
 	schedule *scheduler
 	guard    *Guard
-	perHost  int
+	perHost  int32
 	journal  *journal
 }
 
 // visitor is a session's driver with its place at the gate.
 type visitor struct {
 	driver
-	gate  *gate
-	owner *Session
-	host  *host
-	own   fingerprint // of a driver that cannot say
+	host *host
+	own  fingerprint // of a driver that cannot say
 
 	// What follows is guarded by host.mu.
 	waiter *waiter // nil: it does not wait
@@ -37,8 +35,11 @@ type visitor struct {
 	trying bool    // its token is on trial
 }
 
+// gate is that of the visitor's Manager.
+func (v *visitor) gate() *gate { return v.owner.fleet.gate }
+
 // poke has the visitor ask again.
-func (v *visitor) poke() { v.gate.schedule.poke(&v.owner.job) }
+func (v *visitor) poke() { v.gate().schedule.poke(&v.owner.job) }
 
 // question is what a visitor wants to do.
 type question struct {

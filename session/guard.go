@@ -109,9 +109,6 @@ func (g *Guard) join(v *visitor) {
 	h := g.hosts[name]
 	if h == nil {
 		h = &host{guard: g, name: name}
-		if g.cells != nil {
-			h.cell = g.cells.of(name, g.process)
-		}
 		if g.hosts == nil {
 			g.hosts = map[string]*host{}
 		}

@@ -12,21 +12,51 @@ import (
 )
 
 // host is one host of a Guard: its ledger, the sessions there, and who waits.
+//
+// Most hosts of a fleet are in no trouble most of the time. Of these only the
+// credentials that work are kept, and the rest is made anew when it is needed.
 type host struct {
 	guard *Guard
 	name  string      // empty: the unknown host of one session
-	cell  *cell       // nil: the ledger is in memory only
-	alert atomic.Bool // requests with tokens have to ask and report: see careful
+	alert atomic.Bool // requests with tokens have to ask and report: see look
 
 	mu      sync.Mutex // guards what follows
-	ledger  lockout.Host
-	local   lockout.Local
-	offset  time.Duration // from the Guard's clock to the store's
+	calls   int32      // requests of drivers under way
 	members []*visitor
-	calls   int // requests of drivers under way
-	line    line
-	trial   map[string]chan struct{} // by URL: a token is on trial; closed at its end
-	checks  map[string]*check        // by URL
+	proof   lockout.Proof // while there are no books
+	*books                // nil: there is no trouble
+}
+
+// books are what is known of a host. host.mu guards them.
+type books struct {
+	cell   *cell // nil: the ledger is in memory only
+	ledger lockout.Host
+	local  lockout.Local
+	offset time.Duration // from the Guard's clock to the store's
+	line   line
+	trial  map[string]chan struct{} // by URL: a token is on trial; closed at its end
+	checks map[string]*check        // by URL
+}
+
+// lock locks the host and opens its books.
+func (h *host) lock() {
+	h.mu.Lock()
+	if h.books == nil {
+		h.books = &books{ledger: h.proof.Host()}
+		if g := h.guard; g.cells != nil && h.name != "" {
+			h.cell = g.cells.of(h.name, g.process)
+		}
+	}
+}
+
+// unlock closes the books if they hold nothing, and unlocks the host.
+func (h *host) unlock() {
+	if h.calls == 0 && h.line.waiting == 0 && len(h.trial)+len(h.checks) == 0 && !h.alert.Load() && h.local.Quiet() && !h.cell.busy() {
+		if proof, ok := h.ledger.Proof(h.now()); ok {
+			h.proof, h.books = proof, nil
+		}
+	}
+	h.mu.Unlock()
 }
 
 // now is the time of the ledger.
@@ -71,8 +101,8 @@ func (h *host) join(v *visitor) {
 }
 
 func (h *host) leave(v *visitor) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.lock()
+	defer h.unlock()
 	h.line.drop(v)
 	if i := int(v.member); i < len(h.members) && h.members[i] == v {
 		last := len(h.members) - 1
@@ -92,9 +122,9 @@ func (h *host) leave(v *visitor) {
 // forgettable reports whether nobody is at the host and nothing about it has to be
 // remembered.
 func (h *host) forgettable() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.members) == 0 && h.cell == nil && h.ledger.Idle(h.now())
+	h.lock()
+	defer h.unlock()
+	return len(h.members) == 0 && h.guard.cells == nil && h.ledger.Idle(h.now())
 }
 
 // ask asks for a request of the driver: see gate.
@@ -102,52 +132,52 @@ func (h *host) ask(v *visitor, q question) answer {
 	if q.op != pbx.OpLogin {
 		return h.askWithToken(v, q)
 	}
-	h.mu.Lock()
+	h.lock()
 	now := h.now()
 	g := v.login(q.print, h.line.since(v, now))
-	if h.calls >= v.gate.perHost {
+	if h.calls >= v.gate().perHost {
 		a := h.wait(v, q, g, lockout.Decision{Verdict: lockout.WaitEvent, Reason: lockout.OneByOne}, now)
-		h.mu.Unlock()
+		h.unlock()
 		return a
 	}
 	if !q.relogin && !h.line.isCalled(v) {
 		if better := h.better(now, g); better != nil {
 			a := h.wait(v, q, g, lockout.Decision{Verdict: lockout.WaitEvent, Reason: lockout.OneByOne, Until: now.Add(turnLasts)}, now)
 			h.line.call(better)
-			h.mu.Unlock()
+			h.unlock()
 			better.v.poke()
 			return a
 		}
 	}
 	h.calls++ // until it is clear that it does not go
-	h.mu.Unlock()
+	h.unlock()
 
 	d, err := h.book(v, g, q.relogin)
 
-	h.mu.Lock()
+	h.lock()
 	now = h.now()
 	if err == nil && d.Verdict == lockout.Go {
 		v.flight = &flight{g, d.Booking}
 		h.line.drop(v)
 		h.look()
 		next := h.advance(now)
-		h.mu.Unlock()
+		h.unlock()
 		next.poke()
 		return answer{}
 	}
 	h.calls--
 	if err != nil {
 		h.line.drop(v)
-		h.mu.Unlock()
+		h.unlock()
 		return answer{verdict: waitUntil, until: time.Now().Add(storePause), state: Unavailable, err: err}
 	}
 	if q.relogin && d.Reason != lockout.NoEvidence {
 		h.line.drop(v)
-		h.mu.Unlock()
+		h.unlock()
 		return answer{verdict: waitUntil, until: time.Now(), state: Connecting}
 	}
 	a := h.wait(v, q, g, d, now)
-	h.mu.Unlock()
+	h.unlock()
 	if q.relogin { // it is the others that wait for it
 		return answer{verdict: waitEvent, until: time.Now().Add(turnLasts), state: Connecting}
 	}
@@ -187,9 +217,9 @@ func (h *host) book(v *visitor, g lockout.Login, again bool) (d lockout.Decision
 		return d.Verdict == lockout.Go
 	})
 	if err == nil && d.Reason == lockout.NoPlace {
-		h.mu.Lock()
+		h.lock()
 		d.Used = h.ledger.Ask(h.now(), &h.local, g).Used
-		h.mu.Unlock()
+		h.unlock()
 	}
 	return d, err
 }
@@ -197,7 +227,14 @@ func (h *host) book(v *visitor, g lockout.Login, again bool) (d lockout.Decision
 // askWithToken asks for a keep-alive or a ping.
 func (h *host) askWithToken(v *visitor, q question) answer {
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	if h.books == nil && h.calls < v.gate().perHost && !q.failed { // nothing is wrong
+		h.calls++
+		h.mu.Unlock()
+		return answer{}
+	}
+	h.mu.Unlock()
+	h.lock()
+	defer h.unlock()
 	now := h.now()
 	if until := h.coveredUntil(v, now); !until.IsZero() {
 		h.line.drop(v)
@@ -208,7 +245,7 @@ func (h *host) askWithToken(v *visitor, q question) answer {
 		h.check(v, now)
 		return answer{verdict: waitEvent, state: Unavailable}
 	}
-	if h.calls >= v.gate.perHost || h.trial[v.traits.URL] != nil && h.local.OneTokenAtATime(v.traits.URL) {
+	if h.calls >= v.gate().perHost || h.trial[v.traits.URL] != nil && h.local.OneTokenAtATime(v.traits.URL) {
 		h.line.addBeat(v, q.ticket, false)
 		return answer{verdict: waitEvent, state: Connecting}
 	}
@@ -235,6 +272,13 @@ func (h *host) coveredUntil(v *visitor, now time.Time) time.Time {
 
 // settle reports how a request of a driver ended that was sent at that time.
 func (h *host) settle(v *visitor, op pbx.Op, err error, sent time.Time) {
+	h.mu.Lock()
+	if h.books == nil && err == nil && op != pbx.OpLogin {
+		h.calls--
+		h.mu.Unlock()
+		return
+	}
+	h.mu.Unlock()
 	var dropped int
 	switch {
 	case op == pbx.OpLogin:
@@ -244,7 +288,7 @@ func (h *host) settle(v *visitor, op pbx.Op, err error, sent time.Time) {
 	case lockout.Classify(err).Kind == lockout.Locked:
 		h.settled(v.login(fingerprint{}, time.Time{}), lockout.Booking{URL: v.traits.URL, Account: v.traits.Account}, lockout.Classify(err))
 	}
-	h.mu.Lock()
+	h.lock()
 	now := h.now()
 	h.calls--
 	if op != pbx.OpLogin {
@@ -258,10 +302,10 @@ func (h *host) settle(v *visitor, op pbx.Op, err error, sent time.Time) {
 	}
 	h.look()
 	next := h.advance(now)
-	h.mu.Unlock()
+	h.unlock()
 	next.poke()
 	if dropped > 0 {
-		v.gate.forgot(h.name, dropped)
+		v.gate().forgot(h.name, dropped)
 	}
 }
 
@@ -270,12 +314,12 @@ func (h *host) settled(g lockout.Login, b lockout.Booking, o lockout.Outcome) (d
 	h.apply(func(now time.Time, ledger *lockout.Host) {
 		dropped = ledger.Settle(now, &h.local, g, b, o)
 	})
-	h.mu.Lock()
+	h.lock()
 	next := h.call(func(w *waiter) bool {
 		return w.reason == lockout.SameCredentials && w.login.Fingerprint == g.Fingerprint ||
 			o.Kind == lockout.Success && g.Limits.LooksWrong && (w.reason == lockout.MayBeLocked || w.reason == lockout.PasswordRefused)
 	})
-	h.mu.Unlock()
+	h.unlock()
 	next.poke()
 	return dropped
 }
@@ -291,19 +335,25 @@ var errWithdrawn error = &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrNotSupported, 
 
 // withdraw takes the visitor out of the line.
 func (h *host) withdraw(v *visitor, ticket uint32) {
-	h.mu.Lock()
+	h.lock()
 	if w := v.waiter; w != nil && w.ticket <= ticket {
 		h.line.drop(v)
 	}
-	h.mu.Unlock()
+	h.unlock()
 	h.move()
 }
 
 // move calls those who may go: somebody left the line, or did not use a turn.
 func (h *host) move() {
 	h.mu.Lock()
-	next := h.advance(h.now())
+	quiet := h.books == nil
 	h.mu.Unlock()
+	if quiet {
+		return
+	}
+	h.lock()
+	next := h.advance(h.now())
+	h.unlock()
 	next.poke()
 }
 
@@ -319,8 +369,8 @@ func (h *host) retry(v *visitor, print fingerprint) (d lockout.Decision, err err
 
 // explain is the error of a decision, for the one whose login it is.
 func (h *host) explain(v *visitor, print fingerprint, d lockout.Decision) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.lock()
+	defer h.unlock()
 	return h.answer(v.login(print, time.Time{}), d, h.now()).err
 }
 
@@ -332,10 +382,10 @@ func (h *host) forgive(ctx context.Context) (forgotten lockout.Forgotten, err er
 	if err != nil {
 		return lockout.Forgotten{}, err
 	}
-	h.mu.Lock()
+	h.lock()
 	h.look()
 	next := h.call(func(*waiter) bool { return true })
-	h.mu.Unlock()
+	h.unlock()
 	next.poke()
 	return forgotten, nil
 }
@@ -346,7 +396,7 @@ func (h *host) refused(v *visitor, print fingerprint) {
 	g := v.login(print, time.Time{})
 	id := h.guard.id()
 	h.apply(func(now time.Time, ledger *lockout.Host) { ledger.TokenRefused(now, &h.local, g, id) })
-	h.mu.Lock()
+	h.lock()
 	h.look()
 	now := h.now()
 	var others []*visitor
@@ -357,7 +407,7 @@ func (h *host) refused(v *visitor, print fingerprint) {
 			}
 		}
 	}
-	h.mu.Unlock()
+	h.unlock()
 	before := h.here(now, now)
 	for _, m := range others {
 		m.owner.deliver(event{kind: suspected, before: before}, nil)
@@ -368,6 +418,9 @@ func (h *host) refused(v *visitor, print fingerprint) {
 func (h *host) isSuspect(v *visitor, t *pbx.Token) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.books == nil {
+		return false
+	}
 	issued := t.IssuedAt
 	if !issued.IsZero() {
 		issued = h.now().Add(-time.Since(issued))
@@ -382,29 +435,29 @@ func (h *host) use(ctx context.Context, v *visitor) (done func(), err error) {
 		return func() {}, nil
 	}
 	for {
-		h.mu.Lock()
+		h.lock()
 		now := h.now()
 		if until := h.coveredUntil(v, now); !until.IsZero() {
-			h.mu.Unlock()
+			h.unlock()
 			return nil, lockedByPBX(pbx.OpRequest, until.Sub(now))
 		}
 		if !h.local.OneTokenAtATime(v.traits.URL) {
-			h.mu.Unlock()
+			h.unlock()
 			return func() {}, nil
 		}
 		busy := h.trial[v.traits.URL]
 		if busy == nil {
 			h.try(v.traits.URL)
-			h.mu.Unlock()
+			h.unlock()
 			return func() {
-				h.mu.Lock()
+				h.lock()
 				h.tried(v.traits.URL)
 				next := h.advance(h.now())
-				h.mu.Unlock()
+				h.unlock()
 				next.poke()
 			}, nil
 		}
-		h.mu.Unlock()
+		h.unlock()
 		select {
 		case <-busy:
 		case <-ctx.Done():
@@ -431,18 +484,18 @@ func (h *host) tried(url string) {
 // oneLogout waits until no other logout to the URL asks for its token.
 func (h *host) oneLogout(ctx context.Context, url string) (done func(), err error) {
 	for {
-		h.mu.Lock()
+		h.lock()
 		busy := h.trial[url]
 		if busy == nil {
 			h.try(url)
-			h.mu.Unlock()
+			h.unlock()
 			return func() {
-				h.mu.Lock()
-				defer h.mu.Unlock()
+				h.lock()
+				defer h.unlock()
 				h.tried(url)
 			}, nil
 		}
-		h.mu.Unlock()
+		h.unlock()
 		select {
 		case <-busy:
 		case <-ctx.Done():
@@ -456,12 +509,12 @@ func (h *host) accepted(v *visitor, sent time.Time) {
 	if !h.alert.Load() {
 		return
 	}
-	h.mu.Lock()
+	h.lock()
 	now := h.now()
 	h.local.TokenAccepted(v.traits.URL, now.Add(-time.Since(sent)), now)
 	h.look()
 	next := h.advance(now)
-	h.mu.Unlock()
+	h.unlock()
 	next.poke()
 }
 
@@ -477,9 +530,9 @@ func (h *host) look() {
 // relogin has a session log in anew whose success makes room for the visitor's
 // login. It reports whether that is worth asking again for.
 func (h *host) relogin(v *visitor, g lockout.Login) bool {
-	h.mu.Lock()
+	h.lock()
 	members := slices.Clone(h.members)
-	h.mu.Unlock()
+	h.unlock()
 	var holders []lockout.Holder
 	var who []*visitor
 	for _, m := range members {
@@ -488,9 +541,9 @@ func (h *host) relogin(v *visitor, g lockout.Login) bool {
 			who = append(who, m)
 		}
 	}
-	h.mu.Lock()
+	h.lock()
 	i, again := h.ledger.Relogin(h.now(), &h.local, g, holders)
-	h.mu.Unlock()
+	h.unlock()
 	if i >= 0 {
 		who[i].owner.deliver(event{kind: relogin}, nil)
 	}
@@ -498,8 +551,8 @@ func (h *host) relogin(v *visitor, g lockout.Login) bool {
 }
 
 func (h *host) status() HostStatus {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.lock()
+	defer h.unlock()
 	now := h.now()
 	s := HostStatus{Host: h.name, Status: h.ledger.Status(now, &h.local)}
 	for _, c := range h.checks {
@@ -509,7 +562,7 @@ func (h *host) status() HostStatus {
 	}
 	for _, m := range h.members {
 		if w := m.waiter; w != nil && !w.beat {
-			s.Waiting = append(s.Waiting, Waiting{Session: m.session, URL: m.traits.URL, Account: m.traits.Account, Reason: w.reason, Until: h.here(w.until, now)})
+			s.Waiting = append(s.Waiting, Waiting{Session: m.owner.name, URL: m.traits.URL, Account: m.traits.Account, Reason: w.reason, Until: h.here(w.until, now)})
 		}
 	}
 	slices.SortFunc(s.Waiting, func(a, b Waiting) int {
@@ -528,7 +581,7 @@ func (h *host) status() HostStatus {
 func (h *host) checking(v *visitor) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if v.waiter == nil || h.checks[v.traits.URL] == nil {
+	if h.books == nil || v.waiter == nil || h.checks[v.traits.URL] == nil {
 		return time.Time{}
 	}
 	return h.nextCheck(v.traits.URL, h.now())
@@ -536,8 +589,8 @@ func (h *host) checking(v *visitor) time.Time {
 
 // journals are those of the Managers with sessions at the host.
 func (h *host) journals() []*journal {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.lock()
+	defer h.unlock()
 	var all []*journal
 	for _, m := range h.members {
 		if !slices.Contains(all, m.journal) {

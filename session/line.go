@@ -11,8 +11,9 @@ import (
 // logins. Logins go in the order of the ledger's ranks, and within a rank first
 // come, first served. A host's mutex guards it.
 type line struct {
-	beats  []*waiter
-	logins [lockout.Ranks][]*waiter
+	beats   []*waiter
+	logins  [lockout.Ranks][]*waiter
+	waiting int // visitors with a waiter
 }
 
 // waiter is a visitor that waits. It stands in the line until it is called, and
@@ -50,7 +51,7 @@ func (c called) poke() {
 		if k.at.IsZero() {
 			k.v.poke()
 		} else {
-			k.v.gate.schedule.pokeAt(&k.v.owner.job, k.at)
+			k.v.gate().schedule.pokeAt(&k.v.owner.job, k.at)
 		}
 	}
 }
@@ -73,6 +74,7 @@ func (l *line) addBeat(v *visitor, ticket uint32, unsure bool) {
 		return
 	}
 	l.drop(v)
+	l.waiting++
 	v.waiter = &waiter{v: v, ticket: ticket, beat: true, unsure: unsure}
 	l.beats = append(l.beats, v.waiter)
 }
@@ -86,6 +88,7 @@ func (l *line) add(v *visitor, ticket uint32, g lockout.Login, d lockout.Decisio
 		w.parked = true
 	}
 	v.waiter = w
+	l.waiting++
 	if w.parked {
 		return
 	}
@@ -104,6 +107,7 @@ func (l *line) drop(v *visitor) {
 		return
 	}
 	v.waiter = nil
+	l.waiting--
 	l.remove(w)
 }
 
@@ -140,7 +144,7 @@ func (h *host) call(holds func(*waiter) bool) (next called) {
 
 // advance calls those who may go now: more would race for it. h.mu is held.
 func (h *host) advance(now time.Time) (next called) {
-	free := func(v *visitor) bool { return h.calls+len(next) < v.gate.perHost }
+	free := func(v *visitor) bool { return h.calls+int32(len(next)) < v.gate().perHost }
 	// A waiter that found no reason to wait so long asks again earlier.
 	var sooner called
 	defer func() { next = append(next, sooner...) }()

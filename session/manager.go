@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -55,7 +56,7 @@ func newManager(opts *Options, wall func() time.Time) *Manager {
 	f.schedule = newScheduler(o.Workers, o.LoginRate, wall, m.jumped)
 	o.Guard.ready()
 	m.stop = stop
-	f.gate = &gate{ctx: ctx, schedule: f.schedule, guard: o.Guard, perHost: o.PerHost, journal: f.driving.journal}
+	f.gate = &gate{ctx: ctx, schedule: f.schedule, guard: o.Guard, perHost: int32(min(o.PerHost, math.MaxInt32)), journal: f.driving.journal}
 	f.many, f.onToken = true, o.OnToken
 	f.changed, f.ended = m.watchers.tell, m.forget
 	return m

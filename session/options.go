@@ -9,7 +9,8 @@ import (
 
 // Options are for [New] and [NewManager]. nil means the defaults.
 type Options struct {
-	// Timeout bounds every request of a driver. 0: 30 s.
+	// Timeout bounds every request of a driver. 0: 30 s. Logins and keep-alives
+	// get 10 s at most.
 	Timeout time.Duration
 
 	// Workers is how many requests of drivers are under way at once over all

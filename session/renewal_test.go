@@ -261,10 +261,10 @@ func TestAfterAShortLockTheTokenIsKeptAliveStill(t *testing.T) {
 func TestAKeepAliveThatOutlivesItsTokenFailsLikeALogin(t *testing.T) {
 	for name, kind := range map[string]error{"locked": pbx.ErrLocked, "unavailable": pbx.ErrUnavailable} {
 		t.Run(name, func(t *testing.T) {
-			f := &fake{life: 30 * time.Second}
+			f := &fake{life: 15 * time.Second}
 			var failed, next time.Time
 			during(t, beating{f, func(context.Context, *pbx.Token) (*pbx.Token, error) {
-				time.Sleep(15 * time.Second)
+				time.Sleep(8 * time.Second)
 				failed = time.Now()
 				return nil, told(pbx.OpKeepAlive, kind, true)
 			}}, func(t *testing.T, s *session.Session) {
@@ -272,7 +272,7 @@ func TestAKeepAliveThatOutlivesItsTokenFailsLikeALogin(t *testing.T) {
 				f.set(func() {
 					f.login = func(context.Context) (*pbx.Token, error) { next = time.Now(); return f.token(), nil }
 				})
-				time.Sleep(untilNext(s) + 15*time.Second)
+				time.Sleep(untilNext(s) + 8*time.Second)
 				synctest.Wait()
 				if kind == pbx.ErrLocked {
 					wantState(t, s, session.Locked)
@@ -307,13 +307,13 @@ func TestAfterTheTokensEndTheStateIsThatOfALogin(t *testing.T) {
 }
 
 func TestACallerWaitsForAKeepAliveThatOutlivesItsToken(t *testing.T) {
-	f := &fake{life: 30 * time.Second}
+	f := &fake{life: 15 * time.Second}
 	during(t, beating{f, func(_ context.Context, old *pbx.Token) (*pbx.Token, error) {
-		time.Sleep(15 * time.Second)
+		time.Sleep(8 * time.Second)
 		return f.dated(old.Value.Reveal()), nil
 	}}, func(t *testing.T, s *session.Session) {
 		mustToken(t, s)
-		time.Sleep(31 * time.Second)
+		time.Sleep(16 * time.Second)
 		mustToken(t, s)
 		wantCounts(t, f, 1, 1, 0)
 	})

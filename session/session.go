@@ -98,12 +98,12 @@ func newSession(name string, auth pbx.Authenticator, f *fleet) *Session {
 
 // connect describes auth. The error says that its Traits panicked.
 func (s *Session) connect(auth pbx.Authenticator) (*visitor, error) {
-	l := &visitor{driver: driver{auth: auth, session: s.name, settings: &s.fleet.driving}, gate: s.fleet.gate, owner: s}
+	l := &visitor{driver: driver{auth: auth, owner: s, settings: &s.fleet.driving}}
 	if _, prints := pbx.As[pbx.Fingerprinter](auth); !prints {
 		crand.Read(l.own[:])
 	}
 	err := l.describe()
-	l.gate.guard.join(l)
+	s.fleet.gate.guard.join(l)
 	return l, err
 }
 

@@ -44,6 +44,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/bodytoken"
 	"github.com/pbxauth/pbx/adapters/wire"
 )
 
@@ -228,6 +229,15 @@ func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
 
 // unsupported is the status of an action that the firmware does not have.
 const unsupported = -19
+
+// place is where the vendor has the cookie.
+var place = bodytoken.Place{Driver: Name, Object: "request", Field: "cookie", Form: `{"request":{"action":…}}`}
+
+// Authorize implements [pbx.Requester]: the token goes into the body, as the
+// "cookie" of its "request", instead of any that is there. The other bytes stay
+// as they are. A body that is not {"request":{…}}, or is larger than 1 MiB, is an
+// error of kind [pbx.ErrNotSupported], and r is not to be used.
+func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error { return place.Put(r, t) }
 
 // Transport implements [pbx.Requester].
 func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }

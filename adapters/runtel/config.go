@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/statickey"
 )
 
 // Config is the typed form of the driver's settings. Options of the embedded
@@ -39,8 +40,8 @@ type Config struct {
 	// vendor's page on CRM integration). It replaces an account: Username,
 	// Password and Credentials must be empty, and so must ExpZone and TokenTTL.
 	//
-	// Login then returns the key as a token that does not expire, and sends
-	// nothing. A 401 to a request is final, because a login could only bring the
+	// Login then sends the request of Ping with it, and returns the key as a token
+	// that does not expire. A 401 to any request is final, because a login could only bring the
 	// same key again: Inspect reports [pbx.ErrInvalidCredentials], a session goes
 	// on as it is, and the response reaches the application. A new key needs a new
 	// PBX.
@@ -80,12 +81,12 @@ func init() {
 				Help: `The time zone in which the platform writes when a token expires, as in Europe/Moscow, or "tz" for the user's own. Without it, the earliest reading is taken.`},
 			{Name: "token_ttl", Label: "Token lifetime", Kind: pbx.OptionDuration,
 				Help: "How long a token is valid, as set on the platform, as in 4h. It overrides what the platform writes."},
-			{Name: "key", Label: "Key", Kind: pbx.OptionSecret,
+			{Name: statickey.Option, Label: "Key", Kind: pbx.OptionSecret,
 				Help: "A key made in the PBX's interface, instead of a user name and password."},
 		},
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
 			options := cfg.Options
-			key := cfg.Secrets["key"]
+			key := cfg.Secrets[statickey.Option]
 			cfg.Options, cfg.Secrets = nil, nil
 			typed := Config{Config: cfg, ExpZone: options["exp_zone"], Key: key}
 			typed.TokenTTL, _ = time.ParseDuration(options["token_ttl"]) // checked by the registry; absent is 0
@@ -97,18 +98,13 @@ func init() {
 // check returns how exp has to be read, or which of the driver's own settings is
 // wrong, and what.
 func (cfg Config) check() (c clock, setting, wrong string) {
-	account := cfg.Username != "" || !cfg.Password.IsZero() || cfg.Credentials != nil
 	switch keyed := !cfg.Key.IsZero(); {
 	case len(cfg.Options) > 0:
 		return clock{}, "Options", "Options are for pbx.Open: set the fields of runtel.Config"
 	case cfg.TokenTTL < 0:
 		return clock{}, "token_ttl", fmt.Sprintf("TokenTTL %s is negative", cfg.TokenTTL)
-	case keyed && account:
-		return clock{}, "key", "set either Key (key) or an account, not both: a key needs no user name and no password"
 	case keyed && (cfg.ExpZone != "" || cfg.TokenTTL != 0):
-		return clock{}, "key", "Key (key) does not expire: ExpZone (exp_zone) and TokenTTL (token_ttl) are for a user name and password"
-	case keyed && !bearable(cfg.Key.Reveal()):
-		return clock{}, "key", `Key (key) holds blanks, line breaks or other characters that no header can carry: give the key alone, without "Bearer"`
+		return clock{}, statickey.Option, "Key (key) does not expire: ExpZone (exp_zone) and TokenTTL (token_ttl) are for a user name and password"
 	case cfg.ExpZone == "" || cfg.ExpZone == zoneOfLogin:
 		return clock{ttl: cfg.TokenTTL, ofLogin: cfg.ExpZone != ""}, "", ""
 	}

@@ -99,10 +99,7 @@ func (p *PBX) classified(x exchange, failure *pbx.Error) *pbx.Error {
 			failure.Message += "; " + fault
 		}
 	}
-	if !p.key.IsZero() && failure.Kind == pbx.ErrTokenRejected {
-		failure.Kind, failure.Setting, failure.Ambiguous = pbx.ErrInvalidCredentials, "key", false
-		failure.Message = strings.TrimSuffix(keyRefused+"; "+failure.Message, "; ")
-	}
+	p.key.Judge(failure)
 	return failure
 }
 

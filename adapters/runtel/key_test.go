@@ -28,7 +28,7 @@ func keyed(cfg runtel.Config) runtel.Config {
 
 func TestAKeyIsATokenWithoutAnEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := &platform{}
+		server := &platform{body: answered(`[]`)}
 		p := open(t, server.at(runtel.Config{Key: pbx.NewSecret(key)}))
 		login, err := p.Login(t.Context())
 		if err != nil {
@@ -47,7 +47,8 @@ func TestAKeyIsATokenWithoutAnEnd(t *testing.T) {
 		if err := p.Logout(t.Context(), login); err != nil {
 			t.Error(err)
 		}
-		if len(server.requests) != 0 {
+		// The key was proven by the harmless request, and nothing else was sent.
+		if len(server.requests) != 1 || server.requests[0].Envelope["action"] != "list" || server.requests[0].Authorization != "Bearer "+key {
 			t.Errorf("sent %+v", server.requests)
 		}
 		if _, err := runtel.Account(login); !errors.Is(err, pbx.ErrNotSupported) {
@@ -67,21 +68,24 @@ func TestARefusedKeyIsNoRefusedToken(t *testing.T) {
 		body     string
 		classify func(runtel.Failure) error
 		want     error
+		login    error
 	}{
-		{"HTTP 401", 401, nginx, nil, pbx.ErrInvalidCredentials},
-		{"code 401", 200, `{"code":401,"notifies":["no ` + key + `"]}`, nil, pbx.ErrInvalidCredentials},
-		{"HTTP 403", 403, nginx, nil, pbx.ErrConfig},
-		{"code 403", 200, `{"code":403}`, nil, pbx.ErrForbidden},
-		{"Classify", 200, `{"code":1001}`, reject, pbx.ErrInvalidCredentials},
-		{"good", 200, `{"code":200}`, nil, nil},
+		{"HTTP 401", 401, nginx, nil, pbx.ErrInvalidCredentials, pbx.ErrInvalidCredentials},
+		{"code 401", 200, `{"code":401,"notifies":["no ` + key + `"]}`, nil, pbx.ErrInvalidCredentials, pbx.ErrInvalidCredentials},
+		{"HTTP 403", 403, nginx, nil, pbx.ErrConfig, pbx.ErrConfig},
+		{"HTTP 502", 502, nginx, nil, pbx.ErrUnavailable, pbx.ErrUnavailable},
+		// The request that proves the key may be refused to its user.
+		{"code 403", 200, `{"code":403}`, nil, pbx.ErrForbidden, nil},
+		{"Classify", 200, `{"code":1001}`, reject, pbx.ErrInvalidCredentials, pbx.ErrInvalidCredentials},
+		{"good", 200, answered(`[]`), nil, nil, nil},
 	} {
 		server := &platform{status: tt.status, body: tt.body}
 		p := open(t, server.at(runtel.Config{Key: pbx.NewSecret(key), Classify: tt.classify}))
-		token, err := p.Login(t.Context())
-		if err != nil {
-			t.Fatal(err)
+		_, err := p.Login(t.Context())
+		if !errors.Is(err, tt.login) || err != nil && failure(t, err).Op != pbx.OpLogin {
+			t.Errorf("%s: the login's error %v, want %v", tt.name, err, tt.login)
 		}
-		resp, body := response(t, p, server, token)
+		resp, body := response(t, p, server, &pbx.Token{Value: pbx.NewSecret(key)})
 		resp.Request = nil // the key is known all the same
 		err = p.Inspect(resp, body, new(pbx.Token))
 		if !errors.Is(err, tt.want) || errors.Is(err, pbx.ErrTokenRejected) {
@@ -131,7 +135,8 @@ func TestASessionLivesOnAKeyForGood(t *testing.T) {
 			if err := s.Close(t.Context()); err != nil {
 				t.Error(err)
 			}
-			want := pbxsim.Counts{Requests: 60 + refused, AppRequests: 60, RefusedTokens: refused}
+			proof := 1 // of the key, at the login
+			want := pbxsim.Counts{Requests: proof + 60 + refused, AppRequests: proof + 60, RefusedTokens: refused}
 			if diff := cmp.Diff(want, sim.Counts()); diff != "" {
 				t.Errorf("%s: the platform saw (-want +got):\n%s", mode, diff)
 			}

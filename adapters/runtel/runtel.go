@@ -79,6 +79,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/statickey"
 	"github.com/pbxauth/pbx/adapters/wire"
 )
 
@@ -100,7 +101,7 @@ var lockout = pbx.Lockout{LooksWrong: true}
 // concurrent use.
 type PBX struct {
 	wire     *wire.Client
-	key      pbx.Secret // empty: logs in
+	key      statickey.Key
 	clock    clock
 	classify func(Failure) error
 
@@ -115,11 +116,15 @@ func New(cfg Config) (*PBX, error) {
 	if wrong != "" {
 		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: wrong}
 	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/api"}, NoAccount: !cfg.Key.IsZero()}, cfg.Config)
+	key, wrong := statickey.New(cfg.Key, cfg.Config)
+	if wrong != "" {
+		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: statickey.Option, Message: wrong}
+	}
+	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/api"}, NoAccount: !key.IsZero()}, cfg.Config)
 	if err != nil {
 		return nil, err
 	}
-	return &PBX{wire: client, key: cfg.Key, clock: clock, classify: cfg.Classify}, nil
+	return &PBX{wire: client, key: key, clock: clock, classify: cfg.Classify}, nil
 }
 
 // String names the platform.
@@ -129,11 +134,11 @@ func (p *PBX) String() string { return "runtel at " + p.wire.URL() }
 // and the connections behind them.
 func (p *PBX) Format(f fmt.State, _ rune) { io.WriteString(f, p.String()) }
 
-// Login implements [pbx.Authenticator]. With a key it returns that, and sends
-// nothing.
+// Login implements [pbx.Authenticator]. With a key it makes no login request: it
+// proves the key with [PBX.Ping], and returns it.
 func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	if !p.key.IsZero() {
-		return p.keyToken(), nil
+		return p.key.Login(ctx, p.prove)
 	}
 	t, err := p.login(ctx)
 	switch {
@@ -176,7 +181,7 @@ func (p *PBX) login(ctx context.Context) (*pbx.Token, error) {
 	if x.login.token == "" {
 		return nil, p.classified(x, x.fail(pbx.ErrProtocol, "the login succeeded and brought no token"))
 	}
-	if !bearable(x.login.token) {
+	if !wire.FitsHeader(x.login.token) {
 		return nil, p.classified(x, x.fail(pbx.ErrProtocol, "the token holds blanks or other characters that no header can carry"))
 	}
 	now, told := serverTime(x.Response.Header, issued)
@@ -216,7 +221,7 @@ func parseLogin(body json.RawMessage) loginBody {
 // Nothing is sent either way.
 func (p *PBX) KeepAlive(context.Context, *pbx.Token) (*pbx.Token, error) {
 	if !p.key.IsZero() {
-		return p.keyToken(), nil
+		return p.key.Token(), nil
 	}
 	return nil, &pbx.Error{Driver: Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrNotSupported,
 		Message: "no request extends a token: log in again before it expires"}
@@ -253,13 +258,24 @@ func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
 	return err
 }
 
+// prove is Ping for a key. A request that is refused for another reason than the
+// key, as to users of the operator kind, does not speak against it.
+func (p *PBX) prove(ctx context.Context, t *pbx.Token) error {
+	err := p.Ping(ctx, t)
+	var failure *pbx.Error
+	if errors.As(err, &failure) && (failure.Kind == nil || failure.Kind == pbx.ErrForbidden) {
+		return nil
+	}
+	return err
+}
+
 // Transport implements [pbx.Requester].
 func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }
 
 // Fingerprint implements [pbx.Fingerprinter].
 func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 	if !p.key.IsZero() {
-		return wire.Fingerprint(key, "", p.key), nil
+		return p.key.Fingerprint(key), nil
 	}
 	return p.wire.Fingerprint(ctx, key)
 }
@@ -274,8 +290,6 @@ func (p *PBX) Traits() pbx.Traits {
 		// Everything is a POST with a body, so that a GET without one is no login.
 		Probe: p.wire.URL() + apiPath,
 	}
-	if !p.key.IsZero() {
-		traits.Logout = pbx.LogoutNone
-	}
+	p.key.Apply(&traits)
 	return traits
 }

@@ -106,6 +106,13 @@ func loopback(host string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
+// PlainHTTP reports whether anyone on the path reads what is sent to the PBX. It
+// is false for https and for loopback addresses.
+func (c *Client) PlainHTTP() bool {
+	u, err := url.Parse(c.base)
+	return err != nil || u.Scheme != "https" && !loopback(u.Hostname())
+}
+
 // path is that of a request below the base, for logs and errors.
 func (x *Exchange) path() string {
 	_, rest, _ := strings.Cut(x.client.base, "://")

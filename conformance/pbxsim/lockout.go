@@ -30,6 +30,10 @@ type Lockout struct {
 	// minutes where a lock lasts for ever.
 	Window time.Duration
 
+	// UntilWindowEnds makes a lock end with the ClockWindow in which it began,
+	// instead of after For.
+	UntilWindowEnds bool
+
 	// Per says whose wrong logins are counted together and whom a lock stops:
 	// an Address, an Account, or AddressAndAccount.
 	Per Scope
@@ -113,6 +117,8 @@ func (l Lockout) or(def Lockout) Lockout {
 		Weight:     cmp.Or(l.Weight, def.Weight),
 		Covers:     cmp.Or(l.Covers, def.Covers),
 		Response:   cmp.Or(l.Response, def.Response),
+
+		UntilWindowEnds: l.UntilWindowEnds || def.UntilWindowEnds,
 	}
 }
 
@@ -194,7 +200,10 @@ func (s *lockouts) lockedUntil(who lockKey, now time.Time) (until time.Time, loc
 // lock locks k and returns until when.
 func (s *lockouts) lock(k lockKey, now time.Time) time.Time {
 	var end time.Time
-	if s.rules.For > 0 {
+	switch {
+	case s.rules.UntilWindowEnds && s.rules.Memory == ClockWindow:
+		end = now.Truncate(s.rules.window()).Add(s.rules.window())
+	case s.rules.For > 0:
 		end = now.Add(s.rules.For)
 	}
 	s.until[k] = end
@@ -263,15 +272,20 @@ func (s *lockouts) failed(who lockKey, now time.Time) (begun Lock, locks bool) {
 	}, true
 }
 
+// window is that of SlidingWindow and ClockWindow.
+func (l Lockout) window() time.Duration {
+	switch {
+	case l.Window > 0:
+		return l.Window
+	case l.For > 0:
+		return l.For
+	}
+	return lockoutDefaults.For
+}
+
 // forgotten reports whether a wrong login no longer counts.
 func (s *lockouts) forgotten(at, now time.Time) bool {
-	window := s.rules.Window
-	if window == 0 {
-		window = max(s.rules.For, 0)
-	}
-	if window == 0 {
-		window = lockoutDefaults.For
-	}
+	window := s.rules.window()
 	switch s.rules.Memory {
 	case SlidingWindow:
 		return now.Sub(at) >= window

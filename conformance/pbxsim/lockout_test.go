@@ -67,6 +67,30 @@ func TestALockEndsOnTimeWhateverIsTriedMeanwhile(t *testing.T) {
 	})
 }
 
+// As with a counter whose key is the number of the window.
+func TestALockMayEndWithTheWindowInWhichItBegan(t *testing.T) {
+	rules := pbxsim.Lockout{Memory: pbxsim.ClockWindow, Window: 5 * time.Minute, UntilWindowEnds: true}
+	under(t, rules, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		time.Sleep(4 * time.Minute) // midnight, where the clock begins, is a multiple of the window
+		want(t, s, bad, wrong, wrong, wrong)
+		time.Sleep(time.Minute - time.Nanosecond)
+		want(t, s, good, locked)
+		time.Sleep(time.Nanosecond)
+		login(t, s)
+		p.Lock("127.0.0.1")
+		if until, ok := p.Locked("127.0.0.1"); !ok || time.Until(until) != 5*time.Minute {
+			t.Errorf("Locked = in %v, %v; want in 5m, true", time.Until(until), ok)
+		}
+	})
+	rules.Memory = pbxsim.Forever // which has no windows
+	under(t, rules, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		time.Sleep(4 * time.Minute)
+		want(t, s, bad, wrong, wrong, wrong)
+		time.Sleep(10*time.Minute - time.Nanosecond)
+		want(t, s, good, locked)
+	})
+}
+
 func TestALockMayBeProlongedByWhatIsTriedMeanwhile(t *testing.T) {
 	under(t, pbxsim.Lockout{Prolong: true}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		want(t, s, bad, wrong, wrong, wrong)

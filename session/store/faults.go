@@ -157,6 +157,9 @@ type process struct {
 
 var _ Watcher = (*process)(nil)
 
+// Key is that of the Memory.
+func (p *process) Key() []byte { return p.faults.memory.Key() }
+
 func (p *process) Load(ctx context.Context, key string) (Entry, error) {
 	fault, err := p.enter(ctx, Op{Process: p.name, Key: key})
 	if err != nil {

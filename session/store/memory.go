@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"sync"
 	"time"
 )
@@ -20,6 +21,7 @@ type Memory struct {
 	sweepAt  int    // number of cells at which expired ones are dropped
 	watchers map[*watch]struct{}
 	faults   *Faults // nil: never asked for
+	key      []byte  // nil: never asked for
 }
 
 // cell is a value with its revision. The zero cell is an absent one.
@@ -33,6 +35,18 @@ var (
 	_ Store   = (*Memory)(nil)
 	_ Watcher = (*Memory)(nil)
 )
+
+// Key returns 32 random bytes that belong to the Memory, as those of [FileStore.Key]
+// belong to a directory.
+func (m *Memory) Key() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.key == nil {
+		m.key = make([]byte, 32)
+		rand.Read(m.key)
+	}
+	return bytes.Clone(m.key)
+}
 
 // Load implements [Store].
 func (m *Memory) Load(ctx context.Context, key string) (Entry, error) {

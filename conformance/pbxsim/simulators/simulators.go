@@ -18,9 +18,14 @@ import (
 	"strings"
 
 	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
+	"github.com/pbxauth/pbx/adapters/freepbx/freepbxsim"
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
+	"github.com/pbxauth/pbx/adapters/mikopbx/mikopbxsim"
 	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
 	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
+	"github.com/pbxauth/pbx/adapters/starface/starfacesim"
+	"github.com/pbxauth/pbx/adapters/threecx/threecxsim"
+	"github.com/pbxauth/pbx/adapters/uis/uissim"
 	"github.com/pbxauth/pbx/adapters/wazo/wazosim"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
@@ -84,6 +89,12 @@ const (
 
 var all = []Simulator{
 	{
+		Driver:     "3cx",
+		New:        func(o *pbxsim.Options) *pbxsim.PBX { return threecxsim.New(nil, o) },
+		Harmless:   Request{http.MethodGet, "/xapi/v1/SystemStatus", "", ""},
+		Extensions: Request{http.MethodGet, "/xapi/v1/Users", "", ""},
+	},
+	{
 		Driver: "asterisk",
 		New: func(o *pbxsim.Options) *pbxsim.PBX {
 			return asterisksim.New(&asterisksim.Options{SystemPermission: true}, o)
@@ -92,10 +103,22 @@ var all = []Simulator{
 		Extensions: Request{http.MethodPost, "/rawman", formType, "Action=PJSIPShowEndpoints"},
 	},
 	{
+		Driver:     "freepbx",
+		New:        func(o *pbxsim.Options) *pbxsim.PBX { return freepbxsim.New(nil, o) },
+		Harmless:   Request{http.MethodPost, "/admin/api/api/gql", jsonType, `{"query":"{__typename}"}`},
+		Extensions: Request{http.MethodPost, "/admin/api/api/gql", jsonType, `{"query":"{fetchAllExtensions{status totalCount extension{extensionId user{name}}}}"}`},
+	},
+	{
 		Driver:     "grandstream",
 		New:        func(o *pbxsim.Options) *pbxsim.PBX { return grandstreamsim.New(nil, o) },
 		Harmless:   Request{http.MethodPost, "/api", jsonType, `{"request":{"action":"getSystemGeneralStatus"}}`},
 		Extensions: Request{http.MethodPost, "/api", jsonType, `{"request":{"action":"listAccount","options":"extension,account_type,fullname,status,addr"}}`},
+	},
+	{
+		Driver:     "mikopbx",
+		New:        func(o *pbxsim.Options) *pbxsim.PBX { return mikopbxsim.New(nil, o) },
+		Harmless:   Request{http.MethodGet, "/pbxcore/api/v3/extensions?limit=1", "", ""},
+		Extensions: Request{http.MethodGet, "/pbxcore/api/v3/extensions", "", ""},
 	},
 	openvox("json", jsonType, "{}"),
 	openvox("xml", xmlType, "<xml></xml>"),
@@ -104,6 +127,19 @@ var all = []Simulator{
 		New:        func(o *pbxsim.Options) *pbxsim.PBX { return runtelsim.New(nil, o) },
 		Harmless:   Request{http.MethodPost, "/api/", jsonType, `{"action":"get","obj":"User","action_id":"1","params":{}}`},
 		Extensions: Request{http.MethodPost, "/api/", jsonType, `{"action":"list","obj":"DomainUser","action_id":"1","params":{}}`},
+	},
+	{
+		Driver:     "starface",
+		New:        func(o *pbxsim.Options) *pbxsim.PBX { return starfacesim.New(nil, o) },
+		Harmless:   Request{http.MethodGet, "/rest/users/me", "", ""},
+		Extensions: Request{http.MethodGet, "/rest/users", "", ""},
+	},
+	{
+		Driver:   "uis",
+		New:      func(o *pbxsim.Options) *pbxsim.PBX { return uissim.New(nil, o) },
+		Harmless: Request{http.MethodPost, "/v4.0", jsonType, `{"jsonrpc":"2.0","id":1,"method":"list.talk_options","params":{}}`},
+		// The Call API has no list of extensions: these are on the phone.
+		Extensions: Request{http.MethodPost, "/v4.0", jsonType, `{"jsonrpc":"2.0","id":1,"method":"list.calls","params":{}}`},
 	},
 	{
 		Driver:     "wazo",

@@ -166,10 +166,10 @@ func TestRequestsAreServed(t *testing.T) {
 // unknownTo returns a request that no vendor documents.
 func unknownTo(s simulators.Simulator) simulators.Request {
 	r := s.Harmless
-	for _, known := range []string{"deviceinfo/query", "extension/query", "system/information", "users/me/tokens"} {
+	for _, known := range []string{"deviceinfo/query", "extension/query", "system/information", "users/me", "extensions?limit=1", "SystemStatus"} {
 		r.Path = strings.Replace(r.Path, known, "nothing/known", 1)
 	}
-	for _, known := range []string{"getSystemGeneralStatus", "ListCommands", `"get","obj":"User"`} {
+	for _, known := range []string{"getSystemGeneralStatus", "ListCommands", "__typename", "list.talk_options", `"get","obj":"User"`} {
 		r.Body = strings.Replace(r.Body, known, map[bool]string{true: `"nothing","obj":"Nothing"`, false: "Nothing"}[strings.Contains(known, ",")], 1)
 	}
 	return r
@@ -216,10 +216,11 @@ func TestRespondAnswersTheApplicationsRequests(t *testing.T) {
 }
 
 // words are the kinds of error in which a driver understands its brand's words
-// for a lock. Runtel's vendor documents none, and Asterisk and Wazo have none.
+// for a lock. The vendors of Runtel, 3CX, STARFACE and UIS document none, and
+// Asterisk, FreePBX and Wazo have none.
 func words(driver string) error {
 	switch driver {
-	case "runtel", "asterisk", "wazo":
+	case "runtel", "asterisk", "wazo", "3cx", "freepbx", "starface", "uis":
 		return pbx.ErrInvalidCredentials
 	}
 	return pbx.ErrLocked
@@ -288,7 +289,7 @@ func (c client) playLock(rules pbxsim.Lockout) {
 	refused := 1
 	if rules.Per == pbxsim.Address {
 		refused = 2
-		challenge := c.Driver == "asterisk" || c.Driver == "grandstream"
+		challenge := c.Driver == "asterisk" || c.Driver == "grandstream" || c.Driver == "starface"
 		if challenge && rules.Covers == pbxsim.Everything && (rules.Response == pbxsim.Mute || rules.Response == pbxsim.ResetConnection) {
 			refused = 0 // the client got no challenge, and sent no login
 		}
@@ -336,7 +337,7 @@ func TestAGetWithoutCredentialsIsNoLogin(t *testing.T) {
 		if describer, ok := pbx.As[pbx.Describer](c.open("api", "secret")); ok {
 			urls = append(urls, cmp.Or(describer.Traits().Probe, describer.Traits().URL))
 		}
-		for _, path := range []string{"/api/v1.1.0/login", "/api/v2.0.0/login", "/api/v0.0.1/login", "/openapi/v1.0/get_token", "/api", "/api/", "/rawman"} {
+		for _, path := range []string{"/api/v1.1.0/login", "/api/v2.0.0/login", "/api/v0.0.1/login", "/openapi/v1.0/get_token", "/api", "/api/", "/rawman", "/rest/login", "/v4.0", "/pbxcore/api/v3/auth:login"} {
 			urls = append(urls, c.server.URL+path)
 		}
 		for _, url := range urls {

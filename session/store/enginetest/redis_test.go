@@ -149,7 +149,7 @@ func TestInAClusterABookingWaitsForTheReplicasOfItsOwnMaster(t *testing.T) {
 	defer cancel()
 	for n := range 6 { // on all three masters, none of which has a replica
 		key := fmt.Sprintf("h/pbx%d", n)
-		short, stop := context.WithTimeout(ctx, 500*time.Millisecond)
+		short, stop := context.WithTimeout(ctx, 3*time.Second)
 		_, _, err := s.Swap(short, key, 0, []byte("booked"), 0)
 		stop()
 		if err == nil || !strings.Contains(err.Error(), "0 of 1 replicas hold it") {

@@ -1,4 +1,6 @@
-package grandstream
+// Package bodytoken puts a token into the JSON body of an application's request,
+// for brands that have it there and nowhere else.
+package bodytoken
 
 import (
 	"bytes"
@@ -8,35 +10,43 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/wire"
 )
 
-// Authorize implements [pbx.Requester]: the token goes into the body, as the
-// "cookie" of its "request", instead of any that is there. The other bytes stay
-// as they are. A body that is not {"request":{…}}, or is larger than 1 MiB, is an
-// error of kind [pbx.ErrNotSupported], and r is not to be used.
-func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
+// Place is where a brand has its token.
+type Place struct {
+	Driver string
+	Object string // the member of the body that has the token, as in "request"
+	Field  string // the token's name in it, as in "cookie"
+	Form   string // a body for people, as in {"request":{"action":…}}
+}
+
+// Put sets the token in r's body, instead of any that is there. The other bytes
+// stay as they are. A body without the object, or of more than 1 MiB, is an error
+// of kind [pbx.ErrNotSupported], and r is not to be used.
+func (p Place) Put(r *http.Request, t *pbx.Token) error {
 	fault := func(err error) error {
-		return &pbx.Error{Driver: Name, Op: pbx.OpRequest, Kind: pbx.ErrNotSupported,
-			Message: `the token goes into a body of the form {"request":{"action":…}}, but ` + err.Error()}
+		return &pbx.Error{Driver: p.Driver, Op: pbx.OpRequest, Kind: pbx.ErrNotSupported,
+			Message: "the token goes into a body of the form " + p.Form + ", but " + err.Error()}
 	}
 	if r.Body == nil || r.Body == http.NoBody {
 		return fault(errors.New("the request has none"))
 	}
 	body, err := readBody(r)
 	if err != nil {
-		return &pbx.Error{Driver: Name, Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Message: "nothing was sent, because the request's body cannot be read", Err: err}
+		return &pbx.Error{Driver: p.Driver, Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Message: "nothing was sent, because the request's body cannot be read", Err: err}
 	}
 	if len(body) > wire.MaxBody {
 		return fault(fmt.Errorf("it is larger than %d KiB", wire.MaxBody>>10))
 	}
-	if body, err = setCookie(body, t.Value.Reveal()); err != nil {
+	if body, err = p.set(body, t.Value.Reveal()); err != nil {
 		return fault(err)
 	}
 	// net/http and a session both send the body again through GetBody: it has to
-	// be the one with the cookie.
+	// be the one with the token.
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	r.Body, _ = r.GetBody()
 	r.ContentLength = int64(len(body))
@@ -71,43 +81,43 @@ func readBody(r *http.Request) ([]byte, error) {
 	}
 }
 
-// setCookie sets the cookie in an envelope. Its errors quote nothing of it.
-func setCookie(envelope []byte, cookie string) ([]byte, error) {
-	outer, err := members(envelope)
+// set sets the token in a body. Its errors quote nothing of it.
+func (p Place) set(body []byte, token string) ([]byte, error) {
+	outer, err := members(body)
 	if err != nil {
 		return nil, err
 	}
-	outer = slices.DeleteFunc(outer, func(m member) bool { return m.name != "request" })
+	outer = slices.DeleteFunc(outer, func(m member) bool { return m.name != p.Object })
 	if len(outer) != 1 {
-		return nil, fmt.Errorf(`it has %d members "request"`, len(outer))
+		return nil, fmt.Errorf("it has %d members %q", len(outer), p.Object)
 	}
 	from, to := outer[0].from, outer[0].to
-	request := envelope[from:to]
-	inner, err := members(request)
+	object := body[from:to]
+	inner, err := members(object)
 	if err != nil {
-		return nil, fmt.Errorf(`its "request": %w`, err)
+		return nil, fmt.Errorf("its %q: %w", p.Object, err)
 	}
-	value, _ := json.Marshal(cookie) // a string always marshals
+	value, _ := json.Marshal(token) // a string always marshals
 
 	var out []byte
-	out = append(out, envelope[:from]...)
+	out = append(out, body[:from]...)
 	at, old := 0, 0
 	for _, m := range inner {
-		if m.name == "cookie" {
-			out = append(append(out, request[at:m.from]...), value...)
+		if m.name == p.Field {
+			out = append(append(out, object[at:m.from]...), value...)
 			at = m.to
 			old++
 		}
 	}
 	if old == 0 {
-		at = len(request) - len("}")
-		out = append(out, request[:at]...)
+		at = len(object) - len("}")
+		out = append(out, object[:at]...)
 		if len(inner) > 0 {
 			out = append(out, ',')
 		}
-		out = append(append(out, `"cookie":`...), value...)
+		out = append(append(out, strconv.Quote(p.Field)+":"...), value...)
 	}
-	return append(append(out, request[at:]...), envelope[to:]...), nil
+	return append(append(out, object[at:]...), body[to:]...), nil
 }
 
 // member is a direct member of a JSON object, and where its value is.

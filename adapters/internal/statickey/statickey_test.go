@@ -1,0 +1,129 @@
+package statickey_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/statickey"
+)
+
+var secret = pbx.NewSecret("K-0123456789abcdef")
+
+func made(t *testing.T) statickey.Key {
+	t.Helper()
+	k, wrong := statickey.New(secret, pbx.Config{})
+	if wrong != "" || k.IsZero() {
+		t.Fatal(wrong)
+	}
+	return k
+}
+
+func TestAKeyReplacesAnAccount(t *testing.T) {
+	ask := func(context.Context) (pbx.Credentials, error) { return pbx.Credentials{}, nil }
+	for name, tt := range map[string]struct {
+		value pbx.Secret
+		cfg   pbx.Config
+		says  string
+	}{
+		"a user name":        {secret, pbx.Config{Username: "api"}, "not both"},
+		"a password":         {secret, pbx.Config{Password: secret}, "not both"},
+		"a Credentials func": {secret, pbx.Config{Credentials: ask}, "not both"},
+		"a scheme":           {pbx.NewSecret("Bearer x"), pbx.Config{}, `without "Bearer"`},
+		"a line break":       {pbx.NewSecret("x\n"), pbx.Config{}, "line breaks"},
+		"letters of its own": {pbx.NewSecret("ключ"), pbx.Config{}, "characters"},
+	} {
+		if k, wrong := statickey.New(tt.value, tt.cfg); !strings.Contains(wrong, tt.says) || !k.IsZero() {
+			t.Errorf("%s: %q", name, wrong)
+		}
+	}
+	if k, wrong := statickey.New(pbx.Secret{}, pbx.Config{Username: "api"}); wrong != "" || !k.IsZero() {
+		t.Errorf("no key: %q", wrong)
+	}
+}
+
+func TestALoginIsWhatTheProofSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := made(t)
+		refusal := &pbx.Error{Driver: "acme", Op: pbx.OpPing, Kind: pbx.ErrTokenRejected, Message: "no such token", Sent: true, Ambiguous: true}
+		want := &pbx.Token{Value: secret, IssuedAt: time.Now()}
+		for name, proof := range map[string]error{"good": nil, "no request for it": &pbx.Error{Op: pbx.OpPing, Kind: pbx.ErrNotSupported}} {
+			got, err := k.Login(t.Context(), func(_ context.Context, t *pbx.Token) error {
+				if !t.Value.Equal(secret) {
+					return errors.New("another key")
+				}
+				return proof
+			})
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+			}
+		}
+		k.Judge(refusal)
+		got, err := k.Login(t.Context(), func(context.Context, *pbx.Token) error { return refusal })
+		wantErr := &pbx.Error{Driver: "acme", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, Setting: "key", Message: statickey.Refused + "; no such token", Sent: true}
+		if diff := cmp.Diff(wantErr, err, cmp.Comparer(func(a, b error) bool {
+			var x, y *pbx.Error
+			if errors.As(a, &x) && errors.As(b, &y) {
+				return *x == *y
+			}
+			return a == b
+		})); diff != "" || got != nil {
+			t.Errorf("token %v, error (-want +got):\n%s", got, diff)
+		}
+		if refusal.Op != pbx.OpPing {
+			t.Error("the error of the proof is changed")
+		}
+	})
+}
+
+func TestOnlyARefusedTokenIsARefusedKey(t *testing.T) {
+	for _, kind := range []error{pbx.ErrForbidden, pbx.ErrUnavailable, pbx.ErrLocked, nil} {
+		failure := &pbx.Error{Kind: kind, Message: "no"}
+		made(t).Judge(failure)
+		if failure.Kind != kind || failure.Message != "no" || failure.Setting != "" {
+			t.Errorf("%v became %v", kind, failure)
+		}
+	}
+	failure := &pbx.Error{Kind: pbx.ErrTokenRejected, Ambiguous: true}
+	statickey.Key{}.Judge(failure)
+	if failure.Kind != pbx.ErrTokenRejected || !failure.Ambiguous {
+		t.Errorf("without a key: %v", failure)
+	}
+	made(t).Judge(failure)
+	if failure.Message != statickey.Refused {
+		t.Errorf("%q", failure.Message)
+	}
+}
+
+func TestTheTraitsOfAKey(t *testing.T) {
+	account := pbx.Traits{URL: "https://pbx.example.com", Lifetime: time.Hour, KeepAlive: pbx.KeepAliveRefresh, Logout: pbx.LogoutToken, Lockout: pbx.Lockout{Attempts: 5}}
+	got := account
+	statickey.Key{}.Apply(&got)
+	if diff := cmp.Diff(account, got); diff != "" {
+		t.Errorf("without a key (-want +got):\n%s", diff)
+	}
+	made(t).Apply(&got)
+	want := pbx.Traits{URL: "https://pbx.example.com", KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutNone, Lockout: pbx.Lockout{Attempts: 5}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("with a key (-want +got):\n%s", diff)
+	}
+}
+
+func TestAKeyIsNotPrinted(t *testing.T) {
+	k := made(t)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+		if text := fmt.Sprintf(verb, k); strings.Contains(text, "0123456789abcdef") {
+			t.Errorf("%s prints %s", verb, text)
+		}
+	}
+	if a, b := k.Fingerprint([]byte("1")), k.Fingerprint([]byte("2")); string(a) == string(b) || len(a) == 0 {
+		t.Error("the fingerprint does not depend on the key")
+	}
+}

@@ -1,0 +1,123 @@
+package mikopbx_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/mikopbx"
+	"github.com/pbxauth/pbx/adapters/mikopbx/mikopbxsim"
+	"github.com/pbxauth/pbx/conformance/golden"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// FuzzResponse reads any bytes, under any status and with any cookie, as the
+// response to each operation. Either there is proof of success, or an error that is
+// safe to show.
+func FuzzResponse(f *testing.F) {
+	samples, err := filepath.Glob("testdata/golden/*.http")
+	if err != nil || len(samples) == 0 {
+		f.Fatal("no samples", err)
+	}
+	for _, path := range samples {
+		x, err := golden.Load(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(200, x.Answer.Body, x.Answer.Header.Get("Set-Cookie"), x.Answer.Header.Get("Date"))
+		f.Add(401, x.Answer.Body, "", "")
+	}
+	f.Add(403, "The user isn't authenticated.", "", "")
+	f.Add(200, `{"result":"true","data":"x"}`, `refreshToken="a b"`, "Mon, 01 Jan 0001 00:00:00 GMT")
+	f.Add(429, `{"result":false}`, "refreshtoken=x;;", "Fri, 31 Dec 9999 23:59:59 GMT")
+	f.Fuzz(func(t *testing.T, status int, body, set, date string) {
+		if status < 200 || status > 599 || status == http.StatusNotModified || strings.ContainsAny(set+date, "\r\n\x00") {
+			t.Skip("no HTTP response")
+		}
+		// A second reading, by other means, of what the driver must find.
+		var fields map[string]json.RawMessage
+		trimmed := strings.Trim(strings.TrimPrefix(body, "\ufeff"), " \t\r\n\x00")
+		json.Unmarshal([]byte(trimmed), &fields)
+		result := ""
+		for name, raw := range fields {
+			if strings.EqualFold(name, "result") {
+				result += string(raw) // two of them are neither
+			}
+		}
+		good := status/100 == 2 && strings.Contains(result, "true")
+
+		response := scripted.Response{Status: status, Header: http.Header{"Set-Cookie": {set}, "Date": {date}}, Body: body}
+		got, err := on(t, scripted.New(response)).Login(t.Context())
+		if (got == nil) == (err == nil) || err == nil && !good || errors.Is(err, pbx.ErrTokenRejected) {
+			t.Errorf("Login: %v, %v", got, err)
+		}
+		if got != nil && (!got.ExpiresAt.After(got.IssuedAt) || got.Refresh.IsZero() != got.RefreshExpiresAt.IsZero()) {
+			t.Errorf("Login: %v", got)
+		}
+		safe(t, err)
+		got, err = on(t, scripted.New(response)).KeepAlive(t.Context(), held())
+		if (got == nil) == (err == nil) || err == nil && (!good || got.Refresh.IsZero()) {
+			t.Errorf("KeepAlive: %v, %v", got, err)
+		}
+		safe(t, err)
+		err = on(t, scripted.New(response)).Ping(t.Context(), held())
+		if err == nil && !good {
+			t.Error("Ping succeeds")
+		}
+		safe(t, err)
+		err = on(t, scripted.New(response)).Logout(t.Context(), held())
+		if err == nil && !good && status != 401 && status != 403 {
+			t.Error("Logout succeeds")
+		}
+		safe(t, err)
+		err = on(t, scripted.Unsent{T: t}).Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), held())
+		if errors.Is(err, pbx.ErrTokenRejected) && status != 401 && status != 403 || err == nil && status/100 != 2 {
+			t.Errorf("Inspect: %v", err)
+		}
+		safe(t, err)
+	})
+}
+
+// safe checks that an error can be shown to anybody: it is one line, and asks for a
+// wait that makes sense.
+func safe(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	if got := failure(t, err); got.RetryAfter < 0 || got.RetryAfter > time.Hour {
+		t.Errorf("retry after %s", got.RetryAfter)
+	}
+	if text := err.Error(); len(text) > 2000 || strings.ContainsAny(text, "\n\r\x00\x1b") {
+		t.Errorf("the error is not one line: %q", text)
+	}
+}
+
+// FuzzPassword opens the driver with any password. Either it is refused, or the PBX
+// compares what was typed.
+func FuzzPassword(f *testing.F) {
+	for _, text := range []string{"plain", "a<b", "a < b", " x", "x\v", "httpx", "Http", "<", "<\t", "пароль"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		sim := mikopbxsim.New(nil, &pbxsim.Options{Accounts: map[string]string{user: text}})
+		server := pbxsim.ListenMemory(sim)
+		defer server.Close()
+		driver, err := mikopbx.New(mikopbx.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(text), Transport: server.Client().Transport}})
+		if err != nil {
+			if failure(t, err).Kind != pbx.ErrConfig {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		if _, err := driver.Login(t.Context()); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	})
+}

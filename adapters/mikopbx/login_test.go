@@ -1,0 +1,192 @@
+package mikopbx_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/mikopbx"
+	"github.com/pbxauth/pbx/adapters/mikopbx/mikopbxsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/session"
+)
+
+func TestALoginBringsATokenAndACookie(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, tt := range map[string]struct {
+			body, cookie, refresh string
+			life                  time.Duration
+			details               string
+		}{
+			"as the source has it":      {accepted, "refreshToken=" + cookie + "; path=/; HttpOnly; SameSite=Strict", cookie, 900 * time.Second, `{"expiresIn":900,"login":"admin","tokenType":"Bearer"}`},
+			"a cookie with odd signs":   {accepted, "refreshToken=a%3Db==; path=/", "a%3Db==", 900 * time.Second, `{"expiresIn":900,"login":"admin","tokenType":"Bearer"}`},
+			"a cookie in quotes":        {accepted, `refreshToken="a b"; path=/`, `"a b"`, 900 * time.Second, `{"expiresIn":900,"login":"admin","tokenType":"Bearer"}`},
+			"no cookie":                 {accepted, "other=1", "", 900 * time.Second, `{"expiresIn":900,"login":"admin","tokenType":"Bearer"}`},
+			"an empty cookie":           {accepted, "refreshToken=; path=/", "", 900 * time.Second, `{"expiresIn":900,"login":"admin","tokenType":"Bearer"}`},
+			"another lifetime":          {`{"result":true,"data":{"accessToken":"` + token + `","expiresIn":"60"}}`, "", "", time.Minute, `{"expiresIn":"60"}`},
+			"no lifetime":               {`{"result":true,"data":{"accessToken":"` + token + `"}}`, "", "", 900 * time.Second, ""},
+			"a lifetime without sense":  {`{"result":true,"data":{"accessToken":"` + token + `","expiresIn":-1}}`, "", "", 900 * time.Second, `{"expiresIn":-1}`},
+			"a lifetime of three lives": {`{"result":true,"data":{"accessToken":"` + token + `","expiresIn":99999999999}}`, "", "", 900 * time.Second, `{"expiresIn":99999999999}`},
+		} {
+			server := scripted.New(scripted.Response{Header: http.Header{"Set-Cookie": {tt.cookie}}, Body: tt.body})
+			got, err := on(t, server).Login(t.Context())
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			want := &pbx.Token{Value: pbx.NewSecret(token), Refresh: pbx.NewSecret(tt.refresh), IssuedAt: time.Now(), ExpiresAt: time.Now().Add(tt.life)}
+			if tt.refresh != "" {
+				want.RefreshExpiresAt = time.Now().Add(30 * 24 * time.Hour)
+			}
+			if tt.details != "" {
+				want.Details = []byte(tt.details)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+			sent := server.Sent()[0]
+			if sent.Method != "POST" || sent.Path != "/pbxcore/api/v3/auth:login" || sent.Header.Get("Content-Type") != "application/json" ||
+				sent.Body != `{"login":"admin","password":"s3cret-password","rememberMe":true}` {
+				t.Errorf("%s: sent %+v", name, sent)
+			}
+		}
+	})
+}
+
+func TestAWrongPasswordIsSentOnce(t *testing.T) {
+	for _, language := range []string{"", "ru"} {
+		simulate(t, mikopbxsim.Options{Language: language}, func(c *mikopbx.Config) { c.Password = pbx.NewSecret("wrong") }, func(t *testing.T, s simulation) {
+			token, err := s.driver.Login(t.Context())
+			want := &pbx.Error{
+				Driver: "mikopbx", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, HTTPStatus: 401, Sent: true,
+				Message: "wrong login or password",
+			}
+			if diff := cmp.Diff(want, failure(t, err)); diff != "" || token != nil {
+				t.Errorf("token %v, error (-want +got):\n%s", token, diff)
+			}
+			if counts := s.Counts(); counts.WrongLogins != 1 || counts.Requests != 1 {
+				t.Errorf("%d requests, %d wrong logins", counts.Requests, counts.WrongLogins)
+			}
+		})
+	}
+}
+
+// The PBX changes such a password before it compares it, so that each attempt would
+// be a wrong login.
+func TestAPasswordThatCanNeverBeRightIsNotSent(t *testing.T) {
+	for text, says := range map[string]string{
+		"a<b>c": "has a <", "a<b": "has a <", "a<": "has a <", "a < b <c": "has a <", "<<  ": "has a <",
+		" blank": "blank", "blank ": "blank", "\ttab": "blank", "nul\x00": "blank", "\x0bvertical": "blank",
+		"http": "begins with http", "https://secret": "begins with http", "httpsecret": "begins with http",
+		"a\xffb": "not UTF-8",
+	} {
+		for setting, change := range map[string]func(*mikopbx.Config){
+			"Password": func(c *mikopbx.Config) { c.Password = pbx.NewSecret(text) },
+			"Username": func(c *mikopbx.Config) { c.Username = text },
+		} {
+			cfg := mikopbx.Config{Config: pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: scripted.Unsent{T: t}}}
+			change(&cfg)
+			_, err := mikopbx.New(cfg)
+			got := failure(t, err)
+			if got.Kind != pbx.ErrConfig || got.Op != pbx.OpOpen || got.Setting != setting || got.Sent || !strings.Contains(got.Message, says) {
+				t.Errorf("%s %q: %v, setting %q", setting, text, err, got.Setting)
+			}
+
+			account := pbx.Credentials{Username: cfg.Username, Password: cfg.Password}
+			cfg.Username, cfg.Password = "", pbx.Secret{}
+			cfg.Credentials = func(context.Context) (pbx.Credentials, error) { return account, nil }
+			driver, err := mikopbx.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = driver.Login(t.Context())
+			if got := failure(t, err); got.Kind != pbx.ErrConfig || got.Op != pbx.OpLogin || got.Setting != setting || got.Sent || !strings.Contains(got.Message, says) {
+				t.Errorf("%s %q from a func: %v, setting %q", setting, text, err, got.Setting)
+			}
+		}
+	}
+}
+
+func TestAllOtherPasswordsLogIn(t *testing.T) {
+	for _, text := range []string{"a < b", "a > b", ">", `q"uo'te\ &=+%41?#/;{j}:@`, "пароль 漢🙂", "in ner", "Http", "xhttp", "<\tx", "<\x0cx"} {
+		simulate(t, mikopbxsim.Options{}, func(c *mikopbx.Config) { c.Password = pbx.NewSecret(text) }, func(t *testing.T, s simulation) {
+			s.SetPassword(user, text)
+			if _, err := s.driver.Login(t.Context()); err != nil {
+				t.Errorf("%q: %v", text, err)
+			}
+		})
+	}
+}
+
+// The PBX counts in windows of 300 s of its own clock, whenever the wrong logins
+// were in it.
+func TestALockEndsWithTheWindowByThePBXsClock(t *testing.T) {
+	for _, at := range []time.Duration{0, time.Second, 90*time.Second + 500*time.Millisecond, 299 * time.Second, 300 * time.Second, 301 * time.Second} {
+		simulate(t, mikopbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+			time.Sleep(at)
+			s.SetPassword(user, "another")
+			for range 10 {
+				if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrInvalidCredentials {
+					t.Errorf("%v", err)
+				}
+			}
+			s.SetPassword(user, password)
+			_, err := s.driver.Login(t.Context())
+			got := failure(t, err)
+			until, locked := s.Locked("127.0.0.1")
+			if !locked || got.Kind != pbx.ErrLocked || got.RetryAfter < time.Until(until) || got.RetryAfter >= time.Until(until)+time.Second {
+				t.Errorf("after %s: %v, retry after %s, and the lock ends in %s", at, err, got.RetryAfter, time.Until(until))
+			}
+			time.Sleep(got.RetryAfter)
+			s.login(t)
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const locked = `{"result":false,"data":[],"messages":{"error":["x"]}}`
+		for name, tt := range map[string]struct {
+			header http.Header
+			want   time.Duration
+		}{
+			"no Date":                   {nil, 300 * time.Second},
+			"a Date that is odd":        {http.Header{"Date": {"now"}}, 300 * time.Second},
+			"the beginning of a window": {http.Header{"Date": {"Mon, 13 Apr 2026 10:05:00 GMT"}}, 300 * time.Second},
+			"the end of a window":       {http.Header{"Date": {"Mon, 13 Apr 2026 10:09:59 GMT"}}, time.Second},
+			"a Retry-After":             {http.Header{"Date": {"Mon, 13 Apr 2026 10:09:59 GMT"}, "Retry-After": {"7"}}, 7 * time.Second},
+		} {
+			_, err := on(t, scripted.New(scripted.Response{Status: 429, Header: tt.header, Body: locked})).Login(t.Context())
+			if got := failure(t, err); got.Kind != pbx.ErrLocked || got.RetryAfter != tt.want {
+				t.Errorf("%s: %v, retry after %s, want %s", name, err, got.RetryAfter, tt.want)
+			}
+		}
+	})
+}
+
+// fail2ban counts the same logins: 20 in 600 s ban the address. The budget of a
+// session's Guard keeps below both limits, whatever the windows.
+func TestSessionsStayBelowFail2banToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fail2ban := pbxsim.Lockout{After: 20, For: 10 * time.Minute, Memory: pbxsim.SlidingWindow, Window: 10 * time.Minute, Response: pbxsim.Mute, Covers: pbxsim.Everything}
+		sim := mikopbxsim.New(nil, &pbxsim.Options{Accounts: map[string]string{user: "another"}, Lockout: fail2ban})
+		server := pbxsim.ListenMemory(sim)
+		defer server.Close()
+		guard := new(session.Guard)
+		for i := range 40 {
+			driver, err := mikopbx.New(mikopbx.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret("guess " + string(rune('A'+i))), Transport: server.Client().Transport}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept := session.New(driver, &session.Options{Guard: guard})
+			defer kept.Close(context.Background())
+		}
+		time.Sleep(24 * time.Hour)
+		if counts := sim.Counts(); counts.Locks != 0 || counts.WrongLogins < 10 {
+			t.Errorf("%d locks after %d wrong logins", counts.Locks, counts.WrongLogins)
+		}
+	})
+}

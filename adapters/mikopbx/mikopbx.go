@@ -1,0 +1,365 @@
+// Package mikopbx is the driver "mikopbx" for MikoPBX from 2025 on, with its REST API
+// v3. Older versions have another API and are not supported.
+//
+// # What the source says
+//
+// The API is at /pbxcore/api/v3/ on the port of the web interface. POST auth:login
+// takes login and password and returns a JWT, which is valid for 900 s and goes
+// into "Authorization: Bearer", and a refresh token in the cookie refreshToken,
+// which is valid for 30 days. POST auth:refresh brings another JWT for the cookie,
+// and as a rule no other cookie. POST auth:logout ends the refresh token. The JWT
+// stays valid until it expires. API keys, made in the web interface, go into the
+// same header. (github.com/mikopbx/Core, src/PBXCoreREST, as of 2026-04-13.)
+//
+// # Failures
+//
+// They are read by the HTTP status, because texts are in the PBX's language:
+//
+//	status   a login                a refresh         another request
+//	400      unavailable            unavailable       unavailable
+//	401      invalid credentials    token rejected    token rejected
+//	403      forbidden              forbidden         forbidden
+//	429      locked                 unavailable       unavailable
+//	503      unavailable            unavailable       unavailable
+//	others   no kind                no kind           no kind
+//
+// A 400 is that of a worker of the PBX that has not responded in 30 s, or has
+// failed. After a login it leaves open whether the PBX has counted a wrong one. A
+// 403 of nginx, with the plain text that the user is not authenticated, is token
+// rejected. Of the PBX's own words none are taken over.
+//
+// A 429 ends with the window of 300 s in which the PBX counts. RetryAfter says when,
+// by the clock of the PBX.
+//
+// # Passwords that cannot work
+//
+// Before it compares a login or a password, the PBX removes tags and the blanks at
+// both ends, and treats a text that begins with "http" as a URL. So one with "<", an
+// outer blank, or that beginning can never be right. It is an error of kind
+// [pbx.ErrConfig], and nothing is sent.
+//
+// # What it does not say
+//
+// Whether a refresh will bring another refresh token: the source has it switched
+// off, and one that comes is used. Whether a request with a dead token counts as a
+// wrong login.
+//
+// # Details
+//
+// [pbx.Token].Details is the data of the login's response without the token, as in
+//
+//	{"expiresIn":900,"login":"admin","tokenType":"Bearer"}
+package mikopbx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/statickey"
+	"github.com/pbxauth/pbx/adapters/wire"
+)
+
+// Name is what the driver is registered under.
+const Name = "mikopbx"
+
+const (
+	apiPath     = "/pbxcore/api/v3"
+	loginPath   = apiPath + "/auth:login"
+	refreshPath = apiPath + "/auth:refresh"
+	logoutPath  = apiPath + "/auth:logout"
+	pingPath    = apiPath + "/extensions"
+
+	cookieName = "refreshToken"
+
+	lifetime        = 900 * time.Second   // of a JWT: JWTHelper.php
+	refreshLifetime = 30 * 24 * time.Hour // of a refresh token: JWTHelper.php
+	window          = 300 * time.Second   // of the counters: LoginAction.php, RefreshAction.php
+)
+
+// lockout: ten wrong logins of an address in a window of 300 s, and a good login
+// resets nothing (LoginAction.php). fail2ban counts the same logins, 20 of them in
+// 600 s, and bans the address for 600 s (Fail2BanRules.php, factory settings). Memory
+// and Window are those of fail2ban, so that both are obeyed.
+var lockout = pbx.Lockout{Attempts: 10, Window: 10 * time.Minute, Memory: 10 * time.Minute}
+
+// Config is the typed form of the driver's settings. Options and Secrets of the
+// embedded Config must be empty: they are for [pbx.Open].
+type Config struct {
+	pbx.Config
+
+	// Key is an API key, made in the web interface. It replaces an account:
+	// Username, Password and Credentials must be empty. Login then sends the request
+	// of Ping with it, and returns the key as a token that does not expire. A refused
+	// key is [pbx.ErrInvalidCredentials]. A new key needs a new PBX.
+	Key pbx.Secret
+}
+
+func init() {
+	pbx.Register(pbx.Driver{
+		Name:  Name,
+		Title: "MikoPBX",
+
+		UserLabel: "Login", PasswordLabel: "Password",
+		AccountOptional: true, // with a key
+		Setup:           "The account is one of the web interface. An API key is made there too, under the API keys, and may be bound to addresses and paths. Do not use a password with < or with a blank at an end, or one that begins with http: the PBX changes it before it compares it.",
+		Docs:            "https://docs.mikopbx.com/mikopbx/english",
+
+		Options: []pbx.Option{
+			{Name: statickey.Option, Label: "API key", Kind: pbx.OptionSecret,
+				Help: "A key made in the web interface, instead of a login and password."},
+		},
+		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
+			key := cfg.Secrets[statickey.Option]
+			cfg.Options, cfg.Secrets = nil, nil
+			return New(Config{Config: cfg, Key: key})
+		},
+	})
+}
+
+// PBX is a MikoPBX as seen by one account, or through one key. It implements
+// [pbx.Authenticator] and all the optional interfaces. It is safe for concurrent
+// use.
+type PBX struct {
+	wire *wire.Client
+	key  statickey.Key
+}
+
+// New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
+func New(cfg Config) (*PBX, error) {
+	fault := func(setting, message string) error {
+		return &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: message}
+	}
+	if len(cfg.Options) > 0 || len(cfg.Secrets) > 0 {
+		return nil, fault("Options", "Options and Secrets are for pbx.Open: set the fields of mikopbx.Config")
+	}
+	key, wrong := statickey.New(cfg.Key, cfg.Config)
+	if wrong != "" {
+		return nil, fault(statickey.Option, wrong)
+	}
+	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{apiPath, loginPath}, NoAccount: !key.IsZero()}, cfg.Config)
+	if err != nil {
+		return nil, err
+	}
+	if setting, wrong := impossible(pbx.Credentials{Username: cfg.Username, Password: cfg.Password}); wrong != "" {
+		return nil, fault(setting, wrong)
+	}
+	return &PBX{wire: client, key: key}, nil
+}
+
+// impossible returns which part of an account can never be right, and why; "" if
+// none.
+func impossible(account pbx.Credentials) (setting, wrong string) {
+	for _, part := range []struct{ setting, name, text string }{
+		{"Username", "login", account.Username}, {"Password", "password", account.Password.Reveal()},
+	} {
+		reason := ""
+		switch text := part.text; {
+		case !utf8.ValidString(text):
+			reason = "is not UTF-8, and JSON would carry another one"
+		case hasTag(text):
+			reason = "has a <, and the PBX removes what follows it before it compares it"
+		case strings.Trim(text, blanks) != text:
+			reason = "begins or ends with a blank, which the PBX removes before it compares it"
+		case strings.HasPrefix(text, "http"):
+			reason = "begins with http, and the PBX treats it as a URL before it compares it"
+		default:
+			continue
+		}
+		return part.setting, "the " + part.name + " " + reason + ": choose another one in the PBX"
+	}
+	return "", ""
+}
+
+// blanks are those that PHP's trim removes.
+const blanks = " \t\n\r\x00\x0b"
+
+// hasTag reports whether PHP's strip_tags would change text: < begins a tag unless
+// white space follows.
+func hasTag(text string) bool {
+	for {
+		_, after, found := strings.Cut(text, "<")
+		if !found {
+			return false
+		}
+		if after == "" || !strings.ContainsRune(" \t\n\r\x0b\x0c", rune(after[0])) {
+			return true
+		}
+		text = after
+	}
+}
+
+// Format writes which PBX this is, whatever the verb, where fmt would write
+// pointers.
+func (p *PBX) Format(f fmt.State, _ rune) { io.WriteString(f, "mikopbx.PBX("+p.wire.URL()+")") }
+
+// loginFields are those of a login. rememberMe has the cookie say when it expires.
+type loginFields struct {
+	Login      string `json:"login"`
+	Password   string `json:"password"`
+	RememberMe bool   `json:"rememberMe"`
+}
+
+// Login implements [pbx.Authenticator]. With a key it makes no login request: it
+// proves the key with [PBX.Ping], and returns it.
+func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
+	if !p.key.IsZero() {
+		return p.key.Login(ctx, p.prove)
+	}
+	account, err := p.wire.Credentials(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if setting, wrong := impossible(account); wrong != "" { // of a Credentials func
+		return nil, &pbx.Error{Driver: Name, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Setting: setting, Message: "nothing was sent: " + wrong}
+	}
+	issued := time.Now()
+	got, x, err := p.do(ctx, wire.Request{Op: pbx.OpLogin, Path: loginPath}, loginFields{account.Username, account.Password.Reveal(), true})
+	if err != nil {
+		return nil, err
+	}
+	t := &pbx.Token{IssuedAt: issued, Details: x.Details(got.Data, "accessToken")}
+	return renewed(x, got, t)
+}
+
+// renewed puts the tokens of a login or a refresh into t.
+func renewed(x *wire.Exchange, got response, t *pbx.Token) (*pbx.Token, error) {
+	switch {
+	case got.tokens.AccessToken == "":
+		return nil, x.Fail(pbx.ErrProtocol, "", "the request succeeded and brought no accessToken")
+	case !wire.FitsHeader(got.tokens.AccessToken):
+		return nil, x.Fail(pbx.ErrProtocol, "", "the accessToken holds blanks or other characters that no header can carry")
+	}
+	t.Value = pbx.NewSecret(got.tokens.AccessToken)
+	life := lifetime
+	if seconds, ok := got.tokens.ExpiresIn.Int(); ok && seconds > 0 {
+		life = time.Duration(seconds) * time.Second
+	}
+	t.ExpiresAt = t.IssuedAt.Add(life)
+	if refresh := refreshToken(x.Response.Header); !refresh.IsZero() {
+		t.Refresh, t.RefreshExpiresAt = refresh, t.IssuedAt.Add(refreshLifetime)
+	}
+	return t, nil
+}
+
+// refreshToken is the cookie of a response as it must be handed back: byte for byte.
+// The zero Secret: there is none.
+func refreshToken(h http.Header) pbx.Secret {
+	cookie, ok := wire.Cookie(h, cookieName)
+	if !ok || cookie.Value == "" {
+		return pbx.Secret{}
+	}
+	if cookie.Quoted {
+		return pbx.NewSecret(`"` + cookie.Value + `"`)
+	}
+	return pbx.NewSecret(cookie.Value)
+}
+
+// KeepAlive implements [pbx.Authenticator] with a refresh. The refresh token stays
+// as it is, unless the response brings another. A key needs no refresh and is
+// returned as it is.
+func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
+	switch {
+	case !p.key.IsZero():
+		return p.key.Token(), nil
+	case t.Refresh.IsZero():
+		return nil, &pbx.Error{Driver: Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrTokenRejected, Message: "nothing was sent: the token came without a refresh token"}
+	}
+	issued := time.Now()
+	req := wire.Request{Op: pbx.OpKeepAlive, Path: refreshPath, Header: http.Header{}, Secrets: []pbx.Secret{t.Value}}
+	wire.SetCookie(req.Header, cookieName, t.Refresh.Reveal())
+	got, x, err := p.do(ctx, req, struct{}{})
+	if err != nil {
+		return nil, err
+	}
+	next := *t
+	next.IssuedAt = issued
+	return renewed(x, got, &next)
+}
+
+// Logout implements [pbx.Authenticator]. It ends the refresh token. If the access
+// token has expired, the PBX refuses the request, and the refresh token stays valid
+// until it expires. That is no error. With a key it sends nothing.
+func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
+	if !p.key.IsZero() {
+		return nil
+	}
+	req := wire.Request{Op: pbx.OpLogout, Path: logoutPath, Header: bearer(t)}
+	if !t.Refresh.IsZero() {
+		wire.SetCookie(req.Header, cookieName, t.Refresh.Reveal())
+	}
+	_, _, err := p.do(ctx, req, struct{}{})
+	if errors.Is(err, pbx.ErrTokenRejected) {
+		return nil
+	}
+	return err
+}
+
+// Ping implements [pbx.Pinger] with a list of one extension. A role without the
+// right to it is refused with [pbx.ErrForbidden].
+func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
+	_, _, err := p.do(ctx, wire.Request{Op: pbx.OpPing, Method: http.MethodGet, Path: pingPath, Query: map[string][]string{"limit": {"1"}}, Header: bearer(t)}, nil)
+	return err
+}
+
+// prove is Ping for a key. One that is bound to other paths is a good key.
+func (p *PBX) prove(ctx context.Context, t *pbx.Token) error {
+	err := p.Ping(ctx, t)
+	if errors.Is(err, pbx.ErrForbidden) {
+		return nil
+	}
+	return err
+}
+
+// bearer is the header with the token, in the only spelling that the PBX reads.
+func bearer(t *pbx.Token) http.Header {
+	return http.Header{"Authorization": {"Bearer " + t.Value.Reveal()}}
+}
+
+// Authorize implements [pbx.Requester]: the token goes into the header
+// Authorization.
+func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
+	r.Header.Set("Authorization", "Bearer "+t.Value.Reveal())
+	return nil
+}
+
+// Inspect implements [pbx.Requester]. A response that is not the API's, such as a
+// recording, is judged by its HTTP status.
+func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
+	x := p.wire.Inspect(r, body, t)
+	p.key.Hide(x)
+	got := read(x.Response.Body)
+	if x.OK() && !got.failed() {
+		return nil
+	}
+	return p.judge(x, got)
+}
+
+// Transport implements [pbx.Requester].
+func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }
+
+// Fingerprint implements [pbx.Fingerprinter].
+func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+	if !p.key.IsZero() {
+		return p.key.Fingerprint(key), nil
+	}
+	return p.wire.Fingerprint(ctx, key)
+}
+
+// Traits implements [pbx.Describer].
+func (p *PBX) Traits() pbx.Traits {
+	traits := pbx.Traits{
+		URL: p.wire.URL(), Account: p.wire.Account(), Lifetime: lifetime,
+		KeepAlive: pbx.KeepAliveRefresh, Logout: pbx.LogoutRefresh, Lockout: lockout,
+		// It needs no token, and a GET has no login and password to be counted.
+		Probe: p.wire.URL() + loginPath,
+	}
+	p.key.Apply(&traits)
+	return traits
+}

@@ -1,0 +1,109 @@
+package mikopbx
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/wire"
+)
+
+// response is what the driver needs of one. What is of another type stays empty.
+type response struct {
+	Result json.RawMessage `json:"result"` // true or false, or this is not the API's envelope
+	Data   json.RawMessage `json:"data"`
+
+	tokens struct {
+		AccessToken string      `json:"accessToken"`
+		ExpiresIn   wire.Number `json:"expiresIn"`
+	}
+}
+
+func read(body []byte) response {
+	var r response
+	if wire.ReadJSON(body, &r) {
+		wire.ReadJSON(r.Data, &r.tokens) // no object in a failure
+	}
+	return r
+}
+
+func (r response) succeeded() bool { return string(r.Result) == "true" }
+func (r response) failed() bool    { return string(r.Result) == "false" }
+
+// do sends a request and proves its success: the HTTP status and the envelope's
+// result. The response and the exchange come along with no error.
+func (p *PBX) do(ctx context.Context, req wire.Request, body any) (response, *wire.Exchange, error) {
+	if req.Header == nil {
+		req.Header = http.Header{}
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+		req.Body, _ = json.Marshal(body) // strings always marshal
+	}
+	x, err := p.wire.Do(ctx, req)
+	if err != nil {
+		return response{}, nil, err
+	}
+	got := read(x.Response.Body)
+	x.Hide(pbx.NewSecret(got.tokens.AccessToken), refreshToken(x.Response.Header))
+	if !x.OK() || !got.succeeded() {
+		return response{}, nil, p.judge(x, got)
+	}
+	return got, x, nil
+}
+
+// judge makes the error for a response that is no success. nginx refuses a request
+// without a valid token with a text of its own.
+func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
+	if !got.succeeded() && !got.failed() {
+		if x.Response.Status == http.StatusForbidden && strings.HasPrefix(strings.TrimSpace(string(x.Response.Body)), "The user isn't authenticated") && x.Request.Op != pbx.OpLogin {
+			failure := x.Fail(pbx.ErrTokenRejected, "", "the token is not valid")
+			p.key.Judge(failure)
+			return failure
+		}
+		return x.Unexpected()
+	}
+	kind, text := meaning(x.Request.Op, x.Response.Status)
+	failure := x.Fail(kind, "", text)
+	if x.Response.Status == http.StatusTooManyRequests && failure.RetryAfter == 0 {
+		failure.RetryAfter = untilNextWindow(x.Response.Header)
+	}
+	p.key.Judge(failure)
+	return failure
+}
+
+// meaning is the driver's reading of a status. The package's doc has it as a table.
+func meaning(op pbx.Op, status int) (kind error, text string) {
+	switch login := op == pbx.OpLogin; {
+	case status == http.StatusBadRequest:
+		return pbx.ErrUnavailable, "a worker of the PBX has not responded in time, or has failed"
+	case status == http.StatusUnauthorized && login:
+		return pbx.ErrInvalidCredentials, "wrong login or password"
+	case status == http.StatusUnauthorized && op == pbx.OpKeepAlive:
+		return pbx.ErrTokenRejected, "the refresh token is unknown or has expired"
+	case status == http.StatusUnauthorized:
+		return pbx.ErrTokenRejected, "the token is not valid"
+	case status == http.StatusForbidden:
+		return pbx.ErrForbidden, "the role of this account, or the key, has no right to this: change it in the web interface"
+	case status == http.StatusTooManyRequests && login:
+		return pbx.ErrLocked, "too many wrong logins from this machine's address"
+	case status == http.StatusTooManyRequests:
+		return pbx.ErrUnavailable, "too many requests from this machine's address"
+	case status == http.StatusRequestTimeout, status >= 500:
+		return pbx.ErrUnavailable, "the PBX cannot respond now"
+	}
+	return nil, "the PBX refuses the request for a reason that says nothing about the login"
+}
+
+// untilNextWindow is how long the PBX's counters hold: to the next multiple of 300 s
+// of its own clock. Without a Date it may be the whole window.
+func untilNextWindow(h http.Header) time.Duration {
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return window
+	}
+	return window - now.Sub(now.Truncate(window))
+}

@@ -1,0 +1,124 @@
+package mikopbx_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/mikopbx"
+)
+
+func config(t *testing.T) pbx.Config {
+	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: scripted.Unsent{T: t}}
+}
+
+func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change  func(*mikopbx.Config)
+		setting string
+		says    string
+	}{
+		"options":              {func(c *mikopbx.Config) { c.Options = map[string]string{"key": key} }, "Options", "pbx.Open"},
+		"secrets":              {func(c *mikopbx.Config) { c.Secrets = map[string]pbx.Secret{"key": pbx.NewSecret(key)} }, "Options", "pbx.Open"},
+		"no URL":               {func(c *mikopbx.Config) { c.URL = "" }, "URL", "URL"},
+		"plain http":           {func(c *mikopbx.Config) { c.URL = "http://pbx.example.com" }, "URL", "AllowPlainHTTP"},
+		"no login":             {func(c *mikopbx.Config) { c.Username = "" }, "Username", "Username"},
+		"no password":          {func(c *mikopbx.Config) { c.Password = pbx.Secret{} }, "Password", "Password"},
+		"an account and a key": {func(c *mikopbx.Config) { c.Key = pbx.NewSecret(key) }, "key", "not both"},
+		"a key with a scheme":  {func(c *mikopbx.Config) { withKey(c); c.Key = pbx.NewSecret("Bearer " + key) }, "key", `without "Bearer"`},
+	} {
+		cfg := mikopbx.Config{Config: config(t)}
+		tt.change(&cfg)
+		driver, err := mikopbx.New(cfg)
+		if driver != nil {
+			t.Errorf("%s: opened", name)
+			continue
+		}
+		got := failure(t, err)
+		if got.Op != pbx.OpOpen || got.Kind != pbx.ErrConfig || got.Sent || got.Setting != tt.setting || !strings.Contains(got.Message, tt.says) || strings.Contains(err.Error(), key) {
+			t.Errorf("%s: %v, setting %q", name, err, got.Setting)
+		}
+	}
+}
+
+func TestAddressesAreCompleted(t *testing.T) {
+	for address, want := range map[string]string{
+		"pbx.example.com": "https://pbx.example.com",
+		"https://pbx.example.com:8443/pbxcore/api/v3/":      "https://pbx.example.com:8443",
+		"https://pbx.example.com/pbxcore/api/v3/auth:login": "https://pbx.example.com",
+		"https://proxy.example.com/miko/pbxcore/api/v3":     "https://proxy.example.com/miko",
+	} {
+		cfg := config(t)
+		cfg.URL = address
+		auth, err := pbx.Open(mikopbx.Name, cfg)
+		if err != nil {
+			t.Errorf("%s: %v", address, err)
+			continue
+		}
+		if got := auth.(pbx.Describer).Traits().URL; got != want {
+			t.Errorf("%s is read as %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestTraitsAreTheSourcesNumbers(t *testing.T) {
+	want := pbx.Traits{
+		URL: "https://pbx.example.com", Account: user, Lifetime: 15 * time.Minute,
+		KeepAlive: pbx.KeepAliveRefresh, Logout: pbx.LogoutRefresh,
+		Lockout: pbx.Lockout{Attempts: 10, Window: 10 * time.Minute, Memory: 10 * time.Minute},
+		Probe:   "https://pbx.example.com/pbxcore/api/v3/auth:login",
+	}
+	if diff := cmp.Diff(want, on(t, scripted.Unsent{T: t}).Traits()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
+	for _, keyed := range []bool{false, true} {
+		cfg := config(t)
+		if keyed {
+			cfg.Username, cfg.Password, cfg.Secrets = "", pbx.Secret{}, map[string]pbx.Secret{"key": pbx.NewSecret(key)}
+		}
+		auth, err := pbx.Open(mikopbx.Name, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := auth.(interface {
+			pbx.Requester
+			pbx.Describer
+			pbx.Pinger
+			pbx.Fingerprinter
+		}); !ok {
+			t.Errorf("%T lacks one", auth)
+		}
+	}
+}
+
+func TestTheKeyHasAFingerprintOfItsOwn(t *testing.T) {
+	take := func(change ...func(*mikopbx.Config)) string {
+		got, err := on(t, scripted.Unsent{T: t}, change...).Fingerprint(t.Context(), []byte("key"))
+		if err != nil || len(got) == 0 {
+			t.Fatal(err)
+		}
+		return string(got)
+	}
+	if take() == take(withKey) || take(withKey) != take(withKey) {
+		t.Error("two credentials have one fingerprint, or one has two")
+	}
+}
+
+func TestTheDriverCanDrawItsForm(t *testing.T) {
+	d, ok := pbx.Lookup("mikopbx")
+	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !d.AccountOptional || !strings.HasPrefix(d.Docs, "https://") {
+		t.Errorf("%+v", d)
+	}
+	for _, option := range d.Options {
+		if option.Label == "" || option.Help == "" || option.Required {
+			t.Errorf("%+v", option)
+		}
+	}
+}

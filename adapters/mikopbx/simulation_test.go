@@ -1,0 +1,123 @@
+package mikopbx_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/mikopbx"
+	"github.com/pbxauth/pbx/adapters/mikopbx/mikopbxsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+const (
+	user     = "admin"
+	password = "s3cret-password"
+	token    = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJ1c2VySWQiOiJhZG1pbiJ9.c2lnbmF0dXJl"
+	cookie   = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+	key      = "b7f3c1d8e5a94f60b7f3c1d8e5a94f60"
+
+	accepted = `{"result":true,"data":{"accessToken":"` + token + `","tokenType":"Bearer","expiresIn":900,"login":"admin"},"messages":[]}`
+)
+
+// simulation is a MikoPBX in virtual time, and the driver opened on it.
+type simulation struct {
+	*pbxsim.PBX
+	server *pbxsim.Server
+	driver *mikopbx.PBX
+}
+
+// simulate runs f in a synctest bubble. change may be nil, and otherwise changes
+// what the driver is opened with.
+func simulate(t *testing.T, settings mikopbxsim.Options, change func(*mikopbx.Config), f func(t *testing.T, s simulation)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		sim := mikopbxsim.New(&settings, &pbxsim.Options{Accounts: map[string]string{user: password}})
+		server := pbxsim.ListenMemory(sim)
+		defer server.Close()
+		cfg := mikopbx.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(password), Transport: server.Client().Transport}}
+		if change != nil {
+			change(&cfg)
+		}
+		driver, err := mikopbx.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, simulation{sim, server, driver})
+	})
+}
+
+// withKey changes an account to a key.
+func withKey(c *mikopbx.Config) {
+	c.Username, c.Password, c.Key = "", pbx.Secret{}, pbx.NewSecret(key)
+}
+
+func (s simulation) login(t *testing.T) *pbx.Token {
+	t.Helper()
+	token, err := s.driver.Login(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// request sends a request of the application, and returns what the driver says to
+// the response.
+func (s simulation) request(t *testing.T, token *pbx.Token) error {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.server.URL+"/pbxcore/api/v3/extensions", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.driver.Authorize(r, token); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.driver.Transport().RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.driver.Inspect(resp, text, token)
+}
+
+// on opens the driver on a PBX that is nothing but a RoundTripper.
+func on(t testing.TB, rt http.RoundTripper, change ...func(*mikopbx.Config)) *mikopbx.PBX {
+	t.Helper()
+	cfg := mikopbx.Config{Config: pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: rt}}
+	for _, f := range change {
+		f(&cfg)
+	}
+	driver, err := mikopbx.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return driver
+}
+
+// held is a token as a session has it.
+func held() *pbx.Token {
+	return &pbx.Token{Value: pbx.NewSecret(token), Refresh: pbx.NewSecret(cookie)}
+}
+
+// failure returns err as what every error of a driver is.
+func failure(t testing.TB, err error) *pbx.Error {
+	t.Helper()
+	got, ok := err.(*pbx.Error)
+	if !ok {
+		t.Fatalf("%T %v, want a *pbx.Error", err, err)
+	}
+	if got.Driver != mikopbx.Name {
+		t.Errorf("the error is of driver %q: %v", got.Driver, err)
+	}
+	if got.Kind != nil && !errors.Is(err, got.Kind) {
+		t.Errorf("errors.Is does not find the kind of %v", err)
+	}
+	return got
+}

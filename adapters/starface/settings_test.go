@@ -1,0 +1,102 @@
+package starface_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/starface"
+)
+
+func config(t *testing.T) pbx.Config {
+	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: scripted.Unsent{T: t}}
+}
+
+func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change  func(*pbx.Config)
+		setting string
+		says    string
+	}{
+		"an option":   {func(c *pbx.Config) { c.Options = map[string]string{"ttl": "4h"} }, "Options", "no options"},
+		"a secret":    {func(c *pbx.Config) { c.Secrets = map[string]pbx.Secret{"key": pbx.NewSecret("k")} }, "Options", "no options"},
+		"no URL":      {func(c *pbx.Config) { c.URL = "" }, "URL", "URL"},
+		"plain http":  {func(c *pbx.Config) { c.URL = "http://pbx.example.com" }, "URL", "AllowPlainHTTP"},
+		"no user":     {func(c *pbx.Config) { c.Username = "" }, "Username", "Username"},
+		"no password": {func(c *pbx.Config) { c.Password = pbx.Secret{} }, "Password", "Password"},
+	} {
+		cfg := config(t)
+		tt.change(&cfg)
+		driver, err := starface.New(cfg)
+		if driver != nil {
+			t.Errorf("%s: opened", name)
+			continue
+		}
+		got := failure(t, err)
+		if got.Op != pbx.OpOpen || got.Kind != pbx.ErrConfig || got.Sent || got.Setting != tt.setting || !strings.Contains(got.Message, tt.says) {
+			t.Errorf("%s: %v, setting %q", name, err, got.Setting)
+		}
+	}
+}
+
+func TestAddressesAreCompleted(t *testing.T) {
+	for url, want := range map[string]string{
+		"pbx.example.com":                      "https://pbx.example.com",
+		"https://pbx.example.com/rest":         "https://pbx.example.com",
+		"https://pbx.example.com/rest/login":   "https://pbx.example.com",
+		"https://proxy.example.com/star/rest/": "https://proxy.example.com/star",
+	} {
+		cfg := config(t)
+		cfg.URL = url
+		driver, err := starface.New(cfg)
+		if err != nil {
+			t.Errorf("%s: %v", url, err)
+			continue
+		}
+		if got := driver.Traits().URL; got != want {
+			t.Errorf("%s is read as %s, want %s", url, got, want)
+		}
+	}
+}
+
+func TestTraitsAreTheVendorsWords(t *testing.T) {
+	driver, err := starface.New(config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := pbx.Traits{
+		URL: "https://pbx.example.com", Account: user, Lifetime: 4 * time.Hour,
+		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken,
+		Lockout: pbx.Lockout{LooksWrong: true},
+		Probe:   "https://pbx.example.com/rest/login",
+	}
+	if diff := cmp.Diff(want, driver.Traits()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
+	auth, err := pbx.Open(starface.Name, config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := auth.(interface {
+		pbx.Requester
+		pbx.Describer
+		pbx.Pinger
+		pbx.Fingerprinter
+	}); !ok {
+		t.Errorf("%T lacks one", auth)
+	}
+}
+
+func TestTheDriverCanDrawItsForm(t *testing.T) {
+	d, ok := pbx.Lookup("starface")
+	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !strings.HasPrefix(d.Docs, "https://") {
+		t.Errorf("%+v", d)
+	}
+}

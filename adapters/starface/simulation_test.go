@@ -1,0 +1,109 @@
+package starface_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/starface"
+	"github.com/pbxauth/pbx/adapters/starface/starfacesim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+const (
+	user     = "0001"
+	password = "s3cret-password"
+	nonce    = "pds24hmip1ctbogn1l8ujvs5u4" // the wiki's
+
+	template = `{"loginType":"Internal","nonce":"` + nonce + `","secret":null}`
+	accepted = `{"token":"5tq9e1hbtbq7oh0hmb0f0mbq7c"}`
+	token    = "5tq9e1hbtbq7oh0hmb0f0mbq7c"
+)
+
+// simulation is a STARFACE in virtual time, and the driver opened on it.
+type simulation struct {
+	*pbxsim.PBX
+	server *pbxsim.Server
+	driver *starface.PBX
+}
+
+// simulate runs f in a synctest bubble. change may be nil, and otherwise changes
+// what the driver is opened with.
+func simulate(t *testing.T, settings starfacesim.Options, change func(*pbx.Config), f func(t *testing.T, s simulation)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		sim := starfacesim.New(&settings, &pbxsim.Options{Accounts: map[string]string{user: password}})
+		server := pbxsim.ListenMemory(sim)
+		defer server.Close()
+		cfg := pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(password), Transport: server.Client().Transport}
+		if change != nil {
+			change(&cfg)
+		}
+		driver, err := starface.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, simulation{sim, server, driver})
+	})
+}
+
+func (s simulation) login(t *testing.T) *pbx.Token {
+	t.Helper()
+	token, err := s.driver.Login(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// request sends a request of the application, and returns what the driver says to
+// the response.
+func (s simulation) request(t *testing.T, token *pbx.Token, path string) error {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.server.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.driver.Authorize(r, token); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.driver.Transport().RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.driver.Inspect(resp, body, token)
+}
+
+// on opens the driver on a PBX that is nothing but a RoundTripper.
+func on(t testing.TB, rt http.RoundTripper) *starface.PBX {
+	t.Helper()
+	driver, err := starface.New(pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: rt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return driver
+}
+
+// failure returns err as what every error of a driver is.
+func failure(t testing.TB, err error) *pbx.Error {
+	t.Helper()
+	got, ok := err.(*pbx.Error)
+	if !ok {
+		t.Fatalf("%T %v, want a *pbx.Error", err, err)
+	}
+	if got.Driver != starface.Name {
+		t.Errorf("the error is of driver %q: %v", got.Driver, err)
+	}
+	if got.Kind != nil && !errors.Is(err, got.Kind) {
+		t.Errorf("errors.Is does not find the kind of %v", err)
+	}
+	return got
+}

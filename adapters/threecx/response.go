@@ -1,0 +1,49 @@
+package threecx
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/oauth"
+	"github.com/pbxauth/pbx/adapters/wire"
+)
+
+// shortest is the least lifetime that is believed: see brand.
+const shortest = time.Minute
+
+// errorBody is an error of XAPI.
+type errorBody struct {
+	Error *struct {
+		Code    wire.Text `json:"code"`
+		Message wire.Text `json:"message"`
+	} `json:"error"`
+}
+
+// judge returns nil for a success of XAPI or the Call Control API. A dead token
+// gets HTTP 401 without a body. Of the PBX's own words the code is all that is
+// taken over.
+func judge(x *wire.Exchange) error {
+	if x.OK() {
+		return nil
+	}
+	var body errorBody
+	wire.ReadJSON(x.Response.Body, &body)
+	own := body.Error != nil && (body.Error.Code != "" || body.Error.Message != "")
+	empty := oauth.Silent(x)
+	code := ""
+	if own {
+		code = string(body.Error.Code)
+	}
+	switch status := x.Response.Status; {
+	case !own && !empty:
+		return x.Unexpected()
+	case status == http.StatusUnauthorized:
+		return x.Fail(pbx.ErrTokenRejected, code, "the token has expired, or a later login with this client id has ended it")
+	case status == http.StatusForbidden:
+		return x.Fail(pbx.ErrForbidden, code, "the API client's role is too low for this: select another one in the Admin Console, as System Owner for the call history")
+	case own:
+		return x.Fail(wire.StatusKind(x.Request.Op, status), code, "the PBX refuses the request")
+	}
+	return x.Unexpected()
+}

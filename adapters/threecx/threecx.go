@@ -1,0 +1,173 @@
+// Package threecx is the driver "3cx" for 3CX, version 20, with its API clients:
+// XAPI and the Call Control API.
+//
+// # What the vendor says
+//
+// POST /connect/token with a client id and its key, as OAuth 2 client credentials,
+// returns a bearer token for /xapi/v1 and /callcontrol. API clients are made in
+// the web client's Admin Console, under Integrations, API, and need the Enterprise
+// licence. Only one access token can be active at a time. (The vendor's tutorial,
+// github.com/3cx/xapi-tutorial: auth.ts, README.md, CLAUDE.md, swagger.yaml.)
+//
+// # What it does not say
+//
+// How long a token is valid: an hour, by most accounts. The expires_in of the
+// response is 60 in some releases and 3600 in others, so the driver reads the
+// token itself, which is a JWT: its exp less its iat.
+//
+// Whether a second login ends the first token or is refused: the first is taken to
+// be so. So give each program an API client of its own, and run it as one process
+// or with a shared store: two that use the same client id end each other's tokens
+// again and again. A renewal ends the token of requests that are under way, too.
+// They are refused, and Session.Client sends them once more.
+//
+// How a wrong key is refused (HTTP 401 without a body, or an OAuth error), and
+// whether wrong keys bring this client's address onto the PBX's list of blocked
+// ones. Nor does it document a logout.
+//
+// # Details
+//
+// [pbx.Token].Details is the login's response without the token: token_type,
+// expires_in, and refresh_token, which is null.
+package threecx
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/oauth"
+	"github.com/pbxauth/pbx/adapters/wire"
+)
+
+// Name is what the driver is registered under.
+const Name = "3cx"
+
+const (
+	tokenPath  = "/connect/token"
+	xapi       = "/xapi/v1"
+	statusPath = xapi + "/SystemStatus"
+)
+
+// brand: 60 s is the shortest lifetime that was ever read out of a response, and
+// assumed if neither the token nor the response says one. A shorter one would be
+// a login every moment.
+var brand = oauth.Brand{Driver: Name, TokenPath: tokenPath, Lifetime: shortest, EmptyRefusal: true}
+
+// lockout: the PBX has settings against guessed passwords and a list of blocked
+// addresses (swagger.yaml: HackAuthRequests, HackBlacklistDuration). Whether wrong
+// API logins count, the numbers, and what a blocked client gets, are not
+// documented: it may be the HTTP 401 of a wrong key.
+var lockout = pbx.Lockout{LooksWrong: true}
+
+func init() {
+	pbx.Register(pbx.Driver{
+		Name:  Name,
+		Title: "3CX",
+
+		UserLabel: "Client ID", PasswordLabel: "API key",
+		Setup: "In the web client's Admin Console, under Integrations, API: add an API client, switch XAPI access on, select its department and role, and copy the key, which is shown once. It needs version 20 and the Enterprise licence. Self-hosted systems often listen on port 5001. Use the API client for this program only.",
+		Docs:  "https://www.3cx.com/docs/configuration-rest-api/",
+
+		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
+			cfg.Options = nil // there are none
+			return New(cfg)
+		},
+	})
+}
+
+// PBX is a 3CX PBX as seen by one API client. It implements [pbx.Authenticator]
+// and all the optional interfaces.
+type PBX struct {
+	wire  *wire.Client
+	oauth *oauth.Client
+}
+
+// New opens a PBX. It has no settings beyond the common ones, so Options must be
+// empty. It sends nothing; errors are of kind [pbx.ErrConfig].
+func New(cfg pbx.Config) (*PBX, error) {
+	if len(cfg.Options) > 0 {
+		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: "Options", Message: "Options are given, and this driver has none"}
+	}
+	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/connect", tokenPath, "/xapi", xapi, "/callcontrol"}}, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &PBX{client, oauth.New(client, brand, nil)}, nil
+}
+
+// Login implements [pbx.Authenticator]. It ends the token of the login before.
+func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
+	t, err := p.oauth.Login(ctx)
+	if failure, ok := err.(*pbx.Error); ok && failure.HTTPStatus == http.StatusNotFound {
+		failure.Message += "; version 20 has this path, and older ones do not"
+	}
+	if err == nil && t.ExpiresAt.Sub(t.IssuedAt) < shortest {
+		t.ExpiresAt = t.IssuedAt.Add(shortest)
+	}
+	return t, err
+}
+
+// KeepAlive implements [pbx.Authenticator]: there is no request for it, and it
+// returns [pbx.ErrNotSupported].
+func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
+	return p.oauth.KeepAlive(ctx, t)
+}
+
+// Logout implements [pbx.Authenticator]. There is no request for it: it sends
+// nothing, and the token is valid until it expires or the next login.
+func (p *PBX) Logout(context.Context, *pbx.Token) error { return nil }
+
+// Ping implements [pbx.Pinger] with the system's status.
+func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
+	req := wire.Request{Op: pbx.OpPing, Method: http.MethodGet, Path: statusPath, Header: http.Header{}}
+	oauth.Authorize(req.Header, t)
+	x, err := p.wire.Do(ctx, req)
+	if err != nil {
+		return err
+	}
+	if x.OK() && !wire.ReadJSON(x.Response.Body, new(struct{})) {
+		return x.Unexpected()
+	}
+	return judge(x)
+}
+
+// Authorize implements [pbx.Requester]: the token goes into the Authorization
+// header.
+func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	oauth.Authorize(r.Header, t)
+	return nil
+}
+
+// Inspect implements [pbx.Requester], by the HTTP status.
+func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
+	return judge(p.wire.Inspect(r, body, t))
+}
+
+// Transport implements [pbx.Requester].
+func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }
+
+// Fingerprint implements [pbx.Fingerprinter].
+func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
+	return p.oauth.Fingerprint(ctx, key)
+}
+
+// Traits implements [pbx.Describer].
+func (p *PBX) Traits() pbx.Traits {
+	return pbx.Traits{
+		URL: p.wire.URL(), Account: p.wire.Account(),
+		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutNone, Lockout: lockout,
+		MaxTokens: 1, NewestWins: true, // the vendor's README: only one access token can be active at a time
+		// The login is a POST. A GET is HTTP 405.
+		Probe: p.wire.URL() + tokenPath,
+	}
+}
+
+// Format writes which PBX this is, whatever the verb, where fmt would write
+// pointers.
+func (p *PBX) Format(f fmt.State, _ rune) { io.WriteString(f, "threecx.PBX("+p.wire.URL()+")") }

@@ -1,0 +1,411 @@
+package threecx_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/threecx"
+	"github.com/pbxauth/pbx/adapters/threecx/threecxsim"
+	"github.com/pbxauth/pbx/conformance/golden"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/session"
+)
+
+const (
+	id  = "900"
+	key = "key"
+
+	sampleToken = "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL3BieC5leGFtcGxlLmNvbSIsIm5iZiI6MTc2NDA5ODY4MCwiaWF0IjoxNzY0MDk4NjgwLCJleHAiOjE3NjQxMDIyODB9.bm8gc2lnbmF0dXJlLCBidXQgYXMgbG9uZyBhcyB0aGUgb25lIG9mIEVTMjU2LCB3aGljaCBpcyA2NCBieXRlcw"
+)
+
+func given() *pbx.Token { return &pbx.Token{Value: pbx.NewSecret(sampleToken)} }
+
+func config(rt http.RoundTripper) pbx.Config {
+	return pbx.Config{URL: "https://pbx.example.com", Username: id, Password: pbx.NewSecret(key), Transport: rt}
+}
+
+func open(t testing.TB, cfg pbx.Config) *threecx.PBX {
+	t.Helper()
+	driver, err := threecx.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return driver
+}
+
+// failure is err as what every error of a driver is.
+func failure(t testing.TB, err error) *pbx.Error {
+	t.Helper()
+	got, ok := err.(*pbx.Error)
+	if !ok || got.Driver != "3cx" {
+		t.Fatalf("%T %v, want an error of the driver's", err, err)
+	}
+	return got
+}
+
+// simulation is a 3CX PBX in virtual time, and the driver opened on it.
+type simulation struct {
+	*pbxsim.PBX
+	server *pbxsim.Server
+	driver *threecx.PBX
+}
+
+func simulate(t *testing.T, d threecxsim.Options, opts pbxsim.Options, f func(t *testing.T, s simulation)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		opts.Accounts = map[string]string{id: key}
+		sim := threecxsim.New(&d, &opts)
+		server := pbxsim.ListenMemory(sim)
+		defer server.Close()
+		cfg := config(server.Client().Transport)
+		cfg.URL = server.URL
+		f(t, simulation{sim, server, open(t, cfg)})
+	})
+}
+
+func (s simulation) session() *session.Session {
+	return session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+}
+
+// answering responds to everything in one way.
+type answering struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		io.Copy(io.Discard, r.Body)
+		r.Body.Close()
+	}
+	header := a.header
+	if header == nil {
+		header = http.Header{}
+	}
+	return &http.Response{
+		StatusCode: a.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: header,
+		Body: io.NopCloser(strings.NewReader(a.body)), ContentLength: int64(len(a.body)), Request: r,
+	}, nil
+}
+
+// unsent fails the test if anything is sent.
+type unsent struct{ t testing.TB }
+
+func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
+	u.t.Errorf("sent: %s %s", r.Method, r.URL.Path)
+	return nil, http.ErrHandlerTimeout
+}
+
+func replayed(t *testing.T, name string) *threecx.PBX {
+	t.Helper()
+	return open(t, config(golden.Transport(t, "testdata/golden/"+name+".http")))
+}
+
+// The JWT of both is of an hour, whatever expires_in says.
+func TestTheSamplesLogin(t *testing.T) {
+	for sample, details := range map[string]string{
+		"login":        `{"expires_in":3600,"refresh_token":null,"token_type":"Bearer"}`,
+		"login-20.0.8": `{"expires_in":60,"refresh_token":null,"token_type":"Bearer"}`,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			token, err := replayed(t, sample).Login(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Replace(details, `"refresh_token":null,`, "", 1); string(token.Details) != got {
+				t.Errorf("%s: details %s, want %s", sample, token.Details, got)
+			}
+			token.Details = nil
+			want := &pbx.Token{Value: pbx.NewSecret(sampleToken), IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
+			if diff := cmp.Diff(want, token); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", sample, diff)
+			}
+		})
+	}
+}
+
+func TestTheSamplesRefusals(t *testing.T) {
+	for _, sample := range []string{"login-refused", "login-refused-oauth"} {
+		_, err := replayed(t, sample).Login(t.Context())
+		if got := failure(t, err); got.Kind != pbx.ErrInvalidCredentials || !got.Sent {
+			t.Errorf("%s: %v", sample, err)
+		}
+	}
+	err := replayed(t, "request-dead").Ping(t.Context(), given())
+	if got := failure(t, err); got.Kind != pbx.ErrTokenRejected || got.Ambiguous {
+		t.Errorf("request-dead: %v", err)
+	}
+}
+
+func TestWhatAResponseMeans(t *testing.T) {
+	basic, bearer := http.Header{"Www-Authenticate": {"Basic"}}, http.Header{"Www-Authenticate": {"Bearer"}}
+	for _, tt := range []struct {
+		name   string
+		op     pbx.Op
+		status int
+		header http.Header
+		body   string
+		kind   error
+	}{
+		{"a dead token", pbx.OpRequest, 401, nil, "", pbx.ErrTokenRejected},
+		{"a dead token, and a challenge for another", pbx.OpRequest, 401, bearer, "", pbx.ErrTokenRejected},
+		{"a dead token in JSON", pbx.OpRequest, 401, nil, `{"error":{"code":"","message":"x"}}`, pbx.ErrTokenRejected},
+		{"a proxy's challenge", pbx.OpRequest, 401, basic, "", pbx.ErrConfig},
+		{"a proxy's page", pbx.OpRequest, 401, nil, pbxsim.HTMLPage, pbx.ErrConfig},
+		{"a role too low", pbx.OpRequest, 403, nil, "", pbx.ErrForbidden},
+		{"a role too low, in JSON", pbx.OpRequest, 403, nil, `{"error":{"code":"x"}}`, pbx.ErrForbidden},
+		{"a proxy's 403", pbx.OpRequest, 403, nil, pbxsim.HTMLPage, pbx.ErrConfig},
+		{"no such thing", pbx.OpRequest, 404, nil, `{"error":{"code":"404","message":"x"}}`, pbx.ErrProtocol},
+		{"no such path", pbx.OpRequest, 404, nil, "", pbx.ErrProtocol},
+		{"too many", pbx.OpRequest, 429, nil, "", pbx.ErrUnavailable},
+		{"a failure", pbx.OpRequest, 500, nil, `{"error":{"code":"x"}}`, pbx.ErrUnavailable},
+		{"nothing behind the proxy", pbx.OpRequest, 502, nil, pbxsim.HTMLPage, pbx.ErrUnavailable},
+		{"a success", pbx.OpRequest, 204, nil, "", nil},
+		{"a recording", pbx.OpRequest, 200, nil, "RIFF", nil},
+
+		{"a success", pbx.OpPing, 200, nil, `{"Version":"20.0.9.0"}`, nil},
+		{"a page", pbx.OpPing, 200, nil, pbxsim.HTMLPage, pbx.ErrProtocol},
+		{"nothing", pbx.OpPing, 200, nil, "", pbx.ErrProtocol},
+		{"a dead token", pbx.OpPing, 401, nil, "", pbx.ErrTokenRejected},
+
+		{"a wrong key, and a challenge for a token", pbx.OpLogin, 401, bearer, "", pbx.ErrInvalidCredentials},
+		{"a wrong key in JSON", pbx.OpLogin, 401, nil, `{"error":"invalid_client"}`, pbx.ErrInvalidCredentials},
+		{"a proxy's challenge", pbx.OpLogin, 401, basic, "", pbx.ErrConfig},
+		{"too many", pbx.OpLogin, 429, nil, "", pbx.ErrUnavailable},
+		{"no such path", pbx.OpLogin, 404, nil, "", pbx.ErrProtocol},
+	} {
+		t.Run(string(tt.op)+" "+tt.name, func(t *testing.T) {
+			driver := open(t, config(answering{tt.status, tt.header, tt.body}))
+			var err error
+			switch tt.op {
+			case pbx.OpLogin:
+				_, err = driver.Login(t.Context())
+			case pbx.OpPing:
+				err = driver.Ping(t.Context(), given())
+			default:
+				header := tt.header
+				if header == nil {
+					header = http.Header{}
+				}
+				err = driver.Inspect(&http.Response{StatusCode: tt.status, Header: header}, []byte(tt.body), given())
+			}
+			if tt.kind == nil {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if got := failure(t, err); got.Kind != tt.kind {
+				t.Errorf("%v, want %v", err, tt.kind)
+			}
+		})
+	}
+}
+
+func TestAnOldVersionIsNamed(t *testing.T) {
+	_, err := open(t, config(answering{status: 404})).Login(t.Context())
+	if text := failure(t, err).Error(); !strings.Contains(text, "version 20") {
+		t.Errorf("%s", text)
+	}
+}
+
+// An opaque token, and an expires_in of a few seconds, are not a login every
+// moment.
+func TestALifetimeIsAtLeastAMinute(t *testing.T) {
+	for body, want := range map[string]time.Duration{
+		`{"access_token":"opaque","expires_in":3}`:  time.Minute,
+		`{"access_token":"opaque","expires_in":60}`: time.Minute,
+		`{"access_token":"opaque","expires_in":61}`: 61 * time.Second,
+		`{"access_token":"opaque"}`:                 time.Minute,
+	} {
+		token, err := open(t, config(answering{status: 200, body: body})).Login(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := token.ExpiresAt.Sub(token.IssuedAt); got != want {
+			t.Errorf("%s: %s, want %s", body, got, want)
+		}
+	}
+}
+
+// A renewal ends the token of requests that are under way. They are sent once
+// more, and the application sees none of it.
+func TestRequestsUnderWayOutlastARenewal(t *testing.T) {
+	simulate(t, threecxsim.Options{}, pbxsim.Options{}, func(t *testing.T, s simulation) {
+		live := s.session()
+		defer live.Close(t.Context())
+		var all sync.WaitGroup
+		statuses := make([]int, 2*60*6)
+		for i := range statuses {
+			s.Fault(pbxsim.Fault{On: pbxsim.AppRequest, Late: 25 * time.Second}) // each is judged long after it was sent
+			all.Go(func() {
+				resp, err := live.Client().Get(s.server.URL + "/xapi/v1/Users")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				resp.Body.Close()
+				statuses[i] = resp.StatusCode
+			})
+			time.Sleep(10 * time.Second)
+		}
+		all.Wait()
+		for i, status := range statuses {
+			if status != 200 {
+				t.Errorf("the request after %d0 s: HTTP %d", i, status)
+			}
+		}
+		counts := s.Counts()
+		if counts.Logins < 3 || counts.Logins > 4 {
+			t.Errorf("%d logins in two hours", counts.Logins)
+		}
+		if counts.RefusedTokens == 0 {
+			t.Error("no request was under way at a renewal: the test shows nothing")
+		}
+	})
+}
+
+// Two processes with one client id end each other's tokens. The logins get
+// slower, and the state names the reason.
+func TestAnotherProgramWithTheSameClientIDIsNamed(t *testing.T) {
+	simulate(t, threecxsim.Options{}, pbxsim.Options{}, func(t *testing.T, s simulation) {
+		first, second := s.session(), s.session()
+		defer first.Close(t.Context())
+		defer second.Close(t.Context())
+		for range 10 * 60 {
+			for _, live := range []*session.Session{first, second} {
+				if resp, err := live.Client().Get(s.server.URL + "/xapi/v1/Users"); err == nil {
+					resp.Body.Close()
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		if text := first.Status().String() + second.Status().String(); !strings.Contains(text, "another program") {
+			t.Errorf("the states do not name the reason:\n%s\n%s", first.Status(), second.Status())
+		}
+		if got := s.Counts().Logins; got > 120 {
+			t.Errorf("%d logins in ten minutes", got)
+		}
+	})
+}
+
+// Where the second login is refused instead, a session that renews ahead of time
+// keeps its token until that expires, and then logs in.
+func TestASessionOutlastsAPBXThatRefusesASecondLogin(t *testing.T) {
+	simulate(t, threecxsim.Options{Second: threecxsim.Refused400}, pbxsim.Options{}, func(t *testing.T, s simulation) {
+		live := s.session()
+		defer live.Close(t.Context())
+		for range 3 * 60 {
+			resp, err := live.Client().Get(s.server.URL + "/xapi/v1/Users")
+			if err == nil {
+				resp.Body.Close()
+			}
+			time.Sleep(time.Minute)
+		}
+		if counts := s.Counts(); counts.GoodLogins < 2 || counts.WrongLogins != 0 {
+			t.Errorf("%+v, want a login after the expiry", counts)
+		}
+	})
+}
+
+// A refusal that looks like that of a wrong key, while the own token is alive.
+func TestALivingTokenOutlastsARefusalLikeThatOfAWrongKey(t *testing.T) {
+	simulate(t, threecxsim.Options{Second: threecxsim.Refused401}, pbxsim.Options{}, func(t *testing.T, s simulation) {
+		live := s.session()
+		defer live.Close(t.Context())
+		for minute := range 59 {
+			resp, err := live.Client().Get(s.server.URL + "/xapi/v1/Users")
+			if err != nil {
+				t.Fatalf("minute %d: %v", minute, err)
+			}
+			resp.Body.Close()
+			time.Sleep(time.Minute)
+		}
+		if got := s.Counts().Logins; got > 3 {
+			t.Errorf("%d logins in an hour", got)
+		}
+	})
+}
+
+func TestTraitsAreWhatTheVendorSays(t *testing.T) {
+	want := pbx.Traits{
+		URL: "https://pbx.example.com", Account: id, KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutNone,
+		MaxTokens: 1, NewestWins: true, Lockout: pbx.Lockout{LooksWrong: true}, // nothing else is documented
+		Probe: "https://pbx.example.com/connect/token",
+	}
+	if diff := cmp.Diff(want, open(t, config(unsent{t})).Traits()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestAddressesAreCompleted(t *testing.T) {
+	for address, want := range map[string]string{
+		"pbx.example.com":                             "https://pbx.example.com",
+		"https://pbx.example.com:5001/":               "https://pbx.example.com:5001",
+		"https://pbx.example.com:5001/connect/token":  "https://pbx.example.com:5001",
+		"https://pbx.example.com/xapi/v1":             "https://pbx.example.com",
+		"https://proxy.example.com/pbx-7/xapi/v1":     "https://proxy.example.com/pbx-7",
+		"https://proxy.example.com/pbx-7/callcontrol": "https://proxy.example.com/pbx-7",
+	} {
+		cfg := config(unsent{t})
+		cfg.URL = address
+		if got := open(t, cfg).Traits().URL; got != want {
+			t.Errorf("%s is read as %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestTheDriverIsRegisteredWithAForm(t *testing.T) {
+	d, ok := pbx.Lookup("3cx")
+	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !strings.HasPrefix(d.Docs, "https://") || len(d.Options) != 0 {
+		t.Fatalf("%+v", d)
+	}
+	auth, err := pbx.Open("3cx", config(unsent{t}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := auth.(interface {
+		pbx.Requester
+		pbx.Describer
+		pbx.Pinger
+		pbx.Fingerprinter
+	}); !ok {
+		t.Errorf("%T lacks an optional interface", auth)
+	}
+	cfg := config(unsent{t})
+	cfg.Options = map[string]string{"x": "y"}
+	if _, err := threecx.New(cfg); failure(t, err).Kind != pbx.ErrConfig || failure(t, err).Setting != "Options" {
+		t.Errorf("with an option: %v", err)
+	}
+}
+
+func TestNothingIsSentForWhatThereIsNot(t *testing.T) {
+	driver := open(t, config(unsent{t}))
+	if _, err := driver.KeepAlive(t.Context(), given()); !errors.Is(err, pbx.ErrNotSupported) {
+		t.Errorf("keep-alive: %v", err)
+	}
+	if err := driver.Logout(t.Context(), given()); err != nil {
+		t.Errorf("logout: %v", err)
+	}
+}
+
+func TestATokenGoesIntoTheAuthorizationHeader(t *testing.T) {
+	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "pbx.example.com", Path: "/xapi/v1/Users"}}
+	if err := open(t, config(unsent{t})).Authorize(r, given()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(http.Header{"Authorization": {"Bearer " + sampleToken}}, r.Header); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

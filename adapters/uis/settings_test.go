@@ -1,0 +1,128 @@
+package uis_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/uis"
+)
+
+func config(t *testing.T) pbx.Config {
+	return pbx.Config{URL: "https://callapi.uiscom.ru", Username: user, Password: pbx.NewSecret(password), Transport: scripted.Unsent{T: t}}
+}
+
+func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change  func(*uis.Config)
+		setting string
+		says    string
+	}{
+		"options":                {func(c *uis.Config) { c.Options = map[string]string{"platform": "uis"} }, "Options", "pbx.Open"},
+		"secrets":                {func(c *uis.Config) { c.Secrets = map[string]pbx.Secret{"key": pbx.NewSecret(key)} }, "Options", "pbx.Open"},
+		"no address":             {func(c *uis.Config) { c.URL = "" }, "URL", "comagic, uis"},
+		"two addresses":          {func(c *uis.Config) { c.Platform = "uis" }, "platform", "not both"},
+		"an unknown platform":    {func(c *uis.Config) { c.URL, c.Platform = "", "other" }, "platform", `"other"`},
+		"a method that changes":  {func(c *uis.Config) { c.PingMethod = "release.call" }, "ping_method", "release.call"},
+		"a login for a method":   {func(c *uis.Config) { c.PingMethod = "login.user" }, "ping_method", "login.user"},
+		"plain http":             {func(c *uis.Config) { c.URL = "http://callapi.uiscom.ru" }, "URL", "AllowPlainHTTP"},
+		"no login":               {func(c *uis.Config) { c.Username = "" }, "Username", "Username"},
+		"no password":            {func(c *uis.Config) { c.Password = pbx.Secret{} }, "Password", "Password"},
+		"an account and a key":   {func(c *uis.Config) { c.Key = pbx.NewSecret(key) }, "key", "not both"},
+		"a key with line breaks": {func(c *uis.Config) { c.Username, c.Password, c.Key = "", pbx.Secret{}, pbx.NewSecret(key+"\n") }, "key", "line breaks"},
+	} {
+		cfg := uis.Config{Config: config(t)}
+		tt.change(&cfg)
+		driver, err := uis.New(cfg)
+		if driver != nil {
+			t.Errorf("%s: opened", name)
+			continue
+		}
+		got := failure(t, err)
+		if got.Op != pbx.OpOpen || got.Kind != pbx.ErrConfig || got.Sent || got.Setting != tt.setting || !strings.Contains(got.Message, tt.says) {
+			t.Errorf("%s: %v, setting %q", name, err, got.Setting)
+		}
+		if strings.Contains(err.Error(), key) {
+			t.Errorf("%s: %v shows the key", name, err)
+		}
+	}
+}
+
+func TestAddressesAreCompleted(t *testing.T) {
+	for address, want := range map[string]string{
+		"callapi.comagic.ru":             "https://callapi.comagic.ru",
+		"https://callapi.uiscom.ru/v4.0": "https://callapi.uiscom.ru",
+		"https://proxy.example.com/uis/": "https://proxy.example.com/uis",
+		"uis":                            "https://callapi.uiscom.ru",
+		"comagic":                        "https://callapi.comagic.ru",
+	} {
+		cfg := config(t)
+		if cfg.URL = address; !strings.Contains(address, ".") {
+			cfg.URL, cfg.Options = "", map[string]string{"platform": address}
+		}
+		auth, err := pbx.Open(uis.Name, cfg)
+		if err != nil {
+			t.Errorf("%s: %v", address, err)
+			continue
+		}
+		if got := auth.(pbx.Describer).Traits().URL; got != want {
+			t.Errorf("%s is read as %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestTraitsAreTheVendorsWords(t *testing.T) {
+	want := pbx.Traits{
+		URL: "https://callapi.uiscom.ru", Account: user, Lifetime: time.Hour,
+		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken,
+		Probe: "https://callapi.uiscom.ru/v4.0",
+	}
+	if diff := cmp.Diff(want, on(t, scripted.Unsent{T: t}).Traits()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
+	auth, err := pbx.Open(uis.Name, config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := auth.(interface {
+		pbx.Requester
+		pbx.Describer
+		pbx.Pinger
+		pbx.Fingerprinter
+	}); !ok {
+		t.Errorf("%T lacks one", auth)
+	}
+}
+
+func TestTheKeyHasAFingerprintOfItsOwn(t *testing.T) {
+	take := func(change ...func(*uis.Config)) string {
+		got, err := on(t, scripted.Unsent{T: t}, change...).Fingerprint(t.Context(), []byte("key"))
+		if err != nil || len(got) == 0 {
+			t.Fatal(err)
+		}
+		return string(got)
+	}
+	other := func(c *uis.Config) { withKey("")(c); c.Key = pbx.NewSecret("another") }
+	if take() == take(withKey("")) || take(withKey("")) == take(other) || take(withKey("")) != take(withKey("")) {
+		t.Error("two credentials have one fingerprint, or one has two")
+	}
+}
+
+func TestTheDriverCanDrawItsForm(t *testing.T) {
+	d, ok := pbx.Lookup("uis")
+	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !d.AccountOptional || !strings.HasPrefix(d.Docs, "https://") {
+		t.Errorf("%+v", d)
+	}
+	for _, option := range d.Options {
+		if option.Label == "" || option.Help == "" || option.Required {
+			t.Errorf("%+v", option)
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package uis_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/uis"
+	"github.com/pbxauth/pbx/adapters/uis/uissim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+const (
+	user     = "your_login"
+	password = "your_password"
+	token    = "2fRN4g217ca0b4224a67988aff3e584f91964a692045415f36fa66146f5a3c1ae1f6093d"
+	key      = "4k9d217ca0b4224a67988aff3e584f91964a692045415f36fa66146f5a3c1ae1f6093d00"
+
+	listCalls = `{"jsonrpc":"2.0","id":1,"method":"list.calls","params":{}}`
+)
+
+// simulation is a platform in virtual time, and the driver opened on it.
+type simulation struct {
+	*pbxsim.PBX
+	server *pbxsim.Server
+	driver *uis.PBX
+}
+
+// simulate runs f in a synctest bubble. change may be nil, and otherwise changes
+// what the driver is opened with.
+func simulate(t *testing.T, settings uissim.Options, change func(*uis.Config), f func(t *testing.T, s simulation)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		sim := uissim.New(&settings, &pbxsim.Options{Accounts: map[string]string{user: password}})
+		server := pbxsim.ListenMemory(sim)
+		defer server.Close()
+		cfg := uis.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(password), Transport: server.Client().Transport}}
+		if change != nil {
+			change(&cfg)
+		}
+		driver, err := uis.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, simulation{sim, server, driver})
+	})
+}
+
+// withKey changes an account to a key.
+func withKey(pingMethod string) func(*uis.Config) {
+	return func(c *uis.Config) {
+		c.Username, c.Password, c.Key, c.PingMethod = "", pbx.Secret{}, pbx.NewSecret(key), pingMethod
+	}
+}
+
+func (s simulation) login(t *testing.T) *pbx.Token {
+	t.Helper()
+	token, err := s.driver.Login(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// request sends a request of the application, and returns what the driver says to
+// the response.
+func (s simulation) request(t *testing.T, token *pbx.Token, body string) error {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.server.URL+"/v4.0", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.driver.Authorize(r, token); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.driver.Transport().RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.driver.Inspect(resp, text, token)
+}
+
+// on opens the driver on a platform that is nothing but a RoundTripper.
+func on(t testing.TB, rt http.RoundTripper, change ...func(*uis.Config)) *uis.PBX {
+	t.Helper()
+	cfg := uis.Config{Config: pbx.Config{URL: "https://callapi.uiscom.ru", Username: user, Password: pbx.NewSecret(password), Transport: rt}, PingMethod: "list.calls"}
+	for _, f := range change {
+		f(&cfg)
+	}
+	driver, err := uis.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return driver
+}
+
+// failure returns err as what every error of a driver is.
+func failure(t testing.TB, err error) *pbx.Error {
+	t.Helper()
+	got, ok := err.(*pbx.Error)
+	if !ok {
+		t.Fatalf("%T %v, want a *pbx.Error", err, err)
+	}
+	if got.Driver != uis.Name {
+		t.Errorf("the error is of driver %q: %v", got.Driver, err)
+	}
+	if got.Kind != nil && !errors.Is(err, got.Kind) {
+		t.Errorf("errors.Is does not find the kind of %v", err)
+	}
+	return got
+}

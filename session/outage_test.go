@@ -1,0 +1,177 @@
+package session_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
+	"github.com/pbxauth/pbx/session"
+)
+
+// office is a simulated PBX with the sessions of a CRM, in virtual time.
+type office struct {
+	t        *testing.T
+	brand    simulators.Simulator
+	sim      *pbxsim.PBX
+	server   *pbxsim.Server
+	guard    *session.Guard
+	manager  *session.Manager
+	sessions []*session.Session
+	added    int
+}
+
+// newOffice starts a PBX with n accounts, user-0 and so on.
+func newOffice(t *testing.T, brand simulators.Simulator, n int, options pbxsim.Options) *office {
+	t.Helper()
+	options.Accounts = map[string]string{}
+	for i := range n {
+		options.Accounts[fmt.Sprint("user-", i)] = fmt.Sprint("secret-", i)
+	}
+	o := &office{t: t, brand: brand, sim: brand.New(&options), guard: &session.Guard{}}
+	o.server = pbxsim.ListenMemory(o.sim)
+	o.manager = session.NewManager(&session.Options{Guard: o.guard})
+	return o
+}
+
+func (o *office) close() {
+	o.manager.Close(context.Background())
+	o.server.Close()
+}
+
+// add adds the session of an account.
+func (o *office) add(user, password string) *session.Session {
+	o.t.Helper()
+	return o.addAs(user, password, nil)
+}
+
+// addAs adds a session whose driver states another lockout.
+func (o *office) addAs(user, password string, change func(*pbx.Lockout)) *session.Session {
+	o.t.Helper()
+	auth, err := pbx.Open(o.brand.Driver, pbx.Config{
+		URL: o.server.URL, Username: user, Password: pbx.NewSecret(password), Options: o.brand.Options, Transport: o.server.Client().Transport,
+	})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	if change != nil {
+		auth = stating{auth, change}
+	}
+	o.added++
+	s, err := o.manager.Add(fmt.Sprint(user, " ", o.added), auth)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.sessions = append(o.sessions, s)
+	return s
+}
+
+// addAll adds n sessions whose passwords are right.
+func (o *office) addAll(n int) {
+	for i := range n {
+		o.add(fmt.Sprint("user-", i), fmt.Sprint("secret-", i))
+	}
+}
+
+// works reports whether the PBX accepts the session's token.
+func (o *office) works(s *session.Session) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	resp, err := s.Do(o.brand.Harmless.At(o.server.URL).WithContext(ctx))
+	if resp != nil {
+		resp.Body.Close()
+	}
+	return err
+}
+
+// wantAll checks that all sessions work and that nothing is booked.
+func (o *office) wantAll() {
+	o.t.Helper()
+	for _, s := range o.sessions {
+		if err := o.works(s); err != nil {
+			o.t.Errorf("%v: %v", s.Status(), err)
+		}
+	}
+	o.wantNoLock()
+	for _, h := range o.guard.Hosts() {
+		if len(h.Bookings) > 0 {
+			o.t.Errorf("bookings are left: %+v", h.Bookings)
+		}
+	}
+}
+
+func (o *office) wantNoLock() {
+	o.t.Helper()
+	if locks := o.sim.Locks(); len(locks) > 0 {
+		o.t.Errorf("the PBX has locked this client: %+v", locks)
+	}
+}
+
+// brands is one simulator of each driver.
+func brands() (all []simulators.Simulator) {
+	seen := map[string]bool{}
+	for _, s := range simulators.All() {
+		if !seen[s.Driver] {
+			seen[s.Driver] = true
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+func TestAnOutageCostsNoMoreThanTheOutage(t *testing.T) {
+	outages := []pbxsim.Outage{pbxsim.Refusing, pbxsim.Resetting, pbxsim.Silent, pbxsim.BadGateway, pbxsim.Failing, pbxsim.APIDown}
+	for _, brand := range brands() {
+		for _, outage := range outages {
+			for _, length := range []time.Duration{5 * time.Second, 20 * time.Second, 70 * time.Second, time.Hour} {
+				for _, n := range []int{1, 10} {
+					t.Run(fmt.Sprintf("%s, %s for %s, %d sessions", brand.Name(), outage, length, n), func(t *testing.T) {
+						t.Parallel()
+						synctest.Test(t, func(t *testing.T) {
+							o := newOffice(t, brand, n, pbxsim.Options{})
+							defer o.close()
+							o.addAll(n)
+							time.Sleep(time.Minute)
+							o.wantAll()
+							o.sim.Restart() // the tokens are dead
+							o.sim.Down(outage)
+							for _, s := range o.sessions {
+								if token, err := s.Token(expired); err == nil {
+									s.Invalidate(token)
+								}
+							}
+							time.Sleep(length)
+							o.sim.Up()
+							time.Sleep(15*time.Second + length/100)
+							o.wantAll()
+						})
+					})
+				}
+			}
+		}
+	}
+}
+
+func TestAServiceThatStartsDuringAnOutageIsLiveSoonAfterIt(t *testing.T) {
+	for _, brand := range brands() {
+		for _, outage := range []pbxsim.Outage{pbxsim.Refusing, pbxsim.Silent, pbxsim.BadGateway} {
+			t.Run(fmt.Sprintf("%s, %s", brand.Name(), outage), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					o := newOffice(t, brand, 10, pbxsim.Options{})
+					defer o.close()
+					o.sim.Down(outage)
+					o.addAll(10)
+					time.Sleep(50 * time.Second)
+					o.sim.Up()
+					time.Sleep(15 * time.Second)
+					o.wantAll()
+				})
+			})
+		}
+	}
+}
