@@ -1,38 +1,62 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/probe"
+	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/lockout"
+	"github.com/pbxauth/pbx/session/store"
 )
 
-// check is one run: the steps of package probe, with a memory of wrong logins.
+// check is one run: the steps of package probe, with a ledger of wrong logins.
 type check struct {
 	driver string
 	cfg    pbx.Config
 	traits pbx.Traits
-	memory memory
-	window time.Duration // of the PBX's lockout
+	ledger *ledger
 
 	out    io.Writer // for lines
 	aside  io.Writer // for advice
 	margin string    // before it
 }
 
-func newCheck(driver string, cfg pbx.Config, auth pbx.Authenticator, m memory) *check {
-	c := &check{driver: driver, cfg: cfg, memory: m, window: assumedWindow}
+// ledger is what pbxprobe knows from earlier runs, and from other programs with
+// the same directory.
+type ledger struct {
+	store store.Store
+	guard *session.Guard
+}
+
+// openLedger opens the ledger in a directory, which is made if there is none.
+func openLedger(dir string) (*ledger, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	files, err := store.Files(dir)
+	if err != nil {
+		return nil, err
+	}
+	guard, err := session.NewGuard(files)
+	if err != nil {
+		return nil, err
+	}
+	return &ledger{files, guard}, nil
+}
+
+func newCheck(driver string, cfg pbx.Config, auth pbx.Authenticator, l *ledger) *check {
+	c := &check{driver: driver, cfg: cfg, ledger: l}
 	if d, ok := pbx.As[pbx.Describer](auth); ok {
 		c.traits = d.Traits()
-	}
-	if c.traits.Lockout.Window > 0 {
-		c.window = c.traits.Lockout.Window
 	}
 	return c
 }
@@ -47,38 +71,40 @@ func (c *check) address() *url.URL {
 	return &url.URL{}
 }
 
-// host is the key of the memory.
-func (c *check) host() string { return strings.ToLower(c.address().Hostname()) }
-
-// force removes what the memory holds against a login, if a person confirms it.
-func (c *check) force(ctx context.Context, people console, reason string) error {
-	held, err := c.memory.recall(wrongLogin, c.host())
-	if err != nil || held == nil {
-		return err
-	}
-	yes, err := people.Confirm(ctx, fmt.Sprintf("An earlier login to %s may have counted as a wrong one (%s). Another one may lock this machine out. Log in now, because %q?",
-		c.host(), held.Why, reason))
-	switch {
-	case err != nil:
-		return err
-	case !yes:
-		return errors.New("not confirmed: nothing was sent")
-	}
-	return c.memory.forget(wrongLogin, c.host())
-}
-
 // run takes the steps and prints a line on each.
-func (c *check) run(ctx context.Context) *probe.Report {
+func (c *check) run(ctx context.Context, login func(context.Context, pbx.Authenticator) (*pbx.Token, error)) *probe.Report {
 	if c.cfg.Username == "" {
 		fmt.Fprintf(c.out, "%s at %s\n", c.driver, c.address().Host)
 	} else {
 		fmt.Fprintf(c.out, "%s at %s, as %s\n", c.driver, c.address().Host, c.cfg.Username)
 	}
+	dead := deadTokens{c.ledger.store, strings.ToLower(c.address().Hostname()), cmp.Or(c.traits.Lockout.Window, assumedWindow)}
 	report := probe.Run(ctx, probe.Options{
-		Driver: c.driver, Config: c.cfg, Login: c.login, MayUseDeadToken: c.mayUseDeadToken, OnStep: c.print,
+		Driver: c.driver, Config: c.cfg, Login: login, OnStep: c.print,
+		MayUseDeadToken: func() error { return dead.may(ctx) },
 	})
 	c.conclude(report)
 	return report
+}
+
+// assumedWindow is how long a lockout lasts if the driver does not say: as long as
+// with the brands that document it.
+const assumedWindow = 10 * time.Minute
+
+// forced asks a person and runs again, if the ledger has held the login back.
+func (c *check) forced(ctx context.Context, people console, reason string, report *probe.Report) (*probe.Report, error) {
+	last := report.Steps[len(report.Steps)-1]
+	if last.Name != probe.Login || !probe.HeldBack(last.Err) {
+		return report, nil
+	}
+	yes, err := people.Confirm(ctx, fmt.Sprintf("%s\nAnother wrong login may lock this machine out. Log in now, because %q?", last.Message, reason))
+	switch {
+	case err != nil:
+		return report, err
+	case !yes:
+		return report, errors.New("not confirmed: no login was sent")
+	}
+	return c.run(ctx, probe.Forced(c.ledger.guard)), nil
 }
 
 var marks = map[probe.State]string{
@@ -96,61 +122,12 @@ func (c *check) print(s probe.Step) {
 			text = strings.TrimSpace(text + " Here, " + flags + ".")
 		}
 	}
-	var held *remembered
-	if errors.As(s.Err, &held) {
-		text = "" // the last lines say what to do
+	if probe.HeldBack(s.Err) {
+		text = "" // the message and the last line say what to do
 	}
 	if text != "" {
 		fmt.Fprintf(c.aside, "%s%s\n", c.margin, text)
 	}
-}
-
-// login sends the login if the memory permits it, and remembers what became of
-// it. It is noted before it is sent, so that a killed run counts too.
-func (c *check) login(ctx context.Context, auth pbx.Authenticator) (*pbx.Token, error) {
-	if err := c.memory.reserve(c.host(), c.window); err != nil {
-		var held *remembered
-		if errors.As(err, &held) {
-			return nil, &pbx.Error{Driver: c.driver, Op: pbx.OpLogin, Kind: pbx.ErrLocked, Err: err}
-		}
-		return nil, &pbx.Error{Driver: c.driver, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Err: err,
-			Message: "no login was sent: it cannot be remembered: name a directory that can be written to with -memory or PBXPROBE_MEMORY"}
-	}
-	token, err := auth.Login(ctx)
-	var noted error
-	if wait := waitAfter(err, c.window); err != nil && wait > 0 {
-		noted = c.memory.keep(wrongLogin, c.host(), wait, why(err))
-	} else {
-		noted = c.memory.forget(wrongLogin, c.host())
-	}
-	if noted != nil {
-		fmt.Fprintln(c.aside, "the memory cannot be written:", noted)
-	}
-	return token, err
-}
-
-// why is what a note says about a failed login: never the PBX's words.
-func why(err error) string {
-	var failure *pbx.Error
-	if errors.As(err, &failure) && failure.Kind != nil {
-		return failure.Kind.Error()
-	}
-	return "unknown"
-}
-
-// mayUseDeadToken permits a dead token once per host and window.
-func (c *check) mayUseDeadToken() error {
-	held, err := c.memory.recall(deadToken, c.host())
-	if err == nil && held == nil {
-		err = c.memory.keep(deadToken, c.host(), c.window, "a dead token was used")
-	}
-	switch {
-	case err != nil:
-		return fmt.Errorf("it cannot be remembered: %w", err)
-	case held != nil:
-		return errors.New("done by an earlier run, and a dead token may count as a wrong login: again after " + clock(held.Until))
-	}
-	return nil
 }
 
 // conclude prints the result in one sentence.
@@ -168,15 +145,14 @@ func (c *check) conclude(report *probe.Report) {
 			return
 		}
 	}
+	last := report.Steps[len(report.Steps)-1]
 	switch {
+	case report.Token == nil && probe.HeldBack(last.Err):
+		fmt.Fprintln(c.aside, `Failed. No login was sent. If you are sure that the PBX does not lock this machine out, use -force "reason".`)
+	case report.Token == nil && last.Name == probe.Login && counts(last.Err):
+		fmt.Fprintln(c.aside, "Failed. The login may count as a wrong one at the PBX, and is remembered.")
 	case report.Token == nil:
-		held, err := c.memory.recall(wrongLogin, c.host())
-		if err != nil || held == nil {
-			fmt.Fprintln(c.aside, "Failed. There was no wrong login: fix this, and run it again.")
-			return
-		}
-		fmt.Fprintf(c.aside, "Failed. No login is sent to %s before %s, so that the PBX does not lock this machine out.\n", c.host(), clock(held.Until))
-		fmt.Fprintln(c.aside, `If you are sure that it does not, use -force "reason".`)
+		fmt.Fprintln(c.aside, "Failed. There was no wrong login: fix this, and run it again.")
 	case failed > 0 && report.Left:
 		fmt.Fprintf(c.aside, "Failed: %d of %d steps. A token may be left behind. If so, it %s.\n", failed, len(report.Steps), report.Token)
 	case failed > 0:
@@ -186,6 +162,12 @@ func (c *check) conclude(report *probe.Report) {
 	default:
 		fmt.Fprintln(c.out, "Fine: everything that was tried works. Whether the token is dead was not checked.")
 	}
+}
+
+// counts reports whether the PBX may have counted a failed login as a wrong one.
+func counts(err error) bool {
+	kind := lockout.Classify(err).Kind
+	return kind == lockout.Refused || kind == lockout.Unclear || kind == lockout.Locked
 }
 
 // flags maps the settings to the flags that set them here.

@@ -21,27 +21,27 @@
 //
 // # What it remembers
 //
-// PBXs lock a client's address after a few wrong logins. There is at most one
-// wrong login in a run. After it, pbxprobe sends no login to the same host,
-// whatever the port and the account, until the PBX's lockout window has passed:
-// ten minutes if the driver does not know it. A login without a response, or with
-// one that the driver does not understand, may have been a wrong one and is
-// remembered too, and so is a lock that the PBX reports. A run in that time says
-// until when, sends no login, and ends with status 1.
+// PBXs lock a client's address after a few wrong logins. pbxprobe keeps them in a
+// ledger, as every session does, and by the same rules (package
+// session/lockout): a refused password is not sent again, by no later run. Another
+// password is sent, as long as a wrong one could not lock this machine out. A
+// login without a response, or with one that the driver does not understand, may
+// have been a wrong one and counts too. It is booked before it is sent, so that a
+// run that was killed counts as well.
 //
-// -force "reason" sends the login all the same. It asks on the terminal first, and
-// does nothing without one.
+// -force "reason" sends a login that the ledger holds back, and makes the ledger
+// forget the wrong logins to that host. It asks on the terminal first, and does
+// nothing without one.
+//
+// The ledger is a directory, pbxprobe/ledger in the user's cache folder, or what
+// -ledger or the environment variable PBXPROBE_LEDGER name. Name the directory of a
+// program that logs in to the same PBX (session.NewGuard over store.Files), and
+// both share one budget. It holds no password and no token.
 //
 // Most vendors do not say whether a dead token counts as a wrong login. The step
-// that sends one comes last, and once per host and window. Later runs in that
-// time leave it out, and with it a keep-alive that replaces the token, because the
-// replaced one may be dead when it is logged out.
-//
-// The memory is a file per host, without any secret, in the directory pbxprobe of
-// the user's cache folder, or where -memory or the environment variable
-// PBXPROBE_MEMORY say. It is written before the login is sent, so that a run that
-// was killed is remembered too. If you have unlocked the PBX by hand, delete the
-// file, or use -force.
+// that sends one comes last, and once per host and lockout window. Later runs in
+// that time leave it out, and with it a keep-alive that replaces the token,
+// because the replaced one may be dead when it is logged out.
 //
 // # What it prints
 //

@@ -12,11 +12,11 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 	_ "time/tzdata" // for options that name a zone, on machines without zones
 
 	"github.com/pbxauth/pbx"
 	_ "github.com/pbxauth/pbx/adapters" // registers every driver
+	"github.com/pbxauth/pbx/conformance/probe"
 	"github.com/pbxauth/pbx/internal/terminal"
 )
 
@@ -30,7 +30,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // so that a second one ends the process
-	os.Exit(run(ctx, os.Args[1:], terminal.Standard(), os.LookupEnv, os.Stdout, os.Stderr, time.Now))
+	os.Exit(run(ctx, os.Args[1:], terminal.Standard(), os.LookupEnv, os.Stdout, os.Stderr))
 }
 
 // console is where people type.
@@ -43,7 +43,7 @@ type console interface {
 
 // run is main with its surroundings given.
 func run(ctx context.Context, args []string, people console, env func(string) (string, bool),
-	stdout, stderr io.Writer, now func() time.Time) int {
+	stdout, stderr io.Writer) int {
 	use, err := parse(args, stdout)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, people console, env func(string) (s
 	}
 	var c *check
 	if err == nil {
-		c, err = use.open(ctx, people, env, now)
+		c, err = use.open(ctx, people, env)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "pbxprobe:", err)
@@ -67,7 +67,12 @@ func run(ctx context.Context, args []string, people console, env func(string) (s
 	if use.json {
 		c.out, c.aside, c.margin = io.Discard, stderr, ""
 	}
-	report := c.run(ctx)
+	report := c.run(ctx, probe.Within(c.ledger.guard))
+	if use.force != "" {
+		if report, err = c.forced(ctx, people, use.force, report); err != nil {
+			fmt.Fprintln(stderr, "pbxprobe:", err)
+		}
+	}
 	if use.json {
 		encoder := json.NewEncoder(stdout)
 		encoder.SetEscapeHTML(false)
@@ -85,7 +90,7 @@ type usage struct {
 	driver  string
 	cfg     pbx.Config
 	options []string
-	memory  string
+	ledger  string
 	force   string
 	json    bool
 	list    bool
@@ -109,8 +114,8 @@ func parse(args []string, stdout io.Writer) (*usage, error) {
 	flags.StringVar(&u.cfg.TLS.PinSHA256, "tls-pin", "", "`pin` of the PBX's self-signed certificate, as the error about it prints it")
 	flags.BoolVar(&u.cfg.TLS.InsecureSkipVerify, "insecure-skip-verify", false, "accept any certificate, and so anyone on the path")
 	flags.BoolVar(&u.cfg.AllowPlainHTTP, "allow-plain-http", false, "send the password over http, readable by anyone on the path")
-	flags.StringVar(&u.memory, "memory", "", "`directory` to remember wrong logins in (else PBXPROBE_MEMORY, else the user's cache folder)")
-	flags.StringVar(&u.force, "force", "", "log in although an earlier login may have been a wrong one, for this `reason`; asks on the terminal first")
+	flags.StringVar(&u.ledger, "ledger", "", "`directory` that remembers wrong logins, as package session/store has it; share it with programs that log in to the same PBX (else PBXPROBE_LEDGER, else one in the user's cache folder)")
+	flags.StringVar(&u.force, "force", "", "log in although wrong logins are remembered, for this `reason`; asks on the terminal first")
 	flags.BoolVar(&u.json, "json", false, "print one JSON object instead of lines")
 	flags.BoolVar(&u.list, "list", false, "print the drivers and their options")
 	flags.BoolVar(&u.version, "version", false, "print the version")
@@ -133,21 +138,21 @@ func parse(args []string, stdout io.Writer) (*usage, error) {
 }
 
 // open checks the settings and sends nothing.
-func (u *usage) open(ctx context.Context, people console, env func(string) (string, bool), now func() time.Time) (*check, error) {
+func (u *usage) open(ctx context.Context, people console, env func(string) (string, bool)) (*check, error) {
 	driver, _ := pbx.Lookup(u.driver) // Open says which there are
 	if err := u.readOptions(driver, env); err != nil {
 		return nil, err
 	}
-	memory := memory{dir: u.memory, now: now}
-	if memory.dir == "" {
-		memory.dir, _ = env("PBXPROBE_MEMORY")
+	dir := u.ledger
+	if dir == "" {
+		dir, _ = env("PBXPROBE_LEDGER")
 	}
-	if memory.dir == "" {
+	if dir == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			return nil, errors.New("there is no cache folder to remember wrong logins in: name a directory with -memory")
+			return nil, errors.New("there is no cache folder to remember wrong logins in: name a directory with -ledger")
 		}
-		memory.dir = filepath.Join(cache, "pbxprobe")
+		dir = filepath.Join(cache, "pbxprobe", "ledger")
 	}
 	var err error
 	if u.cfg.Username != "" && driver.Name != "" || driver.NoUsername && len(u.cfg.Secrets) == 0 { // else a key may do
@@ -162,13 +167,11 @@ func (u *usage) open(ctx context.Context, people console, env func(string) (stri
 		}
 		return nil, err
 	}
-	c := newCheck(u.driver, u.cfg, auth, memory)
-	if u.force != "" {
-		if err := c.force(ctx, people, u.force); err != nil {
-			return nil, err
-		}
+	l, err := openLedger(dir)
+	if err != nil {
+		return nil, fmt.Errorf("wrong logins cannot be remembered: %w: name another directory with -ledger or PBXPROBE_LEDGER", err)
 	}
-	return c, nil
+	return newCheck(u.driver, u.cfg, auth, l), nil
 }
 
 // readOptions fills in the driver's options, the secret ones from the environment.

@@ -2,11 +2,11 @@ package main
 
 import (
 	"bytes"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -57,12 +57,12 @@ func TestThePasswordIsAskedForIfTheEnvironmentHasNone(t *testing.T) {
 	sim := simulator("yeastar", pbxsim.Options{})
 	server := pbxsim.Listen(sim)
 	defer server.Close()
-	memory := t.TempDir()
+	ledger := filepath.Join(t.TempDir(), "ledger")
 	attempt := func(typed string) (status int, errs string) {
 		var o, e bytes.Buffer
-		status = run(t.Context(), on("yeastar", server.URL, "-memory", memory),
+		status = run(t.Context(), on("yeastar", server.URL, "-ledger", ledger),
 			fakeConsole{password: typed},
-			func(string) (string, bool) { return "", false }, &o, &e, time.Now)
+			func(string) (string, bool) { return "", false }, &o, &e)
 		return status, e.String()
 	}
 	status, errs := attempt("")
@@ -92,7 +92,7 @@ func TestHelpIsPrintedOnRequest(t *testing.T) {
 	if status != exitFine || errs != "" {
 		t.Errorf("status %d, %q", status, errs)
 	}
-	for _, flag := range []string{"driver", "url", "user", "option", "tls-ca", "tls-pin", "insecure-skip-verify", "allow-plain-http", "json", "memory", "force", "list", "version"} {
+	for _, flag := range []string{"driver", "url", "user", "option", "tls-ca", "tls-pin", "insecure-skip-verify", "allow-plain-http", "json", "ledger", "force", "list", "version"} {
 		if !strings.Contains(out, "  -"+flag) {
 			t.Errorf("-%s is missing", flag)
 		}

@@ -34,7 +34,7 @@ type Options struct {
 	Registry *pbx.Registry
 
 	// Login sends the login. nil: auth.Login. Set it to [Within] to share a
-	// budget of wrong logins, or to refuse a login that must not be sent.
+	// budget of wrong logins.
 	Login func(ctx context.Context, auth pbx.Authenticator) (*pbx.Token, error)
 
 	// MayUseDeadToken is asked before a token that may be dead is sent, because
