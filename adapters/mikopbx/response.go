@@ -1,10 +1,10 @@
 package mikopbx
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -59,7 +59,8 @@ func (p *PBX) do(ctx context.Context, req wire.Request, body any) (response, *wi
 // without a valid token with a text of its own.
 func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
 	if !got.succeeded() && !got.failed() {
-		if x.Response.Status == http.StatusForbidden && strings.HasPrefix(string(x.Response.Body), "The user isn't authenticated") && x.Request.Op != pbx.OpLogin {
+		text := bytes.TrimSpace(x.Response.Body)
+		if x.Response.Status == http.StatusForbidden && bytes.HasPrefix(text, []byte("The user isn't authenticated")) && x.Request.Op != pbx.OpLogin {
 			failure := x.Fail(pbx.ErrTokenRejected, "", "the token is not valid")
 			p.key.Judge(failure)
 			return failure
