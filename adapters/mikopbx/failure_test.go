@@ -66,6 +66,7 @@ func TestResponsesThatAreNotTheAPIs(t *testing.T) {
 		"another object":          {200, `{"status":"ok"}`, pbx.ErrProtocol, nil, true},
 		"a result that is a text": {200, `{"result":"true"}`, pbx.ErrProtocol, nil, true},
 		"nginx's refusal":         {403, gate, pbx.ErrConfig, pbx.ErrTokenRejected, false},
+		"the same with blanks":    {403, "\r\n " + gate + "\n", pbx.ErrConfig, pbx.ErrTokenRejected, false},
 		"the same under 401":      {401, gate, pbx.ErrConfig, pbx.ErrConfig, false},
 		"a page under 403":        {403, pbxsim.HTMLPage, pbx.ErrConfig, pbx.ErrConfig, false},
 		"a page under 400":        {400, pbxsim.HTMLPage, pbx.ErrProtocol, pbx.ErrProtocol, false},

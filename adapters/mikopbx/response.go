@@ -1,10 +1,10 @@
 package mikopbx
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -59,14 +59,15 @@ func (p *PBX) do(ctx context.Context, req wire.Request, body any) (response, *wi
 // without a valid token with a text of its own.
 func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
 	if !got.succeeded() && !got.failed() {
-		if x.Response.Status == http.StatusForbidden && strings.HasPrefix(strings.TrimSpace(string(x.Response.Body)), "The user isn't authenticated") && x.Request.Op != pbx.OpLogin {
+		text := bytes.TrimSpace(x.Response.Body)
+		if x.Response.Status == http.StatusForbidden && bytes.HasPrefix(text, []byte("The user isn't authenticated")) && x.Request.Op != pbx.OpLogin {
 			failure := x.Fail(pbx.ErrTokenRejected, "", "the token is not valid")
 			p.key.Judge(failure)
 			return failure
 		}
 		return x.Unexpected()
 	}
-	kind, text := meaning(x.Request.Op, x.Response.Status)
+	text, kind := meaning(x.Request.Op, x.Response.Status)
 	failure := x.Fail(kind, "", text)
 	if x.Response.Status == http.StatusTooManyRequests && failure.RetryAfter == 0 {
 		failure.RetryAfter = untilNextWindow(x.Response.Header)
@@ -76,26 +77,26 @@ func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
 }
 
 // meaning is the driver's reading of a status. The package's doc has it as a table.
-func meaning(op pbx.Op, status int) (kind error, text string) {
+func meaning(op pbx.Op, status int) (text string, kind error) {
 	switch login := op == pbx.OpLogin; {
 	case status == http.StatusBadRequest:
-		return pbx.ErrUnavailable, "a worker of the PBX has not responded in time, or has failed"
+		return "a worker of the PBX has not responded in time, or has failed", pbx.ErrUnavailable
 	case status == http.StatusUnauthorized && login:
-		return pbx.ErrInvalidCredentials, "wrong login or password"
+		return "wrong login or password", pbx.ErrInvalidCredentials
 	case status == http.StatusUnauthorized && op == pbx.OpKeepAlive:
-		return pbx.ErrTokenRejected, "the refresh token is unknown or has expired"
+		return "the refresh token is unknown or has expired", pbx.ErrTokenRejected
 	case status == http.StatusUnauthorized:
-		return pbx.ErrTokenRejected, "the token is not valid"
+		return "the token is not valid", pbx.ErrTokenRejected
 	case status == http.StatusForbidden:
-		return pbx.ErrForbidden, "the role of this account, or the key, has no right to this: change it in the web interface"
+		return "the role of this account, or the key, has no right to this: change it in the web interface", pbx.ErrForbidden
 	case status == http.StatusTooManyRequests && login:
-		return pbx.ErrLocked, "too many wrong logins from this machine's address"
+		return "too many wrong logins from this machine's address", pbx.ErrLocked
 	case status == http.StatusTooManyRequests:
-		return pbx.ErrUnavailable, "too many requests from this machine's address"
+		return "too many requests from this machine's address", pbx.ErrUnavailable
 	case status == http.StatusRequestTimeout, status >= 500:
-		return pbx.ErrUnavailable, "the PBX cannot respond now"
+		return "the PBX cannot respond now", pbx.ErrUnavailable
 	}
-	return nil, "the PBX refuses the request for a reason that says nothing about the login"
+	return "the PBX refuses the request for a reason that says nothing about the login", nil
 }
 
 // untilNextWindow is how long the PBX's counters hold: to the next multiple of 300 s

@@ -106,7 +106,8 @@ func TestTheKeyHasAFingerprintOfItsOwn(t *testing.T) {
 		}
 		return string(got)
 	}
-	if take() == take(withKey) || take(withKey) != take(withKey) {
+	first, second := take(withKey), take(withKey)
+	if take() == first || first != second {
 		t.Error("two credentials have one fingerprint, or one has two")
 	}
 }

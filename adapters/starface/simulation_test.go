@@ -2,7 +2,6 @@ package starface_test
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -57,29 +56,6 @@ func (s simulation) login(t *testing.T) *pbx.Token {
 		t.Fatal(err)
 	}
 	return token
-}
-
-// request sends a request of the application, and returns what the driver says to
-// the response.
-func (s simulation) request(t *testing.T, token *pbx.Token, path string) error {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.server.URL+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.driver.Authorize(r, token); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := s.driver.Transport().RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.driver.Inspect(resp, body, token)
 }
 
 // on opens the driver on a PBX that is nothing but a RoundTripper.

@@ -110,7 +110,8 @@ func TestTheKeyHasAFingerprintOfItsOwn(t *testing.T) {
 		return string(got)
 	}
 	other := func(c *uis.Config) { withKey("")(c); c.Key = pbx.NewSecret("another") }
-	if take() == take(withKey("")) || take(withKey("")) == take(other) || take(withKey("")) != take(withKey("")) {
+	first, second := take(withKey("")), take(withKey(""))
+	if take() == first || first == take(other) || first != second {
 		t.Error("two credentials have one fingerprint, or one has two")
 	}
 }
