@@ -12,6 +12,20 @@ import (
 // shortest is the least lifetime that is believed: see brand.
 const shortest = time.Minute
 
+// explained adds to a failed login what only this brand can mean by it.
+func explained(err error) error {
+	failure, ok := err.(*pbx.Error)
+	switch {
+	case ok && failure.HTTPStatus == http.StatusNotFound:
+		failure.Message += "; version 20 has this path, and older ones do not"
+	case ok && failure.Code == "invalid_request":
+		// The request is well-formed, and a wrong key has another code.
+		failure.Kind = pbx.ErrTooManySessions
+		failure.Message = "the PBX refuses the login: another token of this client ID may be active; use the API client for this program only"
+	}
+	return err
+}
+
 // errorBody is an error of XAPI.
 type errorBody struct {
 	Error *struct {

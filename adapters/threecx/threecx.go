@@ -101,13 +101,13 @@ func New(cfg pbx.Config) (*PBX, error) {
 // Login implements [pbx.Authenticator]. It ends the token of the login before.
 func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	t, err := p.oauth.Login(ctx)
-	if failure, ok := err.(*pbx.Error); ok && failure.HTTPStatus == http.StatusNotFound {
-		failure.Message += "; version 20 has this path, and older ones do not"
+	if err != nil {
+		return nil, explained(err)
 	}
-	if err == nil && t.ExpiresAt.Sub(t.IssuedAt) < shortest {
+	if t.ExpiresAt.Sub(t.IssuedAt) < shortest {
 		t.ExpiresAt = t.IssuedAt.Add(shortest)
 	}
-	return t, err
+	return t, nil
 }
 
 // KeepAlive implements [pbx.Authenticator]: there is no request for it, and it

@@ -182,6 +182,8 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"a wrong key, and a challenge for a token", pbx.OpLogin, 401, bearer, "", pbx.ErrInvalidCredentials},
 		{"a wrong key in JSON", pbx.OpLogin, 401, nil, `{"error":"invalid_client"}`, pbx.ErrInvalidCredentials},
 		{"a proxy's challenge", pbx.OpLogin, 401, basic, "", pbx.ErrConfig},
+		{"another token is active, perhaps", pbx.OpLogin, 400, nil, `{"error":"invalid_request"}`, pbx.ErrTooManySessions},
+		{"a scope", pbx.OpLogin, 400, nil, `{"error":"invalid_scope"}`, pbx.ErrConfig},
 		{"too many", pbx.OpLogin, 429, nil, "", pbx.ErrUnavailable},
 		{"no such path", pbx.OpLogin, 404, nil, "", pbx.ErrProtocol},
 	} {

@@ -29,7 +29,7 @@ type Options struct {
 	// extensions.
 	NoScope bool
 
-	// ModuleOff has the web interface's login page in place of the API.
+	// ModuleOff has the web interface's login page instead of the API.
 	ModuleOff bool
 }
 

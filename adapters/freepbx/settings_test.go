@@ -1,0 +1,121 @@
+package freepbx_test
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/freepbx"
+)
+
+func TestTraitsAreTheModules(t *testing.T) {
+	want := pbx.Traits{
+		URL: "https://pbx.example.com", Account: id, Lifetime: time.Hour, KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutNone,
+		Probe: "https://pbx.example.com/admin/api/api/token", // and nothing is known of a lockout
+	}
+	if diff := cmp.Diff(want, open(t, config(unsent{t})).Traits()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	want.KeepAlive, want.Account = pbx.KeepAliveRefresh, "1000"
+	if diff := cmp.Diff(want, open(t, ofUser(unsent{t})).Traits()); diff != "" {
+		t.Errorf("of a user (-want +got):\n%s", diff)
+	}
+}
+
+func TestAddressesAreCompleted(t *testing.T) {
+	for address, want := range map[string]string{
+		"pbx.example.com":                                    "https://pbx.example.com",
+		"https://pbx.example.com:8443/admin":                 "https://pbx.example.com:8443",
+		"https://pbx.example.com/admin/config.php":           "https://pbx.example.com",
+		"https://pbx.example.com/admin/api":                  "https://pbx.example.com", // one api too few
+		"https://pbx.example.com/admin/api/api/gql":          "https://pbx.example.com",
+		"https://pbx.example.com/admin/api/api/token":        "https://pbx.example.com",
+		"https://proxy.example.com/pbx-7/admin/api/api/rest": "https://proxy.example.com/pbx-7",
+	} {
+		cfg := config(unsent{t})
+		cfg.URL = address
+		if got := open(t, cfg).Traits().URL; got != want {
+			t.Errorf("%s is read as %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
+	for _, tt := range []struct {
+		setting string
+		change  func(*freepbx.Config)
+	}{
+		{"client_secret", func(c *freepbx.Config) { c.ClientID = id }},
+		{"client_id", func(c *freepbx.Config) { c.ClientSecret = pbx.NewSecret(secret) }},
+		{"scope", func(c *freepbx.Config) { c.Scope = "gql:core, rest:core\n" }},
+		{"scope", func(c *freepbx.Config) { c.Scope = " gql:core" }},
+		{"scope", func(c *freepbx.Config) { c.Scope = "gql:core  rest:core" }},
+		{"Options", func(c *freepbx.Config) { c.Options = map[string]string{"scope": "gql"} }},
+	} {
+		cfg := config(unsent{t})
+		tt.change(&cfg)
+		_, err := freepbx.New(cfg)
+		if got := failure(t, err); got.Kind != pbx.ErrConfig || got.Setting != tt.setting || strings.Contains(err.Error(), "\n") {
+			t.Errorf("setting %q, %v, want setting %q", got.Setting, err, tt.setting)
+		}
+	}
+}
+
+func TestTheDriverIsRegisteredWithAForm(t *testing.T) {
+	d, ok := pbx.Lookup("freepbx")
+	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !strings.HasPrefix(d.Docs, "https://") {
+		t.Fatalf("%+v", d)
+	}
+	for _, o := range d.Options {
+		if o.Label == "" || o.Help == "" {
+			t.Errorf("option %s has no words for people", o.Name)
+		}
+	}
+	cfg := config(unsent{t}).Config
+	cfg.Options = map[string]string{"scope": "gql", "client_id": id}
+	cfg.Secrets = map[string]pbx.Secret{"client_secret": pbx.NewSecret(secret)}
+	auth, err := pbx.Open("freepbx", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := auth.(pbx.Describer).Traits().KeepAlive; got != pbx.KeepAliveRefresh {
+		t.Errorf("the options are lost: keep-alive %v", got)
+	}
+	if _, ok := auth.(interface {
+		pbx.Requester
+		pbx.Describer
+		pbx.Pinger
+		pbx.Fingerprinter
+	}); !ok {
+		t.Errorf("%T lacks an optional interface", auth)
+	}
+}
+
+func TestNothingIsSentForWhatThereIsNot(t *testing.T) {
+	driver := open(t, config(unsent{t}))
+	if _, err := driver.KeepAlive(t.Context(), given(time.Hour)); !errors.Is(err, pbx.ErrNotSupported) {
+		t.Errorf("an application's keep-alive: %v", err)
+	}
+	if _, err := open(t, ofUser(unsent{t})).KeepAlive(t.Context(), &pbx.Token{Value: pbx.NewSecret(token16)}); !errors.Is(err, pbx.ErrTokenRejected) {
+		t.Errorf("without a refresh token: %v", err)
+	}
+	if err := driver.Logout(t.Context(), given(time.Hour)); err != nil {
+		t.Errorf("logout: %v", err)
+	}
+}
+
+func TestATokenGoesIntoTheAuthorizationHeader(t *testing.T) {
+	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "pbx.example.com", Path: "/admin/api/api/gql"}}
+	if err := open(t, config(unsent{t})).Authorize(r, given(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(http.Header{"Authorization": {"Bearer " + token16}}, r.Header); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
