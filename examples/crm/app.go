@@ -41,10 +41,10 @@ type entry struct {
 }
 
 // newApp opens the settings and connects every PBX that is not disconnected.
-func newApp(ctx context.Context, db *database, opts session.Options, sims *simulated) (*app, error) {
+func newApp(ctx context.Context, db *database, guard *session.Guard, sims *simulated) (*app, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &app{db: db, hub: newHub(), sims: sims, entries: map[int64]*entry{}, stop: cancel}
-	a.fleet = NewFleet(opts, a.observe)
+	a.fleet = NewFleet(guard, a.observe)
 	if err := a.reload(ctx); err != nil {
 		cancel()
 		return nil, err

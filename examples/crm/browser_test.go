@@ -201,7 +201,7 @@ func TestBrowser(t *testing.T) {
 }
 
 func addEachBrand(t *testing.T, b *tab, r *running) {
-	for _, driver := range []string{"yeastar", "yeastar-p", "openvox", "runtel", "grandstream", "asterisk"} {
+	for _, driver := range []string{"yeastar", "yeastar-p", "openvox", "runtel", "grandstream", "asterisk", "wazo"} {
 		sim := r.simulate(driver, false, pbxsim.Options{})
 		b.visit("/add")
 		eval[any](b, fmt.Sprintf("(driver => { driver.value = %q; driver.dispatchEvent(new Event('change', {bubbles: true})); return null })(document.getElementById('driver'))", driver))
@@ -219,7 +219,7 @@ func addEachBrand(t *testing.T, b *tab, r *running) {
 		}
 	}
 	b.visit("/")
-	b.wait("document.querySelectorAll('#rows tr.g-ok').length === 6")
+	b.wait("document.querySelectorAll('#rows tr.g-ok').length === 7")
 }
 
 func restartPBX(t *testing.T, b *tab, r *running) {

@@ -176,6 +176,7 @@ func (s *server) retry(w http.ResponseWriter, r *http.Request) {
 type question struct {
 	base
 	Question, Text string
+	Problem        string // why nothing was done; empty: not tried yet
 	Tick           string // what has to be ticked; empty: nothing
 	Verb           string // of the button
 	Action, Back   string // where the buttons lead

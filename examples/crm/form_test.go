@@ -300,7 +300,7 @@ func TestATestWithARefusedPasswordSendsItOnce(t *testing.T) {
 
 func TestATestTakesEveryStepAndLeavesNoTokenBehind(t *testing.T) {
 	r := start(t, "")
-	for _, driver := range []string{"yeastar", "yeastar-p", "openvox", "runtel", "grandstream", "asterisk"} {
+	for _, driver := range []string{"yeastar", "yeastar-p", "openvox", "runtel", "grandstream", "asterisk", "wazo"} {
 		sim := r.simulate(driver, false, pbxsim.Options{})
 		form := filled(sim, "A "+driver)
 		form.Set("do", "test")

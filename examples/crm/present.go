@@ -175,6 +175,12 @@ func (r *row) locked(f facts, now time.Time) {
 		r.Reason = "Tokens that still work are used. If you unlock our address in the PBX, press “Forgive…” on the list of connections."
 		return
 	}
+	if f.status.Next.IsZero() {
+		r.set(needsYou, "held", "Held back", "needs you")
+		r.Fact, r.Rest = "No login until you act.", "Wrong logins went to this host, and the PBX does not forget them."
+		r.Reason = "One more wrong login could make the PBX lock our address. Correct the accounts that sent them, clear the PBX’s list of blocked addresses, then press “Forgive…” on the list of connections."
+		return
+	}
 	r.set(waits, "held", "Held back", "by our budget")
 	r.Fact, r.Rest = "Login waits until "+until+".", "Wrong logins went to this host, and the PBX would lock it."
 	r.Reason = "We stop before the PBX locks our address, so that accounts that work can come back after a lost response."
@@ -184,6 +190,10 @@ func (r *row) unavailable(f facts, failure *pbx.Error, next string, edit action)
 	page := "/pbx/" + f.settings.key()
 	err := f.status.Err
 	switch {
+	case failure != nil && strings.HasPrefix(failure.Message, "not sent: the wrong logins of "): // said by the Guard alone
+		r.set(waits, "held", "Held back", "by the store")
+		r.Fact, r.Rest = "The shared store does not respond.", "Tokens still work; no login is sent."
+		r.Reason = "Processes that share a store log in only if they know each other’s wrong logins. Check the directory of -store."
 	case errors.Is(err, pbx.ErrConfig) && aboutCertificate(failure):
 		r.set(needsYou, "warn", "Unavailable", "needs you")
 		r.Action, r.At = action{Label: "Review key", Path: page + "/edit?key=show#key"}, 0

@@ -47,6 +47,12 @@ var situations = []struct {
 	{"held back", func(f *facts) {
 		f.status.State, f.status.LockedBy = session.Locked, session.LockedByBudget
 	}, waits, "Held back", "by our budget", "Login waits until 12:12.", "Wrong logins went to this host, and the PBX would lock it.", "Show host"},
+	{"held back until a person acts", func(f *facts) {
+		f.status.State, f.status.LockedBy, f.status.Next = session.Locked, session.LockedByBudget, time.Time{}
+	}, needsYou, "Held back", "needs you", "No login until you act.", "Wrong logins went to this host, and the PBX does not forget them.", "Show host"},
+	{"held back by the store", func(f *facts) {
+		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrUnavailable, Message: "not sent: the wrong logins of pbx.example are not known, because the store does not respond"}
+	}, waits, "Held back", "by the store", "The shared store does not respond.", "Tokens still work; no login is sent.", "Try now"},
 	{"502", func(f *facts) {
 		f.status.State, f.status.Err = session.Unavailable, unavailable(nil, 502, true)
 	}, waits, "Unavailable", "retrying", "502 Bad Gateway: the PBX does not respond.", "Next try in 12 min.", "Try now"},

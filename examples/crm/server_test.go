@@ -15,6 +15,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
 )
 
 func TestARequestThatNoPageOfOursSendsChangesNothing(t *testing.T) {
@@ -339,7 +340,7 @@ func TestTheDemoOpensWithEveryKindOfTrouble(t *testing.T) {
 	}
 	defer sims.close()
 	defer p.app.close(context.Background())
-	want := map[string]bool{"Live": true, "Rejected": true, "Locked": true, "Unavailable": true, "Closed": true}
+	want := map[string]bool{"Live": true, "Rejected": true, "Locked": true, "Held back": true, "Unavailable": true, "Closed": true}
 	var states map[string]bool
 	eventually(t, func() bool {
 		states = map[string]bool{}
@@ -353,4 +354,14 @@ func TestTheDemoOpensWithEveryKindOfTrouble(t *testing.T) {
 		}
 		return true
 	}, func() string { return fmt.Sprintf("the states are %v", states) })
+	drivers := map[string]bool{}
+	for _, id := range p.app.ids() {
+		_, s, _ := p.app.entry(id)
+		drivers[s.Driver] = true
+	}
+	for _, sim := range simulators.All() {
+		if !drivers[sim.Driver] {
+			t.Errorf("the demo has no %s", sim.Driver)
+		}
+	}
 }
