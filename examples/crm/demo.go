@@ -38,7 +38,8 @@ var customers = []customer{
 	{driver: "grandstream", secure: true, accounts: works("Bramble Books")},
 	{driver: "grandstream", accounts: works("Kestrel Insurance"), prepare: press("lock")},
 	{driver: "openvox", accounts: works("Petrel Marine"), prepare: press("502")},
-	{driver: "wazo", lifetime: time.Minute, accounts: works("Riverside Clinic"), prepare: press("slow")},
+	{driver: "wazo", accounts: works("Riverside Clinic"), prepare: press("slow")},
+	{driver: "openvox", lifetime: time.Minute, accounts: []demoAccount{{"Mostovik", func(s *Settings) { s.Options["token_ttl"] = "1m" }}}, prepare: press("slow")},
 	{driver: "yeastar-p", secure: true, accounts: []demoAccount{{"Tamarind Foods", func(s *Settings) { s.Pin = pbx.Pin(selfSigned(make([]byte, 32)).Leaf) }}}},
 	{driver: "runtel", accounts: []demoAccount{{"Umber & Sons", func(s *Settings) { s.Disconnected = time.Now().AddDate(0, 0, -21) }}}},
 }

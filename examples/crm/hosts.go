@@ -79,6 +79,31 @@ func (a *app) troubles(now time.Time) []host {
 	return all
 }
 
+// hold is what holds a session's login back.
+type hold struct {
+	until time.Time // zero: until a person acts
+	used  int       // wrong logins of the host that count
+}
+
+// holds are those of the sessions, by their names.
+func holds(hosts []session.HostStatus) map[string]hold {
+	all := map[string]hold{}
+	for _, status := range hosts {
+		for _, w := range status.Waiting {
+			if holdsBack(w.Reason) {
+				all[w.Session] = hold{w.Until, len(status.Bookings)}
+			}
+		}
+	}
+	return all
+}
+
+// holdsBack reports whether the budget or the PBX holds a login back. Other reasons
+// are over in seconds, or a matter of the password.
+func holdsBack(r lockout.Reason) bool {
+	return r == lockout.NoPlace || r == lockout.LockedByPBX || r == lockout.MayBeLocked
+}
+
 // hostOf is one line of the panel. It returns false if the host holds up no login.
 func hostOf(status session.HostStatus, neighbours map[string]neighbour, now time.Time) (host, bool) {
 	var waiting []string
@@ -86,14 +111,9 @@ func hostOf(status session.HostStatus, neighbours map[string]neighbour, now time
 	person := false
 	limits := lockout.Resolve(pbx.Lockout{}, 0)
 	for _, w := range status.Waiting {
-		switch w.Reason {
-		case lockout.NoPlace, lockout.LockedByPBX, lockout.MayBeLocked:
-		default:
-			continue
-		}
 		n, ok := neighbours[w.Session]
-		if !ok {
-			continue // a connection test
+		if !ok || !holdsBack(w.Reason) { // unknown: a connection test
+			continue
 		}
 		waiting = append(waiting, n.name)
 		limits = lockout.Resolve(n.traits.Lockout, 0)

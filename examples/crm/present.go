@@ -12,6 +12,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/lockout"
 )
 
 // group says who has to act: it decides the colour.
@@ -69,6 +70,7 @@ type facts struct {
 	token    tokenTimes
 	open     bool // there is a session
 	traits   pbx.Traits
+	hold     hold // in state Locked
 }
 
 type tokenTimes struct{ issued, expires time.Time }
@@ -92,7 +94,10 @@ func present(f facts, now time.Time) row {
 		r.At = millis(f.status.Next)
 	}
 	next := ""
-	if r.At != 0 {
+	switch {
+	case !f.status.Check.IsZero():
+		next, r.At = "Next check {in}, without the password.", millis(f.status.Check)
+	case r.At != 0:
 		next = "Next try {in}."
 	}
 
@@ -166,8 +171,9 @@ func (r *row) set(g group, icon, state, who string) {
 
 // locked: by the PBX, or held back by our own budget.
 func (r *row) locked(f facts, now time.Time) {
-	until := clock(f.status.Next, now)
+	until := clock(f.hold.until, now)
 	host := hostname(f.settings.URL)
+	r.At = millis(f.hold.until)
 	r.Action = action{Label: "Show host", Path: "/#host-" + host}
 	if f.status.LockedBy == session.LockedByPBX {
 		r.set(waits, "locked", "Locked", "by the PBX")
@@ -175,15 +181,17 @@ func (r *row) locked(f facts, now time.Time) {
 		r.Reason = "Tokens that still work are used. If you unlock our address in the PBX, press “Forgive…” on the list of connections."
 		return
 	}
-	if f.status.Next.IsZero() {
+	limit := lockout.Resolve(f.traits.Lockout, 0).Attempts
+	sent := many(f.hold.used, "wrong login") + " went to this host"
+	if f.hold.until.IsZero() {
 		r.set(needsYou, "held", "Held back", "needs you")
-		r.Fact, r.Rest = "No login until you act.", "Wrong logins went to this host, and the PBX does not forget them."
-		r.Reason = "One more wrong login could make the PBX lock our address. Correct the accounts that sent them, clear the PBX’s list of blocked addresses, then press “Forgive…” on the list of connections."
+		r.Fact, r.Rest = "No login until you act.", sent+". The PBX does not forget them."
+		r.Reason = fmt.Sprintf("%s, and the PBX locks at %d. Correct the accounts that sent them, clear the PBX’s list of blocked addresses, then press “Forgive…” on the list of connections.", sent, limit)
 		return
 	}
 	r.set(waits, "held", "Held back", "by our budget")
-	r.Fact, r.Rest = "Login waits until "+until+".", "Wrong logins went to this host, and the PBX would lock it."
-	r.Reason = "We stop before the PBX locks our address, so that accounts that work can come back after a lost response."
+	r.Fact, r.Rest = "Login waits until "+until+".", fmt.Sprintf("%s, and the PBX locks at %d.", sent, limit)
+	r.Reason = fmt.Sprintf("%s, and the PBX locks at %d. We stop before that, so that accounts that work can come back after a lost response.", sent, limit)
 }
 
 func (r *row) unavailable(f facts, failure *pbx.Error, next string, edit action) {
