@@ -182,6 +182,8 @@ func TestBrowser(t *testing.T) {
 		{"a wrong password is sent once and marks its field", wrongPassword},
 		{"a connection test marks the field", testMarksField},
 		{"a self-signed key is a decision", trustKey},
+		{"a host is forgiven by a person", forgiveHost},
+		{"two processes send a wrong password once", twoProcesses},
 		{"an edit keeps the row and the password", editKeepsRow},
 		{"rows keep place, height and focus", rowsStay},
 		{"a stopped program is said and recovered from", stopAndStart},
@@ -312,6 +314,54 @@ func trustKey(t *testing.T, b *tab, r *running) {
 	b.wait("document.querySelector('#b-head .word')?.textContent === 'Live'")
 	if _, s, _ := r.app.entry(r.app.ids()[0]); s.Pin != pin {
 		t.Errorf("the pin is saved as %q", s.Pin)
+	}
+}
+
+func forgiveHost(t *testing.T, b *tab, r *running) {
+	sim, _, waiting := heldBack(r)
+	line := "document.getElementById('host-" + hostname(sim.URL) + "')"
+	forgive := "[id='forgive-" + hostname(sim.URL) + "']"
+	b.visit("/")
+	b.rowIs(waiting, "Held back")
+	b.click(fmt.Sprintf("#r%d .c-act a", waiting.ID)) // Show host
+	b.wait("document.activeElement === " + line)
+	b.click(forgive)
+	b.wait("document.getElementById('dialog').open && document.activeElement.textContent === 'Cancel'")
+	b.click("#dialog .danger")
+	b.wait("document.querySelector('#dialog [name=sure]:invalid')")
+	if c := sim.pbx.Counts(); c.Logins != 1 {
+		t.Errorf("%d logins were sent before the box was ticked", c.Logins)
+	}
+	b.keys(kb.Escape)
+	b.wait("!document.getElementById('dialog').open && document.activeElement.textContent === 'Forgive…'")
+	b.click(forgive)
+	b.click("#dialog [name=sure]")
+	b.click("#dialog .danger")
+	b.wait("document.getElementById('notice')?.textContent.endsWith(' is forgiven. The next login goes out at once.')")
+	b.rowIs(waiting, "Live")
+	b.wait("!document.querySelector('#hosts li')")
+}
+
+func twoProcesses(t *testing.T, b *tab, r *running) {
+	file, dir := filepath.Join(t.TempDir(), "settings.db"), t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	first := startShared(t, "A", file, dir, r.key, r.app.sims)
+	second := startShared(t, "B", file, dir, r.key, r.app.sims)
+	sim := r.simulate("yeastar", false, pbxsim.Options{})
+	good := first.connect(r.simulate("openvox", false, pbxsim.Options{}), "Oakfield School", nil)
+	bad := first.connect(sim, "Northwind Support", func(s *Settings) { s.Password = secretOf("wrong") })
+	second.waitFor(good, "Live")
+	for _, p := range []*running{first, second} {
+		b.r = p
+		b.visit("/")
+		b.rowIs(good, "Live")
+		b.rowIs(bad, "Rejected")
+		b.wait(fmt.Sprintf("document.querySelector('.foot').textContent.includes('Process %s · store: files')", p.server.process))
+	}
+	if n := sim.pbx.Counts().WrongLogins; n != 1 {
+		t.Errorf("%d wrong logins", n)
 	}
 }
 
@@ -533,7 +583,7 @@ func troubled(r *running) []string {
 	r.waitFor(shut, "Locked")
 	r.waitFor(other, "Unavailable")
 	r.waitFor(off, "Closed")
-	return []string{"/", "/add", "/add?driver=yeastar", "/add?driver=runtel", "/pbx/" + saved.key(), "/pbx/" + bad.key(), "/pbx/" + bad.key() + "/edit", "/pbx/" + other.key() + "/edit?key=show", "/pbx/" + saved.key() + "/remove", "/nowhere"}
+	return []string{"/", "/add", "/add?driver=yeastar", "/add?driver=runtel", "/pbx/" + saved.key(), "/pbx/" + bad.key(), "/pbx/" + bad.key() + "/edit", "/pbx/" + other.key() + "/edit?key=show", "/pbx/" + saved.key() + "/remove", "/host/" + hostname(locked.URL) + "/forgive", "/nowhere"}
 }
 
 func narrowScreens(t *testing.T, b *tab, r *running) {

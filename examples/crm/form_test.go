@@ -333,7 +333,7 @@ func TestNothingIsSentBeforeASelfSignedKeyIsTrusted(t *testing.T) {
 	form.Set("do", "save")
 	form.Set("pin", pbx.Pin(selfSigned(make([]byte, 32)).Leaf)) // another key
 	before := sim.pbx.Counts().Requests
-	_, page = r.post("/add", form)
+	r.post("/add", form)
 	saved := Settings{ID: r.app.ids()[0], Name: "Harbour"}
 	r.waitFor(saved, "Unavailable")
 	_, page = r.get("/pbx/" + saved.key())

@@ -171,6 +171,9 @@ func (r *row) set(g group, icon, state, who string) {
 
 // locked: by the PBX, or held back by our own budget.
 func (r *row) locked(f facts, now time.Time) {
+	if f.hold == (hold{}) { // it has just begun, or ends just now
+		f.hold.until = f.status.Next
+	}
 	until := clock(f.hold.until, now)
 	host := hostname(f.settings.URL)
 	r.At = millis(f.hold.until)
