@@ -293,9 +293,24 @@ func TestATestWithARefusedPasswordSendsItOnce(t *testing.T) {
 	if c := sim.pbx.Counts(); c.WrongLogins != 1 || c.Logins != 1 {
 		t.Errorf("%d logins, %d wrong", c.Logins, c.WrongLogins)
 	}
+	_, page = r.post("/add", form)
+	contains(t, page, "Not sent: the PBX has refused exactly this password before. Change it.")
+	if c := sim.pbx.Counts(); c.Logins != 1 {
+		t.Errorf("after the second test: %d logins", c.Logins)
+	}
 	if len(r.app.ids()) != 0 {
 		t.Error("a test saved something")
 	}
+}
+
+func TestATestOfAPBXThatIsAwayMarksTheAddress(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	sim.hangUp()
+	form := filled(sim, "Harbour")
+	form.Set("do", "test")
+	_, page := r.post("/add", form)
+	contains(t, html.UnescapeString(page), `<a href="#url">The PBX does not respond: connection refused at `+sim.listen+`. Check the address and the port.`, `class="s-failed" data-step="Address responds"`)
 }
 
 func TestATestTakesEveryStepAndLeavesNoTokenBehind(t *testing.T) {

@@ -88,7 +88,7 @@ func (t *trial) take(s probe.Step) {
 	shown := &t.steps[i]
 	switch s.State {
 	case probe.Done:
-		shown.Text = sentence(s.Message)
+		shown.Text = s.Message
 		if s.Name == probe.CertificateStep && t.cfg.TLS.PinSHA256 != "" {
 			shown.Text = "Trusted by its pin."
 		}
