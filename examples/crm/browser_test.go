@@ -325,6 +325,11 @@ func forgiveHost(t *testing.T, b *tab, r *running) {
 	b.rowIs(waiting, "Held back")
 	b.click(fmt.Sprintf("#r%d .c-act a", waiting.ID)) // Show host
 	b.wait("document.activeElement === " + line)
+	b.size(390, 844)
+	b.visit("/pbx/" + waiting.key())
+	b.click("#trouble-act") // Show host, from the PBX's own page, where the panel is closed
+	b.wait("location.pathname === '/' && document.activeElement === " + line)
+	b.size(1280, 860)
 	b.click(forgive)
 	b.wait("document.getElementById('dialog').open && document.activeElement.textContent === 'Cancel'")
 	b.click("#dialog .danger")
@@ -517,7 +522,8 @@ func thousandRows(t *testing.T, b *tab, r *running) {
 	ms := eval[float64](b, `new Promise(done => { const q = document.querySelector('[name=q]'); const from = performance.now();
 		new MutationObserver(() => requestAnimationFrame(() => done(performance.now() - from))).observe(document.getElementById('shown'), {childList: true, characterData: true, subtree: true});
 		q.value = 'customer 07'; q.dispatchEvent(new Event('input', {bubbles: true})) })`)
-	t.Logf("1,000 rows are filtered %.0f ms after a key", ms)
+	script := eval[float64](b, "(() => { const from = performance.now(); arrange(); return performance.now() - from })()")
+	t.Logf("1,000 rows are filtered %.0f ms after a key; the script takes %.0f ms of them", ms, script)
 	if shown := eval[string](b, "document.getElementById('shown').textContent"); shown != "10 of 1000 shown" {
 		t.Error(shown)
 	}
