@@ -103,15 +103,13 @@ func TestScreenshotsOfAPBX(t *testing.T) {
 		time.Sleep(after)
 		b.click("[data-mischief='" + name + "']")
 	}
-	press(75*time.Second, "restart")
-	press(60*time.Second, "away")
+	press(45*time.Second, "restart")
+	press(65*time.Second, "away")
 	press(70*time.Second, "away")
-	press(60*time.Second, "slow")
-	press(20*time.Second, "slow")
-	b.click("#repeat")
+	press(70*time.Second, "slow")
 	time.Sleep(20 * time.Second)
 	b.wait("document.querySelector('#b-head .word')?.textContent === 'Live'")
-	b.picture("pbx-dark", 1280, 0, 1, "dark")
+	b.picture("pbx-dark", 1280, 980, 1, "dark")
 }
 
 // named finds a PBX of the demo.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 
@@ -169,6 +170,10 @@ func (t *trial) problem(d pbx.Driver, s Settings) []problem {
 func explain(err error) string {
 	var failure *pbx.Error
 	if !errors.As(err, &failure) {
+		var network *net.OpError
+		if errors.As(err, &network) {
+			return sentence("the PBX does not respond: " + inWords(nil, err))
+		}
 		return sentence(err.Error())
 	}
 	text := sentence(failure.Message)
