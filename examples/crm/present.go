@@ -126,6 +126,9 @@ func present(f facts, now time.Time) row {
 	case session.Connecting:
 		r.set(busy, "connecting", "Connecting", "")
 		r.Rest = "A login is under way."
+		if !f.status.Check.IsZero() {
+			r.Fact, r.Rest = "The login waits until the PBX responds.", next
+		}
 	case session.Live:
 		r.set(loggedIn, "live", "Live", "")
 		r.Rest = renewalOf(f.traits, r.At)
@@ -171,7 +174,8 @@ func (r *row) set(g group, icon, state, who string) {
 
 // locked: by the PBX, or held back by our own budget.
 func (r *row) locked(f facts, now time.Time) {
-	if f.hold == (hold{}) { // it has just begun, or ends just now
+	begun := f.hold != (hold{}) // else it has just begun, or ends just now
+	if !begun {
 		f.hold.until = f.status.Next
 	}
 	until := clock(f.hold.until, now)
@@ -186,6 +190,11 @@ func (r *row) locked(f facts, now time.Time) {
 	}
 	limit := lockout.Resolve(f.traits.Lockout, 0).Attempts
 	sent := many(f.hold.used, "wrong login") + " went to this host"
+	if !begun {
+		r.set(waits, "held", "Held back", "by our budget")
+		r.Fact, r.Rest = "No login is sent at the moment.", fmt.Sprintf("Wrong logins went to this host, and the PBX locks at %d.", limit)
+		return
+	}
 	if f.hold.until.IsZero() {
 		r.set(needsYou, "held", "Held back", "needs you")
 		r.Fact, r.Rest = "No login until you act.", sent+". The PBX does not forget them."

@@ -27,6 +27,9 @@ var situations = []struct {
 	action string
 }{
 	{"connecting", func(f *facts) { f.status.State = session.Connecting }, busy, "Connecting", "", "", "A login is under way.", ""},
+	{"connecting to a PBX that is checked first", func(f *facts) {
+		f.status.State, f.status.Check = session.Connecting, noon.Add(8*time.Second)
+	}, busy, "Connecting", "", "The login waits until the PBX responds.", "Next check in 8 s, without the password.", ""},
 	{"live with a heartbeat", func(f *facts) {}, loggedIn, "Live", "", "", "Heartbeat in 12 min", ""},
 	{"live with a refresh", func(f *facts) { f.traits.KeepAlive = pbx.KeepAliveRefresh }, loggedIn, "Live", "", "", "Refresh in 12 min", ""},
 	{"live without a keep-alive", func(f *facts) { f.traits.KeepAlive = pbx.KeepAliveNone }, loggedIn, "Live", "", "", "New login in 12 min", ""},
@@ -47,6 +50,9 @@ var situations = []struct {
 	{"held back", func(f *facts) {
 		f.status.State, f.status.LockedBy, f.hold = session.Locked, session.LockedByBudget, hold{f.status.Next, 2}
 	}, waits, "Held back", "by our budget", "Login waits until 12:12.", "2 wrong logins went to this host, and the PBX locks at 5.", "Show host"},
+	{"held back just now", func(f *facts) {
+		f.status.State, f.status.LockedBy = session.Locked, session.LockedByBudget
+	}, waits, "Held back", "by our budget", "No login is sent at the moment.", "Wrong logins went to this host, and the PBX locks at 5.", "Show host"},
 	{"held back until a person acts", func(f *facts) {
 		f.status.State, f.status.LockedBy, f.hold = session.Locked, session.LockedByBudget, hold{used: 1}
 	}, needsYou, "Held back", "needs you", "No login until you act.", "1 wrong login went to this host. The PBX does not forget them.", "Show host"},
