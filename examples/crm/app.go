@@ -41,10 +41,10 @@ type entry struct {
 }
 
 // newApp opens the settings and connects every PBX that is not disconnected.
-func newApp(ctx context.Context, db *database, opts session.Options, sims *simulated) (*app, error) {
+func newApp(ctx context.Context, db *database, guard *session.Guard, sims *simulated) (*app, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &app{db: db, hub: newHub(), sims: sims, entries: map[int64]*entry{}, stop: cancel}
-	a.fleet = NewFleet(opts, a.observe)
+	a.fleet = NewFleet(guard, a.observe)
 	if err := a.reload(ctx); err != nil {
 		cancel()
 		return nil, err
@@ -266,9 +266,14 @@ func (a *app) nameTaken(name string, id int64) bool {
 
 // row is what the table shows of a PBX now.
 func (a *app) row(e *entry, now time.Time) row {
-	return present(a.facts(e), now)
+	f := a.facts(e)
+	if f.status.State == session.Locked {
+		f.hold = holds(a.fleet.Hosts())[f.settings.key()]
+	}
+	return present(f, now)
 }
 
+// facts is what a row is made of, but for the hold.
 func (a *app) facts(e *entry) facts {
 	a.mu.Lock()
 	f := facts{settings: e.settings, driver: e.driver, open: e.open, traits: e.traits}
@@ -287,9 +292,12 @@ func (a *app) facts(e *entry) facts {
 // rows returns all rows, in no useful order.
 func (a *app) rows(now time.Time) []row {
 	rows := []row{}
+	held := holds(a.fleet.Hosts())
 	for _, id := range a.ids() {
 		if e, _, ok := a.entry(id); ok {
-			rows = append(rows, a.row(e, now))
+			f := a.facts(e)
+			f.hold = held[f.settings.key()]
+			rows = append(rows, present(f, now))
 		}
 	}
 	return rows

@@ -55,8 +55,7 @@ func (s *server) detail(w http.ResponseWriter, r *http.Request) {
 
 // detailBlocks are the parts of a PBX's page that the stream replaces.
 func (s *server) detailBlocks(e *entry, now time.Time) map[string]string {
-	f := s.facts(e)
-	r := present(f, now)
+	f, r := s.facts(e), s.row(e, now)
 	events := e.journal.all()
 	t := timeline{now: now, events: events, expires: f.token.expires, next: f.status.Next}
 	t.live = f.token.expires.After(now) || f.status.State == session.Live
@@ -176,6 +175,7 @@ func (s *server) retry(w http.ResponseWriter, r *http.Request) {
 type question struct {
 	base
 	Question, Text string
+	Problem        string // why nothing was done; empty: not tried yet
 	Tick           string // what has to be ticked; empty: nothing
 	Verb           string // of the button
 	Action, Back   string // where the buttons lead

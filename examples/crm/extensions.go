@@ -42,6 +42,8 @@ func listingOf(s Settings) (listing, bool) {
 		return listing{"POST", "/api/", jsonType, `{"action":"list","obj":"DomainUser","action_id":"1","params":{}}`, `"login":`}, true
 	case "grandstream":
 		return listing{"POST", "/api", jsonType, `{"request":{"action":"listAccount","options":"extension,account_type,fullname,status,addr"}}`, `"extension":`}, true
+	case "wazo":
+		return listing{"GET", "/api/confd/1.1/extensions", "", "", `"exten":`}, true
 	case "asterisk":
 		return listing{"POST", "/rawman", formType, "Action=PJSIPShowEndpoints", "Event: EndpointList\r"}, true
 	}

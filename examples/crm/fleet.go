@@ -11,6 +11,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	_ "github.com/pbxauth/pbx/adapters" // registers every driver
+	"github.com/pbxauth/pbx/conformance/probe"
 	"github.com/pbxauth/pbx/session"
 )
 
@@ -18,13 +19,15 @@ import (
 // changes, though people may rename it.
 type Fleet struct {
 	sessions *session.Manager
+	guard    *session.Guard // the budget of wrong logins of each host
 	observe  func(key string, auth pbx.Authenticator) pbx.Authenticator
 }
 
-// NewFleet makes an empty Fleet. observe wraps the driver of each PBX, to record
-// its logins.
-func NewFleet(opts session.Options, observe func(key string, auth pbx.Authenticator) pbx.Authenticator) *Fleet {
-	return &Fleet{sessions: session.NewManager(&opts), observe: observe}
+// NewFleet makes an empty Fleet. A guard with a store shares the budget of wrong
+// logins with other processes. observe wraps the driver of each PBX, to record its
+// logins.
+func NewFleet(guard *session.Guard, observe func(key string, auth pbx.Authenticator) pbx.Authenticator) *Fleet {
+	return &Fleet{sessions: session.NewManager(&session.Options{Guard: guard}), guard: guard, observe: observe}
 }
 
 // Check returns what is wrong with the settings of a PBX, as an *pbx.Error that
@@ -78,6 +81,31 @@ func (f *Fleet) Retry(key string) error {
 		return errNoSession
 	}
 	return s.Retry()
+}
+
+// Hosts returns whose wrong logins count at each host, what the PBX has locked,
+// and which sessions wait.
+func (f *Fleet) Hosts() []session.HostStatus { return f.guard.Hosts() }
+
+// Forgive forgets the wrong logins and the lock of a host, after a person has
+// unlocked this server at the PBX. Sessions that waited log in at once.
+func (f *Fleet) Forgive(ctx context.Context, host string) error {
+	_, err := f.guard.Forgive(ctx, host)
+	return err
+}
+
+// Test logs in to a PBX once and out again, and reports each step. The login
+// spends the same budget as those of the sessions, and a password that the PBX
+// refused is not sent again.
+func (f *Fleet) Test(ctx context.Context, driver string, cfg pbx.Config, onStep func(probe.Step)) *probe.Report {
+	return probe.Run(ctx, probe.Options{Driver: driver, Config: cfg, Login: probe.Within(f.guard), OnStep: onStep})
+}
+
+var errOnlyLook = errors.New("only the certificate was looked at")
+
+// Look is Test up to the certificate: no password is sent.
+func (f *Fleet) Look(ctx context.Context, driver string, cfg pbx.Config) *probe.Report {
+	return probe.Run(ctx, probe.Options{Driver: driver, Config: cfg, Login: func(context.Context, pbx.Authenticator) (*pbx.Token, error) { return nil, errOnlyLook }})
 }
 
 // Do sends a request of the CRM to a PBX, with the token where the brand wants

@@ -293,14 +293,29 @@ func TestATestWithARefusedPasswordSendsItOnce(t *testing.T) {
 	if c := sim.pbx.Counts(); c.WrongLogins != 1 || c.Logins != 1 {
 		t.Errorf("%d logins, %d wrong", c.Logins, c.WrongLogins)
 	}
+	_, page = r.post("/add", form)
+	contains(t, page, "Not sent: the PBX has refused exactly this password before. Change it.")
+	if c := sim.pbx.Counts(); c.Logins != 1 {
+		t.Errorf("after the second test: %d logins", c.Logins)
+	}
 	if len(r.app.ids()) != 0 {
 		t.Error("a test saved something")
 	}
 }
 
+func TestATestOfAPBXThatIsAwayMarksTheAddress(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	sim.hangUp()
+	form := filled(sim, "Harbour")
+	form.Set("do", "test")
+	_, page := r.post("/add", form)
+	contains(t, html.UnescapeString(page), `<a href="#url">The PBX does not respond: connection refused at `+sim.listen+`. Check the address and the port.`, `class="s-failed" data-step="Address responds"`)
+}
+
 func TestATestTakesEveryStepAndLeavesNoTokenBehind(t *testing.T) {
 	r := start(t, "")
-	for _, driver := range []string{"yeastar", "yeastar-p", "openvox", "runtel", "grandstream", "asterisk"} {
+	for _, driver := range []string{"yeastar", "yeastar-p", "openvox", "runtel", "grandstream", "asterisk", "wazo"} {
 		sim := r.simulate(driver, false, pbxsim.Options{})
 		form := filled(sim, "A "+driver)
 		form.Set("do", "test")
@@ -333,7 +348,7 @@ func TestNothingIsSentBeforeASelfSignedKeyIsTrusted(t *testing.T) {
 	form.Set("do", "save")
 	form.Set("pin", pbx.Pin(selfSigned(make([]byte, 32)).Leaf)) // another key
 	before := sim.pbx.Counts().Requests
-	_, page = r.post("/add", form)
+	r.post("/add", form)
 	saved := Settings{ID: r.app.ids()[0], Name: "Harbour"}
 	r.waitFor(saved, "Unavailable")
 	_, page = r.get("/pbx/" + saved.key())

@@ -17,10 +17,12 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/store"
 )
 
 func main() {
@@ -35,6 +37,7 @@ type settingsOfProcess struct {
 	host     string // under which other machines reach the page
 	database string
 	simulate bool
+	store    string // a directory; empty: the budget of wrong logins is this process's alone
 	process  string
 }
 
@@ -44,10 +47,12 @@ func run(ctx context.Context, args []string, env func(string) string, out, errs 
 	flags := flag.NewFlagSet("crm", flag.ContinueOnError)
 	flags.SetOutput(errs)
 	var o settingsOfProcess
+	var shared string
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "address of the page")
 	flags.StringVar(&o.host, "host", "", "host name under which other machines reach the page; needed for an -addr beyond this machine. The page has no login of its own: anyone who reaches it can change the settings")
 	flags.StringVar(&o.database, "db", "", "settings file; without it the settings are gone when the program ends. Needs the environment variable "+keyVariable)
 	flags.BoolVar(&o.simulate, "simulate", true, "start simulated PBXs, and fill empty settings with them")
+	flags.StringVar(&shared, "store", "", "files:DIR shares the wrong logins and locks of each PBX host with every process that uses the same directory, and keeps them over restarts")
 	flags.StringVar(&o.process, "process", "", "name of this process among several, as in A")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -68,6 +73,13 @@ func run(ctx context.Context, args []string, env func(string) string, out, errs 
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) && o.host == "" {
 		return wrong("-addr %s can be reached from other machines, and the page has no login of its own: anyone could change the settings; if something in front of it checks who comes, add -host with the name that they use", o.addr)
+	}
+	if shared != "" {
+		dir, ok := strings.CutPrefix(shared, "files:")
+		if !ok || dir == "" {
+			return wrong("-store %q is not a store: write it as files:DIR, with a directory that is its owner's alone (mkdir -m 700 DIR)", shared)
+		}
+		o.store = dir
 	}
 	key := newKey()
 	if text := env(keyVariable); text != "" {
@@ -117,18 +129,28 @@ type program struct {
 
 // open opens the settings and connects the PBXs. sims may be nil.
 func open(o settingsOfProcess, key masterKey, sims *simulated, out io.Writer) (*program, error) {
+	guard, err := guardOf(o.store)
+	if err != nil {
+		return nil, err
+	}
 	db, err := openDatabase(o.database, key)
 	if err != nil {
 		return nil, err
 	}
+	var demo []Settings
 	if o.simulate {
-		if err := fill(context.Background(), db, sims); err != nil {
+		if demo, err = startCustomers(sims); err != nil {
 			return nil, errors.Join(err, db.close())
 		}
 	}
-	a, err := newApp(context.Background(), db, session.Options{}, sims)
+	a, err := newApp(context.Background(), db, guard, sims)
 	if err != nil {
 		return nil, errors.Join(err, db.close())
+	}
+	if len(a.ids()) == 0 {
+		if err := a.fill(context.Background(), demo); err != nil {
+			return nil, errors.Join(err, a.close(context.Background()))
+		}
 	}
 	streams, endStreams := context.WithCancel(context.Background())
 	s, err := newServer(a, key, streams.Done())
@@ -136,13 +158,26 @@ func open(o settingsOfProcess, key masterKey, sims *simulated, out io.Writer) (*
 		endStreams()
 		return nil, errors.Join(err, a.close(context.Background()))
 	}
-	s.process = o.process
+	s.process, s.shares = o.process, o.store != ""
 	s.print = func(line string) { fmt.Fprintln(out, line) }
 	s.host = o.host
 	if o.database == "" {
 		s.demo = "Demo: settings and their key are gone when this program ends"
 	}
 	return &program{a, s, sims, out, endStreams}, nil
+}
+
+// guardOf returns the budget of wrong logins: shared in a directory, or this
+// process's own.
+func guardOf(dir string) (*session.Guard, error) {
+	if dir == "" {
+		return &session.Guard{}, nil
+	}
+	files, err := store.Files(dir)
+	if err != nil {
+		return nil, fmt.Errorf("-store: %w", err)
+	}
+	return session.NewGuard(files)
 }
 
 // serve shows the page on l until ctx ends, and logs all sessions out.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/lockout"
 )
 
 // group says who has to act: it decides the colour.
@@ -69,6 +70,7 @@ type facts struct {
 	token    tokenTimes
 	open     bool // there is a session
 	traits   pbx.Traits
+	hold     hold // in state Locked
 }
 
 type tokenTimes struct{ issued, expires time.Time }
@@ -92,7 +94,10 @@ func present(f facts, now time.Time) row {
 		r.At = millis(f.status.Next)
 	}
 	next := ""
-	if r.At != 0 {
+	switch {
+	case !f.status.Check.IsZero():
+		next, r.At = "Next check {in}, without the password.", millis(f.status.Check)
+	case r.At != 0:
 		next = "Next try {in}."
 	}
 
@@ -121,6 +126,9 @@ func present(f facts, now time.Time) row {
 	case session.Connecting:
 		r.set(busy, "connecting", "Connecting", "")
 		r.Rest = "A login is under way."
+		if !f.status.Check.IsZero() {
+			r.Fact, r.Rest = "The login waits until the PBX responds.", next
+		}
 	case session.Live:
 		r.set(loggedIn, "live", "Live", "")
 		r.Rest = renewalOf(f.traits, r.At)
@@ -166,8 +174,13 @@ func (r *row) set(g group, icon, state, who string) {
 
 // locked: by the PBX, or held back by our own budget.
 func (r *row) locked(f facts, now time.Time) {
-	until := clock(f.status.Next, now)
+	begun := f.hold != (hold{}) // else it has just begun, or ends just now
+	if !begun {
+		f.hold.until = f.status.Next
+	}
+	until := clock(f.hold.until, now)
 	host := hostname(f.settings.URL)
+	r.At = millis(f.hold.until)
 	r.Action = action{Label: "Show host", Path: "/#host-" + host}
 	if f.status.LockedBy == session.LockedByPBX {
 		r.set(waits, "locked", "Locked", "by the PBX")
@@ -175,15 +188,32 @@ func (r *row) locked(f facts, now time.Time) {
 		r.Reason = "Tokens that still work are used. If you unlock our address in the PBX, press “Forgive…” on the list of connections."
 		return
 	}
+	limit := lockout.Resolve(f.traits.Lockout, 0).Attempts
+	sent := many(f.hold.used, "wrong login") + " went to this host"
+	if !begun {
+		r.set(waits, "held", "Held back", "by our budget")
+		r.Fact, r.Rest = "No login is sent at the moment.", fmt.Sprintf("Wrong logins went to this host, and the PBX locks at %d.", limit)
+		return
+	}
+	if f.hold.until.IsZero() {
+		r.set(needsYou, "held", "Held back", "needs you")
+		r.Fact, r.Rest = "No login until you act.", sent+". The PBX does not forget them."
+		r.Reason = fmt.Sprintf("%s, and the PBX locks at %d. Correct the accounts that sent them, clear the PBX’s list of blocked addresses, then press “Forgive…” on the list of connections.", sent, limit)
+		return
+	}
 	r.set(waits, "held", "Held back", "by our budget")
-	r.Fact, r.Rest = "Login waits until "+until+".", "Wrong logins went to this host, and the PBX would lock it."
-	r.Reason = "We stop before the PBX locks our address, so that accounts that work can come back after a lost response."
+	r.Fact, r.Rest = "Login waits until "+until+".", fmt.Sprintf("%s, and the PBX locks at %d.", sent, limit)
+	r.Reason = fmt.Sprintf("%s, and the PBX locks at %d. We stop before that, so that accounts that work can come back after a lost response.", sent, limit)
 }
 
 func (r *row) unavailable(f facts, failure *pbx.Error, next string, edit action) {
 	page := "/pbx/" + f.settings.key()
 	err := f.status.Err
 	switch {
+	case failure != nil && strings.HasPrefix(failure.Message, "not sent: the wrong logins of "): // said by the Guard alone
+		r.set(waits, "held", "Held back", "by the store")
+		r.Fact, r.Rest = "The shared store does not respond.", "Tokens still work; no login is sent."
+		r.Reason = "Processes that share a store log in only if they know each other’s wrong logins. Check the directory of -store."
 	case errors.Is(err, pbx.ErrConfig) && aboutCertificate(failure):
 		r.set(needsYou, "warn", "Unavailable", "needs you")
 		r.Action, r.At = action{Label: "Review key", Path: page + "/edit?key=show#key"}, 0

@@ -27,6 +27,9 @@ var situations = []struct {
 	action string
 }{
 	{"connecting", func(f *facts) { f.status.State = session.Connecting }, busy, "Connecting", "", "", "A login is under way.", ""},
+	{"connecting to a PBX that is checked first", func(f *facts) {
+		f.status.State, f.status.Check = session.Connecting, noon.Add(8*time.Second)
+	}, busy, "Connecting", "", "The login waits until the PBX responds.", "Next check in 8 s, without the password.", ""},
 	{"live with a heartbeat", func(f *facts) {}, loggedIn, "Live", "", "", "Heartbeat in 12 min", ""},
 	{"live with a refresh", func(f *facts) { f.traits.KeepAlive = pbx.KeepAliveRefresh }, loggedIn, "Live", "", "", "Refresh in 12 min", ""},
 	{"live without a keep-alive", func(f *facts) { f.traits.KeepAlive = pbx.KeepAliveNone }, loggedIn, "Live", "", "", "New login in 12 min", ""},
@@ -42,14 +45,26 @@ var situations = []struct {
 		f.status.State, f.status.Err = session.Rejected, &pbx.Error{Kind: pbx.ErrForbidden, Sent: true}
 	}, needsYou, "Rejected", "needs you", "The PBX does not allow this login.", "Allow this server’s address and this account in the PBX.", "Try again"},
 	{"locked by the PBX", func(f *facts) {
-		f.status.State, f.status.LockedBy = session.Locked, session.LockedByPBX
+		f.status.State, f.status.LockedBy, f.hold.until = session.Locked, session.LockedByPBX, f.status.Next
 	}, waits, "Locked", "by the PBX", "The PBX has locked our address until 12:12.", "No login is sent before that.", "Show host"},
 	{"held back", func(f *facts) {
+		f.status.State, f.status.LockedBy, f.hold = session.Locked, session.LockedByBudget, hold{f.status.Next, 2}
+	}, waits, "Held back", "by our budget", "Login waits until 12:12.", "2 wrong logins went to this host, and the PBX locks at 5.", "Show host"},
+	{"held back just now", func(f *facts) {
 		f.status.State, f.status.LockedBy = session.Locked, session.LockedByBudget
-	}, waits, "Held back", "by our budget", "Login waits until 12:12.", "Wrong logins went to this host, and the PBX would lock it.", "Show host"},
+	}, waits, "Held back", "by our budget", "No login is sent at the moment.", "Wrong logins went to this host, and the PBX locks at 5.", "Show host"},
+	{"held back until a person acts", func(f *facts) {
+		f.status.State, f.status.LockedBy, f.hold = session.Locked, session.LockedByBudget, hold{used: 1}
+	}, needsYou, "Held back", "needs you", "No login until you act.", "1 wrong login went to this host. The PBX does not forget them.", "Show host"},
+	{"held back by the store", func(f *facts) {
+		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrUnavailable, Message: "not sent: the wrong logins of pbx.example are not known, because the store does not respond"}
+	}, waits, "Held back", "by the store", "The shared store does not respond.", "Tokens still work; no login is sent.", "Try now"},
 	{"502", func(f *facts) {
 		f.status.State, f.status.Err = session.Unavailable, unavailable(nil, 502, true)
 	}, waits, "Unavailable", "retrying", "502 Bad Gateway: the PBX does not respond.", "Next try in 12 min.", "Try now"},
+	{"checked without the password", func(f *facts) {
+		f.status.State, f.status.Err, f.status.Check = session.Unavailable, unavailable(nil, 502, true), noon.Add(8*time.Second)
+	}, waits, "Unavailable", "retrying", "502 Bad Gateway: the PBX does not respond.", "Next check in 8 s, without the password.", "Try now"},
 	{"refused connection", func(f *facts) {
 		f.status.State, f.status.Err = session.Unavailable, unavailable(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 0, false)
 	}, waits, "Unavailable", "retrying", "The PBX does not respond: connection refused.", "Next try in 12 min.", "Try now"},

@@ -1,7 +1,12 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"net/url"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -43,5 +48,89 @@ func TestSavingAPBXThatAnotherProcessRemovedSaysSo(t *testing.T) {
 	}
 	if _, err := a.app.save(t.Context(), saved); err != errGone {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// startShared runs a process that shares settings and wrong logins with others.
+func startShared(t *testing.T, name, file, dir string, key masterKey, sims *simulated) *running {
+	t.Helper()
+	return startProcess(t, settingsOfProcess{addr: "127.0.0.1:0", database: file, store: dir, process: name}, key, sims)
+}
+
+func TestProcessesThatShareAStoreSendAWrongPasswordOnce(t *testing.T) {
+	key := newKey()
+	sims := newSimulated(fmt.Sprintf("127.1.%d.1", addresses.Add(1)), key)
+	t.Cleanup(sims.close)
+	file, dir := filepath.Join(t.TempDir(), "settings.db"), t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a := startShared(t, "A", file, dir, key, sims)
+	b := startShared(t, "B", file, dir, key, sims)
+	sim := a.simulate("yeastar", false, pbxsim.Options{})
+	saved := a.connect(sim, "Northwind Support", func(s *Settings) { s.Password = secretOf("wrong") })
+	a.waitFor(saved, "Rejected")
+	b.waitFor(saved, "Rejected")
+	wrongOnce := func(when string) {
+		t.Helper()
+		if n := sim.pbx.Counts().WrongLogins; n != 1 {
+			t.Errorf("%s: %d wrong logins", when, n)
+		}
+	}
+	wrongOnce("with two processes")
+	_, page := b.get("/")
+	contains(t, page, "Process B", "store: files")
+
+	a.stop()
+	a = startShared(t, "A", file, dir, key, sims)
+	a.waitFor(saved, "Rejected")
+	wrongOnce("after a restart")
+
+	saved.Password = secretOf(sim.password)
+	saved, err := b.app.save(t.Context(), saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.waitFor(saved, "Live")
+	b.waitFor(saved, "Live")
+	wrongOnce("with the right password")
+}
+
+// The other process notices within five minutes, or when a person forgives the
+// host there too.
+func TestAHostIsForgivenInTheStoreThatProcessesShare(t *testing.T) {
+	key := newKey()
+	sims := newSimulated(fmt.Sprintf("127.1.%d.1", addresses.Add(1)), key)
+	t.Cleanup(sims.close)
+	file, dir := filepath.Join(t.TempDir(), "settings.db"), t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a := startShared(t, "A", file, dir, key, sims)
+	sim, _, waiting := heldBack(a)
+	b := startShared(t, "B", file, dir, key, sims)
+	b.waitFor(waiting, "Held back")
+	a.post("/host/"+hostname(sim.URL)+"/forgive", url.Values{"sure": {"1"}})
+	a.waitFor(waiting, "Live")
+	b.post("/host/"+hostname(sim.URL)+"/forgive", url.Values{"sure": {"1"}})
+	b.waitFor(waiting, "Live")
+	if n := sim.pbx.Counts().WrongLogins; n != 1 {
+		t.Errorf("%d wrong logins", n)
+	}
+}
+
+func TestAStoreThatCannotBeOpenedSaysWhatToDo(t *testing.T) {
+	for _, row := range []struct{ store, want string }{
+		{"redis:localhost", "write it as files:DIR"},
+		{"files:", "write it as files:DIR"},
+		{"files:" + filepath.Join(t.TempDir(), "missing"), "-store: "},
+	} {
+		var errs strings.Builder
+		if status := run(t.Context(), []string{"-addr", "127.0.0.1:0", "-simulate=false", "-store", row.store}, func(string) string { return "" }, io.Discard, &errs); status == 0 {
+			t.Errorf("%s: the program ran", row.store)
+		}
+		if text := errs.String(); !strings.Contains(text, row.want) || strings.Count(text, "\n") != 1 {
+			t.Errorf("%s: %s", row.store, text)
+		}
 	}
 }

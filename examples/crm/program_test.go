@@ -46,12 +46,18 @@ func start(t *testing.T, file string) *running {
 
 func startWith(t *testing.T, addr, file string, key masterKey, sims *simulated) *running {
 	t.Helper()
-	p, err := open(settingsOfProcess{database: file, addr: addr}, key, nil, io.Discard)
+	return startProcess(t, settingsOfProcess{database: file, addr: addr}, key, sims)
+}
+
+// startProcess runs a program with these flags. PBXs are those of sims.
+func startProcess(t *testing.T, o settingsOfProcess, key masterKey, sims *simulated) *running {
+	t.Helper()
+	p, err := open(o, key, nil, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.app.sims = sims
-	l, err := net.Listen("tcp", addr)
+	l, err := net.Listen("tcp", o.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +69,7 @@ func startWith(t *testing.T, addr, file string, key masterKey, sims *simulated) 
 		t.Fatal(err)
 	}
 	stopped := false
-	r := &running{program: p, t: t, key: key, addr: l.Addr().String(), file: file}
+	r := &running{program: p, t: t, key: key, addr: l.Addr().String(), file: o.database}
 	r.client = &http.Client{Jar: jar, Timeout: deadline}
 	r.stop = func() {
 		if stopped {

@@ -31,6 +31,7 @@ type server struct {
 	csrfKey []byte
 	host    string // that requests may name beside this machine's own; empty: none
 	process string // this process among several; empty: it is alone
+	shares  bool   // the budget of wrong logins, with other processes
 	demo    string // said at the foot of the table
 	print   func(line string)
 	done    <-chan struct{} // closed when streams are to end
@@ -68,6 +69,8 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /add", s.addForm)
 	mux.HandleFunc("POST /add", s.add)
 	mux.HandleFunc("POST /test", s.test)
+	mux.HandleFunc("GET /host/{host}/forgive", s.askForgive)
+	mux.HandleFunc("POST /host/{host}/forgive", s.forgive)
 	mux.HandleFunc("POST /simulated", s.addSimulated)
 	mux.HandleFunc("GET /pbx/{id}", s.detail)
 	mux.HandleFunc("GET /pbx/{id}/events", s.detailEvents)

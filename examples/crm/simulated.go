@@ -121,7 +121,7 @@ func (s *simulated) close() {
 func (sim *simulator) settings(name string) Settings {
 	s := Settings{
 		Name: name, Driver: sim.driver, URL: sim.URL, Username: simUser, Password: pbx.NewSecret(sim.password),
-		Options: sim.options, SecretsSet: time.Now(),
+		Options: maps.Clone(sim.options), SecretsSet: time.Now(),
 	}
 	if sim.cert != nil {
 		s.Pin, s.PinSet = pbx.Pin(sim.cert.Leaf), time.Now()

@@ -31,6 +31,7 @@ type tablePage struct {
 	Empty   bool
 	Sims    bool
 	Demo    string
+	Shares  bool
 	Zone    string
 	Blocks  map[string]template.HTML
 	NowMS   int64
@@ -61,7 +62,7 @@ func (s *server) table(w http.ResponseWriter, r *http.Request) {
 	q := queryOf(r)
 	all := s.rows(now)
 	p := tablePage{
-		base: s.base(r, "Telephony", "", "/events"), Total: len(all), Query: q, Demo: s.demo, Sims: s.sims != nil,
+		base: s.base(r, "Telephony", "", "/events"), Total: len(all), Query: q, Demo: s.demo, Shares: s.shares, Sims: s.sims != nil,
 		Zone: now.Format("MST"), NowMS: now.UnixMilli(), Empty: len(all) == 0, Blocks: map[string]template.HTML{},
 	}
 	var rows []row

@@ -276,7 +276,6 @@ type mark struct {
 	x      float64
 	failed bool
 	kind   eventKind
-	label  string
 	count  int
 }
 

@@ -85,12 +85,12 @@ func TestAPictureIsWellFormedAndShowsEachSign(t *testing.T) {
 				t.Fatalf("%v in %s", err, picture)
 			}
 		}
-		contains(t, picture, "A title &amp; more", `class="planned"`, `class="c-stop solid"`, `class="c-ok solid"`, `class="request"`, `class="future"`, `-stripes)"`)
+		contains(t, picture, "A title &amp; more", `class="planned"`, `class="c-stop solid"`, `class="request"`, `class="future"`, `-stripes)"`)
 		if strings.Contains(picture, " style=") || strings.Contains(picture, "<now>") {
 			t.Error("the picture has an inline style, or text that is not escaped")
 		}
 	}
-	if picture := string(history.draw(wide, "", "")); strings.Count(picture, `class="flag"`) != 1 || strings.Count(picture, `class="login"`) != 3 || !strings.Contains(picture, "Restart &lt;now&gt;") {
+	if picture := string(history.draw(wide, "", "")); strings.Count(picture, `class="flag"`) != 1 || strings.Count(picture, `class="login"`) != 3 || !strings.Contains(picture, `class="c-ok solid"`) || !strings.Contains(picture, "Restart &lt;now&gt;") {
 		t.Error(picture)
 	}
 }

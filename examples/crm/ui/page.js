@@ -120,6 +120,7 @@ function arrange() {
   for (const r of order) {
     const show = matches(r, c);
     r.tr.hidden = !show; seen += show;
+    if (at && r.tr === at.nextElementSibling) { tbody.append(at); at = r.tr; } // one row has moved down, not all others up
     if (r.tr === at) at = at.nextElementSibling; else tbody.insertBefore(r.tr, at);
   }
   if (active && active !== document.activeElement && tbody.contains(active)) active.focus();
@@ -336,11 +337,15 @@ document.addEventListener('click', e => {
   const a = e.target.closest('a[href^="/#host-"]');
   if (!a || !tbody) return;
   e.preventDefault();
-  const el = $(a.getAttribute('href').slice(2));
+  showHost(a.getAttribute('href').slice(1));
+});
+function showHost(hash) {
+  const el = hash.startsWith('#host-') && $(hash.slice(1));
   if (!el) return;
   for (let d = el.closest('details'); d; d = d.parentElement.closest('details')) d.open = true;
   el.scrollIntoView({ block: 'center' }); el.focus();
-});
+}
+if (tbody) showHost(location.hash);
 
 // A link to a page that asks first opens as a dialog.
 const dialog = $('dialog');
