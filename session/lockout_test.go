@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"testing"
@@ -53,7 +54,7 @@ func lockoutWalk(t *testing.T, seed uint64, successKeepsCount bool, steps int) {
 		reset = pbxsim.Nothing
 	}
 	sim := yeastarsim.New(&yeastarsim.Options{}, &pbxsim.Options{
-		Accounts: passwords,
+		Accounts: maps.Clone(passwords),
 		Lockout:  pbxsim.Lockout{Memory: pbxsim.Forever, Reset: reset},
 	})
 	server := pbxsim.ListenMemory(sim)
@@ -61,7 +62,7 @@ func lockoutWalk(t *testing.T, seed uint64, successKeepsCount bool, steps int) {
 
 	guard := &session.Guard{}
 	open := func(user string) *session.Session {
-		password := "right"
+		password := passwords[user]
 		if random.IntN(3) == 0 {
 			password = "wrong"
 		}
@@ -89,7 +90,7 @@ func lockoutWalk(t *testing.T, seed uint64, successKeepsCount bool, steps int) {
 		{Status: 200, Body: []byte(pbxsim.HTMLPage)}, {Status: 302, Header: http.Header{"Location": {"/login"}}},
 		{Status: 200, Body: []byte(`{"status":"Failed","errno":"30003"}`)},
 	}
-	for range steps {
+	for step := range steps {
 		i := random.IntN(len(sessions))
 		s := sessions[i]
 		if random.IntN(60) == 0 { // a person clears the PBX's list
@@ -108,7 +109,11 @@ func lockoutWalk(t *testing.T, seed uint64, successKeepsCount bool, steps int) {
 		case 2:
 			sim.Restart()
 		case 3:
-			sim.SetPassword(accounts[random.IntN(len(accounts))], []string{"right", "wrong", "other"}[random.IntN(3)])
+			// Never back to an old one: a wrong login whose response was lost would
+			// become a right one, which no client can know.
+			user := accounts[random.IntN(len(accounts))]
+			passwords[user] = fmt.Sprintf("right-%d", step)
+			sim.SetPassword(user, passwords[user])
 		case 4:
 			s.Retry()
 		case 5:

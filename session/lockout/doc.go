@@ -64,6 +64,9 @@
 //
 //   - If responses to logins are lost again and again after the PBX judged, while
 //     everything else responds: at most N − 1 logins, then a person.
+//   - If a password is changed at the PBX and changed back while responses to
+//     logins are lost: a success clears the unclear logins of its credentials,
+//     and some of these may have been wrong when they were judged.
 //   - If the PBX never forgets and no success resets its count: N − 3 wrong logins
 //     by people between two Forgives, N − 2 while nothing at the host is proven.
 //   - If dead tokens count as wrong logins: one each time the PBX restarts, and

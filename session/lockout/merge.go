@@ -25,7 +25,7 @@ func (r *Replica) Keep(h *Host) { r.seen = h.Clone() }
 // seen. The process's own bookings become what it knows of them: those that it
 // has settled are taken out, those in flight are put back. Of other processes it
 // puts back the settled bookings that nothing has cleared. Refusals, successes,
-// locks and clearings are kept whoever saw them.
+// locks and clearings are kept, no matter which process saw them.
 func (r *Replica) Merge(now time.Time, h *Host) {
 	t := at(now)
 	seen := &r.seen
