@@ -155,7 +155,7 @@ func TestOneLogLinePerChangeOfStateAndNoneForTheRoutine(t *testing.T) {
 	}
 }
 
-// Otherwise the first to hear of it would be whoever gets no token.
+// Otherwise the first to hear of it would be a goroutine that gets no token.
 func TestARenewalThatBeginsToFailIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged bytes.Buffer
