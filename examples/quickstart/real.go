@@ -57,7 +57,7 @@ func tourReal(ctx context.Context, out, errs io.Writer, driver string, cfg pbx.C
 		case kept.Value.Equal(token.Value):
 			return "the PBX has prolonged the token", nil
 		}
-		s.Detach(ctx) // its token is dead
+		s.Close(ctx) // its token is dead
 		token = kept
 		return "the PBX has replaced the token", nil
 	})
