@@ -17,7 +17,7 @@ var machineMutants = flag.Bool("mutants", false, "break the machine in each know
 var brokenMachines = []struct {
 	mistake, file, old, new, sentence string
 }{
-	{"a refusal is not remembered", "machine.go", "		m.refuse(m.print)\n		m.become(now, Rejected, err, \"the PBX refused the login\", p)", "		m.become(now, Rejected, err, \"the PBX refused the login\", p)",
+	{"a refusal in a request is not remembered", "machine.go", "	if m.print != (fingerprint{}) || !m.rules.prints {\n		m.refuse(m.print)", "	if m.print != (fingerprint{}) || !m.rules.prints {",
 		"a refused password is not sent again"},
 	{"only the newest refusal is remembered", "machine.go", "kept := r.refused[max(0, len(r.refused)-mostRefused+1):]", "kept := r.refused[:0]",
 		"a refused password is not sent again"},
@@ -43,7 +43,7 @@ var brokenMachines = []struct {
 		"no session is forgotten"},
 	{"a renewal brings a refused token back", "machine.go", "if err == nil && op == pbx.OpKeepAlive && m.gone && m.old != nil && e.token.Value.Equal(m.old.Value) {", "if false {",
 		"an invalidated token is never published again"},
-	{"a stored token comes back after its refusal", "machine.go", "m.living(now) || m.old != nil && m.old.Value.Equal(t.Value) {", "m.living(now) {",
+	{"a stored token comes back after its refusal", "machine.go", "m.phase == calling || m.old != nil && m.old.Value.Equal(t.Value) || sound(", "m.phase == calling || sound(",
 		"an invalidated token is never published again"},
 	{"a ping that finds the token dead is not believed", "machine.go", "	case errors.Is(e.err, pbx.ErrTokenRejected):\n		m.rest(now)", "	case errors.Is(e.err, pbx.ErrInvalidCredentials):\n		m.rest(now)",
 		"an invalidated token is never published again"},
@@ -63,8 +63,14 @@ var brokenMachines = []struct {
 		"nothing happens after the end"},
 	{"retries have no pace", "machine.go", "now.Sub(m.memory.retried) < retryPause:", "now.Sub(m.memory.retried) < 0:",
 		"a retry works at most once in ten seconds"},
-	{"a replaced driver's token is left alive", "machine.go", "	if m.living(now) {\n		p.logout = m.lease.token\n	}\n", "",
+	{"a replaced driver's token is left alive", "machine.go", "	if m.living(now) {\n		p.logout = m.lease.token\n	}\n	fresh := machine{", "	fresh := machine{",
 		"a replaced driver's token is logged out"},
+	{"a login goes without a claim", "machine.go", "		if m.rules.shares && !m.claimed {", "		if false {",
+		"with a store, nothing logs in without the claim"},
+	{"what needs no claim becomes a login", "machine.go", "	case e.claim.verdict == unshared && op != pbx.OpKeepAlive:", "	case false:",
+		"with a store, nothing logs in without the claim"},
+	{"a suspect token is kept", "machine.go", "	if !m.living(now) || m.lease.token.IssuedAt.After(before) {", "	if true {",
+		"a suspect token is given up"},
 	{"a lock keeps its holder after its end", "machine.go", "m.state, m.err, m.holder = state, err, LockedByNobody", "m.state, m.err = state, err",
 		"only a locked session names who holds the lock"},
 }

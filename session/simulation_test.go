@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	simulationSeeds = flag.Int("simulation-seeds", 100, "how many seeds TestProcessesInASimulation plays of each kind")
+	simulationSeeds = flag.Int("simulation-seeds", 50, "how many seeds TestProcessesInASimulation plays of each kind")
 	simulationSeed  = flag.Uint64("simulation-seed", 0, "a single seed for it, to repeat a failure")
 )
 
