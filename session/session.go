@@ -11,7 +11,12 @@
 //     logs in only after [Session.Retry] or with other credentials (see
 //     [pbx.Fingerprinter]). Token returns the reason at once.
 //   - All sessions of a process share a budget of wrong logins per PBX host, so
-//     that no lockout is reached. [Guard] says what it cannot promise.
+//     that no lockout is reached: see [Guard]. Package lockout says what no client
+//     can promise.
+//   - An outage costs no more than the outage. While the PBX does not respond, it
+//     is checked without the password, and one login follows when it does.
+//   - With [Options].Store, any number of processes behave towards a PBX like one,
+//     and a restart needs no login.
 //   - There is one login at a time, however many goroutines ask. It belongs to
 //     the session: if the one that waits for it gives up, the others still get
 //     the token.

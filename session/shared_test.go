@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -322,5 +323,88 @@ func TestOneNameAtTwoPBXsIsTwoSessions(t *testing.T) {
 		mustToken(t, mustAdd(t, two, "7", there))
 		wantCounts(t, here, 1, 0, 0)
 		wantCounts(t, there, 1, 0, 0)
+	})
+}
+
+func TestARenewalCostsTwoSwaps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		faults := memory.Faults()
+		f, drivers := newShared(1, 30*time.Minute)
+		m := shares(t, faults.Process("one"), "one")
+		defer m.Close(context.Background())
+		s := mustAdd(t, m, "7", drivers[0])
+		mustToken(t, s)
+		var loads, swaps atomic.Int32
+		faults.Intercept(func(op store.Op) store.Fault {
+			if op.Swap {
+				swaps.Add(1)
+			} else {
+				loads.Add(1)
+			}
+			return store.Fault{}
+		})
+		time.Sleep(10 * time.Hour)
+		_, beats, _ := f.counts()
+		if beats < 20 || int(swaps.Load()) != 2*beats || loads.Load() != 0 {
+			t.Errorf("%d keep-alives, %d swaps, %d loads", beats, swaps.Load(), loads.Load())
+		}
+		before := swaps.Load()
+		mustToken(t, s)
+		if swaps.Load() != before || loads.Load() != 0 {
+			t.Errorf("Token uses the store")
+		}
+	})
+}
+
+func TestSixteenProcessesSendOneWrongPasswordOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		f, drivers := newShared(16, time.Hour)
+		f.takes = time.Second
+		for i, d := range drivers {
+			d.(*printed).wrong = true
+			m := shares(t, memory, fmt.Sprint("crm-", i))
+			defer m.Close(context.Background())
+			mustAdd(t, m, "7", d)
+		}
+		time.Sleep(24 * time.Hour)
+		wantCounts(t, f, 1, 0, 0)
+	})
+}
+
+func TestFourProcessesLogFiftyAccountsInOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		var pbxs []*fake
+		var drivers [][]pbx.Authenticator
+		for i := range 50 {
+			f, four := newShared(4, time.Hour)
+			f.traits.URL, f.traits.Account = fmt.Sprintf("https://pbx%d.test", i/10), fmt.Sprint("user-", i)
+			pbxs, drivers = append(pbxs, f), append(drivers, four)
+		}
+		for round := range 2 { // the second is after a restart of all
+			var managers []*session.Manager
+			var sessions []*session.Session
+			for p := range 4 {
+				m := shares(t, memory, fmt.Sprintf("crm-%d-%d", round, p))
+				managers = append(managers, m)
+				for i := range pbxs {
+					sessions = append(sessions, mustAdd(t, m, fmt.Sprint("customer-", i), drivers[i][p]))
+				}
+			}
+			time.Sleep(time.Minute)
+			for _, s := range sessions {
+				mustToken(t, s)
+			}
+			for i, f := range pbxs {
+				if logins, _, _ := f.counts(); logins != 1 {
+					t.Errorf("account %d: %d logins", i, logins)
+				}
+			}
+			for _, m := range managers {
+				m.Close(t.Context())
+			}
+		}
 	})
 }
