@@ -50,7 +50,7 @@ func TestWrongUseIsReportedInOneLine(t *testing.T) {
 		says string
 	}{
 		{[]string{"yeastar"}, "use -driver NAME"},
-		{[]string{"-driver", "yeaster"}, `no simulator for a driver "yeaster": there are asterisk, `},
+		{[]string{"-driver", "yeaster"}, `no simulator for a driver "yeaster": there are 3cx, asterisk, `},
 	} {
 		status, out, errs := quickstart(t, row.args...)
 		if status != 2 || out != "" || !strings.Contains(errs, row.says) || strings.Count(errs, "\n") != 1 {
