@@ -48,7 +48,6 @@ type world struct {
 	now time.Time
 
 	dead      uint32 // the newest generation that was refused and given up
-	leased    bool   // m.lease is a copy of its own
 	oldTicket bool   // there are results with an old ticket about
 	// sentSince is the credentials that the PBX refused since a person's last
 	// retry: bit 0 for one pair, bit 1 for another.

@@ -184,9 +184,6 @@ func (c *Shared) cell(name string, traits pbx.Traits) *tokenCell {
 		key: tokencell.SessionKey(c.settings.Prefix, name, traits.URL, traits.Account)}
 }
 
-// errRemoved ends a session that another process has removed.
-var errRemoved = errors.New("session: removed in another process")
-
 // claimResult is what an attempt to claim the token came to.
 type claimResult struct {
 	verdict claimVerdict
@@ -424,7 +421,7 @@ func (c *tokenCell) take(e store.Entry) error {
 // clock notes what time it is at the store.
 func (c *tokenCell) clock(e store.Entry) {
 	if !e.Now.IsZero() {
-		c.offset = e.Now.Sub(time.Now())
+		c.offset = time.Until(e.Now)
 	}
 }
 
