@@ -36,7 +36,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 		sim := yeastarsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"api": password}})
 		server := pbxsim.ListenMemory(sim)
 		defer server.Close()
-		logger := zerolog.New(&logged).Level(zerolog.TraceLevel)
+		logger := zerolog.New(zerolog.SyncWriter(&logged)).Level(zerolog.TraceLevel)
 		auth, err := yeastar.New(yeastar.Config{Config: pbx.Config{
 			URL: server.URL, Username: "api", Password: pbx.NewSecret(password), Transport: server.Client().Transport, Logger: logger,
 		}})

@@ -6,6 +6,9 @@ import (
 	"github.com/pbxauth/pbx/session/lockout"
 )
 
+// RaceDetector says that the race detector is on, which costs time and memory.
+const RaceDetector = raceDetector
+
 // NewManagerWithWall is NewManager with another wall clock, which a test can set
 // ahead of the monotonic one as a suspended machine does.
 func NewManagerWithWall(opts *Options, wall func() time.Time) *Manager {

@@ -76,7 +76,7 @@ func TestNoSecretIsEverShown(t *testing.T) {
 					})
 					server := pbxsim.ListenMemory(sim)
 					defer server.Close()
-					exercise(t, x, family, server.URL, server.Client().Transport, func() {
+					exercise(t, x, family, server.URL, exposure.Through(server.Client().Transport.RoundTrip), func() {
 						if fault.Status != 0 || fault.Body != nil || fault.Truncate || fault.Drop != 0 || fault.Hang {
 							sim.Fault(fault)
 						}
