@@ -458,6 +458,7 @@ func stopAndStart(t *testing.T, b *tab, r *running) {
 	b.r = first
 	b.visit("/")
 	b.rowIs(saved, "Live")
+	b.wait("document.documentElement.classList.contains('is-live')") // the first HTML has the row too
 	eval[any](b, "window.marked = true, null")
 	first.stop()
 	b.wait("document.documentElement.classList.contains('is-lost') && !document.getElementById('lost').hidden")
