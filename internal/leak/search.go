@@ -16,14 +16,15 @@ const minKey = 4
 // search finds the spellings of many secrets in one pass over a text: a week of
 // renewals is thousands of secrets, and as many texts.
 type search struct {
-	byKey map[string][]spelling // by the first minKey bytes
-	short []spelling            // those that have no more
+	begins *[1 << 16]bool        // the first two bytes of all keys: most places end here
+	byKey  map[string][]spelling // by the first minKey bytes
+	short  []spelling            // those that have no more
 }
 
 type spelling struct{ secret, text, name string }
 
 func newSearch(secrets map[string]string) search {
-	s := search{byKey: map[string][]spelling{}}
+	s := search{begins: new([1 << 16]bool), byKey: map[string][]spelling{}}
 	for secret, name := range secrets {
 		for _, text := range searched(secret) {
 			known := spelling{secret, text, name}
@@ -31,6 +32,7 @@ func newSearch(secrets map[string]string) search {
 				s.short = append(s.short, known)
 				continue
 			}
+			s.begins[pair(text)] = true
 			s.byKey[text[:minKey]] = append(s.byKey[text[:minKey]], known)
 		}
 	}
@@ -52,11 +54,17 @@ func searched(secret string) []string {
 	return all
 }
 
+// pair is the first two bytes of text.
+func pair(text string) uint16 { return uint16(text[0])<<8 | uint16(text[1]) }
+
 // each reports the secrets that show in text. from and to are offsets in the
 // text in lower case.
 func (s search) each(text string, report func(found spelling, from, to int)) {
 	text = strings.ToLower(text)
 	for at := 0; at+minKey <= len(text); at++ {
+		if !s.begins[pair(text[at:])] {
+			continue
+		}
 		for _, known := range s.byKey[text[at:at+minKey]] {
 			if strings.HasPrefix(text[at:], known.text) {
 				report(known, at, at+len(known.text))
