@@ -356,7 +356,8 @@ func (b *Booking) what(now instant) string {
 }
 
 // Next returns which of the waiting logins may be sent now, and -1 if none may.
-// Proven credentials go before new ones. Among these, credentials with one
+// Proven credentials go before new ones and before those that were refused and get
+// one more try. Among these, credentials with one
 // unclear login go first, those with more go last. Then the one that has waited
 // longest goes.
 func (h *Host) Next(now time.Time, l *Local, waiting []Login) int {
@@ -389,7 +390,7 @@ func (h *Host) Rank(now time.Time, g Login) int { return h.rank(at(now), g) }
 func (h *Host) rank(now instant, g Login) int {
 	rank := 0
 	c := h.credential(now, g.URL, g.Fingerprint)
-	if _, try := h.tryAt(c, g.Limits); !c.isProven() && !(try && c.isRefused()) {
+	if !c.isProven() {
 		rank = 3
 	}
 	switch n := h.tally(now, g); {

@@ -75,19 +75,20 @@ func (l *Local) bad(now instant, sent bool) {
 	}
 }
 
-// good notes a verdict: the host works.
-func (l *Local) good(now instant, url string) {
+// good notes a verdict on a login that was sent at one time and judged at another:
+// the host works.
+func (l *Local) good(sent, now instant, url string) {
 	l.doubt = 0
 	for i := range l.urls {
 		l.urls[i].checks = 0
 	}
-	u := l.url(url)
-	u.sent, u.evidence = now, now
+	l.Evidence(url, sent.time(), now.time())
 }
 
 // Evidence notes a response that this process has read from url: a token was
-// accepted, or a check without credentials got a status below 500. A response to
-// a request that was sent before the newest bad outcome proves nothing.
+// accepted, a login was judged, or a check without credentials got a status below
+// 500. A response to a request that was sent before the newest bad outcome proves
+// nothing.
 func (l *Local) Evidence(url string, sent, read time.Time) {
 	if at(sent) >= l.lastBad {
 		u := l.url(url)

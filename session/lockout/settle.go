@@ -90,7 +90,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 	if h.row.count > 0 {
 		h.row = row{last: t}
 	}
-	l.good(t, b.URL)
+	l.good(b.booked, t, b.URL)
 	return dropped
 }
 
