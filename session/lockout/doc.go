@@ -66,7 +66,9 @@
 //     everything else responds: at most N − 1 logins, then a person.
 //   - If a password is changed at the PBX and changed back while responses to
 //     logins are lost: a success clears the unclear logins of its credentials,
-//     and some of these may have been wrong when they were judged.
+//     and some of these may have been wrong when they were judged. The same if the
+//     PBX judges a login after its client has given up, another login with these
+//     credentials has succeeded, and the password has been changed.
 //   - If the PBX never forgets and no success resets its count: N − 3 wrong logins
 //     by people between two Forgives, N − 2 while nothing at the host is proven.
 //   - If dead tokens count as wrong logins: one each time the PBX restarts, and
