@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/bits"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -593,6 +594,8 @@ func TestEveryReachableState(t *testing.T) {
 	if limit == 0 && (testing.Short() || raceDetector) {
 		limit = 5_000
 	}
+	percent := debug.SetGCPercent(500) // garbage is all that it makes
+	t.Cleanup(func() { debug.SetGCPercent(percent) })
 	for _, k := range driverKinds {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
