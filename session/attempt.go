@@ -146,11 +146,14 @@ func (d *driver) limit(op pbx.Op) time.Duration {
 // grace is what a driver gets to return after its context has ended.
 const grace = time.Second
 
-// bounded runs an operation within the timeout, checks what it brought, and counts
-// it.
+// bounded runs an operation within the timeout.
 func (d *driver) bounded(ctx context.Context, op pbx.Op, fn func(context.Context) result) result {
 	started := time.Now()
-	r := d.within(ctx, op, fn)
+	return d.judged(op, started, d.within(ctx, op, fn))
+}
+
+// judged checks what an operation brought, and counts it.
+func (d *driver) judged(op pbx.Op, started time.Time, r result) result {
 	ended := time.Now()
 	if r.err == nil && (op == pbx.OpLogin || op == pbx.OpKeepAlive) {
 		r.err = sound(op, r.token, ended)
