@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,14 +39,19 @@ type families struct {
 // anything.
 const mostFamilies = 100
 
-// others has the drivers beyond mostFamilies.
+// others has the drivers beyond mostFamilies, and those whose name none can be
+// registered under: it could be anything, and names become labels of metrics.
 const others = "other"
+
+func isDriverName(name string) bool {
+	return len(name) <= 60 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
 
 // of returns the family of the drivers of that name.
 func (fs *families) of(name string) *family {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if fs.byName[name] == nil && len(fs.byName) >= mostFamilies {
+	if fs.byName[name] == nil && (len(fs.byName) >= mostFamilies || !isDriverName(name)) {
 		name = others
 	}
 	f := fs.byName[name]

@@ -17,8 +17,9 @@ type Stats struct {
 	KeepAlives, FailedKeepAlives uint64
 	Logouts, FailedLogouts       uint64
 
-	// Drivers are the fleet's drivers in the order of their names. If there are
-	// more than a hundred, the others are counted together, as "other".
+	// Drivers are the fleet's drivers in the order of their names. Those beyond a
+	// hundred, and those with a name that cannot be registered, are counted
+	// together, as "other".
 	Drivers []DriverStats
 	// Hosts are the hosts of the Manager's [Guard], which Managers may share.
 	Hosts HostStats

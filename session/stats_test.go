@@ -125,7 +125,11 @@ func TestDriversBeyondAHundredAreCountedTogether(t *testing.T) {
 		if n := len(m.Stats().Drivers); n != 101 {
 			t.Errorf("%d drivers", n)
 		}
-		if n := m.Stats().Sessions(); n != 150 {
+		mustAdd(t, m, "odd", &fake{traits: named("https://pbx.test/?token=7", "pbx.test")})
+		if n := statsOf(t, m, "other").Sessions; n[session.Connecting]+n[session.Live] != 51 {
+			t.Errorf("others: %v", n)
+		}
+		if n := m.Stats().Sessions(); n != 151 {
 			t.Errorf("%d sessions", n)
 		}
 	})
