@@ -39,7 +39,7 @@ func ExampleOptions_slog() {
 		fmt.Println(err)
 	}
 	s.Close(context.Background())
-	// Output:
+	// Unordered output:
 	// level=INFO msg="session state" from=connecting state=live reason="logged in"
 	// level=INFO msg="session state" from=live state=closed reason=closed
 }
