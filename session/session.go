@@ -36,6 +36,14 @@
 // logged per request. A writer that blocks delays log lines and nothing else.
 // For log/slog, see [pbx.SlogLogger].
 //
+// # Operation
+//
+// [Manager.Stats] counts sessions, operations and failures by driver, at a cost
+// that does not depend on the size of the fleet: package prommetrics exports it to
+// Prometheus. [Options].OnOp is told of every operation of a driver. [Handler]
+// serves a page of the sessions in trouble, and [Manager.Ready] says when a fleet
+// has started.
+//
 // # Use
 //
 // A [Session] is a handle: keep it, and ask it for the token each time one is
