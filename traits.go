@@ -13,6 +13,10 @@ type Traits struct {
 	// Empty: a session accepts every URL, and has a budget of its own.
 	URL string
 
+	// Driver is the name that the driver is registered under, for metrics and
+	// logs. Empty: its sessions are counted under no name.
+	Driver string
+
 	// Account identifies the account within the PBX, so that a stored token is
 	// never used for another one: a user name or a client id. It is not a
 	// secret. Empty: the account is not known before a login.
@@ -51,7 +55,7 @@ type Traits struct {
 }
 
 // KeepAliveKind is how a brand keeps a token valid.
-type KeepAliveKind int
+type KeepAliveKind int8
 
 const (
 	// KeepAliveUnknown: try KeepAlive, and log in again where the driver
@@ -68,7 +72,7 @@ const (
 )
 
 // LogoutKind is what a logout ends.
-type LogoutKind int
+type LogoutKind int8
 
 const (
 	// LogoutToken ends the token and its refresh token.
@@ -127,7 +131,7 @@ type Lockout struct {
 }
 
 // LockoutReset is what a successful login clears of the PBX's count.
-type LockoutReset int
+type LockoutReset int8
 
 const (
 	// ResetNothing: nothing, or the vendor does not say.
@@ -139,7 +143,7 @@ const (
 )
 
 // DeadTokens is whether a PBX counts dead tokens as wrong logins.
-type DeadTokens int
+type DeadTokens int8
 
 const (
 	// DeadTokensUnknown: the vendor does not say.

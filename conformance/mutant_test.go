@@ -688,6 +688,13 @@ var mutants = []struct {
 	{"PROTOCOL-02", "says of half a response that nothing was sent", withLoginErrors(func(e *pbx.Error) { e.Sent = false }), "Sent is false, want true"},
 	{"PROTOCOL-03", "reads a response of any size", naiveDriver(), "16 MiB are read"},
 	{"PROTOCOL-04", "does not name itself", withLoginErrors(func(e *pbx.Error) { e.Driver = "" }), `the error is of driver ""`},
+	{"PROTOCOL-04", "does not name itself in its traits", mutate(func(m *mutant) {
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
+			traits.Driver = ""
+			return traits
+		}
+	}), `the Traits are of driver ""`},
 
 	{"SECRETS-01", "quotes the response in its error", naiveDriver(), "shows in an error of Login"},
 	{"SECRETS-02", "passes the whole response on", naiveDriver(), "shows in a token's Details"},

@@ -32,8 +32,8 @@ var protocolRules = []Rule{
 	},
 	{
 		ID:    "PROTOCOL-04",
-		Says:  "Every error is an *pbx.Error that names the driver and the operation.",
-		Why:   "A person who reads a line in a fleet's log has to know which PBX to look at, and for what.",
+		Says:  "Every error is an *pbx.Error that names the driver and the operation. The Traits name the driver too.",
+		Why:   "A person who reads a line in a fleet's log, or a metric, has to know which brand to look at, and for what.",
 		check: errorNames,
 	},
 	{
@@ -259,6 +259,9 @@ func errorNames(t *testbed) error {
 	token, err := t.login()
 	if err != nil {
 		return err
+	}
+	if describer, ok := pbx.As[pbx.Describer](t.auth.Authenticator); ok && describer.Traits().Driver != t.harness.Driver {
+		return fmt.Errorf("the Traits are of driver %q, want %q", describer.Traits().Driver, t.harness.Driver)
 	}
 	want := map[string]pbx.Op{"Login": pbx.OpLogin, "KeepAlive": pbx.OpKeepAlive, "Logout": pbx.OpLogout}
 	check := func(op operation, where string) error {

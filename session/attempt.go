@@ -43,7 +43,7 @@ type driver struct {
 	auth   pbx.Authenticator
 	traits pbx.Traits
 	owner  *Session
-	*settings
+	*family
 	stray atomic.Int32 // operations that the driver has not returned from
 }
 
@@ -51,6 +51,7 @@ type driver struct {
 type settings struct {
 	timeout time.Duration
 	journal *journal
+	hook    *hook // nil: the application wants none
 }
 
 // describe asks for the traits. The error says that the driver panicked.
@@ -96,7 +97,7 @@ func (d *driver) perform(ctx context.Context, op pbx.Op, t *pbx.Token, key []byt
 	if err := d.hangs(op); err != nil {
 		return result{err: err}
 	}
-	r := d.bounded(ctx, op, func(ctx context.Context) (r result) {
+	return d.bounded(ctx, op, func(ctx context.Context) (r result) {
 		switch op {
 		case opLook:
 			f, _ := pbx.As[pbx.Fingerprinter](d.auth)
@@ -113,10 +114,6 @@ func (d *driver) perform(ctx context.Context, op pbx.Op, t *pbx.Token, key []byt
 		}
 		return r
 	})
-	if r.err == nil && (op == pbx.OpLogin || op == pbx.OpKeepAlive) {
-		r.err = sound(op, r.token, time.Now())
-	}
-	return r
 }
 
 // hangs returns an error while the driver has not returned from an earlier
@@ -149,9 +146,29 @@ func (d *driver) limit(op pbx.Op) time.Duration {
 // grace is what a driver gets to return after its context has ended.
 const grace = time.Second
 
-// bounded runs fn within the timeout. A driver that ignores its context is left
-// behind, and what a late login brings is logged out.
+// bounded runs an operation within the timeout.
 func (d *driver) bounded(ctx context.Context, op pbx.Op, fn func(context.Context) result) result {
+	started := time.Now()
+	return d.judged(op, started, d.within(ctx, op, fn))
+}
+
+// judged checks what an operation brought, and counts it.
+func (d *driver) judged(op pbx.Op, started time.Time, r result) result {
+	ended := time.Now()
+	if r.err == nil && (op == pbx.OpLogin || op == pbx.OpKeepAlive) {
+		r.err = sound(op, r.token, ended)
+	}
+	took := ended.Sub(started)
+	d.ended(op, took, r.err)
+	if d.hook != nil {
+		d.hook.infos.add(OpInfo{Session: d.owner.name, Driver: d.traits.Driver, URL: d.traits.URL, Op: op, Started: started, Took: took, Err: r.err})
+	}
+	return r
+}
+
+// within runs fn within the timeout. A driver that ignores its context is left
+// behind, and what a late login brings is logged out.
+func (d *driver) within(ctx context.Context, op pbx.Op, fn func(context.Context) result) result {
 	ctx, cancel := context.WithTimeout(ctx, d.limit(op))
 	defer cancel()
 	const (

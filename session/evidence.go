@@ -130,14 +130,21 @@ func (d *driver) probe(ctx context.Context) (status int) {
 		request.Close = true
 		resp, err := base.RoundTrip(request)
 		if err != nil {
-			return result{err: err}
+			return result{err: unanswered(err)}
 		}
 		io.CopyN(io.Discard, resp.Body, 4<<10)
 		resp.Body.Close()
-		r.status = resp.StatusCode
+		if r.status = resp.StatusCode; r.status >= http.StatusInternalServerError {
+			r.err = unanswered(nil)
+		}
 		return r
 	})
 	return r.status
+}
+
+// unanswered is the failure of a check.
+func unanswered(err error) error {
+	return &pbx.Error{Op: opCheck, Kind: pbx.ErrUnavailable, Err: err, Message: "the PBX does not respond"}
 }
 
 // opCheck is a request without credentials that looks whether the PBX responds.

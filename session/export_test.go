@@ -3,6 +3,7 @@ package session
 import (
 	"time"
 
+	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session/lockout"
 )
 
@@ -33,3 +34,7 @@ func (g *Guard) Standing() (n int) {
 	}
 	return n
 }
+
+// Count does with an operation of the driver what comes on top of running it: it
+// looks at the clock twice, counts, and tells OnOp.
+func (s *Session) Count() { s.link.Load().judged(pbx.OpPing, time.Now(), result{}) }

@@ -46,6 +46,8 @@ type Guard struct {
 	process string // the incarnation that bookings are named after
 	start   time.Time
 
+	troubled troubled
+
 	mu     sync.Mutex // guards what follows
 	hosts  map[string]*host
 	booked uint64

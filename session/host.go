@@ -17,8 +17,8 @@ import (
 // credentials that work are kept, and the rest is made anew when it is needed.
 type host struct {
 	guard *Guard
-	name  string      // empty: the unknown host of one session
-	alert atomic.Bool // requests with tokens have to ask and report: see look
+	name  string        // empty: the unknown host of one session
+	alert atomic.Uint32 // trouble: requests with tokens have to ask and report, see look
 
 	mu      sync.Mutex // guards what follows
 	calls   int32      // requests of drivers under way
@@ -51,7 +51,7 @@ func (h *host) lock() {
 
 // unlock closes the books if they hold nothing, and unlocks the host.
 func (h *host) unlock() {
-	if h.calls == 0 && h.line.waiting == 0 && len(h.trial)+len(h.checks) == 0 && !h.alert.Load() && h.local.Quiet() && !h.cell.busy() {
+	if h.calls == 0 && h.line.waiting == 0 && len(h.trial)+len(h.checks) == 0 && h.alert.Load() == 0 && h.local.Quiet() && !h.cell.busy() {
 		if proof, ok := h.ledger.Proof(h.now()); ok {
 			h.proof, h.books = proof, nil
 		}
@@ -98,6 +98,9 @@ func (h *host) join(v *visitor) {
 	defer h.mu.Unlock()
 	v.member = int32(len(h.members))
 	h.members = append(h.members, v)
+	if h.books != nil {
+		h.look()
+	}
 }
 
 func (h *host) leave(v *visitor) {
@@ -110,6 +113,7 @@ func (h *host) leave(v *visitor) {
 		h.members[i].member = v.member
 		h.members[last] = nil
 		h.members = h.members[:last]
+		h.look()
 	}
 	for url, c := range h.checks {
 		if c.by == v {
@@ -292,7 +296,7 @@ func (h *host) settle(v *visitor, op pbx.Op, err error, sent time.Time) {
 	now := h.now()
 	h.calls--
 	if op != pbx.OpLogin {
-		if err == nil && h.alert.Load() {
+		if err == nil && h.alert.Load() != 0 {
 			h.local.TokenAccepted(v.traits.URL, now.Add(-time.Since(sent)), now)
 		}
 		if v.trying {
@@ -431,7 +435,7 @@ func (h *host) isSuspect(v *visitor, t *pbx.Token) bool {
 // use waits until the visitor's token may be used in a request, and returns what
 // to report afterwards. It costs nothing while nothing is wrong at the host.
 func (h *host) use(ctx context.Context, v *visitor) (done func(), err error) {
-	if !h.alert.Load() {
+	if h.alert.Load() == 0 {
 		return func() {}, nil
 	}
 	for {
@@ -506,7 +510,7 @@ func (h *host) oneLogout(ctx context.Context, url string) (done func(), err erro
 
 // accepted reports that the PBX accepted a token in a request.
 func (h *host) accepted(v *visitor, sent time.Time) {
-	if !h.alert.Load() {
+	if h.alert.Load() == 0 {
 		return
 	}
 	h.lock()
@@ -518,13 +522,34 @@ func (h *host) accepted(v *visitor, sent time.Time) {
 	next.poke()
 }
 
-// look sets whether requests with tokens have to ask and report: while anything
-// at the host is wrong. h.mu is held.
+// look notes what is wrong at the host. While anything is, requests with tokens
+// have to ask and report. h.mu is held.
 func (h *host) look() {
-	s := h.ledger.Trouble(h.now()) || !h.local.InDoubt().IsZero() || h.local.Careful()
-	if s != h.alert.Load() {
-		h.alert.Store(s)
+	var now trouble
+	if len(h.members) > 0 {
+		now = h.trouble()
 	}
+	if now != trouble(h.alert.Load()) {
+		h.alert.Store(uint32(now))
+		h.guard.troubled.note(h, now)
+	}
+}
+
+func (h *host) trouble() (what trouble) {
+	now := h.now()
+	if !h.local.InDoubt().IsZero() {
+		what |= inDoubt
+	}
+	if h.ledger.Counts(now) {
+		what |= wrongLogins
+	}
+	if h.ledger.Locked(now) {
+		what |= lockedOut
+	}
+	if h.ledger.Trouble(now) || h.local.Careful() {
+		what |= careful
+	}
+	return what
 }
 
 // relogin has a session log in anew whose success makes room for the visitor's

@@ -172,6 +172,10 @@ type plan struct {
 	contest  bool       // report that another program may use the account
 	refusal  error      // why a retry or close did nothing
 
+	renewed bool          // another token takes a token's place, or it expired first
+	left    time.Duration // renewed: the share of its lifetime that was left; whole: all
+	adopted bool          // the token came from another process
+
 	change change
 }
 
@@ -187,6 +191,7 @@ type change struct {
 // step takes in one event. chance is a random number from 0 to 1.
 func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 	if !m.living(now) { // else a response that comes late could revive it
+		p.renewed = m.lease != nil && m.state != Rejected // too late
 		m.lease, m.suspect = nil, false
 	}
 	switch e.kind {
@@ -862,6 +867,7 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 	var age time.Duration
 	if another {
 		if m.lease != nil { // its token served until its renewal: the next refusal is the first
+			m.outlived(now, p)
 			m.early, m.badRefreshes = 0, 0
 		}
 		m.generation++
@@ -870,8 +876,10 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 			m.early = 0
 		}
 	} else if m.lease != nil {
+		m.outlived(now, p)
 		age = m.lease.older(now)
 	}
+	p.adopted = op == pbx.OpOpen
 	l := &lease{age: age, token: t, base: now, generation: m.generation}
 	var remaining time.Duration
 	remaining, l.span = lifetime(t, m.rules.lifetime, now)
@@ -896,6 +904,14 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 	m.fails, m.suspect = 0, false
 	m.become(now, Live, nil, brought(op), p)
 	m.rest(l.renewal())
+}
+
+// outlived notes how much of its lifetime the lease at hand has left at its
+// renewal.
+func (m *machine) outlived(now time.Time, p *plan) {
+	if m.lease.span != 0 {
+		p.renewed, p.left = true, time.Duration(float64(m.lease.end().Sub(now))/float64(m.lease.span)*float64(whole))
+	}
 }
 
 func unixNano(t time.Time) int64 {
@@ -1142,6 +1158,12 @@ func (m *machine) soon(now time.Time) bool {
 		return !m.waiting || m.state == Renewing
 	}
 	return !m.next.IsZero() && !now.Before(m.next)
+}
+
+// judged reports whether an attempt has had an outcome, or something holds
+// attempts back.
+func (m *machine) judged() bool {
+	return m.state != Connecting || m.err != nil || m.generation > 0 || m.memory != nil
 }
 
 // doubted reports whether a ping is due or under way.

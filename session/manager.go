@@ -56,11 +56,12 @@ func newManager(opts *Options, wall func() time.Time) *Manager {
 	ctx, stop := context.WithCancel(context.Background())
 	m := &Manager{workers: o.Workers, byName: map[string]*Session{}}
 	f := &m.fleet
-	f.driving = settings{timeout: o.Timeout, journal: &journal{logger: o.Logger}}
+	log := newJournal(o.Logger)
+	f.families.settings = settings{timeout: o.Timeout, journal: log, hook: newHook(o.OnOp, log)}
 	f.schedule = newScheduler(o.Workers, o.LoginRate, wall, m.jumped)
 	o.Guard.ready()
 	m.stop = stop
-	f.gate = &gate{ctx: ctx, schedule: f.schedule, guard: o.Guard, perHost: int32(min(o.PerHost, math.MaxInt32)), journal: f.driving.journal}
+	f.gate = &gate{ctx: ctx, schedule: f.schedule, guard: o.Guard, perHost: int32(min(o.PerHost, math.MaxInt32)), journal: log}
 	f.many, f.shared = true, o.Store
 	f.changed, f.ended = m.watchers.tell, m.forget
 	return m
@@ -119,7 +120,7 @@ func (m *Manager) Session(name string) (*Session, bool) {
 
 // Stats costs the same whatever the size of the fleet. Its figures are read one
 // after the other, so that a session may be missed between two states.
-func (m *Manager) Stats() Stats { return m.fleet.counts.read() }
+func (m *Manager) Stats() Stats { return m.fleet.read() }
 
 // Format writes how many sessions there are, whatever the verb: fmt would read
 // the fields while they change.
@@ -185,7 +186,7 @@ func (m *Manager) Close(ctx context.Context) error {
 	}
 	group.Wait()
 	m.end()
-	m.fleet.driving.journal.flush(ctx.Done())
+	m.fleet.families.settings.flush(ctx.Done())
 	m.watchers.close()
 	return errors.Join(errs...)
 }

@@ -36,6 +36,14 @@
 // logged per request. A writer that blocks delays log lines and nothing else.
 // For log/slog, see [pbx.SlogLogger].
 //
+// # Operation
+//
+// [Manager.Stats] counts sessions, operations and failures by driver, at a cost
+// that does not depend on the size of the fleet: package prommetrics exports it to
+// Prometheus. [Options].OnOp is told of every operation of a driver. [Handler]
+// serves a page of the sessions in trouble, and [Manager.Ready] says when a fleet
+// has started.
+//
 // # Use
 //
 // A [Session] is a handle: keep it, and ask it for the token each time one is
@@ -82,8 +90,7 @@ type Session struct {
 type fleet struct {
 	schedule *scheduler
 	gate     *gate
-	counts   counters
-	driving  settings // of drivers
+	families families // of the drivers
 	many     bool
 	shared   *Shared        // nil: this process is alone
 	changed  func(*Session) // notes it for watchers, and does not block
@@ -104,11 +111,12 @@ func newSession(name string, auth pbx.Authenticator, f *fleet) *Session {
 
 // connect describes auth. The error says that its Traits panicked.
 func (s *Session) connect(auth pbx.Authenticator) (*visitor, error) {
-	l := &visitor{driver: driver{auth: auth, owner: s, settings: &s.fleet.driving}}
+	l := &visitor{driver: driver{auth: auth, owner: s, family: &family{settings: &s.fleet.families.settings}}} // which it is, the traits say
 	if _, prints := pbx.As[pbx.Fingerprinter](auth); !prints {
 		crand.Read(l.own[:])
 	}
 	err := l.describe()
+	l.family = s.fleet.families.of(l.traits.Driver)
 	s.fleet.gate.guard.join(l)
 	if c := s.fleet.shared; c != nil {
 		l.cell = c.cell(s.name, l.traits)
@@ -118,7 +126,7 @@ func (s *Session) connect(auth pbx.Authenticator) (*visitor, error) {
 
 // begin starts with a login, or with the token in the store.
 func (s *Session) begin() {
-	s.fleet.counts.began()
+	s.link.Load().family.states[Connecting].Add(1)
 	s.fleet.changed(s)
 	s.deliver(event{kind: begun}, nil)
 }
@@ -176,13 +184,19 @@ func (s *Session) step(e event) plan {
 	}
 	s.fleet.schedule.set(&s.job, m.next, m.fails > 0)
 	if p.change.happened {
-		s.fleet.counts.moved(p.change.from, p.change.to)
+		s.link.Load().family.moved(p.change.from, p.change.to)
 		s.fleet.changed(s)
+	}
+	if p.renewed {
+		s.link.Load().family.left.observe(leftBounds[:], p.left)
+	}
+	if p.adopted {
+		s.link.Load().family.adopted.Add(1)
 	}
 	if p.cancel && s.attempt != nil {
 		s.attempt.cancel()
 	}
-	if s.changed != nil && (e.kind == finished || m.living(now) || !m.soon(now)) {
+	if s.changed != nil && (e.kind == finished || p.change.happened || m.living(now) || !m.soon(now)) {
 		close(s.changed)
 		s.changed = nil
 	}
@@ -196,6 +210,7 @@ func (s *Session) announce(p plan) {
 		s.fleet.gate.withdraw(l, p.ticket)
 	}
 	if p.dead {
+		l.family.refused.Add(1)
 		s.fleet.gate.refused(l, p.print)
 	}
 	if p.contest {
@@ -213,11 +228,11 @@ func (s *Session) announce(p plan) {
 }
 
 func (s *Session) log(level zerolog.Level, message string, fields func(*zerolog.Event)) {
-	if !s.fleet.driving.journal.enabled(level) {
+	if !s.fleet.families.settings.journal.enabled(level) {
 		return
 	}
 	url := s.URL()
-	s.fleet.driving.journal.write(level, message, func(e *zerolog.Event) {
+	s.fleet.families.settings.journal.write(level, message, func(e *zerolog.Event) {
 		if s.name != "" {
 			e.Str("session", s.name)
 		}
@@ -319,9 +334,9 @@ func (s *Session) call(l *visitor, a *attempt, p plan) plan {
 	sent := time.Now()
 	r := l.perform(a.ctx, p.op, p.token, s.fleet.gate.guard.key)
 	s.fleet.gate.settle(l, p.op, r.err, sent)
-	s.fleet.counts.finished(p.op, r.err)
 	if r.err == nil && r.token != nil && l.cell != nil {
 		if other := l.cell.commit(a.ctx, r.token); other != nil { // another process was quicker
+			l.family.adopted.Add(1)
 			if p.op == pbx.OpLogin { // else others may use it still
 				s.logout(l, r.token)
 			}
@@ -371,8 +386,7 @@ func (s *Session) holds(v *visitor) (print fingerprint, idle, ok bool) {
 // logout logs a token out that nobody needs, in the background.
 func (s *Session) logout(l *visitor, t *pbx.Token) {
 	s.fleet.background.Go(func() {
-		err := l.logout(context.Background(), t)
-		s.fleet.counts.finished(pbx.OpLogout, err)
+		_ = l.logout(context.Background(), t)
 	})
 }
 
@@ -399,7 +413,7 @@ func (s *Session) lease(ctx context.Context) (*lease, error) {
 }
 
 func (s *Session) wait(ctx context.Context) (*lease, error) {
-	for {
+	for counted := false; ; {
 		s.mu.Lock()
 		now := time.Now()
 		if s.machine.living(now) {
@@ -413,6 +427,10 @@ func (s *Session) wait(ctx context.Context) (*lease, error) {
 		}
 		changed := s.listen()
 		s.mu.Unlock()
+		if !counted {
+			counted = true
+			s.link.Load().family.waits.Add(1)
+		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -530,7 +548,7 @@ func (s *Session) URL() string { return s.link.Load().traits.URL }
 func (s *Session) Close(ctx context.Context) error { return s.shut(ctx, false) }
 
 func (s *Session) shut(ctx context.Context, remove bool) error {
-	ctx, cancel := context.WithTimeout(ctx, s.fleet.driving.timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.fleet.families.settings.timeout)
 	defer cancel()
 	t, first := s.end(ctx)
 	if !first {
@@ -552,7 +570,6 @@ func (s *Session) shut(ctx context.Context, remove bool) error {
 	case !s.alive(ctx, l, t):
 	default:
 		err = l.logout(ctx, t)
-		s.fleet.counts.finished(pbx.OpLogout, err)
 	}
 	if l.cell != nil && remove {
 		err = errors.Join(err, l.cell.remove(ctx))
@@ -632,7 +649,7 @@ func (s *Session) hurry() {
 func (s *Session) finish(ctx context.Context) {
 	s.fleet.gate.leave(s.link.Load())
 	s.fleet.ended(s)
-	s.fleet.driving.journal.flush(ctx.Done())
+	s.fleet.families.settings.flush(ctx.Done())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.done == nil {
@@ -653,6 +670,8 @@ func (s *Session) replace(auth pbx.Authenticator) error {
 		return ErrClosed
 	}
 	old := s.link.Swap(fresh)
+	old.family.states[s.machine.state].Add(-1)
+	fresh.family.states[s.machine.state].Add(1)
 	p := s.step(event{kind: replaced, rules: fresh.rules(s.fleet.many)})
 	s.mu.Unlock()
 	if p.withdraw {

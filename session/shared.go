@@ -30,6 +30,8 @@ type Shared struct {
 	guard    *Guard
 	writes   atomic.Uint64
 	down     breaker
+
+	operations, errors atomic.Uint64
 }
 
 // SharedSettings are for [NewShared].
@@ -126,7 +128,12 @@ func (c *Shared) within(ctx context.Context, do func(context.Context) error) err
 	ctx, cancel := context.WithTimeout(ctx, c.settings.Timeout)
 	defer cancel()
 	err := do(ctx)
-	c.down.leave(time.Now(), err == nil || errors.Is(err, store.ErrUnreadable))
+	ok := err == nil || errors.Is(err, store.ErrUnreadable)
+	c.operations.Add(1)
+	if !ok {
+		c.errors.Add(1)
+	}
+	c.down.leave(time.Now(), ok)
 	return err
 }
 
@@ -136,6 +143,7 @@ var errStoreAway = errors.New("it has not responded to the last operations")
 type breaker struct {
 	mu     sync.Mutex // guards what follows
 	failed int
+	since  time.Time // failed: the first time
 	next   time.Time
 }
 
@@ -152,10 +160,27 @@ func (b *breaker) enter(now time.Time) bool {
 func (b *breaker) leave(now time.Time, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.failed == 0 {
+		b.since = now
+	}
 	if b.failed++; ok {
 		b.failed = 0
 	}
 	b.next = now.Add(time.Second)
+}
+
+// away is since when every operation has failed; zero: the last one did not.
+func (b *breaker) away() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failed == 0 {
+		return time.Time{}
+	}
+	return b.since
+}
+
+func (c *Shared) stats() StoreStats {
+	return StoreStats{Operations: c.operations.Load(), Errors: c.errors.Load(), AwaySince: c.down.away()}
 }
 
 // tokenCell is a session's part of the store. One operation uses it at a time:

@@ -1,13 +1,13 @@
 package session
 
 import (
-	"sync/atomic"
+	"time"
 
 	"github.com/pbxauth/pbx"
 )
 
 // Stats is a Manager's fleet at one moment, and what it has done since its
-// start.
+// start. Its size depends on the number of drivers, not of sessions.
 type Stats struct {
 	// Sessions by state.
 	Connecting, Live, Renewing, Rejected, Locked, Unavailable int
@@ -16,6 +16,15 @@ type Stats struct {
 	Logins, FailedLogins         uint64
 	KeepAlives, FailedKeepAlives uint64
 	Logouts, FailedLogouts       uint64
+
+	// Drivers are the fleet's drivers in the order of their names. Those beyond a
+	// hundred, and those with a name that cannot be registered, are counted
+	// together, as "other".
+	Drivers []DriverStats
+	// Hosts are the hosts of the Manager's [Guard], which Managers may share.
+	Hosts HostStats
+	// Store is what this process did with [Options].Store. Without one it is zero.
+	Store StoreStats
 }
 
 // Sessions is how many there are.
@@ -23,56 +32,89 @@ func (s Stats) Sessions() int {
 	return s.Connecting + s.Live + s.Renewing + s.Rejected + s.Locked + s.Unavailable
 }
 
-// counters is what Stats is read from, so that reading costs the same whatever
-// the size of the fleet.
-type counters struct {
-	states                      [Closed + 1]atomic.Int64
-	logins, keepAlives, logouts [2]atomic.Uint64 // good, failed
+// DriverStats are the sessions of one driver.
+type DriverStats struct {
+	Driver     string             // its registered name; empty: of the drivers that state none
+	Sessions   map[State]int      // all states but Closed
+	Operations map[pbx.Op]OpStats // by [OpInfo].Op: all of them
+	// LifetimeLeft is which share of a token's lifetime was left when another token
+	// came, from 0 to 1. 0: the token had expired first.
+	LifetimeLeft Histogram
+	// Waits is how many requests had to wait for a token.
+	Waits uint64
+	// RefusedTokens is how many tokens the PBX refused before they expired.
+	RefusedTokens uint64
+	// AdoptedTokens is how many tokens came from other processes or from before a
+	// restart, through [Options].Store.
+	AdoptedTokens uint64
 }
 
-func (c *counters) read() Stats {
-	states := func(s State) int { return int(c.states[s].Load()) }
-	both := func(c *[2]atomic.Uint64) (all, failed uint64) {
-		failed = c[1].Load()
-		return c[0].Load() + failed, failed
-	}
-	stats := Stats{
-		Connecting: states(Connecting), Live: states(Live), Renewing: states(Renewing),
-		Rejected: states(Rejected), Locked: states(Locked), Unavailable: states(Unavailable),
-	}
-	stats.Logins, stats.FailedLogins = both(&c.logins)
-	stats.KeepAlives, stats.FailedKeepAlives = both(&c.keepAlives)
-	stats.Logouts, stats.FailedLogouts = both(&c.logouts)
-	return stats
+// OpStats is one operation of one driver.
+type OpStats struct {
+	Duration Histogram // in seconds; its Count is how many have ended
+	// Failures counts the failed ones by kind, which is the text of a sentinel such
+	// as [pbx.ErrLocked], or "other". All kinds are there.
+	Failures map[string]uint64
 }
 
-// began notes a new session.
-func (c *counters) began() { c.states[Connecting].Add(1) }
-
-// moved notes a session's change of state.
-func (c *counters) moved(from, to State) {
-	if from != to {
-		c.states[from].Add(-1)
-		c.states[to].Add(1)
+// Failed is how many have failed.
+func (o OpStats) Failed() (n uint64) {
+	for _, count := range o.Failures {
+		n += count
 	}
+	return n
 }
 
-// finished notes an operation that has ended.
-func (c *counters) finished(op pbx.Op, err error) {
-	var counter *[2]atomic.Uint64
-	switch op {
-	case pbx.OpLogin:
-		counter = &c.logins
-	case pbx.OpKeepAlive:
-		counter = &c.keepAlives
-	case pbx.OpLogout:
-		counter = &c.logouts
-	default:
-		return
+// Histogram counts values in fixed buckets.
+type Histogram struct {
+	Count   uint64
+	Sum     float64
+	Buckets []Bucket // in ascending order
+}
+
+// Bucket counts the values that are at most Most, those of the buckets before it
+// included.
+type Bucket struct {
+	Most  float64
+	Count uint64
+}
+
+// HostStats counts PBX hosts that have sessions and are in trouble. A host may
+// count several times, except in InTrouble.
+type HostStats struct {
+	InTrouble   int // for any of the reasons below
+	InDoubt     int // the last login got no response, and nothing has proven since that the PBX works
+	WrongLogins int // the PBX may count at least one wrong login, so that a lockout is nearer
+	Locked      int // the PBX has locked this client, or an account
+}
+
+// StoreStats is what a process did with its store.
+type StoreStats struct {
+	Operations uint64    // that have ended
+	Errors     uint64    // those of them that failed
+	AwaySince  time.Time // the first failure since the last success; zero: the store responds
+}
+
+// read sums up what the drivers did.
+func (f *fleet) read() Stats {
+	s := Stats{Drivers: f.families.read(), Hosts: f.gate.guard.troubled.read()}
+	for _, d := range s.Drivers {
+		s.Connecting += d.Sessions[Connecting]
+		s.Live += d.Sessions[Live]
+		s.Renewing += d.Sessions[Renewing]
+		s.Rejected += d.Sessions[Rejected]
+		s.Locked += d.Sessions[Locked]
+		s.Unavailable += d.Sessions[Unavailable]
+		add := func(op pbx.Op, all, failed *uint64) {
+			*all += d.Operations[op].Duration.Count
+			*failed += d.Operations[op].Failed()
+		}
+		add(pbx.OpLogin, &s.Logins, &s.FailedLogins)
+		add(pbx.OpKeepAlive, &s.KeepAlives, &s.FailedKeepAlives)
+		add(pbx.OpLogout, &s.Logouts, &s.FailedLogouts)
 	}
-	if err != nil {
-		counter[1].Add(1)
-		return
+	if f.shared != nil {
+		s.Store = f.shared.stats()
 	}
-	counter[0].Add(1)
+	return s
 }

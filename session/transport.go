@@ -232,7 +232,7 @@ func isAmbiguous(verdict error) bool {
 // it waits as long as ctx allows.
 func (s *Session) refused(ctx context.Context, l *lease, ambiguous bool) bool {
 	s.deliver(event{kind: invalidated, generation: l.generation, ambiguous: ambiguous}, nil)
-	ctx, cancel := context.WithTimeout(ctx, s.fleet.driving.timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.fleet.families.settings.timeout)
 	defer cancel()
 	for {
 		s.mu.Lock()

@@ -235,7 +235,8 @@ var lockout = pbx.Lockout{Attempts: 3, Window: 10 * time.Minute, DeadTokens: pbx
 func (p *PBX) Traits() pbx.Traits {
 	base := p.wire.URL() + p.prefix
 	return pbx.Traits{
-		URL: base, Account: p.wire.Account(), Lifetime: usualLifetime, Sliding: true,
+		Driver: Name,
+		URL:    base, Account: p.wire.Account(), Lifetime: usualLifetime, Sliding: true,
 		KeepAlive: pbx.KeepAliveHeartbeat, Logout: pbx.LogoutToken, Lockout: lockout,
 		Probe: base + path + "?action=challenge&authtype=MD5",
 	}

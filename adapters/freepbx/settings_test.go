@@ -16,7 +16,8 @@ import (
 
 func TestTraitsAreTheModules(t *testing.T) {
 	want := pbx.Traits{
-		URL: "https://pbx.example.com", Account: id, Lifetime: time.Hour, KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutNone,
+		Driver: freepbx.Name,
+		URL:    "https://pbx.example.com", Account: id, Lifetime: time.Hour, KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutNone,
 		Probe: "https://pbx.example.com/admin/api/api/token", // and nothing is known of a lockout
 	}
 	if diff := cmp.Diff(want, open(t, config(unsent{t})).Traits()); diff != "" {

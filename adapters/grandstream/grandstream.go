@@ -261,7 +261,8 @@ func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 // Traits implements [pbx.Describer].
 func (p *PBX) Traits() pbx.Traits {
 	return pbx.Traits{
-		URL: p.wire.URL(), Account: p.wire.Account(), Lifetime: p.ttl, Sliding: true,
+		Driver: Name,
+		URL:    p.wire.URL(), Account: p.wire.Account(), Lifetime: p.ttl, Sliding: true,
 		KeepAlive: pbx.KeepAliveHeartbeat, Logout: pbx.LogoutToken, Lockout: lockout,
 		// The API is POSTs with a body, so that a GET without one is no login.
 		Probe: p.wire.URL() + path,

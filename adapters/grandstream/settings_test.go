@@ -145,6 +145,7 @@ func TestTheLifeAndTheKeepAliveAreOptions(t *testing.T) {
 
 func TestTraitsAreTheVendorsNumbers(t *testing.T) {
 	want := pbx.Traits{
+		Driver:    grandstream.Name,
 		URL:       "https://pbx.example.com:8089",
 		Lifetime:  10 * time.Minute,
 		Sliding:   true,

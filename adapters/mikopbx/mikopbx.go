@@ -355,7 +355,8 @@ func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 // Traits implements [pbx.Describer].
 func (p *PBX) Traits() pbx.Traits {
 	traits := pbx.Traits{
-		URL: p.wire.URL(), Account: p.wire.Account(), Lifetime: lifetime,
+		Driver: Name,
+		URL:    p.wire.URL(), Account: p.wire.Account(), Lifetime: lifetime,
 		KeepAlive: pbx.KeepAliveRefresh, Logout: pbx.LogoutRefresh, Lockout: lockout,
 		// It needs no token, and a GET has no login and password to be counted.
 		Probe: p.wire.URL() + loginPath,

@@ -67,7 +67,8 @@ func TestAddressesAreCompleted(t *testing.T) {
 
 func TestTraitsAreTheSourcesNumbers(t *testing.T) {
 	want := pbx.Traits{
-		URL: "https://pbx.example.com", Account: user, Lifetime: 15 * time.Minute,
+		Driver: mikopbx.Name,
+		URL:    "https://pbx.example.com", Account: user, Lifetime: 15 * time.Minute,
 		KeepAlive: pbx.KeepAliveRefresh, Logout: pbx.LogoutRefresh,
 		Lockout: pbx.Lockout{Attempts: 10, Window: 10 * time.Minute, Memory: 10 * time.Minute},
 		Probe:   "https://pbx.example.com/pbxcore/api/v3/auth:login",

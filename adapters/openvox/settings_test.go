@@ -17,7 +17,8 @@ import (
 
 func TestTraitsAreTheVendorsNumbers(t *testing.T) {
 	want := pbx.Traits{
-		URL: "https://pbx.example.com:9011", Lifetime: 30 * time.Minute, Sliding: true,
+		Driver: openvox.Name,
+		URL:    "https://pbx.example.com:9011", Lifetime: 30 * time.Minute, Sliding: true,
 		KeepAlive: pbx.KeepAliveHeartbeat, Lockout: pbx.Lockout{Attempts: 5, Window: 10 * time.Minute, Memory: pbx.Forever},
 		Account: sampleUser, Probe: "https://pbx.example.com:9011/api/v0.0.1/login",
 	}

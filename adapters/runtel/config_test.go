@@ -75,7 +75,8 @@ func TestOptionsOpenThePBXByName(t *testing.T) {
 			continue
 		}
 		want := pbx.Traits{
-			URL: "https://office.example", Account: cfg.Username, KeepAlive: pbx.KeepAliveNone,
+			Driver: runtel.Name,
+			URL:    "https://office.example", Account: cfg.Username, KeepAlive: pbx.KeepAliveNone,
 			Lockout: pbx.Lockout{LooksWrong: true}, Probe: "https://office.example/api/",
 		}
 		if name == "a key" {

@@ -69,7 +69,8 @@ func TestTraitsAreTheVendorsWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := pbx.Traits{
-		URL: "https://pbx.example.com", Account: user, Lifetime: 4 * time.Hour,
+		Driver: starface.Name,
+		URL:    "https://pbx.example.com", Account: user, Lifetime: 4 * time.Hour,
 		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken,
 		Lockout: pbx.Lockout{LooksWrong: true},
 		Probe:   "https://pbx.example.com/rest/login",

@@ -290,7 +290,8 @@ func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 // Traits implements [pbx.Describer].
 func (p *PBX) Traits() pbx.Traits {
 	return pbx.Traits{
-		URL: p.wire.URL(), Account: p.wire.Account(), Lifetime: lifetime,
+		Driver: Name,
+		URL:    p.wire.URL(), Account: p.wire.Account(), Lifetime: lifetime,
 		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken, Lockout: lockout,
 		Probe: p.wire.URL() + loginPath, // it returns a nonce, and counts as no login
 	}

@@ -160,7 +160,8 @@ func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 // Traits implements [pbx.Describer].
 func (p *PBX) Traits() pbx.Traits {
 	return pbx.Traits{
-		URL: p.wire.URL(), Account: p.wire.Account(),
+		Driver: Name,
+		URL:    p.wire.URL(), Account: p.wire.Account(),
 		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutNone, Lockout: lockout,
 		MaxTokens: 1, NewestWins: true, // the vendor's README: only one access token can be active at a time
 		// The login is a POST. A GET is HTTP 405.

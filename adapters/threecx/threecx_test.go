@@ -342,7 +342,8 @@ func TestALivingTokenOutlastsARefusalLikeThatOfAWrongKey(t *testing.T) {
 
 func TestTraitsAreWhatTheVendorSays(t *testing.T) {
 	want := pbx.Traits{
-		URL: "https://pbx.example.com", Account: id, KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutNone,
+		Driver: threecx.Name,
+		URL:    "https://pbx.example.com", Account: id, KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutNone,
 		MaxTokens: 1, NewestWins: true, Lockout: pbx.Lockout{LooksWrong: true}, // nothing else is documented
 		Probe: "https://pbx.example.com/connect/token",
 	}

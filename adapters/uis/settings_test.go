@@ -77,7 +77,8 @@ func TestAddressesAreCompleted(t *testing.T) {
 
 func TestTraitsAreTheVendorsWords(t *testing.T) {
 	want := pbx.Traits{
-		URL: "https://callapi.uiscom.ru", Account: user, Lifetime: time.Hour,
+		Driver: uis.Name,
+		URL:    "https://callapi.uiscom.ru", Account: user, Lifetime: time.Hour,
 		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken,
 		Probe: "https://callapi.uiscom.ru/v4.0",
 	}

@@ -333,7 +333,8 @@ func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 // Traits implements [pbx.Describer].
 func (p *PBX) Traits() pbx.Traits {
 	traits := pbx.Traits{
-		URL: p.wire.URL(), Account: p.wire.Account(), Lifetime: lifetime,
+		Driver: Name,
+		URL:    p.wire.URL(), Account: p.wire.Account(), Lifetime: lifetime,
 		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken, Lockout: lockout,
 		// Everything is a POST with a body, so that a GET without one is no login.
 		Probe: p.wire.URL() + path,

@@ -16,7 +16,8 @@ import (
 
 func TestTraitsAreTheServersNumbers(t *testing.T) {
 	want := pbx.Traits{
-		URL: "https://wazo.example.com", Account: user, Lifetime: 7200 * time.Second,
+		Driver: wazo.Name,
+		URL:    "https://wazo.example.com", Account: user, Lifetime: 7200 * time.Second,
 		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken, MaxTokens: 100,
 		Lockout: pbx.Lockout{None: true}, // 40 wrong logins in a row locked nothing
 		Probe:   "https://wazo.example.com/api/auth/0.1/token",

@@ -348,7 +348,8 @@ func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 // Traits implements [pbx.Describer].
 func (p *PBX) Traits() pbx.Traits {
 	traits := pbx.Traits{
-		URL: p.wire.URL(), Account: p.wire.Account(), Lifetime: p.ttl,
+		Driver: Name,
+		URL:    p.wire.URL(), Account: p.wire.Account(), Lifetime: p.ttl,
 		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken, Lockout: lockout, MaxTokens: maxSessions,
 		// The login is a POST. A GET is HTTP 405.
 		Probe: p.wire.URL() + tokenPath,

@@ -16,11 +16,11 @@ import (
 func TestEachFamilyHasTheVendorsNumbers(t *testing.T) {
 	lockout := pbx.Lockout{Attempts: 5, Window: 10 * time.Minute, Memory: pbx.Forever}
 	for family, want := range map[string]pbx.Traits{
-		"":         {URL: "https://pbx.example.com:8088", Account: sampleUser, Probe: "https://pbx.example.com:8088/api/v1.1.0/login", Lifetime: 30 * time.Minute, Sliding: true, KeepAlive: pbx.KeepAliveHeartbeat, Lockout: lockout},
-		"s-v1":     {URL: "https://pbx.example.com:8088", Account: sampleUser, Probe: "https://pbx.example.com:8088/api/v1.1.0/login", Lifetime: 30 * time.Minute, Sliding: true, KeepAlive: pbx.KeepAliveHeartbeat, Lockout: lockout},
-		"s-v2":     {URL: "https://pbx.example.com:8088", Account: sampleUser, Probe: "https://pbx.example.com:8088/api/v2.0.0/login", Lifetime: 30 * time.Minute, KeepAlive: pbx.KeepAliveHeartbeat, Lockout: lockout},
-		"cloud-v1": {URL: "https://pbx.example.com:443", Account: sampleUser, Probe: "https://pbx.example.com:443/api/v1.1.0/login", Lifetime: 30 * time.Minute, KeepAlive: pbx.KeepAliveRefresh, Lockout: lockout},
-		"cloud-v2": {URL: "https://pbx.example.com:443", Account: sampleUser, Probe: "https://pbx.example.com:443/api/v2.0.0/login", Lifetime: 30 * time.Minute, KeepAlive: pbx.KeepAliveRefresh, Lockout: lockout},
+		"":         {Driver: yeastar.Name, URL: "https://pbx.example.com:8088", Account: sampleUser, Probe: "https://pbx.example.com:8088/api/v1.1.0/login", Lifetime: 30 * time.Minute, Sliding: true, KeepAlive: pbx.KeepAliveHeartbeat, Lockout: lockout},
+		"s-v1":     {Driver: yeastar.Name, URL: "https://pbx.example.com:8088", Account: sampleUser, Probe: "https://pbx.example.com:8088/api/v1.1.0/login", Lifetime: 30 * time.Minute, Sliding: true, KeepAlive: pbx.KeepAliveHeartbeat, Lockout: lockout},
+		"s-v2":     {Driver: yeastar.Name, URL: "https://pbx.example.com:8088", Account: sampleUser, Probe: "https://pbx.example.com:8088/api/v2.0.0/login", Lifetime: 30 * time.Minute, KeepAlive: pbx.KeepAliveHeartbeat, Lockout: lockout},
+		"cloud-v1": {Driver: yeastar.Name, URL: "https://pbx.example.com:443", Account: sampleUser, Probe: "https://pbx.example.com:443/api/v1.1.0/login", Lifetime: 30 * time.Minute, KeepAlive: pbx.KeepAliveRefresh, Lockout: lockout},
+		"cloud-v2": {Driver: yeastar.Name, URL: "https://pbx.example.com:443", Account: sampleUser, Probe: "https://pbx.example.com:443/api/v2.0.0/login", Lifetime: 30 * time.Minute, KeepAlive: pbx.KeepAliveRefresh, Lockout: lockout},
 	} {
 		cfg := unsent{t}.config()
 		cfg.Options = map[string]string{"family": family}

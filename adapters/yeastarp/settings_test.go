@@ -24,6 +24,7 @@ func open(t testing.TB, cfg pbx.Config) *yeastarp.PBX {
 
 func TestTraitsAreTheVendorsNumbers(t *testing.T) {
 	want := pbx.Traits{
+		Driver:    yeastarp.Name,
 		URL:       "https://pbx.example.com:8088",
 		Lifetime:  1800 * time.Second,
 		KeepAlive: pbx.KeepAliveRefresh,

@@ -258,7 +258,8 @@ func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 // Traits implements [pbx.Describer].
 func (p *PBX) Traits() pbx.Traits {
 	return pbx.Traits{
-		URL: p.wire.URL(), Account: p.wire.Account(), Lifetime: accessLifetime,
+		Driver: Name,
+		URL:    p.wire.URL(), Account: p.wire.Account(), Lifetime: accessLifetime,
 		KeepAlive: pbx.KeepAliveRefresh, Logout: pbx.LogoutToken,
 		Lockout: lockout, MaxTokens: maxTokens,
 		// get_token is a POST. A GET is errcode 10001 or 10003.

@@ -68,7 +68,7 @@ func (a *acme) Format(f fmt.State, _ rune) { io.WriteString(f, "acme("+a.wire.UR
 
 func (a *acme) Traits() pbx.Traits {
 	return pbx.Traits{
-		URL: a.wire.URL(), Account: a.wire.Account(), Lifetime: 15 * time.Minute, KeepAlive: pbx.KeepAliveRefresh,
+		Driver: Name, URL: a.wire.URL(), Account: a.wire.Account(), Lifetime: 15 * time.Minute, KeepAlive: pbx.KeepAliveRefresh,
 		Lockout: lockout, MaxTokens: 4, Probe: a.wire.URL() + loginPath, // a login is a POST
 	}
 }

@@ -65,8 +65,21 @@ func (h *Host) Idle(now time.Time) bool {
 // responses to tokens show is of use: there is a booking, a lock, or a row of
 // unclear outcomes.
 func (h *Host) Trouble(now time.Time) bool {
+	return len(h.bookings) > 0 || h.row.count > 0 || h.Locked(now)
+}
+
+// Counts reports whether the PBX may count a wrong login: one that it refused, one
+// without a verdict, or a dead token. Logins under way are no reason for it.
+func (h *Host) Counts(now time.Time) bool {
 	t := at(now)
-	return len(h.bookings) > 0 || h.row.count > 0 || slices.ContainsFunc(h.locks, func(k lock) bool { return k.until > t })
+	return slices.ContainsFunc(h.bookings, func(b Booking) bool { return !b.flying(t) && t <= b.expires() })
+}
+
+// Locked reports whether the PBX has said that it has locked this client, or one
+// of its accounts.
+func (h *Host) Locked(now time.Time) bool {
+	t := at(now)
+	return slices.ContainsFunc(h.locks, func(k lock) bool { return k.until > t })
 }
 
 // Careful reports whether tokens of some URL have to be used one at a time.

@@ -328,7 +328,8 @@ func (p *PBX) judge(x *wire.Exchange, got response) error {
 // Traits is [pbx.Describer]'s.
 func (p *PBX) Traits() pbx.Traits {
 	traits := pbx.Traits{
-		URL: p.wire.URL(), Account: p.wire.Account(), Lifetime: p.ttl, Sliding: p.variant.Sliding, Lockout: p.variant.Lockout,
+		Driver: p.variant.Driver,
+		URL:    p.wire.URL(), Account: p.wire.Account(), Lifetime: p.ttl, Sliding: p.variant.Sliding, Lockout: p.variant.Lockout,
 		KeepAlive: pbx.KeepAliveHeartbeat, Logout: pbx.LogoutToken,
 		// A GET is errno 20001, "not a POST", before anything is looked at.
 		Probe: p.wire.URL() + "/api/" + p.variant.Version + "/login",

@@ -78,6 +78,7 @@ func open(cfg pbx.Config) (pbx.Authenticator, error) {
 // Traits implements [pbx.Describer].
 func (w *WebUI) Traits() pbx.Traits {
 	return pbx.Traits{
+		Driver:    Name,
 		URL:       w.wire.URL(),
 		Account:   w.account,
 		Lifetime:  w.lifetime,

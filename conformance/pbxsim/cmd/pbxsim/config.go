@@ -27,6 +27,7 @@ type description struct {
 	Lockout  lockout           `json:"lockout"`
 
 	simulator simulators.Simulator
+	place     string // in the configuration file, as "pbxs.json:3: "; empty: from flags
 }
 
 // lockout is pbxsim.Lockout in words.
@@ -78,7 +79,23 @@ func parse(file string, text []byte) ([]description, error) {
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%s: the list holds no PBX", file)
 	}
+	for i, line := range lines(text, len(all)) {
+		all[i].place = fmt.Sprintf("%s:%d: ", file, line)
+	}
 	return all, nil
+}
+
+// lines are those in which the n entries of a list begin, which is well-formed.
+func lines(text []byte, n int) []int {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.Token() // the bracket
+	all := make([]int, n)
+	for i := range all {
+		var entry json.RawMessage
+		dec.Decode(&entry)
+		all[i] = 1 + bytes.Count(text[:int(dec.InputOffset())-len(entry)], []byte("\n"))
+	}
+	return all
 }
 
 var unknownField = regexp.MustCompile(`unknown field "([^"]*)"`)
@@ -114,7 +131,7 @@ func check(all []description) error {
 		d := &all[i]
 		of := simulators.Of(d.Driver)
 		if len(of) == 0 {
-			return fmt.Errorf("there is no simulator for the driver %q%s", d.Driver, nearest(d.Driver, drivers()))
+			return fmt.Errorf("%sthere is no simulator for the driver %q%s", d.place, d.Driver, nearest(d.Driver, drivers()))
 		}
 		d.simulator = of[0]
 		if d.Variant != "" {
@@ -124,18 +141,18 @@ func check(all []description) error {
 				for _, s := range of {
 					variants = append(variants, s.Variant)
 				}
-				return fmt.Errorf("the driver %q has no variant %q%s", d.Driver, d.Variant, nearest(d.Variant, variants))
+				return fmt.Errorf("%sthe driver %q has no variant %q%s", d.place, d.Driver, d.Variant, nearest(d.Variant, variants))
 			}
 			d.simulator = of[at]
 		}
 		if err := d.Lockout.check(); err != nil {
-			return fmt.Errorf("%s: lockout: %w", d.Driver, err)
+			return fmt.Errorf("%s%s: lockout: %w", d.place, d.Driver, err)
 		}
 		if d.Name == "" {
 			d.Name = d.simulator.Name()
 		}
 		if taken[d.Name] {
-			return fmt.Errorf("two PBXs are called %q: give one another name", d.Name)
+			return fmt.Errorf("%stwo PBXs are called %q: give one another name", d.place, d.Name)
 		}
 		taken[d.Name] = true
 	}

@@ -240,8 +240,10 @@ func TestMistakesAreNamed(t *testing.T) {
 		{config: "[\n{\"driver\": \"yeastar\"\n", status: 2, want: "pbxs.json:"},
 		{config: "[]", status: 2, want: "the list holds no PBX"},
 		{config: "[] []", status: 2, want: "more after the list"},
-		{config: `[{"driver": "yeastar", "lockout": {"memory": "long"}}]`, status: 2, want: `memory "long" is not one of clock, forever, sliding`},
-		{config: `[{"driver": "yeastar"}, {"driver": "yeastar"}]`, status: 2, want: `two PBXs are called "yeastar-s-v1"`},
+		{config: `[{"driver": "yeastar", "lockout": {"memory": "long"}}]`, status: 2, want: `pbxs.json:1: yeastar: lockout: memory "long" is not one of clock, forever, sliding`},
+		{config: "[{\"driver\": \"wazo\"},\n\n {\"driver\":\n\"yeaster\"}]", status: 2, want: `pbxs.json:3: there is no simulator for the driver "yeaster": did you mean "yeastar"?`},
+		{config: "[\n{\"driver\": \"yeastar\", \"variant\": \"s-v9\"}]", status: 2, want: `pbxs.json:2: the driver "yeastar" has no variant "s-v9": did you mean "s-v1"?`},
+		{config: "[{\"driver\": \"yeastar\"},\n{\"driver\": \"yeastar\"}]", status: 2, want: `pbxs.json:2: two PBXs are called "yeastar-s-v1"`},
 	} {
 		args := tt.args
 		if tt.config != "" {
