@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/mikopbx"
 	"github.com/pbxauth/pbx/adapters/mikopbx/mikopbxsim"
 	"github.com/pbxauth/pbx/conformance/golden"
@@ -52,8 +52,8 @@ func FuzzResponse(f *testing.F) {
 		}
 		good := status/100 == 2 && strings.Contains(result, "true")
 
-		response := scripted.Response{Status: status, Header: http.Header{"Set-Cookie": {set}, "Date": {date}}, Body: body}
-		got, err := on(t, scripted.New(response)).Login(t.Context())
+		response := drivertest.Response{Status: status, Header: http.Header{"Set-Cookie": {set}, "Date": {date}}, Body: body}
+		got, err := on(t, drivertest.Responses(response)).Login(t.Context())
 		if (got == nil) == (err == nil) || err == nil && !good || errors.Is(err, pbx.ErrTokenRejected) {
 			t.Errorf("Login: %v, %v", got, err)
 		}
@@ -61,22 +61,22 @@ func FuzzResponse(f *testing.F) {
 			t.Errorf("Login: %v", got)
 		}
 		safe(t, err)
-		got, err = on(t, scripted.New(response)).KeepAlive(t.Context(), held())
+		got, err = on(t, drivertest.Responses(response)).KeepAlive(t.Context(), held())
 		if (got == nil) == (err == nil) || err == nil && (!good || got.Refresh.IsZero()) {
 			t.Errorf("KeepAlive: %v, %v", got, err)
 		}
 		safe(t, err)
-		err = on(t, scripted.New(response)).Ping(t.Context(), held())
+		err = on(t, drivertest.Responses(response)).Ping(t.Context(), held())
 		if err == nil && !good {
 			t.Error("Ping succeeds")
 		}
 		safe(t, err)
-		err = on(t, scripted.New(response)).Logout(t.Context(), held())
+		err = on(t, drivertest.Responses(response)).Logout(t.Context(), held())
 		if err == nil && !good && status != 401 && status != 403 {
 			t.Error("Logout succeeds")
 		}
 		safe(t, err)
-		err = on(t, scripted.Unsent{T: t}).Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), held())
+		err = on(t, drivertest.Unsent{T: t}).Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), held())
 		if errors.Is(err, pbx.ErrTokenRejected) && status != 401 && status != 403 || err == nil && status/100 != 2 {
 			t.Errorf("Inspect: %v", err)
 		}

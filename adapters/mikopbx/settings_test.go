@@ -8,12 +8,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/mikopbx"
 )
 
 func config(t *testing.T) pbx.Config {
-	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: scripted.Unsent{T: t}}
+	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: drivertest.Unsent{T: t}}
 }
 
 func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
@@ -72,7 +72,7 @@ func TestTraitsAreTheSourcesNumbers(t *testing.T) {
 		Lockout: pbx.Lockout{Attempts: 10, Window: 10 * time.Minute, Memory: 10 * time.Minute},
 		Probe:   "https://pbx.example.com/pbxcore/api/v3/auth:login",
 	}
-	if diff := cmp.Diff(want, on(t, scripted.Unsent{T: t}).Traits()); diff != "" {
+	if diff := cmp.Diff(want, on(t, drivertest.Unsent{T: t}).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -100,7 +100,7 @@ func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
 
 func TestTheKeyHasAFingerprintOfItsOwn(t *testing.T) {
 	take := func(change ...func(*mikopbx.Config)) string {
-		got, err := on(t, scripted.Unsent{T: t}, change...).Fingerprint(t.Context(), []byte("key"))
+		got, err := on(t, drivertest.Unsent{T: t}, change...).Fingerprint(t.Context(), []byte("key"))
 		if err != nil || len(got) == 0 {
 			t.Fatal(err)
 		}

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/golden"
 )
 
@@ -53,28 +53,28 @@ func FuzzResponse(f *testing.F) {
 		good := status/100 == 2
 
 		given := &pbx.Token{Value: pbx.NewSecret(token)}
-		response := scripted.Response{Status: status, Body: body}
-		got, err := on(t, scripted.New(scripted.Response{Body: template}, response)).Login(t.Context())
+		response := drivertest.Response{Status: status, Body: body}
+		got, err := on(t, drivertest.Responses(drivertest.Response{Body: template}, response)).Login(t.Context())
 		if (got == nil) == (err == nil) || err == nil && (!good || !has("token")) {
 			t.Errorf("Login: %v, %v", got, err)
 		}
 		safe(t, err)
-		_, err = on(t, scripted.New(response)).Login(t.Context()) // as the first step
+		_, err = on(t, drivertest.Responses(response)).Login(t.Context()) // as the first step
 		if err == nil {
 			t.Error("a login without a second response succeeds")
 		}
 		safe(t, err)
-		err = on(t, scripted.New(response)).Ping(t.Context(), given)
+		err = on(t, drivertest.Responses(response)).Ping(t.Context(), given)
 		if err == nil && (!good || !has("id") && !has("login")) {
 			t.Error("Ping succeeds")
 		}
 		safe(t, err)
-		err = on(t, scripted.New(response)).Logout(t.Context(), given)
+		err = on(t, drivertest.Responses(response)).Logout(t.Context(), given)
 		if empty := trimmed == ""; err == nil && status != 401 && !(good && empty) {
 			t.Error("Logout succeeds")
 		}
 		safe(t, err)
-		driver := on(t, scripted.Unsent{T: t})
+		driver := on(t, drivertest.Unsent{T: t})
 		err = driver.Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), given)
 		if (err == nil) != good || errors.Is(err, pbx.ErrTokenRejected) != (status == 401) {
 			t.Errorf("Inspect: %v", err)

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/golden"
 )
 
@@ -47,27 +47,27 @@ func FuzzResponse(f *testing.F) {
 		hasToken := strings.Contains(strings.ToLower(trimmed), "access_token") || strings.Contains(trimmed, `\u`)
 
 		given := &pbx.Token{Value: pbx.NewSecret(token)}
-		got, err := on(t, scripted.Bodies(body)).Login(t.Context())
+		got, err := on(t, drivertest.Bodies(body)).Login(t.Context())
 		if (got == nil) == (err == nil) || err == nil && (!succeeded || !hasToken) || errors.Is(err, pbx.ErrTokenRejected) {
 			t.Errorf("Login: %v, %v", got, err)
 		}
 		safe(t, err)
-		err = on(t, scripted.Bodies(body)).Ping(t.Context(), given)
+		err = on(t, drivertest.Bodies(body)).Ping(t.Context(), given)
 		if (err == nil) != succeeded {
 			t.Errorf("Ping: %v", err)
 		}
 		safe(t, err)
-		err = on(t, scripted.Bodies(body)).Logout(t.Context(), given)
+		err = on(t, drivertest.Bodies(body)).Logout(t.Context(), given)
 		if err == nil && !succeeded && !failed {
 			t.Error("Logout succeeds")
 		}
 		safe(t, err)
-		err = on(t, scripted.Unsent{T: t}).Inspect(&http.Response{StatusCode: 200, Header: http.Header{}}, []byte(body), given)
+		err = on(t, drivertest.Unsent{T: t}).Inspect(&http.Response{StatusCode: 200, Header: http.Header{}}, []byte(body), given)
 		if (err != nil) != failed {
 			t.Errorf("Inspect: %v", err)
 		}
 		safe(t, err)
-		_, err = on(t, scripted.Bodies(body), withKey("list.calls")).Login(t.Context())
+		_, err = on(t, drivertest.Bodies(body), withKey("list.calls")).Login(t.Context())
 		if errors.Is(err, pbx.ErrTokenRejected) {
 			t.Errorf("a key: %v", err)
 		}

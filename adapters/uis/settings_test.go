@@ -8,12 +8,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/uis"
 )
 
 func config(t *testing.T) pbx.Config {
-	return pbx.Config{URL: "https://callapi.uiscom.ru", Username: user, Password: pbx.NewSecret(password), Transport: scripted.Unsent{T: t}}
+	return pbx.Config{URL: "https://callapi.uiscom.ru", Username: user, Password: pbx.NewSecret(password), Transport: drivertest.Unsent{T: t}}
 }
 
 func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
@@ -81,7 +81,7 @@ func TestTraitsAreTheVendorsWords(t *testing.T) {
 		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken,
 		Probe: "https://callapi.uiscom.ru/v4.0",
 	}
-	if diff := cmp.Diff(want, on(t, scripted.Unsent{T: t}).Traits()); diff != "" {
+	if diff := cmp.Diff(want, on(t, drivertest.Unsent{T: t}).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -103,7 +103,7 @@ func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
 
 func TestTheKeyHasAFingerprintOfItsOwn(t *testing.T) {
 	take := func(change ...func(*uis.Config)) string {
-		got, err := on(t, scripted.Unsent{T: t}, change...).Fingerprint(t.Context(), []byte("key"))
+		got, err := on(t, drivertest.Unsent{T: t}, change...).Fingerprint(t.Context(), []byte("key"))
 		if err != nil || len(got) == 0 {
 			t.Fatal(err)
 		}
