@@ -184,7 +184,7 @@ func TestSessionsStayBelowFail2banToo(t *testing.T) {
 			kept := session.New(driver, &session.Options{Guard: guard})
 			defer kept.Close(context.Background())
 		}
-		time.Sleep(24 * time.Hour)
+		time.Sleep(8 * time.Hour)
 		if counts := sim.Counts(); counts.Locks != 0 || counts.WrongLogins < 10 {
 			t.Errorf("%d locks after %d wrong logins", counts.Locks, counts.WrongLogins)
 		}

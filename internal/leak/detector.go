@@ -81,10 +81,10 @@ func (d *Detector) Size() int {
 // maxPrinted is how many values of a type, from one place, are printed in all ways.
 // The ways do not change from value to value, and a week of renewals is a million
 // of them.
-const maxPrinted = 100
+const maxPrinted = 10
 
 // Print collects v in the ways in which programs print a value: with fmt,
-// encoding/json, log/slog and zerolog. After 100 values of a type from one place,
+// encoding/json, log/slog and zerolog. After ten values of a type from one place,
 // it collects %+v only. Of an error it also collects what the error wraps. A nil v
 // is ignored.
 func (d *Detector) Print(where string, v any) {
