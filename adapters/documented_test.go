@@ -12,10 +12,11 @@ import (
 type meaning int
 
 const (
-	other       meaning = iota // nothing about the password or the token
-	wrongLogin                 // on a login: the password or the user name is wrong
-	deadToken                  // on a keep-alive or a request: the token is not valid any more
-	refusedKeep                // on a keep-alive only: the same
+	other        meaning = iota // nothing about the password or the token
+	wrongLogin                  // on a login: the password or the user name is wrong
+	deadToken                   // on a keep-alive or a request: the token is not valid any more
+	refusedKeep                 // on a keep-alive only: the same
+	notPermitted                // a person has to permit the client or the user in the PBX
 )
 
 // documentedError is an error that a vendor documents.
@@ -50,17 +51,23 @@ var documentedErrors = map[string][]documentedError{
 		{name: "-1, wrong credentials", means: wrongLogin, body: `{"errcode":-1,"errmsg":"FAILURE","invalid_param_list":[{"field":"username or password","value":"error"}]}`},
 		{name: "-1", means: wrongLogin, body: `{"errcode":-1,"errmsg":"FAILURE"}`},
 		{name: "10004", means: deadToken, body: `{"errcode":10004,"errmsg":"TOKEN EXPIRED"}`},
+		{name: "10005", means: notPermitted, body: `{"errcode":10005,"errmsg":"ACCESS DENIED"}`},
+		{name: "10009", means: notPermitted, body: `{"errcode":10009,"errmsg":"OPERATE FAILED"}`},
+		{name: "70084", means: notPermitted, body: `{"errcode":70084,"errmsg":"FORBIDDEN"}`},
+		{name: "70087", means: notPermitted, body: `{"errcode":70087,"errmsg":"IP FORBIDDEN"}`},
 		{name: "70004", body: `{"errcode":70004,"errmsg":"ACCOUNT IP BLOCKED"}`},
-	}, numbered(`{"errcode":%d,"errmsg":"FAILURE"}`, -2, 10001, 10002, 10003, 10005, 10009, 40001, 40002, 60001, 60002, 70082, 70084, 70087)...),
+	}, numbered(`{"errcode":%d,"errmsg":"FAILURE"}`, -2, 10001, 10002, 10003, 40001, 40002, 60001, 60002, 70082)...),
 	// documentation.grandstream.com: HTTPS API, return codes.
 	"grandstream": append([]documentedError{
 		{name: "-5", means: deadToken, body: `{"response":{},"status":-5}`},
 		{name: "-6", means: deadToken, body: `{"response":{},"status":-6}`},
 		{name: "-37", means: wrongLogin, body: `{"response":{},"status":-37}`},
 		{name: "-71", means: wrongLogin, body: `{"response":{},"status":-71}`},
+		{name: "-47", means: notPermitted, body: `{"response":{},"status":-47}`},
+		{name: "-70", means: notPermitted, body: `{"response":{},"status":-70}`},
 		{name: "-7", means: refusedKeep, body: `{"response":{},"status":-7}`},
 		{name: "-8", means: refusedKeep, body: `{"response":{},"status":-8}`},
-	}, numbered(`{"response":{},"status":%d}`, -1, -9, -15, -19, -24, -25, -26, -45, -46, -47, -50, -57, -68, -70, -251)...),
+	}, numbered(`{"response":{},"status":%d}`, -1, -9, -15, -19, -24, -25, -26, -45, -46, -50, -57, -68, -251)...),
 	// Seen on the wire of Asterisk 18, 22 and 23.
 	"asterisk": {
 		{name: "Authentication failed", means: wrongLogin, body: block("Error", "Authentication failed"), edit: sameCookie},
@@ -112,10 +119,10 @@ var documentedErrors = map[string][]documentedError{
 		{name: "access_token_invalid", means: deadToken, body: uisError(-32001, "access_token_invalid")},
 		{name: "access_token_expired", means: deadToken, body: uisError(-32001, "access_token_expired")},
 		{name: "access_token_blocked", means: deadToken, body: uisError(-32001, "access_token_blocked")},
-		{name: "ip_not_whitelisted", body: uisError(-32003, "ip_not_whitelisted")},
-		{name: "forbidden", body: uisError(-32003, "forbidden")},
-		{name: "component_disabled", body: uisError(-32008, "component_disabled")},
-		{name: "account_inactive", body: uisError(-32009, "account_inactive")},
+		{name: "ip_not_whitelisted", means: notPermitted, body: uisError(-32003, "ip_not_whitelisted")},
+		{name: "forbidden", means: notPermitted, body: uisError(-32003, "forbidden")},
+		{name: "component_disabled", means: notPermitted, body: uisError(-32008, "component_disabled")},
+		{name: "account_inactive", means: notPermitted, body: uisError(-32009, "account_inactive")},
 		{name: "limit_exceeded", body: uisError(-32029, "limit_exceeded")},
 		{name: "internal_error", body: uisError(-32603, "internal_error")},
 		{name: "parse_error", body: uisError(-32700, "parse_error")},
@@ -170,6 +177,8 @@ func sSeriesErrors(format string, errnos ...int) []documentedError {
 			all[i].means = wrongLogin
 		case 20004, 20005, 20006:
 			all[i].means = deadToken
+		case 20015:
+			all[i].means = notPermitted
 		}
 	}
 	return all
@@ -221,14 +230,16 @@ func uisError(code int, mnemonic string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":"req1","error":{"code":%d,"message":"x","data":{"mnemonic":"%s","field":"x"}}}`, code, mnemonic)
 }
 
+// looksWrong are the HTTP statuses of a login that mean a wrong password where the
+// body has no code. The vendors do not all say which of them they use.
+var looksWrong = map[string][]int{
+	"3cx":      {http.StatusUnauthorized},
+	"mikopbx":  {http.StatusUnauthorized},
+	"runtel":   {http.StatusUnauthorized},
+	"starface": {http.StatusBadRequest, http.StatusUnauthorized},
+}
+
 // recognisable reports whether the error says in a response what it means.
-func (e documentedError) recognisable(status int, challenge bool) bool {
-	if !e.byStatus {
-		return true
-	}
-	documented := e.status
-	if documented == 0 {
-		documented = http.StatusOK
-	}
-	return status == documented && !challenge
+func (e documentedError) recognisable(r response) bool {
+	return !e.byStatus || r.status == max(e.status, http.StatusOK) && !r.fromProxy()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,6 +45,12 @@ func (r response) String() string {
 		text += ", compressed"
 	}
 	return text
+}
+
+// fromProxy reports whether something in front of the PBX asks for HTTP
+// authentication.
+func (r response) fromProxy() bool {
+	return r.challenge && (r.status == http.StatusUnauthorized || r.status == http.StatusForbidden)
 }
 
 // TestNoErrorUnderAnyHTTPStatusMisleadsASession: a proxy, or another firmware, may
@@ -125,9 +132,10 @@ type tableSession struct {
 	sim    *pbxsim.PBX
 	auth   pbx.Authenticator
 	server *pbxsim.Server
+	guard  *session.Guard
 }
 
-// try runs one row in virtual time.
+// try runs one row in virtual time, with a session that has a token.
 func (r tableRow) try(t *testing.T, try func(*tableSession) (did, fault string)) (did, fault string) {
 	synctest.Test(t, func(t *testing.T) {
 		sim := r.New(&pbxsim.Options{Accounts: map[string]string{tableUser: tablePassword}})
@@ -140,11 +148,23 @@ func (r tableRow) try(t *testing.T, try func(*tableSession) (did, fault string))
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := session.New(auth, &session.Options{Guard: new(session.Guard)})
-		defer s.Close(context.Background())
-		did, fault = try(&tableSession{s, sim, auth, server})
+		s := &tableSession{sim: sim, auth: auth, server: server, guard: new(session.Guard)}
+		s.begin()
+		defer func() { s.Close(context.Background()) }()
+		if !s.good() {
+			t.Fatalf("%s: no login: %v", r.Name(), s.Status())
+		}
+		did, fault = try(s)
 	})
 	return did, fault
+}
+
+// begin starts a session. One that was started before has proven the password.
+func (s *tableSession) begin() {
+	if s.Session != nil {
+		s.Close(context.Background())
+	}
+	s.Session = session.New(s.auth, &session.Options{Guard: s.guard})
 }
 
 // fault is the row's error, for so many requests of an action.
@@ -200,24 +220,36 @@ func (s *tableSession) recovers(most time.Duration) (time.Duration, bool) {
 	}
 }
 
+// onLogin: a password that has worked. It is wrong now, if the error says so, and
+// otherwise the error comes once.
 func (r tableRow) onLogin(s *tableSession) (did, fault string) {
-	s.sim.Fault(r.fault(pbxsim.Login, -1))
-	for range 12 {
-		s.token()
-		time.Sleep(5 * time.Minute)
+	wrong := r.means == wrongLogin && r.recognisable(r.response)
+	looks := wrong || r.byStatus && slices.Contains(looksWrong[r.Driver], r.response.status) && !r.fromProxy()
+	s.Close(context.Background())
+	time.Sleep(2 * time.Hour) // a refusal soon after a success may be a lockout
+	before := s.sim.Counts().Logins
+	sent := func() int { return s.sim.Counts().Logins - before }
+	times := 1
+	if looks {
+		times = -1
 	}
-	sent, status := s.sim.Counts().Logins, s.Status()
-	did = fmt.Sprintf("%d logins in an hour, %s", sent, status.State)
-	if r.means == wrongLogin && r.recognisable(r.response.status, r.challenge) {
-		if sent != 1 || status.State != session.Rejected {
-			fault = fmt.Sprintf("a wrong password is sent %d times: %v", sent, status.Err)
-		}
-		return did, fault
+	s.sim.Fault(r.fault(pbxsim.Login, times))
+	s.begin()
+	took, ok := s.recovers(time.Hour)
+	did = fmt.Sprintf("%d logins", sent())
+	if ok {
+		did += fmt.Sprintf(", good %s after", took.Round(time.Second))
+	} else {
+		did += ", " + s.Status().State.String()
 	}
-	s.sim.ClearFaults()
-	took, ok := s.recovers(2 * time.Hour)
-	did += fmt.Sprintf(", good %s after", took.Round(time.Second))
-	if !ok {
+	switch {
+	case sent() == 0:
+		fault = "the row shows nothing"
+	case looks && sent() > 1:
+		fault = fmt.Sprintf("a wrong password is sent %d times: %v", sent(), s.Status())
+	case looks:
+	case r.means == notPermitted && s.Status().State == session.Rejected:
+	case !ok:
 		fault = fmt.Sprintf("a good session waits for a person: %v", s.Status())
 	}
 	return did, fault
@@ -227,10 +259,7 @@ func (r tableRow) onKeepAlive(s *tableSession) (did, fault string) {
 	if describer, ok := pbx.As[pbx.Describer](s.auth); ok && describer.Traits().KeepAlive == pbx.KeepAliveNone {
 		return "", ""
 	}
-	if !s.good() {
-		return "no login", "the session does not log in"
-	}
-	dead := (r.means == deadToken || r.means == refusedKeep) && r.recognisable(r.response.status, r.challenge)
+	dead := (r.means == deadToken || r.means == refusedKeep) && r.recognisable(r.response)
 	if dead {
 		s.sim.Restart()
 	}
@@ -252,10 +281,7 @@ func (r tableRow) onKeepAlive(s *tableSession) (did, fault string) {
 }
 
 func (r tableRow) onRequest(s *tableSession) (did, fault string) {
-	if !s.good() {
-		return "no login", "the session does not log in"
-	}
-	dead := r.means == deadToken && r.recognisable(r.response.status, r.challenge)
+	dead := r.means == deadToken && r.recognisable(r.response)
 	if dead {
 		s.sim.Restart()
 	}
