@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
@@ -16,6 +17,7 @@ const (
 	wrongLogin                  // on a login: the password or the user name is wrong
 	deadToken                   // on a keep-alive or a request: the token is not valid any more
 	refusedKeep                 // on a keep-alive only: the same
+	undocumented                // perhaps wrongLogin
 	notPermitted                // a person has to permit the client or the user in the PBX
 )
 
@@ -30,6 +32,14 @@ type documentedError struct {
 	// another one, or together with a challenge for HTTP authentication, the error
 	// is not recognisable.
 	byStatus bool
+
+	// enveloped: the body is the brand's own, so that a challenge for HTTP
+	// authentication says nothing.
+	enveloped bool
+
+	// onLogin is what it means on a login, if the vendor leaves that open: then the
+	// session may send one login and wait for a person.
+	onLogin meaning
 
 	// edit completes the response from the request.
 	edit func(*pbxsim.Request, *pbxsim.Reply)
@@ -76,18 +86,18 @@ var documentedErrors = map[string][]documentedError{
 		{name: "Login Already In Use", body: block("Error", "Login Already In Use"), edit: sameCookie},
 		{name: "Asterisk is shutting down", body: block("Error", "Asterisk is shutting down"), edit: sameCookie},
 		{name: "no such path", status: 404, body: "<html><head><title>404 Not Found</title></head></html>", byStatus: true},
-		{name: "ACL", status: 403, body: "<html><body>Access denied by ACL</body></html>", byStatus: true},
+		{name: "ACL", status: 403, means: notPermitted, body: "<html><body>Access denied by ACL</body></html>", byStatus: true},
 		{name: "not implemented", status: 501, body: "<html><body>Not Implemented</body></html>", byStatus: true},
 	},
 	// doc-cp.runtel.ru documents no failing response. These are the likely ones.
 	"runtel": {
 		{name: "code 401", means: wrongLogin, body: runtelEnvelope(401), edit: sameID},
-		{name: "code 401 of a dead token", means: deadToken, body: runtelEnvelope(401), edit: sameID},
-		{name: "code 400", body: runtelEnvelope(400), edit: sameID},
-		{name: "code 404", body: runtelEnvelope(404), edit: sameID},
+		{name: "code 401 of a dead token", means: deadToken, onLogin: wrongLogin, body: runtelEnvelope(401), edit: sameID},
+		{name: "code 400", onLogin: undocumented, body: runtelEnvelope(400), edit: sameID},
+		{name: "code 404", onLogin: undocumented, body: runtelEnvelope(404), edit: sameID},
 		{name: "code 429", body: runtelEnvelope(429), edit: sameID},
 		{name: "code 500", body: runtelEnvelope(500), edit: sameID},
-		{name: "no token", body: `{"action":"auth","action_id":"ID","obj":"User","code":200,"notifies":[],"body":null}`, edit: sameID},
+		{name: "no token", onLogin: undocumented, body: `{"action":"auth","action_id":"ID","obj":"User","code":200,"notifies":[],"body":null}`, edit: sameID},
 		{name: "nothing", body: "", byStatus: true},
 	},
 	// knowledge.starface.de: REST-Schnittstelle, and the OpenAPI file.
@@ -101,17 +111,17 @@ var documentedErrors = map[string][]documentedError{
 	},
 	// github.com/mikopbx/Core: Auth/LoginAction.php, RefreshAction.php, AuthenticationMiddleware.php, lua/fail-auth.lua.
 	"mikopbx": {
-		{name: "wrong login", status: 401, means: wrongLogin, body: mikoFailure("Wrong login or password. Attempts left: 4"), byStatus: true},
-		{name: "too many attempts", status: 429, body: mikoFailure("Too many login attempts"), byStatus: true},
-		{name: "a field is missing", status: 400, body: mikoFailure("login is required"), byStatus: true},
-		{name: "refresh token expired", status: 401, means: refusedKeep, body: mikoFailure("Refresh token expired"), byStatus: true},
-		{name: "dead token", status: 401, means: deadToken, body: mikoFailure("The user isn't authenticated."), byStatus: true},
-		{name: "no right", status: 403, body: mikoFailure("Access denied for role"), byStatus: true},
+		{name: "wrong login", status: 401, means: wrongLogin, body: mikoFailure("Wrong login or password. Attempts left: 4"), byStatus: true, enveloped: true},
+		{name: "too many attempts", status: 429, body: mikoFailure("Too many login attempts"), byStatus: true, enveloped: true},
+		{name: "a field is missing", status: 400, body: mikoFailure("login is required"), byStatus: true, enveloped: true},
+		{name: "refresh token expired", status: 401, means: refusedKeep, body: mikoFailure("Refresh token expired"), byStatus: true, enveloped: true},
+		{name: "dead token", status: 401, means: deadToken, body: mikoFailure("The user isn't authenticated."), byStatus: true, enveloped: true},
+		{name: "no right", status: 403, body: mikoFailure("Access denied for role"), byStatus: true, enveloped: true},
 		{name: "nginx: dead token", status: 403, means: deadToken, body: "The user isn't authenticated.", byStatus: true},
-		{name: "queue full", status: 503, body: mikoFailure("The queue is full"), byStatus: true},
-		{name: "worker", status: 400, body: mikoFailure("Request timeout or worker not responding"), byStatus: true},
-		{name: "conflict", status: 409, body: mikoFailure("conflict"), byStatus: true},
-		{name: "any failure", status: 422, body: mikoFailure("failure"), byStatus: true},
+		{name: "queue full", status: 503, body: mikoFailure("The queue is full"), byStatus: true, enveloped: true},
+		{name: "worker", status: 400, body: mikoFailure("Request timeout or worker not responding"), byStatus: true, enveloped: true},
+		{name: "conflict", status: 409, body: mikoFailure("conflict"), byStatus: true, enveloped: true},
+		{name: "any failure", status: 422, body: mikoFailure("failure"), byStatus: true, enveloped: true},
 	},
 	// uiscom.ru: Call API, errors.
 	"uis": {
@@ -151,7 +161,7 @@ var documentedErrors = map[string][]documentedError{
 		{name: "invalid_client, 17", status: 401, means: wrongLogin, body: `{"error":"invalid_client","error_description":"Client authentication failed","message":"Client authentication failed"}`},
 		{name: "invalid_scope", status: 400, body: `{"error":"invalid_scope","message":"The requested scope is invalid, unknown, or malformed"}`},
 		{name: "unsupported_grant_type", status: 400, body: `{"error":"unsupported_grant_type","message":"x"}`},
-		{name: "access_denied", status: 401, means: deadToken, body: `{"error":"access_denied","message":"The resource owner or authorization server denied the request.","hint":"Access token has been revoked"}`},
+		{name: "access_denied", status: 401, means: deadToken, onLogin: undocumented, body: `{"error":"access_denied","message":"The resource owner or authorization server denied the request.","hint":"Access token has been revoked"}`},
 		{name: "a query fails", status: 400, body: `{"errors":[{"message":"x","status":false}]}`},
 		{name: "17: GraphQL fails", status: 500, body: "", byStatus: true},
 		{name: "the web interface", status: 200, body: pbxsim.HTMLPage, byStatus: true},
@@ -230,9 +240,9 @@ func uisError(code int, mnemonic string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":"req1","error":{"code":%d,"message":"x","data":{"mnemonic":"%s","field":"x"}}}`, code, mnemonic)
 }
 
-// looksWrong are the HTTP statuses of a login that mean a wrong password where the
+// wrongStatuses are the HTTP statuses of a login that mean a wrong password where the
 // body has no code. The vendors do not all say which of them they use.
-var looksWrong = map[string][]int{
+var wrongStatuses = map[string][]int{
 	"3cx":      {http.StatusUnauthorized},
 	"mikopbx":  {http.StatusUnauthorized},
 	"runtel":   {http.StatusUnauthorized},
@@ -241,5 +251,21 @@ var looksWrong = map[string][]int{
 
 // recognisable reports whether the error says in a response what it means.
 func (e documentedError) recognisable(r response) bool {
-	return !e.byStatus || r.status == max(e.status, http.StatusOK) && !r.fromProxy()
+	return !e.byStatus || r.status == max(e.status, http.StatusOK) && !e.fromProxy(r)
+}
+
+// fromProxy reports whether something in front of the PBX asks for HTTP
+// authentication.
+func (e documentedError) fromProxy(r response) bool {
+	return !e.enveloped && r.challenge && (r.status == http.StatusUnauthorized || r.status == http.StatusForbidden)
+}
+
+// isWrong reports whether a login is refused for a wrong password.
+func (e documentedError) isWrong(r response) bool {
+	return (e.means == wrongLogin || e.onLogin == wrongLogin) && e.recognisable(r)
+}
+
+// looksWrong reports whether a login may be refused for that, or may not.
+func (e documentedError) looksWrong(driver string, r response) bool {
+	return e.onLogin == undocumented || e.byStatus && slices.Contains(wrongStatuses[driver], r.status) && !e.fromProxy(r)
 }

@@ -59,7 +59,7 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 
 		{"wrong secret", 200, refused("Authentication failed"), seen{"protocol", "credentials", "unknown", "unknown", "unknown"}, "wrong user name or secret"},
 		{"in use", 200, refused("Login Already In Use"), all("sessions"), "allowmultiplelogin=no"},
-		{"permission, same id", 200, refused("Permission denied"), seen{"forbidden", "forbidden", "token", "forbidden", "forbidden"}, "write="},
+		{"permission, same id", 200, refused("Permission denied"), seen{"unknown", "unknown", "token", "forbidden", "forbidden"}, ""},
 		{"shutting down", 200, refused("Asterisk is shutting down"), all("unavailable"), "shutting down"},
 		{"no AuthType", 200, refused("Must specify AuthType"), all("unknown"), "Asterisk refuses; the PBX says: Must specify AuthType"},
 		{"no action", 200, refused("Missing action in request"), all("unknown"), "Asterisk refuses; the PBX says: Missing action in request"},

@@ -20,7 +20,7 @@ func TestEveryStatusHasItsKind(t *testing.T) {
 		200: {nil, nil, nil},
 		400: {pbx.ErrUnavailable, pbx.ErrUnavailable, pbx.ErrUnavailable},
 		401: {pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, pbx.ErrTokenRejected},
-		403: {pbx.ErrForbidden, pbx.ErrForbidden, pbx.ErrForbidden},
+		403: {nil, pbx.ErrForbidden, pbx.ErrForbidden},
 		404: {nil, nil, nil},
 		408: {pbx.ErrUnavailable, pbx.ErrUnavailable, pbx.ErrUnavailable},
 		409: {nil, nil, nil},
