@@ -179,13 +179,6 @@ func (r tableRow) fault(on pbxsim.Action, times int) pbxsim.Fault {
 	return f
 }
 
-func (s *tableSession) token() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	_, err := s.Token(ctx)
-	return err
-}
-
 // good reports whether the session has a token that the PBX accepts.
 func (s *tableSession) good() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

@@ -3,4 +3,4 @@
 package adapters_test
 
 // The race detector makes a row ten times as slow, and needs few of them.
-const everyRow = 16
+const everyRow = 61

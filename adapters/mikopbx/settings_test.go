@@ -77,27 +77,6 @@ func TestTraitsAreTheSourcesNumbers(t *testing.T) {
 	}
 }
 
-func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
-	for _, keyed := range []bool{false, true} {
-		cfg := config(t)
-		if keyed {
-			cfg.Username, cfg.Password, cfg.Secrets = "", pbx.Secret{}, map[string]pbx.Secret{"key": pbx.NewSecret(key)}
-		}
-		auth, err := pbx.Open(mikopbx.Name, cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, ok := auth.(interface {
-			pbx.Requester
-			pbx.Describer
-			pbx.Pinger
-			pbx.Fingerprinter
-		}); !ok {
-			t.Errorf("%T lacks one", auth)
-		}
-	}
-}
-
 func TestTheKeyHasAFingerprintOfItsOwn(t *testing.T) {
 	take := func(change ...func(*mikopbx.Config)) string {
 		got, err := on(t, drivertest.Unsent{T: t}, change...).Fingerprint(t.Context(), []byte("key"))
@@ -109,17 +88,5 @@ func TestTheKeyHasAFingerprintOfItsOwn(t *testing.T) {
 	first, second := take(withKey), take(withKey)
 	if take() == first || first != second {
 		t.Error("two credentials have one fingerprint, or one has two")
-	}
-}
-
-func TestTheDriverCanDrawItsForm(t *testing.T) {
-	d, ok := pbx.Lookup("mikopbx")
-	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !d.AccountOptional || !strings.HasPrefix(d.Docs, "https://") {
-		t.Errorf("%+v", d)
-	}
-	for _, option := range d.Options {
-		if option.Label == "" || option.Help == "" || option.Required {
-			t.Errorf("%+v", option)
-		}
 	}
 }

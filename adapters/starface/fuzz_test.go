@@ -4,29 +4,20 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/drivertest"
-	"github.com/pbxauth/pbx/conformance/golden"
+	"github.com/pbxauth/pbx/adapters/starface"
 )
 
 // FuzzResponse reads any bytes under any status as the response to each operation.
 // Either there is proof of success, or an error that is safe to show.
 func FuzzResponse(f *testing.F) {
-	samples, err := filepath.Glob("testdata/golden/*.http")
-	if err != nil || len(samples) == 0 {
-		f.Fatal("no samples", err)
-	}
-	for _, path := range samples {
-		x, err := golden.Load(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(200, x.Answer.Body)
-	}
+	drivertest.EachSample(f, func(_ int, _ http.Header, body string) {
+		f.Add(200, body)
+	})
 	for _, status := range []int{204, 400, 401, 403, 404, 500} {
 		f.Add(status, `{"message":"invalid login"}`)
 		f.Add(status, "")
@@ -37,7 +28,7 @@ func FuzzResponse(f *testing.F) {
 		}
 		// A second reading, by other means, of what the driver must find.
 		var fields map[string]any
-		trimmed := strings.Trim(strings.TrimPrefix(body, "\ufeff"), " \t\r\n\x00")
+		trimmed := drivertest.Trimmed(body)
 		json.Unmarshal([]byte(trimmed), &fields)
 		has := func(name string) bool {
 			for key, value := range fields {
@@ -83,14 +74,7 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
-// safe checks that an error can be shown to anybody: it is one line.
-func safe(t *testing.T, err error) {
+func safe(t *testing.T, err error, secrets ...string) {
 	t.Helper()
-	if err == nil {
-		return
-	}
-	failure(t, err)
-	if text := err.Error(); len(text) > 2000 || strings.ContainsAny(text, "\n\r\x00\x1b") {
-		t.Errorf("the error is not one line: %q", text)
-	}
+	drivertest.Safe(t, starface.Name, err, secrets...)
 }

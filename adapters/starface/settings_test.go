@@ -78,25 +78,3 @@ func TestTraitsAreTheVendorsWords(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
-
-func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
-	auth, err := pbx.Open(starface.Name, config(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := auth.(interface {
-		pbx.Requester
-		pbx.Describer
-		pbx.Pinger
-		pbx.Fingerprinter
-	}); !ok {
-		t.Errorf("%T lacks one", auth)
-	}
-}
-
-func TestTheDriverCanDrawItsForm(t *testing.T) {
-	d, ok := pbx.Lookup("starface")
-	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !strings.HasPrefix(d.Docs, "https://") {
-		t.Errorf("%+v", d)
-	}
-}

@@ -86,21 +86,6 @@ func TestTraitsAreTheVendorsWords(t *testing.T) {
 	}
 }
 
-func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
-	auth, err := pbx.Open(uis.Name, config(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := auth.(interface {
-		pbx.Requester
-		pbx.Describer
-		pbx.Pinger
-		pbx.Fingerprinter
-	}); !ok {
-		t.Errorf("%T lacks one", auth)
-	}
-}
-
 func TestTheKeyHasAFingerprintOfItsOwn(t *testing.T) {
 	take := func(change ...func(*uis.Config)) string {
 		got, err := on(t, drivertest.Unsent{T: t}, change...).Fingerprint(t.Context(), []byte("key"))
@@ -113,17 +98,5 @@ func TestTheKeyHasAFingerprintOfItsOwn(t *testing.T) {
 	first, second := take(withKey("")), take(withKey(""))
 	if take() == first || first == take(other) || first != second {
 		t.Error("two credentials have one fingerprint, or one has two")
-	}
-}
-
-func TestTheDriverCanDrawItsForm(t *testing.T) {
-	d, ok := pbx.Lookup("uis")
-	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !d.AccountOptional || !strings.HasPrefix(d.Docs, "https://") {
-		t.Errorf("%+v", d)
-	}
-	for _, option := range d.Options {
-		if option.Label == "" || option.Help == "" || option.Required {
-			t.Errorf("%+v", option)
-		}
 	}
 }

@@ -16,6 +16,11 @@ type Response struct {
 	Body   string
 }
 
+// RoundTrip gives r to every request.
+func (r Response) RoundTrip(req *http.Request) (*http.Response, error) {
+	return Responses(r).RoundTrip(req)
+}
+
 // Request is one that came.
 type Request struct {
 	Method, Path string
@@ -23,9 +28,9 @@ type Request struct {
 	Body         string
 }
 
-// PBX is a PBX that gives prepared responses. A simulator gives those of a vendor's
-// documents. This one gives the others. It is an [http.RoundTripper] that gives its responses one after the other, and
-// the last one to all that follows.
+// PBX gives prepared responses, one after the other, and the last one to all that
+// follows. A simulator gives those of a vendor's documents. This is for the others.
+// It is an [http.RoundTripper].
 type PBX struct {
 	responses []Response
 
@@ -94,3 +99,6 @@ func (u Unsent) RoundTrip(r *http.Request) (*http.Response, error) {
 	u.T.Errorf("sent: %s %s", r.Method, r.URL.Path)
 	return nil, http.ErrHandlerTimeout
 }
+
+// Body returns a PBX that gives one body to every request, under HTTP 200.
+func Body(body string) *PBX { return Responses(Response{Body: body}) }
