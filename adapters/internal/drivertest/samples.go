@@ -11,17 +11,6 @@ import (
 	"github.com/pbxauth/pbx/conformance/golden"
 )
 
-// Samples returns a transport that plays the exchanges of testdata/golden with
-// these names.
-func Samples(t testing.TB, names ...string) http.RoundTripper {
-	t.Helper()
-	paths := make([]string, len(names))
-	for i, name := range names {
-		paths[i] = "testdata/golden/" + name + ".http"
-	}
-	return golden.Transport(t, paths...)
-}
-
 // EachSample calls f with the responses of testdata/golden, as seeds of a fuzz test.
 func EachSample(f *testing.F, add func(status int, header http.Header, body string)) {
 	f.Helper()
