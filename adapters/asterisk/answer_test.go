@@ -13,6 +13,7 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/asterisk"
 	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
@@ -59,7 +60,7 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 
 		{"wrong secret", 200, refused("Authentication failed"), seen{"protocol", "credentials", "unknown", "unknown", "unknown"}, "wrong user name or secret"},
 		{"in use", 200, refused("Login Already In Use"), all("sessions"), "allowmultiplelogin=no"},
-		{"permission, same id", 200, refused("Permission denied"), seen{"forbidden", "forbidden", "token", "forbidden", "forbidden"}, "write="},
+		{"permission, same id", 200, refused("Permission denied"), seen{"unknown", "unknown", "token", "forbidden", "forbidden"}, ""},
 		{"shutting down", 200, refused("Asterisk is shutting down"), all("unavailable"), "shutting down"},
 		{"no AuthType", 200, refused("Must specify AuthType"), all("unknown"), "Asterisk refuses; the PBX says: Must specify AuthType"},
 		{"no action", 200, refused("Missing action in request"), all("unknown"), "Asterisk refuses; the PBX says: Missing action in request"},
@@ -93,7 +94,7 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 			_, got["login"] = on(t, &answering{answers: []answer{{body: challenged}, given}}).Login(t.Context())
 			_, got["ping"] = on(t, &answering{answers: []answer{given}}).KeepAlive(t.Context(), token)
 			got["logoff"] = on(t, &answering{answers: []answer{given}}).Logout(t.Context(), token)
-			got["call"] = inspect(on(t, unsent{t}), tt.status, tt.body)
+			got["call"] = inspect(on(t, drivertest.Unsent{T: t}), tt.status, tt.body)
 
 			ops := map[string]pbx.Op{"challenge": pbx.OpLogin, "login": pbx.OpLogin, "ping": pbx.OpKeepAlive, "logoff": pbx.OpLogout, "call": pbx.OpRequest}
 			for step, want := range map[string]string{
@@ -156,7 +157,7 @@ func TestAnAsteriskThatStartsIsUnavailable(t *testing.T) {
 // What else the web server has says nothing about it.
 func TestTheEndOfASessionIsReadFromTheCookieOnEveryPathOfTheManager(t *testing.T) {
 	const sent, other = "1c6c9072", "5119ea63"
-	driver := on(t, unsent{t})
+	driver := on(t, drivertest.Unsent{T: t})
 	for _, tt := range []struct {
 		path, id string
 		status   int

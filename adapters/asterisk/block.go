@@ -129,7 +129,8 @@ func (p *PBX) refusal(x exchange) *pbx.Error {
 		known = refusal{pbx.ErrUnavailable, "the challenge had expired before the login arrived"}
 	case x.Request.Op != pbx.OpLogin && (x.replaced() || known.kind == pbx.ErrForbidden && p.needsNoPermission(x)):
 		known = refusal{pbx.ErrTokenRejected, "the session has ended"}
-	case !ok, x.Request.Op != pbx.OpLogin && known.kind == pbx.ErrInvalidCredentials:
+	case !ok, x.Request.Op != pbx.OpLogin && known.kind == pbx.ErrInvalidCredentials,
+		x.Request.Op == pbx.OpLogin && known.kind == pbx.ErrForbidden: // no action needs less permission than a login
 		return x.Fail(nil, "", "Asterisk refuses", x.block["Message"])
 	}
 	failure := x.Fail(known.kind, "", known.advice)

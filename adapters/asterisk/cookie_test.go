@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 )
 
 // Of two Cookie headers Asterisk reads the last, and of two sessions in it the
@@ -30,7 +31,7 @@ func TestATokenIsPutIntoTheCookieHeader(t *testing.T) {
 		{"what looks like one", []string{"xmansession_id=1; mansession_ids=2; a=mansession_id=3"}, "xmansession_id=1; mansession_ids=2; a=mansession_id=3; " + ours},
 		{"no value", []string{"mansession_id; flag;; "}, "flag; " + ours},
 	}
-	driver := on(t, unsent{t})
+	driver := on(t, drivertest.Unsent{T: t})
 	for _, tt := range tests {
 		r, err := http.NewRequest("POST", "https://pbx.example.com:8089/rawman?x=y", strings.NewReader("Action=Ping"))
 		if err != nil {

@@ -2,14 +2,13 @@ package asterisk_test
 
 import (
 	"net/http"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"unicode"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/conformance/golden"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 )
 
 // Lines that prove a success, in the first block of an answer.
@@ -23,17 +22,9 @@ var (
 // FuzzAnswer reads any bytes as the answer to each operation. A success is
 // proven, and an error is safe to show.
 func FuzzAnswer(f *testing.F) {
-	samples, err := filepath.Glob("testdata/golden/*.http")
-	if err != nil || len(samples) == 0 {
-		f.Fatal("no samples", err)
-	}
-	for _, path := range samples {
-		x, err := golden.Load(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(strings.ReplaceAll(x.Answer.Body, "\n", "\r\n"))
-	}
+	drivertest.EachSample(f, func(_ int, _ http.Header, body string) {
+		f.Add(strings.ReplaceAll(body, "\n", "\r\n"))
+	})
 	f.Fuzz(func(t *testing.T, body string) {
 		given := &pbx.Token{Value: pbx.NewSecret("1c6c9072")}
 
@@ -55,7 +46,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		safe(t, err)
 
-		err = inspect(on(t, unsent{}), 200, body)
+		err = inspect(on(t, drivertest.Unsent{T: t}), 200, body)
 		if err != nil && !provesError.MatchString(body) {
 			t.Errorf("Inspect: %v", err)
 		}
@@ -96,7 +87,7 @@ func FuzzCookieHeader(f *testing.F) {
 			return // net/http does not send it
 		}
 		before, r := &http.Request{Header: http.Header{"Cookie": {header}}}, &http.Request{Header: http.Header{"Cookie": {header}}}
-		if err := on(t, unsent{}).Authorize(r, &pbx.Token{Value: pbx.NewSecret("1c6c9072")}); err != nil {
+		if err := on(t, drivertest.Unsent{T: t}).Authorize(r, &pbx.Token{Value: pbx.NewSecret("1c6c9072")}); err != nil {
 			t.Fatal(err)
 		}
 		if len(r.Header["Cookie"]) != 1 || !strings.HasSuffix(r.Header.Get("Cookie"), "mansession_id=1c6c9072") {

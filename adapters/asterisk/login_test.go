@@ -185,7 +185,7 @@ func TestAUserWithOneSessionHasToWaitForItsEnd(t *testing.T) {
 // only be a wrong one.
 func TestAPasswordWithABlankAtAnEndIsRefused(t *testing.T) {
 	for _, password := range []string{" " + secret, "\t" + secret, "\n" + secret, "\x00" + secret, secret + " ", secret + "\t"} {
-		cfg := unsent{t}.config()
+		cfg := config(t)
 		cfg.Password = pbx.NewSecret(password)
 		driver, err := asterisk.New(asterisk.Config{Config: cfg})
 		misconfigured(t, driver == nil, err, []string{"begins or ends with a blank", "remove it"})

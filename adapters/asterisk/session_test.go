@@ -12,6 +12,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/session"
 )
@@ -69,7 +70,7 @@ var errNoKind = &pbx.Error{Message: "of no kind"}
 func TestWithoutACookieNoSessionIsGivenUp(t *testing.T) {
 	resp := &http.Response{StatusCode: 200, Header: http.Header{}}
 	token := &pbx.Token{Value: pbx.NewSecret("0badcafe")}
-	if got := failure(t, on(t, unsent{t}).Inspect(resp, []byte(refused("Permission denied")), token)); got.Kind != pbx.ErrForbidden {
+	if got := failure(t, on(t, drivertest.Unsent{T: t}).Inspect(resp, []byte(refused("Permission denied")), token)); got.Kind != pbx.ErrForbidden {
 		t.Errorf("a response without a cookie: %v", got)
 	}
 }

@@ -1,7 +1,6 @@
 package asterisk_test
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -11,19 +10,12 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/asterisk"
 	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-// unsent fails the test if anything is sent.
-type unsent struct{ t *testing.T }
-
-func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
-	u.t.Errorf("sent: %s %s", r.Method, r.URL.Path)
-	return nil, http.ErrHandlerTimeout
-}
-
-func (u unsent) config() pbx.Config {
-	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(secret), Transport: u}
+func config(t testing.TB) pbx.Config {
+	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(secret), Transport: drivertest.Unsent{T: t}}
 }
 
 func misconfigured(t *testing.T, refused bool, err error, says []string) {
@@ -62,7 +54,7 @@ func TestAddressesAreCompleted(t *testing.T) {
 		{"https://proxy.example.com:443/myasterisk", "asterisk", "https://proxy.example.com:443/myasterisk/asterisk"},
 	}
 	for _, tt := range tests {
-		cfg := unsent{t}.config()
+		cfg := config(t)
 		cfg.URL, cfg.AllowPlainHTTP = tt.url, true
 		driver, err := asterisk.New(asterisk.Config{Config: cfg, Prefix: tt.prefix})
 		if err != nil {
@@ -113,7 +105,7 @@ func TestAPrefixIsUsedForEveryRequest(t *testing.T) {
 }
 
 func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
-	cfg := unsent{t}.config()
+	cfg := config(t)
 	cfg.Options = map[string]string{"prefx": "asterisk"}
 	auth, err := pbx.Open("asterisk", cfg)
 	misconfigured(t, auth == nil, err, []string{`"prefx"`, "prefix"})
@@ -129,7 +121,7 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 		"no password": {func(c *asterisk.Config) { c.Password = pbx.Secret{} }, []string{"Password"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := asterisk.Config{Config: unsent{t}.config()}
+			cfg := asterisk.Config{Config: config(t)}
 			tt.change(&cfg)
 			driver, err := asterisk.New(cfg)
 			misconfigured(t, driver == nil, err, tt.says)
@@ -144,33 +136,7 @@ func TestTraitsAreAsterisksNumbers(t *testing.T) {
 		Lockout: pbx.Lockout{Attempts: 3, Window: 10 * time.Minute, DeadTokens: pbx.DeadTokensIgnored, CoversRequests: true},
 		Probe:   "https://pbx.example.com:8089/rawman?action=challenge&authtype=MD5",
 	}
-	if diff := cmp.Diff(want, on(t, unsent{t}).Traits()); diff != "" {
+	if diff := cmp.Diff(want, on(t, drivertest.Unsent{T: t}).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
-func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
-	auth, err := pbx.Open(asterisk.Name, unsent{t}.config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := auth.(interface {
-		pbx.Requester
-		pbx.Describer
-		pbx.Fingerprinter
-	}); !ok {
-		t.Errorf("%T lacks one", auth)
-	}
-}
-
-func TestTheDriverCanDrawItsForm(t *testing.T) {
-	driver, ok := pbx.Lookup("asterisk")
-	if !ok || !strings.Contains(driver.Title, "FreePBX") {
-		t.Fatalf("registered as %q, %v", driver.Title, ok)
-	}
-	for _, option := range driver.Options {
-		if option.Help == "" || option.Required || option.Kind == pbx.OptionSecret {
-			t.Errorf("%s: %+v, want help, and neither required nor secret", option.Name, option)
-		}
 	}
 }

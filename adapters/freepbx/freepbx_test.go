@@ -2,7 +2,6 @@ package freepbx_test
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/freepbx"
 	"github.com/pbxauth/pbx/adapters/freepbx/freepbxsim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/golden"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/session"
@@ -58,11 +58,7 @@ func open(t testing.TB, cfg freepbx.Config) *freepbx.PBX {
 // failure is err as what every error of a driver is.
 func failure(t testing.TB, err error) *pbx.Error {
 	t.Helper()
-	got, ok := err.(*pbx.Error)
-	if !ok || got.Driver != "freepbx" {
-		t.Fatalf("%T %v, want an error of the driver's", err, err)
-	}
-	return got
+	return drivertest.Failure(t, freepbx.Name, err)
 }
 
 // simulation is a FreePBX in virtual time, and the driver opened on it: by an
@@ -115,36 +111,6 @@ func (s simulation) ask(live *session.Session, rest bool) (int, error) {
 	}
 	defer resp.Body.Close()
 	return resp.StatusCode, nil
-}
-
-// answering responds to everything in one way.
-type answering struct {
-	status int
-	header http.Header
-	body   string
-}
-
-func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body != nil {
-		io.Copy(io.Discard, r.Body)
-		r.Body.Close()
-	}
-	header := a.header
-	if header == nil {
-		header = http.Header{}
-	}
-	return &http.Response{
-		StatusCode: a.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: header,
-		Body: io.NopCloser(strings.NewReader(a.body)), ContentLength: int64(len(a.body)), Request: r,
-	}, nil
-}
-
-// unsent fails the test if anything is sent.
-type unsent struct{ t testing.TB }
-
-func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
-	u.t.Errorf("sent: %s %s", r.Method, r.URL.Path)
-	return nil, http.ErrHandlerTimeout
 }
 
 func samples(t *testing.T, names ...string) http.RoundTripper {
@@ -254,7 +220,7 @@ func TestWhatAResponseMeans(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				request := &http.Request{URL: &url.URL{Path: tt.path}}
-				err := open(t, config(unsent{t})).Inspect(&http.Response{StatusCode: tt.status, Header: http.Header{}, Request: request}, []byte(tt.body), given(tt.left))
+				err := open(t, config(drivertest.Unsent{T: t})).Inspect(&http.Response{StatusCode: tt.status, Header: http.Header{}, Request: request}, []byte(tt.body), given(tt.left))
 				if tt.kind == nil {
 					if err != nil {
 						t.Error(err)
@@ -270,7 +236,7 @@ func TestWhatAResponseMeans(t *testing.T) {
 	}
 	noExpiry := &pbx.Token{Value: pbx.NewSecret(token16)}
 	request := &http.Request{URL: &url.URL{Path: gql}}
-	err := open(t, config(unsent{t})).Inspect(&http.Response{StatusCode: 500, Header: http.Header{}, Request: request}, nil, noExpiry)
+	err := open(t, config(drivertest.Unsent{T: t})).Inspect(&http.Response{StatusCode: 500, Header: http.Header{}, Request: request}, nil, noExpiry)
 	if failure(t, err).Kind != pbx.ErrUnavailable {
 		t.Errorf("a failure with a token of no known lifetime: %v", err)
 	}

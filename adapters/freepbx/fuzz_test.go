@@ -3,31 +3,21 @@ package freepbx_test
 import (
 	"net/http"
 	"net/url"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/conformance/golden"
+	"github.com/pbxauth/pbx/adapters/freepbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 )
 
 // FuzzResponse reads any bytes as the response to each operation. Either there is
 // proof of success, or an error that is safe to show.
 func FuzzResponse(f *testing.F) {
-	files, err := filepath.Glob("testdata/golden/*.http")
-	if err != nil || len(files) == 0 {
-		f.Fatal("no samples", err)
-	}
-	for _, path := range files {
-		x, err := golden.Load(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		status, _ := strconv.Atoi(strings.Fields(x.Answer.Line)[1])
-		f.Add(status, x.Answer.Body)
-	}
+	drivertest.EachSample(f, func(status int, _ http.Header, body string) {
+		f.Add(status, body)
+	})
 	f.Add(200, `{"data":{"__typename":"Query"}}`)
 	f.Add(400, `{"errors":[{"message":"x","status":false}]}`)
 	f.Add(500, "")
@@ -35,7 +25,7 @@ func FuzzResponse(f *testing.F) {
 		if status < 200 || status > 599 || status/100 == 3 { // wire's affair
 			return
 		}
-		rt := answering{status: status, body: body}
+		rt := drivertest.Response{Status: status, Body: body}
 		for name, driver := range map[string]pbx.Authenticator{"an application": open(t, config(rt)), "a user": open(t, ofUser(rt))} {
 			token, err := driver.Login(t.Context())
 			if (token == nil) == (err == nil) || token != nil && token.Value.IsZero() {
@@ -66,15 +56,7 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
-// safe checks that an error can be shown to anybody.
-func safe(t *testing.T, err error) {
+func safe(t *testing.T, err error, secrets ...string) {
 	t.Helper()
-	if err == nil {
-		return
-	}
-	failure(t, err)
-	text := err.Error()
-	if len(text) > 1200 || strings.ContainsAny(text, "\r\n") || strings.Contains(text, token16) {
-		t.Errorf("%q", text)
-	}
+	drivertest.Safe(t, freepbx.Name, err, secrets...)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/freepbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 )
 
 func TestTraitsAreTheModules(t *testing.T) {
@@ -20,11 +21,11 @@ func TestTraitsAreTheModules(t *testing.T) {
 		URL:    "https://pbx.example.com", Account: id, Lifetime: time.Hour, KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutNone,
 		Probe: "https://pbx.example.com/admin/api/api/token", // and nothing is known of a lockout
 	}
-	if diff := cmp.Diff(want, open(t, config(unsent{t})).Traits()); diff != "" {
+	if diff := cmp.Diff(want, open(t, config(drivertest.Unsent{T: t})).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	want.KeepAlive, want.Account = pbx.KeepAliveRefresh, "1000"
-	if diff := cmp.Diff(want, open(t, ofUser(unsent{t})).Traits()); diff != "" {
+	if diff := cmp.Diff(want, open(t, ofUser(drivertest.Unsent{T: t})).Traits()); diff != "" {
 		t.Errorf("of a user (-want +got):\n%s", diff)
 	}
 }
@@ -39,7 +40,7 @@ func TestAddressesAreCompleted(t *testing.T) {
 		"https://pbx.example.com/admin/api/api/token":        "https://pbx.example.com",
 		"https://proxy.example.com/pbx-7/admin/api/api/rest": "https://proxy.example.com/pbx-7",
 	} {
-		cfg := config(unsent{t})
+		cfg := config(drivertest.Unsent{T: t})
 		cfg.URL = address
 		if got := open(t, cfg).Traits().URL; got != want {
 			t.Errorf("%s is read as %s, want %s", address, got, want)
@@ -59,7 +60,7 @@ func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
 		{"scope", func(c *freepbx.Config) { c.Scope = "gql:core  rest:core" }},
 		{"Options", func(c *freepbx.Config) { c.Options = map[string]string{"scope": "gql"} }},
 	} {
-		cfg := config(unsent{t})
+		cfg := config(drivertest.Unsent{T: t})
 		tt.change(&cfg)
 		_, err := freepbx.New(cfg)
 		if got := failure(t, err); got.Kind != pbx.ErrConfig || got.Setting != tt.setting || strings.Contains(err.Error(), "\n") {
@@ -78,7 +79,7 @@ func TestTheDriverIsRegisteredWithAForm(t *testing.T) {
 			t.Errorf("option %s has no words for people", o.Name)
 		}
 	}
-	cfg := config(unsent{t}).Config
+	cfg := config(drivertest.Unsent{T: t}).Config
 	cfg.Options = map[string]string{"scope": "gql", "client_id": id}
 	cfg.Secrets = map[string]pbx.Secret{"client_secret": pbx.NewSecret(secret)}
 	auth, err := pbx.Open("freepbx", cfg)
@@ -99,11 +100,11 @@ func TestTheDriverIsRegisteredWithAForm(t *testing.T) {
 }
 
 func TestNothingIsSentForWhatThereIsNot(t *testing.T) {
-	driver := open(t, config(unsent{t}))
+	driver := open(t, config(drivertest.Unsent{T: t}))
 	if _, err := driver.KeepAlive(t.Context(), given(time.Hour)); !errors.Is(err, pbx.ErrNotSupported) {
 		t.Errorf("an application's keep-alive: %v", err)
 	}
-	if _, err := open(t, ofUser(unsent{t})).KeepAlive(t.Context(), &pbx.Token{Value: pbx.NewSecret(token16)}); !errors.Is(err, pbx.ErrTokenRejected) {
+	if _, err := open(t, ofUser(drivertest.Unsent{T: t})).KeepAlive(t.Context(), &pbx.Token{Value: pbx.NewSecret(token16)}); !errors.Is(err, pbx.ErrTokenRejected) {
 		t.Errorf("without a refresh token: %v", err)
 	}
 	if err := driver.Logout(t.Context(), given(time.Hour)); err != nil {
@@ -113,7 +114,7 @@ func TestNothingIsSentForWhatThereIsNot(t *testing.T) {
 
 func TestATokenGoesIntoTheAuthorizationHeader(t *testing.T) {
 	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "pbx.example.com", Path: "/admin/api/api/gql"}}
-	if err := open(t, config(unsent{t})).Authorize(r, given(time.Hour)); err != nil {
+	if err := open(t, config(drivertest.Unsent{T: t})).Authorize(r, given(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(http.Header{"Authorization": {"Bearer " + token16}}, r.Header); diff != "" {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/session"
 )
 
@@ -51,7 +52,7 @@ func TestTheCookieGoesIntoTheBodyAndNothingElseChanges(t *testing.T) {
 					t.Fatal(err)
 				}
 				r.Header.Set("Content-Type", "application/json")
-				if err := on(t, unsent{t}).Authorize(r, &pbx.Token{Value: pbx.NewSecret("sid1-2")}); err != nil {
+				if err := on(t, drivertest.Unsent{T: t}).Authorize(r, &pbx.Token{Value: pbx.NewSecret("sid1-2")}); err != nil {
 					t.Fatal(err)
 				}
 				if r.ContentLength != int64(len(tt.want)) || r.URL.RawQuery != "x=y" || len(r.Header) != 1 {
@@ -107,7 +108,7 @@ func TestABodyThatIsNotTheEnvelopeIsAClearError(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = on(t, unsent{t}).Authorize(r, &pbx.Token{Value: pbx.NewSecret("sid1-2")})
+			err = on(t, drivertest.Unsent{T: t}).Authorize(r, &pbx.Token{Value: pbx.NewSecret("sid1-2")})
 			got := failure(t, err)
 			if got.Kind != pbx.ErrNotSupported || got.Op != pbx.OpRequest || got.Sent || !strings.Contains(got.Message, tt.says) || !strings.Contains(got.Message, `{"request":{"action":…}}`) {
 				t.Errorf("%v", err)
@@ -133,7 +134,7 @@ func TestABodyIsClosedWhateverBecomesOfIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = on(t, unsent{t}).Authorize(r, &pbx.Token{Value: pbx.NewSecret("sid1-2")})
+	err = on(t, drivertest.Unsent{T: t}).Authorize(r, &pbx.Token{Value: pbx.NewSecret("sid1-2")})
 	if failure(t, err).Sent || !errors.Is(err, errBroken) || !body.closed {
 		t.Errorf("%v, closed %v", err, body.closed)
 	}

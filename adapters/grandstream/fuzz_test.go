@@ -6,34 +6,26 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/conformance/golden"
+	"github.com/pbxauth/pbx/adapters/grandstream"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 )
 
 // FuzzAnswer reads any bytes as the answer to each operation. Either there is
 // proof of success, or an error that is safe to show.
 func FuzzAnswer(f *testing.F) {
-	samples, err := filepath.Glob("testdata/golden/*.http")
-	if err != nil || len(samples) == 0 {
-		f.Fatal("no samples", err)
-	}
-	for _, path := range samples {
-		x, err := golden.Load(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(x.Answer.Body)
-	}
+	drivertest.EachSample(f, func(_ int, _ http.Header, body string) {
+		f.Add(body)
+	})
 	f.Fuzz(func(t *testing.T, body string) {
 		// A second reading, by other means, of what the driver must find.
 		var outer struct{ Status, Response any }
-		trimmed := strings.Trim(strings.TrimPrefix(body, "\ufeff"), " \t\r\n\x00")
+		trimmed := drivertest.Trimmed(body)
 		decoder := json.NewDecoder(strings.NewReader(trimmed))
 		decoder.UseNumber()
 		if decoder.Decode(&outer) != nil || !json.Valid([]byte(trimmed)) {
@@ -77,7 +69,7 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("Logout: %v", logoutErr)
 		}
 		safe(t, logoutErr)
-		inspectErr := inspect(on(t, unsent{}), 200, body)
+		inspectErr := inspect(on(t, drivertest.Unsent{T: t}), 200, body)
 		if (inspectErr != nil) != (err == nil && status < 0) {
 			t.Errorf("Inspect: %v", inspectErr)
 		}
@@ -85,23 +77,9 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// safe checks that an error can be shown to anybody: it is one line of the
-// driver's own words, and of the PBX's a number at most.
-func safe(t *testing.T, err error) {
+func safe(t *testing.T, err error, secrets ...string) {
 	t.Helper()
-	if err == nil {
-		return
-	}
-	got := failure(t, err)
-	if got.Code != "" {
-		if _, err := strconv.ParseInt(got.Code, 10, 32); err != nil {
-			t.Errorf("code %q", got.Code)
-		}
-	}
-	text := err.Error()
-	if len(text) > 500 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
-		t.Errorf("the error is not one line of plain text: %q", text)
-	}
+	drivertest.SafeNumber(t, grandstream.Name, err, secrets...)
 }
 
 // FuzzBody puts a cookie into any body. Either it is an error, or the body means
@@ -114,7 +92,7 @@ func FuzzBody(f *testing.F) {
 			t.Fatal(err)
 		}
 		const value = `sid1"<\` // as no PBX has it
-		if err := on(t, unsent{}).Authorize(r, &pbx.Token{Value: pbx.NewSecret(value)}); err != nil {
+		if err := on(t, drivertest.Unsent{T: t}).Authorize(r, &pbx.Token{Value: pbx.NewSecret(value)}); err != nil {
 			if failure(t, err).Kind != pbx.ErrNotSupported {
 				t.Errorf("%v", err)
 			}

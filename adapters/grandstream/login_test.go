@@ -134,7 +134,7 @@ func TestWhoWaitsForAnotherLoginHasSentNothing(t *testing.T) {
 }
 
 func TestAUserNameThatJSONCannotCarryIsRefused(t *testing.T) {
-	cfg := unsent{t}.config()
+	cfg := config(t)
 	cfg.Username = "cdr\xffapi"
 	driver, err := grandstream.New(grandstream.Config{Config: cfg})
 	if err != nil {

@@ -1,7 +1,6 @@
 package grandstream_test
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -11,18 +10,11 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/grandstream"
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 )
 
-// unsent fails the test if anything is sent.
-type unsent struct{ t *testing.T }
-
-func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
-	u.t.Errorf("sent: %s %s", r.Method, r.URL.Path)
-	return nil, http.ErrHandlerTimeout
-}
-
-func (u unsent) config() pbx.Config {
-	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: u}
+func config(t testing.TB) pbx.Config {
+	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: drivertest.Unsent{T: t}}
 }
 
 func misconfigured(t *testing.T, refused bool, err error, says []string) {
@@ -54,7 +46,7 @@ func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
 		"a challenge for one":      {map[string]string{"keepalive_action": "challenge"}, []string{"keepalive_action", `"challenge"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := unsent{t}.config()
+			cfg := config(t)
 			cfg.Options = tt.options
 			auth, err := pbx.Open("grandstream", cfg)
 			misconfigured(t, auth == nil, err, tt.says)
@@ -75,7 +67,7 @@ func TestFieldsThatCannotWorkAreRefused(t *testing.T) {
 		"no password":       {func(c *grandstream.Config) { c.Password = pbx.Secret{} }, []string{"Password"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := grandstream.Config{Config: unsent{t}.config()}
+			cfg := grandstream.Config{Config: config(t)}
 			tt.change(&cfg)
 			driver, err := grandstream.New(cfg)
 			misconfigured(t, driver == nil, err, tt.says)
@@ -91,7 +83,7 @@ func TestAddressesAreCompleted(t *testing.T) {
 		"https://ucm.example.com:443/":          "https://ucm.example.com:443",
 		"https://proxy.example.com:443/ucm/api": "https://proxy.example.com:443/ucm",
 	} {
-		cfg := grandstream.Config{Config: unsent{t}.config()}
+		cfg := grandstream.Config{Config: config(t)}
 		cfg.URL = url
 		driver, err := grandstream.New(cfg)
 		if err != nil {
@@ -154,33 +146,7 @@ func TestTraitsAreTheVendorsNumbers(t *testing.T) {
 		Lockout:   pbx.Lockout{Attempts: 5, Window: 5 * time.Minute, Memory: pbx.Forever},
 		Probe:     "https://pbx.example.com:8089/api",
 	}
-	if diff := cmp.Diff(want, on(t, unsent{t}).Traits()); diff != "" {
+	if diff := cmp.Diff(want, on(t, drivertest.Unsent{T: t}).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
-func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
-	auth, err := pbx.Open(grandstream.Name, unsent{t}.config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := auth.(interface {
-		pbx.Requester
-		pbx.Describer
-		pbx.Fingerprinter
-	}); !ok {
-		t.Errorf("%T lacks one", auth)
-	}
-}
-
-func TestTheDriverCanDrawItsForm(t *testing.T) {
-	driver, ok := pbx.Lookup("grandstream")
-	if !ok || driver.Title != "Grandstream UCM" {
-		t.Fatalf("registered as %q, %v", driver.Title, ok)
-	}
-	for _, option := range driver.Options {
-		if option.Help == "" || option.Default == "" || option.Required || option.Kind == pbx.OptionSecret {
-			t.Errorf("%s: %+v, want help and a default, and neither required nor secret", option.Name, option)
-		}
 	}
 }

@@ -1,7 +1,6 @@
 package grandstream_test
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/grandstream"
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
@@ -139,15 +139,5 @@ func on(t testing.TB, rt http.RoundTripper) *grandstream.PBX {
 // failure returns err as what every error of a driver is.
 func failure(t testing.TB, err error) *pbx.Error {
 	t.Helper()
-	got, ok := err.(*pbx.Error)
-	if !ok {
-		t.Fatalf("%T %v, want a *pbx.Error", err, err)
-	}
-	if got.Driver != "grandstream" {
-		t.Errorf("the error is of driver %q: %v", got.Driver, err)
-	}
-	if got.Kind != nil && !errors.Is(err, got.Kind) {
-		t.Errorf("errors.Is does not find the kind of %v", err)
-	}
-	return got
+	return drivertest.Failure(t, grandstream.Name, err)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/grandstream"
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
@@ -72,7 +73,7 @@ func TestWhatAStatusMeans(t *testing.T) {
 				_, got["challenge"] = on(t, &answering{answers: []answer{{body: body}, {body: accepted}}}).Login(t.Context())
 				_, got["login"] = on(t, &answering{answers: []answer{{body: challenged}, {body: body}}}).Login(t.Context())
 				_, got["keep-alive"] = on(t, &answering{answers: []answer{{body: body}}}).KeepAlive(t.Context(), token)
-				got["call"] = inspect(on(t, unsent{t}), 200, body)
+				got["call"] = inspect(on(t, drivertest.Unsent{T: t}), 200, body)
 				got["logout"] = on(t, &answering{answers: []answer{{body: body}}}).Logout(t.Context(), token)
 				for step, row := range map[string]struct {
 					op   pbx.Op
@@ -123,7 +124,7 @@ func TestASuccessIsProven(t *testing.T) {
 				t.Errorf("%s, %s: %v", name, step, err)
 			}
 		}
-		if err := inspect(on(t, unsent{t}), 200, body); err != nil {
+		if err := inspect(on(t, drivertest.Unsent{T: t}), 200, body); err != nil {
 			t.Errorf("%s, a call: %v, want nothing said", name, err)
 		}
 	}
@@ -145,7 +146,7 @@ func TestAnswersThatSayNothingAboutTheCookie(t *testing.T) {
 		"a status deeper down":       `{"response":{"status":-6}}`,
 		"the beginning of a list":    `{"response":{"account":[{"extension":"10`,
 	} {
-		if err := inspect(on(t, unsent{t}), 200, body); err != nil {
+		if err := inspect(on(t, drivertest.Unsent{T: t}), 200, body); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -167,7 +168,7 @@ func TestAnHTTPStatusIsReadWhereTheEnvelopeIsMissing(t *testing.T) {
 		if got := failure(t, login); got.Kind != want.login || got.HTTPStatus != status {
 			t.Errorf("HTTP %d, login: %v", status, got)
 		}
-		for step, err := range map[string]error{"logout": logout, "call": inspect(on(t, unsent{t}), status, given.body)} {
+		for step, err := range map[string]error{"logout": logout, "call": inspect(on(t, drivertest.Unsent{T: t}), status, given.body)} {
 			if got := failure(t, err); got.Kind != want.call || got.HTTPStatus != status {
 				t.Errorf("HTTP %d, %s: %v", status, step, got)
 			}

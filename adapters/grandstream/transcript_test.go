@@ -2,6 +2,7 @@ package grandstream_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,7 +12,6 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/grandstream"
 	"github.com/pbxauth/pbx/conformance/golden"
-	"strings"
 )
 
 // replayed opens the driver on the samples of testdata/golden.

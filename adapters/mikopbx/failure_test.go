@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/mikopbx/mikopbxsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/session"
@@ -20,7 +20,7 @@ func TestEveryStatusHasItsKind(t *testing.T) {
 		200: {nil, nil, nil},
 		400: {pbx.ErrUnavailable, pbx.ErrUnavailable, pbx.ErrUnavailable},
 		401: {pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, pbx.ErrTokenRejected},
-		403: {pbx.ErrForbidden, pbx.ErrForbidden, pbx.ErrForbidden},
+		403: {nil, pbx.ErrForbidden, pbx.ErrForbidden},
 		404: {nil, nil, nil},
 		408: {pbx.ErrUnavailable, pbx.ErrUnavailable, pbx.ErrUnavailable},
 		409: {nil, nil, nil},
@@ -30,10 +30,10 @@ func TestEveryStatusHasItsKind(t *testing.T) {
 		503: {pbx.ErrUnavailable, pbx.ErrUnavailable, pbx.ErrUnavailable},
 	} {
 		const body = `{"result":false,"data":[],"messages":{"error":["текст"]},"function":"","processor":"","pid":7,"meta":{}}`
-		response := scripted.Response{Status: status, Body: body}
-		_, login := on(t, scripted.New(response)).Login(t.Context())
-		_, refresh := on(t, scripted.New(response)).KeepAlive(t.Context(), held())
-		request := on(t, scripted.Unsent{T: t}).Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), held())
+		response := drivertest.Response{Status: status, Body: body}
+		_, login := on(t, drivertest.Responses(response)).Login(t.Context())
+		_, refresh := on(t, drivertest.Responses(response)).KeepAlive(t.Context(), held())
+		request := on(t, drivertest.Unsent{T: t}).Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), held())
 		for i, err := range []error{login, refresh, request} {
 			if got := failure(t, err); got.Kind != want[i] || !got.Sent || got.HTTPStatus != status || got.Message == "" || got.Ambiguous {
 				t.Errorf("%d, %d: %v, want %v", status, i, err, want[i])
@@ -73,11 +73,11 @@ func TestResponsesThatAreNotTheAPIs(t *testing.T) {
 		"nginx's rate limit":      {429, pbxsim.HTMLPage, pbx.ErrUnavailable, pbx.ErrUnavailable, false},
 		"502":                     {502, pbxsim.HTMLPage, pbx.ErrUnavailable, pbx.ErrUnavailable, false},
 	} {
-		_, err := on(t, scripted.New(scripted.Response{Status: tt.status, Body: tt.body})).Login(t.Context())
+		_, err := on(t, drivertest.Responses(drivertest.Response{Status: tt.status, Body: tt.body})).Login(t.Context())
 		if got := failure(t, err); got.Kind != tt.login {
 			t.Errorf("%s: a login: %v", name, err)
 		}
-		err = on(t, scripted.Unsent{T: t}).Inspect(&http.Response{StatusCode: tt.status, Header: http.Header{}}, []byte(tt.body), held())
+		err = on(t, drivertest.Unsent{T: t}).Inspect(&http.Response{StatusCode: tt.status, Header: http.Header{}}, []byte(tt.body), held())
 		if tt.good {
 			if err != nil {
 				t.Errorf("%s: a request: %v", name, err)
@@ -104,18 +104,18 @@ func TestASuccessIsProven(t *testing.T) {
 		"a web page":                {pbxsim.HTMLPage, false, false},
 		"a byte order mark, and so": {"\ufeff" + accepted + "\x00", true, true},
 	} {
-		_, err := on(t, scripted.Bodies(tt.body)).Login(t.Context())
+		_, err := on(t, drivertest.Bodies(tt.body)).Login(t.Context())
 		if (err == nil) != tt.tokens {
 			t.Errorf("%s: Login: %v", name, err)
 		}
-		_, err = on(t, scripted.Bodies(tt.body)).KeepAlive(t.Context(), held())
+		_, err = on(t, drivertest.Bodies(tt.body)).KeepAlive(t.Context(), held())
 		if (err == nil) != tt.tokens {
 			t.Errorf("%s: KeepAlive: %v", name, err)
 		}
-		if err := on(t, scripted.Bodies(tt.body)).Ping(t.Context(), held()); (err == nil) != tt.plain {
+		if err := on(t, drivertest.Bodies(tt.body)).Ping(t.Context(), held()); (err == nil) != tt.plain {
 			t.Errorf("%s: Ping: %v", name, err)
 		}
-		if err := on(t, scripted.Bodies(tt.body)).Logout(t.Context(), held()); (err == nil) != tt.plain {
+		if err := on(t, drivertest.Bodies(tt.body)).Logout(t.Context(), held()); (err == nil) != tt.plain {
 			t.Errorf("%s: Logout: %v", name, err)
 		}
 	}
@@ -145,7 +145,7 @@ func TestAWorkerThatDoesNotRespondIsTriedAgainSlowly(t *testing.T) {
 		if got := s.Counts().Logins; got != 3 {
 			t.Errorf("%d logins, want 3", got)
 		}
-		_, err := on(t, scripted.New(scripted.Response{Status: 400, Body: string(body)})).Login(t.Context())
+		_, err := on(t, drivertest.Responses(drivertest.Response{Status: 400, Body: string(body)})).Login(t.Context())
 		if got := failure(t, err); got.Kind != pbx.ErrUnavailable || !got.Sent {
 			t.Errorf("%v, sent %v", err, got.Sent)
 		}

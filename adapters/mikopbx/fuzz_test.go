@@ -4,16 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/mikopbx"
 	"github.com/pbxauth/pbx/adapters/mikopbx/mikopbxsim"
-	"github.com/pbxauth/pbx/conformance/golden"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
@@ -21,18 +18,10 @@ import (
 // response to each operation. Either there is proof of success, or an error that is
 // safe to show.
 func FuzzResponse(f *testing.F) {
-	samples, err := filepath.Glob("testdata/golden/*.http")
-	if err != nil || len(samples) == 0 {
-		f.Fatal("no samples", err)
-	}
-	for _, path := range samples {
-		x, err := golden.Load(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(200, x.Answer.Body, x.Answer.Header.Get("Set-Cookie"), x.Answer.Header.Get("Date"))
-		f.Add(401, x.Answer.Body, "", "")
-	}
+	drivertest.EachSample(f, func(_ int, header http.Header, body string) {
+		f.Add(200, body, header.Get("Set-Cookie"), header.Get("Date"))
+		f.Add(401, body, "", "")
+	})
 	f.Add(403, "The user isn't authenticated.", "", "")
 	f.Add(200, `{"result":"true","data":"x"}`, `refreshToken="a b"`, "Mon, 01 Jan 0001 00:00:00 GMT")
 	f.Add(429, `{"result":false}`, "refreshtoken=x;;", "Fri, 31 Dec 9999 23:59:59 GMT")
@@ -42,7 +31,7 @@ func FuzzResponse(f *testing.F) {
 		}
 		// A second reading, by other means, of what the driver must find.
 		var fields map[string]json.RawMessage
-		trimmed := strings.Trim(strings.TrimPrefix(body, "\ufeff"), " \t\r\n\x00")
+		trimmed := drivertest.Trimmed(body)
 		json.Unmarshal([]byte(trimmed), &fields)
 		result := ""
 		for name, raw := range fields {
@@ -52,8 +41,8 @@ func FuzzResponse(f *testing.F) {
 		}
 		good := status/100 == 2 && strings.Contains(result, "true")
 
-		response := scripted.Response{Status: status, Header: http.Header{"Set-Cookie": {set}, "Date": {date}}, Body: body}
-		got, err := on(t, scripted.New(response)).Login(t.Context())
+		response := drivertest.Response{Status: status, Header: http.Header{"Set-Cookie": {set}, "Date": {date}}, Body: body}
+		got, err := on(t, drivertest.Responses(response)).Login(t.Context())
 		if (got == nil) == (err == nil) || err == nil && !good || errors.Is(err, pbx.ErrTokenRejected) {
 			t.Errorf("Login: %v, %v", got, err)
 		}
@@ -61,22 +50,22 @@ func FuzzResponse(f *testing.F) {
 			t.Errorf("Login: %v", got)
 		}
 		safe(t, err)
-		got, err = on(t, scripted.New(response)).KeepAlive(t.Context(), held())
+		got, err = on(t, drivertest.Responses(response)).KeepAlive(t.Context(), held())
 		if (got == nil) == (err == nil) || err == nil && (!good || got.Refresh.IsZero()) {
 			t.Errorf("KeepAlive: %v, %v", got, err)
 		}
 		safe(t, err)
-		err = on(t, scripted.New(response)).Ping(t.Context(), held())
+		err = on(t, drivertest.Responses(response)).Ping(t.Context(), held())
 		if err == nil && !good {
 			t.Error("Ping succeeds")
 		}
 		safe(t, err)
-		err = on(t, scripted.New(response)).Logout(t.Context(), held())
+		err = on(t, drivertest.Responses(response)).Logout(t.Context(), held())
 		if err == nil && !good && status != 401 && status != 403 {
 			t.Error("Logout succeeds")
 		}
 		safe(t, err)
-		err = on(t, scripted.Unsent{T: t}).Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), held())
+		err = on(t, drivertest.Unsent{T: t}).Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), held())
 		if errors.Is(err, pbx.ErrTokenRejected) && status != 401 && status != 403 || err == nil && status/100 != 2 {
 			t.Errorf("Inspect: %v", err)
 		}
@@ -84,19 +73,9 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
-// safe checks that an error can be shown to anybody: it is one line, and asks for a
-// wait that makes sense.
-func safe(t *testing.T, err error) {
+func safe(t *testing.T, err error, secrets ...string) {
 	t.Helper()
-	if err == nil {
-		return
-	}
-	if got := failure(t, err); got.RetryAfter < 0 || got.RetryAfter > time.Hour {
-		t.Errorf("retry after %s", got.RetryAfter)
-	}
-	if text := err.Error(); len(text) > 2000 || strings.ContainsAny(text, "\n\r\x00\x1b") {
-		t.Errorf("the error is not one line: %q", text)
-	}
+	drivertest.Safe(t, mikopbx.Name, err, secrets...)
 }
 
 // FuzzPassword opens the driver with any password. Either it is refused, or the PBX

@@ -18,7 +18,7 @@
 //	status   a login                a refresh         another request
 //	400      unavailable            unavailable       unavailable
 //	401      invalid credentials    token rejected    token rejected
-//	403      forbidden              forbidden         forbidden
+//	403      no kind                forbidden         forbidden
 //	429      locked                 unavailable       unavailable
 //	503      unavailable            unavailable       unavailable
 //	others   no kind                no kind           no kind

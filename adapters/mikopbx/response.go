@@ -87,6 +87,8 @@ func meaning(op pbx.Op, status int) (text string, kind error) {
 		return "the refresh token is unknown or has expired", pbx.ErrTokenRejected
 	case status == http.StatusUnauthorized:
 		return "the token is not valid", pbx.ErrTokenRejected
+	case status == http.StatusForbidden && login:
+		return "the PBX refuses the login for a reason that it does not document", nil
 	case status == http.StatusForbidden:
 		return "the role of this account, or the key, has no right to this: change it in the web interface", pbx.ErrForbidden
 	case status == http.StatusTooManyRequests && login:

@@ -8,12 +8,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/mikopbx"
 )
 
 func config(t *testing.T) pbx.Config {
-	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: scripted.Unsent{T: t}}
+	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: drivertest.Unsent{T: t}}
 }
 
 func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
@@ -73,35 +73,14 @@ func TestTraitsAreTheSourcesNumbers(t *testing.T) {
 		Lockout: pbx.Lockout{Attempts: 10, Window: 10 * time.Minute, Memory: 10 * time.Minute},
 		Probe:   "https://pbx.example.com/pbxcore/api/v3/auth:login",
 	}
-	if diff := cmp.Diff(want, on(t, scripted.Unsent{T: t}).Traits()); diff != "" {
+	if diff := cmp.Diff(want, on(t, drivertest.Unsent{T: t}).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
-func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
-	for _, keyed := range []bool{false, true} {
-		cfg := config(t)
-		if keyed {
-			cfg.Username, cfg.Password, cfg.Secrets = "", pbx.Secret{}, map[string]pbx.Secret{"key": pbx.NewSecret(key)}
-		}
-		auth, err := pbx.Open(mikopbx.Name, cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, ok := auth.(interface {
-			pbx.Requester
-			pbx.Describer
-			pbx.Pinger
-			pbx.Fingerprinter
-		}); !ok {
-			t.Errorf("%T lacks one", auth)
-		}
 	}
 }
 
 func TestTheKeyHasAFingerprintOfItsOwn(t *testing.T) {
 	take := func(change ...func(*mikopbx.Config)) string {
-		got, err := on(t, scripted.Unsent{T: t}, change...).Fingerprint(t.Context(), []byte("key"))
+		got, err := on(t, drivertest.Unsent{T: t}, change...).Fingerprint(t.Context(), []byte("key"))
 		if err != nil || len(got) == 0 {
 			t.Fatal(err)
 		}
@@ -110,17 +89,5 @@ func TestTheKeyHasAFingerprintOfItsOwn(t *testing.T) {
 	first, second := take(withKey), take(withKey)
 	if take() == first || first != second {
 		t.Error("two credentials have one fingerprint, or one has two")
-	}
-}
-
-func TestTheDriverCanDrawItsForm(t *testing.T) {
-	d, ok := pbx.Lookup("mikopbx")
-	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !d.AccountOptional || !strings.HasPrefix(d.Docs, "https://") {
-		t.Errorf("%+v", d)
-	}
-	for _, option := range d.Options {
-		if option.Label == "" || option.Help == "" || option.Required {
-			t.Errorf("%+v", option)
-		}
 	}
 }

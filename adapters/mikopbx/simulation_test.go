@@ -1,13 +1,13 @@
 package mikopbx_test
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"testing"
 	"testing/synctest"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/mikopbx"
 	"github.com/pbxauth/pbx/adapters/mikopbx/mikopbxsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -109,15 +109,5 @@ func held() *pbx.Token {
 // failure returns err as what every error of a driver is.
 func failure(t testing.TB, err error) *pbx.Error {
 	t.Helper()
-	got, ok := err.(*pbx.Error)
-	if !ok {
-		t.Fatalf("%T %v, want a *pbx.Error", err, err)
-	}
-	if got.Driver != mikopbx.Name {
-		t.Errorf("the error is of driver %q: %v", got.Driver, err)
-	}
-	if got.Kind != nil && !errors.Is(err, got.Kind) {
-		t.Errorf("errors.Is does not find the kind of %v", err)
-	}
-	return got
+	return drivertest.Failure(t, mikopbx.Name, err)
 }

@@ -3,35 +3,25 @@ package openvox_test
 import (
 	"encoding/json"
 	"encoding/xml"
-	"path/filepath"
-	"slices"
-	"strconv"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/openvox"
-	"github.com/pbxauth/pbx/conformance/golden"
 )
 
 // FuzzAnswer reads any bytes, JSON or XML, as the answer to each operation.
 // Either there is proof of success, or an error that is safe to show.
 func FuzzAnswer(f *testing.F) {
-	samples, err := filepath.Glob("testdata/golden/*.http")
-	if err != nil || len(samples) == 0 {
-		f.Fatal("no samples", err)
-	}
-	for _, path := range samples {
-		x, err := golden.Load(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(x.Answer.Body)
-	}
+	drivertest.EachSample(f, func(_ int, _ http.Header, body string) {
+		f.Add(body)
+	})
 	f.Fuzz(func(t *testing.T, body string) {
 		status, value, certain := reading(body)
-		driver, given := on(t, openvox.XML, answering(body)), &pbx.Token{Value: pbx.NewSecret(sampleToken)}
+		driver, given := on(t, openvox.XML, drivertest.Body(body)), &pbx.Token{Value: pbx.NewSecret(sampleToken)}
 
 		token, err := driver.Login(t.Context())
 		if (err == nil) != (token != nil) {
@@ -69,7 +59,7 @@ func FuzzAnswer(f *testing.F) {
 // reading is a second one, by other means. Of XML it takes more than the driver
 // does, and so is not certain about it.
 func reading(body string) (status, token string, certain bool) {
-	body = strings.Trim(strings.TrimPrefix(body, "\ufeff"), " \t\r\n\x00")
+	body = drivertest.Trimmed(body)
 	if !strings.HasPrefix(strings.TrimLeft(body, " \t\r\n"), "<") {
 		var fields struct{ Status, Token any }
 		json.Unmarshal([]byte(body), &fields)
@@ -88,32 +78,7 @@ func reading(body string) (status, token string, certain bool) {
 	return document.Status, document.Token, false
 }
 
-var kinds = []error{
-	nil, pbx.ErrInvalidCredentials, pbx.ErrLocked, pbx.ErrForbidden, pbx.ErrTokenRejected, pbx.ErrTooManySessions,
-	pbx.ErrUnavailable, pbx.ErrProtocol, pbx.ErrConfig, pbx.ErrNotSupported,
-}
-
-// safe checks that an error can be shown to anybody: it is one line of the
-// driver's own words, and of the PBX's a number at most.
-func safe(t *testing.T, err error, token string) {
+func safe(t *testing.T, err error, secrets ...string) {
 	t.Helper()
-	if err == nil {
-		return
-	}
-	got := failure(t, err)
-	if !slices.Contains(kinds, got.Kind) {
-		t.Errorf("kind %v", got.Kind)
-	}
-	if got.Code != "" {
-		if _, err := strconv.ParseInt(got.Code, 10, 32); err != nil {
-			t.Errorf("code %q", got.Code)
-		}
-	}
-	text := err.Error()
-	if len(text) > 400 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
-		t.Errorf("the error is not one line of plain text: %q", text)
-	}
-	if len(token) >= 12 && strings.Contains(text, token) {
-		t.Errorf("the error quotes the token: %q", text)
-	}
+	drivertest.SafeNumber(t, openvox.Name, err, secrets...)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/openvox"
 	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
@@ -22,7 +23,7 @@ func TestTraitsAreTheVendorsNumbers(t *testing.T) {
 		KeepAlive: pbx.KeepAliveHeartbeat, Lockout: pbx.Lockout{Attempts: 5, Window: 10 * time.Minute, Memory: pbx.Forever},
 		Account: sampleUser, Probe: "https://pbx.example.com:9011/api/v0.0.1/login",
 	}
-	if diff := cmp.Diff(want, on(t, openvox.JSON, unsent{t}).Traits()); diff != "" {
+	if diff := cmp.Diff(want, on(t, openvox.JSON, drivertest.Unsent{T: t}).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -35,7 +36,7 @@ func TestThePortIsTheAPIsOwn(t *testing.T) {
 		"http://pbx.example.com:80":                       "http://pbx.example.com:80",
 		"https://172.16.6.150:9011/api/v0.0.1/login?type": "https://172.16.6.150:9011",
 	} {
-		cfg := config(unsent{t})
+		cfg := config(drivertest.Unsent{T: t})
 		cfg.URL, cfg.AllowPlainHTTP = address, true
 		driver, err := openvox.New(cfg)
 		if err != nil {
@@ -91,7 +92,7 @@ func TestATypeOfTheApplicationsOwnStays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := on(t, openvox.XML, unsent{t}).Authorize(r, &pbx.Token{Value: pbx.NewSecret("T")}); err != nil || r.URL.RawQuery != want {
+		if err := on(t, openvox.XML, drivertest.Unsent{T: t}).Authorize(r, &pbx.Token{Value: pbx.NewSecret("T")}); err != nil || r.URL.RawQuery != want {
 			t.Errorf("%q became %q, %v; want %q", query, r.URL.RawQuery, err, want)
 		}
 	}
@@ -199,7 +200,7 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 		"TokenTTL":       func(c *openvox.Config) { c.TokenTTL = -time.Second },
 		"AllowPlainHTTP": func(c *openvox.Config) { c.URL = "http://pbx.example.com" },
 	} {
-		cfg := config(unsent{t})
+		cfg := config(drivertest.Unsent{T: t})
 		change(&cfg)
 		driver, err := openvox.New(cfg)
 		if driver != nil || failure(t, err).Kind != pbx.ErrConfig || failure(t, err).Op != pbx.OpOpen {
@@ -210,25 +211,11 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 		}
 	}
 	for option, value := range map[string]string{"format": "yaml", "api_version": "x", "family": "s-v1", "token_ttl": "30"} {
-		cfg := config(unsent{t}).Config
+		cfg := config(drivertest.Unsent{T: t}).Config
 		cfg.Options = map[string]string{option: value}
 		if _, err := pbx.Open("openvox", cfg); failure(t, err).Kind != pbx.ErrConfig {
 			t.Errorf("%s: %v, want %v", option, err, pbx.ErrConfig)
 		}
-	}
-}
-
-func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
-	auth, err := pbx.Open(openvox.Name, config(unsent{t}).Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := auth.(interface {
-		pbx.Requester
-		pbx.Describer
-		pbx.Fingerprinter
-	}); !ok {
-		t.Errorf("%T lacks one", auth)
 	}
 }
 

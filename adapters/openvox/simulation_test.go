@@ -1,14 +1,13 @@
 package openvox_test
 
 import (
-	"errors"
 	"io"
 	"net/http"
-	"strings"
 	"testing"
 	"testing/synctest"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/openvox"
 	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -85,29 +84,6 @@ func (s simulation) call(t *testing.T, token *pbx.Token) error {
 	return s.driver.Inspect(resp, body, new(pbx.Token))
 }
 
-// answering is a PBX that answers everything with one body, under HTTP 200.
-type answering string
-
-func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body != nil {
-		io.Copy(io.Discard, r.Body)
-		r.Body.Close()
-	}
-	return &http.Response{
-		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(string(a))),
-		ContentLength: int64(len(a)), Request: r,
-	}, nil
-}
-
-// unsent fails the test if anything is sent.
-type unsent struct{ t testing.TB }
-
-func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
-	u.t.Errorf("sent: %s %s", r.Method, r.URL.Path)
-	return nil, http.ErrHandlerTimeout
-}
-
 func config(rt http.RoundTripper) openvox.Config {
 	return openvox.Config{Config: pbx.Config{
 		URL: "https://pbx.example.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword),
@@ -130,17 +106,7 @@ func on(t testing.TB, format openvox.Format, rt http.RoundTripper) *openvox.PBX 
 // failure returns err as what every error of a driver is.
 func failure(t testing.TB, err error) *pbx.Error {
 	t.Helper()
-	got, ok := err.(*pbx.Error)
-	if !ok {
-		t.Fatalf("%T %v, want a *pbx.Error", err, err)
-	}
-	if got.Driver != "openvox" {
-		t.Errorf("the error is of driver %q: %v", got.Driver, err)
-	}
-	if got.Kind != nil && !errors.Is(err, got.Kind) {
-		t.Errorf("errors.Is does not find the kind of %v", err)
-	}
-	return got
+	return drivertest.Failure(t, openvox.Name, err)
 }
 
 // inspect shows the driver an application's answer.
@@ -151,7 +117,7 @@ func inspect(driver *openvox.PBX, body string) error {
 // operations are the four ways in which an answer comes to be read.
 func operations(t *testing.T, body string) map[pbx.Op]error {
 	t.Helper()
-	driver, token := on(t, openvox.JSON, answering(body)), &pbx.Token{Value: pbx.NewSecret(sampleToken)}
+	driver, token := on(t, openvox.JSON, drivertest.Body(body)), &pbx.Token{Value: pbx.NewSecret(sampleToken)}
 	results := map[pbx.Op]error{}
 	var got *pbx.Token
 	if got, results[pbx.OpLogin] = driver.Login(t.Context()); got != nil {

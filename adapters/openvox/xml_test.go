@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/openvox"
 	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -58,7 +59,7 @@ func TestASuccessInXML(t *testing.T) {
 		`<xml><status>Success</status>` + token + `<errno></errno></xml>`,
 	} {
 		for _, format := range formats {
-			got, err := on(t, format, answering(body)).Login(t.Context())
+			got, err := on(t, format, drivertest.Body(body)).Login(t.Context())
 			if err != nil || got.Value.Reveal() != sampleToken {
 				t.Errorf("%s: %v, %v", body, got, err)
 			}
@@ -152,7 +153,7 @@ func TestXMLThatPlaysTricksIsNoAnswer(t *testing.T) {
 			}
 		}
 	}
-	if _, err := on(t, openvox.XML, answering(nested(31))).Login(t.Context()); err != nil {
+	if _, err := on(t, openvox.XML, drivertest.Body(nested(31))).Login(t.Context()); err != nil {
 		t.Errorf("elements 32 deep: %v", err)
 	}
 }
@@ -163,11 +164,11 @@ func TestTheBeginningOfALongAnswerSaysNothing(t *testing.T) {
 	for i := range 5000 {
 		fmt.Fprintf(&long, `<item id="%d"><number>%d</number></item>`, i, 1000+i)
 	}
-	if err := inspect(on(t, openvox.XML, unsent{t}), long.String()[:64<<10]); err != nil {
+	if err := inspect(on(t, openvox.XML, drivertest.Unsent{T: t}), long.String()[:64<<10]); err != nil {
 		t.Error(err)
 	}
 	long.WriteString("</list></xml>")
-	if err := inspect(on(t, openvox.XML, unsent{t}), long.String()); failure(t, err).Kind != pbx.ErrTokenRejected {
+	if err := inspect(on(t, openvox.XML, drivertest.Unsent{T: t}), long.String()); failure(t, err).Kind != pbx.ErrTokenRejected {
 		t.Errorf("the whole of it: %v, want %v", err, pbx.ErrTokenRejected)
 	}
 }
@@ -177,7 +178,7 @@ func TestTheBeginningOfALongAnswerSaysNothing(t *testing.T) {
 func TestAUserNameThatTheFormatCannotCarryIsNotSent(t *testing.T) {
 	for name, inXML := range map[string]bool{`o"brien <&> 'x' ]]>`: true, "new\nline\tand tab": true, "bell\a": false, "nul\x00": false, "\uFFFF": false} {
 		for _, format := range formats {
-			cfg := config(unsent{t})
+			cfg := config(drivertest.Unsent{T: t})
 			cfg.Format, cfg.Username = format, name
 			if format == openvox.JSON || inXML {
 				simulate(t, openvoxsim.Options{}, func(c *openvox.Config) { c.Format, c.Username = format, name }, func(t *testing.T, s simulation) {

@@ -33,6 +33,7 @@ func TestTheDriverConformsWhateverTheShapeOfFailures(t *testing.T) {
 		{"403 for all, and Classify knows it", runtelsim.Options{Failure: runtelsim.HTTP403}, refusingTokensBy403(), undocumented},
 	} {
 		t.Run(row.shape, func(t *testing.T) {
+			t.Parallel()
 			conformance.Run(t, conformance.Harness{
 				Driver:    runtel.Name,
 				Registry:  row.registry,

@@ -2,7 +2,6 @@ package runtel_test
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/runtel"
 	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -108,13 +108,9 @@ func simulated(t *testing.T, d runtelsim.Options, opts pbxsim.Options, f func(t 
 }
 
 // failure returns err as what it has to be.
-func failure(t *testing.T, err error) *pbx.Error {
+func failure(t testing.TB, err error) *pbx.Error {
 	t.Helper()
-	var failure *pbx.Error
-	if !errors.As(err, &failure) {
-		t.Fatalf("error %v, want a *pbx.Error", err)
-	}
-	return failure
+	return drivertest.Failure(t, runtel.Name, err)
 }
 
 // told is what a failure tells in data.

@@ -4,29 +4,20 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
-	"github.com/pbxauth/pbx/conformance/golden"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
+	"github.com/pbxauth/pbx/adapters/starface"
 )
 
 // FuzzResponse reads any bytes under any status as the response to each operation.
 // Either there is proof of success, or an error that is safe to show.
 func FuzzResponse(f *testing.F) {
-	samples, err := filepath.Glob("testdata/golden/*.http")
-	if err != nil || len(samples) == 0 {
-		f.Fatal("no samples", err)
-	}
-	for _, path := range samples {
-		x, err := golden.Load(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(200, x.Answer.Body)
-	}
+	drivertest.EachSample(f, func(_ int, _ http.Header, body string) {
+		f.Add(200, body)
+	})
 	for _, status := range []int{204, 400, 401, 403, 404, 500} {
 		f.Add(status, `{"message":"invalid login"}`)
 		f.Add(status, "")
@@ -37,7 +28,7 @@ func FuzzResponse(f *testing.F) {
 		}
 		// A second reading, by other means, of what the driver must find.
 		var fields map[string]any
-		trimmed := strings.Trim(strings.TrimPrefix(body, "\ufeff"), " \t\r\n\x00")
+		trimmed := drivertest.Trimmed(body)
 		json.Unmarshal([]byte(trimmed), &fields)
 		has := func(name string) bool {
 			for key, value := range fields {
@@ -53,28 +44,28 @@ func FuzzResponse(f *testing.F) {
 		good := status/100 == 2
 
 		given := &pbx.Token{Value: pbx.NewSecret(token)}
-		response := scripted.Response{Status: status, Body: body}
-		got, err := on(t, scripted.New(scripted.Response{Body: template}, response)).Login(t.Context())
+		response := drivertest.Response{Status: status, Body: body}
+		got, err := on(t, drivertest.Responses(drivertest.Response{Body: template}, response)).Login(t.Context())
 		if (got == nil) == (err == nil) || err == nil && (!good || !has("token")) {
 			t.Errorf("Login: %v, %v", got, err)
 		}
 		safe(t, err)
-		_, err = on(t, scripted.New(response)).Login(t.Context()) // as the first step
+		_, err = on(t, drivertest.Responses(response)).Login(t.Context()) // as the first step
 		if err == nil {
 			t.Error("a login without a second response succeeds")
 		}
 		safe(t, err)
-		err = on(t, scripted.New(response)).Ping(t.Context(), given)
+		err = on(t, drivertest.Responses(response)).Ping(t.Context(), given)
 		if err == nil && (!good || !has("id") && !has("login")) {
 			t.Error("Ping succeeds")
 		}
 		safe(t, err)
-		err = on(t, scripted.New(response)).Logout(t.Context(), given)
+		err = on(t, drivertest.Responses(response)).Logout(t.Context(), given)
 		if empty := trimmed == ""; err == nil && status != 401 && !(good && empty) {
 			t.Error("Logout succeeds")
 		}
 		safe(t, err)
-		driver := on(t, scripted.Unsent{T: t})
+		driver := on(t, drivertest.Unsent{T: t})
 		err = driver.Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), given)
 		if (err == nil) != good || errors.Is(err, pbx.ErrTokenRejected) != (status == 401) {
 			t.Errorf("Inspect: %v", err)
@@ -83,14 +74,7 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
-// safe checks that an error can be shown to anybody: it is one line.
-func safe(t *testing.T, err error) {
+func safe(t *testing.T, err error, secrets ...string) {
 	t.Helper()
-	if err == nil {
-		return
-	}
-	failure(t, err)
-	if text := err.Error(); len(text) > 2000 || strings.ContainsAny(text, "\n\r\x00\x1b") {
-		t.Errorf("the error is not one line: %q", text)
-	}
+	drivertest.Safe(t, starface.Name, err, secrets...)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/starface"
 	"github.com/pbxauth/pbx/adapters/starface/starfacesim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -30,7 +30,7 @@ func TestALoginReturnsTheNonceWithASecret(t *testing.T) {
 		"ActiveDirectory":  base64.StdEncoding.EncodeToString([]byte(user + nonce + password)),
 		"ACTIVE_DIRECTORY": base64.StdEncoding.EncodeToString([]byte(user + nonce + password)),
 	} {
-		server := scripted.Bodies(strings.Replace(template, "Internal", kind, 1), accepted)
+		server := drivertest.Bodies(strings.Replace(template, "Internal", kind, 1), accepted)
 		got, err := on(t, server).Login(t.Context())
 		if err != nil {
 			t.Fatal(kind, err)
@@ -39,7 +39,7 @@ func TestALoginReturnsTheNonceWithASecret(t *testing.T) {
 			t.Errorf("%s: token %q, %v, details %s", kind, got.Value.Reveal(), got, got.Details)
 		}
 		header := http.Header{"Content-Type": {"application/json"}, "X-Version": {"2"}}
-		want := []scripted.Request{
+		want := []drivertest.Request{
 			{Method: "GET", Path: "/rest/login", Header: header},
 			{Method: "POST", Path: "/rest/login", Header: header, Body: `{"loginType":"` + kind + `","nonce":"` + nonce + `","secret":"` + secret + `"}`},
 		}
@@ -51,7 +51,7 @@ func TestALoginReturnsTheNonceWithASecret(t *testing.T) {
 
 // Anyone on the path could ask for the password by a change of one word.
 func TestAPasswordIsNotSentOverPlainHTTP(t *testing.T) {
-	server := scripted.Bodies(strings.Replace(template, "Internal", "ActiveDirectory", 1), accepted)
+	server := drivertest.Bodies(strings.Replace(template, "Internal", "ActiveDirectory", 1), accepted)
 	driver, err := starface.New(pbx.Config{URL: "http://pbx.example.com", AllowPlainHTTP: true, Username: user, Password: pbx.NewSecret(password), Transport: server})
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func TestAPasswordIsNotSentOverPlainHTTP(t *testing.T) {
 	if got := failure(t, err); got.Kind != pbx.ErrConfig || got.Setting != "URL" || got.Sent || len(server.Sent()) != 1 {
 		t.Errorf("%v, setting %q, sent %v, %d requests", err, got.Setting, got.Sent, len(server.Sent()))
 	}
-	driver, err = starface.New(pbx.Config{URL: "http://pbx.example.com", AllowPlainHTTP: true, Username: user, Password: pbx.NewSecret(password), Transport: scripted.Bodies(template, accepted)})
+	driver, err = starface.New(pbx.Config{URL: "http://pbx.example.com", AllowPlainHTTP: true, Username: user, Password: pbx.NewSecret(password), Transport: drivertest.Bodies(template, accepted)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestALoginThatWaitsForAnotherHasSentNothing(t *testing.T) {
 }
 
 func TestALoginIDThatJSONCannotCarryIsRefused(t *testing.T) {
-	driver, err := starface.New(pbx.Config{URL: "https://pbx.example.com", Username: "00\xff01", Password: pbx.NewSecret(password), Transport: scripted.Unsent{T: t}})
+	driver, err := starface.New(pbx.Config{URL: "https://pbx.example.com", Username: "00\xff01", Password: pbx.NewSecret(password), Transport: drivertest.Unsent{T: t}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,28 +172,28 @@ func TestTroubleAtTheNonceEndsTheLogin(t *testing.T) {
 func TestResponsesToALogin(t *testing.T) {
 	proxy := http.Header{"Www-Authenticate": {`Basic realm="office"`}}
 	for name, tt := range map[string]struct {
-		response scripted.Response
+		response drivertest.Response
 		kind     error
 		sent     bool
 	}{
-		"400":                     {scripted.Response{Status: 400, Body: `{"message":"invalid login"}`}, pbx.ErrInvalidCredentials, true},
-		"400 with text":           {scripted.Response{Status: 400, Body: "invalid login"}, pbx.ErrInvalidCredentials, true},
-		"400 with a page":         {scripted.Response{Status: 400, Body: pbxsim.HTMLPage}, pbx.ErrInvalidCredentials, true},
-		"400 with nothing":        {scripted.Response{Status: 400}, pbx.ErrInvalidCredentials, true},
-		"401":                     {scripted.Response{Status: 401, Body: `{"message":"invalid login"}`}, pbx.ErrInvalidCredentials, true},
-		"401 with nothing":        {scripted.Response{Status: 401}, pbx.ErrInvalidCredentials, true},
-		"401 of a proxy":          {scripted.Response{Status: 401, Header: proxy}, pbx.ErrConfig, false},
-		"403":                     {scripted.Response{Status: 403, Body: `{"message":"no"}`}, pbx.ErrConfig, true},
-		"404":                     {scripted.Response{Status: 404}, pbx.ErrProtocol, true},
-		"429":                     {scripted.Response{Status: 429}, pbx.ErrUnavailable, true},
-		"500, an unexpected one":  {scripted.Response{Status: 500, Body: `{"message":"unexpected error"}`}, pbx.ErrUnavailable, true},
-		"no token":                {scripted.Response{Body: `{}`}, pbx.ErrProtocol, true},
-		"a token that is null":    {scripted.Response{Body: `{"token":null}`}, pbx.ErrProtocol, true},
-		"a token with a blank":    {scripted.Response{Body: `{"token":"a b"}`}, pbx.ErrProtocol, true},
-		"a token with line break": {scripted.Response{Body: `{"token":"a\nb"}`}, pbx.ErrProtocol, true},
-		"a list":                  {scripted.Response{Body: `["token"]`}, pbx.ErrProtocol, true},
+		"400":                     {drivertest.Response{Status: 400, Body: `{"message":"invalid login"}`}, pbx.ErrInvalidCredentials, true},
+		"400 with text":           {drivertest.Response{Status: 400, Body: "invalid login"}, pbx.ErrInvalidCredentials, true},
+		"400 with a page":         {drivertest.Response{Status: 400, Body: pbxsim.HTMLPage}, pbx.ErrInvalidCredentials, true},
+		"400 with nothing":        {drivertest.Response{Status: 400}, pbx.ErrInvalidCredentials, true},
+		"401":                     {drivertest.Response{Status: 401, Body: `{"message":"invalid login"}`}, pbx.ErrInvalidCredentials, true},
+		"401 with nothing":        {drivertest.Response{Status: 401}, pbx.ErrInvalidCredentials, true},
+		"401 of a proxy":          {drivertest.Response{Status: 401, Header: proxy}, pbx.ErrConfig, false},
+		"403":                     {drivertest.Response{Status: 403, Body: `{"message":"no"}`}, pbx.ErrConfig, true},
+		"404":                     {drivertest.Response{Status: 404}, pbx.ErrProtocol, true},
+		"429":                     {drivertest.Response{Status: 429}, pbx.ErrUnavailable, true},
+		"500, an unexpected one":  {drivertest.Response{Status: 500, Body: `{"message":"unexpected error"}`}, pbx.ErrUnavailable, true},
+		"no token":                {drivertest.Response{Body: `{}`}, pbx.ErrProtocol, true},
+		"a token that is null":    {drivertest.Response{Body: `{"token":null}`}, pbx.ErrProtocol, true},
+		"a token with a blank":    {drivertest.Response{Body: `{"token":"a b"}`}, pbx.ErrProtocol, true},
+		"a token with line break": {drivertest.Response{Body: `{"token":"a\nb"}`}, pbx.ErrProtocol, true},
+		"a list":                  {drivertest.Response{Body: `["token"]`}, pbx.ErrProtocol, true},
 	} {
-		got, err := on(t, scripted.New(scripted.Response{Body: template}, tt.response)).Login(t.Context())
+		got, err := on(t, drivertest.Responses(drivertest.Response{Body: template}, tt.response)).Login(t.Context())
 		if f := failure(t, err); f.Kind != tt.kind || f.Sent != tt.sent || f.HTTPStatus == 0 || got != nil {
 			t.Errorf("%s: %v, sent %v, want %v, %v", name, err, f.Sent, tt.kind, tt.sent)
 		}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/starface/starfacesim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/session"
@@ -89,29 +89,29 @@ func TestResponsesToARequest(t *testing.T) {
 	proxy := http.Header{"Www-Authenticate": {`Basic realm="office"`}}
 	for name, tt := range map[string]struct {
 		path      string
-		response  scripted.Response
+		response  drivertest.Response
 		kind      error
 		ambiguous bool
 		good      bool
 	}{
-		"200":                       {path: "/rest/users", response: scripted.Response{Body: `[]`}, good: true},
-		"204":                       {path: "/rest/users/2", response: scripted.Response{Status: 204}, good: true},
-		"a picture":                 {path: "/rest/users/2/avatar", response: scripted.Response{Body: "\x89PNG"}, good: true},
-		"401":                       {path: "/rest/users", response: scripted.Response{Status: 401, Body: `{"message":"no"}`}, kind: pbx.ErrTokenRejected, ambiguous: true},
-		"401 with nothing":          {path: "/rest/users", response: scripted.Response{Status: 401}, kind: pbx.ErrTokenRejected, ambiguous: true},
-		"401 where no right counts": {path: "/rest/users/me", response: scripted.Response{Status: 401}, kind: pbx.ErrTokenRejected},
-		"401 of a proxy":            {path: "/rest/users", response: scripted.Response{Status: 401, Header: proxy}, kind: pbx.ErrConfig},
-		"403":                       {path: "/rest/users", response: scripted.Response{Status: 403, Body: `{"message":"no"}`}, kind: pbx.ErrForbidden},
-		"403 with nothing":          {path: "/rest/users", response: scripted.Response{Status: 403}, kind: pbx.ErrForbidden},
-		"403 of a proxy":            {path: "/rest/users", response: scripted.Response{Status: 403, Body: pbxsim.HTMLPage}, kind: pbx.ErrConfig},
-		"404":                       {path: "/rest/users/9", response: scripted.Response{Status: 404, Body: `{"message":"no such user"}`}, kind: nil},
-		"404 as text":               {path: "/rest/users/9", response: scripted.Response{Status: 404, Header: http.Header{"Content-Type": {"text/plain;charset=utf-8"}}, Body: "no such user"}, kind: nil},
-		"404 of a web server":       {path: "/rest/users/9", response: scripted.Response{Status: 404, Body: pbxsim.HTMLPage}, kind: pbx.ErrProtocol},
-		"408":                       {path: "/rest/users", response: scripted.Response{Status: 408, Body: `{"message":"late"}`}, kind: pbx.ErrUnavailable},
-		"429":                       {path: "/rest/users", response: scripted.Response{Status: 429, Body: `{"message":"slow"}`}, kind: pbx.ErrUnavailable},
-		"500":                       {path: "/rest/users", response: scripted.Response{Status: 500, Body: `{"message":"unexpected error"}`}, kind: pbx.ErrUnavailable},
+		"200":                       {path: "/rest/users", response: drivertest.Response{Body: `[]`}, good: true},
+		"204":                       {path: "/rest/users/2", response: drivertest.Response{Status: 204}, good: true},
+		"a picture":                 {path: "/rest/users/2/avatar", response: drivertest.Response{Body: "\x89PNG"}, good: true},
+		"401":                       {path: "/rest/users", response: drivertest.Response{Status: 401, Body: `{"message":"no"}`}, kind: pbx.ErrTokenRejected, ambiguous: true},
+		"401 with nothing":          {path: "/rest/users", response: drivertest.Response{Status: 401}, kind: pbx.ErrTokenRejected, ambiguous: true},
+		"401 where no right counts": {path: "/rest/users/me", response: drivertest.Response{Status: 401}, kind: pbx.ErrTokenRejected},
+		"401 of a proxy":            {path: "/rest/users", response: drivertest.Response{Status: 401, Header: proxy}, kind: pbx.ErrConfig},
+		"403":                       {path: "/rest/users", response: drivertest.Response{Status: 403, Body: `{"message":"no"}`}, kind: pbx.ErrForbidden},
+		"403 with nothing":          {path: "/rest/users", response: drivertest.Response{Status: 403}, kind: pbx.ErrForbidden},
+		"403 of a proxy":            {path: "/rest/users", response: drivertest.Response{Status: 403, Body: pbxsim.HTMLPage}, kind: pbx.ErrConfig},
+		"404":                       {path: "/rest/users/9", response: drivertest.Response{Status: 404, Body: `{"message":"no such user"}`}, kind: nil},
+		"404 as text":               {path: "/rest/users/9", response: drivertest.Response{Status: 404, Header: http.Header{"Content-Type": {"text/plain;charset=utf-8"}}, Body: "no such user"}, kind: nil},
+		"404 of a web server":       {path: "/rest/users/9", response: drivertest.Response{Status: 404, Body: pbxsim.HTMLPage}, kind: pbx.ErrProtocol},
+		"408":                       {path: "/rest/users", response: drivertest.Response{Status: 408, Body: `{"message":"late"}`}, kind: pbx.ErrUnavailable},
+		"429":                       {path: "/rest/users", response: drivertest.Response{Status: 429, Body: `{"message":"slow"}`}, kind: pbx.ErrUnavailable},
+		"500":                       {path: "/rest/users", response: drivertest.Response{Status: 500, Body: `{"message":"unexpected error"}`}, kind: pbx.ErrUnavailable},
 	} {
-		driver := on(t, scripted.New(tt.response))
+		driver := on(t, drivertest.Responses(tt.response))
 		r, err := http.NewRequest(http.MethodGet, "https://pbx.example.com"+tt.path, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -139,7 +139,7 @@ func TestResponsesToARequest(t *testing.T) {
 }
 
 func TestAuthorizeSetsTheTwoHeaders(t *testing.T) {
-	driver := on(t, scripted.Unsent{T: t})
+	driver := on(t, drivertest.Unsent{T: t})
 	for given, want := range map[string]string{"": "2", "3": "3"} {
 		r, _ := http.NewRequest(http.MethodGet, "https://pbx.example.com/rest/users", nil)
 		r.Header.Set("authToken", "an old one")
@@ -157,20 +157,20 @@ func TestAuthorizeSetsTheTwoHeaders(t *testing.T) {
 
 func TestALogoutIsProvenByAnEmptyResponse(t *testing.T) {
 	for name, tt := range map[string]struct {
-		response scripted.Response
+		response drivertest.Response
 		good     bool
 	}{
-		"204":                 {scripted.Response{Status: 204}, true},
-		"200 with nothing":    {scripted.Response{Status: 200}, true},
-		"401, a dead token":   {scripted.Response{Status: 401}, true},
-		"200 with an object":  {scripted.Response{Body: "{}"}, false},
-		"200 with a page":     {scripted.Response{Body: pbxsim.HTMLPage}, false},
-		"401 of a proxy":      {scripted.Response{Status: 401, Header: http.Header{"Www-Authenticate": {"Basic"}}}, false},
-		"403":                 {scripted.Response{Status: 403}, false},
-		"404":                 {scripted.Response{Status: 404}, false},
-		"500, unexpected one": {scripted.Response{Status: 500}, false},
+		"204":                 {drivertest.Response{Status: 204}, true},
+		"200 with nothing":    {drivertest.Response{Status: 200}, true},
+		"401, a dead token":   {drivertest.Response{Status: 401}, true},
+		"200 with an object":  {drivertest.Response{Body: "{}"}, false},
+		"200 with a page":     {drivertest.Response{Body: pbxsim.HTMLPage}, false},
+		"401 of a proxy":      {drivertest.Response{Status: 401, Header: http.Header{"Www-Authenticate": {"Basic"}}}, false},
+		"403":                 {drivertest.Response{Status: 403}, false},
+		"404":                 {drivertest.Response{Status: 404}, false},
+		"500, unexpected one": {drivertest.Response{Status: 500}, false},
 	} {
-		server := scripted.New(tt.response)
+		server := drivertest.Responses(tt.response)
 		err := on(t, server).Logout(t.Context(), &pbx.Token{Value: pbx.NewSecret(token)})
 		if (err == nil) != tt.good {
 			t.Errorf("%s: %v", name, err)
@@ -186,7 +186,7 @@ func TestAPingIsProvenByAUser(t *testing.T) {
 		`{"id":2,"login":"0001"}`: true, `{"login":"0001"}`: true, `{"id":"2"}`: true,
 		`{}`: false, `{"message":"no"}`: false, `[]`: false, "": false, pbxsim.HTMLPage: false, `"ok"`: false,
 	} {
-		err := on(t, scripted.Bodies(body)).Ping(t.Context(), &pbx.Token{Value: pbx.NewSecret(token)})
+		err := on(t, drivertest.Bodies(body)).Ping(t.Context(), &pbx.Token{Value: pbx.NewSecret(token)})
 		if (err == nil) != good || errors.Is(err, pbx.ErrTokenRejected) {
 			t.Errorf("%s: %v", body, err)
 		}
@@ -195,7 +195,7 @@ func TestAPingIsProvenByAUser(t *testing.T) {
 
 func TestOfTheVendorsWordsOnlyOneLineIsTakenOver(t *testing.T) {
 	body := `{"message":"first\nsecond ` + strings.Repeat("x", 1000) + `"}`
-	err := on(t, scripted.New(scripted.Response{Status: 400, Body: body})).Ping(t.Context(), &pbx.Token{Value: pbx.NewSecret(token)})
+	err := on(t, drivertest.Responses(drivertest.Response{Status: 400, Body: body})).Ping(t.Context(), &pbx.Token{Value: pbx.NewSecret(token)})
 	if text := err.Error(); strings.Contains(text, "\n") || len(text) > 500 || !strings.Contains(text, "first second") {
 		t.Errorf("%q", text)
 	}

@@ -8,12 +8,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/starface"
 )
 
 func config(t *testing.T) pbx.Config {
-	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: scripted.Unsent{T: t}}
+	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: drivertest.Unsent{T: t}}
 }
 
 func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
@@ -77,27 +77,5 @@ func TestTraitsAreTheVendorsWords(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, driver.Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
-func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
-	auth, err := pbx.Open(starface.Name, config(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := auth.(interface {
-		pbx.Requester
-		pbx.Describer
-		pbx.Pinger
-		pbx.Fingerprinter
-	}); !ok {
-		t.Errorf("%T lacks one", auth)
-	}
-}
-
-func TestTheDriverCanDrawItsForm(t *testing.T) {
-	d, ok := pbx.Lookup("starface")
-	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !strings.HasPrefix(d.Docs, "https://") {
-		t.Errorf("%+v", d)
 	}
 }

@@ -1,12 +1,12 @@
 package starface_test
 
 import (
-	"errors"
 	"net/http"
 	"testing"
 	"testing/synctest"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/starface"
 	"github.com/pbxauth/pbx/adapters/starface/starfacesim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -71,15 +71,5 @@ func on(t testing.TB, rt http.RoundTripper) *starface.PBX {
 // failure returns err as what every error of a driver is.
 func failure(t testing.TB, err error) *pbx.Error {
 	t.Helper()
-	got, ok := err.(*pbx.Error)
-	if !ok {
-		t.Fatalf("%T %v, want a *pbx.Error", err, err)
-	}
-	if got.Driver != starface.Name {
-		t.Errorf("the error is of driver %q: %v", got.Driver, err)
-	}
-	if got.Kind != nil && !errors.Is(err, got.Kind) {
-		t.Errorf("errors.Is does not find the kind of %v", err)
-	}
-	return got
+	return drivertest.Failure(t, starface.Name, err)
 }

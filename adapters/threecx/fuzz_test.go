@@ -2,38 +2,27 @@ package threecx_test
 
 import (
 	"net/http"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/conformance/golden"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 )
 
 // FuzzResponse reads any bytes as the response to each operation. Either there is
 // proof of success, or an error that is safe to show.
 func FuzzResponse(f *testing.F) {
-	samples, err := filepath.Glob("testdata/golden/*.http")
-	if err != nil || len(samples) == 0 {
-		f.Fatal("no samples", err)
-	}
-	for _, path := range samples {
-		x, err := golden.Load(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		status, _ := strconv.Atoi(strings.Fields(x.Answer.Line)[1])
-		f.Add(status, x.Answer.Body)
-	}
+	drivertest.EachSample(f, func(status int, _ http.Header, body string) {
+		f.Add(status, body)
+	})
 	f.Add(404, `{"error":{"code":"x","message":"y"}}`)
 	f.Add(200, `{"Version":"20"}`)
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		if status < 200 || status > 599 || status/100 == 3 { // wire's affair
 			return
 		}
-		driver := open(t, config(answering{status: status, body: body}))
+		driver := open(t, config(drivertest.Response{Status: status, Body: body}))
 		token, err := driver.Login(t.Context())
 		if (token == nil) == (err == nil) || token != nil && token.ExpiresAt.Sub(token.IssuedAt) < time.Minute {
 			t.Errorf("Login: %v, %v", token, err)

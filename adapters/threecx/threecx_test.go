@@ -2,7 +2,6 @@ package threecx_test
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/threecx"
 	"github.com/pbxauth/pbx/adapters/threecx/threecxsim"
 	"github.com/pbxauth/pbx/conformance/golden"
@@ -46,11 +46,7 @@ func open(t testing.TB, cfg pbx.Config) *threecx.PBX {
 // failure is err as what every error of a driver is.
 func failure(t testing.TB, err error) *pbx.Error {
 	t.Helper()
-	got, ok := err.(*pbx.Error)
-	if !ok || got.Driver != "3cx" {
-		t.Fatalf("%T %v, want an error of the driver's", err, err)
-	}
-	return got
+	return drivertest.Failure(t, threecx.Name, err)
 }
 
 // simulation is a 3CX PBX in virtual time, and the driver opened on it.
@@ -75,36 +71,6 @@ func simulate(t *testing.T, d threecxsim.Options, opts pbxsim.Options, f func(t 
 
 func (s simulation) session() *session.Session {
 	return session.New(s.driver, &session.Options{Guard: new(session.Guard)})
-}
-
-// answering responds to everything in one way.
-type answering struct {
-	status int
-	header http.Header
-	body   string
-}
-
-func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body != nil {
-		io.Copy(io.Discard, r.Body)
-		r.Body.Close()
-	}
-	header := a.header
-	if header == nil {
-		header = http.Header{}
-	}
-	return &http.Response{
-		StatusCode: a.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: header,
-		Body: io.NopCloser(strings.NewReader(a.body)), ContentLength: int64(len(a.body)), Request: r,
-	}, nil
-}
-
-// unsent fails the test if anything is sent.
-type unsent struct{ t testing.TB }
-
-func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
-	u.t.Errorf("sent: %s %s", r.Method, r.URL.Path)
-	return nil, http.ErrHandlerTimeout
 }
 
 func replayed(t *testing.T, name string) *threecx.PBX {
@@ -188,7 +154,7 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"no such path", pbx.OpLogin, 404, nil, "", pbx.ErrProtocol},
 	} {
 		t.Run(string(tt.op)+" "+tt.name, func(t *testing.T) {
-			driver := open(t, config(answering{tt.status, tt.header, tt.body}))
+			driver := open(t, config(drivertest.Response{Status: tt.status, Header: tt.header, Body: tt.body}))
 			var err error
 			switch tt.op {
 			case pbx.OpLogin:
@@ -216,7 +182,7 @@ func TestWhatAResponseMeans(t *testing.T) {
 }
 
 func TestAnOldVersionIsNamed(t *testing.T) {
-	_, err := open(t, config(answering{status: 404})).Login(t.Context())
+	_, err := open(t, config(drivertest.Response{Status: 404})).Login(t.Context())
 	if text := failure(t, err).Error(); !strings.Contains(text, "version 20") {
 		t.Errorf("%s", text)
 	}
@@ -231,7 +197,7 @@ func TestALifetimeIsAtLeastAMinute(t *testing.T) {
 		`{"access_token":"opaque","expires_in":61}`: 61 * time.Second,
 		`{"access_token":"opaque"}`:                 time.Minute,
 	} {
-		token, err := open(t, config(answering{status: 200, body: body})).Login(t.Context())
+		token, err := open(t, config(drivertest.Response{Status: 200, Body: body})).Login(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -347,7 +313,7 @@ func TestTraitsAreWhatTheVendorSays(t *testing.T) {
 		MaxTokens: 1, NewestWins: true, Lockout: pbx.Lockout{LooksWrong: true}, // nothing else is documented
 		Probe: "https://pbx.example.com/connect/token",
 	}
-	if diff := cmp.Diff(want, open(t, config(unsent{t})).Traits()); diff != "" {
+	if diff := cmp.Diff(want, open(t, config(drivertest.Unsent{T: t})).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -361,7 +327,7 @@ func TestAddressesAreCompleted(t *testing.T) {
 		"https://proxy.example.com/pbx-7/xapi/v1":     "https://proxy.example.com/pbx-7",
 		"https://proxy.example.com/pbx-7/callcontrol": "https://proxy.example.com/pbx-7",
 	} {
-		cfg := config(unsent{t})
+		cfg := config(drivertest.Unsent{T: t})
 		cfg.URL = address
 		if got := open(t, cfg).Traits().URL; got != want {
 			t.Errorf("%s is read as %s, want %s", address, got, want)
@@ -374,7 +340,7 @@ func TestTheDriverIsRegisteredWithAForm(t *testing.T) {
 	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !strings.HasPrefix(d.Docs, "https://") || len(d.Options) != 0 {
 		t.Fatalf("%+v", d)
 	}
-	auth, err := pbx.Open("3cx", config(unsent{t}))
+	auth, err := pbx.Open("3cx", config(drivertest.Unsent{T: t}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,7 +352,7 @@ func TestTheDriverIsRegisteredWithAForm(t *testing.T) {
 	}); !ok {
 		t.Errorf("%T lacks an optional interface", auth)
 	}
-	cfg := config(unsent{t})
+	cfg := config(drivertest.Unsent{T: t})
 	cfg.Options = map[string]string{"x": "y"}
 	if _, err := threecx.New(cfg); failure(t, err).Kind != pbx.ErrConfig || failure(t, err).Setting != "Options" {
 		t.Errorf("with an option: %v", err)
@@ -394,7 +360,7 @@ func TestTheDriverIsRegisteredWithAForm(t *testing.T) {
 }
 
 func TestNothingIsSentForWhatThereIsNot(t *testing.T) {
-	driver := open(t, config(unsent{t}))
+	driver := open(t, config(drivertest.Unsent{T: t}))
 	if _, err := driver.KeepAlive(t.Context(), given()); !errors.Is(err, pbx.ErrNotSupported) {
 		t.Errorf("keep-alive: %v", err)
 	}
@@ -405,7 +371,7 @@ func TestNothingIsSentForWhatThereIsNot(t *testing.T) {
 
 func TestATokenGoesIntoTheAuthorizationHeader(t *testing.T) {
 	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "pbx.example.com", Path: "/xapi/v1/Users"}}
-	if err := open(t, config(unsent{t})).Authorize(r, given()); err != nil {
+	if err := open(t, config(drivertest.Unsent{T: t})).Authorize(r, given()); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(http.Header{"Authorization": {"Bearer " + sampleToken}}, r.Header); diff != "" {

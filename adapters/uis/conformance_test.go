@@ -14,26 +14,27 @@ import (
 const noLock = "the vendor documents no lockout, and no words for one"
 
 // The vendor leaves questions open, so the driver has to conform under every
-// possible answer.
+// reading. Those that concern different responses go together.
 func TestTheDriverConformsHoweverTheVendorIsRead(t *testing.T) {
 	for reading, row := range map[string]struct {
 		sim         uissim.Options
 		secondKills bool
 		skip        map[string]string
 	}{
-		"as documented":                           {},
-		"metadata in the error":                   {sim: uissim.Options{Metadata: uissim.InError}},
-		"metadata in the envelope":                {sim: uissim.Options{Metadata: uissim.InEnvelope}},
-		"no metadata":                             {sim: uissim.Options{Metadata: uissim.NoMetadata}},
-		"an id of null":                           {sim: uissim.Options{NullID: true}},
-		"failures under their HTTP status":        {sim: uissim.Options{HTTPStatus: true}},
-		"expire_at is a string":                   {sim: uissim.Options{ExpireAt: uissim.AsString}},
-		"expire_at is a float":                    {sim: uissim.Options{ExpireAt: uissim.AsFloat}},
-		"a dead token has expired":                {sim: uissim.Options{DeadToken: "access_token_expired"}},
-		"a dead token is blocked":                 {sim: uissim.Options{DeadToken: "access_token_blocked", HTTPStatus: true}},
-		"a second login ends the token before it": {secondKills: true, skip: map[string]string{"LOGIN-02": "this platform has one token for each user", "CONCURRENCY-01": "this platform has one token for each user"}},
+		"as documented": {},
+		"failures under their HTTP status": {sim: uissim.Options{
+			HTTPStatus: true, Metadata: uissim.InError, ExpireAt: uissim.AsString, DeadToken: "access_token_expired",
+		}},
+		"an id of null": {sim: uissim.Options{
+			NullID: true, Metadata: uissim.InEnvelope, ExpireAt: uissim.AsFloat, DeadToken: "access_token_blocked",
+		}},
+		"no metadata, and one token for each user": {
+			sim: uissim.Options{Metadata: uissim.NoMetadata}, secondKills: true,
+			skip: map[string]string{"LOGIN-02": "this platform has one token for each user", "CONCURRENCY-01": "this platform has one token for each user"},
+		},
 	} {
 		t.Run(reading, func(t *testing.T) {
+			t.Parallel()
 			skip := map[string]string{"LOCKOUT-02": noLock}
 			for id, reason := range row.skip {
 				skip[id] = reason

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/uis/uissim"
 	"github.com/pbxauth/pbx/session"
 )
@@ -55,7 +55,7 @@ func TestEveryDocumentedErrorHasItsKind(t *testing.T) {
 	} {
 		for _, status := range []int{200, 400, 401, 403, 500} {
 			body := fmt.Sprintf(`{"jsonrpc":"2.0","id":null,"error":{"code":%d,"message":"m","data":{"mnemonic":%q,"field":"contact","value":"79260000000"}}}`, row.code, mnemonic)
-			response := scripted.Response{Status: status, Body: body}
+			response := drivertest.Response{Status: status, Body: body}
 			check := func(what string, err error, want string) {
 				t.Helper()
 				got := failure(t, err)
@@ -71,10 +71,10 @@ func TestEveryDocumentedErrorHasItsKind(t *testing.T) {
 					t.Errorf("%s under HTTP %d, %s: %+v, want %s", mnemonic, status, what, got, want)
 				}
 			}
-			_, err := on(t, scripted.New(response)).Login(t.Context())
+			_, err := on(t, drivertest.Responses(response)).Login(t.Context())
 			check("login", err, row.login)
 			r, _ := http.NewRequest(http.MethodPost, "https://callapi.uiscom.ru/v4.0", nil)
-			err = on(t, scripted.Unsent{T: t}).Inspect(&http.Response{StatusCode: status, Header: http.Header{}, Request: r}, []byte(body), &pbx.Token{Value: pbx.NewSecret(token)})
+			err = on(t, drivertest.Unsent{T: t}).Inspect(&http.Response{StatusCode: status, Header: http.Header{}, Request: r}, []byte(body), &pbx.Token{Value: pbx.NewSecret(token)})
 			check("request", err, row.other)
 		}
 	}
@@ -82,14 +82,14 @@ func TestEveryDocumentedErrorHasItsKind(t *testing.T) {
 
 func TestTheNameOfTheFieldIsSaidAndItsValueIsNot(t *testing.T) {
 	body := `{"jsonrpc":"2.0","id":null,"error":{"code":-32602,"message":"Data supplied is of wrong type","data":{"mnemonic":"data_type_error","field":"employee.phone_number","value":"79260000000"}}}`
-	err := on(t, scripted.Unsent{T: t}).Inspect(&http.Response{StatusCode: 200, Header: http.Header{}}, []byte(body), &pbx.Token{Value: pbx.NewSecret(token)})
+	err := on(t, drivertest.Unsent{T: t}).Inspect(&http.Response{StatusCode: 200, Header: http.Header{}}, []byte(body), &pbx.Token{Value: pbx.NewSecret(token)})
 	if text := err.Error(); !strings.Contains(text, "employee.phone_number") || strings.Contains(text, "79260000000") {
 		t.Errorf("%s", text)
 	}
 }
 
 func TestResponsesThatAreNotTheAPIs(t *testing.T) {
-	driver := on(t, scripted.Unsent{T: t})
+	driver := on(t, drivertest.Unsent{T: t})
 	for name, tt := range map[string]struct {
 		status int
 		body   string
@@ -157,7 +157,7 @@ func TestThePauseOfALimit(t *testing.T) {
 		`[]`:                                                                             0,
 	} {
 		body := `{"error":{"code":-32029,"data":{"mnemonic":"limit_exceeded","metadata":{"limits":` + limits + `}}}}`
-		_, err := on(t, scripted.Bodies(body)).Login(t.Context())
+		_, err := on(t, drivertest.Bodies(body)).Login(t.Context())
 		if got := failure(t, err); got.RetryAfter != want {
 			t.Errorf("%s: %s, want %s", limits, got.RetryAfter, want)
 		}

@@ -4,29 +4,20 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
-	"github.com/pbxauth/pbx/conformance/golden"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
+	"github.com/pbxauth/pbx/adapters/uis"
 )
 
 // FuzzResponse reads any bytes as the response to each operation. Either there is
 // proof of success, or an error that is safe to show.
 func FuzzResponse(f *testing.F) {
-	samples, err := filepath.Glob("testdata/golden/*.http")
-	if err != nil || len(samples) == 0 {
-		f.Fatal("no samples", err)
-	}
-	for _, path := range samples {
-		x, err := golden.Load(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(x.Answer.Body)
-	}
+	drivertest.EachSample(f, func(_ int, _ http.Header, body string) {
+		f.Add(body)
+	})
 	for _, body := range []string{
 		"", "null", "[]", `{"error":null,"result":{}}`, `{"ERROR":{}}`, `{"error":{"code":"-32001","data":{"mnemonic":1}}}`,
 		`{"result":{"data":{"access_token":5,"expire_at":1e400,"success":"true"}}}`, `{"error":{"code":-32029,"metadata":{"limits":{"minute_reset":-1}}}}`,
@@ -37,7 +28,7 @@ func FuzzResponse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		// A second reading, by other means, of what the driver must find.
 		var envelope struct{ Result, Error any }
-		trimmed := strings.Trim(strings.TrimPrefix(body, "\ufeff"), " \t\r\n\x00")
+		trimmed := drivertest.Trimmed(body)
 		decoder := json.NewDecoder(strings.NewReader(trimmed))
 		decoder.UseNumber()
 		if !strings.HasPrefix(trimmed, "{") || !json.Valid([]byte(trimmed)) || decoder.Decode(&envelope) != nil {
@@ -47,27 +38,27 @@ func FuzzResponse(f *testing.F) {
 		hasToken := strings.Contains(strings.ToLower(trimmed), "access_token") || strings.Contains(trimmed, `\u`)
 
 		given := &pbx.Token{Value: pbx.NewSecret(token)}
-		got, err := on(t, scripted.Bodies(body)).Login(t.Context())
+		got, err := on(t, drivertest.Bodies(body)).Login(t.Context())
 		if (got == nil) == (err == nil) || err == nil && (!succeeded || !hasToken) || errors.Is(err, pbx.ErrTokenRejected) {
 			t.Errorf("Login: %v, %v", got, err)
 		}
 		safe(t, err)
-		err = on(t, scripted.Bodies(body)).Ping(t.Context(), given)
+		err = on(t, drivertest.Bodies(body)).Ping(t.Context(), given)
 		if (err == nil) != succeeded {
 			t.Errorf("Ping: %v", err)
 		}
 		safe(t, err)
-		err = on(t, scripted.Bodies(body)).Logout(t.Context(), given)
+		err = on(t, drivertest.Bodies(body)).Logout(t.Context(), given)
 		if err == nil && !succeeded && !failed {
 			t.Error("Logout succeeds")
 		}
 		safe(t, err)
-		err = on(t, scripted.Unsent{T: t}).Inspect(&http.Response{StatusCode: 200, Header: http.Header{}}, []byte(body), given)
+		err = on(t, drivertest.Unsent{T: t}).Inspect(&http.Response{StatusCode: 200, Header: http.Header{}}, []byte(body), given)
 		if (err != nil) != failed {
 			t.Errorf("Inspect: %v", err)
 		}
 		safe(t, err)
-		_, err = on(t, scripted.Bodies(body), withKey("list.calls")).Login(t.Context())
+		_, err = on(t, drivertest.Bodies(body), withKey("list.calls")).Login(t.Context())
 		if errors.Is(err, pbx.ErrTokenRejected) {
 			t.Errorf("a key: %v", err)
 		}
@@ -75,17 +66,7 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
-// safe checks that an error can be shown to anybody: it is one line.
-func safe(t *testing.T, err error) {
+func safe(t *testing.T, err error, secrets ...string) {
 	t.Helper()
-	if err == nil {
-		return
-	}
-	got := failure(t, err)
-	if got.RetryAfter < 0 {
-		t.Errorf("retry after %s", got.RetryAfter)
-	}
-	if text := err.Error(); len(text) > 2000 || strings.ContainsAny(text, "\n\r\x00\x1b") {
-		t.Errorf("the error is not one line: %q", text)
-	}
+	drivertest.Safe(t, uis.Name, err, secrets...)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/uis/uissim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/session"
@@ -68,12 +68,12 @@ func TestAKeyIsNotRefusedForTheMethod(t *testing.T) {
 		"ip_not_whitelisted": pbx.ErrForbidden, "account_inactive": pbx.ErrForbidden, "internal_error": pbx.ErrUnavailable, "limit_exceeded": pbx.ErrUnavailable,
 	} {
 		body := `{"error":{"code":-32099,"data":{"mnemonic":"` + mnemonic + `"}}}`
-		got, err := on(t, scripted.Bodies(body), withKey("list.calls")).Login(t.Context())
+		got, err := on(t, drivertest.Bodies(body), withKey("list.calls")).Login(t.Context())
 		if !errors.Is(err, want) || (err == nil) != (want == nil) || (got == nil) != (want != nil) {
 			t.Errorf("%s: %v, %v", mnemonic, got, err)
 		}
 		if want == nil {
-			err := on(t, scripted.Bodies(body)).Ping(t.Context(), &pbx.Token{Value: pbx.NewSecret(token)})
+			err := on(t, drivertest.Bodies(body)).Ping(t.Context(), &pbx.Token{Value: pbx.NewSecret(token)})
 			if got := failure(t, err); got.Kind != pbx.ErrNotSupported || got.Setting != "ping_method" {
 				t.Errorf("Ping, %s: %v", mnemonic, err)
 			}

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/uis"
 	"github.com/pbxauth/pbx/adapters/uis/uissim"
 )
@@ -58,7 +58,7 @@ func TestTheEndOfATokenIsReadByThePlatformsClock(t *testing.T) {
 		"an object":               {"{}", date, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			got, err := on(t, scripted.New(scripted.Response{Header: tt.header, Body: `{"jsonrpc":"2.0","id":1,"result":{"data":{"access_token":"` + token + `","expire_at":` + tt.expireAt + `}}}`})).Login(t.Context())
+			got, err := on(t, drivertest.Responses(drivertest.Response{Header: tt.header, Body: `{"jsonrpc":"2.0","id":1,"result":{"data":{"access_token":"` + token + `","expire_at":` + tt.expireAt + `}}}`})).Login(t.Context())
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -75,7 +75,7 @@ func TestTheEndOfATokenIsReadByThePlatformsClock(t *testing.T) {
 
 func TestDetailsAreTheMetadata(t *testing.T) {
 	const metadata = `{"api_version":{"current_version_depricated":true,"latest_version":"v5.0"},"limits":{"day_limit":1000}}`
-	got, err := on(t, scripted.Bodies(`{"result":{"data":{"access_token":"`+token+`","expire_at":1},"metadata":`+metadata+`}}`)).Login(t.Context())
+	got, err := on(t, drivertest.Bodies(`{"result":{"data":{"access_token":"`+token+`","expire_at":1},"metadata":`+metadata+`}}`)).Login(t.Context())
 	if err != nil || string(got.Details) != metadata {
 		t.Errorf("%s, %v", got.Details, err)
 	}
@@ -86,7 +86,7 @@ func TestALoginThatJSONCannotCarryIsRefused(t *testing.T) {
 		"Username": func(c *uis.Config) { c.Username = "\xff" },
 		"Password": func(c *uis.Config) { c.Password = pbx.NewSecret("\xff") },
 	} {
-		_, err := on(t, scripted.Unsent{T: t}, change).Login(t.Context())
+		_, err := on(t, drivertest.Unsent{T: t}, change).Login(t.Context())
 		if got := failure(t, err); got.Kind != pbx.ErrConfig || got.Setting != setting || got.Sent {
 			t.Errorf("%v, setting %q", err, got.Setting)
 		}
@@ -115,11 +115,11 @@ func TestASuccessIsProven(t *testing.T) {
 		"something behind it":          {fmt.Sprintf(good, "true", token) + "}", false, false},
 		"a byte order mark and blanks": {"\ufeff\r\n" + fmt.Sprintf(good, "true", token) + "\x00", true, true},
 	} {
-		got, err := on(t, scripted.Bodies(tt.body)).Login(t.Context())
+		got, err := on(t, drivertest.Bodies(tt.body)).Login(t.Context())
 		if (err == nil) != tt.login || (got != nil) != tt.login {
 			t.Errorf("%s: Login: %v, %v", name, got, err)
 		}
-		if err := on(t, scripted.Bodies(tt.body)).Logout(t.Context(), given); (err == nil) != tt.logout {
+		if err := on(t, drivertest.Bodies(tt.body)).Logout(t.Context(), given); (err == nil) != tt.logout {
 			t.Errorf("%s: Logout: %v", name, err)
 		}
 	}
@@ -154,7 +154,7 @@ func TestTheTokenIsInTheParamsAndNowhereElse(t *testing.T) {
 }
 
 func TestARequestWithoutParamsHasNoPlaceForTheToken(t *testing.T) {
-	driver := on(t, scripted.Unsent{T: t})
+	driver := on(t, drivertest.Unsent{T: t})
 	for _, body := range []string{"", "[" + listCalls + "]", `{"jsonrpc":"2.0","id":1,"method":"list.calls"}`, `{"params":[]}`} {
 		r, _ := http.NewRequest(http.MethodPost, "https://callapi.uiscom.ru/v4.0", strings.NewReader(body))
 		err := driver.Authorize(r, &pbx.Token{Value: pbx.NewSecret(token)})

@@ -8,12 +8,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/scripted"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/uis"
 )
 
 func config(t *testing.T) pbx.Config {
-	return pbx.Config{URL: "https://callapi.uiscom.ru", Username: user, Password: pbx.NewSecret(password), Transport: scripted.Unsent{T: t}}
+	return pbx.Config{URL: "https://callapi.uiscom.ru", Username: user, Password: pbx.NewSecret(password), Transport: drivertest.Unsent{T: t}}
 }
 
 func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
@@ -82,29 +82,14 @@ func TestTraitsAreTheVendorsWords(t *testing.T) {
 		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken,
 		Probe: "https://callapi.uiscom.ru/v4.0",
 	}
-	if diff := cmp.Diff(want, on(t, scripted.Unsent{T: t}).Traits()); diff != "" {
+	if diff := cmp.Diff(want, on(t, drivertest.Unsent{T: t}).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
-func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
-	auth, err := pbx.Open(uis.Name, config(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := auth.(interface {
-		pbx.Requester
-		pbx.Describer
-		pbx.Pinger
-		pbx.Fingerprinter
-	}); !ok {
-		t.Errorf("%T lacks one", auth)
 	}
 }
 
 func TestTheKeyHasAFingerprintOfItsOwn(t *testing.T) {
 	take := func(change ...func(*uis.Config)) string {
-		got, err := on(t, scripted.Unsent{T: t}, change...).Fingerprint(t.Context(), []byte("key"))
+		got, err := on(t, drivertest.Unsent{T: t}, change...).Fingerprint(t.Context(), []byte("key"))
 		if err != nil || len(got) == 0 {
 			t.Fatal(err)
 		}
@@ -114,17 +99,5 @@ func TestTheKeyHasAFingerprintOfItsOwn(t *testing.T) {
 	first, second := take(withKey("")), take(withKey(""))
 	if take() == first || first == take(other) || first != second {
 		t.Error("two credentials have one fingerprint, or one has two")
-	}
-}
-
-func TestTheDriverCanDrawItsForm(t *testing.T) {
-	d, ok := pbx.Lookup("uis")
-	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !d.AccountOptional || !strings.HasPrefix(d.Docs, "https://") {
-		t.Errorf("%+v", d)
-	}
-	for _, option := range d.Options {
-		if option.Label == "" || option.Help == "" || option.Required {
-			t.Errorf("%+v", option)
-		}
 	}
 }

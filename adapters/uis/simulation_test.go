@@ -1,7 +1,6 @@
 package uis_test
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -9,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/uis"
 	"github.com/pbxauth/pbx/adapters/uis/uissim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -106,15 +106,5 @@ func on(t testing.TB, rt http.RoundTripper, change ...func(*uis.Config)) *uis.PB
 // failure returns err as what every error of a driver is.
 func failure(t testing.TB, err error) *pbx.Error {
 	t.Helper()
-	got, ok := err.(*pbx.Error)
-	if !ok {
-		t.Fatalf("%T %v, want a *pbx.Error", err, err)
-	}
-	if got.Driver != uis.Name {
-		t.Errorf("the error is of driver %q: %v", got.Driver, err)
-	}
-	if got.Kind != nil && !errors.Is(err, got.Kind) {
-		t.Errorf("errors.Is does not find the kind of %v", err)
-	}
-	return got
+	return drivertest.Failure(t, uis.Name, err)
 }

@@ -3,37 +3,20 @@ package wazo_test
 import (
 	"encoding/json"
 	"net/http"
-	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/conformance/golden"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
+	"github.com/pbxauth/pbx/adapters/wazo"
 )
-
-var kinds = []error{
-	nil, pbx.ErrInvalidCredentials, pbx.ErrForbidden, pbx.ErrTokenRejected, pbx.ErrTooManySessions,
-	pbx.ErrUnavailable, pbx.ErrProtocol, pbx.ErrConfig,
-}
 
 // FuzzResponse reads any bytes as the response to each operation. Either there is
 // proof of success, or an error that is safe to show.
 func FuzzResponse(f *testing.F) {
-	samples, err := filepath.Glob("testdata/golden/*.http")
-	if err != nil || len(samples) == 0 {
-		f.Fatal("no samples", err)
-	}
-	for _, path := range samples {
-		x, err := golden.Load(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		status, _ := strconv.Atoi(strings.Fields(x.Answer.Line)[1])
-		f.Add(status, x.Answer.Body)
-	}
+	drivertest.EachSample(f, func(status int, _ http.Header, body string) {
+		f.Add(status, body)
+	})
 	f.Add(404, `{"reason":["No such token"],"status_code":404}`)
 	f.Add(200, `{"data":{"token":"x","utc_issued_at":"2026-01-01T00:00:00","utc_expires_at":"9999-01-01T00:00:00"}}`)
 	f.Add(200, `{"data":{"token":["x"]}}`)
@@ -49,10 +32,10 @@ func FuzzResponse(f *testing.F) {
 				Refresh any `json:"refresh_token"`
 			} `json:"data"`
 		}
-		json.Unmarshal([]byte(strings.Trim(strings.TrimPrefix(body, "\ufeff"), " \t\r\n\x00")), &fields)
+		json.Unmarshal([]byte(drivertest.Trimmed(body)), &fields)
 		access, _ := fields.Data.Token.(string)
 
-		driver := open(t, config(answering{status: status, body: body}))
+		driver := open(t, config(drivertest.Response{Status: status, Body: body}))
 		token, err := driver.Login(t.Context())
 		safe(t, err, access)
 		if (token == nil) == (err == nil) || token != nil && (status/100 != 2 || access == "" || token.Value.Reveal() != access) {
@@ -81,7 +64,7 @@ func FuzzResponse(f *testing.F) {
 		}
 		safe(t, err, sampleToken)
 
-		cfg := config(answering{status: status, body: body})
+		cfg := config(drivertest.Response{Status: status, Body: body})
 		cfg.ClientID = "crm"
 		token, err = open(t, cfg).KeepAlive(t.Context(), given())
 		if (token == nil) == (err == nil) || token != nil && token.Refresh.IsZero() {
@@ -92,23 +75,7 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
-// safe checks that an error can be shown to anybody.
 func safe(t *testing.T, err error, secrets ...string) {
 	t.Helper()
-	if err == nil {
-		return
-	}
-	got := failure(t, err)
-	if !slices.Contains(kinds, got.Kind) {
-		t.Errorf("kind %v", got.Kind)
-	}
-	text := err.Error()
-	if len(text) > 1200 || strings.ContainsAny(text, "\r\n") {
-		t.Errorf("the error is not one line: %q", text)
-	}
-	for _, secret := range secrets {
-		if len(secret) >= 12 && strings.Contains(text, secret) {
-			t.Errorf("the error quotes a token: %q", text)
-		}
-	}
+	drivertest.Safe(t, wazo.Name, err, secrets...)
 }

@@ -91,6 +91,13 @@ var refusals = map[int]struct {
 	429: {pbx.ErrTooManySessions, "", "the user has all the sessions that the server permits (100, unless configured otherwise): log out those that are not needed; expired ones count for up to a minute"},
 }
 
+// starting are the error_ids of a daemon that wazo-auth cannot serve yet, whatever
+// the HTTP status.
+var starting = map[string]string{
+	"authentication-server-unreachable": "wazo-auth does not respond to the other daemons",
+	"top-tenant-not-initialized":        "the server is starting up",
+}
+
 // reasons are those of a daemon that refuses a request.
 var reasons = map[string]struct {
 	kind    error
@@ -112,6 +119,10 @@ func refusal(x *wire.Exchange, got response) *pbx.Error {
 		return refusedRequest(x, got)
 	case op == pbx.OpLogin && status >= 500 && got.Message && got.ErrorID == "":
 		return x.Fail(pbx.ErrUnavailable, "", "the server failed, which says nothing about the password: is its message broker up?")
+	case starting[got.ErrorID] != "":
+		return x.Fail(pbx.ErrUnavailable, got.ErrorID, starting[got.ErrorID])
+	case op == pbx.OpLogin && status == http.StatusForbidden && (got.ErrorID != "" || got.Message):
+		return x.Fail(nil, got.ErrorID, "the server refuses the login for a reason that it does not document")
 	case status >= 400 && status != http.StatusUnauthorized && (got.ErrorID != "" || got.Message):
 		return x.Fail(wire.StatusKind(op, status), got.ErrorID, "the server refuses the request")
 	}

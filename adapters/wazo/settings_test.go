@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/wazo"
 )
 
@@ -22,7 +23,7 @@ func TestTraitsAreTheServersNumbers(t *testing.T) {
 		Lockout: pbx.Lockout{None: true}, // 40 wrong logins in a row locked nothing
 		Probe:   "https://wazo.example.com/api/auth/0.1/token",
 	}
-	cfg := config(unsent{t})
+	cfg := config(drivertest.Unsent{T: t})
 	if diff := cmp.Diff(want, open(t, cfg).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -42,7 +43,7 @@ func TestAddressesAreCompleted(t *testing.T) {
 		"https://proxy.example.com/wazo-7/api":           "https://proxy.example.com/wazo-7",
 		"http://127.0.0.1:8080/api/auth":                 "http://127.0.0.1:8080",
 	} {
-		cfg := config(unsent{t})
+		cfg := config(drivertest.Unsent{T: t})
 		cfg.URL = address
 		if got := open(t, cfg).Traits().URL; got != want {
 			t.Errorf("%s is read as %s, want %s", address, got, want)
@@ -65,7 +66,7 @@ func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
 		{"Username", func(c *wazo.Config) { c.Username = "a:b" }},
 		{"Options", func(c *wazo.Config) { c.Options = map[string]string{"client_id": "crm"} }},
 	} {
-		cfg := config(unsent{t})
+		cfg := config(drivertest.Unsent{T: t})
 		tt.change(&cfg)
 		_, err := wazo.New(cfg)
 		if got := failure(t, err); got.Kind != pbx.ErrConfig || got.Setting != tt.setting || strings.Contains(err.Error(), "\n") {
@@ -76,7 +77,7 @@ func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
 		func(c *wazo.Config) { c.TokenTTL = time.Second }, func(c *wazo.Config) { c.TokenTTL = 87600 * time.Hour },
 		func(c *wazo.Config) { c.ClientID = "My-CRM_2.0" },
 	} {
-		cfg := config(unsent{t})
+		cfg := config(drivertest.Unsent{T: t})
 		good(&cfg)
 		open(t, cfg)
 	}
@@ -88,7 +89,7 @@ func TestCredentialsThatCannotBeCarriedAreNotSent(t *testing.T) {
 		"a user name not UTF-8": {Username: "a\xff", Password: pbx.NewSecret(password)},
 		"a password not UTF-8":  {Username: user, Password: pbx.NewSecret("\xff")},
 	} {
-		cfg := config(unsent{t})
+		cfg := config(drivertest.Unsent{T: t})
 		cfg.Username, cfg.Password = "", pbx.Secret{}
 		cfg.Credentials = func(context.Context) (pbx.Credentials, error) { return account, nil }
 		if _, err := open(t, cfg).Login(t.Context()); failure(t, err).Kind != pbx.ErrConfig || failure(t, err).Sent {
@@ -107,7 +108,7 @@ func TestTheDriverIsRegisteredWithAForm(t *testing.T) {
 			t.Errorf("option %s has no words for people", o.Name)
 		}
 	}
-	cfg := config(unsent{t}).Config
+	cfg := config(drivertest.Unsent{T: t}).Config
 	cfg.Options = map[string]string{"token_ttl": "90s", "client_id": "crm"}
 	auth, err := pbx.Open("wazo", cfg)
 	if err != nil {
@@ -128,7 +129,7 @@ func TestTheDriverIsRegisteredWithAForm(t *testing.T) {
 
 func TestATokenGoesIntoItsHeader(t *testing.T) {
 	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "wazo.example.com", Path: "/api/confd/1.1/users"}}
-	if err := open(t, config(unsent{t})).Authorize(r, given()); err != nil {
+	if err := open(t, config(drivertest.Unsent{T: t})).Authorize(r, given()); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(http.Header{"X-Auth-Token": {sampleToken}}, r.Header); diff != "" {
@@ -137,7 +138,7 @@ func TestATokenGoesIntoItsHeader(t *testing.T) {
 }
 
 func TestKeepAliveWithoutARefreshTokenSendsNothing(t *testing.T) {
-	cfg := config(unsent{t})
+	cfg := config(drivertest.Unsent{T: t})
 	if _, err := open(t, cfg).KeepAlive(t.Context(), given()); failure(t, err).Kind != pbx.ErrNotSupported {
 		t.Error(err)
 	}

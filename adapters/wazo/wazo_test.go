@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/wazo"
 	"github.com/pbxauth/pbx/adapters/wazo/wazosim"
 	"github.com/pbxauth/pbx/conformance/golden"
@@ -49,11 +49,7 @@ func open(t testing.TB, cfg wazo.Config) *wazo.PBX {
 // failure is err as what every error of a driver is.
 func failure(t testing.TB, err error) *pbx.Error {
 	t.Helper()
-	got, ok := err.(*pbx.Error)
-	if !ok || got.Driver != "wazo" {
-		t.Fatalf("%T %v, want an error of the driver's", err, err)
-	}
-	return got
+	return drivertest.Failure(t, wazo.Name, err)
 }
 
 // simulation is a Wazo server in virtual time, and the driver opened on it.
@@ -104,36 +100,6 @@ func (s simulation) get(live *session.Session, path string) int {
 func (s simulation) last() pbxsim.Record {
 	log := s.Log()
 	return log[len(log)-1]
-}
-
-// answering responds to everything in one way.
-type answering struct {
-	status int
-	header http.Header
-	body   string
-}
-
-func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body != nil {
-		io.Copy(io.Discard, r.Body)
-		r.Body.Close()
-	}
-	header := a.header
-	if header == nil {
-		header = http.Header{"Content-Type": {"application/json"}}
-	}
-	return &http.Response{
-		StatusCode: a.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: header,
-		Body: io.NopCloser(strings.NewReader(a.body)), ContentLength: int64(len(a.body)), Request: r,
-	}, nil
-}
-
-// unsent fails the test if anything is sent.
-type unsent struct{ t testing.TB }
-
-func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
-	u.t.Errorf("sent: %s %s", r.Method, r.URL.Path)
-	return nil, http.ErrHandlerTimeout
 }
 
 // replayed opens the driver on samples of testdata/golden.
@@ -232,7 +198,7 @@ func TestTheSamplesOfARefusedRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := failure(t, open(t, config(unsent{t})).Inspect(&http.Response{StatusCode: 401}, []byte(x.Answer.Body), given()))
+		got := failure(t, open(t, config(drivertest.Unsent{T: t})).Inspect(&http.Response{StatusCode: 401}, []byte(x.Answer.Body), given()))
 		if got.Kind != want || got.Ambiguous {
 			t.Errorf("%s: %v, want %v", sample, got, want)
 		}
@@ -288,7 +254,7 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"another page", pbx.OpLogout, 200, pbxsim.HTMLPage, pbx.ErrProtocol, true},
 	} {
 		t.Run(string(tt.op)+" "+tt.name, func(t *testing.T) {
-			driver := open(t, config(answering{status: tt.status, body: tt.body}))
+			driver := open(t, config(drivertest.Response{Status: tt.status, Body: tt.body}))
 			var err error
 			switch tt.op {
 			case pbx.OpLogin:
@@ -330,7 +296,7 @@ func TestALifetimeIsTheDifferenceOfTheUTCTimes(t *testing.T) {
 		`"utc_expires_at":"2026-11-25T19:25:00"`:                                                     2 * time.Hour,
 		`"acl":[]`:                                                                                   2 * time.Hour,
 	} {
-		token, err := open(t, config(answering{status: 200, body: `{"data":{"token":"` + sampleToken + `",` + times + `}}`})).Login(t.Context())
+		token, err := open(t, config(drivertest.Response{Status: 200, Body: `{"data":{"token":"` + sampleToken + `",` + times + `}}`})).Login(t.Context())
 		if err != nil {
 			t.Fatalf("%s: %v", times, err)
 		}

@@ -32,7 +32,8 @@ func StatusKind(op pbx.Op, status int) error {
 
 // Fail makes the error for a response. meaning is the driver's reading of it and
 // stays as it is: a word missing from a text that everybody knows would show the
-// password. code and said are the PBX's own words, and are cleaned.
+// password. code and said are the PBX's own words, and are cleaned. A code that is
+// neither a number nor a name is left out.
 func (x *Exchange) Fail(kind error, code, meaning string, said ...string) *pbx.Error {
 	if x.Request.NoProof && kind == pbx.ErrInvalidCredentials {
 		kind = pbx.ErrProtocol // nothing was there to be judged
@@ -49,6 +50,9 @@ func (x *Exchange) Fail(kind error, code, meaning string, said ...string) *pbx.E
 	}
 	if n, err := strconv.Atoi(code); err != nil || n > 99999 || n < -99999 { // a short number is an error code and no secret
 		code = Clean(code, secrets...)
+		if len(code) > maxCode || strings.ContainsFunc(code, notOfCode) {
+			code = "" // a text, which a program cannot compare
+		}
 	}
 	return &pbx.Error{
 		Driver: x.client.driver, Op: x.Request.Op, Kind: kind,
@@ -58,6 +62,14 @@ func (x *Exchange) Fail(kind error, code, meaning string, said ...string) *pbx.E
 		RetryAfter: retryAfter(x.Response.Header),
 		Sent:       !x.Request.NoProof,
 	}
+}
+
+// maxCode is how long a code may be, in bytes.
+const maxCode = 64
+
+// notOfCode reports whether no vendor's code has r.
+func notOfCode(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.", r)
 }
 
 // Unexpected makes the error for a response that is not the brand's envelope, by

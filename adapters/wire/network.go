@@ -132,8 +132,13 @@ var errorTexts = []struct {
 	{"tls: server chose an unconfigured cipher suite", noCipher},
 	{"x509: negative serial number", networkFault{"TLS", "the PBX's certificate has a negative serial number, which Go refuses: give the PBX a new certificate, or start this program with GODEBUG=x509negativeserial=1", false}},
 	{"bit keys are insecure", networkFault{"TLS", "the key of the PBX's certificate is too short, which Go refuses: give the PBX a new certificate, or start this program with GODEBUG=rsa1024min=0", false}},
+	{speaksFirst, networkFault{"URL", "the server at this port speaks before it is asked, which no HTTP server does: check the URL's port", true}},
 	{"first record does not look like a TLS handshake", networkFault{"URL", "this port does not speak https: check the URL's port", false}},
 }
+
+// speaksFirst is net/http's text if something arrives on a new connection before
+// the request was sent.
+const speaksFirst = "readLoopPeekFailLocked: %!w(<nil>)"
 
 var (
 	oldTLS   = networkFault{"TLS.MinVersion", "the PBX speaks no version of TLS that is allowed here: only for old firmware, set a lower TLS.MinVersion", false}
@@ -158,6 +163,9 @@ func (c *Client) misconfiguration(err error) (networkFault, bool) {
 		}
 	}
 	fault, ok := misconfiguration(err)
+	if ok && len(c.greetings) > 0 && strings.Contains(text, speaksFirst) {
+		fault.advice += "; perhaps " + c.greetings[0].Advice
+	}
 	if proxy := c.sender.proxy(c.base); proxy != "" {
 		fault.advice = strings.Replace(fault.advice, "the proxy asks", "the proxy "+proxy+" asks", 1)
 	}

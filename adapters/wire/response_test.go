@@ -153,10 +153,32 @@ func TestFailTakesOverThePBXsWords(t *testing.T) {
 		"no\tHUNTER2":      "wrong user name or hunter2; the PBX says: [redacted]",
 		"":                 "wrong user name or hunter2",
 	} {
-		got := x.Fail(pbx.ErrLocked, "20\n002", "wrong user name or hunter2", said)
-		want := &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: pbx.ErrLocked, Code: "20 002", HTTPStatus: 403, Message: want, RetryAfter: 7 * time.Second, Sent: true}
+		got := x.Fail(pbx.ErrLocked, "20002", "wrong user name or hunter2", said)
+		want := &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: pbx.ErrLocked, Code: "20002", HTTPStatus: 403, Message: want, RetryAfter: 7 * time.Second, Sent: true}
 		if diff := cmp.Diff(*want, *got, cmp.Comparer(func(a, b error) bool { return a == b })); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
+		}
+	}
+}
+
+func TestACodeIsANumberOrAName(t *testing.T) {
+	x := inspected(t, wire.Request{Op: pbx.OpLogin, Path: "/x", Secrets: secrets("hunter2")}, wire.Response{Status: 403})
+	for said, want := range map[string]string{
+		"":                                     "",
+		"-37":                                  "-37",
+		"70004":                                "70004",
+		"invalid_client":                       "invalid_client",
+		"E-1.2":                                "E-1.2",
+		"hunter2":                              "",
+		"a code of hunter2":                    "",
+		"two words":                            "",
+		"line\nbreak":                          "",
+		strings.Repeat("x", 64):                strings.Repeat("x", 64),
+		strings.Repeat("x", 65):                "",
+		"Y2FuYXJ5InPDq2NyZXRcd29yZCAmKyUvPw==": "",
+	} {
+		if got := x.Fail(pbx.ErrProtocol, said, "").Code; got != want {
+			t.Errorf("the code %q is %q, want %q", said, got, want)
 		}
 	}
 }

@@ -359,3 +359,12 @@ func TestARequestThatCannotBeMadeIsNotSent(t *testing.T) {
 		t.Errorf("op %q", failure.Op)
 	}
 }
+
+// net/http says only in the text of an error that the server spoke first.
+func TestAServerThatSpeaksFirstIsNoOutage(t *testing.T) {
+	cfg := over("pbx.example.com", func(*http.Request) (*http.Response, error) {
+		return nil, errors.New("readLoopPeekFailLocked: %!w(<nil>)")
+	})
+	_, err := open(t, cfg).Do(t.Context(), login)
+	wantFailure(t, err, pbx.ErrConfig, false, "speaks before it is asked")
+}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/conformance/golden"
 )
@@ -168,7 +169,7 @@ func loginByHand(ctx context.Context, client *http.Client, url string) (token st
 
 // BenchmarkAuthorize is what each request of an application pays.
 func BenchmarkAuthorize(b *testing.B) {
-	driver := on(b, answering(""))
+	driver := on(b, drivertest.Body(""))
 	token := &pbx.Token{Value: pbx.NewSecret("48a7d7481a5355aa4fb5dc285edeb40e")}
 	r, err := http.NewRequest(http.MethodPost, "https://pbx.example.com:8088/api/v1.1.0/cdr/download?id=1&type=json", nil)
 	if err != nil {

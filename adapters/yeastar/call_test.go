@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
@@ -32,7 +33,7 @@ func TestATokenIsPutIntoTheQuery(t *testing.T) {
 
 		{"a=1", awkward, "a=1&token=a%2Bb%2Fc%3D%26token%3Dx%23%252"},
 	}
-	driver := on(t, unsent{t})
+	driver := on(t, drivertest.Unsent{T: t})
 	for _, tt := range tests {
 		r, err := http.NewRequest("POST", "https://pbx.example.com:8088/api/v1.1.0/cdr/download?"+tt.query, strings.NewReader("{}"))
 		if err != nil {
@@ -76,7 +77,7 @@ func TestAnswersThatSayNothingAboutTheToken(t *testing.T) {
 		"status of a number": `{"status":20004}`,
 		"errno alone":        `{"errno":"20004"}`,
 	} {
-		if err := inspect(on(t, unsent{t}), 200, body); err != nil {
+		if err := inspect(on(t, drivertest.Unsent{T: t}), 200, body); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -106,7 +107,7 @@ func TestAnswersThatRefuse(t *testing.T) {
 		{"HTTP 503", 503, `{"status":"Success"}`, pbx.ErrUnavailable, ""},
 	}
 	for _, tt := range tests {
-		got := failure(t, inspect(on(t, unsent{t}), tt.status, tt.body))
+		got := failure(t, inspect(on(t, drivertest.Unsent{T: t}), tt.status, tt.body))
 		if got.Op != pbx.OpRequest || got.Kind != tt.kind || got.Code != tt.code || got.HTTPStatus != tt.status {
 			t.Errorf("%s: %#v, want a call's kind %v, code %q, status %d", tt.name, got, tt.kind, tt.code, tt.status)
 		}

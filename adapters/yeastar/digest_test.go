@@ -36,7 +36,7 @@ func TestADigestIsNeverGuessedByItsLooks(t *testing.T) {
 
 func TestWhatIsToBeADigestAndIsNoneIsNotSent(t *testing.T) {
 	for _, password := range []string{samplePassword, sampleDigest[1:], sampleDigest + "0", sampleDigest[1:] + "g", sampleDigest[1:] + " "} {
-		cfg := yeastar.Config{Config: unsent{t}.config(), PasswordIsMD5: true}
+		cfg := yeastar.Config{Config: config(t), PasswordIsMD5: true}
 		cfg.Password = pbx.NewSecret(password)
 		_, err := yeastar.New(cfg)
 		misconfigured(t, err != nil, err, []string{"password_form"})
@@ -60,7 +60,7 @@ func TestWhatIsToBeADigestAndIsNoneIsNotSent(t *testing.T) {
 }
 
 func TestTheFormOfThePasswordIsAnOption(t *testing.T) {
-	cfg := unsent{t}.config()
+	cfg := config(t)
 	cfg.Options = map[string]string{"password_form": "md5"}
 	_, err := pbx.Open(yeastar.Name, cfg)
 	misconfigured(t, err != nil, err, []string{"password_form"})
@@ -75,7 +75,7 @@ func TestTheFormOfThePasswordIsAnOption(t *testing.T) {
 
 // JSON would carry another name, and that would be a wrong login.
 func TestAUserNameThatIsNotUTF8IsNotSent(t *testing.T) {
-	cfg := yeastar.Config{Config: unsent{t}.config()}
+	cfg := yeastar.Config{Config: config(t)}
 	cfg.Username = "api\xff"
 	driver, err := yeastar.New(cfg)
 	if err != nil {

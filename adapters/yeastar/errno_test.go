@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 )
 
@@ -55,7 +56,7 @@ func operations(t *testing.T, body string) map[pbx.Op]error {
 
 func operationsOf(t *testing.T, family yeastar.Family, body string) map[pbx.Op]error {
 	t.Helper()
-	driver, token := ofFamily(t, family, answering(body)), &pbx.Token{Value: pbx.NewSecret("48a7d7481a5355aa4fb5dc285edeb40e")}
+	driver, token := ofFamily(t, family, drivertest.Body(body)), &pbx.Token{Value: pbx.NewSecret("48a7d7481a5355aa4fb5dc285edeb40e")}
 	results := map[pbx.Op]error{}
 	var got *pbx.Token
 	if got, results[pbx.OpLogin] = driver.Login(t.Context()); got != nil {

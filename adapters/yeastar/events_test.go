@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/session"
@@ -146,7 +147,7 @@ func TestEventsThatCannotWorkAreRefusedAndChangeNothing(t *testing.T) {
 		{yeastar.CloudV1, yeastar.Events{IPAddr: "192.0.2.1"}, "event_ipaddr"},
 	}
 	for _, tt := range tests {
-		_, err := yeastar.New(yeastar.Config{Config: unsent{t}.config(), Family: tt.family, Events: tt.events})
+		_, err := yeastar.New(yeastar.Config{Config: config(t), Family: tt.family, Events: tt.events})
 		misconfigured(t, err != nil, err, []string{tt.says})
 
 		changed := &changing{}
@@ -174,7 +175,7 @@ func (c *changing) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	c.body = string(body)
-	return answering(`{"status":"Success","token":"x"}`).RoundTrip(r)
+	return drivertest.Body(`{"status":"Success","token":"x"}`).RoundTrip(r)
 }
 
 func TestEventsAreChangedWhileHeartbeatsAreUnderWay(t *testing.T) {

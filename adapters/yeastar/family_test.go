@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 )
@@ -22,7 +23,7 @@ func TestEachFamilyHasTheVendorsNumbers(t *testing.T) {
 		"cloud-v1": {Driver: yeastar.Name, URL: "https://pbx.example.com:443", Account: sampleUser, Probe: "https://pbx.example.com:443/api/v1.1.0/login", Lifetime: 30 * time.Minute, KeepAlive: pbx.KeepAliveRefresh, Lockout: lockout},
 		"cloud-v2": {Driver: yeastar.Name, URL: "https://pbx.example.com:443", Account: sampleUser, Probe: "https://pbx.example.com:443/api/v2.0.0/login", Lifetime: 30 * time.Minute, KeepAlive: pbx.KeepAliveRefresh, Lockout: lockout},
 	} {
-		cfg := unsent{t}.config()
+		cfg := config(t)
 		cfg.Options = map[string]string{"family": family}
 		auth, err := pbx.Open(yeastar.Name, cfg)
 		if err != nil {
@@ -36,7 +37,7 @@ func TestEachFamilyHasTheVendorsNumbers(t *testing.T) {
 }
 
 func TestAFamilyThatIsNoneIsRefused(t *testing.T) {
-	_, err := yeastar.New(yeastar.Config{Config: unsent{t}.config(), Family: "p-series"})
+	_, err := yeastar.New(yeastar.Config{Config: config(t), Family: "p-series"})
 	misconfigured(t, err != nil, err, []string{"Family", `"p-series"`, "s-v1, s-v2, cloud-v1, cloud-v2"})
 }
 
@@ -81,9 +82,9 @@ func TestTheVersionInThePathsCanBeSet(t *testing.T) {
 		}
 	}
 	for _, version := range []string{"1.1.0", "v", "v1.", "v1.1.0/", "../v1", "v1 ", "latest", "v1?x=y"} {
-		_, err := yeastar.New(yeastar.Config{Config: unsent{t}.config(), APIVersion: version})
+		_, err := yeastar.New(yeastar.Config{Config: config(t), APIVersion: version})
 		misconfigured(t, err != nil, err, []string{"api_version", "v1.1.0"})
-		cfg := unsent{t}.config()
+		cfg := config(t)
 		cfg.Options = map[string]string{"api_version": version}
 		_, err = pbx.Open(yeastar.Name, cfg)
 		misconfigured(t, err != nil, err, []string{"api_version", "v1.1.0"})
@@ -120,7 +121,7 @@ func TestALoginOfAPIV2TellsHowEventsAreReported(t *testing.T) {
 		`{"status":"Success","token":"x","transport":1}`:                        "",
 		`{"status":"Success","token":"x"}`:                                      "",
 	} {
-		token, err := on(t, answering(body)).Login(t.Context())
+		token, err := on(t, drivertest.Body(body)).Login(t.Context())
 		if err != nil || string(token.Details) != want {
 			t.Errorf("%s: details %s, %v; want %s", body, token.Details, err, want)
 		}

@@ -2,41 +2,30 @@ package yeastar_test
 
 import (
 	"encoding/json"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
+	"net/http"
 	"testing"
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastar"
-	"github.com/pbxauth/pbx/conformance/golden"
 )
 
 // FuzzAnswer reads any bytes as the answer to each operation. Either there is
 // proof of success, or an error that is safe to show.
 func FuzzAnswer(f *testing.F) {
-	samples, err := filepath.Glob("testdata/golden/*.http")
-	if err != nil || len(samples) == 0 {
-		f.Fatal("no samples", err)
-	}
-	for _, path := range samples {
-		x, err := golden.Load(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(x.Answer.Body)
-	}
+	drivertest.EachSample(f, func(_ int, _ http.Header, body string) {
+		f.Add(body)
+	})
 	f.Fuzz(func(t *testing.T, body string) {
 		// A second reading, by other means, of what the driver must find.
 		var fields struct{ Status, Errno, Token, RefreshToken any }
-		json.Unmarshal([]byte(strings.Trim(strings.TrimPrefix(body, "\ufeff"), " \t\r\n\x00")), &fields)
+		json.Unmarshal([]byte(drivertest.Trimmed(body)), &fields)
 		status, _ := fields.Status.(string)
 		value, _ := fields.Token.(string)
 		refresh, _ := fields.RefreshToken.(string)
 
-		driver, given := on(t, answering(body)), &pbx.Token{Value: pbx.NewSecret("48a7d7481a5355aa4fb5dc285edeb40e")}
+		driver, given := on(t, drivertest.Body(body)), &pbx.Token{Value: pbx.NewSecret("48a7d7481a5355aa4fb5dc285edeb40e")}
 
 		token, err := driver.Login(t.Context())
 		if succeeded := status == "Success" && value != ""; succeeded != (err == nil) || succeeded != (token != nil) {
@@ -62,7 +51,7 @@ func FuzzAnswer(f *testing.F) {
 		safe(t, err, value)
 
 		pair := &pbx.Token{Value: given.Value, Refresh: pbx.NewSecret("58f29c380365e5546cd3ac8c34edc88c")}
-		token, err = ofFamily(t, yeastar.CloudV1, answering(body)).KeepAlive(t.Context(), pair)
+		token, err = ofFamily(t, yeastar.CloudV1, drivertest.Body(body)).KeepAlive(t.Context(), pair)
 		if succeeded := status == "Success" && value != "" && refresh != ""; succeeded != (err == nil) || succeeded != (token != nil) {
 			t.Errorf("refresh: %v, %v", token, err)
 		}
@@ -86,32 +75,7 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-var kinds = []error{
-	nil, pbx.ErrInvalidCredentials, pbx.ErrLocked, pbx.ErrForbidden, pbx.ErrTokenRejected, pbx.ErrTooManySessions,
-	pbx.ErrUnavailable, pbx.ErrProtocol, pbx.ErrConfig, pbx.ErrNotSupported,
-}
-
-// safe checks that an error can be shown to anybody: it is one line of the
-// driver's own words, and of the PBX's a number at most.
-func safe(t *testing.T, err error, token string) {
+func safe(t *testing.T, err error, secrets ...string) {
 	t.Helper()
-	if err == nil {
-		return
-	}
-	got := failure(t, err)
-	if !slices.Contains(kinds, got.Kind) {
-		t.Errorf("kind %v", got.Kind)
-	}
-	if got.Code != "" {
-		if _, err := strconv.Atoi(got.Code); err != nil || len(got.Code) > len("-2147483648") {
-			t.Errorf("code %q", got.Code)
-		}
-	}
-	text := err.Error()
-	if len(text) > 400 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
-		t.Errorf("the error is not one line of plain text: %q", text)
-	}
-	if len(token) >= 12 && strings.Contains(text, token) {
-		t.Errorf("the error quotes the token: %q", text)
-	}
+	drivertest.SafeNumber(t, yeastar.Name, err, secrets...)
 }

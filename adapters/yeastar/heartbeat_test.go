@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -148,7 +149,7 @@ func TestAPBXThatInsistsAfterAllIsNotAskedAgain(t *testing.T) {
 
 // A RoundTripper that does not tell its connection has no address to give.
 func TestWithoutAConnectionToNameThePBXsRefusalStands(t *testing.T) {
-	driver := on(t, answering(`{"status":"Failed","errno":"10004"}`))
+	driver := on(t, drivertest.Body(`{"status":"Failed","errno":"10004"}`))
 	_, err := driver.KeepAlive(t.Context(), &pbx.Token{Value: pbx.NewSecret("48a7d748")})
 	if failure(t, err).Code != "10004" {
 		t.Errorf("%v, want the code 10004", err)

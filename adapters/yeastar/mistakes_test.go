@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/wire"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
@@ -25,7 +26,7 @@ func TestHTTP200IsNotTakenForSuccess(t *testing.T) {
 	for _, word := range []string{"Failed", "Failure", "success", "SUCCESS", "Success ", "OK", "0"} {
 		t.Run(word, func(t *testing.T) {
 			const token = "48a7d7481a5355aa4fb5dc285edeb40e"
-			driver := on(t, answering(`{"status":"`+word+`","token":"`+token+`"}`))
+			driver := on(t, drivertest.Body(`{"status":"`+word+`","token":"`+token+`"}`))
 			got, err := driver.Login(t.Context())
 			if got != nil || failure(t, err).HTTPStatus != 200 {
 				t.Errorf("Login: %v, %v", got, err)
@@ -50,7 +51,7 @@ func TestAnEmptyTokenIsNotKept(t *testing.T) {
 		`{"status":"Success","token":["48a7d7481a5355aa4fb5dc285edeb40e"]}`,
 		`{"status":"Success","refreshtoken":"48a7d7481a5355aa4fb5dc285edeb40e"}`,
 	} {
-		got, err := on(t, answering(body)).Login(t.Context())
+		got, err := on(t, drivertest.Body(body)).Login(t.Context())
 		if got != nil || !errors.Is(err, pbx.ErrProtocol) {
 			t.Errorf("%s: %v, %v; want %v", body, got, err, pbx.ErrProtocol)
 		}

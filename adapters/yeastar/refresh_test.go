@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -257,7 +258,7 @@ func TestTheSeriesHasNoRefresh(t *testing.T) {
 	for _, family := range []yeastar.Family{yeastar.SV1, yeastar.SV2} {
 		driver, err := yeastar.New(yeastar.Config{Family: family, Config: pbx.Config{
 			URL: "https://pbx.example.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword),
-			Transport: answering(`{"status":"Success","token":"x","refreshtoken":"y"}`),
+			Transport: drivertest.Body(`{"status":"Success","token":"x","refreshtoken":"y"}`),
 		}})
 		if err != nil {
 			t.Fatal(err)

@@ -1,7 +1,6 @@
 package yeastar_test
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -81,16 +81,8 @@ func TestALoginCarriesWhatWasConfiguredAndNoMore(t *testing.T) {
 	}
 }
 
-// unsent fails the test if anything is sent.
-type unsent struct{ t *testing.T }
-
-func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
-	u.t.Errorf("sent: %s %s", r.Method, r.URL.Path)
-	return nil, http.ErrHandlerTimeout
-}
-
-func (u unsent) config() pbx.Config {
-	return pbx.Config{URL: "https://pbx.example.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword), Transport: u}
+func config(t testing.TB) pbx.Config {
+	return pbx.Config{URL: "https://pbx.example.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword), Transport: drivertest.Unsent{T: t}}
 }
 
 func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
@@ -113,7 +105,7 @@ func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg := unsent{t}.config()
+			cfg := config(t)
 			cfg.Options = tt.options
 			auth, err := pbx.Open("yeastar", cfg)
 			misconfigured(t, auth == nil, err, tt.says)
@@ -140,7 +132,7 @@ func TestFieldsThatCannotWorkAreRefused(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg := yeastar.Config{Config: unsent{t}.config()}
+			cfg := yeastar.Config{Config: config(t)}
 			tt.change(&cfg)
 			driver, err := yeastar.New(cfg)
 			misconfigured(t, driver == nil, err, tt.says)
@@ -173,7 +165,7 @@ func TestAddressesAreCompleted(t *testing.T) {
 		"https://proxy.example.com:443/pbx7/api/v1.1.0": "https://proxy.example.com:443/pbx7",
 		"http://127.0.0.1":                              "http://127.0.0.1",
 	} {
-		cfg := yeastar.Config{Config: unsent{t}.config()}
+		cfg := yeastar.Config{Config: config(t)}
 		cfg.URL = url
 		driver, err := yeastar.New(cfg)
 		if err != nil {
@@ -182,32 +174,6 @@ func TestAddressesAreCompleted(t *testing.T) {
 		}
 		if got := driver.Traits().URL; got != want {
 			t.Errorf("%s is read as %s, want %s", url, got, want)
-		}
-	}
-}
-
-func TestTheDriverHasAllTheOptionalInterfaces(t *testing.T) {
-	auth, err := pbx.Open(yeastar.Name, unsent{t}.config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := auth.(interface {
-		pbx.Requester
-		pbx.Describer
-		pbx.Fingerprinter
-	}); !ok {
-		t.Errorf("%T lacks one", auth)
-	}
-}
-
-func TestTheDriverCanDrawItsForm(t *testing.T) {
-	driver, ok := pbx.Lookup("yeastar")
-	if !ok || driver.Title != "Yeastar S-Series, K2, S1000, Cloud PBX" {
-		t.Fatalf("registered as %q, %v", driver.Title, ok)
-	}
-	for _, option := range driver.Options {
-		if option.Help == "" || option.Required || option.Kind == pbx.OptionSecret {
-			t.Errorf("%s: %+v, want help, and neither required nor secret", option.Name, option)
 		}
 	}
 }

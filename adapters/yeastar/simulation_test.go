@@ -1,14 +1,13 @@
 package yeastar_test
 
 import (
-	"errors"
 	"io"
 	"net/http"
-	"strings"
 	"testing"
 	"testing/synctest"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -94,21 +93,6 @@ func (s simulation) call(t *testing.T, token *pbx.Token) error {
 	return s.driver.Inspect(resp, body, new(pbx.Token))
 }
 
-// answering is a PBX that answers everything with one body, under HTTP 200.
-type answering string
-
-func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body != nil {
-		io.Copy(io.Discard, r.Body)
-		r.Body.Close()
-	}
-	return &http.Response{
-		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(string(a))),
-		ContentLength: int64(len(a)), Request: r,
-	}, nil
-}
-
 // on opens the driver on a PBX that is nothing but a RoundTripper.
 func on(t testing.TB, rt http.RoundTripper) *yeastar.PBX {
 	t.Helper()
@@ -130,15 +114,5 @@ func ofFamily(t testing.TB, family yeastar.Family, rt http.RoundTripper) *yeasta
 // failure returns err as what every error of a driver is.
 func failure(t testing.TB, err error) *pbx.Error {
 	t.Helper()
-	got, ok := err.(*pbx.Error)
-	if !ok {
-		t.Fatalf("%T %v, want a *pbx.Error", err, err)
-	}
-	if got.Driver != "yeastar" {
-		t.Errorf("the error is of driver %q: %v", got.Driver, err)
-	}
-	if got.Kind != nil && !errors.Is(err, got.Kind) {
-		t.Errorf("errors.Is does not find the kind of %v", err)
-	}
-	return got
+	return drivertest.Failure(t, yeastar.Name, err)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
@@ -75,10 +76,10 @@ func TestAFailureOfALoginIsAboutTheCredentials(t *testing.T) {
 	for _, list := range []string{`[{"field":"username or password","value":"error"}]`, `[{"field":1}]`, `[]`, `null`, `"username or password"`} {
 		for _, code := range []string{`-1`, `"-1"`, `-1.0`} {
 			body := `{"errcode":` + code + `,"errmsg":"FAILURE","invalid_param_list":` + list + `}`
-			if _, err := on(t, answering(body)).Login(t.Context()); failure(t, err).Kind != pbx.ErrInvalidCredentials {
+			if _, err := on(t, drivertest.Body(body)).Login(t.Context()); failure(t, err).Kind != pbx.ErrInvalidCredentials {
 				t.Errorf("%s: %v", body, err)
 			}
-			if err := inspect(on(t, unsent{t}), 200, body); failure(t, err).Kind != nil {
+			if err := inspect(on(t, drivertest.Unsent{T: t}), 200, body); failure(t, err).Kind != nil {
 				t.Errorf("of a request, %s: %v, want no kind: it has no credentials", body, err)
 			}
 		}

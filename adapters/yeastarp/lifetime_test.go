@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 )
 
 // The PBX says how long its tokens live. What it says is believed as far as it
@@ -40,7 +42,7 @@ func TestLifetimesAreThoseOfTheAnswer(t *testing.T) {
 			if tt.access != "" {
 				times = fmt.Sprintf(`"access_token_expire_time":%s,"refresh_token_expire_time":%s,`, tt.access, tt.refresh)
 			}
-			driver := on(t, answering(`{"errcode":0,`+times+`"access_token":"`+sampleAccess+`","refresh_token":"`+sampleFresh+`"}`))
+			driver := on(t, drivertest.Body(`{"errcode":0,`+times+`"access_token":"`+sampleAccess+`","refresh_token":"`+sampleFresh+`"}`))
 			login, err := driver.Login(t.Context())
 			if err != nil {
 				t.Fatal(err)

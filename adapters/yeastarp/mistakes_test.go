@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
@@ -108,7 +109,7 @@ func TestAnUnsupportedVersionIsNotAnExpiredToken(t *testing.T) {
 
 func TestALostRefreshTokenFallsBackToOneLogin(t *testing.T) {
 	t.Run("nothing to refresh with", func(t *testing.T) {
-		driver := on(t, unsent{t})
+		driver := on(t, drivertest.Unsent{T: t})
 		got, err := driver.KeepAlive(t.Context(), &pbx.Token{Value: pbx.NewSecret(sampleAccess)})
 		if got != nil || failure(t, err).Kind != pbx.ErrTokenRejected || failure(t, err).Sent {
 			t.Errorf("%v, %v; want %v, and nothing sent", got, err, pbx.ErrTokenRejected)
@@ -187,7 +188,7 @@ func TestAnIncompleteRefreshKeepsTheOldPair(t *testing.T) {
 	} {
 		token := given()
 		before := *token
-		got, err := on(t, answering(body)).KeepAlive(t.Context(), token)
+		got, err := on(t, drivertest.Body(body)).KeepAlive(t.Context(), token)
 		if got != nil || failure(t, err).Kind != pbx.ErrProtocol {
 			t.Errorf("%s: %v, %v; want %v", body, got, err, pbx.ErrProtocol)
 		}
@@ -200,7 +201,7 @@ func TestAnIncompleteRefreshKeepsTheOldPair(t *testing.T) {
 // A login that brings an access token has taken a place: to give it up for want
 // of a refresh token would only take another.
 func TestALoginWithoutARefreshTokenIsALogin(t *testing.T) {
-	got, err := on(t, answering(`{"errcode":0,"access_token":"`+sampleAccess+`"}`)).Login(t.Context())
+	got, err := on(t, drivertest.Body(`{"errcode":0,"access_token":"`+sampleAccess+`"}`)).Login(t.Context())
 	if err != nil || got.Value.Reveal() != sampleAccess || !got.Refresh.IsZero() || !got.RefreshExpiresAt.IsZero() {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -208,7 +209,7 @@ func TestALoginWithoutARefreshTokenIsALogin(t *testing.T) {
 		`{"errcode":0}`, `{"errcode":0,"access_token":""}`, `{"errcode":0,"access_token":null}`, `{"errcode":0,"access_token":1}`,
 		`{"errcode":0,"refresh_token":"` + sampleFresh + `"}`,
 	} {
-		if got, err := on(t, answering(body)).Login(t.Context()); got != nil || failure(t, err).Kind != pbx.ErrProtocol {
+		if got, err := on(t, drivertest.Body(body)).Login(t.Context()); got != nil || failure(t, err).Kind != pbx.ErrProtocol {
 			t.Errorf("%s: %v, %v; want %v", body, got, err, pbx.ErrProtocol)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastarp"
 	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
 )
@@ -33,7 +34,7 @@ func TestTraitsAreTheVendorsNumbers(t *testing.T) {
 		MaxTokens: 8,
 		Probe:     "https://pbx.example.com:8088/openapi/v1.0/get_token",
 	}
-	if diff := cmp.Diff(want, on(t, unsent{t}).Traits()); diff != "" {
+	if diff := cmp.Diff(want, on(t, drivertest.Unsent{T: t}).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -46,7 +47,7 @@ func TestAddressesAreCompleted(t *testing.T) {
 		"https://proxy.example.com:443/pbx7/openapi/v1.0":     "https://proxy.example.com:443/pbx7",
 		"http://127.0.0.1/openapi/v1.0/get_token?username=me": "http://127.0.0.1",
 	} {
-		cfg := config(unsent{t})
+		cfg := config(drivertest.Unsent{T: t})
 		cfg.URL = address
 		if got := open(t, cfg).Traits().URL; got != want {
 			t.Errorf("%s is read as %s, want %s", address, got, want)
@@ -55,7 +56,7 @@ func TestAddressesAreCompleted(t *testing.T) {
 }
 
 func TestTheDriverHasAllTheOptionalInterfacesAndNoOptions(t *testing.T) {
-	auth, err := pbx.Open(yeastarp.Name, config(unsent{t}))
+	auth, err := pbx.Open(yeastarp.Name, config(drivertest.Unsent{T: t}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestTheDriverHasAllTheOptionalInterfacesAndNoOptions(t *testing.T) {
 	if !ok || driver.Title != "Yeastar P-Series" || len(driver.Options) != 0 {
 		t.Errorf("registered as %+v, %v", driver, ok)
 	}
-	cfg := config(unsent{t})
+	cfg := config(drivertest.Unsent{T: t})
 	cfg.Options = map[string]string{"token_ttl": "30m"}
 	for name, open := range map[string]func() error{
 		"by name": func() error { _, err := pbx.Open("yeastar-p", cfg); return err },
@@ -91,7 +92,7 @@ func TestCredentialsThatAreNotUTF8AreNotSent(t *testing.T) {
 		{Username: "id\xff", Password: pbx.NewSecret(sampleSecret)},
 		{Username: sampleID, Password: pbx.NewSecret("secret\xff")},
 	} {
-		cfg := config(unsent{t})
+		cfg := config(drivertest.Unsent{T: t})
 		cfg.Username, cfg.Password = account.Username, account.Password
 		if _, err := open(t, cfg).Login(t.Context()); failure(t, err).Kind != pbx.ErrConfig || failure(t, err).Sent {
 			t.Errorf("%q: %v, want %v, and nothing sent", account.Username, err, pbx.ErrConfig)
@@ -100,7 +101,7 @@ func TestCredentialsThatAreNotUTF8AreNotSent(t *testing.T) {
 }
 
 func TestATokenIsPutIntoTheQueryAndAUserAgentIntoTheHeader(t *testing.T) {
-	driver := on(t, unsent{t})
+	driver := on(t, drivertest.Unsent{T: t})
 	for _, tt := range []struct {
 		query, agent, wantQuery, wantAgent string
 	}{

@@ -84,7 +84,7 @@ func (d *Detector) Size() int {
 const maxPrinted = 10
 
 // Print collects v in the ways in which programs print a value: with fmt,
-// encoding/json, log/slog and zerolog. After 10 values of a type from one place,
+// encoding/json, log/slog and zerolog. After ten values of a type from one place,
 // it collects %+v only. Of an error it also collects what the error wraps. A nil v
 // is ignored.
 func (d *Detector) Print(where string, v any) {

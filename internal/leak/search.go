@@ -16,15 +16,15 @@ const minKey = 4
 // search finds the spellings of many secrets in one pass over a text: a week of
 // renewals is thousands of secrets, and as many texts.
 type search struct {
-	begins *[1 << 16]bool        // the first two bytes of all keys: most places end here
 	byKey  map[string][]spelling // by the first minKey bytes
-	short  []spelling            // those that have no more
+	begins *[1 << 16]bool        // by the first two, to pass over most of a text fast
+	short  []spelling            // those that have less than minKey
 }
 
 type spelling struct{ secret, text, name string }
 
 func newSearch(secrets map[string]string) search {
-	s := search{begins: new([1 << 16]bool), byKey: map[string][]spelling{}}
+	s := search{byKey: map[string][]spelling{}, begins: new([1 << 16]bool)}
 	for secret, name := range secrets {
 		for _, text := range searched(secret) {
 			known := spelling{secret, text, name}
@@ -32,8 +32,8 @@ func newSearch(secrets map[string]string) search {
 				s.short = append(s.short, known)
 				continue
 			}
-			s.begins[pair(text)] = true
 			s.byKey[text[:minKey]] = append(s.byKey[text[:minKey]], known)
+			s.begins[firstTwo(text, 0)] = true
 		}
 	}
 	return s
@@ -54,15 +54,12 @@ func searched(secret string) []string {
 	return all
 }
 
-// pair is the first two bytes of text.
-func pair(text string) uint16 { return uint16(text[0])<<8 | uint16(text[1]) }
-
 // each reports the secrets that show in text. from and to are offsets in the
 // text in lower case.
 func (s search) each(text string, report func(found spelling, from, to int)) {
 	text = strings.ToLower(text)
 	for at := 0; at+minKey <= len(text); at++ {
-		if !s.begins[pair(text[at:])] {
+		if !s.begins[firstTwo(text, at)] {
 			continue
 		}
 		for _, known := range s.byKey[text[at:at+minKey]] {
@@ -77,3 +74,5 @@ func (s search) each(text string, report func(found spelling, from, to int)) {
 		}
 	}
 }
+
+func firstTwo(text string, at int) uint16 { return uint16(text[at])<<8 | uint16(text[at+1]) }

@@ -1,10 +1,7 @@
-// Package scripted is for tests of drivers: a PBX that gives prepared responses.
-// A simulator gives those of a vendor's documents. This one gives the others.
-package scripted
+package drivertest
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,15 +9,16 @@ import (
 	"sync"
 )
 
-// Echo stands in a body or a header for all that the request carried: its URL,
-// header and body, as they are, as JSON reads them, and in capitals.
-const Echo = "ECHO"
-
 // Response is one that a PBX gives.
 type Response struct {
 	Status int // 0: 200
 	Header http.Header
 	Body   string
+}
+
+// RoundTrip gives r to every request.
+func (r Response) RoundTrip(req *http.Request) (*http.Response, error) {
+	return Responses(r).RoundTrip(req)
 }
 
 // Request is one that came.
@@ -30,23 +28,24 @@ type Request struct {
 	Body         string
 }
 
-// PBX is an [http.RoundTripper] that gives its responses one after the other, and
-// the last one to all that follows.
+// PBX gives prepared responses, one after the other, and the last one to all that
+// follows. A simulator gives those of a vendor's documents. This is for the others.
+// It is an [http.RoundTripper].
 type PBX struct {
-	Responses []Response
+	responses []Response
 
 	mu   sync.Mutex // guards sent
 	sent []Request
 }
 
-// New returns a PBX with these responses.
-func New(responses ...Response) *PBX { return &PBX{Responses: responses} }
+// Responses returns a PBX that gives these responses.
+func Responses(responses ...Response) *PBX { return &PBX{responses: responses} }
 
 // Bodies returns a PBX with responses that have these bodies, under HTTP 200.
 func Bodies(bodies ...string) *PBX {
 	p := &PBX{}
 	for _, body := range bodies {
-		p.Responses = append(p.Responses, Response{Body: body})
+		p.responses = append(p.responses, Response{Body: body})
 	}
 	return p
 }
@@ -71,19 +70,10 @@ func (p *PBX) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	given := p.Responses[min(len(p.sent), len(p.Responses)-1)]
+	given := p.responses[min(len(p.sent), len(p.responses)-1)]
 	p.sent = append(p.sent, Request{r.Method, r.URL.Path, r.Header.Clone(), string(body)})
 
 	text, header := given.Body, given.Header.Clone()
-	if strings.Contains(text, Echo) || strings.Contains(fmt.Sprint(header), Echo) {
-		carried := echo(r, body)
-		text = strings.ReplaceAll(text, Echo, carried)
-		for _, values := range header {
-			for i := range values {
-				values[i] = strings.ReplaceAll(values[i], Echo, carried)
-			}
-		}
-	}
 	if header == nil {
 		header = http.Header{}
 	}
@@ -93,15 +83,6 @@ func (p *PBX) RoundTrip(r *http.Request) (*http.Response, error) {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: header, Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text)), Request: r,
 	}, nil
-}
-
-// echo is what r carried, fit for the inside of a JSON string.
-func echo(r *http.Request, body []byte) string {
-	var fields any
-	json.Unmarshal(body, &fields) // nil if it is no JSON
-	carried := fmt.Sprint(r.URL, " ", r.Header, " ", string(body), " ", fields)
-	quoted, _ := json.Marshal(carried + " " + strings.ToUpper(carried)) // a string always marshals
-	return string(quoted[1 : len(quoted)-1])
 }
 
 // Unsent is an [http.RoundTripper] for tests in which nothing may be sent.
@@ -118,3 +99,6 @@ func (u Unsent) RoundTrip(r *http.Request) (*http.Response, error) {
 	u.T.Errorf("sent: %s %s", r.Method, r.URL.Path)
 	return nil, http.ErrHandlerTimeout
 }
+
+// Body returns a PBX that gives one body to every request, under HTTP 200.
+func Body(body string) *PBX { return Responses(Response{Body: body}) }

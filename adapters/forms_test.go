@@ -1,0 +1,40 @@
+package adapters_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
+)
+
+// A settings form is drawn from what a driver is registered with.
+func TestEveryDriverHasAFormAndTheOptionalInterfaces(t *testing.T) {
+	for _, d := range pbx.Drivers() {
+		if d.Title == "" || d.UserLabel == "" && !d.NoUsername || d.PasswordLabel == "" || d.Setup == "" || !strings.HasPrefix(d.Docs, "https://") {
+			t.Errorf("%s: %+v", d.Name, d)
+		}
+		for _, o := range d.Options {
+			if o.Label == "" || o.Help == "" {
+				t.Errorf("%s: option %s has no words for people", d.Name, o.Name)
+			}
+		}
+		auth, err := pbx.Open(d.Name, pbx.Config{
+			URL: "https://pbx.example.com", Username: tableUser, Password: pbx.NewSecret(tablePassword), Options: simulators.Of(d.Name)[0].Options,
+		})
+		if err != nil {
+			t.Errorf("%s: %v", d.Name, err)
+			continue
+		}
+		if _, ok := auth.(interface {
+			pbx.Requester
+			pbx.Describer
+			pbx.Fingerprinter
+		}); !ok {
+			t.Errorf("%s: %T lacks an optional interface", d.Name, auth)
+		}
+		if _, ok := auth.(pbx.Pinger); ok == (d.Name == "openvox") { // its vendor documents no harmless request
+			t.Errorf("%s: a Pinger: %v", d.Name, ok)
+		}
+	}
+}
