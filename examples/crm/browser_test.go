@@ -355,12 +355,9 @@ func forgiveHost(t *testing.T, b *tab, r *running) {
 }
 
 func twoProcesses(t *testing.T, b *tab, r *running) {
-	file, dir := filepath.Join(t.TempDir(), "settings.db"), t.TempDir()
-	if err := os.Chmod(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	first := startShared(t, "A", file, dir, r.key, r.app.sims)
-	second := startShared(t, "B", file, dir, r.key, r.app.sims)
+	file, dir := filepath.Join(t.TempDir(), "settings.db"), filesStore(t)
+	first := startShared(t, "crm-1", file, dir, r.key, r.app.sims)
+	second := startShared(t, "crm-2", file, dir, r.key, r.app.sims)
 	sim := r.simulate("yeastar", false, pbxsim.Options{})
 	good := first.connect(r.simulate("openvox", false, pbxsim.Options{}), "Oakfield School", nil)
 	bad := first.connect(sim, "Northwind Support", func(s *Settings) { s.Password = secretOf("wrong") })
@@ -370,7 +367,7 @@ func twoProcesses(t *testing.T, b *tab, r *running) {
 		b.visit("/")
 		b.rowIs(good, "Live")
 		b.rowIs(bad, "Rejected")
-		b.wait(fmt.Sprintf("document.querySelector('.foot').textContent.includes('Process %s · store: files')", p.server.process))
+		b.wait(fmt.Sprintf("document.querySelector('.foot').textContent.includes('Process %s · store: files')", p.app.with.process))
 	}
 	if n := sim.pbx.Counts().WrongLogins; n != 1 {
 		t.Errorf("%d wrong logins", n)

@@ -115,6 +115,9 @@ func detailsOf(f facts, r row, now time.Time) []detail {
 		token = "valid, no known expiry"
 	}
 	details = append(details, detail{Label: "Token", Text: token})
+	if by := processOf(f.status); by != "" {
+		details = append(details, detail{Label: "Brought by", Text: "process " + by})
+	}
 	if r.At != 0 {
 		what := "next try"
 		if r.Group == loggedIn {

@@ -31,7 +31,8 @@ type tablePage struct {
 	Empty   bool
 	Sims    bool
 	Demo    string
-	Shares  bool
+	Process string // this one among several; empty: it is alone
+	Store   string // that they share
 	Zone    string
 	Blocks  map[string]template.HTML
 	NowMS   int64
@@ -62,7 +63,7 @@ func (s *server) table(w http.ResponseWriter, r *http.Request) {
 	q := queryOf(r)
 	all := s.rows(now)
 	p := tablePage{
-		base: s.base(r, "Telephony", "", "/events"), Total: len(all), Query: q, Demo: s.demo, Shares: s.shares, Sims: s.sims != nil,
+		base: s.base(r, "Telephony", "", "/events"), Total: len(all), Query: q, Demo: s.demo, Process: s.with.process, Store: s.with.kind, Sims: s.sims != nil,
 		Zone: now.Format("MST"), NowMS: now.UnixMilli(), Empty: len(all) == 0, Blocks: map[string]template.HTML{},
 	}
 	var rows []row
