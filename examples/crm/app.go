@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -301,10 +302,13 @@ func (a *app) facts(e *entry) facts {
 }
 
 // rows returns all rows, in no useful order.
-func (a *app) rows(now time.Time) []row {
+func (a *app) rows(now time.Time) []row { return a.rowsOf(slices.Values(a.ids()), now) }
+
+// rowsOf returns the rows of those PBXs that are there.
+func (a *app) rowsOf(ids iter.Seq[int64], now time.Time) []row {
 	rows := []row{}
 	held := holds(a.fleet.Hosts())
-	for _, id := range a.ids() {
+	for id := range ids {
 		if e, _, ok := a.entry(id); ok {
 			f := a.facts(e)
 			f.hold = held[f.settings.key()]

@@ -184,7 +184,8 @@ func TestBrowser(t *testing.T) {
 		{"a connection test marks the field", testMarksField},
 		{"a self-signed key is a decision", trustKey},
 		{"a host is forgiven by a person", forgiveHost},
-		{"two processes send a wrong password once", twoProcesses},
+		{"two processes over files log in once", twoProcesses(filesStore)},
+		{"two processes over Redis log in once", twoProcesses(redisStore)},
 		{"an edit keeps the row and the password", editKeepsRow},
 		{"rows keep place, height and focus", rowsStay},
 		{"a stopped program is said and recovered from", stopAndStart},
@@ -354,23 +355,33 @@ func forgiveHost(t *testing.T, b *tab, r *running) {
 	b.wait("!document.querySelector('#hosts li')")
 }
 
-func twoProcesses(t *testing.T, b *tab, r *running) {
-	file, dir := filepath.Join(t.TempDir(), "settings.db"), filesStore(t)
-	first := startShared(t, "crm-1", file, dir, r.key, r.app.sims)
-	second := startShared(t, "crm-2", file, dir, r.key, r.app.sims)
-	sim := r.simulate("yeastar", false, pbxsim.Options{})
-	good := first.connect(r.simulate("openvox", false, pbxsim.Options{}), "Oakfield School", nil)
-	bad := first.connect(sim, "Northwind Support", func(s *Settings) { s.Password = secretOf("wrong") })
-	second.waitFor(good, "Live")
-	for _, p := range []*running{first, second} {
-		b.r = p
-		b.visit("/")
-		b.rowIs(good, "Live")
-		b.rowIs(bad, "Rejected")
-		b.wait(fmt.Sprintf("document.querySelector('.foot').textContent.includes('Process %s · store: files')", p.app.with.process))
-	}
-	if n := sim.pbx.Counts().WrongLogins; n != 1 {
-		t.Errorf("%d wrong logins", n)
+// twoProcesses opens the page of each: both show which one logs in, and a wrong
+// password is sent by one of them.
+func twoProcesses(newStore func(*testing.T) string) func(*testing.T, *tab, *running) {
+	return func(t *testing.T, b *tab, r *running) {
+		file, store := filepath.Join(t.TempDir(), "settings.db"), newStore(t)
+		first := startShared(t, "crm-1", file, store, r.key, r.app.sims)
+		working, refusing := r.simulate("openvox", false, pbxsim.Options{}), r.simulate("yeastar", false, pbxsim.Options{})
+		good := first.connect(working, "Oakfield School", nil)
+		first.waitFor(good, "Live")
+		second := startShared(t, "crm-2", file, store, r.key, r.app.sims)
+		bad := first.connect(refusing, "Northwind Support", func(s *Settings) { s.Password = secretOf("wrong") })
+		for _, p := range []*running{first, second} {
+			b.r = p
+			b.visit("/")
+			b.rowIs(good, "Live")
+			b.rowIs(bad, "Rejected")
+			b.wait(b.row(good) + ".querySelector('.rest').textContent.endsWith(' · token from crm-1')")
+			b.wait(fmt.Sprintf("document.querySelector('.foot').textContent.includes('Process %s · store: %s')", p.app.with.process, p.app.with.kind))
+		}
+		b.visit("/pbx/" + good.key())
+		b.wait("document.querySelectorAll('div.wide path.other').length === 1 && document.querySelector('#b-story').textContent.includes('Process crm-1 logs in, and this one uses its token.')")
+		if n := working.pbx.Counts().Logins; n != 1 {
+			t.Errorf("%d logins of an account that works", n)
+		}
+		if n := refusing.pbx.Counts().WrongLogins; n != 1 {
+			t.Errorf("%d wrong logins", n)
+		}
 	}
 }
 
@@ -501,40 +512,64 @@ func thousandRows(t *testing.T, b *tab, r *running) {
 	b.wait("document.querySelectorAll('#rows tr').length === 1000 && document.getElementById('shown').textContent === '1000 of 1000 shown'")
 	b.rowIs(saved, "Live")
 
-	// From the change to the row, by the clock that both share.
+	// From the end or start of a session to its row, by the clock that both share.
 	eval[any](b, fmt.Sprintf(`(() => { window.seen = []; new MutationObserver(() => seen.push(Date.now())).observe(%s.querySelector('.word'), {childList: true, characterData: true, subtree: true}); return null })()`, b.row(saved)))
-	var took []int64
-	for range 5 {
-		eval[any](b, "seen.length = 0, new Promise(r => setTimeout(() => r(null), 300))")
-		at := time.Now().UnixMilli()
-		saved.Disconnected = time.Now()
+	within(t, "a session's change is in its row", func() int64 {
+		at := time.Now()
+		saved.Disconnected = time.Time{}
+		want := "Live"
+		if eval[string](b, b.row(saved)+".querySelector('.word').textContent") == "Live" {
+			saved.Disconnected, want = at, "Closed"
+		}
+		eval[any](b, "seen.length = 0, null")
+		at = time.Now()
 		var err error
 		if saved, err = r.app.save(t.Context(), saved); err != nil {
 			t.Fatal(err)
 		}
-		b.wait("seen.length > 0")
-		took = append(took, eval[int64](b, "seen[0]")-at)
-		saved.Disconnected = time.Time{}
-		if saved, err = r.app.save(t.Context(), saved); err != nil {
-			t.Fatal(err)
-		}
-		b.rowIs(saved, "Live")
-	}
-	slices.Sort(took)
-	t.Logf("a change is in its row after %v ms (median %d)", took, took[len(took)/2])
+		b.rowIs(saved, want)
+		return eval[int64](b, "seen[0]") - at.UnixMilli()
+	})
 
-	eval[any](b, "document.querySelector('[name=q]').focus(), null")
-	ms := eval[float64](b, `new Promise(done => { const q = document.querySelector('[name=q]'); const from = performance.now();
-		new MutationObserver(() => requestAnimationFrame(() => done(performance.now() - from))).observe(document.getElementById('shown'), {childList: true, characterData: true, subtree: true});
-		q.value = 'customer 07'; q.dispatchEvent(new Event('input', {bubbles: true})) })`)
-	script := eval[float64](b, "(() => { const from = performance.now(); arrange(); return performance.now() - from })()")
-	t.Logf("1,000 rows are filtered %.0f ms after a key; the script takes %.0f ms of them", ms, script)
-	if shown := eval[string](b, "document.getElementById('shown').textContent"); shown != "10 of 1000 shown" {
-		t.Error(shown)
+	// From a press to the frame that shows it.
+	frame := func(press string) int64 {
+		return eval[int64](b, `new Promise(done => { const from = performance.now(), painted = () => requestAnimationFrame(() => setTimeout(() => done(Math.round(performance.now() - from))));
+			const seen = new MutationObserver(() => { seen.disconnect(); painted() }); seen.observe(document.querySelector('.pbxs'), {attributes: true, subtree: true, attributeFilter: ['aria-sort', 'hidden']}); `+press+` })`)
 	}
+	for _, key := range []string{"name", "brand", "token", "state"} {
+		within(t, "1,000 rows are sorted by "+key, func() int64 { return frame("document.querySelector('[data-sort=" + key + "]').click()") })
+	}
+	next := "customer 0"
+	within(t, "1,000 rows are searched", func() int64 {
+		ms := frame(fmt.Sprintf("const q = document.querySelector('[name=q]'); q.value = %q; q.dispatchEvent(new Event('input', {bubbles: true}))", next))
+		if next += "7"; len(next) > len("customer 07") {
+			next = "customer 0"
+		}
+		return ms
+	})
+	within(t, "1,000 rows are filtered", func() int64 {
+		return frame("[...document.querySelectorAll('[name=show]')].find(r => !r.checked).click()")
+	})
+	b.visit("/")
+	b.wait("document.querySelectorAll('#rows tr').length === 1000 && document.getElementById('shown').textContent === '1000 of 1000 shown'")
+	b.fill("q", "customer 07")
+	b.wait("document.getElementById('shown').textContent === '10 of 1000 shown'")
 	if url := eval[string](b, "location.search"); url != "?q=customer+07" {
 		t.Errorf("the address holds %q", url)
 	}
+}
+
+// within waits until something takes at most 100 ms, and logs what it took. A busy
+// machine needs a few tries.
+func within(t *testing.T, what string, measure func() (ms int64)) {
+	t.Helper()
+	var took []int64
+	eventually(t, func() bool {
+		took = append(took, measure())
+		return len(took) >= 5 && slices.Min(took[max(0, len(took)-5):]) <= 100
+	}, func() string { return fmt.Sprintf("%s: never within 100 ms: %v", what, took) })
+	slices.Sort(took)
+	t.Logf("%s after %v ms (median %d)", what, took, took[len(took)/2])
 }
 
 func keyboardAlone(t *testing.T, b *tab, r *running) {
