@@ -684,6 +684,11 @@ func narrowScreens(t *testing.T, b *tab, r *running) {
 			}
 		}
 	}
+	for i := range 20 { // so that the filters show numbers of two digits
+		if _, err := r.app.save(t.Context(), Settings{Name: fmt.Sprintf("Away %d", i), Driver: "avaya", URL: "https://pbx.example"}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	b.size(390, 844)
 	b.visit("/")
 	if top := eval[float64](b, "document.querySelector('#rows tr').getBoundingClientRect().top"); top > 460 {

@@ -141,7 +141,10 @@ func present(f facts, now time.Time) row {
 	case session.Renewing:
 		r.set(loggedIn, "renewing", "Renewing", "")
 		r.Rest = "Renewing now. The old token still works."
-		if f.status.Err != nil {
+		switch {
+		case failure != nil && aboutStore(failure):
+			r.Rest = "The shared store does not respond. The token still works. " + next
+		case f.status.Err != nil:
 			r.Rest = "Renewal failed: " + inWords(failure, f.status.Err) + ". " + next
 		}
 	case session.Rejected:
