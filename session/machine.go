@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session/internal/tokencell"
 	"github.com/pbxauth/pbx/session/lockout"
 	"github.com/rs/zerolog"
 )
@@ -414,7 +415,11 @@ func later(a, b time.Time) time.Time {
 
 // notShared is the error of an attempt that the store did not allow.
 func notShared(err error) error {
-	return &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Err: err, Message: "not sent: the store that shares the token does not respond"}
+	message := "the store that shares the token does not respond"
+	if unreadable, ok := errors.AsType[*tokencell.UnreadableError](err); ok {
+		message, err = unreadable.Reason, nil
+	}
+	return &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Err: err, Message: "not sent: " + message}
 }
 
 // due decides what to do now. If nothing is due, op is empty and at says when

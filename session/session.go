@@ -506,7 +506,7 @@ func (s *Session) Retry() error {
 // Status returns where the session stands.
 func (s *Session) Status() Status {
 	l := s.link.Load()
-	check := l.host.checking(l)
+	check, cell := l.host.checking(l), l.cell
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := &s.machine
@@ -518,6 +518,9 @@ func (s *Session) Status() Status {
 		status.Details = l.token.Details
 		if l.span != 0 {
 			status.ExpiresAt = l.end()
+		}
+		if cell != nil {
+			status.Process = cell.broughtBy()
 		}
 	}
 	return status

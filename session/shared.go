@@ -201,6 +201,8 @@ type tokenCell struct {
 	held   bool          // the claim is this session's
 	owed   *pbx.Token    // a token that the store does not have yet
 	ours   bool          // this process wrote the generation that it has
+
+	holder atomic.Pointer[string] // the process that brought the session's token; no turn is needed
 }
 
 // cell makes a session's part of the store.
@@ -290,6 +292,8 @@ func (c *tokenCell) forgotten() bool {
 // adopt makes the record's token the session's.
 func (c *tokenCell) adopt() *pbx.Token {
 	c.have, c.value, c.ours = c.record.Generation, c.record.Token.Value, false
+	by := c.record.Token.By
+	c.holder.Store(&by)
 	return c.token()
 }
 
@@ -299,6 +303,7 @@ func (c *tokenCell) commit(ctx context.Context, t *pbx.Token) (other *pbx.Token)
 	c.turn <- struct{}{}
 	defer func() { <-c.turn }()
 	c.owed = t
+	c.holder.Store(&c.shared.settings.Process)
 	other = c.pay(ctx)
 	c.lacks.Store(c.owed != nil)
 	return other
@@ -328,6 +333,15 @@ func (c *tokenCell) pay(ctx context.Context) (other *pbx.Token) {
 		}
 	}
 	return nil
+}
+
+// broughtBy is the process that brought the session's token; empty if there is
+// none, or an older version wrote it.
+func (c *tokenCell) broughtBy() string {
+	if by := c.holder.Load(); by != nil {
+		return *by
+	}
+	return ""
 }
 
 // owing reports whether the store lacks the token, for all that is known.
@@ -460,7 +474,7 @@ func (c *tokenCell) token() *pbx.Token {
 // stored is a token by the store's clock.
 func (c *tokenCell) stored(t *pbx.Token) tokencell.Token {
 	return tokencell.Token{Value: t.Value, Refresh: t.Refresh, Details: t.Details,
-		IssuedAt: shift(t.IssuedAt, c.offset), ExpiresAt: shift(t.ExpiresAt, c.offset), RefreshExpiresAt: shift(t.RefreshExpiresAt, c.offset)}
+		IssuedAt: shift(t.IssuedAt, c.offset), ExpiresAt: shift(t.ExpiresAt, c.offset), RefreshExpiresAt: shift(t.RefreshExpiresAt, c.offset), By: c.shared.settings.Process}
 }
 
 func shift(t time.Time, by time.Duration) time.Time {

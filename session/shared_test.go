@@ -192,6 +192,39 @@ func TestARefusedTokenIsReplacedOnceInAllProcesses(t *testing.T) {
 	})
 }
 
+func TestAStatusNamesTheProcessThatBroughtTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		_, drivers := newShared(2, 30*time.Minute)
+		one, two := shares(t, memory, "one"), shares(t, memory, "two")
+		defer two.Close(context.Background())
+		first := mustAdd(t, one, "7", drivers[0])
+		if got := first.Status().Process; got != "" {
+			t.Errorf("before there is a token: %q", got)
+		}
+		mustToken(t, first)
+		second := mustAdd(t, two, "7", drivers[1])
+		mustToken(t, second)
+		for _, s := range []*session.Session{first, second} {
+			status := s.Status()
+			if !strings.HasPrefix(status.Process, "one-") || !strings.Contains(status.String(), ", token from process one-") || !strings.Contains(status.LogValue().String(), "process=one-") {
+				t.Errorf("%q: %s", status.Process, status)
+			}
+		}
+		if err := one.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := first.Status().Process; got != "" {
+			t.Errorf("after the end: %q", got)
+		}
+		time.Sleep(time.Hour)
+		mustToken(t, second)
+		if got := second.Status().Process; !strings.HasPrefix(got, "two-") {
+			t.Errorf("after a keep-alive of the other process: %q", got)
+		}
+	})
+}
+
 func TestRemoveEndsTheSessionInAllProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := &store.Memory{}
@@ -283,7 +316,7 @@ func TestACellThatCannotBeReadIsLeftAlone(t *testing.T) {
 		s := mustAdd(t, m, "7", drivers[1])
 		time.Sleep(time.Hour)
 		_, err = s.Token(t.Context())
-		if !errors.Is(err, pbx.ErrUnavailable) || !strings.Contains(err.Error(), "which this process does not have") {
+		if !errors.Is(err, pbx.ErrUnavailable) || !strings.Contains(err.Error(), "which this process does not have") || strings.Contains(err.Error(), "does not respond") {
 			t.Errorf("error is %v", err)
 		}
 		wantCounts(t, f, 1, 0, 0)

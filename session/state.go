@@ -96,6 +96,10 @@ type Status struct {
 	// Warning is something that a person should look at though the session
 	// works: another program logs in with this account. Empty: nothing.
 	Warning string
+	// Process is the process that brought the token, where several share it:
+	// [SharedSettings].Process and a random suffix, as in crm-2-1f2e3d4c. Empty:
+	// nothing is shared, or there is no token.
+	Process string
 	// Details is what came with the token: see [pbx.Token].
 	Details json.RawMessage
 }
@@ -109,6 +113,9 @@ func (s Status) String() string {
 	}
 	if !s.ExpiresAt.IsZero() {
 		b.WriteString(", token expires " + s.ExpiresAt.Format(time.RFC3339))
+	}
+	if s.Process != "" {
+		b.WriteString(", token from process " + s.Process)
 	}
 	if s.State != Rejected && !s.Next.IsZero() {
 		b.WriteString(", next request at " + s.Next.Format(time.RFC3339))
@@ -133,6 +140,9 @@ func (s Status) LogValue() slog.Value {
 	}
 	if !s.ExpiresAt.IsZero() {
 		attrs = append(attrs, slog.Time("expires", s.ExpiresAt))
+	}
+	if s.Process != "" {
+		attrs = append(attrs, slog.String("process", s.Process))
 	}
 	if !s.Next.IsZero() {
 		attrs = append(attrs, slog.Time("next", s.Next))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 type app struct {
 	db    *database
 	fleet *Fleet
+	with  sharing
 	hub   *hub
 	sims  *simulated // nil: none
 
@@ -41,10 +43,10 @@ type entry struct {
 }
 
 // newApp opens the settings and connects every PBX that is not disconnected.
-func newApp(ctx context.Context, db *database, guard *session.Guard, sims *simulated) (*app, error) {
+func newApp(ctx context.Context, db *database, with sharing, sims *simulated) (*app, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	a := &app{db: db, hub: newHub(), sims: sims, entries: map[int64]*entry{}, stop: cancel}
-	a.fleet = NewFleet(guard, a.observe)
+	a := &app{db: db, with: with, hub: newHub(), sims: sims, entries: map[int64]*entry{}, stop: cancel}
+	a.fleet = NewFleet(with.shared, a.observe)
 	if err := a.reload(ctx); err != nil {
 		cancel()
 		return nil, err
@@ -54,11 +56,12 @@ func newApp(ctx context.Context, db *database, guard *session.Guard, sims *simul
 	return a, nil
 }
 
-// close logs all sessions out, within ctx.
+// close ends all sessions, within ctx: see Fleet.Close.
 func (a *app) close(ctx context.Context) error {
 	a.stop()
 	err := a.fleet.Close(ctx)
 	a.ended.Wait()
+	a.with.close()
 	return errors.Join(err, a.db.close())
 }
 
@@ -75,7 +78,11 @@ func (a *app) watch(ctx context.Context) {
 		result := r.Fact
 		switch {
 		case result != "":
+		case status.State == session.Live && a.brought(status):
+			result = "The session has a token."
 		case status.State == session.Live:
+			by := processOf(status)
+			e.journal.add(event{At: status.Since, Kind: adopted, Label: "Token of " + by, Result: "Process " + by + " logs in, and this one uses its token.", Expires: status.ExpiresAt})
 			result = "The session has a token."
 		default:
 			result = r.expand(time.Now())
@@ -83,6 +90,11 @@ func (a *app) watch(ctx context.Context) {
 		e.journal.add(event{At: status.Since, Kind: stateChanged, Label: r.State, Result: result, State: status.State, Group: r.Group, Failed: r.Group == needsYou})
 		a.hub.changed(e.settings.ID)
 	}
+}
+
+// brought reports whether this process brought the session's token.
+func (a *app) brought(status session.Status) bool {
+	return status.Process == "" || processOf(status) == a.with.process
 }
 
 // follow takes over what another process changes in the settings file.
@@ -149,7 +161,7 @@ func (a *app) apply(ctx context.Context, s Settings) {
 		e = &entry{journal: &journal{}}
 		a.entries[s.ID] = e
 	}
-	stays := e.open && s.connectsLike(e.settings)
+	stays := e.open && s.connectsLike(e.settings) && a.fleet.Status(s.key()).State != session.Closed // another process may have ended it
 	e.settings, e.driver = s, driver
 	a.mu.Unlock()
 	var err error
@@ -290,10 +302,13 @@ func (a *app) facts(e *entry) facts {
 }
 
 // rows returns all rows, in no useful order.
-func (a *app) rows(now time.Time) []row {
+func (a *app) rows(now time.Time) []row { return a.rowsOf(slices.Values(a.ids()), now) }
+
+// rowsOf returns the rows of those PBXs that are there.
+func (a *app) rowsOf(ids iter.Seq[int64], now time.Time) []row {
 	rows := []row{}
 	held := holds(a.fleet.Hosts())
-	for _, id := range a.ids() {
+	for id := range ids {
 		if e, _, ok := a.entry(id); ok {
 			f := a.facts(e)
 			f.hold = held[f.settings.key()]

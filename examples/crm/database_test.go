@@ -182,7 +182,7 @@ func TestWrongUseIsOneClearLine(t *testing.T) {
 	} {
 		var errs bytes.Buffer
 		ctx, cancel := context.WithTimeout(t.Context(), deadline)
-		status := run(ctx, row.args, func(string) string { return row.key }, io.Discard, &errs)
+		status := run(ctx, row.args, func(name string) string { return map[string]string{keyVariable: row.key}[name] }, io.Discard, &errs)
 		cancel()
 		if status != row.status || !strings.Contains(errs.String(), row.says) || strings.Count(errs.String(), "\n") != 1 {
 			t.Errorf("%v: status %d: %s", row.args, status, errs.String())

@@ -28,6 +28,11 @@ var customers = []customer{
 	{driver: "yeastar-p", secure: true, lifetime: 6 * time.Minute, accounts: works("Harbour Dental")},
 	{driver: "yeastar", accounts: []demoAccount{{name: "Northwind Sales"}, {"Northwind Support", refused("crm-support")}}},
 	{driver: "runtel", accounts: works("Lumen Travel")},
+	{driver: "3cx", accounts: works("Alder Logistics")},
+	{driver: "freepbx", accounts: works("Cobalt Fitness")},
+	{driver: "mikopbx", accounts: works("Dovetail Joinery")},
+	{driver: "starface", accounts: works("Elbe Werkzeuge")},
+	{driver: "uis", accounts: works("Fontanka Books")},
 	{driver: "openvox", accounts: works("Oakfield School")},
 	{driver: "wazo", accounts: works("Solstice Energy")},
 	{driver: "asterisk", accounts: []demoAccount{

@@ -22,7 +22,7 @@ type detailPage struct {
 	Simulated  bool
 	Closed     bool
 	NoDriver   bool
-	CanList    bool
+	Lists      string // what the CRM's own request lists; empty: it knows none for this brand
 	Mischiefs  []mischief
 	Account    string
 	Blocks     map[string]template.HTML
@@ -43,7 +43,9 @@ func (s *server) detail(w http.ResponseWriter, r *http.Request) {
 		Brand: shortTitle(d, settings.Driver), Host: settings.host(), Closed: !settings.Disconnected.IsZero(), NoDriver: !known,
 		Blocks: map[string]template.HTML{}, NowMS: now.UnixMilli(),
 	}
-	_, p.CanList = listingOf(settings)
+	if how, ok := listingOf(settings); ok {
+		p.Lists = how.Noun() + "s"
+	}
 	if sim := s.sims.at(settings.host()); sim != nil {
 		p.Simulated, p.Mischiefs = true, sim.mischiefs()
 	}
@@ -113,6 +115,9 @@ func detailsOf(f facts, r row, now time.Time) []detail {
 		token = "valid, no known expiry"
 	}
 	details = append(details, detail{Label: "Token", Text: token})
+	if by := processOf(f.status); by != "" {
+		details = append(details, detail{Label: "Brought by", Text: "process " + by})
+	}
 	if r.At != 0 {
 		what := "next try"
 		if r.Group == loggedIn {

@@ -2,15 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"time"
 )
 
 const (
-	batch     = 250 * time.Millisecond // between two messages
-	heartbeat = 15 * time.Second       // without a message; pages give up after 35 s
-	redraw    = time.Second            // of a timeline
-	patience  = 10 * time.Second       // of a write to a browser
+	batch     = 50 * time.Millisecond // between two messages
+	heartbeat = 15 * time.Second      // without a message; pages give up after 35 s
+	redraw    = time.Second           // of a timeline
+	patience  = 10 * time.Second      // of a write to a browser
 )
 
 // stream is an open connection of server-sent events.
@@ -73,7 +74,8 @@ func (s *server) tableEvents(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	first := newMessage(now)
 	first.All, first.Rows = true, s.rows(now)
-	blocks := s.tableBlocks(now)
+	groupOf := groupsOf(first.Rows)
+	blocks := s.tableBlocks(groupOf, now)
 	first.Blocks = blocks
 	if !out.send(first) {
 		return
@@ -105,15 +107,18 @@ func (s *server) tableEvents(w http.ResponseWriter, r *http.Request) {
 		}
 		now := time.Now()
 		m := newMessage(now)
-		for id := range p.take() {
-			if e, _, ok := s.entry(id); ok {
-				m.Rows = append(m.Rows, s.row(e, now))
-			} else {
-				m.Gone = append(m.Gone, id)
-			}
+		changed := p.take()
+		m.Rows = s.rowsOf(maps.Keys(changed), now)
+		for _, r := range m.Rows {
+			groupOf[r.ID] = r.Group
+			delete(changed, r.ID)
+		}
+		for id := range changed {
+			m.Gone = append(m.Gone, id)
+			delete(groupOf, id)
 		}
 		m.Blocks = map[string]string{}
-		for id, text := range s.tableBlocks(now) {
+		for id, text := range s.tableBlocks(groupOf, now) {
 			if text != blocks[id] {
 				m.Blocks[id], blocks[id] = text, text
 			}

@@ -23,10 +23,14 @@ type Fleet struct {
 	observe  func(key string, auth pbx.Authenticator) pbx.Authenticator
 }
 
-// NewFleet makes an empty Fleet. A guard with a store shares the budget of wrong
-// logins with other processes. observe wraps the driver of each PBX, to record its
-// logins.
-func NewFleet(guard *session.Guard, observe func(key string, auth pbx.Authenticator) pbx.Authenticator) *Fleet {
+// NewFleet makes an empty Fleet. shared lets several processes share tokens and the
+// budgets of wrong logins; nil: this process is alone. observe wraps the driver of
+// each PBX, to record its logins.
+func NewFleet(shared *session.Shared, observe func(key string, auth pbx.Authenticator) pbx.Authenticator) *Fleet {
+	if shared != nil {
+		return &Fleet{sessions: session.NewManager(&session.Options{Store: shared}), guard: shared.Guard(), observe: observe}
+	}
+	guard := &session.Guard{}
 	return &Fleet{sessions: session.NewManager(&session.Options{Guard: guard}), guard: guard, observe: observe}
 }
 
@@ -119,5 +123,6 @@ func (f *Fleet) Do(key string, r *http.Request) (*http.Response, error) {
 	return s.Do(r)
 }
 
-// Close logs all sessions out.
+// Close ends all sessions. Those of a process that is alone log out. Shared tokens
+// stay for the other processes and for the next start.
 func (f *Fleet) Close(ctx context.Context) error { return f.sessions.Close(ctx) }

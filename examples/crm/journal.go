@@ -32,9 +32,10 @@ const (
 	sentLogin
 	sentKeepAlive
 	sentLogout
-	sentPing     // a harmless request of the session's own
+	sentCheck    // whether the PBX responds, without the password
 	tokenRefused // by the PBX, on a request
 	sentRequest  // of the application
+	adopted      // a token that another process brought
 )
 
 // journal keeps the newest events of one PBX.

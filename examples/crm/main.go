@@ -20,9 +20,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/pbxauth/pbx/session"
-	"github.com/pbxauth/pbx/session/store"
 )
 
 func main() {
@@ -37,7 +34,7 @@ type settingsOfProcess struct {
 	host     string // under which other machines reach the page
 	database string
 	simulate bool
-	store    string // a directory; empty: the budget of wrong logins is this process's alone
+	store    string // as -store names it; empty: this process shares nothing
 	process  string
 }
 
@@ -47,13 +44,12 @@ func run(ctx context.Context, args []string, env func(string) string, out, errs 
 	flags := flag.NewFlagSet("crm", flag.ContinueOnError)
 	flags.SetOutput(errs)
 	var o settingsOfProcess
-	var shared string
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "address of the page")
 	flags.StringVar(&o.host, "host", "", "host name under which other machines reach the page; needed for an -addr beyond this machine. The page has no login of its own: anyone who reaches it can change the settings")
 	flags.StringVar(&o.database, "db", "", "settings file; without it the settings are gone when the program ends. Needs the environment variable "+keyVariable)
 	flags.BoolVar(&o.simulate, "simulate", true, "start simulated PBXs, and fill empty settings with them")
-	flags.StringVar(&shared, "store", "", "files:DIR shares the wrong logins and locks of each PBX host with every process that uses the same directory, and keeps them over restarts")
-	flags.StringVar(&o.process, "process", "", "name of this process among several, as in A")
+	flags.StringVar(&o.store, "store", "", "files:DIR, redis://… or postgres://… shares tokens, wrong logins and locks with every process that has the same store and key, and keeps them over restarts. A URL with a password belongs into the environment variable "+storeVariable+" instead")
+	flags.StringVar(&o.process, "process", fmt.Sprintf("crm-%d", os.Getpid()), "name of this process among several, of a-z, 0-9 and ._-")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
@@ -63,6 +59,9 @@ func run(ctx context.Context, args []string, env func(string) string, out, errs 
 	wrong := func(format string, args ...any) int {
 		fmt.Fprintf(errs, "crm: "+format+"\n", args...)
 		return 2
+	}
+	if o.store == "" {
+		o.store = env(storeVariable)
 	}
 	if flags.NArg() > 0 {
 		return wrong("%q is not understood: all settings are flags, see -help", flags.Arg(0))
@@ -74,20 +73,19 @@ func run(ctx context.Context, args []string, env func(string) string, out, errs 
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) && o.host == "" {
 		return wrong("-addr %s can be reached from other machines, and the page has no login of its own: anyone could change the settings; if something in front of it checks who comes, add -host with the name that they use", o.addr)
 	}
-	if shared != "" {
-		dir, ok := strings.CutPrefix(shared, "files:")
-		if !ok || dir == "" {
-			return wrong("-store %q is not a store: write it as files:DIR, with a directory that is its owner's alone (mkdir -m 700 DIR)", shared)
-		}
-		o.store = dir
+	if o.store != "" && storeKind(o.store) == "" {
+		return wrong("-store is none of files:DIR, redis://host:port/0 and postgres://host:port/database: write one of them; a directory is its owner's alone (mkdir -m 700 DIR)")
+	}
+	if strings.Trim(o.process, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" || len(o.process) > 40 || o.process == "" {
+		return wrong("-process %.60q is not a name: use up to 40 of a-z, 0-9 and ._-", o.process)
 	}
 	key := newKey()
 	if text := env(keyVariable); text != "" {
 		if key, err = readKey(text); err != nil {
 			return wrong("%v", err)
 		}
-	} else if o.database != "" {
-		return wrong("-db needs a key: set %s to 32 random bytes in base64, as `openssl rand -base64 32` prints them, and keep it", keyVariable)
+	} else if o.database != "" || o.store != "" {
+		return wrong("-db and -store need a key: set %s to 32 random bytes in base64, as `openssl rand -base64 32` prints them, and keep it", keyVariable)
 	}
 	l, err := net.Listen("tcp", o.addr)
 	if err != nil {
@@ -129,23 +127,24 @@ type program struct {
 
 // open opens the settings and connects the PBXs. sims may be nil.
 func open(o settingsOfProcess, key masterKey, sims *simulated, out io.Writer) (*program, error) {
-	guard, err := guardOf(o.store)
-	if err != nil {
-		return nil, err
-	}
 	db, err := openDatabase(o.database, key)
 	if err != nil {
 		return nil, err
 	}
+	with, err := share(context.Background(), o.store, o.process, key)
+	if err != nil {
+		return nil, errors.Join(err, db.close())
+	}
+	closeBoth := func() error { with.close(); return db.close() }
 	var demo []Settings
 	if o.simulate {
 		if demo, err = startCustomers(sims); err != nil {
-			return nil, errors.Join(err, db.close())
+			return nil, errors.Join(err, closeBoth())
 		}
 	}
-	a, err := newApp(context.Background(), db, guard, sims)
+	a, err := newApp(context.Background(), db, with, sims)
 	if err != nil {
-		return nil, errors.Join(err, db.close())
+		return nil, errors.Join(err, closeBoth())
 	}
 	if len(a.ids()) == 0 {
 		if err := a.fill(context.Background(), demo); err != nil {
@@ -158,7 +157,6 @@ func open(o settingsOfProcess, key masterKey, sims *simulated, out io.Writer) (*
 		endStreams()
 		return nil, errors.Join(err, a.close(context.Background()))
 	}
-	s.process, s.shares = o.process, o.store != ""
 	s.print = func(line string) { fmt.Fprintln(out, line) }
 	s.host = o.host
 	if o.database == "" {
@@ -167,20 +165,7 @@ func open(o settingsOfProcess, key masterKey, sims *simulated, out io.Writer) (*
 	return &program{a, s, sims, out, endStreams}, nil
 }
 
-// guardOf returns the budget of wrong logins: shared in a directory, or this
-// process's own.
-func guardOf(dir string) (*session.Guard, error) {
-	if dir == "" {
-		return &session.Guard{}, nil
-	}
-	files, err := store.Files(dir)
-	if err != nil {
-		return nil, fmt.Errorf("-store: %w", err)
-	}
-	return session.NewGuard(files)
-}
-
-// serve shows the page on l until ctx ends, and logs all sessions out.
+// serve shows the page on l until ctx ends, and ends all sessions.
 func (p *program) serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{Handler: p.server.handler(), ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
 	served := make(chan error, 1)
@@ -201,7 +186,7 @@ func (p *program) serve(ctx context.Context, l net.Listener) error {
 		server.Close()
 	}
 	if closeErr := p.app.close(last); closeErr != nil {
-		fmt.Fprintln(p.out, "some sessions were not logged out:", closeErr)
+		fmt.Fprintln(p.out, "some sessions did not end well:", closeErr)
 	}
 	if p.sims != nil {
 		p.sims.close()

@@ -135,11 +135,16 @@ func present(f facts, now time.Time) row {
 		if f.status.Warning != "" {
 			r.Fact, r.Rest = "Another program logs in with this account.", "Give this CRM an account of its own."
 			r.Reason = sentence(f.status.Warning)
+		} else if by := processOf(f.status); by != "" {
+			r.Rest += " · token from " + by
 		}
 	case session.Renewing:
 		r.set(loggedIn, "renewing", "Renewing", "")
 		r.Rest = "Renewing now. The old token still works."
-		if f.status.Err != nil {
+		switch {
+		case failure != nil && aboutStore(failure):
+			r.Rest = "The shared store does not respond. The token still works. " + next
+		case f.status.Err != nil:
 			r.Rest = "Renewal failed: " + inWords(failure, f.status.Err) + ". " + next
 		}
 	case session.Rejected:
@@ -210,10 +215,15 @@ func (r *row) unavailable(f facts, failure *pbx.Error, next string, edit action)
 	page := "/pbx/" + f.settings.key()
 	err := f.status.Err
 	switch {
-	case failure != nil && strings.HasPrefix(failure.Message, "not sent: the wrong logins of "): // said by the Guard alone
+	case failure != nil && aboutStore(failure):
 		r.set(waits, "held", "Held back", "by the store")
 		r.Fact, r.Rest = "The shared store does not respond.", "Tokens still work; no login is sent."
-		r.Reason = "Processes that share a store log in only if they know each other’s wrong logins. Check the directory of -store."
+		r.Reason = "Processes that share a store log in only if they know each other’s wrong logins. Check the store that -store names."
+		if !strings.Contains(failure.Message, "does not respond") {
+			r.set(needsYou, "held", "Held back", "needs you")
+			r.Fact, r.Rest = "What the shared store holds cannot be read.", "No login is sent."
+			r.Reason = sentence(failure.Message)
+		}
 	case errors.Is(err, pbx.ErrConfig) && aboutCertificate(failure):
 		r.set(needsYou, "warn", "Unavailable", "needs you")
 		r.Action, r.At = action{Label: "Review key", Path: page + "/edit?key=show#key"}, 0
@@ -246,6 +256,11 @@ func (r *row) unavailable(f facts, failure *pbx.Error, next string, edit action)
 		r.Fact, r.Rest = "The PBX does not respond: "+inWords(failure, err)+".", next
 		r.Reason = "Check the address and the port, and whether the PBX is running."
 	}
+}
+
+// aboutStore: no login was sent because of the store that processes share.
+func aboutStore(failure *pbx.Error) bool {
+	return strings.HasPrefix(failure.Message, "not sent: the wrong logins of ") || strings.HasPrefix(failure.Message, "not sent: the store")
 }
 
 // aboutCertificate: a person has to decide about the PBX's key.

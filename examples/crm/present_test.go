@@ -34,10 +34,14 @@ var situations = []struct {
 	{"live with a refresh", func(f *facts) { f.traits.KeepAlive = pbx.KeepAliveRefresh }, loggedIn, "Live", "", "", "Refresh in 12 min", ""},
 	{"live without a keep-alive", func(f *facts) { f.traits.KeepAlive = pbx.KeepAliveNone }, loggedIn, "Live", "", "", "New login in 12 min", ""},
 	{"live without an expiry", func(f *facts) { f.status.Next = time.Time{} }, loggedIn, "Live", "", "", "The token has no known expiry.", ""},
+	{"live with the token of another process", func(f *facts) { f.status.Process = "crm-1-1f2e3d4c" }, loggedIn, "Live", "", "", "Heartbeat in 12 min · token from crm-1", ""},
 	{"renewing", func(f *facts) { f.status.State = session.Renewing }, loggedIn, "Renewing", "", "", "Renewing now. The old token still works.", ""},
 	{"renewing again", func(f *facts) {
 		f.status.State, f.status.Err = session.Renewing, unavailable(context.DeadlineExceeded, 0, true)
 	}, loggedIn, "Renewing", "", "", "Renewal failed: timeout. Next try in 12 min.", ""},
+	{"renewing without the store", func(f *facts) {
+		f.status.State, f.status.Err = session.Renewing, &pbx.Error{Kind: pbx.ErrUnavailable, Message: "not sent: the store that shares the token does not respond"}
+	}, loggedIn, "Renewing", "", "", "The shared store does not respond. The token still works. Next try in 12 min.", ""},
 	{"wrong password", func(f *facts) {
 		f.status.State, f.status.Err = session.Rejected, &pbx.Error{Kind: pbx.ErrInvalidCredentials, Sent: true}
 	}, needsYou, "Rejected", "needs you", "The PBX refused this password.", "It is not sent again until you change it.", "Edit password"},
@@ -59,6 +63,9 @@ var situations = []struct {
 	{"held back by the store", func(f *facts) {
 		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrUnavailable, Message: "not sent: the wrong logins of pbx.example are not known, because the store does not respond"}
 	}, waits, "Held back", "by the store", "The shared store does not respond.", "Tokens still work; no login is sent.", "Try now"},
+	{"held back by a store of another key", func(f *facts) {
+		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrUnavailable, Message: "not sent: the store's cell s/7 is sealed with key “ab”, which this process does not have"}
+	}, needsYou, "Held back", "needs you", "What the shared store holds cannot be read.", "No login is sent.", "Try now"},
 	{"502", func(f *facts) {
 		f.status.State, f.status.Err = session.Unavailable, unavailable(nil, 502, true)
 	}, waits, "Unavailable", "retrying", "502 Bad Gateway: the PBX does not respond.", "Next try in 12 min.", "Try now"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,11 @@ type recorder struct {
 func recording(auth pbx.Authenticator, record func(event)) pbx.Authenticator {
 	r := &recorder{auth, record}
 	if requester, ok := pbx.As[pbx.Requester](auth); ok {
-		return &requestRecorder{r, requester}
+		checked := ""
+		if d, ok := pbx.As[pbx.Describer](auth); ok {
+			checked = cmp.Or(d.Traits().Probe, d.Traits().URL)
+		}
+		return &requestRecorder{r, requester, checked}
 	}
 	return r
 }
@@ -68,6 +73,34 @@ func (r *recorder) watch(kind eventKind, label string, send func() (*pbx.Token, 
 type requestRecorder struct {
 	*recorder
 	pbx.Requester
+	checked string // the URL that a session gets to see whether the PBX responds
+}
+
+// Transport also sees those checks.
+func (r *requestRecorder) Transport() http.RoundTripper {
+	base := r.Requester.Transport()
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	return checkRecorder{base, r}
+}
+
+type checkRecorder struct {
+	http.RoundTripper
+	to *requestRecorder
+}
+
+func (c checkRecorder) RoundTrip(r *http.Request) (*http.Response, error) {
+	start := time.Now()
+	resp, err := c.RoundTripper.RoundTrip(r)
+	if r.Method == http.MethodGet && r.Close && r.URL.String() == c.to.checked {
+		e := event{At: start, Kind: sentCheck, Label: "Check", Took: time.Since(start), Result: "Without the password: no response."}
+		if err == nil {
+			e.Result = "Without the password: " + resp.Status + "."
+		}
+		c.to.record(e)
+	}
+	return resp, err
 }
 
 func (r *requestRecorder) Inspect(resp *http.Response, body []byte, t *pbx.Token) error {

@@ -14,7 +14,11 @@ import (
 // masterKey is the secret from which all keys of this program are derived.
 type masterKey [32]byte
 
-const keyVariable = "CRM_KEY"
+// Environment variables.
+const (
+	keyVariable   = "CRM_KEY"
+	storeVariable = "CRM_STORE"
+)
 
 // readKey reads the key as an environment variable holds it.
 func readKey(text string) (masterKey, error) {

@@ -30,8 +30,6 @@ type server struct {
 	pages   *template.Template
 	csrfKey []byte
 	host    string // that requests may name beside this machine's own; empty: none
-	process string // this process among several; empty: it is alone
-	shares  bool   // the budget of wrong logins, with other processes
 	demo    string // said at the foot of the table
 	print   func(line string)
 	done    <-chan struct{} // closed when streams are to end
@@ -192,16 +190,15 @@ func (s *server) stale(w http.ResponseWriter, r *http.Request) {
 
 // base is what every page needs.
 type base struct {
-	Title   string // of the window
-	Crumb   string // the last part of the path; empty: the table
-	Token   string
-	Notice  string
-	Process string
-	Stream  string // the address of the page's events; empty: none
+	Title  string // of the window
+	Crumb  string // the last part of the path; empty: the table
+	Token  string
+	Notice string
+	Stream string // the address of the page's events; empty: none
 }
 
 func (s *server) base(r *http.Request, title, crumb, stream string) base {
-	return base{Title: title, Crumb: crumb, Token: s.token(r), Notice: s.takeNotice(r), Process: s.process, Stream: stream}
+	return base{Title: title, Crumb: crumb, Token: s.token(r), Notice: s.takeNotice(r), Stream: stream}
 }
 
 // render writes a page, or nothing of it.

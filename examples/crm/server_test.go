@@ -204,24 +204,29 @@ func TestAChangeIsOnTheStreamSoonAndAsOneRow(t *testing.T) {
 func TestNoSecretEverReachesTheBrowser(t *testing.T) {
 	r := start(t, "")
 	var n atomic.Int64
-	canary := pbxsim.Options{NewToken: func() string { return fmt.Sprintf("plantedToken%08dplanted", n.Add(1)) }}
+	canary := pbxsim.Options{NewToken: func() string { return fmt.Sprintf("c0ffee%02x", n.Add(1)) }}
 	var secrets []string
 	var all []Settings
-	for _, driver := range []string{"yeastar", "yeastar-p", "openvox", "runtel", "grandstream"} {
-		sim := r.simulate(driver, driver == "yeastar-p", canary)
-		secrets = append(secrets, sim.password)
-		all = append(all, r.connect(sim, "Good "+driver, nil), r.connect(sim, "Bad "+driver, func(s *Settings) { s.Password = secretOf(planted) }))
+	states := map[int64]string{}
+	add := func(state string, s Settings) {
+		all = append(all, s)
+		states[s.ID] = state
+	}
+	for _, of := range simulators.All() {
+		driver := of.Driver
+		sim, other := r.simulate(driver, driver == "yeastar-p", canary), r.simulate(driver, false, canary)
+		secrets = append(secrets, sim.password, other.password)
+		add("Live", r.connect(sim, "Good "+of.Name()+sim.listen, nil))
+		add("Rejected", r.connect(other, "Bad "+of.Name()+other.listen, func(s *Settings) { s.Password = secretOf(planted) }))
 	}
 	all = append(all, r.connect(r.simulate("runtel", false, canary), "By key", func(s *Settings) {
 		s.Username, s.Password, s.Secrets = "", pbx.Secret{}, map[string]pbx.Secret{"key": secretOf(planted)}
 	}))
-	secrets = append(secrets, planted, "plantedToken", string(r.key[:]))
-	for _, s := range all[:10:10] {
-		state := "Live"
-		if strings.HasPrefix(s.Name, "Bad") {
-			state = "Rejected"
+	secrets = append(secrets, planted, "c0ffee", string(r.key[:]))
+	for _, s := range all {
+		if state := states[s.ID]; state != "" {
+			r.waitFor(s, state)
 		}
-		r.waitFor(s, state)
 	}
 	search := func(where, text string) {
 		for _, secret := range secrets {
@@ -269,11 +274,29 @@ func TestNoSecretEverReachesTheBrowser(t *testing.T) {
 		search(path+" stream", text)
 	}
 	cancel()
+	if n.Load() < int64(len(simulators.All())) {
+		t.Errorf("%d tokens were planted", n.Load())
+	}
 	for path, messages := range streams {
 		for text := range messages {
 			search(path+" stream", text)
 		}
 	}
+}
+
+// The brand's own failure is shown as one, also where HTTP says that all is well.
+func TestAFailureUnderHTTP200IsShownAsOne(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{Respond: func(*pbxsim.Request) *pbxsim.Reply {
+		return &pbxsim.Reply{Body: []byte(`{"errcode":10001,"errmsg":"INTERFACE NOT EXISTED"}`)}
+	}})
+	saved := r.connect(sim, "Harbour", nil)
+	r.waitFor(saved, "Live")
+	_, page := r.post("/pbx/"+saved.key()+"/extensions", url.Values{})
+	if strings.Contains(page, "200 OK") {
+		t.Error("HTTP 200 is taken for success")
+	}
+	contains(t, page, "(code 10001)", "1 request, 1 failed")
 }
 
 func TestTheTableWorksWithoutScript(t *testing.T) {

@@ -31,7 +31,8 @@ type tablePage struct {
 	Empty   bool
 	Sims    bool
 	Demo    string
-	Shares  bool
+	Process string // this one among several; empty: it is alone
+	Store   string // that they share
 	Zone    string
 	Blocks  map[string]template.HTML
 	NowMS   int64
@@ -62,7 +63,7 @@ func (s *server) table(w http.ResponseWriter, r *http.Request) {
 	q := queryOf(r)
 	all := s.rows(now)
 	p := tablePage{
-		base: s.base(r, "Telephony", "", "/events"), Total: len(all), Query: q, Demo: s.demo, Shares: s.shares, Sims: s.sims != nil,
+		base: s.base(r, "Telephony", "", "/events"), Total: len(all), Query: q, Demo: s.demo, Process: s.with.process, Store: s.with.kind, Sims: s.sims != nil,
 		Zone: now.Format("MST"), NowMS: now.UnixMilli(), Empty: len(all) == 0, Blocks: map[string]template.HTML{},
 	}
 	var rows []row
@@ -94,7 +95,7 @@ func (s *server) table(w http.ResponseWriter, r *http.Request) {
 	}
 	p.Brands = brandsOf(all, q.Brand)
 	p.Columns = q.columns()
-	for id, text := range s.tableBlocks(now) {
+	for id, text := range s.tableBlocks(groupsOf(all), now) {
 		p.Blocks[id] = template.HTML(text) // from the same templates
 	}
 	s.render(w, http.StatusOK, "table", p)
@@ -209,19 +210,26 @@ var groupWords = map[group][2]string{
 	switchOff: {"closed", "closed"},
 }
 
-func fleetOf(rows []row) fleetLine {
-	f := fleetLine{Total: many(len(rows), "PBX")}
-	if len(rows) != 1 {
-		f.Total = fmt.Sprintf("%d PBXs", len(rows))
-	}
-	count := map[group]int{}
+// groupsOf says who has to act, by the ids of the PBXs.
+func groupsOf(rows []row) map[int64]group {
+	of := map[int64]group{}
 	for _, r := range rows {
-		count[r.Group]++
+		of[r.ID] = r.Group
 	}
+	return of
+}
+
+func fleetOf(groupOf map[int64]group) fleetLine {
+	f := fleetLine{Total: many(len(groupOf), "PBX")}
+	count := map[group]int{}
+	for _, g := range groupOf {
+		count[g]++
+	}
+	all := float64(len(groupOf))
 	const least = 0.7 // percent: about 6 pixels
 	total, x := 0.0, 0.0
 	for _, n := range count {
-		total += max(float64(n)/float64(len(rows))*100, least)
+		total += max(float64(n)/all*100, least)
 	}
 	for _, g := range groups {
 		n := count[g]
@@ -233,7 +241,7 @@ func fleetOf(rows []row) fleetLine {
 			word = groupWords[g][0]
 		}
 		f.Groups = append(f.Groups, fleetGroup{n, word})
-		width := max(float64(n)/float64(len(rows))*100, least) / total * 100
+		width := max(float64(n)/all*100, least) / total * 100
 		if x > 0 {
 			f.Gaps = append(f.Gaps, fmt.Sprintf("%.2f%%", x))
 		}
@@ -244,9 +252,9 @@ func fleetOf(rows []row) fleetLine {
 }
 
 // tableBlocks are the parts of the table's page that the stream replaces.
-func (s *server) tableBlocks(now time.Time) map[string]string {
+func (s *server) tableBlocks(groupOf map[int64]group, now time.Time) map[string]string {
 	return map[string]string{
-		"fleet": s.fragment("fleet", fleetOf(s.rows(now))),
+		"fleet": s.fragment("fleet", fleetOf(groupOf)),
 		"hosts": s.fragment("hosts", s.hostsInTrouble(now)),
 	}
 }

@@ -183,7 +183,7 @@ func (t timeline) spans() []span {
 			expire(e.At)
 			end(e.At, "")
 			open, expires = &span{from: e.At}, e.Expires
-		case e.Kind == sentKeepAlive && !e.Failed:
+		case (e.Kind == sentKeepAlive || e.Kind == adopted) && !e.Failed:
 			if open == nil {
 				open = &span{from: e.At}
 			}
@@ -303,11 +303,13 @@ func (p *picture) sent() {
 	y := p.lane(2) + 13
 	var marks []mark
 	for _, e := range p.t.events {
-		if !p.within(e.At) || !slices.Contains([]eventKind{sentLogin, sentKeepAlive, sentLogout, sentPing, tokenRefused}, e.Kind) {
+		if !p.within(e.At) || !slices.Contains([]eventKind{sentLogin, sentKeepAlive, sentLogout, adopted}, e.Kind) {
 			continue
 		}
-		if e.Kind == tokenRefused {
-			continue // it is the application's request
+		if e.Kind == adopted {
+			p.triangle(p.x(e.At), y, "other")
+			p.text(p.x(e.At)+10, y+4, "halo", "start", strings.TrimPrefix(e.Label, "Token of "))
+			continue
 		}
 		marks = append(marks, mark{x: p.x(e.At), failed: e.Failed, kind: e.Kind})
 	}
@@ -317,10 +319,10 @@ func (p *picture) sent() {
 			p.triangle(m.x, y, "c-stop solid")
 		case m.kind == sentLogin:
 			p.triangle(m.x, y, "login")
+		case m.kind == sentCheck:
+			p.put(`<circle cx="%.1f" cy="%.1f" r="4" class="check"/>`, m.x, y)
 		case m.failed:
 			p.cross(m.x, y)
-		case m.kind == sentPing:
-			p.put(`<circle cx="%.1f" cy="%.1f" r="4" class="check"/>`, m.x, y)
 		case m.kind == sentLogout:
 			p.put(`<rect x="%.1f" y="%.1f" width="8" height="8" class="logout"/>`, m.x-4, y-4)
 		default:

@@ -31,6 +31,7 @@ type Token struct {
 	LoggedInAt          time.Time // of the login that it descends from
 	RefreshExpiresAt    time.Time
 	Details             json.RawMessage
+	By                  string // the process that brought it; empty: written by an older version
 }
 
 // Claim says who is renewing the token, and until when others leave it alone.

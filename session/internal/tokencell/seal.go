@@ -119,6 +119,7 @@ type contents struct {
 	LoggedInAt       time.Time       `json:"login"`
 	RefreshExpiresAt time.Time       `json:"refresh_expires,omitzero"`
 	Details          json.RawMessage `json:"details,omitempty"`
+	By               string          `json:"by,omitempty"`
 }
 
 // Seal encodes r for the cell with this key of the store.
@@ -137,7 +138,7 @@ func (s *Sealer) Seal(name string, r Record) ([]byte, error) {
 		e.Claim = &claim{r.Claim.By, r.Claim.Op, r.Claim.Until.UTC().Round(0)}
 	}
 	t := r.Token
-	inside := contents{t.Value.Reveal(), t.Refresh.Reveal(), t.IssuedAt, t.LoggedInAt, t.RefreshExpiresAt, t.Details}
+	inside := contents{t.Value.Reveal(), t.Refresh.Reveal(), t.IssuedAt, t.LoggedInAt, t.RefreshExpiresAt, t.Details, t.By}
 	plain, err := json.Marshal(inside)
 	if err != nil {
 		return nil, errors.New("the token's Details are not JSON")
@@ -209,7 +210,7 @@ func (e envelope) record(inside contents) Record {
 		Token: Token{
 			Value: pbx.NewSecret(inside.Value), Refresh: pbx.NewSecret(inside.Refresh),
 			IssuedAt: inside.IssuedAt, LoggedInAt: inside.LoggedInAt, ExpiresAt: e.ExpiresAt,
-			RefreshExpiresAt: inside.RefreshExpiresAt, Details: inside.Details,
+			RefreshExpiresAt: inside.RefreshExpiresAt, Details: inside.Details, By: inside.By,
 		},
 	}
 	if e.Claim != nil {

@@ -36,7 +36,7 @@ func live() tokencell.Record {
 	return tokencell.Record{Writer: "a.1"}.Committed("a.2", tokencell.Token{
 		Value: pbx.NewSecret(canary), Refresh: pbx.NewSecret(canary + "-refresh"),
 		IssuedAt: start, LoggedInAt: start, ExpiresAt: start.Add(30 * time.Minute),
-		RefreshExpiresAt: start.Add(time.Hour), Details: json.RawMessage(`{"a":1}`),
+		RefreshExpiresAt: start.Add(time.Hour), Details: json.RawMessage(`{"a":1}`), By: "a",
 	})
 }
 
