@@ -224,9 +224,10 @@ func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 }
 
 // lockout is not Asterisk's own, which locks nobody out: it is that of fail2ban
-// with Debian's jail for Asterisk, in front of many. A wrong login writes two lines
-// that its filter matches, so that maxretry=5 bans at the third (seen with Asterisk
-// 18 and 22). A ban drops all packets for bantime, 10 minutes by default. findtime
+// in front of many. Its filter matches two lines of a wrong secret and three of an
+// unknown user (seen with Asterisk 18 and 22). maxretry=5, fail2ban's own default,
+// bans at the third wrong secret; Debian's jail for Asterisk has 10. A ban drops all
+// packets for bantime, 10 minutes by default. findtime
 // is the administrator's, and no login ends the count. A request with a dead
 // session writes a line that the filter does not match.
 var lockout = pbx.Lockout{Attempts: 3, Window: 10 * time.Minute, DeadTokens: pbx.DeadTokensIgnored, CoversRequests: true}

@@ -22,9 +22,10 @@ import (
 // asteriskFilter is the filter of Debian's package.
 const asteriskFilter = "/etc/fail2ban/filter.d/asterisk.conf"
 
-// maxRetry is the number of matching lines at which a jail bans: fail2ban's own
-// default. Debian's jail for Asterisk has 10.
-const maxRetry = 5
+// maxRetry is the number of matching lines at which Debian's jail for Asterisk bans
+// (jail.conf, [asterisk]). fail2ban's own default is 5: there an unknown user and a
+// wrong secret are enough, and Guard.Limit has to be 1.
+const maxRetry = 10
 
 var matched = regexp.MustCompile(`(?m)^Lines: \d+ lines, \d+ ignored, (\d+) matched`)
 
@@ -182,6 +183,13 @@ func TestAChangedPasswordAfterAnUnknownUserIsNotBannedByFail2ban(t *testing.T) {
 		for range 30 {
 			commandWorks(t, changed[0])
 			pause(t, 500*time.Millisecond)
+		}
+		// Nothing resets fail2ban's count, and one more wrong login could ban. A session
+		// that has lost its token waits for a person.
+		if err := commandWorks(t, good[0]); err != nil {
+			if _, err := f.guard.Forgive(t.Context(), "127.0.0.1"); err != nil {
+				t.Error(err)
+			}
 		}
 		eventually(t, 15*time.Second, "the good session works", func() bool { return commandWorks(t, good[0]) == nil })
 		log := a.log(t)
