@@ -70,6 +70,10 @@ func (a *app) watch(ctx context.Context) {
 	for s, status := range a.fleet.Watch(ctx) {
 		a.mu.Lock()
 		e := a.byKey(s.Name())
+		var id int64
+		if e != nil {
+			id = e.settings.ID
+		}
 		a.mu.Unlock()
 		if e == nil {
 			continue // of a connection test
@@ -88,7 +92,7 @@ func (a *app) watch(ctx context.Context) {
 			result = r.expand(time.Now())
 		}
 		e.journal.add(event{At: status.Since, Kind: stateChanged, Label: r.State, Result: result, State: status.State, Group: r.Group, Failed: r.Group == needsYou})
-		a.hub.changed(e.settings.ID)
+		a.hub.changed(id)
 	}
 }
 
@@ -186,9 +190,13 @@ func (a *app) drop(ctx context.Context, id int64) {
 	a.mu.Lock()
 	e := a.entries[id]
 	delete(a.entries, id)
+	key := ""
+	if e != nil {
+		key = e.settings.key()
+	}
 	a.mu.Unlock()
 	if e != nil {
-		a.fleet.Disconnect(ctx, e.settings.key()) // its token expires by itself, if the PBX is away
+		a.fleet.Disconnect(ctx, key) // its token expires by itself, if the PBX is away
 	}
 	a.hub.changed(id)
 }
