@@ -41,6 +41,7 @@ func (t *tour) run(ctx context.Context) pbxsim.Counts {
 
 	var auth pbx.Authenticator
 	var s *session.Session
+	var believed time.Duration // how long the session takes its token to be valid
 	t.step("open", func() (message string, err error) {
 		auth, err = open(password)
 		if err != nil {
@@ -62,6 +63,7 @@ func (t *tour) run(ctx context.Context) pbxsim.Counts {
 		if valid := sim.Tokens(user); len(valid) != 1 || valid[0] != token.Value.Reveal() {
 			return "", fmt.Errorf("the PBX has %d valid tokens", len(valid))
 		}
+		believed = time.Until(s.Status().ExpiresAt)
 		return fmt.Sprintf("a token, which prints as %v", token.Value), nil
 	})
 	t.step("request", func() (string, error) {
@@ -87,6 +89,9 @@ func (t *tour) run(ctx context.Context) pbxsim.Counts {
 		after := sim.Counts()
 		keepAlives, logins := after.KeepAlives-before.KeepAlives, after.Logins-before.Logins
 		switch {
+		case after.RefusedTokens == 1 && logins+keepAlives == 1 && believed > tokenLifetime:
+			// The brand's tokens have a fixed lifetime, and no response states it.
+			return fmt.Sprintf("a request %.1f s later works too: the PBX refused the token too early, and the session replaced it at once", time.Since(start).Seconds()), nil
 		case after.RefusedTokens > 0:
 			return "", errors.New("the PBX refused a token")
 		case keepAlives+logins == 0:
@@ -131,6 +136,9 @@ func (t *tour) run(ctx context.Context) pbxsim.Counts {
 		}
 		if err := s.Close(ctx); err != nil {
 			return "", err
+		}
+		if d, ok := pbx.As[pbx.Describer](auth); ok && d.Traits().Logout != pbx.LogoutToken {
+			return "the brand cannot end a token: it stays valid until it expires", nil
 		}
 		return "the PBX refuses the token now", t.isDead(ctx, auth, server.URL, token)
 	})
