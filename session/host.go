@@ -140,7 +140,7 @@ func (h *host) ask(v *visitor, q question) answer {
 	now := h.now()
 	g := v.login(q.print, h.line.since(v, now))
 	if h.calls >= v.gate().perHost {
-		a := h.wait(v, q, g, lockout.Decision{Verdict: lockout.WaitEvent, Reason: lockout.OneByOne}, now)
+		a := h.wait(v, q, g, lockout.Decision{Verdict: lockout.WaitEvent, Reason: lockout.OneByOne, Until: now.Add(turnLasts)}, now)
 		h.unlock()
 		return a
 	}
