@@ -131,7 +131,7 @@ func TestDetails(t *testing.T) {
 	}
 }
 
-// FuzzClean: one line, bounded, and no secret in it.
+// FuzzClean: one line, bounded, and no secret in it. Blanks are no secret.
 func FuzzClean(f *testing.F) {
 	f.Add("wrong password hunter2", "hunter2", "")
 	f.Add("one\ntwo \xff", "one two", "two")
@@ -143,7 +143,7 @@ func FuzzClean(f *testing.F) {
 			t.Errorf("Clean(%q) = %q", text, got)
 		}
 		for _, secret := range []string{one, two} {
-			if secret != "" && got != pbx.Redacted && strings.Contains(got, secret) {
+			if strings.Trim(secret, " ") != "" && got != pbx.Redacted && strings.Contains(got, secret) {
 				t.Errorf("Clean(%q, %q, %q) = %q", text, one, two, got)
 			}
 		}

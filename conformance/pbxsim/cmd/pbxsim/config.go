@@ -109,7 +109,8 @@ func locate(file string, text []byte, offset int64, err error) error {
 		offset = syntax.Offset
 	case errors.As(err, &kind):
 		offset = kind.Offset
-		err = fmt.Errorf("%q must be a %s", kind.Field, kind.Type)
+		// Some releases of Go state the whole path, with the index of the entry.
+		err = fmt.Errorf("%q must be a %s", kind.Field[strings.LastIndexByte(kind.Field, '.')+1:], kind.Type)
 	}
 	if m := unknownField.FindStringSubmatch(err.Error()); m != nil {
 		if at := bytes.Index(text, []byte(`"`+m[1]+`"`)); at >= 0 {
