@@ -303,7 +303,7 @@ func (p *picture) sent() {
 	y := p.lane(2) + 13
 	var marks []mark
 	for _, e := range p.t.events {
-		if !p.within(e.At) || !slices.Contains([]eventKind{sentLogin, sentKeepAlive, sentLogout, adopted}, e.Kind) {
+		if !p.within(e.At) || !slices.Contains([]eventKind{sentLogin, sentKeepAlive, sentLogout, sentCheck, adopted}, e.Kind) {
 			continue
 		}
 		if e.Kind == adopted {

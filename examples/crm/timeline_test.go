@@ -29,6 +29,7 @@ var history = timeline{
 		{At: at(-5), Kind: stateChanged, Label: "Unavailable", State: session.Unavailable, Group: waits},
 		{At: at(-4.9), Kind: sentRequest, Label: "Request", Failed: true, Result: "No token."},
 		{At: at(-4.8), Kind: sentRequest, Label: "Request", Failed: true, Result: "No token yet."},
+		{At: at(-4), Kind: sentCheck, Label: "Check", Result: "Without the password: no response."},
 		{At: at(-2), Kind: sentLogin, Label: "Login", Failed: true, Wrong: true, Result: "Refused."},
 		{At: at(-1), Kind: sentLogin, Label: "Login", Result: "Accepted.", Expires: at(1.5)},
 		{At: at(-1), Kind: stateChanged, Label: "Live", State: session.Live, Group: loggedIn},
@@ -62,7 +63,7 @@ func TestTheStoryInWordsHasEveryEventOfThePicture(t *testing.T) {
 		got = append(got, l.Event+": "+l.Result)
 	}
 	want := []string{
-		"Request: 200 OK", "Login: Accepted.", "Live: ", "Login: Refused.", "2 requests: Since 11:55:06. The last one: No token yet.", "Unavailable: ",
+		"Request: 200 OK", "Login: Accepted.", "Live: ", "Login: Refused.", "Check: Without the password: no response.", "2 requests: Since 11:55:06. The last one: No token yet.", "Unavailable: ",
 		"Keep-alive: No connection.", "Live: ", "Login: Accepted.", "Connecting: ", "Token refused: ", "You pressed: Restart <now>.", "Keep-alive: Accepted.", "Live: ", "Login: Accepted.",
 	}
 	if len(got) != len(want) {
@@ -85,7 +86,7 @@ func TestAPictureIsWellFormedAndShowsEachSign(t *testing.T) {
 				t.Fatalf("%v in %s", err, picture)
 			}
 		}
-		contains(t, picture, "A title &amp; more", `class="planned"`, `class="c-stop solid"`, `class="request"`, `class="future"`, `-stripes)"`)
+		contains(t, picture, "A title &amp; more", `class="planned"`, `class="c-stop solid"`, `class="request"`, `class="future"`, `class="check"`, `-stripes)"`)
 		if strings.Contains(picture, " style=") || strings.Contains(picture, "<now>") {
 			t.Error("the picture has an inline style, or text that is not escaped")
 		}
