@@ -63,7 +63,7 @@ func TestAnOnOpThatBlocksHoldsNothingUpAndLosesWhatIsTooMuch(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		m.Close(ctx) // does not wait for ever
+		m.Close(ctx) // ends with ctx
 		close(release)
 		synctest.Wait()
 		mu.Lock()

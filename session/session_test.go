@@ -52,7 +52,7 @@ func TestTheErrorOfARejectedSessionSaysWhatToDo(t *testing.T) {
 
 func TestTheEndOfAnOldTokenDoesNotSendAWrongPasswordAgain(t *testing.T) {
 	for name, end := range map[string]func(s *session.Session, old *pbx.Token){
-		"it runs out":    func(*session.Session, *pbx.Token) {},
+		"it expires":     func(*session.Session, *pbx.Token) {},
 		"it is rejected": func(s *session.Session, old *pbx.Token) { s.Invalidate(old) },
 	} {
 		t.Run(name, func(t *testing.T) {

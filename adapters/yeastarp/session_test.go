@@ -91,7 +91,7 @@ func TestACallThatFindsTheTokenDeadIsAnsweredAfterARefresh(t *testing.T) {
 }
 
 // All eight places are taken by others. The session waits and asks now and then,
-// and gets its token when one has run out.
+// and gets its token when one has expired.
 func TestWithoutAPlaceASessionDoesNotLoop(t *testing.T) {
 	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 		for range 8 {

@@ -133,7 +133,7 @@ func TestALoginNeedsAPlace(t *testing.T) {
 		d.accounts().Logout(first.Value)
 		time.Sleep(10 * time.Minute)
 		d.login(pbxsim.OK)
-		time.Sleep(20 * time.Minute) // the second one has run out
+		time.Sleep(20 * time.Minute) // the second one has expired
 		d.login(pbxsim.OK)
 		d.login(pbxsim.TooManyTokens)
 	})
