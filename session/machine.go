@@ -365,6 +365,9 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 		return
 	case e.claim.verdict == adopted:
 		m.seen = false
+		if m.gone { // refused because another process had replaced it: no sign of another program
+			m.early, m.badRefreshes = max(m.early, 1)-1, max(m.badRefreshes, 1)-1
+		}
 		m.adopt(now, pbx.OpOpen, e.claim.token, chance, p)
 		return
 	case e.claim.verdict == occupied:
@@ -396,7 +399,7 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 
 const (
 	firstShare   = 250 * time.Millisecond // between two looks at a token that another process renews
-	slowestShare = 30 * time.Second       // between two attempts to reach the store
+	slowestShare = 10 * time.Second       // between two attempts to reach the store
 )
 
 func earliest(a, b time.Time) time.Time {

@@ -22,10 +22,12 @@ import (
 // asteriskFilter is the filter of Debian's package.
 const asteriskFilter = "/etc/fail2ban/filter.d/asterisk.conf"
 
-// maxRetry is the number of matching lines at which Debian's jail for Asterisk bans
-// (jail.conf, [asterisk]). fail2ban's own default is 5: there an unknown user and a
-// wrong secret are enough, and Guard.Limit has to be 1.
-const maxRetry = 10
+// maxRetry is the number of matching lines at which a jail bans: fail2ban's own
+// default.
+const maxRetry = 5
+
+// asteriskMaxRetry is that of Debian's jail for Asterisk (jail.conf, [asterisk]).
+const asteriskMaxRetry = 10
 
 var matched = regexp.MustCompile(`(?m)^Lines: \d+ lines, \d+ ignored, (\d+) matched`)
 
@@ -170,7 +172,8 @@ func TestWrongAccountsAreNotBannedByFail2ban(t *testing.T) {
 	})
 }
 
-// A login with an unknown user counts three times, and the next one twice.
+// A login with an unknown user counts three times, and the next one twice: at
+// maxRetry, and Guard.Limit has to be 1 there. Debian's jail allows it.
 func TestAChangedPasswordAfterAnUnknownUserIsNotBannedByFail2ban(t *testing.T) {
 	eachAsterisk(t, func(t *testing.T, a loggingAsterisk) {
 		f := newFleet(t)
@@ -195,8 +198,8 @@ func TestAChangedPasswordAfterAnUnknownUserIsNotBannedByFail2ban(t *testing.T) {
 		log := a.log(t)
 		n := matches(t, log)
 		report(t, "%d wrong logins, %d lines that count", strings.Count(log, "failed to authenticate as"), n)
-		if n >= maxRetry {
-			t.Errorf("%d lines count, a jail with maxretry %d bans", n, maxRetry)
+		if n >= asteriskMaxRetry {
+			t.Errorf("%d lines count, a jail with maxretry %d bans", n, asteriskMaxRetry)
 		}
 	})
 }
