@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -23,11 +24,10 @@ var fleetSize = flag.Int("fleet", 5000, "how many sessions the tests of whole fl
 // BenchmarkIdleSession tells what a live session costs that nobody asks anything:
 // all that it adds to the process, its driver and its name included.
 func BenchmarkIdleSession(b *testing.B) {
-	const n = 100_000
 	for _, row := range idleRows {
 		b.Run(row.name, func(b *testing.B) {
 			for b.Loop() {
-				bytes, goroutines := idle(b, n, row.open(b))
+				bytes, goroutines := idle(b, row.fleet, row.open(b))
 				b.ReportMetric(bytes, "B/session")
 				b.ReportMetric(goroutines, "goroutines/session")
 			}
@@ -39,7 +39,7 @@ func BenchmarkIdleSession(b *testing.B) {
 func TestAnIdleSessionCostsLittleMemoryAndNoGoroutine(t *testing.T) {
 	for _, row := range idleRows {
 		t.Run(row.name, func(t *testing.T) {
-			n, most := *fleetSize, row.most
+			n, most := row.test**fleetSize, row.most
 			if session.RaceDetector { // which needs memory of its own, and time
 				n, most = min(n, 500), 10*row.most
 			}
@@ -53,14 +53,17 @@ func TestAnIdleSessionCostsLittleMemoryAndNoGoroutine(t *testing.T) {
 }
 
 var idleRows = []struct {
-	name string
-	open func(tb testing.TB) func(i int) pbx.Authenticator
-	most float64
+	name  string
+	open  func(tb testing.TB) func(i int) pbx.Authenticator
+	most  float64
+	test  int // how many times the fleet of -fleet the test has
+	fleet int // of the benchmark
 }{
 	{"small driver", func(testing.TB) func(int) pbx.Authenticator {
 		return func(i int) pbx.Authenticator { return small(i) }
-	}, 1150},
-	{"yeastar", yeastars, 1350}, // less in a larger fleet
+	}, 1150, 4, 100_000},
+	{"yeastar", yeastars(true), 1700, 1, 100_000}, // less in a larger fleet
+	{"yeastar, all at one host", yeastars(false), 1350, 1, 5_000},
 }
 
 // small is a driver that holds nothing but the number of its PBX.
@@ -80,18 +83,28 @@ func (s small) Traits() pbx.Traits {
 		KeepAlive: pbx.KeepAliveHeartbeat, Lockout: pbx.Lockout{Attempts: 5, Window: 10 * time.Minute}}
 }
 
-// yeastars opens a driver per PBX as an application does. They share their
-// connections, and here a server too, which issues tokens and remembers nothing.
-func yeastars(tb testing.TB) func(i int) pbx.Authenticator {
+// yeastars opens a driver per PBX as an application does, each with a host of its
+// own if apart is set. They share a server, which issues tokens and remembers
+// nothing.
+func yeastars(apart bool) func(tb testing.TB) func(i int) pbx.Authenticator {
+	return func(tb testing.TB) func(i int) pbx.Authenticator { return openYeastars(tb, apart) }
+}
+
+func openYeastars(tb testing.TB, apart bool) func(i int) pbx.Authenticator {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		io.WriteString(w, `{"status":"Success","token":"48a7d7481a5355aa4fb5dc285edeb40e"}`)
 	}))
 	tb.Cleanup(server.Close)
+	shared := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
+	}}
 	return func(i int) pbx.Authenticator {
-		auth, err := pbx.Open("yeastar", pbx.Config{
-			URL: server.URL, Username: "api-" + strconv.Itoa(i), Password: pbx.NewSecret("secret-" + strconv.Itoa(i)),
-		})
+		cfg := pbx.Config{URL: server.URL, Username: "api-" + strconv.Itoa(i), Password: pbx.NewSecret("secret-" + strconv.Itoa(i))}
+		if apart {
+			cfg.URL, cfg.Transport, cfg.AllowPlainHTTP = fmt.Sprintf("http://pbx-%d.test:8088", i), shared, true
+		}
+		auth, err := pbx.Open("yeastar", cfg)
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -113,6 +126,12 @@ func idle(tb testing.TB, n int, open func(i int) pbx.Authenticator) (bytes, goro
 		if _, err := s.Token(context.Background()); err != nil {
 			tb.Fatal(err)
 		}
+	}
+	for range 100_000 { // workers that have just done the last login still have their stacks
+		if runtime.NumGoroutine() <= running+1 {
+			break
+		}
+		runtime.Gosched()
 	}
 	after, runningAfter := footprint(), runtime.NumGoroutine()
 	if live := m.Stats().Live; live != n {
