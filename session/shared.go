@@ -211,6 +211,19 @@ func (c *Shared) cell(name string, traits pbx.Traits) *tokenCell {
 		key: tokencell.SessionKey(c.settings.Prefix, name, traits.URL, traits.Account)}
 }
 
+// enter waits for the turn, which another operation has for as long as the store
+// takes. What has to be noted in any case does not give up.
+func (c *tokenCell) enter(ctx context.Context) error {
+	select {
+	case c.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c *tokenCell) leave() { <-c.turn }
+
 // claimResult is what an attempt to claim the token came to.
 type claimResult struct {
 	verdict claimVerdict
@@ -235,8 +248,10 @@ const claimGrace = 6 * time.Second
 // claim looks what the other processes have done, and claims the token if take is
 // set.
 func (c *tokenCell) claim(ctx context.Context, need tokencell.Need, op pbx.Op, lasts time.Duration, take bool) (claimResult, error) {
-	c.turn <- struct{}{}
-	defer func() { <-c.turn }()
+	if err := c.enter(ctx); err != nil {
+		return claimResult{}, err
+	}
+	defer c.leave()
 	need.Process, need.Have = c.by, c.have
 	fresh := false
 	for range mostSwaps {
@@ -300,8 +315,8 @@ func (c *tokenCell) adopt() *pbx.Token {
 // commit writes a new token. If another process was quicker, it returns the
 // token of that one, which is to be used instead.
 func (c *tokenCell) commit(ctx context.Context, t *pbx.Token) (other *pbx.Token) {
-	c.turn <- struct{}{}
-	defer func() { <-c.turn }()
+	c.enter(context.Background())
+	defer c.leave()
 	c.owed = t
 	c.holder.Store(&c.shared.settings.Process)
 	other = c.pay(ctx)
@@ -350,8 +365,8 @@ func (c *tokenCell) owing() bool { return c.lacks.Load() }
 // owes reports whether the store lacks the token, after another attempt to write
 // it.
 func (c *tokenCell) owes(ctx context.Context) (other *pbx.Token, owes bool) {
-	c.turn <- struct{}{}
-	defer func() { <-c.turn }()
+	c.enter(context.Background())
+	defer c.leave()
 	if c.owed != nil {
 		other = c.pay(ctx)
 		c.lacks.Store(c.owed != nil)
@@ -361,8 +376,8 @@ func (c *tokenCell) owes(ctx context.Context) (other *pbx.Token, owes bool) {
 
 // release gives up the claim, after an attempt that brought no token.
 func (c *tokenCell) release(ctx context.Context) {
-	c.turn <- struct{}{}
-	defer func() { <-c.turn }()
+	c.enter(context.Background())
+	defer c.leave()
 	for c.held {
 		next, mine := c.record.Released(c.shared.writer(), c.by)
 		if !mine {
@@ -376,8 +391,10 @@ func (c *tokenCell) release(ctx context.Context) {
 
 // remove writes that the session is gone, so that it ends in all processes.
 func (c *tokenCell) remove(ctx context.Context) error {
-	c.turn <- struct{}{}
-	defer func() { <-c.turn }()
+	if err := c.enter(ctx); err != nil {
+		return err
+	}
+	defer c.leave()
 	for range mostSwaps {
 		if !c.known {
 			if err := c.load(ctx); err != nil {
@@ -394,8 +411,8 @@ func (c *tokenCell) remove(ctx context.Context) error {
 
 // wrote reports whether the store has the session's token from this process.
 func (c *tokenCell) wrote() bool {
-	c.turn <- struct{}{}
-	defer func() { <-c.turn }()
+	c.enter(context.Background())
+	defer c.leave()
 	return c.ours
 }
 

@@ -302,6 +302,31 @@ func TestWhileTheStoreIsAwayNothingLogsIn(t *testing.T) {
 	})
 }
 
+// hanging is a store that does not respond.
+type hanging struct{ store.Store }
+
+func (hanging) Load(ctx context.Context, _ string) (store.Entry, error) {
+	<-ctx.Done()
+	return store.Entry{}, ctx.Err()
+}
+
+func TestRemoveObeysItsContextWhileTheStoreHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, drivers := newShared(1, 30*time.Minute)
+		m := shares(t, hanging{&store.Memory{}}, "one")
+		defer m.Close(context.Background())
+		mustAdd(t, m, "7", drivers[0])
+		time.Sleep(time.Second) // its first look at the store hangs
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		err := m.Remove(ctx, "7")
+		if took := time.Since(start); err == nil || took > 100*time.Millisecond {
+			t.Errorf("Remove returned %v after %v", err, took)
+		}
+	})
+}
+
 func TestACellThatCannotBeReadIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := &store.Memory{}
