@@ -47,7 +47,7 @@ type Options struct {
 	// Logger gets a line per change of a session's state, with the fields
 	// session, pbx, from, state, reason and error. The zero value is silent.
 	// Routine renewals are at debug level. Lines are written by a goroutine of
-	// the Manager, in their order.
+	// the Manager. Of two changes at the same moment, either may be first.
 	Logger zerolog.Logger
 }
 
