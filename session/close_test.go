@@ -11,7 +11,7 @@ import (
 	"github.com/pbxauth/pbx/session"
 )
 
-func TestWaitingCallersAreToldOfTheCloseAtOnce(t *testing.T) {
+func TestClientsThatWaitGetTheCloseAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := session.New(&fake{takes: time.Second}, &session.Options{Guard: &session.Guard{}})
 		start := time.Now()
@@ -101,7 +101,7 @@ func TestLogoutsAreCounted(t *testing.T) {
 	})
 }
 
-func TestAllWhoAskedAreToldOfTheEnd(t *testing.T) {
+func TestEveryDoneChannelIsClosedAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := session.New(&fake{}, &session.Options{Guard: &session.Guard{}})
 		first, second := s.Done(), s.Done()

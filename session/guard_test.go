@@ -223,7 +223,7 @@ func TestASpentBudgetDoesNotHoldBackKeepAlives(t *testing.T) {
 	})
 }
 
-func TestTheEndOfAnotherCallDoesNotEndTheHostsLock(t *testing.T) {
+func TestTheEndOfAnotherRequestDoesNotEndTheHostsLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		guard := &session.Guard{}
 		f := &fake{traits: onHost("pbx.test"), life: 30 * time.Minute}
@@ -249,7 +249,7 @@ func TestAnAddressThatCannotBeReadIsNoHost(t *testing.T) {
 	during(t, &fake{life: time.Hour, traits: pbx.Traits{URL: "http://[::1"}}, func(t *testing.T, s *session.Session) { mustToken(t, s) })
 }
 
-func TestThoseInLineForASpentBudgetAreTold(t *testing.T) {
+func TestSessionsThatWaitForASpentBudgetReportIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
 		defer m.Close(context.Background())
@@ -544,7 +544,7 @@ func TestALockFurtherOffThanTheVendorSaysIsCut(t *testing.T) {
 	})
 }
 
-func TestALockoutWindowForEverIsOne(t *testing.T) {
+func TestALockoutWindowWithoutEndIsALockout(t *testing.T) {
 	f := &fake{login: fails(pbx.ErrUnavailable, true), traits: pbx.Traits{URL: "https://pbx.test", Lockout: pbx.Lockout{Attempts: 3, Window: math.MaxInt64}}}
 	during(t, f, func(t *testing.T, s *session.Session) {
 		time.Sleep(20 * time.Hour)

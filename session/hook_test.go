@@ -17,7 +17,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-func TestOnOpIsToldOfEveryOperationInOrder(t *testing.T) {
+func TestOnOpGetsEveryOperationInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}, OnOp: func(o session.OpInfo) {

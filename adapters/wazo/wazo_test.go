@@ -401,7 +401,7 @@ func TestASessionOutlastsABrokenMessageBroker(t *testing.T) {
 
 // All sessions are taken by tokens that nobody has logged out. They count until
 // they expire, and up to a minute longer.
-func TestASessionWaitsForARoomOfItsOwn(t *testing.T) {
+func TestASessionWaitsUntilAnotherTokenFits(t *testing.T) {
 	simulate(t, wazosim.Options{}, "", func(t *testing.T, s simulation) {
 		time.Sleep(30 * time.Second)
 		for range 100 {
