@@ -19,7 +19,7 @@ func TestClientsThatWaitGetTheCloseAtOnce(t *testing.T) {
 		_, err := s.Token(t.Context())
 		wantKind(t, err, session.ErrClosed)
 		if took := time.Since(start); took != 100*time.Millisecond {
-			t.Errorf("a caller was told after %s", took)
+			t.Errorf("a client got the error after %s", took)
 		}
 		time.Sleep(3 * time.Second)
 	})

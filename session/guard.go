@@ -31,7 +31,7 @@ import (
 //
 // The zero Guard is ready and keeps its budget in memory. One that [NewGuard]
 // makes keeps it in a store, so that restarts and other processes know it too.
-// Ports do not tell hosts apart, because one PBX responds on several. A driver
+// A host is one whatever the port, because one PBX responds on several. A driver
 // that does not say where its PBX is has a budget of its own.
 type Guard struct {
 	// Limit lowers the budget: at most so many logins to a host, or to an account

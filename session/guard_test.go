@@ -419,12 +419,12 @@ func TestWhatCountsAgainstTheBudget(t *testing.T) {
 		counts bool
 	}{
 		{"a login that never left", fails(pbx.ErrUnavailable, false), false},
-		{"a login without an answer", fails(pbx.ErrUnavailable, true), true},
-		{"an answer in other words than the brand's", answered(pbx.ErrProtocol, 200), true},
+		{"a login without a response", fails(pbx.ErrUnavailable, true), true},
+		{"a response in other words than the brand's", answered(pbx.ErrProtocol, 200), true},
 		{"unavailable, in the brand's own words", answered(pbx.ErrUnavailable, 200), true},
 		{"an unknown code", answered(nil, 200), true},
 		{"a gateway's time-out", answered(pbx.ErrUnavailable, 504), true},
-		{"a web server that has nobody to ask", answered(pbx.ErrUnavailable, 503), true},
+		{"a web server without a backend", answered(pbx.ErrUnavailable, 503), true},
 		{"not implemented", answered(pbx.ErrUnavailable, 501), true},
 		{"a redirect", answered(pbx.ErrConfig, 302), true},
 		{"a path that is not there", answered(pbx.ErrProtocol, 404), true},

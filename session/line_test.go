@@ -174,9 +174,8 @@ func (judging) Inspect(_ *http.Response, body []byte, _ *pbx.Token) error {
 	return nil
 }
 
-// BenchmarkLine tells what a login costs where thousands of sessions stand in
-// line for one host that lets in one login at a time. The figure should not
-// depend on the length of the line.
+// BenchmarkLine measures what a login costs if thousands of sessions wait for one
+// host that lets in one login at a time.
 func BenchmarkLine(b *testing.B) {
 	for _, n := range []int{500, 1000, 2000, 4000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

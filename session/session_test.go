@@ -658,8 +658,8 @@ func TestATokenThatAKeepAliveReturnsUnchangedIsNotRenewedInALoop(t *testing.T) {
 	})
 }
 
-// Close and Detach wait for what is under way, and no longer than the hastiest of
-// those who end the session.
+// Close waits for what is under way, and no longer than the shortest context of
+// those that were given to Close.
 func TestASecondCloseIsBoundedByItsOwnContext(t *testing.T) {
 	for name, first := range map[string]func(*session.Session){
 		"after a Close": func(s *session.Session) { s.Close(context.Background()) },

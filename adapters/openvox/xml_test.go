@@ -206,7 +206,7 @@ func TestAResponseOfAnotherFamilyNamesTheDriverThatFits(t *testing.T) {
 			}
 			continue
 		}
-		if got := failure(t, err); got.Kind != pbx.ErrProtocol || !strings.HasSuffix(got.Message, "its driver is yeastar-p") {
+		if got := failure(t, err); got.Kind != pbx.ErrProtocol || !strings.HasSuffix(got.Message, "set the driver to yeastar-p") {
 			t.Errorf("%s: %v, want the driver yeastar-p", op, err)
 		}
 	}

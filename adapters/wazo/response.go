@@ -146,7 +146,7 @@ func ownRefusal(x *wire.Exchange, code int) *pbx.Error {
 	return failure
 }
 
-// refusedRequest tells the meanings of a daemon's 401 apart.
+// refusedRequest distinguishes the meanings of a daemon's 401.
 func refusedRequest(x *wire.Exchange, got response) *pbx.Error {
 	known, ok := reasons[got.Reason]
 	switch {

@@ -106,7 +106,7 @@ func TestAResponseOfAnotherFamilyNamesTheDriverThatFits(t *testing.T) {
 				}
 				continue
 			}
-			if !errors.Is(err, pbx.ErrProtocol) || !strings.HasSuffix(failure(t, err).Message, "its driver is "+driver) {
+			if !errors.Is(err, pbx.ErrProtocol) || !strings.HasSuffix(failure(t, err).Message, "set the driver to "+driver) {
 				t.Errorf("%s: %s: %v, want the driver %s", body, op, err, driver)
 			}
 		}

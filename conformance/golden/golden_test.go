@@ -87,7 +87,7 @@ func TestWhatIsNoExchangeIsRefused(t *testing.T) {
 	tests := []struct{ name, text string }{
 		{"nothing", ""},
 		{"comments only", "# POST / HTTP/1.1\n"},
-		{"no answer", request + "\n\n{}\n"},
+		{"no response", request + "\n\n{}\n"},
 		{"separator not on a line of its own", request + "\n\n{}>>>\n" + answer},
 		{"no version in the request line", "POST /\n>>>\n" + answer},
 		{"method in lower case", "post / HTTP/1.1\n>>>\n" + answer},
@@ -96,7 +96,7 @@ func TestWhatIsNoExchangeIsRefused(t *testing.T) {
 		{"blank in a field's name", request + "\nContent Type: x\n>>>\n" + answer},
 		{"comment after the first line", request + "\n# Host\n>>>\n" + answer},
 		{"the same name twice", request + "\n\n{{id}}{{id}}\n>>>\n" + answer},
-		{"a name in the answer only", request + "\n\n{{id}}\n>>>\n" + answer + "\n\n{{ids}}"},
+		{"a name in the response only", request + "\n\n{{id}}\n>>>\n" + answer + "\n\n{{ids}}"},
 		{"not UTF-8", request + "\n\n\xff\n>>>\n" + answer},
 	}
 	for _, tt := range tests {

@@ -27,7 +27,7 @@ type Lockout struct {
 	Memory Memory
 
 	// Window is that of SlidingWindow and ClockWindow. 0 means For, or ten
-	// minutes where a lock lasts for ever.
+	// minutes where a lock never ends.
 	Window time.Duration
 
 	// UntilWindowEnds makes a lock end with the ClockWindow in which it began,
@@ -158,7 +158,7 @@ type wrongLogin struct {
 type lockouts struct {
 	rules Lockout
 	wrong []wrongLogin          // those that count, a dead token included
-	until map[lockKey]time.Time // of locks; the zero time: for ever
+	until map[lockKey]time.Time // of locks; the zero time: without end
 }
 
 func newLockouts(rules Lockout) *lockouts {

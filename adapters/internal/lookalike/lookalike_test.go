@@ -17,7 +17,7 @@ func TestAResponseNamesItsDriver(t *testing.T) {
 		`<?xml version="1.0" encoding="utf-8"?><xml><status>Success</status></xml>`:          "openvox",
 	} {
 		advice := lookalike.Advice([]byte(body))
-		if !strings.Contains(advice, "its driver is "+driver+",") && !strings.HasSuffix(advice, "its driver is "+driver) {
+		if !strings.Contains(advice, "set the driver to "+driver+",") && !strings.HasSuffix(advice, "set the driver to "+driver) {
 			t.Errorf("%s: %q, want the driver %s", body, advice, driver)
 		}
 		if strings.Contains(advice, "48a7d748") || strings.Contains(advice, "EXZMpZAO") {

@@ -206,7 +206,7 @@ func (p *PBX) refresh(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	if failure, ok := err.(*pbx.Error); ok && failure.Kind == nil {
 		// The vendor lists no code for a dead refresh token. A refusal that
 		// means nothing else means that, for there is nothing else in the
-		// request; as an error without a kind it would be repeated for ever.
+		// request; as an error without a kind it would be repeated without end.
 		failure.Kind = pbx.ErrTokenRejected
 	}
 	if err != nil {

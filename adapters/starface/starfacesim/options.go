@@ -28,7 +28,7 @@ type Options struct {
 	// Body is what a failing response has for a body.
 	Body ErrorBody
 
-	// NonceLifetime is how long a nonce can be used. 0: for ever.
+	// NonceLifetime is how long a nonce can be used. 0: it never expires.
 	NonceLifetime time.Duration
 
 	// NonceReusable lets a nonce be used more than once.
