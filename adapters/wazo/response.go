@@ -118,7 +118,7 @@ func refusal(x *wire.Exchange, got response) *pbx.Error {
 	case got.Refused && op != pbx.OpLogin:
 		return refusedRequest(x, got)
 	case op == pbx.OpLogin && status >= 500 && got.Message && got.ErrorID == "":
-		return x.Fail(pbx.ErrUnavailable, "", "the server failed, which says nothing about the password: is its message broker up?")
+		return x.Fail(pbx.ErrUnavailable, "", "the server failed, which says nothing about the password: check that its message broker is up")
 	case starting[got.ErrorID] != "":
 		return x.Fail(pbx.ErrUnavailable, got.ErrorID, starting[got.ErrorID])
 	case op == pbx.OpLogin && status == http.StatusForbidden && (got.ErrorID != "" || got.Message):
