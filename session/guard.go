@@ -164,7 +164,7 @@ type Waiting struct {
 }
 
 // Hosts returns what is known of each host, ordered by name: who used the places
-// of its budget, what the PBX has locked, and who waits. It reads no store.
+// of its budget, what the PBX has locked, and which sessions wait. It reads no store.
 func (g *Guard) Hosts() []HostStatus {
 	var all []HostStatus
 	for _, h := range g.list() {

@@ -341,7 +341,7 @@ func TestASessionHeldBackByTheBudgetSaysWhoUsedThePlacesAndWhatToDo(t *testing.T
 			_, err := s.Token(t.Context())
 			wantKind(t, err, pbx.ErrLocked)
 			if errors.Is(err, pbx.ErrInvalidCredentials) {
-				t.Fatalf("other accounts' wrong passwords are told as this one's: %v", err)
+				t.Fatalf("other accounts' wrong passwords are reported as this one's: %v", err)
 			}
 			for _, want := range []string{"pbx.test", "wrong-0 (refused, ", "wrong-1 (refused, ", "wrong-2 (refused, ", "Correct these accounts"} {
 				if !strings.Contains(err.Error(), want) {

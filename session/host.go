@@ -11,7 +11,7 @@ import (
 	"github.com/pbxauth/pbx/session/lockout"
 )
 
-// host is one host of a Guard: its ledger, the sessions there, and who waits.
+// host is one host of a Guard: its ledger, the sessions there, and those that wait.
 //
 // Most hosts of a fleet are in no trouble most of the time. Of these only the
 // credentials that work are kept, and the rest is made anew when it is needed.

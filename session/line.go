@@ -7,7 +7,7 @@ import (
 	"github.com/pbxauth/pbx/session/lockout"
 )
 
-// line is who waits at a host. Keep-alives, which are of tokens in use, go before
+// line is the queue at a host. Keep-alives, which are of tokens in use, go before
 // logins. Logins go in the order of the ledger's ranks, and within a rank first
 // come, first served. A host's mutex guards it.
 type line struct {
