@@ -20,8 +20,8 @@ import (
 // go test -run 'Idle|LogInTogether' -v ./session -fleet 100000 takes a few minutes.
 var fleetSize = flag.Int("fleet", 5000, "how many sessions the tests of whole fleets add")
 
-// BenchmarkIdleSession measures what a live session costs that is not used: all
-// that it adds to the process, its driver and its name included.
+// BenchmarkIdleSession tells what a live session costs that nobody asks anything:
+// all that it adds to the process, its driver and its name included.
 func BenchmarkIdleSession(b *testing.B) {
 	const n = 100_000
 	for _, row := range idleRows {
