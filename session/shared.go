@@ -324,7 +324,7 @@ func (c *tokenCell) pay(ctx context.Context) (other *pbx.Token) {
 		won, err := c.put(ctx, base.Committed(c.shared.writer(), c.stored(c.owed)))
 		switch {
 		case err != nil:
-			c.held = false // the claim expires by itself
+			c.held = false // the claim expires
 			return nil
 		case won:
 			c.have, c.value = c.record.Generation, c.owed.Value

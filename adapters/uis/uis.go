@@ -7,7 +7,7 @@
 // takes login and password and returns access_token, which is valid for an hour,
 // and expire_at, a time in Unix seconds. The token goes into the params of every
 // request, as access_token. logout.user ends it. Instead of a login, a key that is
-// made in the user's settings can be used. It may have an expiry date. A failure has
+// made in the user's settings can be used. It expires at a date or never. A failure has
 // an error object with a code and a mnemonic. (uiscom.ru and comagic.ru, «Call
 // API».)
 //

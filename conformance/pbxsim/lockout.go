@@ -158,7 +158,7 @@ type wrongLogin struct {
 type lockouts struct {
 	rules Lockout
 	wrong []wrongLogin          // those that count, a dead token included
-	until map[lockKey]time.Time // of locks; the zero time: without end
+	until map[lockKey]time.Time // of locks; the zero time: it never ends
 }
 
 func newLockouts(rules Lockout) *lockouts {

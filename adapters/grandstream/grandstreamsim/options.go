@@ -20,7 +20,7 @@ type Options struct {
 	// empty. Nothing else is special about it.
 	KeepAlive string
 
-	// ChallengeLifetime is how long a challenge can be used. 0: it never expires.
+	// ChallengeLifetime is how long a challenge can be used; 0: it never expires.
 	ChallengeLifetime time.Duration
 
 	// NewestOnly makes a user's challenge void when the next one is asked for.
