@@ -207,7 +207,7 @@ func block(response, message string) string {
 
 const idOfAsterisk = "1c6c9072"
 
-// sameCookie is what an Asterisk sets as long as the session lives.
+// sameCookie is what an Asterisk sets as long as the session is valid.
 func sameCookie(r *pbxsim.Request, reply *pbxsim.Reply) {
 	id := idOfAsterisk
 	if c, err := r.Cookie("mansession_id"); err == nil {

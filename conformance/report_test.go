@@ -143,7 +143,7 @@ func TestADriverThatLogsInUnderALockFailsAndDoesNotHangTheSuite(t *testing.T) {
 	}
 }
 
-func TestAReportTellsTheOptionsAndNotTheSecretOnes(t *testing.T) {
+func TestAReportHasTheOptionsAndNotTheSecretOnes(t *testing.T) {
 	var registry pbx.Registry
 	registry.Register(pbx.Driver{
 		Name: "x",

@@ -16,7 +16,7 @@ const first = "LOGIN-01"
 
 // Run checks every rule, each in a subtest named by its ID. If LOGIN-01 fails, it
 // stops there, and says what is wrong with the driver or the harness, as far as
-// it can be told.
+// it is known.
 func Run(t *testing.T, h Harness) {
 	h, err := h.ready()
 	if err != nil {
@@ -87,7 +87,7 @@ func (h Harness) unusable(t *testing.T) error {
 }
 
 // diagnosis says what is wrong with a driver or harness whose first login ended
-// with err, as far as it can be told.
+// with err, as far as it is known.
 func (t *testbed) diagnosis(err error) string {
 	t.mu.Lock()
 	issued := len(t.issued)

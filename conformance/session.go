@@ -79,8 +79,8 @@ var sessionRules = []Rule{
 	},
 	{
 		ID:    "SESSION-11",
-		Says:  "A user of Session.Client gets no error for a token that died, whatever the type of the refusal, and also if it is compressed.",
-		Why:   "A refusal that is not read leaves the session with a dead token for good, while it believes that requests extend it.",
+		Says:  "A user of Session.Client gets no error for a dead token, whatever the type of the refusal, and also if it is compressed.",
+		Why:   "If a refusal is not read, the session keeps a dead token, and believes that requests extend it.",
 		needs: []precondition{requester},
 		check: unreadRefusals,
 	},

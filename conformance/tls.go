@@ -45,7 +45,7 @@ var tlsRules = []Rule{
 	{
 		ID:      "TLS-04",
 		Says:    "A certificate whose key is not the pinned one is ErrConfig, and nothing is sent, even if an authority vouches for it.",
-		Why:     "That is what pins are for: somebody else responds, and would get the password.",
+		Why:     "That is what pins are for: another machine responds, and would get the password.",
 		overTLS: true,
 		check:   wrongPin,
 	},

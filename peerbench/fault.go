@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// wrongPassword lets 100 callers ask, every 20 ms for so long, while the PBX
+// wrongPassword lets 100 goroutines ask, every 20 ms for so long, while the PBX
 // refuses the password, and returns how many logins it saw. It takes 5 ms to
 // refuse one.
 func wrongPassword(open opener, polling time.Duration) int {
@@ -29,7 +29,7 @@ func wrongPassword(open opener, polling time.Duration) int {
 		callers.Go(func() {
 			for {
 				if _, _, err := ask(context.Background()); !errors.Is(err, errWrongPassword) {
-					panic(fmt.Sprintf("the caller got %v", err))
+					panic(fmt.Sprintf("the client got %v", err))
 				}
 				if time.Until(end) <= 0 {
 					return
@@ -42,7 +42,7 @@ func wrongPassword(open opener, polling time.Duration) int {
 	return int(logins.Load())
 }
 
-// deadline returns how long a caller waits whose context ends after 20 ms and
+// deadline returns how long a client waits whose context ends after 20 ms and
 // who comes 50 ms after somebody else has caused a login of 500 ms.
 func deadline(open opener) time.Duration {
 	ask, done := open(func(context.Context) (string, error) {
@@ -117,7 +117,7 @@ func panicking(p peer) string {
 	return strings.TrimSpace(string(out))
 }
 
-// panicIfTold is that process: one caller, who recovers as a web server does for
+// panicIfTold is that process: one client, which recovers as a web server does for
 // its handlers, and another holder, which must go on.
 func panicIfTold() {
 	name := os.Getenv(panicVariable)
@@ -143,7 +143,7 @@ func panicIfTold() {
 func caught(f func()) (outcome string) {
 	defer func() {
 		if recover() != nil {
-			outcome = "the caller panics"
+			outcome = "the application panics"
 		}
 	}()
 	f()

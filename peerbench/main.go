@@ -53,8 +53,8 @@ func write(w io.Writer, s sizes) {
 		name   string
 		figure func(open opener) string
 	}{
-		{"100 callers at once, wrong password: logins sent", func(open opener) string { return fmt.Sprint(wrongPassword(open, 0)) }},
-		{fmt.Sprintf("100 callers, wrong password, every 20 ms for %s: logins sent", s.polling), func(open opener) string { return fmt.Sprint(wrongPassword(open, s.polling)) }},
+		{"100 goroutines at once, wrong password: logins sent", func(open opener) string { return fmt.Sprint(wrongPassword(open, 0)) }},
+		{fmt.Sprintf("100 goroutines, wrong password, every 20 ms for %s: logins sent", s.polling), func(open opener) string { return fmt.Sprint(wrongPassword(open, s.polling)) }},
 		{"a deadline of 20 ms during a login of 500 ms: waited", func(open opener) string { return fmt.Sprintf("%d ms", deadline(open).Milliseconds()) }},
 		{"ten holders report one dead token: logins sent", func(open opener) string {
 			if logins, ok := deadToken(open); ok {

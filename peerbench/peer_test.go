@@ -28,7 +28,7 @@ func TestASessionReplacesADeadTokenOnce(t *testing.T) {
 }
 
 func TestWhatBecomesOfALoginThatPanics(t *testing.T) {
-	want := []string{"an error", "the caller panics", "the process dies", "–", "–"}
+	want := []string{"an error", "the application panics", "the process dies", "–", "–"}
 	for i, p := range peers {
 		if got := panicking(p); got != want[i] {
 			t.Errorf("%s: %s, want %s", p.name, got, want[i])

@@ -11,7 +11,7 @@ import (
 	"github.com/pbxauth/pbx/session"
 )
 
-func TestWaitingCallersAreToldOfTheCloseAtOnce(t *testing.T) {
+func TestClientsThatWaitGetTheCloseAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := session.New(&fake{takes: time.Second}, &session.Options{Guard: &session.Guard{}})
 		start := time.Now()
@@ -19,7 +19,7 @@ func TestWaitingCallersAreToldOfTheCloseAtOnce(t *testing.T) {
 		_, err := s.Token(t.Context())
 		wantKind(t, err, session.ErrClosed)
 		if took := time.Since(start); took != 100*time.Millisecond {
-			t.Errorf("a caller was told after %s", took)
+			t.Errorf("a client got the error after %s", took)
 		}
 		time.Sleep(3 * time.Second)
 	})
@@ -101,7 +101,7 @@ func TestLogoutsAreCounted(t *testing.T) {
 	})
 }
 
-func TestAllWhoAskedAreToldOfTheEnd(t *testing.T) {
+func TestEveryDoneChannelIsClosedAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := session.New(&fake{}, &session.Options{Guard: &session.Guard{}})
 		first, second := s.Done(), s.Done()

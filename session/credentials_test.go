@@ -46,7 +46,7 @@ func TestCloseEndsALookForCredentials(t *testing.T) {
 	})
 }
 
-func TestACallThatFindsTheCredentialsRefusedIsFollowedByLooks(t *testing.T) {
+func TestARequestThatFindsTheCredentialsRefusedIsFollowedByLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &lookingRevoked{looking{fake: &fake{life: 24 * time.Hour}}}
 		f.look = func(context.Context, int32) (bool, error) { return true, nil }

@@ -236,7 +236,7 @@ func TestALoginOfABadDriverCountsAgainstTheBudget(t *testing.T) {
 	}
 }
 
-func TestATokenThatEndsThisMomentHasExpired(t *testing.T) {
+func TestATokenThatExpiresThisMomentHasExpired(t *testing.T) {
 	f := &fake{}
 	f.login = func(context.Context) (*pbx.Token, error) {
 		return &pbx.Token{Value: pbx.NewSecret("token"), ExpiresAt: time.Now()}, nil
@@ -247,7 +247,7 @@ func TestATokenThatEndsThisMomentHasExpired(t *testing.T) {
 	})
 }
 
-func TestACallsContextEndsWithIt(t *testing.T) {
+func TestARequestsContextEndsWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var login, look context.Context
 		f := &looking{fake: &fake{}}

@@ -30,7 +30,7 @@ func TestExampleOfVirtualTime(t *testing.T) {
 		s := session.New(auth, &session.Options{Guard: &session.Guard{}}) // no other test shares its budget
 		defer s.Close(context.Background())
 
-		// A night without requests: the token lives on.
+		// A night without requests: the token stays valid.
 		time.Sleep(12 * time.Hour)
 		if _, err := s.Token(t.Context()); err != nil {
 			t.Errorf("after a night: %v", err)

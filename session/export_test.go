@@ -16,7 +16,7 @@ func NewManagerWithWall(opts *Options, wall func() time.Time) *Manager {
 	return newManager(opts, wall)
 }
 
-// Standing is how many sessions stand in line for a login or a keep-alive that
+// Standing is how many sessions are in the queue for a login or a keep-alive that
 // they could send now.
 func (g *Guard) Standing() (n int) {
 	for _, h := range g.list() {
@@ -36,5 +36,5 @@ func (g *Guard) Standing() (n int) {
 }
 
 // Count does with an operation of the driver what comes on top of running it: it
-// looks at the clock twice, counts, and tells OnOp.
+// looks at the clock twice, counts, and hands it to OnOp.
 func (s *Session) Count() { s.link.Load().judged(pbx.OpPing, time.Now(), result{}) }

@@ -35,8 +35,8 @@ type families struct {
 	byName map[string]*family
 }
 
-// mostFamilies bounds the names that are told apart: a driver may state
-// anything.
+// mostFamilies bounds the names that are counted separately: a driver may
+// state anything.
 const mostFamilies = 100
 
 // others has the drivers beyond mostFamilies, and those whose name none can be
@@ -100,7 +100,7 @@ func (f *family) moved(from, to State) {
 // opNames are the operations that are counted.
 var opNames = [...]pbx.Op{pbx.OpLogin, pbx.OpKeepAlive, pbx.OpLogout, pbx.OpPing, opCheck, opLook}
 
-// kinds are the failures that are told apart. The last one has all others.
+// kinds are the failures that are counted separately. The last one has all others.
 var kinds = [...]error{pbx.ErrInvalidCredentials, pbx.ErrLocked, pbx.ErrForbidden, pbx.ErrTokenRejected, pbx.ErrTooManySessions,
 	pbx.ErrUnavailable, pbx.ErrProtocol, pbx.ErrConfig, pbx.ErrNotSupported, errors.New("other")}
 

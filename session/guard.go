@@ -31,7 +31,7 @@ import (
 //
 // The zero Guard is ready and keeps its budget in memory. One that [NewGuard]
 // makes keeps it in a store, so that restarts and other processes know it too.
-// Ports do not tell hosts apart, because one PBX responds on several. A driver
+// A host is one whatever the port, because one PBX responds on several. A driver
 // that does not say where its PBX is has a budget of its own.
 type Guard struct {
 	// Limit lowers the budget: at most so many logins to a host, or to an account
@@ -164,7 +164,7 @@ type Waiting struct {
 }
 
 // Hosts returns what is known of each host, ordered by name: who used the places
-// of its budget, what the PBX has locked, and who waits. It reads no store.
+// of its budget, what the PBX has locked, and which sessions wait. It reads no store.
 func (g *Guard) Hosts() []HostStatus {
 	var all []HostStatus
 	for _, h := range g.list() {

@@ -223,7 +223,7 @@ func TestASpentBudgetDoesNotHoldBackKeepAlives(t *testing.T) {
 	})
 }
 
-func TestTheEndOfAnotherCallDoesNotEndTheHostsLock(t *testing.T) {
+func TestTheEndOfAnotherRequestDoesNotEndTheHostsLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		guard := &session.Guard{}
 		f := &fake{traits: onHost("pbx.test"), life: 30 * time.Minute}
@@ -249,7 +249,7 @@ func TestAnAddressThatCannotBeReadIsNoHost(t *testing.T) {
 	during(t, &fake{life: time.Hour, traits: pbx.Traits{URL: "http://[::1"}}, func(t *testing.T, s *session.Session) { mustToken(t, s) })
 }
 
-func TestThoseInLineForASpentBudgetAreTold(t *testing.T) {
+func TestSessionsThatWaitForASpentBudgetReportIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
 		defer m.Close(context.Background())
@@ -341,7 +341,7 @@ func TestASessionHeldBackByTheBudgetSaysWhoUsedThePlacesAndWhatToDo(t *testing.T
 			_, err := s.Token(t.Context())
 			wantKind(t, err, pbx.ErrLocked)
 			if errors.Is(err, pbx.ErrInvalidCredentials) {
-				t.Fatalf("other accounts' wrong passwords are told as this one's: %v", err)
+				t.Fatalf("other accounts' wrong passwords are reported as this one's: %v", err)
 			}
 			for _, want := range []string{"pbx.test", "wrong-0 (refused, ", "wrong-1 (refused, ", "wrong-2 (refused, ", "Correct these accounts"} {
 				if !strings.Contains(err.Error(), want) {
@@ -419,12 +419,12 @@ func TestWhatCountsAgainstTheBudget(t *testing.T) {
 		counts bool
 	}{
 		{"a login that never left", fails(pbx.ErrUnavailable, false), false},
-		{"a login without an answer", fails(pbx.ErrUnavailable, true), true},
-		{"an answer in other words than the brand's", answered(pbx.ErrProtocol, 200), true},
+		{"a login without a response", fails(pbx.ErrUnavailable, true), true},
+		{"a response in other words than the brand's", answered(pbx.ErrProtocol, 200), true},
 		{"unavailable, in the brand's own words", answered(pbx.ErrUnavailable, 200), true},
 		{"an unknown code", answered(nil, 200), true},
 		{"a gateway's time-out", answered(pbx.ErrUnavailable, 504), true},
-		{"a web server that has nobody to ask", answered(pbx.ErrUnavailable, 503), true},
+		{"a web server without a backend", answered(pbx.ErrUnavailable, 503), true},
 		{"not implemented", answered(pbx.ErrUnavailable, 501), true},
 		{"a redirect", answered(pbx.ErrConfig, 302), true},
 		{"a path that is not there", answered(pbx.ErrProtocol, 404), true},
@@ -544,7 +544,7 @@ func TestALockFurtherOffThanTheVendorSaysIsCut(t *testing.T) {
 	})
 }
 
-func TestALockoutWindowForEverIsOne(t *testing.T) {
+func TestALockoutWindowWithoutEndIsALockout(t *testing.T) {
 	f := &fake{login: fails(pbx.ErrUnavailable, true), traits: pbx.Traits{URL: "https://pbx.test", Lockout: pbx.Lockout{Attempts: 3, Window: math.MaxInt64}}}
 	during(t, f, func(t *testing.T, s *session.Session) {
 		time.Sleep(20 * time.Hour)

@@ -17,7 +17,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-func TestOnOpIsToldOfEveryOperationInOrder(t *testing.T) {
+func TestOnOpGetsEveryOperationInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}, OnOp: func(o session.OpInfo) {
@@ -41,7 +41,7 @@ func TestOnOpIsToldOfEveryOperationInOrder(t *testing.T) {
 			"7 a " + url + " logout 1s <nil>",
 		}
 		if len(told) < 3 || told[0] != want[0] || told[1] != want[1] || told[len(told)-1] != want[2] {
-			t.Errorf("told %q, want %q", told, want)
+			t.Errorf("got %q, want %q", told, want)
 		}
 	})
 }
@@ -69,7 +69,7 @@ func TestAnOnOpThatBlocksHoldsNothingUpAndLosesWhatIsTooMuch(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if lost := int(done) + 1 - told; told != 10_001 || !strings.Contains(log.String(), fmt.Sprintf(`"operations":%d`, lost)) {
-			t.Errorf("%d of %d were told, and the log says %s", told, done, log.String())
+			t.Errorf("OnOp got %d of %d, and the log says %s", told, done, log.String())
 		}
 	})
 }
@@ -92,7 +92,7 @@ func TestAnOnOpThatPanicsOrEndsItsGoroutineIsContained(t *testing.T) {
 				mustToken(t, s)
 				m.Close(context.Background())
 				if told != 2 {
-					t.Errorf("told of %d operations, want a login and a logout", told)
+					t.Errorf("got %d operations, want a login and a logout", told)
 				}
 				if !strings.Contains(log.String(), row.says) || strings.Contains(log.String(), canaryOnOp) {
 					t.Errorf("the log says %s", log.String())

@@ -11,7 +11,7 @@ import (
 	"github.com/pbxauth/pbx/session/lockout"
 )
 
-// host is one host of a Guard: its ledger, the sessions there, and who waits.
+// host is one host of a Guard: its ledger, the sessions there, and those that wait.
 //
 // Most hosts of a fleet are in no trouble most of the time. Of these only the
 // credentials that work are kept, and the rest is made anew when it is needed.
@@ -123,7 +123,7 @@ func (h *host) leave(v *visitor) {
 	}
 }
 
-// forgettable reports whether nobody is at the host and nothing about it has to be
+// forgettable reports whether no session is at the host and nothing about it has to be
 // remembered.
 func (h *host) forgettable() bool {
 	h.lock()
@@ -200,7 +200,7 @@ const reloginLasts = 20 * time.Second
 // turnLasts bounds how long a visitor waits for one that goes before it.
 const turnLasts = 15 * time.Second
 
-// wait puts the visitor into the line. h.mu is held.
+// wait puts the visitor into the queue. h.mu is held.
 func (h *host) wait(v *visitor, q question, g lockout.Login, d lockout.Decision, now time.Time) answer {
 	h.line.add(v, q.ticket, g, d, h.ledger.Rank(now, g))
 	if d.Reason == lockout.NoEvidence {
@@ -313,7 +313,7 @@ func (h *host) settle(v *visitor, op pbx.Op, err error, sent time.Time) {
 	}
 }
 
-// settled settles a booking and calls those whom the outcome concerns.
+// settled settles a booking and calls the visitors that the outcome concerns.
 func (h *host) settled(g lockout.Login, b lockout.Booking, o lockout.Outcome) (dropped int) {
 	h.apply(func(now time.Time, ledger *lockout.Host) {
 		dropped = ledger.Settle(now, &h.local, g, b, o)
@@ -335,9 +335,9 @@ func (h *host) refund(v *visitor, op pbx.Op) {
 }
 
 // errWithdrawn is the outcome of what was not sent after all.
-var errWithdrawn error = &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrNotSupported, Message: "not sent: nobody wants it any more"}
+var errWithdrawn error = &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrNotSupported, Message: "not sent: the session no longer needs it"}
 
-// withdraw takes the visitor out of the line.
+// withdraw takes the visitor out of the queue.
 func (h *host) withdraw(v *visitor, ticket uint32) {
 	h.lock()
 	if w := v.waiter; w != nil && w.ticket <= ticket {
@@ -347,7 +347,7 @@ func (h *host) withdraw(v *visitor, ticket uint32) {
 	h.move()
 }
 
-// move calls those who may go: somebody left the line, or did not use a turn.
+// move calls the visitors that may go: one left the queue, or did not use its turn.
 func (h *host) move() {
 	h.mu.Lock()
 	quiet := h.books == nil

@@ -2,7 +2,7 @@ package session
 
 import "github.com/rs/zerolog"
 
-// journal writes log lines. A writer that blocks keeps nobody waiting.
+// journal writes log lines. A writer that blocks delays nothing else.
 type journal struct {
 	logger zerolog.Logger
 	lines  outbox[logLine]

@@ -7,7 +7,7 @@ import (
 	"github.com/pbxauth/pbx/session/lockout"
 )
 
-// line is who waits at a host. Keep-alives, which are of tokens in use, go before
+// line is the queue at a host. Keep-alives, which are of tokens in use, go before
 // logins. Logins go in the order of the ledger's ranks, and within a rank first
 // come, first served. A host's mutex guards it.
 type line struct {
@@ -16,15 +16,15 @@ type line struct {
 	waiting int // visitors with a waiter
 }
 
-// waiter is a visitor that waits. It stands in the line until it is called, and
-// remains the visitor's until it gets what it wants or gives up.
+// waiter is a visitor that waits. It stands in the queue until it is called, and
+// remains the visitor's until it goes or gives up.
 type waiter struct {
 	v      *visitor
 	ticket uint32
 	beat   bool
 	unsure bool // a beat that waits for evidence
-	called bool // out of the line: it has been asked to come
-	parked bool // out of the line: only its own time, or a person, can help
+	called bool // out of the queue: it has been asked to come
+	parked bool // out of the queue: only its own time, or a person, can help
 
 	login  lockout.Login
 	reason lockout.Reason
@@ -79,7 +79,7 @@ func (l *line) addBeat(v *visitor, ticket uint32, unsure bool) {
 	l.beats = append(l.beats, v.waiter)
 }
 
-// add puts a login into the line: at the place that it had, if it stood there.
+// add puts a login into the queue: at the place that it had, if it stood there.
 func (l *line) add(v *visitor, ticket uint32, g lockout.Login, d lockout.Decision, rank int) {
 	l.drop(v)
 	w := &waiter{v: v, ticket: ticket, login: g, reason: d.Reason, until: d.Until, rank: rank}
@@ -100,7 +100,7 @@ func (l *line) add(v *visitor, ticket uint32, g lockout.Login, d lockout.Decisio
 	l.logins[rank] = slices.Insert(q, i, w)
 }
 
-// drop takes the visitor out of the line.
+// drop takes the visitor out of the queue.
 func (l *line) drop(v *visitor) {
 	w := v.waiter
 	if w == nil {
@@ -124,14 +124,14 @@ func (l *line) remove(w *waiter) {
 	}
 }
 
-// call takes a waiter out of the line, which is then to be poked.
+// call takes a waiter out of the queue, which is then to be poked.
 func (l *line) call(w *waiter) {
 	l.remove(w)
 	w.called = true
 }
 
-// called calls those of whom it holds, parked or not. The members of a host are
-// looked through, because who is parked stands in no line.
+// call calls the waiters for which holds is true, parked or not. It looks through
+// the members of the host, because a parked waiter stands in no queue.
 func (h *host) call(holds func(*waiter) bool) (next called) {
 	for _, m := range h.members {
 		if w := m.waiter; w != nil && !w.beat && !w.called && holds(w) {
@@ -142,7 +142,7 @@ func (h *host) call(holds func(*waiter) bool) (next called) {
 	return next
 }
 
-// advance calls those who may go now: more would race for it. h.mu is held.
+// advance calls those that may go now: more would race for it. h.mu is held.
 func (h *host) advance(now time.Time) (next called) {
 	free := func(v *visitor) bool { return h.calls+int32(len(next)) < v.gate().perHost }
 	// A waiter that found no reason to wait so long asks again earlier.
@@ -180,7 +180,7 @@ func (h *host) better(now time.Time, g lockout.Login) *waiter {
 	return nil
 }
 
-// firstOf returns the first login in the line that may go, of ranks below one.
+// firstOf returns the first login in the queue that may go, of ranks below one.
 // h.mu is held.
 func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
 	for rank := range below {

@@ -22,7 +22,7 @@ import (
 // Where a host lets in few calls at a time, sessions stand in line, and the next
 // one is called by the one before. Whatever becomes of one that is called, nobody
 // may be left standing while no call is under way.
-func TestNobodyIsForgottenInTheLine(t *testing.T) {
+func TestNoSessionIsForgottenInTheQueue(t *testing.T) {
 	for _, seed := range []uint64{1, 2, 3, 4, rand.Uint64()} {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
@@ -124,7 +124,7 @@ func lineWalk(t *testing.T, random *rand.Rand) {
 
 // The one that is called may have to wait for a worker, and have no need of its
 // call when it gets one.
-func TestTheNextInLineIsCalledWhereTheFirstEnds(t *testing.T) {
+func TestTheNextInTheQueueGoesIfTheFirstEnds(t *testing.T) {
 	for name, leave := range map[string]func(*session.Session){
 		"closed": func(s *session.Session) { s.Close(context.Background()) },
 		"refused": func(s *session.Session) {
@@ -174,9 +174,8 @@ func (judging) Inspect(_ *http.Response, body []byte, _ *pbx.Token) error {
 	return nil
 }
 
-// BenchmarkLine tells what a login costs where thousands of sessions stand in
-// line for one host that lets in one login at a time. The figure should not
-// depend on the length of the line.
+// BenchmarkLine measures what a login costs if thousands of sessions wait for one
+// host that lets in one login at a time.
 func BenchmarkLine(b *testing.B) {
 	for _, n := range []int{500, 1000, 2000, 4000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -203,7 +202,7 @@ func BenchmarkLine(b *testing.B) {
 	}
 }
 
-func TestTheLineIsFirstComeFirstServedAndKeepAlivesFirst(t *testing.T) {
+func TestTheQueueIsFirstComeFirstServedAndKeepAlivesFirst(t *testing.T) {
 	t.Run("one call at a time", func(t *testing.T) { servedInOrder(t, 1, 10) })
 	t.Run("one login at a time", func(t *testing.T) { servedInOrder(t, 4, 9) })
 }
@@ -260,7 +259,7 @@ func servedInOrder(t *testing.T, perHost, place int) {
 	})
 }
 
-func TestManagersWithDifferentLimitsShareTheLine(t *testing.T) {
+func TestManagersWithDifferentLimitsShareTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		guard := &session.Guard{}
 		one := session.NewManager(&session.Options{Guard: guard, PerHost: 1})
@@ -316,7 +315,7 @@ func (*pinging) Inspect(r *http.Response, _ []byte, _ *pbx.Token) error {
 	return nil
 }
 
-func TestAfterItsTurnInLineASessionKeepsNobodyWaiting(t *testing.T) {
+func TestAfterItsTurnInTheQueueASessionKeepsNoOtherWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts, hold, end := line()
 		defer end()
@@ -334,7 +333,7 @@ func TestAfterItsTurnInLineASessionKeepsNobodyWaiting(t *testing.T) {
 	})
 }
 
-func TestAStatesNameInLineIsThatOfItsToken(t *testing.T) {
+func TestTheStateInTheQueueIsThatOfTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts, hold, end := line()
 		defer end()
@@ -355,7 +354,7 @@ func TestAStatesNameInLineIsThatOfItsToken(t *testing.T) {
 	})
 }
 
-func TestACallerWaitsForASessionWhoseTokenEndsInLine(t *testing.T) {
+func TestTokenWaitsForASessionWhoseTokenExpiresInTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts, hold, end := line()
 		defer end()
@@ -376,7 +375,7 @@ func TestACallerWaitsForASessionWhoseTokenEndsInLine(t *testing.T) {
 	})
 }
 
-func TestASessionThatEndsInLineIsPlannedForNothing(t *testing.T) {
+func TestASessionThatEndsInTheQueueIsPlannedForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts, hold, end := line()
 		defer end()
@@ -391,7 +390,7 @@ func TestASessionThatEndsInLineIsPlannedForNothing(t *testing.T) {
 	})
 }
 
-func TestCredentialsRefusedWhileInLineAreNotSentAgain(t *testing.T) {
+func TestCredentialsRefusedWhileInTheQueueAreNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts, hold, end := line()
 		defer end()

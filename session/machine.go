@@ -266,7 +266,7 @@ func (m *machine) rest(next time.Time) {
 	m.next = next
 }
 
-// withdraw gives up a place in the gate's line, and an answer that is under way.
+// withdraw gives up a place in the gate's queue, and an answer that is under way.
 func (m *machine) withdraw(p *plan) {
 	if m.phase == asking {
 		p.withdraw, p.ticket = true, m.ticket
@@ -895,7 +895,7 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 	share := renewalShare + renewalSpread*(chance-0.5)
 	if m.rules.many && (m.lease == nil || m.rash) {
 		// Sessions that get their tokens together, after a start or an outage,
-		// must not be renewed together for ever.
+		// must not go on being renewed together.
 		share = renewalShare * (0.1 + 0.9*chance)
 	}
 	l.lead = time.Duration(float64(min(l.span, remaining)) * (1 - share))
@@ -1109,8 +1109,8 @@ func (m *machine) replace(now time.Time, r rules, p *plan) {
 	m.rest(now)
 }
 
-// close begins the end. What is under way is waited for, so that its token does
-// not outlive the session.
+// close begins the end. What is under way is waited for, so that its token is
+// logged out too.
 func (m *machine) close(now time.Time, p *plan) {
 	if m.phase >= ending {
 		p.refusal = ErrClosed

@@ -157,7 +157,7 @@ func TestOneLogLinePerChangeOfStateAndNoneForTheRoutine(t *testing.T) {
 }
 
 // Otherwise the first to hear of it would be a goroutine that gets no token.
-func TestARenewalThatBeginsToFailIsTold(t *testing.T) {
+func TestARenewalThatBeginsToFailIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged bytes.Buffer
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}, Logger: zerolog.New(&logged).Level(zerolog.WarnLevel)})
@@ -280,7 +280,7 @@ func TestAManagerForgetsSessionsThatHaveEnded(t *testing.T) {
 	}
 }
 
-func TestAClosedManagerStillAnswers(t *testing.T) {
+func TestAClosedManagerStillResponds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := session.NewManager(nil)
 		m.Close(t.Context())
@@ -493,7 +493,7 @@ func TestAWatchEndsWithItsContextAndLeavesNothingBehind(t *testing.T) {
 	})
 }
 
-func TestStatsTellTheStatesAndTheFailures(t *testing.T) {
+func TestStatsCountTheStatesAndTheFailures(t *testing.T) {
 	if n := (session.Stats{Connecting: 1, Live: 10, Renewing: 100, Rejected: 1000, Locked: 10_000, Unavailable: 100_000}).Sessions(); n != 111_111 {
 		t.Errorf("%d sessions", n)
 	}

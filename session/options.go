@@ -36,12 +36,12 @@ type Options struct {
 	// a name. The Store's timeout must be below Timeout.
 	Store *Shared
 
-	// OnOp is told of every operation of a driver after it has ended: see [OpInfo].
+	// OnOp is called with every operation of a driver after it has ended: see [OpInfo].
 	// It runs on a goroutine of the Manager, one operation at a time in their order,
 	// outside all locks. While it blocks, sessions go on: up to 10,000 operations
 	// wait for it, and the number of those beyond is logged. A panic in it is logged,
 	// without its value. Close waits for it as long as its context allows, so OnOp
-	// must not close the Manager. nil: nothing is told.
+	// must not close the Manager. nil: it is not called.
 	OnOp func(OpInfo)
 
 	// Logger gets a line per change of a session's state, with the fields

@@ -3,22 +3,22 @@ package session
 import "sync"
 
 // outbox hands items over in their order, on a goroutine of its own that runs
-// only while there are items. Where put blocks, nobody else waits.
+// only while there are items. While put blocks, nothing else waits.
 type outbox[T any] struct {
 	put  func(T)     // a panic or runtime.Goexit loses the item
-	lost func(n int) // so many items found no room
+	lost func(n int) // so many items were dropped
 
 	mu      sync.Mutex // guards what follows
 	items   []T
 	busy    bool
 	missing int
-	idle    chan struct{} // closed when the last item is handed over; nil: nobody waits
+	idle    chan struct{} // closed when the last item is handed over; nil: nothing waits
 }
 
 // mostItems is how many items wait where put blocks. Further ones are counted.
 const mostItems = 10_000
 
-// add puts an item at the end of the line.
+// add puts an item at the end of the queue.
 func (o *outbox[T]) add(item T) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -50,7 +50,7 @@ func TestAKeepAliveThatSaysNoLeadsToALoginAtOnce(t *testing.T) {
 	}
 }
 
-func TestAKeepAliveThatIsForbiddenIsRepeatedWhileTheTokenLives(t *testing.T) {
+func TestAKeepAliveThatIsForbiddenIsRepeatedWhileTheTokenIsValid(t *testing.T) {
 	f := &fake{life: 30 * time.Minute}
 	f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
 		return nil, told(pbx.OpKeepAlive, pbx.ErrForbidden, true)
@@ -175,7 +175,7 @@ func TestFailuresThatTakeAPersonAreRepeatedLessAndLessOftenToo(t *testing.T) {
 	})
 }
 
-func TestALateRenewalIsRepeatedBeforeTheTokenEnds(t *testing.T) {
+func TestALateRenewalIsRepeatedBeforeTheTokenExpires(t *testing.T) {
 	f := &fake{life: 2 * time.Minute}
 	f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
 		return nil, told(pbx.OpKeepAlive, pbx.ErrConfig, true)
@@ -191,7 +191,7 @@ func TestALateRenewalIsRepeatedBeforeTheTokenEnds(t *testing.T) {
 	})
 }
 
-func TestAWaitLongerThanTheTokenEndsWithIt(t *testing.T) {
+func TestAWaitLongerThanTheTokenIsValidEndsWithIt(t *testing.T) {
 	f := &fake{life: 30 * time.Minute}
 	f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
 		return nil, &pbx.Error{Driver: "fake", Op: pbx.OpKeepAlive, Kind: pbx.ErrUnavailable, HTTPStatus: 503, RetryAfter: time.Hour, Sent: true}
@@ -205,7 +205,7 @@ func TestAWaitLongerThanTheTokenEndsWithIt(t *testing.T) {
 	})
 }
 
-func TestASessionIsLockedWhenItsTokenEndsBeforeTheLock(t *testing.T) {
+func TestASessionIsLockedWhenItsTokenExpiresBeforeTheLockEnds(t *testing.T) {
 	locked := &pbx.Error{Driver: "fake", Op: pbx.OpKeepAlive, Kind: pbx.ErrLocked, RetryAfter: time.Hour, Sent: true}
 	for name, lock := range map[string]func(f *fake, guard *session.Guard){
 		"by its own keep-alive": func(f *fake, _ *session.Guard) {
@@ -258,7 +258,7 @@ func TestAfterAShortLockTheTokenIsKeptAliveStill(t *testing.T) {
 	})
 }
 
-func TestAKeepAliveThatOutlivesItsTokenFailsLikeALogin(t *testing.T) {
+func TestAKeepAliveDuringWhichItsTokenExpiresFailsLikeALogin(t *testing.T) {
 	for name, kind := range map[string]error{"locked": pbx.ErrLocked, "unavailable": pbx.ErrUnavailable} {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{life: 15 * time.Second}
@@ -306,7 +306,7 @@ func TestAfterTheTokensEndTheStateIsThatOfALogin(t *testing.T) {
 	})
 }
 
-func TestACallerWaitsForAKeepAliveThatOutlivesItsToken(t *testing.T) {
+func TestTokenWaitsForAKeepAliveDuringWhichTheTokenExpires(t *testing.T) {
 	f := &fake{life: 15 * time.Second}
 	during(t, beating{f, func(_ context.Context, old *pbx.Token) (*pbx.Token, error) {
 		time.Sleep(8 * time.Second)
@@ -319,7 +319,7 @@ func TestACallerWaitsForAKeepAliveThatOutlivesItsToken(t *testing.T) {
 	})
 }
 
-func TestACallerWaitsWhereTheTokenHasJustEnded(t *testing.T) {
+func TestTokenWaitsIfTheTokenHasJustExpired(t *testing.T) {
 	during(t, &fake{life: time.Millisecond}, func(t *testing.T, s *session.Session) {
 		mustToken(t, s)
 		time.Sleep(500 * time.Millisecond)
@@ -391,7 +391,7 @@ func TestARefreshThatThePBXDidNotJudgeIsRepeated(t *testing.T) {
 	}
 }
 
-func TestARefreshThatFailsWhileTheTokenLivesIsTriedAgainAfterItsEnd(t *testing.T) {
+func TestARefreshThatFailsWhileTheTokenIsValidIsTriedAgainAfterItsExpiry(t *testing.T) {
 	f := refreshing(nil)
 	during(t, f, func(t *testing.T, s *session.Session) {
 		end := mustToken(t, s).ExpiresAt
@@ -471,7 +471,7 @@ func TestAFailedKeepAliveIsRepeatedThoughTrafficProlongedTheToken(t *testing.T) 
 	})
 }
 
-func TestAnEarlierCallThatAnswersLaterDoesNotShortenTheToken(t *testing.T) {
+func TestAnEarlierRequestWithALaterResponseDoesNotShortenTheToken(t *testing.T) {
 	f := &fake{life: time.Hour, traits: pbx.Traits{Sliding: true}}
 	during(t, f, func(t *testing.T, s *session.Session) {
 		mustToken(t, s)
@@ -497,7 +497,7 @@ func TestAnEarlierCallThatAnswersLaterDoesNotShortenTheToken(t *testing.T) {
 	})
 }
 
-func TestABrandsLifetimeHoldsWhereTheTokenDoesNotTell(t *testing.T) {
+func TestABrandsLifetimeHoldsWhereTheTokenStatesNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{traits: pbx.Traits{Lifetime: 30 * time.Minute}}
 		s := session.New(f, &session.Options{Guard: &session.Guard{}})
@@ -512,7 +512,7 @@ func TestABrandsLifetimeHoldsWhereTheTokenDoesNotTell(t *testing.T) {
 	})
 }
 
-func TestATokensFullLifeIsWhatTrafficGivesItBack(t *testing.T) {
+func TestTrafficGivesATokenItsFullLifetimeAgain(t *testing.T) {
 	for _, row := range []struct {
 		name                string
 		issued              time.Duration // ago; 0: it does not tell

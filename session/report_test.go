@@ -106,7 +106,7 @@ func TestATokenThatLastsForgivesTheEarlyOnesBeforeIt(t *testing.T) {
 	})
 }
 
-func TestAnAnswerAboutAnEarlierTokenDoesNotLatchTheSession(t *testing.T) {
+func TestAResponseAboutAnEarlierTokenDoesNotRejectTheSession(t *testing.T) {
 	for name, meanwhile := range map[string]func(f *fake, s *session.Session, token *pbx.Token){
 		"there is another by now": func(_ *fake, s *session.Session, token *pbx.Token) { s.Invalidate(token) },
 		"there is none by now": func(f *fake, s *session.Session, token *pbx.Token) {
@@ -131,7 +131,7 @@ func TestAnAnswerAboutAnEarlierTokenDoesNotLatchTheSession(t *testing.T) {
 	}
 }
 
-func TestARenewalUnderWayDecidesAndNotACallThatFoundTheCredentialsRefused(t *testing.T) {
+func TestARenewalUnderWayDecidesAndNotARequestThatFoundTheCredentialsRefused(t *testing.T) {
 	f := &fake{life: 30 * time.Minute}
 	during(t, revoked{f}, func(t *testing.T, s *session.Session) {
 		mustToken(t, s)
@@ -145,7 +145,7 @@ func TestARenewalUnderWayDecidesAndNotACallThatFoundTheCredentialsRefused(t *tes
 	})
 }
 
-func TestRetrySendsALoginThoughTheOldTokenLives(t *testing.T) {
+func TestRetrySendsALoginThoughTheOldTokenIsValid(t *testing.T) {
 	f := &fake{life: time.Hour, traits: pbx.Traits{KeepAlive: pbx.KeepAliveNone}}
 	during(t, f, func(t *testing.T, s *session.Session) {
 		mustToken(t, s)

@@ -40,7 +40,7 @@
 //
 // [Manager.Stats] counts sessions, operations and failures by driver, at a cost
 // that does not depend on the size of the fleet: package prommetrics exports it to
-// Prometheus. [Options].OnOp is told of every operation of a driver. [Handler]
+// Prometheus. [Options].OnOp gets every operation of a driver. [Handler]
 // serves a page of the sessions in trouble, and [Manager.Ready] says when a fleet
 // has started.
 //
@@ -131,7 +131,7 @@ func (s *Session) begin() {
 	s.deliver(event{kind: begun}, nil)
 }
 
-// deliver tells the machine what has happened and publishes what follows. The
+// deliver reports what has happened to the machine and publishes what follows. The
 // rest of the plan is to be carried out without a lock. a is the attempt that
 // the event comes from.
 func (s *Session) deliver(e event, a *attempt) plan {
@@ -546,7 +546,7 @@ func (s *Session) URL() string { return s.link.Load().traits.URL }
 
 // Close stops the upkeep and logs out, within ctx and [Options].Timeout, and
 // returns what the logout returned. A login under way is waited for, so that
-// its token does not outlive the session. With [Options].Store, Close leaves the
+// its token is logged out too. With [Options].Store, Close leaves the
 // token to the other processes and to the next start: [Manager.Remove] logs out.
 func (s *Session) Close(ctx context.Context) error { return s.shut(ctx, false) }
 
@@ -648,7 +648,7 @@ func (s *Session) hurry() {
 	}
 }
 
-// finish forgets the session and tells those who wait for its end.
+// finish forgets the session and wakes up what waits for its end.
 func (s *Session) finish(ctx context.Context) {
 	s.fleet.gate.leave(s.link.Load())
 	s.fleet.ended(s)

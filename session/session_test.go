@@ -14,7 +14,7 @@ import (
 	"github.com/pbxauth/pbx/session"
 )
 
-func TestAHundredCallersWithAWrongPasswordCauseOneLogin(t *testing.T) {
+func TestAHundredGoroutinesWithAWrongPasswordCauseOneLogin(t *testing.T) {
 	f := &fake{login: fails(pbx.ErrInvalidCredentials, true), takes: 30 * time.Millisecond}
 	during(t, f, func(t *testing.T, s *session.Session) {
 		var callers sync.WaitGroup
@@ -130,7 +130,7 @@ func TestRetryCutsTheWaitOfAnUnavailableSession(t *testing.T) {
 	})
 }
 
-func TestCallersShareOneLogin(t *testing.T) {
+func TestGoroutinesShareOneLogin(t *testing.T) {
 	f := &fake{life: time.Hour, takes: 500 * time.Millisecond}
 	during(t, f, func(t *testing.T, s *session.Session) {
 		var callers sync.WaitGroup
@@ -142,7 +142,7 @@ func TestCallersShareOneLogin(t *testing.T) {
 	})
 }
 
-func TestACallerWaitsNoLongerThanItsOwnContext(t *testing.T) {
+func TestTokenWaitsNoLongerThanItsContext(t *testing.T) {
 	f := &fake{life: time.Hour, takes: 500 * time.Millisecond}
 	during(t, f, func(t *testing.T, s *session.Session) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -161,7 +161,7 @@ func TestACallerWaitsNoLongerThanItsOwnContext(t *testing.T) {
 	})
 }
 
-func TestTheLastCallerLeavingDoesNotCancelTheLogin(t *testing.T) {
+func TestALoginGoesOnWhenNobodyWaitsForIt(t *testing.T) {
 	f := &fake{life: time.Hour, takes: 500 * time.Millisecond}
 	f.login = func(ctx context.Context) (*pbx.Token, error) {
 		if err := ctx.Err(); err != nil {
@@ -262,7 +262,7 @@ func TestTheTokenIsKeptAliveAheadOfItsEnd(t *testing.T) {
 	})
 }
 
-func TestTrafficTakesThePlaceOfKeepAlives(t *testing.T) {
+func TestTrafficReplacesKeepAlives(t *testing.T) {
 	for _, sliding := range []bool{true, false} {
 		f := &fake{life: 30 * time.Minute, traits: pbx.Traits{Sliding: sliding}}
 		during(t, f, func(t *testing.T, s *session.Session) {
@@ -306,7 +306,7 @@ func TestWithoutKeepAliveTheSessionLogsInAheadAndLeavesTheOldTokenAlone(t *testi
 	}
 }
 
-func TestWhileTheOldTokenLivesAFailedRenewalIsNotTheCallersProblem(t *testing.T) {
+func TestWhileTheOldTokenIsValidAFailedRenewalIsNoError(t *testing.T) {
 	f := &fake{life: 30 * time.Minute}
 	f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
 		return nil, &pbx.Error{Driver: "fake", Op: pbx.OpKeepAlive, Kind: pbx.ErrUnavailable, Sent: true}
@@ -327,7 +327,7 @@ func TestWhileTheOldTokenLivesAFailedRenewalIsNotTheCallersProblem(t *testing.T)
 	})
 }
 
-func TestWhenTheTokenEndsUnrenewedTheSessionLogsIn(t *testing.T) {
+func TestWhenTheTokenExpiresUnrenewedTheSessionLogsIn(t *testing.T) {
 	f := &fake{life: 30 * time.Minute}
 	f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
 		return nil, &pbx.Error{Driver: "fake", Op: pbx.OpKeepAlive, Kind: pbx.ErrUnavailable, Sent: true}
@@ -428,7 +428,7 @@ func TestAnUnreachablePBXIsTriedLessAndLessOften(t *testing.T) {
 	})
 }
 
-func TestBetweenAttemptsCallersGetTheErrorAtOnce(t *testing.T) {
+func TestBetweenAttemptsTokenReturnsTheErrorAtOnce(t *testing.T) {
 	f := &fake{login: fails(pbx.ErrUnavailable, false)}
 	during(t, f, func(t *testing.T, s *session.Session) {
 		synctest.Wait()
@@ -520,7 +520,7 @@ func TestCloseIsBoundedByItsContext(t *testing.T) {
 	})
 }
 
-func TestWaitingCallersAreToldOfTheClose(t *testing.T) {
+func TestATokenThatIsWaitedForReturnsErrClosedOnClose(t *testing.T) {
 	f := &fake{life: 30 * time.Minute, takes: time.Second}
 	synctest.Test(t, func(t *testing.T) {
 		s := session.New(f, &session.Options{Guard: &session.Guard{}})
@@ -536,7 +536,7 @@ func TestWaitingCallersAreToldOfTheClose(t *testing.T) {
 	})
 }
 
-func TestLivesOfAnyLengthAreKeptWithoutStorms(t *testing.T) {
+func TestTokensOfAnyLifetimeAreRenewedWithoutStorms(t *testing.T) {
 	for _, life := range []time.Duration{time.Millisecond, time.Second, 30 * time.Minute, 100 * 365 * 24 * time.Hour, 1<<63 - 1} {
 		f := &fake{life: life}
 		during(t, f, func(t *testing.T, s *session.Session) {
@@ -658,8 +658,8 @@ func TestATokenThatAKeepAliveReturnsUnchangedIsNotRenewedInALoop(t *testing.T) {
 	})
 }
 
-// Close and Detach wait for what is under way, and no longer than the hastiest of
-// those who end the session.
+// Close waits for what is under way, and no longer than the shortest context of
+// those that were given to Close.
 func TestASecondCloseIsBoundedByItsOwnContext(t *testing.T) {
 	for name, first := range map[string]func(*session.Session){
 		"after a Close": func(s *session.Session) { s.Close(context.Background()) },

@@ -44,7 +44,7 @@ func failures(o session.OpStats) map[string]uint64 {
 	return got
 }
 
-func TestStatsTellDriversOperationsAndKindsOfFailureApart(t *testing.T) {
+func TestStatsCountByDriverOperationAndKindOfFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
 		defer m.Close(context.Background())
@@ -207,7 +207,7 @@ func TestStatsFollowAHostIntoTroubleAndOut(t *testing.T) {
 	})
 }
 
-func TestAHostWithoutSessionsIsInNobodysTrouble(t *testing.T) {
+func TestAHostWithoutSessionsIsNotInTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		guard := &session.Guard{}
 		m := session.NewManager(&session.Options{Guard: guard})

@@ -16,7 +16,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-func TestAStatusTellsAllThatThereIs(t *testing.T) {
+func TestAStatusHasAllThatThereIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{life: time.Hour, takes: time.Second}
 		f.login = func(context.Context) (*pbx.Token, error) {
@@ -81,7 +81,7 @@ func TestAnErrorsText(t *testing.T) {
 	}
 }
 
-func TestAnErrorTellsWhichSessionAndSinceWhen(t *testing.T) {
+func TestAnErrorSaysWhichSessionAndSinceWhen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
 		defer m.Close(context.Background())
@@ -103,7 +103,7 @@ func TestAnErrorTellsWhichSessionAndSinceWhen(t *testing.T) {
 	})
 }
 
-func TestTheLevelOfALogLineTellsTroubleFromRoutine(t *testing.T) {
+func TestTheLevelOfALogLineDistinguishesTroubleFromRoutine(t *testing.T) {
 	var log bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{life: 30 * time.Minute}

@@ -342,7 +342,7 @@ func (e *exchange) look(resp *http.Response, head []byte) {
 	e.judge(e.link.inspect(e.requester, resp, head, e.lease.token))
 }
 
-// judge tells the session what a response says about the token, or about the
+// judge reports to the session what a response says about the token, or about the
 // credentials behind it.
 func (e *exchange) judge(verdict error) {
 	switch {

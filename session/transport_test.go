@@ -268,7 +268,7 @@ func TestNoErrorOfARequestQuotesTheToken(t *testing.T) {
 	})
 }
 
-func TestTheAnswersRequestIsTheCallersOwn(t *testing.T) {
+func TestTheResponsesRequestIsTheClientsOwn(t *testing.T) {
 	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
 		client := &http.Client{Transport: s.Transport(answering(200))}
 		if resp := get(t, client, "http://pbx.test/call"); resp.Request.Header.Get("Authorization") != "" {
@@ -354,7 +354,7 @@ func TestAStreamIsNotWaitedFor(t *testing.T) {
 }
 
 // A refusal that nobody could read must not pass for traffic that the PBX took.
-func TestACompressedAnswerDoesNotProlongTheToken(t *testing.T) {
+func TestACompressedResponseDoesNotProlongTheToken(t *testing.T) {
 	f := &fake{life: 30 * time.Minute, traits: pbx.Traits{Sliding: true}}
 	during(t, inspecting{f}, func(t *testing.T, s *session.Session) {
 		client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -398,7 +398,7 @@ func TestWithoutAnAuthorizerThereAreTokensAndNoClient(t *testing.T) {
 	})
 }
 
-func TestARequestWithoutADeadlineIsNotWaitedForForEver(t *testing.T) {
+func TestTheWaitForARequestWithoutADeadlineIsBounded(t *testing.T) {
 	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
 		client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
@@ -414,7 +414,7 @@ func TestARequestWithoutADeadlineIsNotWaitedForForEver(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatStopsAfterItsHeaderIsNotWaitedForForEver(t *testing.T) {
+func TestTheWaitForAResponseThatStopsAfterItsHeaderIsBounded(t *testing.T) {
 	during(t, inspecting{&fake{life: time.Hour}}, func(t *testing.T, s *session.Session) {
 		closed := false
 		client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -497,7 +497,7 @@ func (s slow) Read(p []byte) (int, error) {
 	}
 }
 
-func TestOneCallThatIsAlwaysRefusedDoesNotSpoilTheOthers(t *testing.T) {
+func TestOneRequestThatIsAlwaysRefusedDoesNotSpoilTheOthers(t *testing.T) {
 	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
 		client := &http.Client{Transport: s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Path == "/admin" {
@@ -594,7 +594,7 @@ func TestAPanicOfTheDriverDoesNotReachTheApplication(t *testing.T) {
 	})
 }
 
-func TestAKeyThatThePBXNoLongerTakesEndsTheTraffic(t *testing.T) {
+func TestAKeyThatThePBXNoLongerAcceptsStopsTheTraffic(t *testing.T) {
 	f := revoked{&fake{}}
 	during(t, f, func(t *testing.T, s *session.Session) {
 		client := &http.Client{Transport: s.Transport(answering(200))}
@@ -882,7 +882,7 @@ func TestAnInspectorSeesTheRequestAsItWasAuthorizedAndTheBodysBeginning(t *testi
 	})
 }
 
-func TestAnAnswerWithoutABodyIsAnEmptyOne(t *testing.T) {
+func TestAResponseWithoutABodyIsAnEmptyOne(t *testing.T) {
 	during(t, inspecting{&fake{}}, func(t *testing.T, s *session.Session) {
 		resp, err := s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
 			resp := answer(r, 200, "")
@@ -944,7 +944,7 @@ func TestARequestsOwnDeadlineHolds(t *testing.T) {
 	})
 }
 
-func TestARequestWithoutAnAnswerIsOneThatWasSent(t *testing.T) {
+func TestARequestWithoutAResponseCountsAsSent(t *testing.T) {
 	during(t, &fake{}, func(t *testing.T, s *session.Session) {
 		_, err := over(roundTrip(func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }), s).Get("http://pbx.test/call")
 		var failure *pbx.Error
@@ -954,7 +954,7 @@ func TestARequestWithoutAnAnswerIsOneThatWasSent(t *testing.T) {
 	})
 }
 
-func TestWhichAnswersProlongTheToken(t *testing.T) {
+func TestWhichResponsesProlongTheToken(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		status int
@@ -996,7 +996,7 @@ func TestARefusalUnderHTTP200IsNoProofThatThePBXTakesTheToken(t *testing.T) {
 	})
 }
 
-func TestAnAnswerAboutAnEarlierTokenSaysNothingOfThisOne(t *testing.T) {
+func TestAResponseAboutAnEarlierTokenSaysNothingOfThisOne(t *testing.T) {
 	f := &fake{life: time.Hour}
 	during(t, f, func(t *testing.T, s *session.Session) {
 		get(t, over(roundTrip(func(r *http.Request) (*http.Response, error) {

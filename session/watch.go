@@ -117,7 +117,7 @@ func (w *watcher) watch(ctx context.Context, yield func(*Session, Status) bool) 
 		switch {
 		case s != nil:
 			status := s.Status()
-			if status.State == Closed { // nothing follows, but it may have been told meanwhile
+			if status.State == Closed { // nothing follows, but it may have been reported meanwhile
 				w.drop(s)
 			}
 			if ctx.Err() != nil || !yield(s, status) {

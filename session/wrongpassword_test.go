@@ -303,7 +303,7 @@ func TestAPBXThatRestartsHourlyIsLiveSoon(t *testing.T) {
 	})
 }
 
-func TestALockBySomebodyElseIsWaitedFor(t *testing.T) {
+func TestASessionWaitsForALockThatSomebodyElseCaused(t *testing.T) {
 	eachBrand(t, func(t *testing.T, brand simulators.Simulator) {
 		for _, response := range []pbxsim.LockResponse{pbxsim.Stated, pbxsim.Mute, pbxsim.ResetConnection} {
 			if wordless(brand) && response == pbxsim.Stated {

@@ -27,7 +27,7 @@ func inspect(driver pbx.Requester, status int, body string) error {
 }
 
 // What each answer means to each operation. "" is no error.
-func TestWhatAnAnswerMeans(t *testing.T) {
+func TestWhatAResponseMeans(t *testing.T) {
 	const none = ""
 	kinds := map[string]error{
 		"credentials": pbx.ErrInvalidCredentials, "token": pbx.ErrTokenRejected, "forbidden": pbx.ErrForbidden, "sessions": pbx.ErrTooManySessions,
@@ -233,7 +233,7 @@ func TestAnACLOfTheHTTPServerIsForbidden(t *testing.T) {
 
 // "Wrong" is a word of the driver's own: it is not cut out where it is the
 // password, which would tell it.
-func TestThePasswordIsNotToldByWhatIsMissing(t *testing.T) {
+func TestThePasswordIsNotRevealedByWhatIsMissing(t *testing.T) {
 	for _, word := range []string{"wrong", "secret", "user", "Asterisk"} {
 		for _, message := range []string{"Authentication failed", "Must specify AuthType"} {
 			client := &answering{answers: []answer{{body: challenged}, {body: refused(message)}}}

@@ -36,7 +36,7 @@ func TestAConnectionClosedWithoutAByteIsNoVerdict(t *testing.T) {
 }
 
 // fail2ban drops the packets of a caller that it has locked.
-func TestALockedCallerSeesATimeOut(t *testing.T) {
+func TestALockedClientSeesATimeOut(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Lock("127.0.0.1")
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -18,7 +18,7 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-func TestALoginIsAChallengeAndItsAnswer(t *testing.T) {
+func TestALoginIsAChallengeAndItsResponse(t *testing.T) {
 	server := &answering{answers: []answer{{body: challenged}, {body: accepted}}}
 	token, err := on(t, server).Login(t.Context())
 	if err != nil {
@@ -95,7 +95,7 @@ func TestAlreadyAuthenticatedIsNoLogin(t *testing.T) {
 	}
 }
 
-func TestASessionThatIsNotLoggedInLivesFiveSeconds(t *testing.T) {
+func TestASessionThatIsNotLoggedInIsValidForFiveSeconds(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Fault(pbxsim.Fault{On: asterisksim.Challenge, Delay: 4 * time.Second})
 		s.login(t)

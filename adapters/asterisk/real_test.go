@@ -110,7 +110,7 @@ func TestARealAsteriskAllowsOneSession(t *testing.T) {
 	driver.Logout(t.Context(), again)
 }
 
-func TestARealAsteriskForgetsAndTheCallerDoesNotNotice(t *testing.T) {
+func TestARealAsteriskForgetsAndTheApplicationDoesNotNotice(t *testing.T) {
 	driver := openReal(t, "crm", secret)
 	s := session.New(driver, nil)
 	defer s.Close(context.Background())

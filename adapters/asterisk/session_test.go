@@ -19,7 +19,7 @@ import (
 
 // Gone and not permitted are the same words. What tells them apart is the id
 // that the answer sets.
-func TestASessionThatIsGoneIsToldFromAnActionThatIsNotPermitted(t *testing.T) {
+func TestASessionThatIsGoneIsDistinguishedFromAnActionThatIsNotPermitted(t *testing.T) {
 	for name, tt := range map[string]struct {
 		meanwhile func(*testing.T, simulation, *pbx.Token)
 		action    string
@@ -91,7 +91,7 @@ func TestARefusedPingIsASessionThatIsGone(t *testing.T) {
 	})
 }
 
-func TestALifeIsLearntFromMaxAge(t *testing.T) {
+func TestALifetimeIsReadFromMaxAge(t *testing.T) {
 	for _, life := range []time.Duration{time.Second, 20 * time.Second, time.Minute, time.Hour} {
 		simulate(t, asterisksim.Options{}, pbxsim.Options{Lifetime: life}, nil, func(t *testing.T, s simulation) {
 			start := time.Now()
@@ -136,7 +136,7 @@ func TestAMaxAgeThatSaysNothingIsTheUsualMinute(t *testing.T) {
 	}
 }
 
-func TestAnAnswerWithoutASessionsCookieIsNoLogin(t *testing.T) {
+func TestAResponseWithoutASessionsCookieIsNoLogin(t *testing.T) {
 	for _, cookie := range []string{`mansession_id=""; Version=1; Max-Age=60`, "PHPSESSID=1c6c9072", "mansession_id", `mansession_id="1c 6c"`} {
 		for step, answers := range map[string][]answer{
 			"Challenge": {{body: challenged, cookie: cookie}},

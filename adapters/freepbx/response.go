@@ -50,10 +50,10 @@ func judge(x *wire.Exchange, t *pbx.Token) error {
 	case x.OK():
 		return nil
 	case status == http.StatusInternalServerError && strings.HasSuffix(x.Request.Path, "/gql") && over(t):
-		return x.Fail(pbx.ErrTokenRejected, "", "the token's lifetime is over, which FreePBX 17 reports by HTTP 500")
+		return x.Fail(pbx.ErrTokenRejected, "", "the token has expired, which FreePBX 17 reports as HTTP 500")
 	}
 	return x.Unexpected()
 }
 
-// over reports whether a token's lifetime is over.
+// over reports whether a token has expired.
 func over(t *pbx.Token) bool { return !t.ExpiresAt.IsZero() && !time.Now().Before(t.ExpiresAt) }

@@ -15,7 +15,7 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-func TestALoginIsAChallengeAndItsAnswer(t *testing.T) {
+func TestALoginIsAChallengeAndItsResponse(t *testing.T) {
 	server := &answering{answers: []answer{{body: challenged}, {body: accepted}}}
 	token, err := on(t, server).Login(t.Context())
 	if err != nil {
@@ -67,7 +67,7 @@ func TestAWrongPasswordIsSentOnce(t *testing.T) {
 	}
 }
 
-func TestABannedAddressIsToldFromAWrongPassword(t *testing.T) {
+func TestABannedAddressIsDistinguishedFromAWrongPassword(t *testing.T) {
 	for _, settings := range []grandstreamsim.Options{{}, {BanAtChallenge: true}} {
 		simulate(t, settings, nil, func(t *testing.T, s simulation) {
 			s.SetPassword(user, "another")

@@ -107,7 +107,7 @@ func TestTooFrequentIsAPauseAndNoWrongPassword(t *testing.T) {
 	})
 }
 
-func TestAnIdleLifeOfTheOperatorsIsKeptTo(t *testing.T) {
+func TestAnIdleLifetimeThatTheOperatorSetHolds(t *testing.T) {
 	simulate(t, grandstreamsim.Options{}, func(c *grandstream.Config) { c.TokenTTL = 2 * time.Minute }, func(t *testing.T, s simulation) {
 		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())

@@ -97,7 +97,7 @@ func TestAddressesAreCompleted(t *testing.T) {
 }
 
 // Options come as text, from a form, or as typed fields.
-func TestTheLifeAndTheKeepAliveAreOptions(t *testing.T) {
+func TestTheLifetimeAndTheKeepAliveAreOptions(t *testing.T) {
 	for name, open := range map[string]func(pbx.Config) (pbx.Authenticator, error){
 		"by name": func(c pbx.Config) (pbx.Authenticator, error) {
 			c.Options = map[string]string{"token_ttl": "2m", "keepalive_action": "listAccount"}

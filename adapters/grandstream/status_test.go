@@ -136,7 +136,7 @@ func TestASuccessIsProven(t *testing.T) {
 	}
 }
 
-func TestAnswersThatSayNothingAboutTheCookie(t *testing.T) {
+func TestResponsesThatSayNothingAboutTheCookie(t *testing.T) {
 	for name, body := range map[string]string{
 		"success":                    `{"response":{"account":[{"extension":"1000","status":"Unavailable"}]},"status":0}`,
 		"a list of calls":            `{"cdr_root":[{"AcctId":"1","disposition":"ANSWERED"}]}`,
@@ -199,7 +199,7 @@ func TestALogoutThatTheFirmwareLacksIsNoError(t *testing.T) {
 	})
 }
 
-func TestTheKeepAliveIsTheCallOfTheOption(t *testing.T) {
+func TestTheKeepAliveIsTheRequestOfTheOption(t *testing.T) {
 	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
 		token := s.login(t)
 		time.Sleep(9 * time.Minute)
@@ -225,7 +225,7 @@ func TestTheKeepAliveIsTheCallOfTheOption(t *testing.T) {
 	})
 }
 
-func TestThePasswordIsNotToldByWhatIsMissing(t *testing.T) {
+func TestThePasswordIsNotRevealedByWhatIsMissing(t *testing.T) {
 	for _, word := range []string{"wrong", "password", "user", "PBX"} {
 		for _, body := range []string{`{"response":{},"status":-37}`, `{"response":{},"status":-9}`, `{"response":{},"status":0}`} {
 			simulate(t, grandstreamsim.Options{}, func(c *grandstream.Config) { c.Password = pbx.NewSecret(word) }, func(t *testing.T, s simulation) {

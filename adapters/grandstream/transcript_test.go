@@ -65,7 +65,7 @@ func TestTheSamplesRefusals(t *testing.T) {
 	}
 }
 
-func TestTheSamplesKeepAliveCallAndLogout(t *testing.T) {
+func TestTheSamplesKeepAliveRequestAndLogout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		driver := replayed(t, password, "keepalive", "call", "logout")
 		old := sampleToken()

@@ -169,7 +169,7 @@ func TestTheNextHeartbeatCarriesAChangeOfEvents(t *testing.T) {
 	})
 }
 
-func TestAPBXThatInsistsIsToldThisEndOfTheConnection(t *testing.T) {
+func TestAPBXThatInsistsGetsTheConnectionsLocalAddress(t *testing.T) {
 	for _, format := range formats {
 		set := func(c *openvox.Config) { c.Format = format }
 		simulate(t, openvoxsim.Options{Yeastar: yeastarsim.Options{HeartbeatInsists: true}}, set, func(t *testing.T, s simulation) {

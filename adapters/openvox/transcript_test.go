@@ -75,7 +75,7 @@ func TestTheVendorsHeartbeat(t *testing.T) {
 	}
 }
 
-func TestTheVendorsAnswerToACallInXML(t *testing.T) {
+func TestTheVendorsResponseToARequestInXML(t *testing.T) {
 	settings := openvox.Config{Format: openvox.XML}
 	settings.Username = sampleUser
 	driver := sample(t, settings, "call-xml.http")

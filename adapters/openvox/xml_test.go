@@ -17,7 +17,7 @@ const declaration = `<?xml version="1.0" encoding="utf-8"?>`
 
 // The vendor's samples have XML under a JSON header, and a JSON call answered in
 // XML: the first byte is what counts.
-func TestAnAnswerIsReadByItsFirstByte(t *testing.T) {
+func TestAResponseIsReadByItsFirstByte(t *testing.T) {
 	for _, asked := range formats {
 		for _, d := range []openvoxsim.Options{{}, {WrongHeader: true}, {AnswersIn: "json"}, {AnswersIn: "xml"}, {AnswersIn: "xml", WrongHeader: true}} {
 			format := func(c *openvox.Config) { c.Format = asked }
@@ -106,7 +106,7 @@ func nested(depth int) string {
 	return `<xml><status>Success</status><token>x</token>` + strings.Repeat("<a>", depth) + strings.Repeat("</a>", depth) + `</xml>`
 }
 
-func TestXMLThatPlaysTricksIsNoAnswer(t *testing.T) {
+func TestXMLThatPlaysTricksIsNoResponse(t *testing.T) {
 	billion := `<!DOCTYPE xml [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">]>`
 	for name, body := range map[string]string{
 		"entities that grow":       billion + `<xml><status>Success</status><token>&c;</token></xml>`,
@@ -158,7 +158,7 @@ func TestXMLThatPlaysTricksIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestTheBeginningOfALongAnswerSaysNothing(t *testing.T) {
+func TestTheBeginningOfALongResponseSaysNothing(t *testing.T) {
 	var long strings.Builder
 	long.WriteString(declaration + `<xml><status>Failed</status><errno>20004</errno><list>`)
 	for i := range 5000 {
@@ -198,7 +198,7 @@ func TestAUserNameThatTheFormatCannotCarryIsNotSent(t *testing.T) {
 	}
 }
 
-func TestAnAnswerOfAnotherFamilyNamesTheDriverThatFits(t *testing.T) {
+func TestAResponseOfAnotherFamilyNamesTheDriverThatFits(t *testing.T) {
 	for op, err := range operations(t, `{"errcode":-1,"errmsg":"FAILURE"}`) {
 		if op == pbx.OpRequest { // the application's own answer may be anything
 			if err != nil {
@@ -206,7 +206,7 @@ func TestAnAnswerOfAnotherFamilyNamesTheDriverThatFits(t *testing.T) {
 			}
 			continue
 		}
-		if got := failure(t, err); got.Kind != pbx.ErrProtocol || !strings.HasSuffix(got.Message, "its driver is yeastar-p") {
+		if got := failure(t, err); got.Kind != pbx.ErrProtocol || !strings.HasSuffix(got.Message, "set the driver to yeastar-p") {
 			t.Errorf("%s: %v, want the driver yeastar-p", op, err)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/pbxauth/pbx/adapters/runtel"
 )
 
-func TestClassifySeesTheAnswer(t *testing.T) {
+func TestClassifySeesTheResponse(t *testing.T) {
 	body := `{"action_id":"{id}","code":418,"notifies":[{"text":"wrong ` + password + `"},["two"]]}`
 	server := &platform{status: 409, body: body}
 	var got []runtel.Failure

@@ -29,7 +29,7 @@ func TestTheWordsOfThePlatformAreBounded(t *testing.T) {
 	}
 }
 
-func TestARequestIsAnsweredByItsOwnID(t *testing.T) {
+func TestAResponseHasItsRequestsID(t *testing.T) {
 	const none = "no error"
 	tests := []struct {
 		name, id     string // the answer's, as JSON; {id} is the request's

@@ -21,7 +21,7 @@ const nginx = "<html>\r\n<head><title>Error</title></head>\r\n<body>\r\n<center>
 
 // The vendor shows no failing answer. These are the shapes that one may have, and
 // what each means on a login, on a logout, and on a call of the application.
-func TestWhatAFailingAnswerMeans(t *testing.T) {
+func TestWhatAFailingResponseMeans(t *testing.T) {
 	const none = "no error"
 	kinds := map[string]error{
 		"credentials": pbx.ErrInvalidCredentials, "token": pbx.ErrTokenRejected, "forbidden": pbx.ErrForbidden, "locked": pbx.ErrLocked,

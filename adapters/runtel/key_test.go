@@ -106,7 +106,7 @@ func TestARefusedKeyIsNoRefusedToken(t *testing.T) {
 	}
 }
 
-func TestASessionLivesOnAKeyForGood(t *testing.T) {
+func TestASessionWithAKeyNeverExpires(t *testing.T) {
 	for _, mode := range []runtelsim.FailureMode{runtelsim.HTTP401, runtelsim.Code401, runtelsim.HTTP403, runtelsim.HTML, runtelsim.Empty} {
 		simulated(t, runtelsim.Options{Failure: mode}, pbxsim.Options{}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
 			sim.AddKey(key)

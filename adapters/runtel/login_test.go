@@ -75,7 +75,7 @@ func TestTheVaultIsAskedBeforeEachLogin(t *testing.T) {
 	}
 }
 
-func TestNoCallProlongsAToken(t *testing.T) {
+func TestNoRequestProlongsAToken(t *testing.T) {
 	server := &platform{}
 	p := open(t, server.at(runtel.Config{}))
 	token, err := p.KeepAlive(t.Context(), &pbx.Token{Value: pbx.NewSecret("J...W")})

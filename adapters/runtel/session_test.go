@@ -140,7 +140,7 @@ func TestAnEndReadTooLateCostsNoCall(t *testing.T) {
 
 // Three hours in UTC is no time at all in Moscow, give or take what the login
 // took.
-func TestNoLifeCausesAStormOfLogins(t *testing.T) {
+func TestNoLifetimeCausesAStormOfLogins(t *testing.T) {
 	for _, life := range []time.Duration{
 		time.Hour, 2 * time.Hour, 3 * time.Hour, 3*time.Hour + time.Second/2, 3*time.Hour - time.Second/2, 3*time.Hour + 30*time.Second, 4 * time.Hour,
 	} {
@@ -157,7 +157,7 @@ func TestNoLifeCausesAStormOfLogins(t *testing.T) {
 	}
 }
 
-func TestAWrongPasswordIsSentOnceWhateverTheAnswer(t *testing.T) {
+func TestAWrongPasswordIsSentOnceWhateverTheResponse(t *testing.T) {
 	for _, d := range []runtelsim.Options{
 		{Failure: runtelsim.HTTP401},
 		{Failure: runtelsim.Code401},
@@ -205,7 +205,7 @@ func TestAnUnknownCodeIsNotRepeatedIntoABlock(t *testing.T) {
 	})
 }
 
-func TestAHostThatIsToldToWaitWaits(t *testing.T) {
+func TestAHostThatHasToWaitWaits(t *testing.T) {
 	d := runtelsim.Options{Failure: runtelsim.Code401, Block: http.StatusTooManyRequests}
 	simulated(t, d, pbxsim.Options{Lockout: pbxsim.Lockout{For: 20 * time.Minute}}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
 		sim.Lock("127.0.0.1")

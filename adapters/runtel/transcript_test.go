@@ -45,7 +45,7 @@ func TestTheVendorsSamplesGoOverTheWire(t *testing.T) {
 	}
 }
 
-func TestTheVendorsAnswerIsKeptWhole(t *testing.T) {
+func TestTheVendorsResponseIsKeptWhole(t *testing.T) {
 	token, err := openSample(t, loginSample).Login(t.Context())
 	if err != nil {
 		t.Fatal(err)

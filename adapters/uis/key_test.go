@@ -81,7 +81,7 @@ func TestAKeyIsNotRefusedForTheMethod(t *testing.T) {
 	}
 }
 
-func TestASessionLivesOnAKeyForGood(t *testing.T) {
+func TestASessionWithAKeyNeverExpires(t *testing.T) {
 	simulate(t, uissim.Options{}, withKey("list.calls"), func(t *testing.T, s simulation) {
 		s.AddKey(key)
 		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})

@@ -118,7 +118,7 @@ func refusal(x *wire.Exchange, got response) *pbx.Error {
 	case got.Refused && op != pbx.OpLogin:
 		return refusedRequest(x, got)
 	case op == pbx.OpLogin && status >= 500 && got.Message && got.ErrorID == "":
-		return x.Fail(pbx.ErrUnavailable, "", "the server failed, which says nothing about the password: is its message broker up?")
+		return x.Fail(pbx.ErrUnavailable, "", "the server failed, which says nothing about the password: check that its message broker is up")
 	case starting[got.ErrorID] != "":
 		return x.Fail(pbx.ErrUnavailable, got.ErrorID, starting[got.ErrorID])
 	case op == pbx.OpLogin && status == http.StatusForbidden && (got.ErrorID != "" || got.Message):
@@ -146,7 +146,7 @@ func ownRefusal(x *wire.Exchange, code int) *pbx.Error {
 	return failure
 }
 
-// refusedRequest tells the meanings of a daemon's 401 apart.
+// refusedRequest distinguishes the meanings of a daemon's 401.
 func refusedRequest(x *wire.Exchange, got response) *pbx.Error {
 	known, ok := reasons[got.Reason]
 	switch {

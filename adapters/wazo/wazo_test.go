@@ -241,7 +241,7 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"a dead token under another status", pbx.OpRequest, 200, `{"error_id":"unauthorized","details":{"reason":"not_found_or_expired"}}`, pbx.ErrTokenRejected, true},
 		{"an error without details", pbx.OpRequest, 401, `{"error_id":"unauthorized"}`, pbx.ErrConfig, true},
 		{"data with a code of the application's own", pbx.OpRequest, 200, `{"error_id":"x","details":{},"reason":["y"],"status_code":7}`, nil, true},
-		{"nginx has nobody behind it", pbx.OpRequest, 502, pbxsim.HTMLPage, pbx.ErrUnavailable, true},
+		{"nginx without a backend", pbx.OpRequest, 502, pbxsim.HTMLPage, pbx.ErrUnavailable, true},
 		{"the application's mistake", pbx.OpRequest, 404, `{"message":"x","error_id":"not-found"}`, pbx.ErrProtocol, true},
 		{"forbidden", pbx.OpRequest, 403, `{"message":"x","error_id":"y"}`, pbx.ErrForbidden, true},
 		{"a good one", pbx.OpRequest, 204, "", nil, true},
@@ -401,7 +401,7 @@ func TestASessionOutlastsABrokenMessageBroker(t *testing.T) {
 
 // All sessions are taken by tokens that nobody has logged out. They count until
 // they expire, and up to a minute longer.
-func TestASessionWaitsForARoomOfItsOwn(t *testing.T) {
+func TestASessionWaitsUntilAnotherTokenFits(t *testing.T) {
 	simulate(t, wazosim.Options{}, "", func(t *testing.T, s simulation) {
 		time.Sleep(30 * time.Second)
 		for range 100 {

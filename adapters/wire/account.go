@@ -26,7 +26,7 @@ type accountSource struct {
 	lent []pbx.Credentials // what ask returned last, to be cut out of errors
 }
 
-// maxLent is how many answers of a Credentials func are remembered: those of
+// maxLent is how many results of a Credentials func are remembered: those of
 // logins that are under way while the account changes.
 const maxLent = 4
 

@@ -141,7 +141,7 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-func TestTheCredentialsFuncIsAskedEveryTimeWithTheCallersContext(t *testing.T) {
+func TestTheCredentialsFuncIsAskedEveryTimeWithTheLoginsContext(t *testing.T) {
 	type key struct{}
 	asked := 0
 	c := open(t, pbx.Config{URL: "pbx.example.com", Credentials: func(ctx context.Context) (pbx.Credentials, error) {

@@ -219,7 +219,7 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 	x.Response = Response{Status: resp.StatusCode, Header: resp.Header}
 	switch {
 	case resp.StatusCode == http.StatusSwitchingProtocols: // its body does not end
-		return nil, x.Fail(pbx.ErrProtocol, "", "the response switches to another protocol, which nobody asked for: is this the PBX's API?")
+		return nil, x.Fail(pbx.ErrProtocol, "", "the response switches to another protocol, which was not requested: check that the URL is that of the PBX's API")
 	case p.location != "":
 		return nil, x.redirected(out.URL, p.location)
 	}

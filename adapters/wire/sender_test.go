@@ -159,7 +159,7 @@ func TestATransportThatReportsNothingMayHaveSent(t *testing.T) {
 }
 
 // An answer proves that the request was sent, whatever the transport reported.
-func TestAnAnswerThatBreaksOffWasSent(t *testing.T) {
+func TestARequestWhoseResponseBreaksOffWasSent(t *testing.T) {
 	_, err := open(t, over("pbx.example.com", func(r *http.Request) (*http.Response, error) {
 		httptrace.ContextClientTrace(r.Context()).GetConn(r.URL.Host)
 		return &http.Response{StatusCode: 207, Body: io.NopCloser(iotest.ErrReader(syscall.ECONNRESET))}, nil
@@ -187,7 +187,7 @@ func TestARequestWithoutADeadlineGetsOne(t *testing.T) {
 	})
 }
 
-func TestTheCallersDeadlineHolds(t *testing.T) {
+func TestTheContextsDeadlineHolds(t *testing.T) {
 	for _, limit := range []time.Duration{time.Second, 5 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), limit)

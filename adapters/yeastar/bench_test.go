@@ -24,8 +24,8 @@ import (
 // BenchmarkLogin compares a login through the driver with net/http, over the
 // loopback interface and with a PBX that does next to nothing: with the bare
 // POST of bytes that are there already, and with a login that is written by
-// hand, which also has to make the request and to read the answer. All have a
-// deadline, which their caller brings along, as a session does.
+// hand, which also has to make the request and to read the response. All have a
+// deadline, as those of a session have.
 //
 // The PBX speaks https, without which the driver goes nowhere but to loopback,
 // or plain http; it closes each connection, as in the vendor's samples, or

@@ -59,7 +59,7 @@ func inspect(driver *yeastar.PBX, status int, body string) error {
 	return driver.Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), new(pbx.Token))
 }
 
-func TestAnswersThatSayNothingAboutTheToken(t *testing.T) {
+func TestResponsesThatSayNothingAboutTheToken(t *testing.T) {
 	const list = `{"status":"Success","extlist":[{"number":"1000","status":"Registered"},{"number":"1001","status":"Failed","errno":"20004"}]}`
 	wav := "RIFF\x24\x08\x00\x00WAVEfmt \x10\x00\x00\x00" + strings.Repeat("\x00\xff", 512)
 	for name, body := range map[string]string{
@@ -83,7 +83,7 @@ func TestAnswersThatSayNothingAboutTheToken(t *testing.T) {
 	}
 }
 
-func TestAnswersThatRefuse(t *testing.T) {
+func TestResponsesThatRefuse(t *testing.T) {
 	tests := []struct {
 		name   string
 		status int

@@ -128,7 +128,7 @@ func TestAnErrnoThatIsNoNumberIsDropped(t *testing.T) {
 }
 
 // What has no status is not from this family, whatever else it holds.
-func TestAnAnswerWithoutAStatusIsNotUnderstood(t *testing.T) {
+func TestAResponseWithoutAStatusIsNotUnderstood(t *testing.T) {
 	for _, body := range []string{
 		`{"errcode":0,"errmsg":"SUCCESS","access_token":"48a7d7481a5355aa4fb5dc285edeb40e"}`, // P-Series
 		`{"errcode":10004,"errmsg":"ACCESS TOKEN EXPIRED"}`,

@@ -93,7 +93,7 @@ func TestTheVersionInThePathsCanBeSet(t *testing.T) {
 
 // What has been typed into the wrong driver's form gets a whole answer, which
 // says whose it is.
-func TestAnAnswerOfAnotherFamilyNamesTheDriverThatFits(t *testing.T) {
+func TestAResponseOfAnotherFamilyNamesTheDriverThatFits(t *testing.T) {
 	for body, driver := range map[string]string{
 		`{"errcode":-1,"errmsg":"FAILURE","invalid_param_list":[{"field":"username or password","value":"error"}]}`: "yeastar-p",
 		`{"errcode":0,"errmsg":"SUCCESS","access_token":"EXZMpZAO86mbrKm6rFtgeb3rfcpC9uqS"}`:                        "yeastar-p",
@@ -106,7 +106,7 @@ func TestAnAnswerOfAnotherFamilyNamesTheDriverThatFits(t *testing.T) {
 				}
 				continue
 			}
-			if !errors.Is(err, pbx.ErrProtocol) || !strings.HasSuffix(failure(t, err).Message, "its driver is "+driver) {
+			if !errors.Is(err, pbx.ErrProtocol) || !strings.HasSuffix(failure(t, err).Message, "set the driver to "+driver) {
 				t.Errorf("%s: %s: %v, want the driver %s", body, op, err, driver)
 			}
 		}

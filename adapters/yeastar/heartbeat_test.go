@@ -58,7 +58,7 @@ func TestAHeartbeatCarriesWhatWasConfiguredAndNoMore(t *testing.T) {
 	}
 }
 
-func TestAPBXThatInsistsIsToldThisEndOfTheConnection(t *testing.T) {
+func TestAPBXThatInsistsGetsTheConnectionsLocalAddress(t *testing.T) {
 	simulate(t, yeastarsim.Options{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
 		got, err := s.keepAlive(t)
 		if err != nil {
@@ -90,7 +90,7 @@ func TestAPBXThatInsistedIsNotAskedForLessAgain(t *testing.T) {
 }
 
 // This machine may have another address by then.
-func TestAPBXThatRefusesTheAddressIsToldTheNewOne(t *testing.T) {
+func TestAPBXThatRefusesTheAddressGetsTheNewOne(t *testing.T) {
 	simulate(t, yeastarsim.Options{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
 		if _, err := s.keepAlive(t); err != nil {
 			t.Fatal(err)
@@ -119,7 +119,7 @@ func TestHeartbeatCodesWithWhichAPBXInsists(t *testing.T) {
 }
 
 // An address made up here would take the events away from the program that gets them.
-func TestAPBXThatInsistsIsToldNoAddressWhereEventsAreWanted(t *testing.T) {
+func TestAPBXThatInsistsGetsNoAddressWhereEventsAreWanted(t *testing.T) {
 	for name, settings := range map[string]func(*yeastar.Config){
 		"port":    func(c *yeastar.Config) { c.Events.Port = 9000 },
 		"url":     func(c *yeastar.Config) { c.Events.URL = "report" },
@@ -156,7 +156,7 @@ func TestWithoutAConnectionToNameThePBXsRefusalStands(t *testing.T) {
 	}
 }
 
-func TestAHeartbeatGivesTheSameTokenItsFullLifeBack(t *testing.T) {
+func TestAHeartbeatGivesTheSameTokenItsFullLifetimeAgain(t *testing.T) {
 	for _, d := range []yeastarsim.Options{{}, {HeartbeatInsists: true}} {
 		simulate(t, d, nil, func(t *testing.T, s simulation) {
 			token := s.login(t)
@@ -182,7 +182,7 @@ func TestAHeartbeatGivesTheSameTokenItsFullLifeBack(t *testing.T) {
 
 // The PBX counts from when the request reaches it, so the life is counted from
 // when it was sent: an answer that is long in coming must not add to it.
-func TestALifeIsCountedFromBeforeTheRequest(t *testing.T) {
+func TestALifetimeIsCountedFromBeforeTheRequest(t *testing.T) {
 	for name, d := range map[string]yeastarsim.Options{"lenient": {}, "insists": {HeartbeatInsists: true}} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, d, nil, func(t *testing.T, s simulation) {
@@ -211,7 +211,7 @@ func TestALifeIsCountedFromBeforeTheRequest(t *testing.T) {
 	}
 }
 
-func TestATokensLifeCanBeSet(t *testing.T) {
+func TestATokensLifetimeCanBeSet(t *testing.T) {
 	short := func(c *yeastar.Config) { c.TokenTTL = 5 * time.Minute }
 	simulate(t, yeastarsim.Options{}, short, func(t *testing.T, s simulation) {
 		token := s.login(t)

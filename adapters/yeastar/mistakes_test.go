@@ -332,7 +332,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-func TestACallersContextEndsALogin(t *testing.T) {
+func TestTheContextEndsALogin(t *testing.T) {
 	simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Fault(pbxsim.Fault{Hang: true})
 		ctx, cancel := context.WithCancel(t.Context())

@@ -122,7 +122,7 @@ func TestADeadRefreshTokenIsRecognisedWhateverItsErrno(t *testing.T) {
 	}
 }
 
-func TestARefreshThatWasNotAnsweredIsNoRefusal(t *testing.T) {
+func TestARefreshWithoutAResponseIsNoRefusal(t *testing.T) {
 	for name, fault := range map[string]pbxsim.Fault{
 		"cut before":  {Drop: pbxsim.DropBefore},
 		"cut after":   {Drop: pbxsim.DropAfter},

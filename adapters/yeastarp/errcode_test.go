@@ -86,7 +86,7 @@ func TestAFailureOfALoginIsAboutTheCredentials(t *testing.T) {
 	}
 }
 
-func TestABlockedCallerIsToldUntilWhenIfThePBXSaysSo(t *testing.T) {
+func TestABlockedClientLearnsUntilWhenIfThePBXSaysSo(t *testing.T) {
 	for _, silent := range []bool{false, true} {
 		simulate(t, yeastarpsim.Options{NoBlockTime: silent}, nil, func(t *testing.T, s simulation) {
 			s.Lock("127.0.0.1")
@@ -139,7 +139,7 @@ func TestTheEndOfABlockIsReadByThePBXsOwnClock(t *testing.T) {
 }
 
 // What has no integer errcode is not from this family, whatever else it holds.
-func TestAnAnswerWithoutAnErrcodeIsNotUnderstood(t *testing.T) {
+func TestAResponseWithoutAnErrcodeIsNotUnderstood(t *testing.T) {
 	for _, body := range []string{
 		`{"errcode":null,"access_token":"` + sampleAccess + `","refresh_token":"` + sampleFresh + `"}`,
 		`{"errcode":0.5,"access_token":"` + sampleAccess + `","refresh_token":"` + sampleFresh + `"}`,
@@ -163,21 +163,21 @@ func TestAnAnswerWithoutAnErrcodeIsNotUnderstood(t *testing.T) {
 	}
 }
 
-func TestAnAnswerOfAnotherFamilyNamesTheDriverThatFits(t *testing.T) {
+func TestAResponseOfAnotherFamilyNamesTheDriverThatFits(t *testing.T) {
 	for body, driver := range map[string]string{
-		`{"status":"Failed","errno":"20001"}`:                                         "driver is yeastar, or openvox",
-		`{"status":"Success","token":"48a7d7481a5355aa4fb5dc285edeb40e"}`:             "driver is yeastar, or openvox",
-		`<?xml version="1.0"?><xml><status>Failed</status><errno>20001</errno></xml>`: "driver is openvox",
+		`{"status":"Failed","errno":"20001"}`:                                         "set the driver to yeastar, or to openvox",
+		`{"status":"Success","token":"48a7d7481a5355aa4fb5dc285edeb40e"}`:             "set the driver to yeastar, or to openvox",
+		`<?xml version="1.0"?><xml><status>Failed</status><errno>20001</errno></xml>`: "set the driver to openvox",
 	} {
 		for op, err := range operations(t, body) {
-			if op == pbx.OpRequest { // the application's own answer may be anything
+			if op == pbx.OpRequest { // the application's own response may be anything
 				if err != nil {
 					t.Errorf("%s: Inspect: %v", body, err)
 				}
 				continue
 			}
 			if got := failure(t, err); got.Kind != pbx.ErrProtocol || !strings.HasSuffix(got.Message, driver) {
-				t.Errorf("%s: %s: %v, want that the %s", body, op, err, driver)
+				t.Errorf("%s: %s: %v, want %q", body, op, err, driver)
 			}
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 // The PBX says how long its tokens live. What it says is believed as far as it
 // can be true; otherwise a token lives as documented.
-func TestLifetimesAreThoseOfTheAnswer(t *testing.T) {
+func TestLifetimesAreThoseOfTheResponse(t *testing.T) {
 	const (
 		halfAnHour = 30 * time.Minute
 		day        = 24 * time.Hour

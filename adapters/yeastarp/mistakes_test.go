@@ -56,7 +56,7 @@ func TestTheRefreshHasTheRightField(t *testing.T) {
 	})
 }
 
-func TestANetworkErrorOfARefreshCostsNoPlaceWhileTheOldTokenLives(t *testing.T) {
+func TestANetworkErrorOfARefreshCostsNoPlaceWhileTheOldTokenIsValid(t *testing.T) {
 	for name, fault := range map[string]pbxsim.Fault{
 		"cut":      {Drop: pbxsim.DropBefore},
 		"silence":  {Hang: true},

@@ -42,7 +42,7 @@ func TestASessionRefreshesForAWeekAndLogsInOnce(t *testing.T) {
 	}
 }
 
-func TestAnExpiredTokenIsRefreshedAsLongAsItsRefreshTokenLives(t *testing.T) {
+func TestAnExpiredTokenIsRefreshedAsLongAsItsRefreshTokenIsValid(t *testing.T) {
 	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 		live := s.session()
 		defer live.Close(t.Context())
@@ -70,7 +70,7 @@ func TestAnExpiredTokenIsRefreshedAsLongAsItsRefreshTokenLives(t *testing.T) {
 	})
 }
 
-func TestACallThatFindsTheTokenDeadIsAnsweredAfterARefresh(t *testing.T) {
+func TestARequestThatFindsTheTokenDeadSucceedsAfterARefresh(t *testing.T) {
 	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 		live := s.session()
 		defer live.Close(t.Context())

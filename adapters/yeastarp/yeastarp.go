@@ -99,7 +99,7 @@ type PBX struct{ wire *wire.Client }
 // empty. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg pbx.Config) (*PBX, error) {
 	if len(cfg.Options) > 0 {
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: "Options", Message: "Options are given, and this driver has none"}
+		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: "Options", Message: "this driver has no options: leave Options and Secrets empty"}
 	}
 	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8088, APIPaths: []string{"/openapi", apiPath, apiPath + "/get_token"}}, cfg)
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package golden replays what vendors print. A vendor's page shows a request
-// and its answer; a driver must send the one to the byte, and must read the
+// and its response. A driver must send the one to the byte, and must read the
 // other. Such a sample is kept as a file, so that drivers in other languages
 // can be held to it too, and is played to the driver by a client that never
 // leaves the process:
@@ -18,7 +18,7 @@
 //
 // # The format
 //
-// FORMAT.md tells it once more, for readers in other languages.
+// FORMAT.md describes it for readers in other languages.
 //
 // One exchange to a file, in UTF-8, lines ending in LF:
 //
@@ -34,7 +34,7 @@
 //	{"status":"Success","token":"48a7d7481a5355aa4fb5dc285edeb40e"}
 //
 // Lines that begin with # are comments, and stand at the top only. Then comes
-// the request, a line of >>>, and the answer. Each is its first line, the header
+// the request, a line of >>>, and the response. Each is its first line, the header
 // fields that matter, an empty line and the body. Without a body the empty line
 // may be missing.
 //
@@ -46,8 +46,8 @@
 //     be there or not.
 //   - {{name}} in the request's body, once per name, stands for a piece of text
 //     that the client makes up, without quotes or angle brackets: a request's
-//     id, say. The same name in the answer's body is replaced by that text.
-//   - The answer is sent as it stands, with a Content-Length.
+//     id, say. The same name in the response's body is replaced by that text.
+//   - The response is sent as it stands, with a Content-Length.
 package golden
 
 import (
@@ -61,7 +61,7 @@ import (
 	"unicode/utf8"
 )
 
-// Exchange is one request and its answer.
+// Exchange is one request and its response.
 type Exchange struct {
 	Name    string // of the file, for messages
 	Request Message
@@ -123,20 +123,20 @@ func Parse(name, text string) (Exchange, error) {
 	}
 	request, answer, ok := strings.Cut(text, "\n>>>\n")
 	if !ok {
-		return Exchange{}, fmt.Errorf("golden: %s: no line of >>> parts the request from its answer", name)
+		return Exchange{}, fmt.Errorf("golden: %s: no line of >>> separates the request from its response", name)
 	}
 	var err error
 	if x.Request, err = parseMessage(request); err != nil {
 		return Exchange{}, fmt.Errorf("golden: %s: request: %w", name, err)
 	}
 	if x.Answer, err = parseMessage(strings.TrimSuffix(answer, "\n")); err != nil {
-		return Exchange{}, fmt.Errorf("golden: %s: answer: %w", name, err)
+		return Exchange{}, fmt.Errorf("golden: %s: response: %w", name, err)
 	}
 	if !requestLine.MatchString(x.Request.Line) {
 		return Exchange{}, fmt.Errorf("golden: %s: %q is not the first line of a request", name, x.Request.Line)
 	}
 	if !statusLine.MatchString(x.Answer.Line) {
-		return Exchange{}, fmt.Errorf("golden: %s: %q is not the first line of an answer", name, x.Answer.Line)
+		return Exchange{}, fmt.Errorf("golden: %s: %q is not the first line of a response", name, x.Answer.Line)
 	}
 	known := map[string]bool{}
 	for _, match := range invented.FindAllStringSubmatch(x.Request.Body, -1) {
@@ -147,7 +147,7 @@ func Parse(name, text string) (Exchange, error) {
 	}
 	for _, match := range invented.FindAllStringSubmatch(x.Answer.Body, -1) {
 		if !known[match[1]] {
-			return Exchange{}, fmt.Errorf("golden: %s: %s is in the answer and not in the request", name, match[0])
+			return Exchange{}, fmt.Errorf("golden: %s: %s is in the response and not in the request", name, match[0])
 		}
 	}
 	return x, nil

@@ -87,7 +87,7 @@ func TestWhatIsNoExchangeIsRefused(t *testing.T) {
 	tests := []struct{ name, text string }{
 		{"nothing", ""},
 		{"comments only", "# POST / HTTP/1.1\n"},
-		{"no answer", request + "\n\n{}\n"},
+		{"no response", request + "\n\n{}\n"},
 		{"separator not on a line of its own", request + "\n\n{}>>>\n" + answer},
 		{"no version in the request line", "POST /\n>>>\n" + answer},
 		{"method in lower case", "post / HTTP/1.1\n>>>\n" + answer},
@@ -96,7 +96,7 @@ func TestWhatIsNoExchangeIsRefused(t *testing.T) {
 		{"blank in a field's name", request + "\nContent Type: x\n>>>\n" + answer},
 		{"comment after the first line", request + "\n# Host\n>>>\n" + answer},
 		{"the same name twice", request + "\n\n{{id}}{{id}}\n>>>\n" + answer},
-		{"a name in the answer only", request + "\n\n{{id}}\n>>>\n" + answer + "\n\n{{ids}}"},
+		{"a name in the response only", request + "\n\n{{id}}\n>>>\n" + answer + "\n\n{{ids}}"},
 		{"not UTF-8", request + "\n\n\xff\n>>>\n" + answer},
 	}
 	for _, tt := range tests {
@@ -109,7 +109,7 @@ func TestWhatIsNoExchangeIsRefused(t *testing.T) {
 	}
 }
 
-func TestARequestThatMatchesIsAnswered(t *testing.T) {
+func TestARequestThatMatchesGetsTheResponse(t *testing.T) {
 	replay := golden.NewReplay(load(t, "testdata/login.http"), load(t, "testdata/logout.http"))
 	client := http.RoundTripper(replay)
 
@@ -126,7 +126,7 @@ func TestARequestThatMatchesIsAnswered(t *testing.T) {
 	}
 }
 
-func TestEachDifferenceIsTold(t *testing.T) {
+func TestEachDifferenceIsReported(t *testing.T) {
 	const good, body = "https://pbx.example:8088/api?type=json", `{"id":"7f3a-x","user":"api","url":"http://x/"}`
 	tests := []struct{ name, url, body, part, want, got string }{
 		{"path", "https://pbx.example:8088/api/?type=json", body, "request line", "POST /api?type=json HTTP/1.1", "POST /api/?type=json HTTP/1.1"},
@@ -163,7 +163,7 @@ func TestAChunkedBodyHasNoContentLength(t *testing.T) {
 	}
 }
 
-func TestTooManyAndTooFewRequestsAreTold(t *testing.T) {
+func TestTooManyAndTooFewRequestsAreReported(t *testing.T) {
 	replay := golden.NewReplay(load(t, "testdata/logout.http"))
 	client := http.RoundTripper(replay)
 	if diff, want := replay.Diff(), "logout.http: was not asked for: POST /api/logout?token=48a7 HTTP/1.1"; diff != want {

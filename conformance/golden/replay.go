@@ -39,7 +39,7 @@ func (p *Replay) Diff() string {
 	return strings.Join(diff, "\n")
 }
 
-// RoundTrip answers r with the next exchange, also where r differs from it.
+// RoundTrip responds to r with the next exchange, also where r differs from it.
 // It fails when there is none left.
 func (p *Replay) RoundTrip(r *http.Request) (*http.Response, error) {
 	// Written out and read back, r is what goes over the wire.
@@ -104,7 +104,7 @@ func (x Exchange) compare(got Message) (made, diff []string) {
 	return made, diff
 }
 
-// wire writes out an answer.
+// wire writes out a response.
 func (m Message) wire(made []string) string {
 	body := strings.NewReplacer(made...).Replace(m.Body)
 	header := m.Header.Clone()

@@ -115,14 +115,14 @@ func TestEveryKindOfFailedLoginIsExplainedAndRemembered(t *testing.T) {
 			name:  "no response, and the password was right",
 			fault: pbxsim.Fault{Drop: pbxsim.DropAfter},
 			kind:  "unavailable",
-			says:  []string{"Nobody knows whether the login counted as a wrong one"},
+			says:  []string{"It is unknown whether the login counted as a wrong one"},
 		},
 		{
 			name:    "no response, and the password was wrong",
 			prepare: func(sim *pbxsim.PBX) { sim.SetPassword("api", "another") },
 			fault:   pbxsim.Fault{Drop: pbxsim.DropAfter},
 			kind:    "unavailable",
-			says:    []string{"Nobody knows whether the login counted as a wrong one"},
+			says:    []string{"It is unknown whether the login counted as a wrong one"},
 			later:   true,
 		},
 		{

@@ -97,7 +97,7 @@ func (p *PBX) crowded(a *account, now time.Time) bool {
 }
 
 // SetPassword changes an account's password, or makes the account. Tokens that
-// were issued under the old password live on.
+// were issued under the old password stay valid.
 func (p *PBX) SetPassword(user, password string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

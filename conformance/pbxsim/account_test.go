@@ -28,7 +28,7 @@ func TestATokenExpires(t *testing.T) {
 	})
 }
 
-func TestACallProlongsASlidingToken(t *testing.T) {
+func TestARequestProlongsASlidingToken(t *testing.T) {
 	inMemory(t, plain{}, pbxsim.Options{Lifetime: time.Minute}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		token := login(t, s)
 		for range 100 {
@@ -165,7 +165,7 @@ func TestNewTokenIsTheTestsToChoose(t *testing.T) {
 	})
 }
 
-func TestTheOptionsStayTheCallers(t *testing.T) {
+func TestTheOptionsAreNotChanged(t *testing.T) {
 	opts := &pbxsim.Options{Accounts: map[string]string{"api": "secret"}}
 	p := pbxsim.New(plain{}, opts)
 	p.SetPassword("api", "changed")

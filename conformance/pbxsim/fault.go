@@ -13,7 +13,7 @@ import (
 // With Status, Body, Huge or Raw set, that is the response, and the request never
 // reaches the accounts: no token, no wrong login counted. All other faults but
 // DropBefore and a plain Hang happen to a request that has been processed: a
-// login whose answer is delayed, cut or lost has taken effect.
+// login whose response is delayed, cut or lost has taken effect.
 type Fault struct {
 	On    Action // "" means any
 	Times int    // requests it happens to: 0 means one, a negative number all until ClearFaults

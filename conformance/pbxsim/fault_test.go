@@ -30,7 +30,7 @@ func TestFaultsApplyInOrderToMatchingRequests(t *testing.T) {
 	})
 }
 
-func TestAnAnswerOfAFaultTouchesNoAccount(t *testing.T) {
+func TestAResponseOfAFaultTouchesNoAccount(t *testing.T) {
 	inMemory(t, plain{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		p.Fault(pbxsim.Fault{Times: 10, Status: 503})
 		for range 5 {
@@ -44,7 +44,7 @@ func TestAnAnswerOfAFaultTouchesNoAccount(t *testing.T) {
 	})
 }
 
-func TestAnswersOfFaults(t *testing.T) {
+func TestResponsesOfFaults(t *testing.T) {
 	type answer struct {
 		Status      int
 		ContentType string
@@ -139,7 +139,7 @@ func TestDroppedConnections(t *testing.T) {
 	})
 }
 
-func TestALostAnswerStillLocks(t *testing.T) {
+func TestALostResponseStillLocks(t *testing.T) {
 	inMemory(t, plain{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		p.Fault(pbxsim.Fault{Drop: pbxsim.DropAfter})
 		p.Fault(pbxsim.Fault{Truncate: true})
@@ -159,7 +159,7 @@ func TestALostAnswerStillLocks(t *testing.T) {
 	})
 }
 
-func TestADelayedAnswerComesOnTime(t *testing.T) {
+func TestADelayedResponseComesOnTime(t *testing.T) {
 	inMemory(t, plain{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		p.Fault(pbxsim.Fault{Delay: 40 * time.Second})
 		p.Fault(pbxsim.Fault{Delay: time.Second, Status: 503})

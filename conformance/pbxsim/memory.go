@@ -18,7 +18,7 @@ var memoryServers atomic.Uint32
 // nothing else.
 //
 // Made inside a [testing/synctest] bubble, it belongs to that bubble: waiting
-// for it blocks durably, and so its time is virtual, the Date of its answers
+// for it blocks durably, and so its time is virtual, the Date of its responses
 // included. Close it before the bubble ends.
 func ListenMemory(p *PBX) *Server {
 	n := memoryServers.Add(1)

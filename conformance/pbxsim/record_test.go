@@ -14,7 +14,7 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-func TestCountsTellVerdictsApart(t *testing.T) {
+func TestCountsDistinguishVerdicts(t *testing.T) {
 	inMemory(t, plain{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		token := login(t, s)
 		want(t, s, "/request?token="+token, "ok", "ok")

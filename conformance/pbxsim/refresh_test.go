@@ -79,7 +79,7 @@ func TestARefreshTradesBothTokensOnce(t *testing.T) {
 	})
 }
 
-func TestARefreshTokenOutlivesItsToken(t *testing.T) {
+func TestARefreshTokenIsValidAfterItsTokenHasExpired(t *testing.T) {
 	atDesk(t, pbxsim.Options{}, func(t *testing.T, d desk) {
 		token := d.login(pbxsim.OK)
 		time.Sleep(24*time.Hour - time.Second)

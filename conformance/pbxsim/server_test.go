@@ -74,7 +74,7 @@ func TestConnectionsAreKept(t *testing.T) {
 	})
 }
 
-func TestClientFromIsSeenAsTheCaller(t *testing.T) {
+func TestClientFromIsTheAddressThatThePBXSees(t *testing.T) {
 	inMemory(t, plain{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		ips := []string{"192.0.2.7", "2001:db8::7", "127.0.0.1"}
 		for i, ip := range ips {

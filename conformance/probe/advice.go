@@ -83,7 +83,7 @@ var rules = []rule{
 	{kind: pbx.ErrUnavailable, shape: unsent,
 		says: "Check that the PBX is on, that no firewall is in between, and the port: it is {port} unless that was changed."},
 	{kind: pbx.ErrUnavailable, shape: noResponse, steps: []Name{Login},
-		says: "Wait before you try again: the PBX may be overloaded, or a firewall may drop what comes from a blocked address. Nobody knows whether the login counted as a wrong one."},
+		says: "Wait before you try again: the PBX may be overloaded, or a firewall may drop what comes from a blocked address. It is unknown whether the login counted as a wrong one."},
 	{kind: pbx.ErrUnavailable, shape: noResponse,
 		says: "Try again, and look at the PBX's own log if it happens again: the PBX responded to the login and not to this."},
 	{kind: pbx.ErrUnavailable, shape: rateLimited,

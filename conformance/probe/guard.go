@@ -19,7 +19,7 @@ func Within(guard *session.Guard) func(ctx context.Context, auth pbx.Authenticat
 	}
 }
 
-// Forced returns an [Options].Login for a person who knows better: if guard refuses the
+// Forced returns an [Options].Login for a person who insists: if guard refuses the
 // login, it forgives the host its wrong logins and sends credentials that were
 // refused before. guard must be set.
 func Forced(guard *session.Guard) func(ctx context.Context, auth pbx.Authenticator) (*pbx.Token, error) {

@@ -551,7 +551,7 @@ func TestThirtyWrongAccountsAreAllRefusedInTenMinutes(t *testing.T) {
 	}
 }
 
-func TestLiveSessionsOutliveABanThatSomebodyElseCaused(t *testing.T) {
+func TestLiveSessionsSurviveABanThatSomebodyElseCaused(t *testing.T) {
 	t.Parallel()
 	q := startQBittorrent(t, webUI{Ban: 15 * time.Second, Session: 6 * time.Second})
 	f := newFleet(t)

@@ -65,7 +65,7 @@ func (a *app) close(ctx context.Context) error {
 	return errors.Join(err, a.db.close())
 }
 
-// watch writes changes of state into the journals and tells the pages.
+// watch writes changes of state into the journals and notifies the pages.
 func (a *app) watch(ctx context.Context) {
 	for s, status := range a.fleet.Watch(ctx) {
 		a.mu.Lock()
@@ -223,7 +223,7 @@ func (a *app) remove(ctx context.Context, id int64) error {
 	return nil
 }
 
-// observe is told of every driver that the fleet opens.
+// observe gets every driver that the fleet opens.
 func (a *app) observe(key string, auth pbx.Authenticator) pbx.Authenticator {
 	a.mu.Lock()
 	defer a.mu.Unlock()

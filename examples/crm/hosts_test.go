@@ -104,7 +104,7 @@ func TestPipsAreThePlacesOfTheBudget(t *testing.T) {
 	}
 }
 
-func TestALineOfTheHostsSaysWhoSentAndWhoWaits(t *testing.T) {
+func TestAHostsRowNamesTheSendersAndTheSessionsThatWait(t *testing.T) {
 	const url = "http://pbx.example"
 	traits := pbx.Traits{URL: url, Lockout: pbx.Lockout{Attempts: 5, Memory: pbx.Forever}}
 	neighbours := map[string]neighbour{}

@@ -2,7 +2,7 @@ package main
 
 import "sync"
 
-// hub tells open pages which PBXs have changed. A slow page misses steps, never
+// hub reports to open pages which PBXs have changed. A slow page misses steps, never
 // the newest state.
 type hub struct {
 	mu    sync.Mutex // guards pages and what they hold

@@ -186,7 +186,7 @@ func (p *program) serve(ctx context.Context, l net.Listener) error {
 		server.Close()
 	}
 	if closeErr := p.app.close(last); closeErr != nil {
-		fmt.Fprintln(p.out, "some sessions did not end well:", closeErr)
+		fmt.Fprintln(p.out, "some sessions could not be logged out:", closeErr)
 	}
 	if p.sims != nil {
 		p.sims.close()

@@ -144,7 +144,7 @@ func TestSentencesFitTwoLines(t *testing.T) {
 }
 
 // Colour says who has to act, the icon what happened.
-func TestRedMeansThatAPersonHasToActAndIconsTellTheStatesApart(t *testing.T) {
+func TestRedMeansThatAPersonHasToActAndEachStateHasItsIcon(t *testing.T) {
 	icons := map[string]string{}
 	for _, s := range situations {
 		r := present(inSituation(s.change), noon)

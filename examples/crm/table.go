@@ -210,7 +210,7 @@ var groupWords = map[group][2]string{
 	switchOff: {"closed", "closed"},
 }
 
-// groupsOf says who has to act, by the ids of the PBXs.
+// groupsOf says, by the ids of the PBXs, which need a person.
 func groupsOf(rows []row) map[int64]group {
 	of := map[int64]group{}
 	for _, r := range rows {

@@ -433,7 +433,7 @@ type line struct {
 	Failed              bool
 }
 
-// story tells the newest events first. Requests in a row that ended alike are one
+// story lists the newest events first. Requests in a row that ended alike are one
 // line.
 func story(events []event, most int) []line {
 	var lines []line

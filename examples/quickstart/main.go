@@ -1,4 +1,4 @@
-// Command quickstart shows the library do its whole job.
+// Command quickstart shows what the library does.
 //
 //	go run ./examples/quickstart
 //

@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		return 2
 	}
 	if flags.NArg() > 0 {
-		fmt.Fprintf(errs, "replicas: what is %q? The only option is -store\n", flags.Arg(0))
+		fmt.Fprintf(errs, "replicas: unknown argument %q: the only option is -store\n", flags.Arg(0))
 		return 2
 	}
 	if err := tell(ctx, *address, out); err != nil {

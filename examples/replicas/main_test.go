@@ -72,7 +72,7 @@ func TestWrongUseIsReportedInOneLine(t *testing.T) {
 		status int
 		says   string
 	}{
-		{[]string{"redis"}, 2, `what is "redis"? The only option is -store`},
+		{[]string{"redis"}, 2, `unknown argument "redis": the only option is -store`},
 		{[]string{"-store", "memory"}, 1, "-store: use files, redis://"},
 		{[]string{"-store", "redis://:" + secret + "#@host"}, 1, "redis://user:password@host:port/database"},
 		{[]string{"-store", "postgres://user:" + secret + "%zz@host/app"}, 1, "postgres://user:password@host/database"},

@@ -191,7 +191,7 @@ func (s *story) wait(expected func(now, before report) bool) error {
 		select {
 		case <-s.changed:
 		case <-deadline:
-			return fmt.Errorf("the replicas have not come so far within %s", patience)
+			return fmt.Errorf("the step did not finish within %s", patience)
 		case <-s.ctx.Done():
 			return s.ctx.Err()
 		}

@@ -182,7 +182,7 @@ func lockout(l pbx.Lockout) string {
 		all = append(all, "how long a wrong login counts is unknown (24 h are assumed)")
 	}
 	say(l.Reset != pbx.ResetNothing, [...]string{"", "a success clears the account's", "a success clears the address's"}[l.Reset], "")
-	say(l.LooksWrong, "a lock is answered like a wrong password", "")
+	say(l.LooksWrong, "a locked client gets the same response as one with a wrong password", "")
 	say(l.DeadTokens != pbx.DeadTokensUnknown, [...]string{"", "dead tokens count", "dead tokens do not count"}[l.DeadTokens], "")
 	say(l.CoversRequests, "requests are stopped too", "")
 	return strings.Join(all, "; ")

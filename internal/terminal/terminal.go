@@ -49,7 +49,7 @@ func (t *Terminal) Password(ctx context.Context) (pbx.Secret, error) {
 // Confirm asks a question, and reports whether the reply is yes.
 func (t *Terminal) Confirm(ctx context.Context, question string) (bool, error) {
 	if !term.IsTerminal(int(t.in.Fd())) {
-		return false, errors.New("there is nobody to confirm it: run this in a terminal")
+		return false, errors.New("a person has to confirm it: run this in a terminal")
 	}
 	fmt.Fprint(t.out, question, " (yes or no) ")
 	reply, err := read(ctx, func() ([]byte, error) { return bufio.NewReader(t.in).ReadBytes('\n') })

@@ -863,7 +863,7 @@ func TestClocks(t *testing.T) {
 	x.want(b, lockout.Go, lockout.None)
 }
 
-func TestStoreThatForgetsIsToldAgain(t *testing.T) {
+func TestStoreThatForgetsGetsTheHostAgain(t *testing.T) {
 	l := inRowLimits()
 	l.Attempts = 10
 	x := play(t)

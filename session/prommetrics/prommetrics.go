@@ -28,8 +28,8 @@ import (
 
 // Options are for [New].
 type Options struct {
-	// Fleet tells the Managers of an organisation apart, as the label fleet. It must
-	// not be empty.
+	// Fleet is the label fleet, which distinguishes the Managers of an organisation.
+	// It must not be empty.
 	Fleet string
 	// WorstHosts is for how many of the hosts in trouble there are metrics of their
 	// own, with the label host: see [session.Manager.HostsInTrouble]. A scrape then

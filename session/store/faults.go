@@ -133,7 +133,7 @@ func (f *Faults) Jump(d time.Duration) {
 	f.offset += d
 }
 
-// gap tells the watchers what a failover would. It needs memory.mu, like record.
+// gap reports to the watchers what a failover would. It needs memory.mu, like record.
 func (f *Faults) gap() {
 	for w := range f.memory.watchers {
 		w.add("")

@@ -48,7 +48,7 @@ func listing(t *testing.T, dir string) string {
 	return b.String()
 }
 
-func TestFilesOutliveTheProcess(t *testing.T) {
+func TestFilesSurviveTheProcess(t *testing.T) {
 	dir := t.TempDir()
 	first := files(t, dir)
 	rev := put(t, first, "h/office/pbx.example.com", "ledger", 0)

@@ -212,7 +212,7 @@ func TestWatchOfAForgettingStoreReportsAGap(t *testing.T) {
 	})
 }
 
-func TestASlowWatcherIsToldThatAnythingMayHaveChanged(t *testing.T) {
+func TestASlowWatcherLearnsThatAnythingMayHaveChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m store.Memory
 		ctx, cancel := context.WithCancel(t.Context())

@@ -14,7 +14,7 @@ var networkFileSystems = map[uint32]string{
 }
 
 // networkFileSystem returns the kind of network file system that dir is on, or
-// "" for a local one and where it cannot be told.
+// "" for a local one and where it is unknown.
 func networkFileSystem(dir string) string {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {

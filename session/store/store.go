@@ -34,7 +34,7 @@
 //   - ST-07: An error says nothing about whether a Swap took effect, except for
 //     bad input, which has no effect.
 //   - ST-08: An operation returns within a second after its context ends, and
-//     starts nothing that runs on for ever.
+//     leaves nothing running.
 //   - ST-09: A store may forget the last Swaps or everything, for example at a
 //     failover. It never invents: no torn, mixed or foreign value.
 //   - ST-10: Keys have 1 to [MaxKey] bytes of a-z, 0-9 and ._:/- and values have

@@ -113,7 +113,7 @@ func failed(message string) string { return "Response: Error\r\nMessage: " + mes
 
 // Asterisk 22.10.1 was asked the recorded requests; this one answers the same,
 // but for the moment, the challenge and the ids.
-func TestTheRecordedRequestsAreAnsweredAsRecorded(t *testing.T) {
+func TestTheRecordedRequestsGetTheRecordedResponses(t *testing.T) {
 	inMemory(t, asterisksim.Options{}, pbxsim.Options{Lifetime: 20 * time.Second}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		var id, key string
 		play := func(name string) reply {
@@ -224,7 +224,7 @@ func TestALoginIsReadAsAsteriskReadsIt(t *testing.T) {
 	}
 }
 
-func TestAKeyAnswersTheChallengeOfItsSession(t *testing.T) {
+func TestAKeyRespondsToTheChallengeOfItsSession(t *testing.T) {
 	inMemory(t, asterisksim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		check := func(name, id, params, want string) {
 			t.Helper()
@@ -258,7 +258,7 @@ func TestAKeyAnswersTheChallengeOfItsSession(t *testing.T) {
 	})
 }
 
-func TestASessionThatIsGoneAnswersWithAnotherID(t *testing.T) {
+func TestTheResponseOfASessionThatIsGoneHasAnotherID(t *testing.T) {
 	inMemory(t, asterisksim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		id := login(t, s)
 		check := func(name, id, params, want string, same bool) {
@@ -312,7 +312,7 @@ func TestOfSeveralCookiesTheLastCounts(t *testing.T) {
 	})
 }
 
-func TestTheLifeSlidesWithEveryRequest(t *testing.T) {
+func TestTheLifetimeSlidesWithEveryRequest(t *testing.T) {
 	for _, params := range []string{"Action=Ping", "Action=ListCommands", "Action=Command", "Action=x", "Action=Login"} {
 		inMemory(t, asterisksim.Options{}, pbxsim.Options{Lifetime: 20 * time.Second}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 			got := post(t, s, "", "Action=Login&Username=crm&Secret="+url.QueryEscape(secret))
@@ -432,7 +432,7 @@ func TestThePagesOfTheHTTPServerHaveNoCookie(t *testing.T) {
 }
 
 // In the field it is fail2ban that locks, and it drops all packets.
-func TestALockedCallerGetsNoAnswer(t *testing.T) {
+func TestALockedClientGetsNoResponse(t *testing.T) {
 	inMemory(t, asterisksim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		for range 60 { // Asterisk itself locks nobody
 			post(t, s, "", "Action=Login&Username=crm&Secret=wrong")

@@ -171,7 +171,7 @@ func TestOnlyPOSTToTheAPIIsServed(t *testing.T) {
 	})
 }
 
-func TestALoginAnswersItsOwnChallenge(t *testing.T) {
+func TestALoginRespondsToItsOwnChallenge(t *testing.T) {
 	const wrong = -37
 	inMemory(t, grandstreamsim.Options{}, pbxsim.Options{Lockout: pbxsim.Lockout{After: -1}}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		check := func(name, user, token string, good bool) {

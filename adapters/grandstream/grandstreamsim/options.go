@@ -27,15 +27,15 @@ type Options struct {
 	NewestOnly bool
 
 	// WrongLogin is the status of a wrong login, -37 if 0. It may be -71 where
-	// the user does not exist, and a PBX may prefer not to tell.
+	// the user does not exist, and a PBX may prefer not to say.
 	WrongLogin int
 
 	// DeadCookie is the status of a cookie that is unknown or has timed out, -6
 	// if 0.
 	DeadCookie int
 
-	// BanAtChallenge tells a banned client of the ban when it asks for a challenge, and
-	// not when it logs in.
+	// BanAtChallenge reports the ban to a banned client when it asks for a challenge,
+	// and not when it logs in.
 	BanAtChallenge bool
 
 	// NoLogout has no action of that name.

@@ -1,8 +1,8 @@
-// Package lookalike tells whose answer it is that a driver did not understand.
-// Brands of one family answer on like ports under like names, and people take
-// one for the other: the error should say which driver to choose instead.
+// Package lookalike recognises whose response it is that a driver did not
+// understand. Brands of one family listen on the same ports under similar names,
+// and people take one for the other: the error should say which driver to choose instead.
 //
-// Only an answer that came anyway is looked at. To find out by trying to log in
+// Only a response that came anyway is looked at. To find out by trying to log in
 // would be a wrong login at all PBXs but one.
 package lookalike
 
@@ -12,15 +12,15 @@ import (
 	"encoding/xml"
 )
 
-// envelopes are how the families' answers begin to differ: by the field that
+// envelopes are how the families' responses begin to differ: by the field that
 // says how it went.
 var envelopes = []struct {
 	advice string
 	is     func(body []byte) bool
 }{
-	{"this is how a Yeastar P-Series answers: if it is one, its driver is yeastar-p", hasErrcode},
-	{"this is how a Yeastar S-Series, K2, S1000 or Cloud PBX answers, or an OpenVox UC: if it is one, its driver is yeastar, or openvox", hasStatus},
-	{"this is how an OpenVox UC answers in XML: if it is one, its driver is openvox", isXML},
+	{"the response looks like one of a Yeastar P-Series: if it is one, set the driver to yeastar-p", hasErrcode},
+	{"the response looks like one of a Yeastar S-Series, K2, S1000, Cloud PBX or an OpenVox UC: if it is one, set the driver to yeastar, or to openvox", hasStatus},
+	{"the response looks like the XML of an OpenVox UC: if it is one, set the driver to openvox", isXML},
 }
 
 // Advice names the driver that body was probably meant for; "" if that is not

@@ -8,7 +8,7 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-func TestAnAnswerNamesItsDriver(t *testing.T) {
+func TestAResponseNamesItsDriver(t *testing.T) {
 	for body, driver := range map[string]string{
 		`{"errcode":0,"errmsg":"SUCCESS","access_token":"EXZMpZAO86mbrKm6rFtgeb3rfcpC9uqS"}`: "yeastar-p",
 		`{"errcode":-1,"errmsg":"FAILURE"}`:                                                  "yeastar-p",
@@ -17,7 +17,7 @@ func TestAnAnswerNamesItsDriver(t *testing.T) {
 		`<?xml version="1.0" encoding="utf-8"?><xml><status>Success</status></xml>`:          "openvox",
 	} {
 		advice := lookalike.Advice([]byte(body))
-		if !strings.Contains(advice, "its driver is "+driver+",") && !strings.HasSuffix(advice, "its driver is "+driver) {
+		if !strings.Contains(advice, "set the driver to "+driver+",") && !strings.HasSuffix(advice, "set the driver to "+driver) {
 			t.Errorf("%s: %q, want the driver %s", body, advice, driver)
 		}
 		if strings.Contains(advice, "48a7d748") || strings.Contains(advice, "EXZMpZAO") {
@@ -26,7 +26,7 @@ func TestAnAnswerNamesItsDriver(t *testing.T) {
 	}
 }
 
-func TestAnAnswerOfAStrangerNamesNoDriver(t *testing.T) {
+func TestAResponseOfAStrangerNamesNoDriver(t *testing.T) {
 	for _, body := range []string{
 		"", "null", "{}", "[]", `"errcode"`, `{"errcode":"x"}`, `{"errcode":null}`, `{"errcode":0`,
 		`{"status":0}`, `{"status":""}`, `{"code":200,"body":{}}`,

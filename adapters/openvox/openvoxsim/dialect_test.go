@@ -106,7 +106,7 @@ func TestFieldsWithinFieldsAreElementsWithinElements(t *testing.T) {
 	})
 }
 
-func TestAnswersAsTheCarelessSamplesHaveThem(t *testing.T) {
+func TestResponsesAsTheCarelessSamplesHaveThem(t *testing.T) {
 	for _, tt := range []struct {
 		dialect        openvoxsim.Options
 		header, answer string

@@ -112,7 +112,7 @@ func page(status int, title string) answer {
 }
 
 // The requests of the vendor's page, and answers of the shape that it prints.
-func TestTheVendorsRequestsAreAnsweredInItsShape(t *testing.T) {
+func TestTheVendorsRequestsGetResponsesInItsShape(t *testing.T) {
 	transcript, err := os.ReadFile("testdata/session.http")
 	if err != nil {
 		t.Fatal(err)
@@ -273,7 +273,7 @@ func TestTheBodyOfALoginCanBeAnothers(t *testing.T) {
 	}
 }
 
-func TestABlockedCallerMayGetNoAnswer(t *testing.T) {
+func TestABlockedClientMayGetNoResponse(t *testing.T) {
 	inMemory(t, runtelsim.Options{Failure: runtelsim.Silence}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		token := "Bearer " + login(t, s).Token
 		for range 5 {
@@ -329,7 +329,7 @@ func TestATokenGoesInTheHeaderOnly(t *testing.T) {
 	})
 }
 
-func TestATokensLifeIsFixed(t *testing.T) {
+func TestATokensLifetimeIsFixed(t *testing.T) {
 	inMemory(t, runtelsim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		token := "Bearer " + login(t, s).Token
 		time.Sleep(4*time.Hour - time.Second)

@@ -68,7 +68,7 @@ type answer struct {
 	Body     any             `json:"body"`
 }
 
-// answer wraps body, in an HTTP answer of the given status.
+// answer wraps body, in an HTTP response of the given status.
 func (d dialect) answer(e envelope, status, code int, body any) pbxsim.Reply {
 	a := answer{e.Action, d.echo(e), e.Obj, code, d.Notifies, body}
 	if a.Notifies == nil {

@@ -23,7 +23,7 @@ const (
 	HTTP403 FailureMode = "http-403" // as HTTP401, with 403 also where that has 401
 	HTML    FailureMode = "html"     // nginx's error page, the code being the HTTP status
 	Empty   FailureMode = "empty"    // no body, the code being the HTTP status
-	Silence FailureMode = "silence"  // as HTTP401, but a locked client gets no answer to anything, as from a firewall
+	Silence FailureMode = "silence"  // as HTTP401, but a locked client gets no response to anything, as from a firewall
 )
 
 // fail responds that a request has failed.

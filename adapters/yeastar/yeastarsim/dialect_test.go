@@ -85,7 +85,7 @@ func login(t *testing.T, s *pbxsim.Server) string {
 
 // The vendor's printed requests are answered with the printed answers, to the
 // byte; in the head of an answer only the Date and the length are ours.
-func TestPrintedRequestsAreAnsweredAsPrinted(t *testing.T) {
+func TestPrintedRequestsGetThePrintedResponses(t *testing.T) {
 	for file, d := range map[string]yeastarsim.Options{
 		"session.http":     {},
 		"failedlogin.http": {WrongLoginErrno: 30003},

@@ -40,7 +40,7 @@ func fieldsOf(t *testing.T, answer string) map[string]any {
 	return fields
 }
 
-func TestWhatALoginAnswersInEachFamily(t *testing.T) {
+func TestWhatALoginReturnsInEachFamily(t *testing.T) {
 	tcp, none := series2, cloud2
 	tcp.ReportsOverTCP, none.NoRefreshToken = true, true
 	tests := []struct {

@@ -87,7 +87,7 @@ func (d desk) pair(path, body string) pair {
 }
 
 // The answer to the byte, but for the tokens and the line breaks.
-func TestGetTokenAnswersAsPrinted(t *testing.T) {
+func TestGetTokenRespondsAsPrinted(t *testing.T) {
 	tokens := []string{"EXZMpZAO86mbrKm6rFtgeb3rfcpC9uqS", "SCduGecwbG9jIusiS8FxFUVn3kf0Q9R8"}
 	opts := pbxsim.Options{NewToken: func() string {
 		next := tokens[0]
@@ -185,7 +185,7 @@ func TestARevocationOfADeadToken(t *testing.T) {
 	}
 }
 
-func TestTheFifthWrongLoginBlocksTheCaller(t *testing.T) {
+func TestTheFifthWrongLoginBlocksTheClient(t *testing.T) {
 	for _, silent := range []bool{false, true} {
 		atDesk(t, yeastarpsim.Options{NoBlockTime: silent}, pbxsim.Options{}, func(d desk) {
 			for range 5 {

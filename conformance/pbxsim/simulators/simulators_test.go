@@ -192,7 +192,7 @@ func TestAnUnknownRequestIsNoSuccess(t *testing.T) {
 	})
 }
 
-func TestRespondAnswersTheApplicationsRequests(t *testing.T) {
+func TestRespondServesTheApplicationsRequests(t *testing.T) {
 	opts := pbxsim.Options{Respond: func(r *pbxsim.Request) *pbxsim.Reply {
 		if strings.Contains(string(r.Body)+r.URL.Path, "othing") {
 			return &pbxsim.Reply{Body: []byte("my own")}

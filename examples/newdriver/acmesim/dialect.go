@@ -45,7 +45,7 @@ func (dialect) Action(r *pbxsim.Request) pbxsim.Action {
 	return pbxsim.AppRequest
 }
 
-// codes are what the PBX answers to a verdict.
+// codes are what the PBX returns for a verdict.
 var codes = map[pbxsim.Verdict]int{
 	pbxsim.WrongPassword: 11,
 	pbxsim.Locked:        12,
@@ -81,7 +81,7 @@ func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	return answer(v, pbxsim.Token{})
 }
 
-// answer tells a verdict, with the pair of tokens where there is one.
+// answer writes a verdict, with the pair of tokens if there is one.
 func answer(v pbxsim.Verdict, t pbxsim.Token) pbxsim.Reply {
 	switch {
 	case v != pbxsim.OK:

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// notifier tells the watchers which cells have changed. Swaps do not wait for it:
+// notifier reports to the watchers which cells have changed. Swaps do not wait for it:
 // PostgreSQL lets only one transaction with a notice commit at a time, so all
 // notices that are due go out in one statement. Now and then it also removes rows
 // that have expired.

@@ -210,7 +210,7 @@ func (s *Store) swap(ctx context.Context, key string, rev uint64, value []byte, 
 	if len(value) == 0 {
 		value = nil
 	}
-	// A keep below a microsecond would be for ever.
+	// A keep below a microsecond would never expire.
 	micros := int64((keep + time.Microsecond - 1) / time.Microsecond)
 	err := s.pool.QueryRow(ctx, s.swapSQL, pgx.QueryExecModeExec, key, expected, value, micros).Scan(&put, &found, &e.Value, &e.Now, &standby)
 	switch {

@@ -334,7 +334,7 @@ func (s *Store) runReplicated(ctx context.Context, script *redis.Script, key str
 	}
 	wait := ackTime
 	if deadline, ok := ctx.Deadline(); ok {
-		wait = max(min(wait, time.Until(deadline)*3/4), time.Millisecond) // 0 would be for ever
+		wait = max(min(wait, time.Until(deadline)*3/4), time.Millisecond) // 0 would have no limit
 	}
 	acks, err := conn.Wait(ctx, s.options.Replicas, wait).Result()
 	if err != nil {

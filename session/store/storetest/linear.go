@@ -94,7 +94,7 @@ func (r *recorder) record(client int, in input, began, ended time.Duration, out 
 }
 
 // errForeign says that a cell holds what no client wrote.
-var errForeign = errors.New("a value that nobody wrote")
+var errForeign = errors.New("a value that no process wrote")
 
 // history has all clients work on two cells at random and returns what happened.
 // during, if not nil, is called when each client has done half of its share.

@@ -27,7 +27,7 @@ var rules = []rule{
 		"a process that does not see a finished Swap logs in with a password that was refused",
 		nil, linearizable},
 	{"ST-02", "LinearizableWhileOperationsFail",
-		"a Swap that is repeated after its response was lost loses against itself, and nobody holds the claim",
+		"a Swap that is repeated after its response was lost loses against itself, and no process holds the claim",
 		[]string{"Disturb"}, linearizableWhileFailing},
 	{"ST-03", "RevisionsDoNotRepeat",
 		"a revision that comes again lets a process that was paused overwrite what it has not seen",
@@ -57,7 +57,7 @@ var rules = []rule{
 		"a user recognizes its own write by content, so there must be no third value",
 		[]string{"Stop"}, oldOrNew},
 	{"ST-08", "AnEndedContextDoesNothing",
-		"a store that goes on after the deadline books logins that nobody sends",
+		"a store that goes on after the deadline books logins that are never sent",
 		nil, endedContext},
 	{"ST-08", "AHungStoreObeysTheContext",
 		"a slow store must hold no worker, and must not pile up goroutines",
@@ -87,7 +87,7 @@ var rules = []rule{
 		"a process that does not hear of a new token uses the old one until it is refused",
 		nil, watchReports},
 	{"ST-12", "WatchReportsAGap",
-		"a process that trusts a Watch which has gone deaf uses old tokens for good",
+		"a process that trusts a Watch which no longer reports changes keeps using old tokens",
 		[]string{"Stop"}, watchReportsGap},
 }
 
