@@ -213,7 +213,8 @@ func outageBehind(t *testing.T, sim *simulated, n *nginx, outage time.Duration, 
 	if after.WrongLogins != 0 || after.LockedLogins != 0 {
 		t.Errorf("%d wrong logins, %d while locked", after.WrongLogins, after.LockedLogins)
 	}
-	if n := after.GoodLogins - before.GoodLogins; n > len(all) {
+	// The outage may cut off the response to one login, which is then repeated.
+	if n := after.GoodLogins - before.GoodLogins; n > len(all)+1 {
 		t.Errorf("%d logins for %d sessions", n, len(all))
 	}
 }
