@@ -156,9 +156,6 @@ func (s Secrets) problems(ctx context.Context, transport http.RoundTripper) []st
 	if !strings.Contains(leaks.Logged(), s.Logged) {
 		problems = append(problems, fmt.Sprintf("the log says nothing of %s: %s", s.Logged, leaks.Logged()))
 	}
-	if leaks.Size() < 10<<10 {
-		problems = append(problems, fmt.Sprintf("only %d bytes were searched", leaks.Size()))
-	}
 	return problems
 }
 

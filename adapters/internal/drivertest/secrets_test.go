@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/internal/leak"
 )
 
 const secret = `canary"7Q /+ü`
@@ -57,11 +58,16 @@ func (d *leaky) Login(ctx context.Context) (*pbx.Token, error) {
 func (d *leaky) KeepAlive(ctx context.Context, _ *pbx.Token) (*pbx.Token, error) {
 	return nil, d.do(ctx, "KeepAlive's error")
 }
-func (d *leaky) Logout(ctx context.Context, _ *pbx.Token) error { return d.do(ctx, "Logout's error") }
-func (d *leaky) Ping(ctx context.Context, _ *pbx.Token) error   { return d.do(ctx, "Ping's error") }
-func (d *leaky) Authorize(*http.Request, *pbx.Token) error      { return d.failure("Authorize's error") }
-func (d *leaky) Transport() http.RoundTripper                   { return d.cfg.Transport }
-func (d *leaky) Traits() pbx.Traits                             { return pbx.Traits{Account: d.shows("the traits")} }
+func (d *leaky) Logout(ctx context.Context, t *pbx.Token) error {
+	if text := d.shows("the session's token"); text != "" {
+		t.Details = json.RawMessage(text)
+	}
+	return d.do(ctx, "Logout's error")
+}
+func (d *leaky) Ping(ctx context.Context, _ *pbx.Token) error { return d.do(ctx, "Ping's error") }
+func (d *leaky) Authorize(*http.Request, *pbx.Token) error    { return d.failure("Authorize's error") }
+func (d *leaky) Transport() http.RoundTripper                 { return d.cfg.Transport }
+func (d *leaky) Traits() pbx.Traits                           { return pbx.Traits{Account: d.shows("the traits")} }
 
 func (d *leaky) Inspect(_ *http.Response, body []byte, _ *pbx.Token) error {
 	d.heard(string(body))
@@ -146,8 +152,9 @@ func TestASecretIsFoundHoweverItIsWritten(t *testing.T) {
 
 func TestASecretIsFoundWhereverItShows(t *testing.T) {
 	places := map[string]string{ // where the driver shows it, and where it is found
-		"the settings": "a value",
-		"the traits":   "a value",
+		"the settings":        "a value",
+		"the session's token": "a value",
+		"the traits":          "a value",
 	}
 	for _, where := range []string{
 		"Login's error", "KeepAlive's error", "Ping's error", "Authorize's error", "Inspect's error", "Inspect of a half's error", "Logout's error",
@@ -243,6 +250,53 @@ func TestEveryResponseBringsTheSecretsBack(t *testing.T) {
 	quiet.First = s.First
 	if got := failing(t, quiet); got != nil {
 		t.Errorf("a driver that shows nothing fails with %q", got)
+	}
+}
+
+// A secret comes back wherever it was, in the body and in the headers.
+func TestAResponseRepeatsWhatTheExchangeCarries(t *testing.T) {
+	const token = "token-of-the-session"
+	for name, tt := range map[string]struct {
+		request  func(*http.Request)
+		response Response
+	}{
+		"in the query":             {request: func(r *http.Request) { r.URL.RawQuery = "token=" + token }},
+		"in a header":              {request: func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }},
+		"in the body":              {request: func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader(token)) }},
+		"in the response's header": {response: Response{Header: http.Header{"Set-Cookie": {token}}}},
+		"in the response":          {response: Response{Body: token + " "}},
+		"nowhere":                  {},
+	} {
+		leaks := new(leak.Detector)
+		leaks.Plant("token", token)
+		r := NewRequest(t, http.MethodGet, secretsURL, "", "")
+		if tt.request != nil {
+			tt.request(r)
+		}
+		if tt.response.Header == nil {
+			tt.response.Header = http.Header{}
+		}
+		tt.response.Header.Set("X-Error", Echo)
+		tt.response.Body += `"` + Echo + `"`
+		resp, err := (&echoing{base: tt.response, leaks: leaks}).RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		inHex := fmt.Sprintf("%x", token)
+		if want := name != "nowhere"; strings.Contains(string(body), inHex) != want || strings.Contains(resp.Header.Get("X-Error"), inHex) != want {
+			t.Errorf("%s: %v %s", name, resp.Header, body)
+		}
+	}
+}
+
+func TestAQuotingTransportQuotesAllOfARequest(t *testing.T) {
+	r := NewRequest(t, http.MethodPost, secretsURL+"?in=query", "in/header", "in body")
+	_, err := quoting{}.RoundTrip(r)
+	for _, part := range []string{http.MethodPost, r.URL.String(), "in/header", "in body"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%v does not have %s", err, part)
+		}
 	}
 }
 
