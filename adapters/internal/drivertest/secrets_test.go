@@ -246,6 +246,10 @@ func TestEveryResponseBringsTheSecretsBack(t *testing.T) {
 		t.Errorf("%d transports %q, want %d", len(got), got, want)
 	}
 
+	if p := s.transports()["the brand's, after 1"].(*PBX); p.responses[0].Body != s.First[0].Body || len(p.responses) != 2 {
+		t.Errorf("%+v, want the first response first", p.responses)
+	}
+
 	quiet := of(showing("", ""))
 	quiet.First = s.First
 	if got := failing(t, quiet); got != nil {
