@@ -123,12 +123,12 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 func TestAMissingRawmanIsExplained(t *testing.T) {
 	for name, settings := range map[string]asterisksim.Options{"a prefix": {Prefix: "asterisk"}, "webenabled=no": {WebDisabled: true}} {
 		simulate(t, settings, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-			_, err := s.driver.Login(t.Context())
+			_, err := s.Driver.Login(t.Context())
 			got := failure(t, err)
 			if got.Kind != pbx.ErrConfig || got.HTTPStatus != 404 || got.Sent {
 				t.Errorf("%s: %v", name, err)
 			}
-			for _, part := range []string{s.server.URL + "/rawman", "webenabled=yes", "prefix"} {
+			for _, part := range []string{s.Server.URL + "/rawman", "webenabled=yes", "prefix"} {
 				if !strings.Contains(got.Message, part) {
 					t.Errorf("%s: %q does not say %q", name, got.Message, part)
 				}
@@ -140,11 +140,11 @@ func TestAMissingRawmanIsExplained(t *testing.T) {
 // HTTP is up before the manager: a 404 where there was one is a restart.
 func TestAnAsteriskThatStartsIsUnavailable(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
+		token := s.Login(t)
 		s.Fault(pbxsim.Fault{Times: -1, Status: 404, Body: []byte(pbxsim.HTMLPage)})
-		_, login := s.driver.Login(t.Context())
-		_, ping := s.driver.KeepAlive(t.Context(), token)
-		_, call := act(t, s.driver, token, "Action=ListCommands")
+		_, login := s.Driver.Login(t.Context())
+		_, ping := s.Driver.KeepAlive(t.Context(), token)
+		_, call := act(t, s.Driver, token, "Action=ListCommands")
 		for step, err := range map[string]error{"login": login, "ping": ping, "call": call} {
 			if got := failure(t, err); got.Kind != pbx.ErrUnavailable || !strings.Contains(got.Message, "starting") {
 				t.Errorf("%s: %v", step, err)
@@ -217,7 +217,7 @@ func TestTheManagersTCPPortIsRecognised(t *testing.T) {
 
 func TestAnAsteriskThatShutsDownIsUnavailable(t *testing.T) {
 	simulate(t, asterisksim.Options{ShuttingDown: true}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrUnavailable || s.Counts().Logins != 0 {
+		if _, err := s.Driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrUnavailable || s.Counts().Logins != 0 {
 			t.Errorf("%v, %d logins sent", err, s.Counts().Logins)
 		}
 	})
@@ -225,7 +225,7 @@ func TestAnAsteriskThatShutsDownIsUnavailable(t *testing.T) {
 
 func TestAnACLOfTheHTTPServerIsForbidden(t *testing.T) {
 	simulate(t, asterisksim.Options{HTTPDenied: true}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrForbidden {
+		if _, err := s.Driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrForbidden {
 			t.Errorf("%v", err)
 		}
 	})
@@ -251,7 +251,7 @@ func TestThePasswordIsNotToldByWhatIsMissing(t *testing.T) {
 func TestRetryAfterIsHandedOn(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Fault(pbxsim.Fault{On: asterisksim.Challenge, Status: 503, Header: http.Header{"Retry-After": {"120"}}})
-		_, err := s.driver.Login(t.Context())
+		_, err := s.Driver.Login(t.Context())
 		if got := failure(t, err); got.RetryAfter != 2*time.Minute || !errors.Is(err, pbx.ErrUnavailable) {
 			t.Errorf("%v", err)
 		}

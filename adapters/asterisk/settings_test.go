@@ -84,19 +84,19 @@ func TestAPrefixIsUsedForEveryRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, asterisksim.Options{Prefix: "asterisk"}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-				auth, err := open(pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret(secret), Transport: s.server.Client().Transport})
+				auth, err := open(pbx.Config{URL: s.Server.URL, Username: user, Password: pbx.NewSecret(secret), Transport: s.Server.Client().Transport})
 				if err != nil {
 					t.Fatal(err)
 				}
-				s.driver = auth.(*asterisk.PBX)
-				token := s.login(t)
-				if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+				s.Driver = auth.(*asterisk.PBX)
+				token := s.Login(t)
+				if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 					t.Error(err)
 				}
-				if _, err := act(t, s.driver, token, "Action=ListCommands"); err != nil {
+				if _, err := act(t, s.Driver, token, "Action=ListCommands"); err != nil {
 					t.Error(err)
 				}
-				if err := s.driver.Logout(t.Context(), token); err != nil {
+				if err := s.Driver.Logout(t.Context(), token); err != nil {
 					t.Error(err)
 				}
 			})

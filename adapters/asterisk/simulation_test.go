@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/asterisk"
@@ -21,63 +20,31 @@ const (
 )
 
 // simulation is an Asterisk in virtual time, and the driver opened on it.
-type simulation struct {
-	*pbxsim.PBX
-	server *pbxsim.Server
-	driver *asterisk.PBX
-}
+type simulation = drivertest.Simulation[*asterisk.PBX]
 
 // simulate runs f in a synctest bubble. change may be nil, and otherwise changes
 // what the driver is opened with.
 func simulate(t *testing.T, settings asterisksim.Options, opts pbxsim.Options, change func(*asterisk.Config), f func(t *testing.T, s simulation)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		opts.Accounts = map[string]string{user: secret, "other": "x"}
-		sim := asterisksim.New(&settings, &opts)
-		server := pbxsim.ListenMemory(sim)
-		defer server.Close()
-		cfg := asterisk.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(secret), Transport: server.Client().Transport}}
+	opts.Accounts = map[string]string{user: secret, "other": "x"}
+	drivertest.Simulate(t, func() *pbxsim.PBX {
+		return asterisksim.New(&settings, &opts)
+	}, func(cfg pbx.Config) (*asterisk.PBX, error) {
+		cfg.Username, cfg.Password = user, pbx.NewSecret(secret)
+		typed := asterisk.Config{Config: cfg}
 		if change != nil {
-			change(&cfg)
+			change(&typed)
 		}
-		driver, err := asterisk.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f(t, simulation{sim, server, driver})
-	})
-}
-
-func (s simulation) login(t *testing.T) *pbx.Token {
-	t.Helper()
-	token, err := s.driver.Login(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
+		return asterisk.New(typed)
+	}, f)
 }
 
 // act sends an action of the application's own with token, and returns what the
 // driver says to the answer.
 func act(t *testing.T, driver *asterisk.PBX, token *pbx.Token, form string) (string, error) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, driver.Traits().URL+"/rawman", strings.NewReader(form))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if err := driver.Authorize(r, token); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := driver.Transport().RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := drivertest.NewRequest(t, http.MethodPost, driver.Traits().URL+"/rawman", "application/x-www-form-urlencoded", form)
+	resp, body := drivertest.RoundTrip(t, driver, r, token)
 	return string(body), driver.Inspect(resp, body, token)
 }
 

@@ -108,7 +108,7 @@ func TestTheLifeAndTheKeepAliveAreOptions(t *testing.T) {
 		},
 	} {
 		simulate(t, grandstreamsim.Options{KeepAlive: "listAccount"}, nil, func(t *testing.T, s simulation) {
-			auth, err := open(pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret(password), Transport: s.server.Client().Transport})
+			auth, err := open(pbx.Config{URL: s.Server.URL, Username: user, Password: pbx.NewSecret(password), Transport: s.Server.Client().Transport})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,7 +125,7 @@ func TestTheLifeAndTheKeepAliveAreOptions(t *testing.T) {
 			if diff := cmp.Diff(want, kept); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", name, diff)
 			}
-			if got, want := string(s.last().Body), `{"request":{"action":"listAccount","cookie":"`+token.Value.Reveal()+`"}}`; got != want {
+			if got, want := string(s.Last().Body), `{"request":{"action":"listAccount","cookie":"`+token.Value.Reveal()+`"}}`; got != want {
 				t.Errorf("%s: sent %s, want %s", name, got, want)
 			}
 			if got := auth.(pbx.Describer).Traits().Lifetime; got != 2*time.Minute {

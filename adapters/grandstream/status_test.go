@@ -179,21 +179,21 @@ func TestAnHTTPStatusIsReadWhereTheEnvelopeIsMissing(t *testing.T) {
 // A logout is not documented. Where there is none, the cookie ends by itself.
 func TestALogoutThatTheFirmwareLacksIsNoError(t *testing.T) {
 	simulate(t, grandstreamsim.Options{NoLogout: true}, nil, func(t *testing.T, s simulation) {
-		if err := s.driver.Logout(t.Context(), s.login(t)); err != nil {
+		if err := s.Driver.Logout(t.Context(), s.Login(t)); err != nil {
 			t.Error(err)
 		}
 	})
 	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
+		token := s.Login(t)
 		for range 2 {
-			if err := s.driver.Logout(t.Context(), token); err != nil {
+			if err := s.Driver.Logout(t.Context(), token); err != nil {
 				t.Error(err)
 			}
 		}
 		if live := s.Tokens(user); live != nil {
 			t.Errorf("%d cookies live on", len(live))
 		}
-		if got, want := string(s.last().Body), `{"request":{"action":"logout","cookie":"`+token.Value.Reveal()+`"}}`; got != want {
+		if got, want := string(s.Last().Body), `{"request":{"action":"logout","cookie":"`+token.Value.Reveal()+`"}}`; got != want {
 			t.Errorf("sent %s, want %s", got, want)
 		}
 	})
@@ -201,9 +201,9 @@ func TestALogoutThatTheFirmwareLacksIsNoError(t *testing.T) {
 
 func TestTheKeepAliveIsTheCallOfTheOption(t *testing.T) {
 	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
+		token := s.Login(t)
 		time.Sleep(9 * time.Minute)
-		kept, err := s.driver.KeepAlive(t.Context(), token)
+		kept, err := s.Driver.KeepAlive(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,15 +211,15 @@ func TestTheKeepAliveIsTheCallOfTheOption(t *testing.T) {
 		if diff := cmp.Diff(want, kept); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
-		if got, want := string(s.last().Body), `{"request":{"action":"getSystemStatus","cookie":"`+token.Value.Reveal()+`"}}`; got != want {
+		if got, want := string(s.Last().Body), `{"request":{"action":"getSystemStatus","cookie":"`+token.Value.Reveal()+`"}}`; got != want {
 			t.Errorf("sent %s, want %s", got, want)
 		}
 		time.Sleep(9 * time.Minute)
-		if _, err := s.driver.KeepAlive(t.Context(), kept); err != nil {
+		if _, err := s.Driver.KeepAlive(t.Context(), kept); err != nil {
 			t.Errorf("it was not prolonged: %v", err)
 		}
 		time.Sleep(10 * time.Minute)
-		if _, err := s.driver.KeepAlive(t.Context(), kept); failure(t, err).Kind != pbx.ErrTokenRejected {
+		if _, err := s.Driver.KeepAlive(t.Context(), kept); failure(t, err).Kind != pbx.ErrTokenRejected {
 			t.Errorf("after its life: %v", err)
 		}
 	})
@@ -230,7 +230,7 @@ func TestThePasswordIsNotToldByWhatIsMissing(t *testing.T) {
 		for _, body := range []string{`{"response":{},"status":-37}`, `{"response":{},"status":-9}`, `{"response":{},"status":0}`} {
 			simulate(t, grandstreamsim.Options{}, func(c *grandstream.Config) { c.Password = pbx.NewSecret(word) }, func(t *testing.T, s simulation) {
 				s.Fault(pbxsim.Fault{On: pbxsim.Login, Body: []byte(body)})
-				if _, err := s.driver.Login(t.Context()); strings.Contains(err.Error(), pbx.Redacted) {
+				if _, err := s.Driver.Login(t.Context()); strings.Contains(err.Error(), pbx.Redacted) {
 					t.Errorf("the password %q shows in %v", word, err)
 				}
 			})

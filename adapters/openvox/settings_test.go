@@ -53,14 +53,14 @@ func TestTheTypeIsSaidWhereItBelongs(t *testing.T) {
 	for _, format := range formats {
 		set := func(c *openvox.Config) { c.Format = format }
 		simulate(t, openvoxsim.Options{}, set, func(t *testing.T, s simulation) {
-			token := s.login(t)
-			if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+			token := s.Login(t)
+			if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 				t.Error(err)
 			}
-			if err := s.call(t, token); err != nil {
+			if err := request(t, s, token); err != nil {
 				t.Error(err)
 			}
-			if err := s.driver.Logout(t.Context(), token); err != nil {
+			if err := s.Driver.Logout(t.Context(), token); err != nil {
 				t.Error(err)
 			}
 			var asked []string
@@ -152,14 +152,14 @@ func TestEventOptionsGoWhereTheVendorHasThemAndNowhereElse(t *testing.T) {
 
 func TestTheNextHeartbeatCarriesAChangeOfEvents(t *testing.T) {
 	simulate(t, openvoxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
-		if err := s.driver.SetEvents(openvox.Events{Port: 9000, IPAddr: "192.0.2.1"}); err != nil {
+		token := s.Login(t)
+		if err := s.Driver.SetEvents(openvox.Events{Port: 9000, IPAddr: "192.0.2.1"}); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.driver.SetEvents(openvox.Events{Port: 65536}); failure(t, err).Kind != pbx.ErrConfig {
+		if err := s.Driver.SetEvents(openvox.Events{Port: 65536}); failure(t, err).Kind != pbx.ErrConfig {
 			t.Errorf("%v, want %v", err, pbx.ErrConfig)
 		}
-		if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+		if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 			t.Fatal(err)
 		}
 		log := s.Log()
@@ -173,7 +173,7 @@ func TestAPBXThatInsistsIsToldThisEndOfTheConnection(t *testing.T) {
 	for _, format := range formats {
 		set := func(c *openvox.Config) { c.Format = format }
 		simulate(t, openvoxsim.Options{Yeastar: yeastarsim.Options{HeartbeatInsists: true}}, set, func(t *testing.T, s simulation) {
-			if _, err := s.driver.KeepAlive(t.Context(), s.login(t)); err != nil {
+			if _, err := s.Driver.KeepAlive(t.Context(), s.Login(t)); err != nil {
 				t.Error(err)
 			}
 			var bodies []string
@@ -224,6 +224,6 @@ func TestAPasswordMayBeGivenAsItsDigest(t *testing.T) {
 		digested := func(c *openvox.Config) {
 			c.Format, c.PasswordIsMD5, c.Password = format, true, pbx.NewSecret(strings.ToUpper(sampleDigest))
 		}
-		simulate(t, openvoxsim.Options{}, digested, func(t *testing.T, s simulation) { s.login(t) })
+		simulate(t, openvoxsim.Options{}, digested, func(t *testing.T, s simulation) { s.Login(t) })
 	}
 }

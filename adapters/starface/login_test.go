@@ -75,7 +75,7 @@ func TestAWrongPasswordIsSentOnce(t *testing.T) {
 		"an unknown user":  func(c *pbx.Config) { c.Username = "0002" },
 	} {
 		simulate(t, starfacesim.Options{}, change, func(t *testing.T, s simulation) {
-			token, err := s.driver.Login(t.Context())
+			token, err := s.Driver.Login(t.Context())
 			want := &pbx.Error{
 				Driver: "starface", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, HTTPStatus: 400, Sent: true,
 				Message: "wrong login ID or password: check the user in the web interface; the PBX says: invalid login",
@@ -96,7 +96,7 @@ func TestLoginsTakeTurns(t *testing.T) {
 		done := make(chan error)
 		for range 5 {
 			go func() {
-				_, err := s.driver.Login(t.Context())
+				_, err := s.Driver.Login(t.Context())
 				done <- err
 			}()
 		}
@@ -113,13 +113,13 @@ func TestALoginThatWaitsForAnotherHasSentNothing(t *testing.T) {
 		s.Fault(pbxsim.Fault{On: starfacesim.Nonce, Delay: 10 * time.Second})
 		first := make(chan error)
 		go func() {
-			_, err := s.driver.Login(t.Context())
+			_, err := s.Driver.Login(t.Context())
 			first <- err
 		}()
 		time.Sleep(time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := s.driver.Login(ctx)
+		_, err := s.Driver.Login(ctx)
 		if got := failure(t, err); got.Kind != pbx.ErrUnavailable || got.Sent || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v, sent %v", err, got.Sent)
 		}
@@ -159,11 +159,11 @@ func TestTroubleAtTheNonceEndsTheLogin(t *testing.T) {
 		simulate(t, starfacesim.Options{}, nil, func(t *testing.T, s simulation) {
 			tt.fault.On = starfacesim.Nonce
 			s.Fault(tt.fault)
-			_, err := s.driver.Login(t.Context())
+			_, err := s.Driver.Login(t.Context())
 			if got := failure(t, err); got.Kind != tt.want || got.Op != pbx.OpLogin || got.Sent || s.Counts().Logins != 0 {
 				t.Errorf("%s: %v, sent %v, %d logins sent", name, err, got.Sent, s.Counts().Logins)
 			}
-			s.login(t)
+			s.Login(t)
 		})
 	}
 }
@@ -205,7 +205,7 @@ func TestTheSecretIsOfAnyPassword(t *testing.T) {
 		odd := `"пароль\ :` + nonce + "<é>漢 "
 		simulate(t, settings, func(c *pbx.Config) { c.Password = pbx.NewSecret(odd) }, func(t *testing.T, s simulation) {
 			s.SetPassword(user, odd)
-			s.login(t)
+			s.Login(t)
 			var sent struct{ Secret string }
 			last := s.Logins()[0]
 			if json.Unmarshal(last.Body, &sent) != nil || last.Password != odd {

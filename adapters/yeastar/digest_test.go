@@ -14,8 +14,8 @@ func TestAPasswordMayBeGivenAsItsDigest(t *testing.T) {
 	for _, digest := range []string{sampleDigest, strings.ToUpper(sampleDigest)} {
 		digested := func(c *yeastar.Config) { c.Password, c.PasswordIsMD5 = pbx.NewSecret(digest), true }
 		simulate(t, yeastarsim.Options{}, digested, func(t *testing.T, s simulation) {
-			s.login(t)
-			if body := string(s.last().Body); !strings.Contains(body, `"`+sampleDigest+`"`) {
+			s.Login(t)
+			if body := string(s.Last().Body); !strings.Contains(body, `"`+sampleDigest+`"`) {
 				t.Errorf("sent %s", body)
 			}
 		})
@@ -27,8 +27,8 @@ func TestADigestIsNeverGuessedByItsLooks(t *testing.T) {
 	looksLikeOne := func(c *yeastar.Config) { c.Password = pbx.NewSecret(sampleDigest) }
 	simulate(t, yeastarsim.Options{}, looksLikeOne, func(t *testing.T, s simulation) {
 		s.SetPassword(sampleUser, sampleDigest)
-		s.login(t)
-		if body := string(s.last().Body); !strings.Contains(body, digestOfDigest) {
+		s.Login(t)
+		if body := string(s.Last().Body); !strings.Contains(body, digestOfDigest) {
 			t.Errorf("for a password of 32 hexadecimal digits, %s was sent, want its digest %s", body, digestOfDigest)
 		}
 	})

@@ -48,11 +48,11 @@ func TestEventOptionsGoWhereTheFamilyHasThemAndNowhereElse(t *testing.T) {
 	for _, tt := range tests {
 		set := func(c *yeastar.Config) { c.Events = tt.events }
 		simulate(t, tt.dialect, set, func(t *testing.T, s simulation) {
-			token := s.login(t)
-			if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+			token := s.Login(t)
+			if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 				t.Error(err)
 			}
-			if err := s.driver.Logout(t.Context(), token); err != nil {
+			if err := s.Driver.Logout(t.Context(), token); err != nil {
 				t.Error(err)
 			}
 			var bodies []string
@@ -72,17 +72,17 @@ func TestEventOptionsGoWhereTheFamilyHasThemAndNowhereElse(t *testing.T) {
 
 func TestTheNextHeartbeatCarriesAChangeOfEvents(t *testing.T) {
 	simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
-		live := session.New(s.driver, &session.Options{Guard: &session.Guard{}})
+		live := session.New(s.Driver, &session.Options{Guard: &session.Guard{}})
 		defer live.Close(t.Context())
 		time.Sleep(25 * time.Minute)
-		if err := s.driver.SetEvents(yeastar.Events{Port: 9000, IPAddr: "192.0.2.1"}); err != nil {
+		if err := s.Driver.SetEvents(yeastar.Events{Port: 9000, IPAddr: "192.0.2.1"}); err != nil {
 			t.Fatal(err)
 		}
 		if n := s.Counts().Requests; n != 2 {
 			t.Errorf("%d requests, want a login and a heartbeat: the change itself sends nothing", n)
 		}
 		time.Sleep(25 * time.Minute)
-		if body := string(s.last().Body); body != `{"ipaddr":"192.0.2.1","port":"9000"}` {
+		if body := string(s.Last().Body); body != `{"ipaddr":"192.0.2.1","port":"9000"}` {
 			t.Errorf("the next heartbeat says %s", body)
 		}
 		s.Restart()
@@ -90,7 +90,7 @@ func TestTheNextHeartbeatCarriesAChangeOfEvents(t *testing.T) {
 		if c := s.Counts(); c.Logins != 2 {
 			t.Fatalf("%+v, want a second login", c)
 		}
-		if body := string(s.last().Body); s.last().Path != "/api/v1.1.0/login" || body != `{`+account+`,"port":"9000"}` {
+		if body := string(s.Last().Body); s.Last().Path != "/api/v1.1.0/login" || body != `{`+account+`,"port":"9000"}` {
 			t.Errorf("the next login says %s", body)
 		}
 	})
@@ -99,7 +99,7 @@ func TestTheNextHeartbeatCarriesAChangeOfEvents(t *testing.T) {
 func TestEventsCanBeGivenUp(t *testing.T) {
 	set := func(c *yeastar.Config) { c.Events = allEvents }
 	simulate(t, yeastarsim.Options{HeartbeatInsists: true}, set, func(t *testing.T, s simulation) {
-		if err := s.driver.SetEvents(yeastar.Events{}); err != nil {
+		if err := s.Driver.SetEvents(yeastar.Events{}); err != nil {
 			t.Fatal(err)
 		}
 		got, err := s.keepAlive(t)
@@ -118,13 +118,13 @@ func TestEventsTakeThePlaceOfWhatAPBXInsistedOn(t *testing.T) {
 		if _, err := s.keepAlive(t); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.driver.SetEvents(yeastar.Events{Port: 9000, IPAddr: "192.0.2.1"}); err != nil {
+		if err := s.Driver.SetEvents(yeastar.Events{Port: 9000, IPAddr: "192.0.2.1"}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.keepAlive(t); err != nil {
 			t.Error(err)
 		}
-		if body := string(s.last().Body); body != `{"ipaddr":"192.0.2.1","port":"9000"}` {
+		if body := string(s.Last().Body); body != `{"ipaddr":"192.0.2.1","port":"9000"}` {
 			t.Errorf("the heartbeat says %s", body)
 		}
 	})
@@ -180,13 +180,13 @@ func (c *changing) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestEventsAreChangedWhileHeartbeatsAreUnderWay(t *testing.T) {
 	simulate(t, yeastarsim.Options{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
+		token := s.Login(t)
 		var all sync.WaitGroup
 		for i := range 8 {
 			all.Go(func() {
 				for range 20 {
-					s.driver.SetEvents(yeastar.Events{Port: 9000 + i, IPAddr: "192.0.2.1"})
-					if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+					s.Driver.SetEvents(yeastar.Events{Port: 9000 + i, IPAddr: "192.0.2.1"})
+					if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 						t.Error(err)
 					}
 				}

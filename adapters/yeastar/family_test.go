@@ -49,12 +49,12 @@ func TestEachFamilyHasItsPaths(t *testing.T) {
 		yeastarsim.CloudV2: {"/api/v2.0.0/login", "/api/v2.0.0/token/refresh", "/api/v2.0.0/logout"},
 	} {
 		simulate(t, yeastarsim.Options{Family: family}, nil, func(t *testing.T, s simulation) {
-			token := s.login(t)
-			token, err := s.driver.KeepAlive(t.Context(), token)
+			token := s.Login(t)
+			token, err := s.Driver.KeepAlive(t.Context(), token)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.driver.Logout(t.Context(), token); err != nil {
+			if err := s.Driver.Logout(t.Context(), token); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, s.paths()); diff != "" {
@@ -69,8 +69,8 @@ func TestTheVersionInThePathsCanBeSet(t *testing.T) {
 		for _, family := range []string{yeastarsim.SV1, yeastarsim.CloudV2} {
 			set := func(c *yeastar.Config) { c.APIVersion = version }
 			simulate(t, yeastarsim.Options{Family: family, Version: version}, set, func(t *testing.T, s simulation) {
-				token := s.login(t)
-				if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+				token := s.Login(t)
+				if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 					t.Error(err)
 				}
 				for _, path := range s.paths() {

@@ -18,7 +18,7 @@ import (
 // KeepAlive sends, and its error.
 func (s simulation) keepAlive(t *testing.T) (bodies []string, err error) {
 	t.Helper()
-	_, err = s.driver.KeepAlive(t.Context(), s.login(t))
+	_, err = s.Driver.KeepAlive(t.Context(), s.Login(t))
 	for _, record := range s.Log() {
 		if record.Action == pbxsim.KeepAlive {
 			bodies = append(bodies, string(record.Body))
@@ -159,11 +159,11 @@ func TestWithoutAConnectionToNameThePBXsRefusalStands(t *testing.T) {
 func TestAHeartbeatGivesTheSameTokenItsFullLifeBack(t *testing.T) {
 	for _, d := range []yeastarsim.Options{{}, {HeartbeatInsists: true}} {
 		simulate(t, d, nil, func(t *testing.T, s simulation) {
-			token := s.login(t)
+			token := s.Login(t)
 			for range 48 {
 				time.Sleep(29 * time.Minute)
 				before := *token
-				prolonged, err := s.driver.KeepAlive(t.Context(), token)
+				prolonged, err := s.Driver.KeepAlive(t.Context(), token)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -188,14 +188,14 @@ func TestALifeIsCountedFromBeforeTheRequest(t *testing.T) {
 			simulate(t, d, nil, func(t *testing.T, s simulation) {
 				sent := time.Now()
 				s.Fault(pbxsim.Fault{On: pbxsim.Login, Delay: 20 * time.Second})
-				token := s.login(t)
+				token := s.Login(t)
 				want := &pbx.Token{Value: token.Value, IssuedAt: sent, ExpiresAt: sent.Add(30 * time.Minute)}
 				if diff := cmp.Diff(want, token); diff != "" {
 					t.Errorf("login (-want +got):\n%s", diff)
 				}
 				sent = time.Now()
 				s.Fault(pbxsim.Fault{On: pbxsim.KeepAlive, Delay: 20 * time.Second, Times: -1})
-				token, err := s.driver.KeepAlive(t.Context(), token)
+				token, err := s.Driver.KeepAlive(t.Context(), token)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -214,19 +214,19 @@ func TestALifeIsCountedFromBeforeTheRequest(t *testing.T) {
 func TestATokensLifeCanBeSet(t *testing.T) {
 	short := func(c *yeastar.Config) { c.TokenTTL = 5 * time.Minute }
 	simulate(t, yeastarsim.Options{}, short, func(t *testing.T, s simulation) {
-		token := s.login(t)
+		token := s.Login(t)
 		if life := token.ExpiresAt.Sub(token.IssuedAt); life != 5*time.Minute {
 			t.Errorf("login: %s", life)
 		}
 		time.Sleep(time.Minute)
-		token, err := s.driver.KeepAlive(t.Context(), token)
+		token, err := s.Driver.KeepAlive(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if life := token.ExpiresAt.Sub(token.IssuedAt); life != 5*time.Minute {
 			t.Errorf("keep-alive: %s", life)
 		}
-		if life := s.driver.Traits().Lifetime; life != 5*time.Minute {
+		if life := s.Driver.Traits().Lifetime; life != 5*time.Minute {
 			t.Errorf("traits: %s", life)
 		}
 	})
@@ -236,14 +236,14 @@ func TestALogoutOfADeadTokenIsDone(t *testing.T) {
 	for name, d := range map[string]yeastarsim.Options{"PBX forgives": {LogoutForgives: true}, "PBX complains": {}} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, d, nil, func(t *testing.T, s simulation) {
-				loggedOut, expired, forgotten := s.login(t), s.login(t), s.login(t)
-				if err := s.driver.Logout(t.Context(), loggedOut); err != nil {
+				loggedOut, expired, forgotten := s.Login(t), s.Login(t), s.Login(t)
+				if err := s.Driver.Logout(t.Context(), loggedOut); err != nil {
 					t.Fatal(err)
 				}
 				s.Expire(expired.Value.Reveal())
 				s.Revoke(forgotten.Value.Reveal())
 				for _, token := range []*pbx.Token{loggedOut, expired, forgotten} {
-					if err := s.driver.Logout(t.Context(), token); err != nil {
+					if err := s.Driver.Logout(t.Context(), token); err != nil {
 						t.Error(err)
 					}
 				}
@@ -260,9 +260,9 @@ func TestALogoutThatFailedIsNotDone(t *testing.T) {
 		"HTTP 500":   {Status: 500},
 	} {
 		simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
-			token := s.login(t)
+			token := s.Login(t)
 			s.Fault(fault)
-			err := s.driver.Logout(t.Context(), token)
+			err := s.Driver.Logout(t.Context(), token)
 			if failure(t, err).Op != pbx.OpLogout || errors.Is(err, pbx.ErrTokenRejected) {
 				t.Errorf("%s: %v", name, err)
 			}

@@ -131,14 +131,14 @@ func TestATokenIsPutIntoTheQueryAndAUserAgentIntoTheHeader(t *testing.T) {
 
 func TestEveryRequestOfTheDriverHasTheUserAgent(t *testing.T) {
 	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token, err := s.driver.KeepAlive(t.Context(), s.login(t))
+		token, err := s.Driver.KeepAlive(t.Context(), s.Login(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.call(t, token); err != nil {
+		if err := request(t, s, token); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.driver.Logout(t.Context(), token); err != nil {
+		if err := s.Driver.Logout(t.Context(), token); err != nil {
 			t.Fatal(err)
 		}
 		for _, record := range s.Log() {
