@@ -15,6 +15,7 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/asterisk"
 	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
@@ -188,7 +189,7 @@ func TestAPasswordWithABlankAtAnEndIsRefused(t *testing.T) {
 		cfg := config(t)
 		cfg.Password = pbx.NewSecret(password)
 		driver, err := asterisk.New(asterisk.Config{Config: cfg})
-		misconfigured(t, driver == nil, err, []string{"begins or ends with a blank", "remove it"})
+		drivertest.Misconfigured(t, asterisk.Name, driver != nil, err, "", "begins or ends with a blank", "remove it")
 
 		cfg.Username, cfg.Password = "", pbx.Secret{}
 		cfg.Credentials = func(context.Context) (pbx.Credentials, error) {

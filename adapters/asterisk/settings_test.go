@@ -1,7 +1,6 @@
 package asterisk_test
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -16,22 +15,6 @@ import (
 
 func config(t testing.TB) pbx.Config {
 	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(secret), Transport: drivertest.Unsent{T: t}}
-}
-
-func misconfigured(t *testing.T, refused bool, err error, says []string) {
-	t.Helper()
-	if !refused {
-		t.Fatal("opened")
-	}
-	got := failure(t, err)
-	if got.Op != pbx.OpOpen || got.Kind != pbx.ErrConfig || got.Sent {
-		t.Errorf("%v, want %v while opening, nothing sent", err, pbx.ErrConfig)
-	}
-	for _, text := range says {
-		if !strings.Contains(got.Message, text) {
-			t.Errorf("%q does not say %q", got.Message, text)
-		}
-	}
 }
 
 func TestAddressesAreCompleted(t *testing.T) {
@@ -108,7 +91,7 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 	cfg := config(t)
 	cfg.Options = map[string]string{"prefx": "asterisk"}
 	auth, err := pbx.Open("asterisk", cfg)
-	misconfigured(t, auth == nil, err, []string{`"prefx"`, "prefix"})
+	drivertest.Misconfigured(t, asterisk.Name, auth != nil, err, "", `"prefx"`, "prefix")
 
 	for name, tt := range map[string]struct {
 		change func(*asterisk.Config)
@@ -124,7 +107,7 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 			cfg := asterisk.Config{Config: config(t)}
 			tt.change(&cfg)
 			driver, err := asterisk.New(cfg)
-			misconfigured(t, driver == nil, err, tt.says)
+			drivertest.Misconfigured(t, asterisk.Name, driver != nil, err, "", tt.says...)
 		})
 	}
 }

@@ -1,8 +1,6 @@
 package grandstream_test
 
 import (
-	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -91,45 +89,13 @@ func TestABannedAddressIsToldFromAWrongPassword(t *testing.T) {
 // only.
 func TestLoginsTakeTurns(t *testing.T) {
 	simulate(t, grandstreamsim.Options{NewestOnly: true}, nil, func(t *testing.T, s simulation) {
-		s.Fault(pbxsim.Fault{On: grandstreamsim.Challenge, Delay: time.Second, Times: -1})
-		done := make(chan error)
-		for range 5 {
-			go func() {
-				_, err := s.Driver.Login(t.Context())
-				done <- err
-			}()
-		}
-		start := time.Now()
-		for range 5 {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
-		if took := time.Since(start); took != 5*time.Second {
-			t.Errorf("five logins take %s", took)
-		}
+		s.LoginsTakeTurns(t, grandstreamsim.Challenge)
 	})
 }
 
-func TestWhoWaitsForAnotherLoginHasSentNothing(t *testing.T) {
+func TestALoginThatWaitsForAnotherHasSentNothing(t *testing.T) {
 	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
-		s.Fault(pbxsim.Fault{On: grandstreamsim.Challenge, Delay: 10 * time.Second})
-		first := make(chan error)
-		go func() {
-			_, err := s.Driver.Login(t.Context())
-			first <- err
-		}()
-		time.Sleep(time.Second)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err := s.Driver.Login(ctx)
-		if got := failure(t, err); got.Kind != pbx.ErrUnavailable || got.Sent || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v, sent %v", err, got.Sent)
-		}
-		if err := <-first; err != nil {
-			t.Errorf("the first login: %v", err)
-		}
-		s.Login(t) // there is nobody to wait for any more
+		s.AWaitingLoginSendsNothing(t, grandstreamsim.Challenge)
 	})
 }
 

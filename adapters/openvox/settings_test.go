@@ -30,23 +30,16 @@ func TestTraitsAreTheVendorsNumbers(t *testing.T) {
 
 // The API has a port of its own, whatever the scheme.
 func TestThePortIsTheAPIsOwn(t *testing.T) {
-	for address, want := range map[string]string{
+	drivertest.Addresses(t, func(address string) (pbx.Authenticator, error) {
+		cfg := config(drivertest.Unsent{T: t})
+		cfg.URL, cfg.AllowPlainHTTP = address, true
+		return openvox.New(cfg)
+	}, map[string]string{
 		"pbx.example.com":                                 "https://pbx.example.com:9011",
 		"http://pbx.example.com":                          "http://pbx.example.com:9011",
 		"http://pbx.example.com:80":                       "http://pbx.example.com:80",
 		"https://172.16.6.150:9011/api/v0.0.1/login?type": "https://172.16.6.150:9011",
-	} {
-		cfg := config(drivertest.Unsent{T: t})
-		cfg.URL, cfg.AllowPlainHTTP = address, true
-		driver, err := openvox.New(cfg)
-		if err != nil {
-			t.Errorf("%s: %v", address, err)
-			continue
-		}
-		if got := driver.Traits().URL; got != want {
-			t.Errorf("%s is read as %s, want %s", address, got, want)
-		}
-	}
+	})
 }
 
 func TestTheTypeIsSaidWhereItBelongs(t *testing.T) {

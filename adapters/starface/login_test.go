@@ -1,11 +1,9 @@
 package starface_test
 
 import (
-	"context"
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -92,40 +90,13 @@ func TestAWrongPasswordIsSentOnce(t *testing.T) {
 
 func TestLoginsTakeTurns(t *testing.T) {
 	simulate(t, starfacesim.Options{NewestNonce: true}, nil, func(t *testing.T, s simulation) {
-		s.Fault(pbxsim.Fault{On: starfacesim.Nonce, Delay: time.Second, Times: -1})
-		done := make(chan error)
-		for range 5 {
-			go func() {
-				_, err := s.Driver.Login(t.Context())
-				done <- err
-			}()
-		}
-		for range 5 {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
+		s.LoginsTakeTurns(t, starfacesim.Nonce)
 	})
 }
 
 func TestALoginThatWaitsForAnotherHasSentNothing(t *testing.T) {
 	simulate(t, starfacesim.Options{}, nil, func(t *testing.T, s simulation) {
-		s.Fault(pbxsim.Fault{On: starfacesim.Nonce, Delay: 10 * time.Second})
-		first := make(chan error)
-		go func() {
-			_, err := s.Driver.Login(t.Context())
-			first <- err
-		}()
-		time.Sleep(time.Second)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err := s.Driver.Login(ctx)
-		if got := failure(t, err); got.Kind != pbx.ErrUnavailable || got.Sent || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v, sent %v", err, got.Sent)
-		}
-		if err := <-first; err != nil {
-			t.Errorf("the first login: %v", err)
-		}
+		s.AWaitingLoginSendsNothing(t, starfacesim.Nonce)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 )
@@ -39,7 +40,7 @@ func TestWhatIsToBeADigestAndIsNoneIsNotSent(t *testing.T) {
 		cfg := yeastar.Config{Config: config(t), PasswordIsMD5: true}
 		cfg.Password = pbx.NewSecret(password)
 		_, err := yeastar.New(cfg)
-		misconfigured(t, err != nil, err, []string{"password_form"})
+		drivertest.Misconfigured(t, yeastar.Name, err == nil, err, "", "password_form")
 		if strings.Contains(err.Error(), password[:8]) {
 			t.Errorf("the error quotes the password: %v", err)
 		}
@@ -63,14 +64,14 @@ func TestTheFormOfThePasswordIsAnOption(t *testing.T) {
 	cfg := config(t)
 	cfg.Options = map[string]string{"password_form": "md5"}
 	_, err := pbx.Open(yeastar.Name, cfg)
-	misconfigured(t, err != nil, err, []string{"password_form"})
+	drivertest.Misconfigured(t, yeastar.Name, err == nil, err, "", "password_form")
 	cfg.Password = pbx.NewSecret(sampleDigest)
 	if _, err := pbx.Open(yeastar.Name, cfg); err != nil {
 		t.Error(err)
 	}
 	cfg.Options["password_form"] = "sha1"
 	_, err = pbx.Open(yeastar.Name, cfg)
-	misconfigured(t, err != nil, err, []string{"password_form", "plain, md5"})
+	drivertest.Misconfigured(t, yeastar.Name, err == nil, err, "", "password_form", "plain, md5")
 }
 
 // JSON would carry another name, and that would be a wrong login.

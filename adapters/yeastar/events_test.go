@@ -148,7 +148,7 @@ func TestEventsThatCannotWorkAreRefusedAndChangeNothing(t *testing.T) {
 	}
 	for _, tt := range tests {
 		_, err := yeastar.New(yeastar.Config{Config: config(t), Family: tt.family, Events: tt.events})
-		misconfigured(t, err != nil, err, []string{tt.says})
+		drivertest.Misconfigured(t, yeastar.Name, err == nil, err, "", tt.says)
 
 		changed := &changing{}
 		driver, err := yeastar.New(yeastar.Config{Family: tt.family, Events: yeastar.Events{Port: 9000}, Config: pbx.Config{
@@ -158,7 +158,7 @@ func TestEventsThatCannotWorkAreRefusedAndChangeNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = driver.SetEvents(tt.events)
-		misconfigured(t, err != nil, err, []string{tt.says})
+		drivertest.Misconfigured(t, yeastar.Name, err == nil, err, "", tt.says)
 		driver.Login(t.Context())
 		if want := `{` + account + `,"port":"9000"}`; changed.body != want {
 			t.Errorf("after a change that was refused, a login says %s, want %s", changed.body, want)

@@ -38,7 +38,7 @@ func TestEachFamilyHasTheVendorsNumbers(t *testing.T) {
 
 func TestAFamilyThatIsNoneIsRefused(t *testing.T) {
 	_, err := yeastar.New(yeastar.Config{Config: config(t), Family: "p-series"})
-	misconfigured(t, err != nil, err, []string{"Family", `"p-series"`, "s-v1, s-v2, cloud-v1, cloud-v2"})
+	drivertest.Misconfigured(t, yeastar.Name, err == nil, err, "", "Family", `"p-series"`, "s-v1, s-v2, cloud-v1, cloud-v2")
 }
 
 func TestEachFamilyHasItsPaths(t *testing.T) {
@@ -83,11 +83,11 @@ func TestTheVersionInThePathsCanBeSet(t *testing.T) {
 	}
 	for _, version := range []string{"1.1.0", "v", "v1.", "v1.1.0/", "../v1", "v1 ", "latest", "v1?x=y"} {
 		_, err := yeastar.New(yeastar.Config{Config: config(t), APIVersion: version})
-		misconfigured(t, err != nil, err, []string{"api_version", "v1.1.0"})
+		drivertest.Misconfigured(t, yeastar.Name, err == nil, err, "", "api_version", "v1.1.0")
 		cfg := config(t)
 		cfg.Options = map[string]string{"api_version": version}
 		_, err = pbx.Open(yeastar.Name, cfg)
-		misconfigured(t, err != nil, err, []string{"api_version", "v1.1.0"})
+		drivertest.Misconfigured(t, yeastar.Name, err == nil, err, "", "api_version", "v1.1.0")
 	}
 }
 
