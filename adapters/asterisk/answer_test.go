@@ -88,12 +88,12 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			token := &pbx.Token{Value: pbx.NewSecret("1c6c9072")}
-			given := answer{body: tt.body, status: tt.status}
+			given := drivertest.Response{Status: tt.status, Body: tt.body}
 			got := map[string]error{}
-			_, got["challenge"] = on(t, &answering{answers: []answer{given, {body: accepted}}}).Login(t.Context())
-			_, got["login"] = on(t, &answering{answers: []answer{{body: challenged}, given}}).Login(t.Context())
-			_, got["ping"] = on(t, &answering{answers: []answer{given}}).KeepAlive(t.Context(), token)
-			got["logoff"] = on(t, &answering{answers: []answer{given}}).Logout(t.Context(), token)
+			_, got["challenge"] = on(t, withCookie{drivertest.Responses(given, drivertest.Response{Body: accepted})}).Login(t.Context())
+			_, got["login"] = on(t, withCookie{drivertest.Responses(drivertest.Response{Body: challenged}, given)}).Login(t.Context())
+			_, got["ping"] = on(t, withCookie{drivertest.Responses(given)}).KeepAlive(t.Context(), token)
+			got["logoff"] = on(t, withCookie{drivertest.Responses(given)}).Logout(t.Context(), token)
 			got["call"] = inspect(on(t, drivertest.Unsent{T: t}), tt.status, tt.body)
 
 			ops := map[string]pbx.Op{"challenge": pbx.OpLogin, "login": pbx.OpLogin, "ping": pbx.OpKeepAlive, "logoff": pbx.OpLogout, "call": pbx.OpRequest}
@@ -236,7 +236,7 @@ func TestAnACLOfTheHTTPServerIsForbidden(t *testing.T) {
 func TestThePasswordIsNotToldByWhatIsMissing(t *testing.T) {
 	for _, word := range []string{"wrong", "secret", "user", "Asterisk"} {
 		for _, message := range []string{"Authentication failed", "Must specify AuthType"} {
-			client := &answering{answers: []answer{{body: challenged}, {body: refused(message)}}}
+			client := withCookie{drivertest.Bodies(challenged, refused(message))}
 			driver, err := asterisk.New(asterisk.Config{Config: pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(word), Transport: client}})
 			if err != nil {
 				t.Fatal(err)

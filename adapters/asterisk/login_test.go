@@ -20,7 +20,7 @@ import (
 )
 
 func TestALoginIsAChallengeAndItsAnswer(t *testing.T) {
-	server := &answering{answers: []answer{{body: challenged}, {body: accepted}}}
+	server := withCookie{drivertest.Bodies(challenged, accepted)}
 	token, err := on(t, server).Login(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestALoginIsAChallengeAndItsAnswer(t *testing.T) {
 		"Action=Challenge&AuthType=MD5",
 		fmt.Sprintf("Action=Login&AuthType=MD5&Key=%x&Username=crm", md5.Sum([]byte("325310457"+secret))),
 	}
-	if diff := cmp.Diff(want, server.sent); diff != "" {
+	if diff := cmp.Diff(want, server.SentBodies()); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
 	}
 }
@@ -89,7 +89,7 @@ func TestACookieOfTheApplicationsTransportProvesNothing(t *testing.T) {
 }
 
 func TestAlreadyAuthenticatedIsNoLogin(t *testing.T) {
-	server := &answering{answers: []answer{{body: challenged}, {body: "Response: Success\r\nMessage: Already authenticated\r\n\r\n"}}}
+	server := withCookie{drivertest.Bodies(challenged, "Response: Success\r\nMessage: Already authenticated\r\n\r\n")}
 	token, err := on(t, server).Login(t.Context())
 	if got := failure(t, err); token != nil || got.Kind != pbx.ErrProtocol || !strings.Contains(got.Message, "did not look at the secret") {
 		t.Errorf("%v, %v", token, err)

@@ -124,7 +124,7 @@ func TestAMaxAgeThatSaysNothingIsTheUsualMinute(t *testing.T) {
 		`mansession_id="1c6c9072"; Version=1; Max-Age=99999999999999999999`: time.Minute,
 		`mansession_id="1c6c9072"; Version=1; Max-Age=9000000000000000000`:  (1<<31 - 1) * time.Second,
 	} {
-		server := &answering{answers: []answer{{body: challenged}, {body: accepted, cookie: cookie}}}
+		server := withCookie{drivertest.Responses(drivertest.Response{Body: challenged}, drivertest.Response{Body: accepted, Header: http.Header{"Set-Cookie": {cookie}}})}
 		token, err := on(t, server).Login(t.Context())
 		if err != nil {
 			t.Errorf("%s: %v", cookie, err)
@@ -138,11 +138,11 @@ func TestAMaxAgeThatSaysNothingIsTheUsualMinute(t *testing.T) {
 
 func TestAnAnswerWithoutASessionsCookieIsNoLogin(t *testing.T) {
 	for _, cookie := range []string{`mansession_id=""; Version=1; Max-Age=60`, "PHPSESSID=1c6c9072", "mansession_id", `mansession_id="1c 6c"`} {
-		for step, answers := range map[string][]answer{
-			"Challenge": {{body: challenged, cookie: cookie}},
-			"Login":     {{body: challenged}, {body: accepted, cookie: cookie}},
+		for step, responses := range map[string][]drivertest.Response{
+			"Challenge": {{Body: challenged, Header: http.Header{"Set-Cookie": {cookie}}}},
+			"Login":     {{Body: challenged}, {Body: accepted, Header: http.Header{"Set-Cookie": {cookie}}}},
 		} {
-			token, err := on(t, &answering{answers: answers}).Login(t.Context())
+			token, err := on(t, withCookie{drivertest.Responses(responses...)}).Login(t.Context())
 			if token != nil || failure(t, err).Kind != pbx.ErrProtocol || !strings.Contains(err.Error(), "cookie") {
 				t.Errorf("%s with %s: %v, %v", step, cookie, token, err)
 			}
@@ -162,7 +162,7 @@ func TestALogoutIsAGoodbyeWhateverTheSession(t *testing.T) {
 			t.Errorf("%d sessions live on", len(live))
 		}
 	})
-	server := &answering{answers: []answer{{body: "Response: Success\r\nPing: Pong\r\n\r\n"}}}
+	server := withCookie{drivertest.Bodies("Response: Success\r\nPing: Pong\r\n\r\n")}
 	if err := on(t, server).Logout(t.Context(), &pbx.Token{Value: pbx.NewSecret("1c6c9072")}); failure(t, err).Kind != pbx.ErrProtocol {
 		t.Errorf("a logout that is no Goodbye: %v", err)
 	}

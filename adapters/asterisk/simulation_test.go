@@ -1,9 +1,7 @@
 package asterisk_test
 
 import (
-	"io"
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/pbxauth/pbx"
@@ -48,43 +46,20 @@ func act(t *testing.T, driver *asterisk.PBX, token *pbx.Token, form string) (str
 	return string(body), driver.Inspect(resp, body, token)
 }
 
-// An answer is what a made-up Asterisk says, under HTTP 200 and with a cookie.
-type answer struct {
-	body   string
-	cookie string // "": that of any Asterisk, with the id that was sent
-	status int
-}
+// withCookie is a PBX whose responses set a session's cookie if they set none: that
+// of any Asterisk, with the id that was sent.
+type withCookie struct{ *drivertest.PBX }
 
-// answering is a PBX that gives these answers, one after the other, and the last
-// one to all that follows.
-type answering struct {
-	answers []answer
-	sent    []string // bodies of requests
-}
-
-func (a *answering) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	r.Body.Close()
-	given := a.answers[min(len(a.sent), len(a.answers)-1)]
-	a.sent = append(a.sent, string(body))
-	if given.status == 0 {
-		given.status = http.StatusOK
-	}
-	if given.cookie == "" {
+func (w withCookie) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := w.PBX.RoundTrip(r)
+	if err == nil && resp.Header.Get("Set-Cookie") == "" {
 		id := "1c6c9072"
 		if c, err := r.Cookie("mansession_id"); err == nil {
 			id = c.Value
 		}
-		given.cookie = `mansession_id="` + id + `"; Version=1; Max-Age=60`
+		resp.Header.Set("Set-Cookie", `mansession_id="`+id+`"; Version=1; Max-Age=60`)
 	}
-	return &http.Response{
-		StatusCode: given.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Content-Type": {"text/plain"}, "Set-Cookie": {given.cookie}},
-		Body:   io.NopCloser(strings.NewReader(given.body)), ContentLength: int64(len(given.body)), Request: r,
-	}, nil
+	return resp, err
 }
 
 const (

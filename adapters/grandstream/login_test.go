@@ -10,11 +10,12 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/grandstream"
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
 func TestALoginIsAChallengeAndItsAnswer(t *testing.T) {
-	server := &answering{answers: []answer{{body: challenged}, {body: accepted}}}
+	server := drivertest.Bodies(challenged, accepted)
 	token, err := on(t, server).Login(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +27,7 @@ func TestALoginIsAChallengeAndItsAnswer(t *testing.T) {
 		`{"request":{"action":"challenge","user":"cdrapi","version":"1.0"}}`,
 		`{"request":{"action":"login","user":"cdrapi","token":"` + digest + `"}}`,
 	}
-	if diff := cmp.Diff(want, server.sent); diff != "" {
+	if diff := cmp.Diff(want, server.SentBodies()); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
 	}
 }

@@ -1,9 +1,7 @@
 package grandstream_test
 
 import (
-	"io"
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/pbxauth/pbx"
@@ -48,37 +46,6 @@ func request(t *testing.T, s simulation, token *pbx.Token, body string) error {
 	r := drivertest.NewRequest(t, http.MethodPost, s.Server.URL+"/api", "", body)
 	resp, got := drivertest.RoundTrip(t, s.Driver, r, token)
 	return s.Driver.Inspect(resp, got, new(pbx.Token))
-}
-
-// An answer is what a made-up UCM says, under HTTP 200 unless it says otherwise.
-type answer struct {
-	body   string
-	status int
-}
-
-// answering is a PBX that gives these answers, one after the other, and the last
-// one to all that follows.
-type answering struct {
-	answers []answer
-	sent    []string // bodies of requests
-}
-
-func (a *answering) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	r.Body.Close()
-	given := a.answers[min(len(a.sent), len(a.answers)-1)]
-	a.sent = append(a.sent, string(body))
-	if given.status == 0 {
-		given.status = http.StatusOK
-	}
-	return &http.Response{
-		StatusCode: given.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Content-Type": {"application/json"}},
-		Body:   io.NopCloser(strings.NewReader(given.body)), ContentLength: int64(len(given.body)), Request: r,
-	}, nil
 }
 
 const (

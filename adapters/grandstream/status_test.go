@@ -70,11 +70,11 @@ func TestWhatAStatusMeans(t *testing.T) {
 			} {
 				token := &pbx.Token{Value: pbx.NewSecret(cookie)}
 				got := map[string]error{}
-				_, got["challenge"] = on(t, &answering{answers: []answer{{body: body}, {body: accepted}}}).Login(t.Context())
-				_, got["login"] = on(t, &answering{answers: []answer{{body: challenged}, {body: body}}}).Login(t.Context())
-				_, got["keep-alive"] = on(t, &answering{answers: []answer{{body: body}}}).KeepAlive(t.Context(), token)
+				_, got["challenge"] = on(t, drivertest.Bodies(body, accepted)).Login(t.Context())
+				_, got["login"] = on(t, drivertest.Bodies(challenged, body)).Login(t.Context())
+				_, got["keep-alive"] = on(t, drivertest.Bodies(body)).KeepAlive(t.Context(), token)
 				got["call"] = inspect(on(t, drivertest.Unsent{T: t}), 200, body)
-				got["logout"] = on(t, &answering{answers: []answer{{body: body}}}).Logout(t.Context(), token)
+				got["logout"] = on(t, drivertest.Bodies(body)).Logout(t.Context(), token)
 				for step, row := range map[string]struct {
 					op   pbx.Op
 					want string
@@ -115,10 +115,10 @@ func TestASuccessIsProven(t *testing.T) {
 		"nothing":               "",
 	} {
 		token := &pbx.Token{Value: pbx.NewSecret(cookie)}
-		_, challenge := on(t, &answering{answers: []answer{{body: body}, {body: accepted}}}).Login(t.Context())
-		_, login := on(t, &answering{answers: []answer{{body: challenged}, {body: body}}}).Login(t.Context())
-		_, keepAlive := on(t, &answering{answers: []answer{{body: body}}}).KeepAlive(t.Context(), token)
-		logout := on(t, &answering{answers: []answer{{body: body}}}).Logout(t.Context(), token)
+		_, challenge := on(t, drivertest.Bodies(body, accepted)).Login(t.Context())
+		_, login := on(t, drivertest.Bodies(challenged, body)).Login(t.Context())
+		_, keepAlive := on(t, drivertest.Bodies(body)).KeepAlive(t.Context(), token)
+		logout := on(t, drivertest.Bodies(body)).Logout(t.Context(), token)
 		for step, err := range map[string]error{"challenge": challenge, "login": login, "keep-alive": keepAlive, "logout": logout} {
 			if failure(t, err).Kind != pbx.ErrProtocol {
 				t.Errorf("%s, %s: %v", name, step, err)
@@ -129,7 +129,7 @@ func TestASuccessIsProven(t *testing.T) {
 		}
 	}
 	for _, body := range []string{`{"response":{},"status":0}`, `{"response":{"cookie":7},"status":0}`, `{"response":[],"status":0}`, `{"response":{"cookie":""},"status":0}`} {
-		_, err := on(t, &answering{answers: []answer{{body: challenged}, {body: body}}}).Login(t.Context())
+		_, err := on(t, drivertest.Bodies(challenged, body)).Login(t.Context())
 		if failure(t, err).Kind != pbx.ErrProtocol || !strings.Contains(err.Error(), "no cookie") {
 			t.Errorf("%s: %v", body, err)
 		}
@@ -162,13 +162,13 @@ func TestAnHTTPStatusIsReadWhereTheEnvelopeIsMissing(t *testing.T) {
 		429: {pbx.ErrUnavailable, pbx.ErrUnavailable},
 		500: {pbx.ErrUnavailable, pbx.ErrUnavailable},
 	} {
-		given := answer{pbxsim.HTMLPage, status}
-		_, login := on(t, &answering{answers: []answer{{body: challenged}, given}}).Login(t.Context())
-		logout := on(t, &answering{answers: []answer{given}}).Logout(t.Context(), token)
+		given := drivertest.Response{Status: status, Body: pbxsim.HTMLPage}
+		_, login := on(t, drivertest.Responses(drivertest.Response{Body: challenged}, given)).Login(t.Context())
+		logout := on(t, drivertest.Responses(given)).Logout(t.Context(), token)
 		if got := failure(t, login); got.Kind != want.login || got.HTTPStatus != status {
 			t.Errorf("HTTP %d, login: %v", status, got)
 		}
-		for step, err := range map[string]error{"logout": logout, "call": inspect(on(t, drivertest.Unsent{T: t}), status, given.body)} {
+		for step, err := range map[string]error{"logout": logout, "call": inspect(on(t, drivertest.Unsent{T: t}), status, given.Body)} {
 			if got := failure(t, err); got.Kind != want.call || got.HTTPStatus != status {
 				t.Errorf("HTTP %d, %s: %v", status, step, got)
 			}
