@@ -12,7 +12,6 @@ import (
 	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/openvox"
 	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
-	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
@@ -160,24 +159,6 @@ func TestTheNextHeartbeatCarriesAChangeOfEvents(t *testing.T) {
 			t.Errorf("the heartbeat says %s", body)
 		}
 	})
-}
-
-func TestAPBXThatInsistsIsToldThisEndOfTheConnection(t *testing.T) {
-	for _, format := range formats {
-		set := func(c *openvox.Config) { c.Format = format }
-		simulate(t, openvoxsim.Options{Yeastar: yeastarsim.Options{HeartbeatInsists: true}}, set, func(t *testing.T, s simulation) {
-			if _, err := s.Driver.KeepAlive(t.Context(), s.Login(t)); err != nil {
-				t.Error(err)
-			}
-			var bodies []string
-			for _, record := range s.Log()[1:] {
-				bodies = append(bodies, string(record.Body))
-			}
-			if diff := cmp.Diff([]string{`{}`, `{"ipaddr":"127.0.0.1","port":"8260"}`}, bodies); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", format, diff)
-			}
-		})
-	}
 }
 
 func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
