@@ -170,11 +170,9 @@ func TestALockEndsWithTheWindowByThePBXsClock(t *testing.T) {
 // fail2ban counts the same logins: 20 in 600 s ban the address. The budget of a
 // session's Guard keeps below both limits, whatever the windows.
 func TestSessionsStayBelowFail2banToo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		fail2ban := pbxsim.Lockout{After: 20, For: 10 * time.Minute, Memory: pbxsim.SlidingWindow, Window: 10 * time.Minute, Response: pbxsim.Mute, Covers: pbxsim.Everything}
-		sim := mikopbxsim.New(nil, &pbxsim.Options{Accounts: map[string]string{user: "another"}, Lockout: fail2ban})
-		server := pbxsim.ListenMemory(sim)
-		defer server.Close()
+	fail2ban := pbxsim.Lockout{After: 20, For: 10 * time.Minute, Memory: pbxsim.SlidingWindow, Window: 10 * time.Minute, Response: pbxsim.Mute, Covers: pbxsim.Everything}
+	opts := pbxsim.Options{Accounts: map[string]string{user: "another"}, Lockout: fail2ban}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return mikopbxsim.New(nil, &opts) }, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server) {
 		guard := new(session.Guard)
 		for i := range 40 {
 			driver, err := mikopbx.New(mikopbx.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret("guess " + string(rune('A'+i))), Transport: server.Client().Transport}})

@@ -282,10 +282,8 @@ func TestALifetimeIsTheDifferenceOfTheUTCTimes(t *testing.T) {
 }
 
 func TestTheLifetimeIsAskedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		sim := wazosim.New(nil, &pbxsim.Options{Accounts: map[string]string{user: password}})
-		server := pbxsim.ListenMemory(sim)
-		defer server.Close()
+	opts := pbxsim.Options{Accounts: map[string]string{user: password}}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return wazosim.New(nil, &opts) }, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server) {
 		cfg := config(server.Client().Transport)
 		cfg.URL, cfg.TokenTTL = server.URL, 90500*time.Millisecond
 		token, err := open(t, cfg).Login(t.Context())

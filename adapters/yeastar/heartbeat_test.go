@@ -15,15 +15,10 @@ import (
 
 // keepAlive logs in, and returns the bodies of the heartbeats that one
 // KeepAlive sends, and its error.
-func (s simulation) keepAlive(t *testing.T) (bodies []string, err error) {
+func (s simulation) keepAlive(t *testing.T) ([]string, error) {
 	t.Helper()
-	_, err = s.Driver.KeepAlive(t.Context(), s.Login(t))
-	for _, record := range s.Log() {
-		if record.Action == pbxsim.KeepAlive {
-			bodies = append(bodies, string(record.Body))
-		}
-	}
-	return bodies, err
+	_, err := s.Driver.KeepAlive(t.Context(), s.Login(t))
+	return s.Bodies(pbxsim.KeepAlive), err
 }
 
 func TestAHeartbeatCarriesWhatWasConfiguredAndNoMore(t *testing.T) {
@@ -82,17 +77,7 @@ func TestALogoutOfADeadTokenIsDone(t *testing.T) {
 	for name, d := range map[string]yeastarsim.Options{"PBX forgives": {LogoutForgives: true}, "PBX complains": {}} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, d, nil, func(t *testing.T, s simulation) {
-				loggedOut, expired, forgotten := s.Login(t), s.Login(t), s.Login(t)
-				if err := s.Driver.Logout(t.Context(), loggedOut); err != nil {
-					t.Fatal(err)
-				}
-				s.Expire(expired.Value.Reveal())
-				s.Revoke(forgotten.Value.Reveal())
-				for _, token := range []*pbx.Token{loggedOut, expired, forgotten} {
-					if err := s.Driver.Logout(t.Context(), token); err != nil {
-						t.Error(err)
-					}
-				}
+				s.LogoutOfADeadTokenIsDone(t)
 			})
 		})
 	}

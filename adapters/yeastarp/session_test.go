@@ -140,17 +140,7 @@ func TestALogoutMakesRoom(t *testing.T) {
 func TestALogoutOfADeadTokenIsDone(t *testing.T) {
 	for _, forgives := range []bool{false, true} {
 		simulate(t, yeastarpsim.Options{LogoutForgives: forgives}, nil, func(t *testing.T, s simulation) {
-			loggedOut, expired, forgotten := s.Login(t), s.Login(t), s.Login(t)
-			if err := s.Driver.Logout(t.Context(), loggedOut); err != nil {
-				t.Fatal(err)
-			}
-			s.Expire(expired.Value.Reveal())
-			s.Revoke(forgotten.Value.Reveal())
-			for _, token := range []*pbx.Token{loggedOut, expired, forgotten} {
-				if err := s.Driver.Logout(t.Context(), token); err != nil {
-					t.Error(err)
-				}
-			}
+			s.LogoutOfADeadTokenIsDone(t)
 		})
 	}
 }

@@ -43,7 +43,7 @@ func TestAnErrorThatIsNotSafeToShowIsReported(t *testing.T) {
 		"long and plain": {pbx.Error{Message: strings.Repeat("x", 500)}, "", "the error is not one line of plain text: "},
 	} {
 		tt.err.Driver = "brand"
-		want(t, name, tt.says, complaints(t, func(t testing.TB) { Safe(t, "brand", &tt.err, "secret-of-a-user", "x") }))
+		want(t, name, tt.says, complaints(t, func(t testing.TB) { Safe(t, "brand", &tt.err, "Secret-of-a-User", "x") }))
 		got := complaints(t, func(t testing.TB) { SafeNumber(t, "brand", &tt.err, "secret-of-a-user") })
 		if tt.number == "two" {
 			if len(got) != 2 {

@@ -51,6 +51,35 @@ func (s Simulation[D]) Last() pbxsim.Record {
 	return log[len(log)-1]
 }
 
+// Bodies returns the bodies of the requests so far with this action, or of all if it is
+// empty.
+func (s Simulation[D]) Bodies(action pbxsim.Action) []string {
+	var bodies []string
+	for _, record := range s.Log() {
+		if action == "" || record.Action == action {
+			bodies = append(bodies, string(record.Body))
+		}
+	}
+	return bodies
+}
+
+// LogoutOfADeadTokenIsDone checks that a logout succeeds of a token that is logged out,
+// has expired, or is unknown to the PBX.
+func (s Simulation[D]) LogoutOfADeadTokenIsDone(t *testing.T) {
+	t.Helper()
+	loggedOut, expired, forgotten := s.Login(t), s.Login(t), s.Login(t)
+	if err := s.Driver.Logout(t.Context(), loggedOut); err != nil {
+		t.Fatal(err)
+	}
+	s.Expire(expired.Value.Reveal())
+	s.Revoke(forgotten.Value.Reveal())
+	for _, token := range []*pbx.Token{loggedOut, expired, forgotten} {
+		if err := s.Driver.Logout(t.Context(), token); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // RoundTrip sends a request of the application with token, and returns the response
 // and its body, for the driver to inspect.
 func RoundTrip(t testing.TB, driver Driver, r *http.Request, token *pbx.Token) (*http.Response, []byte) {

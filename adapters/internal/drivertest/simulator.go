@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
@@ -64,6 +65,22 @@ func Replay(t testing.TB, s *pbxsim.Server, x golden.Exchange) string {
 		}
 	}
 	return body
+}
+
+// SameJSON compares two bodies but for the order of fields, and to the byte if they are
+// no JSON.
+func SameJSON(t testing.TB, want, got string) {
+	t.Helper()
+	if diff := cmp.Diff(decoded(want), decoded(got)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func decoded(text string) (v any) {
+	if json.Unmarshal([]byte(text), &v) != nil {
+		return text
+	}
+	return v
 }
 
 // ReplayTranscript sends the requests of a file, each on a connection of its own, and

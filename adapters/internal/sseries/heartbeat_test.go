@@ -14,15 +14,10 @@ import (
 
 // keepAlive logs in, and returns the bodies of all heartbeats so far, with those that
 // one KeepAlive sends, and its error.
-func keepAlive(t *testing.T, s simulation) (bodies []string, err error) {
+func keepAlive(t *testing.T, s simulation) ([]string, error) {
 	t.Helper()
-	_, err = s.Driver.KeepAlive(t.Context(), s.Login(t))
-	for _, record := range s.Log() {
-		if record.Action == pbxsim.KeepAlive {
-			bodies = append(bodies, string(record.Body))
-		}
-	}
-	return bodies, err
+	_, err := s.Driver.KeepAlive(t.Context(), s.Login(t))
+	return s.Bodies(pbxsim.KeepAlive), err
 }
 
 func TestAPBXThatInsistsIsToldThisEndOfTheConnection(t *testing.T) {
