@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// verdict is a testing.TB that remembers what it is told.
+// verdict is a testing.TB that records the failures.
 type verdict struct {
 	testing.TB
 	failed []string
