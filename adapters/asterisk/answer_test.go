@@ -88,12 +88,12 @@ func TestWhatAResponseMeans(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			token := &pbx.Token{Value: pbx.NewSecret("1c6c9072")}
-			given := answer{body: tt.body, status: tt.status}
+			given := drivertest.Response{Status: tt.status, Body: tt.body}
 			got := map[string]error{}
-			_, got["challenge"] = on(t, &answering{answers: []answer{given, {body: accepted}}}).Login(t.Context())
-			_, got["login"] = on(t, &answering{answers: []answer{{body: challenged}, given}}).Login(t.Context())
-			_, got["ping"] = on(t, &answering{answers: []answer{given}}).KeepAlive(t.Context(), token)
-			got["logoff"] = on(t, &answering{answers: []answer{given}}).Logout(t.Context(), token)
+			_, got["challenge"] = on(t, withCookie{drivertest.Responses(given, drivertest.Response{Body: accepted})}).Login(t.Context())
+			_, got["login"] = on(t, withCookie{drivertest.Responses(drivertest.Response{Body: challenged}, given)}).Login(t.Context())
+			_, got["ping"] = on(t, withCookie{drivertest.Responses(given)}).KeepAlive(t.Context(), token)
+			got["logoff"] = on(t, withCookie{drivertest.Responses(given)}).Logout(t.Context(), token)
 			got["call"] = inspect(on(t, drivertest.Unsent{T: t}), tt.status, tt.body)
 
 			ops := map[string]pbx.Op{"challenge": pbx.OpLogin, "login": pbx.OpLogin, "ping": pbx.OpKeepAlive, "logoff": pbx.OpLogout, "call": pbx.OpRequest}
@@ -123,12 +123,12 @@ func TestWhatAResponseMeans(t *testing.T) {
 func TestAMissingRawmanIsExplained(t *testing.T) {
 	for name, settings := range map[string]asterisksim.Options{"a prefix": {Prefix: "asterisk"}, "webenabled=no": {WebDisabled: true}} {
 		simulate(t, settings, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-			_, err := s.driver.Login(t.Context())
+			_, err := s.Driver.Login(t.Context())
 			got := failure(t, err)
 			if got.Kind != pbx.ErrConfig || got.HTTPStatus != 404 || got.Sent {
 				t.Errorf("%s: %v", name, err)
 			}
-			for _, part := range []string{s.server.URL + "/rawman", "webenabled=yes", "prefix"} {
+			for _, part := range []string{s.Server.URL + "/rawman", "webenabled=yes", "prefix"} {
 				if !strings.Contains(got.Message, part) {
 					t.Errorf("%s: %q does not say %q", name, got.Message, part)
 				}
@@ -140,11 +140,11 @@ func TestAMissingRawmanIsExplained(t *testing.T) {
 // HTTP is up before the manager: a 404 where there was one is a restart.
 func TestAnAsteriskThatStartsIsUnavailable(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
+		token := s.Login(t)
 		s.Fault(pbxsim.Fault{Times: -1, Status: 404, Body: []byte(pbxsim.HTMLPage)})
-		_, login := s.driver.Login(t.Context())
-		_, ping := s.driver.KeepAlive(t.Context(), token)
-		_, call := act(t, s.driver, token, "Action=ListCommands")
+		_, login := s.Driver.Login(t.Context())
+		_, ping := s.Driver.KeepAlive(t.Context(), token)
+		_, call := act(t, s.Driver, token, "Action=ListCommands")
 		for step, err := range map[string]error{"login": login, "ping": ping, "call": call} {
 			if got := failure(t, err); got.Kind != pbx.ErrUnavailable || !strings.Contains(got.Message, "starting") {
 				t.Errorf("%s: %v", step, err)
@@ -217,7 +217,7 @@ func TestTheManagersTCPPortIsRecognised(t *testing.T) {
 
 func TestAnAsteriskThatShutsDownIsUnavailable(t *testing.T) {
 	simulate(t, asterisksim.Options{ShuttingDown: true}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrUnavailable || s.Counts().Logins != 0 {
+		if _, err := s.Driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrUnavailable || s.Counts().Logins != 0 {
 			t.Errorf("%v, %d logins sent", err, s.Counts().Logins)
 		}
 	})
@@ -225,7 +225,7 @@ func TestAnAsteriskThatShutsDownIsUnavailable(t *testing.T) {
 
 func TestAnACLOfTheHTTPServerIsForbidden(t *testing.T) {
 	simulate(t, asterisksim.Options{HTTPDenied: true}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrForbidden {
+		if _, err := s.Driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrForbidden {
 			t.Errorf("%v", err)
 		}
 	})
@@ -236,7 +236,7 @@ func TestAnACLOfTheHTTPServerIsForbidden(t *testing.T) {
 func TestThePasswordIsNotRevealedByWhatIsMissing(t *testing.T) {
 	for _, word := range []string{"wrong", "secret", "user", "Asterisk"} {
 		for _, message := range []string{"Authentication failed", "Must specify AuthType"} {
-			client := &answering{answers: []answer{{body: challenged}, {body: refused(message)}}}
+			client := withCookie{drivertest.Bodies(challenged, refused(message))}
 			driver, err := asterisk.New(asterisk.Config{Config: pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(word), Transport: client}})
 			if err != nil {
 				t.Fatal(err)
@@ -251,7 +251,7 @@ func TestThePasswordIsNotRevealedByWhatIsMissing(t *testing.T) {
 func TestRetryAfterIsHandedOn(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Fault(pbxsim.Fault{On: asterisksim.Challenge, Status: 503, Header: http.Header{"Retry-After": {"120"}}})
-		_, err := s.driver.Login(t.Context())
+		_, err := s.Driver.Login(t.Context())
 		if got := failure(t, err); got.RetryAfter != 2*time.Minute || !errors.Is(err, pbx.ErrUnavailable) {
 			t.Errorf("%v", err)
 		}

@@ -14,12 +14,12 @@ import (
 // says nothing about the secret.
 func TestAConnectionClosedWithoutAByteIsNoVerdict(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
+		token := s.Login(t)
 		s.Fault(pbxsim.Fault{Times: -1, Drop: pbxsim.DropBefore})
 		before := s.Counts()
-		_, login := s.driver.Login(t.Context())
-		_, ping := s.driver.KeepAlive(t.Context(), token)
-		logoff := s.driver.Logout(t.Context(), token)
+		_, login := s.Driver.Login(t.Context())
+		_, ping := s.Driver.KeepAlive(t.Context(), token)
+		logoff := s.Driver.Logout(t.Context(), token)
 		for op, err := range map[string]error{"login": login, "ping": ping, "logoff": logoff} {
 			if got := failure(t, err); got.Kind != pbx.ErrUnavailable || got.Sent != (op != "login") || got.HTTPStatus != 0 {
 				t.Errorf("%s: %v", op, err)
@@ -29,7 +29,7 @@ func TestAConnectionClosedWithoutAByteIsNoVerdict(t *testing.T) {
 			t.Errorf("%d requests, want one for each operation", sent)
 		}
 		s.ClearFaults()
-		if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+		if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 			t.Errorf("the session did not survive it: %v", err)
 		}
 	})
@@ -41,7 +41,7 @@ func TestALockedClientSeesATimeOut(t *testing.T) {
 		s.Lock("127.0.0.1")
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		_, err := s.driver.Login(ctx)
+		_, err := s.Driver.Login(ctx)
 		if got := failure(t, err); got.Kind != pbx.ErrUnavailable || s.Counts().Logins != 0 {
 			t.Errorf("%v, %d logins sent", err, s.Counts().Logins)
 		}

@@ -28,19 +28,19 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		given := &pbx.Token{Value: pbx.NewSecret("1c6c9072")}
 
-		token, err := on(t, &answering{answers: []answer{{body: challenged}, {body: body}}}).Login(t.Context())
+		token, err := on(t, withCookie{drivertest.Bodies(challenged, body)}).Login(t.Context())
 		if (token == nil) == (err == nil) || (err == nil && !provesLogin.MatchString(body)) {
 			t.Errorf("Login: %v, %v", token, err)
 		}
 		safe(t, err)
 
-		token, err = on(t, &answering{answers: []answer{{body: body}}}).KeepAlive(t.Context(), given)
+		token, err = on(t, withCookie{drivertest.Bodies(body)}).KeepAlive(t.Context(), given)
 		if (token == nil) == (err == nil) || (err == nil && !provesPing.MatchString(body)) {
 			t.Errorf("KeepAlive: %v, %v", token, err)
 		}
 		safe(t, err)
 
-		err = on(t, &answering{answers: []answer{{body: body}}}).Logout(t.Context(), given)
+		err = on(t, withCookie{drivertest.Bodies(body)}).Logout(t.Context(), given)
 		if err == nil && !provesBye.MatchString(body) {
 			t.Error("Logout: no error")
 		}
@@ -61,7 +61,7 @@ func FuzzSetCookie(f *testing.F) {
 		if cookie == "" {
 			return // an Asterisk's own
 		}
-		token, err := on(t, &answering{answers: []answer{{body: challenged}, {body: accepted, cookie: cookie}}}).Login(t.Context())
+		token, err := on(t, withCookie{drivertest.Responses(drivertest.Response{Body: challenged}, drivertest.Response{Body: accepted, Header: http.Header{"Set-Cookie": {cookie}}})}).Login(t.Context())
 		if err != nil {
 			if failure(t, err).Kind != pbx.ErrProtocol {
 				t.Errorf("%v", err)

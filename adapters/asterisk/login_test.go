@@ -15,11 +15,12 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/asterisk"
 	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
 func TestALoginIsAChallengeAndItsResponse(t *testing.T) {
-	server := &answering{answers: []answer{{body: challenged}, {body: accepted}}}
+	server := withCookie{drivertest.Bodies(challenged, accepted)}
 	token, err := on(t, server).Login(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +32,7 @@ func TestALoginIsAChallengeAndItsResponse(t *testing.T) {
 		"Action=Challenge&AuthType=MD5",
 		fmt.Sprintf("Action=Login&AuthType=MD5&Key=%x&Username=crm", md5.Sum([]byte("325310457"+secret))),
 	}
-	if diff := cmp.Diff(want, server.sent); diff != "" {
+	if diff := cmp.Diff(want, server.SentBodies()); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
 	}
 }
@@ -41,7 +42,7 @@ func TestALoginIsAChallengeAndItsResponse(t *testing.T) {
 func TestALoginHasNoQueryAndNoOldCookie(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		for range 2 {
-			s.login(t)
+			s.Login(t)
 		}
 		for _, record := range s.Log() {
 			if record.Method != "POST" || record.Path != "/rawman" || record.RawQuery != "" {
@@ -71,8 +72,8 @@ func TestACookieOfTheApplicationsTransportProvesNothing(t *testing.T) {
 	for name, add := range jar {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-				live := s.login(t)
-				cfg := asterisk.Config{Config: pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret("wrong"), Transport: s.server.Client().Transport}}
+				live := s.Login(t)
+				cfg := asterisk.Config{Config: pbx.Config{URL: s.Server.URL, Username: user, Password: pbx.NewSecret("wrong"), Transport: s.Server.Client().Transport}}
 				add(&cfg, live.Value.Reveal())
 				driver, err := asterisk.New(cfg)
 				if err != nil {
@@ -88,7 +89,7 @@ func TestACookieOfTheApplicationsTransportProvesNothing(t *testing.T) {
 }
 
 func TestAlreadyAuthenticatedIsNoLogin(t *testing.T) {
-	server := &answering{answers: []answer{{body: challenged}, {body: "Response: Success\r\nMessage: Already authenticated\r\n\r\n"}}}
+	server := withCookie{drivertest.Bodies(challenged, "Response: Success\r\nMessage: Already authenticated\r\n\r\n")}
 	token, err := on(t, server).Login(t.Context())
 	if got := failure(t, err); token != nil || got.Kind != pbx.ErrProtocol || !strings.Contains(got.Message, "did not look at the secret") {
 		t.Errorf("%v, %v", token, err)
@@ -98,9 +99,9 @@ func TestAlreadyAuthenticatedIsNoLogin(t *testing.T) {
 func TestASessionThatIsNotLoggedInIsValidForFiveSeconds(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Fault(pbxsim.Fault{On: asterisksim.Challenge, Delay: 4 * time.Second})
-		s.login(t)
+		s.Login(t)
 		s.Fault(pbxsim.Fault{On: asterisksim.Challenge, Delay: 6 * time.Second})
-		if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrUnavailable || s.Counts().WrongLogins != 1 {
+		if _, err := s.Driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrUnavailable || s.Counts().WrongLogins != 1 {
 			t.Errorf("%v, want no verdict on a key without a challenge", err)
 		}
 	})
@@ -116,7 +117,7 @@ func TestEveryRefusedLoginTakesASecondAndIsSentOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, asterisksim.Options{UsersDenied: []string{"OTHER"}}, pbxsim.Options{}, change, func(t *testing.T, s simulation) {
 				start := time.Now()
-				token, err := s.driver.Login(t.Context())
+				token, err := s.Driver.Login(t.Context())
 				want := &pbx.Error{
 					Driver: "asterisk", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, HTTPStatus: 200, Sent: true,
 					Message: "wrong user name or secret, or manager.conf denies the user this machine's address",
@@ -140,7 +141,7 @@ func TestADeadlineUnderASecondLeavesTheVerdictOpen(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, func(c *asterisk.Config) { c.Password = pbx.NewSecret("wrong") }, func(t *testing.T, s simulation) {
 		ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
 		defer cancel()
-		_, err := s.driver.Login(ctx)
+		_, err := s.Driver.Login(ctx)
 		if got := failure(t, err); got.Kind != pbx.ErrUnavailable || !got.Sent || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v, sent %v", err, got.Sent)
 		}
@@ -149,7 +150,7 @@ func TestADeadlineUnderASecondLeavesTheVerdictOpen(t *testing.T) {
 
 func TestNamesOfUsersIgnoreCase(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, func(c *asterisk.Config) { c.Username = "CRM" }, func(t *testing.T, s simulation) {
-		s.login(t)
+		s.Login(t)
 		if live := s.Tokens(user); len(live) != 1 {
 			t.Errorf("%d sessions of %s", len(live), user)
 		}
@@ -158,10 +159,10 @@ func TestNamesOfUsersIgnoreCase(t *testing.T) {
 
 func TestAUserWithOneSessionHasToWaitForItsEnd(t *testing.T) {
 	simulate(t, asterisksim.Options{SingleLogin: true}, pbxsim.Options{Lifetime: 40 * time.Second}, nil, func(t *testing.T, s simulation) {
-		first := s.login(t)
+		first := s.Login(t)
 		time.Sleep(10 * time.Second)
 		start := time.Now()
-		_, err := s.driver.Login(t.Context())
+		_, err := s.Driver.Login(t.Context())
 		got := failure(t, err)
 		if got.Kind != pbx.ErrTooManySessions || got.RetryAfter != 40*time.Second || !strings.Contains(got.Message, "allowmultiplelogin=no") {
 			t.Errorf("%v, want %v and to come back after the life of a session", err, pbx.ErrTooManySessions)
@@ -170,12 +171,12 @@ func TestAUserWithOneSessionHasToWaitForItsEnd(t *testing.T) {
 			t.Errorf("it took %s, %d wrong logins", took, s.Counts().WrongLogins)
 		}
 		time.Sleep(got.RetryAfter)
-		second := s.login(t)
-		if err := s.driver.Logout(t.Context(), second); err != nil {
+		second := s.Login(t)
+		if err := s.Driver.Logout(t.Context(), second); err != nil {
 			t.Error(err)
 		}
-		s.login(t) // at once
-		if err := s.driver.Logout(t.Context(), first); err != nil {
+		s.Login(t) // at once
+		if err := s.Driver.Logout(t.Context(), first); err != nil {
 			t.Error(err)
 		}
 	})
@@ -188,7 +189,7 @@ func TestAPasswordWithABlankAtAnEndIsRefused(t *testing.T) {
 		cfg := config(t)
 		cfg.Password = pbx.NewSecret(password)
 		driver, err := asterisk.New(asterisk.Config{Config: cfg})
-		misconfigured(t, driver == nil, err, []string{"begins or ends with a blank", "remove it"})
+		drivertest.Misconfigured(t, asterisk.Name, driver != nil, err, "", "begins or ends with a blank", "remove it")
 
 		cfg.Username, cfg.Password = "", pbx.Secret{}
 		cfg.Credentials = func(context.Context) (pbx.Credentials, error) {

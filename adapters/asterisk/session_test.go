@@ -35,18 +35,18 @@ func TestASessionThatIsGoneIsDistinguishedFromAnActionThatIsNotPermitted(t *test
 		"at the end of its life":   {func(*testing.T, simulation, *pbx.Token) { time.Sleep(time.Minute - time.Nanosecond) }, "ListCommands", nil},
 		"after a changed password": {func(_ *testing.T, s simulation, _ *pbx.Token) { s.SetPassword(user, "another") }, "ListCommands", nil},
 		"after its logout": {func(t *testing.T, s simulation, token *pbx.Token) {
-			if err := s.driver.Logout(t.Context(), token); err != nil {
+			if err := s.Driver.Logout(t.Context(), token); err != nil {
 				t.Error(err)
 			}
 		}, "ListCommands", pbx.ErrTokenRejected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-				token := s.login(t)
+				token := s.Login(t)
 				if tt.meanwhile != nil {
 					tt.meanwhile(t, s, token)
 				}
-				_, err := act(t, s.driver, token, "Action="+tt.action)
+				_, err := act(t, s.Driver, token, "Action="+tt.action)
 				switch {
 				case tt.want == nil && err != nil:
 					t.Error(err)
@@ -79,13 +79,13 @@ func TestWithoutACookieNoSessionIsGivenUp(t *testing.T) {
 // of an earlier error, it is refused with the id that was sent.
 func TestARefusedPingIsASessionThatIsGone(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		resp, err := s.server.Client().Post(s.server.URL+"/rawman", "application/x-www-form-urlencoded", strings.NewReader("Action=Ping"))
+		resp, err := s.Server.Client().Post(s.Server.URL+"/rawman", "application/x-www-form-urlencoded", strings.NewReader("Action=Ping"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
 		stray := &pbx.Token{Value: pbx.NewSecret(resp.Cookies()[0].Value)}
-		if _, err := s.driver.KeepAlive(t.Context(), stray); failure(t, err).Kind != pbx.ErrTokenRejected {
+		if _, err := s.Driver.KeepAlive(t.Context(), stray); failure(t, err).Kind != pbx.ErrTokenRejected {
 			t.Errorf("%v", err)
 		}
 	})
@@ -95,12 +95,12 @@ func TestALifetimeIsReadFromMaxAge(t *testing.T) {
 	for _, life := range []time.Duration{time.Second, 20 * time.Second, time.Minute, time.Hour} {
 		simulate(t, asterisksim.Options{}, pbxsim.Options{Lifetime: life}, nil, func(t *testing.T, s simulation) {
 			start := time.Now()
-			token := s.login(t)
+			token := s.Login(t)
 			if !token.IssuedAt.Equal(start) || !token.ExpiresAt.Equal(start.Add(life)) {
 				t.Errorf("%s: from %s to %s", life, token.IssuedAt, token.ExpiresAt)
 			}
 			time.Sleep(life / 2)
-			kept, err := s.driver.KeepAlive(t.Context(), token)
+			kept, err := s.Driver.KeepAlive(t.Context(), token)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -124,7 +124,7 @@ func TestAMaxAgeThatSaysNothingIsTheUsualMinute(t *testing.T) {
 		`mansession_id="1c6c9072"; Version=1; Max-Age=99999999999999999999`: time.Minute,
 		`mansession_id="1c6c9072"; Version=1; Max-Age=9000000000000000000`:  (1<<31 - 1) * time.Second,
 	} {
-		server := &answering{answers: []answer{{body: challenged}, {body: accepted, cookie: cookie}}}
+		server := withCookie{drivertest.Responses(drivertest.Response{Body: challenged}, drivertest.Response{Body: accepted, Header: http.Header{"Set-Cookie": {cookie}}})}
 		token, err := on(t, server).Login(t.Context())
 		if err != nil {
 			t.Errorf("%s: %v", cookie, err)
@@ -138,11 +138,11 @@ func TestAMaxAgeThatSaysNothingIsTheUsualMinute(t *testing.T) {
 
 func TestAResponseWithoutASessionsCookieIsNoLogin(t *testing.T) {
 	for _, cookie := range []string{`mansession_id=""; Version=1; Max-Age=60`, "PHPSESSID=1c6c9072", "mansession_id", `mansession_id="1c 6c"`} {
-		for step, answers := range map[string][]answer{
-			"Challenge": {{body: challenged, cookie: cookie}},
-			"Login":     {{body: challenged}, {body: accepted, cookie: cookie}},
+		for step, responses := range map[string][]drivertest.Response{
+			"Challenge": {{Body: challenged, Header: http.Header{"Set-Cookie": {cookie}}}},
+			"Login":     {{Body: challenged}, {Body: accepted, Header: http.Header{"Set-Cookie": {cookie}}}},
 		} {
-			token, err := on(t, &answering{answers: answers}).Login(t.Context())
+			token, err := on(t, withCookie{drivertest.Responses(responses...)}).Login(t.Context())
 			if token != nil || failure(t, err).Kind != pbx.ErrProtocol || !strings.Contains(err.Error(), "cookie") {
 				t.Errorf("%s with %s: %v, %v", step, cookie, token, err)
 			}
@@ -152,9 +152,9 @@ func TestAResponseWithoutASessionsCookieIsNoLogin(t *testing.T) {
 
 func TestALogoutIsAGoodbyeWhateverTheSession(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
+		token := s.Login(t)
 		for range 3 {
-			if err := s.driver.Logout(t.Context(), token); err != nil {
+			if err := s.Driver.Logout(t.Context(), token); err != nil {
 				t.Error(err)
 			}
 		}
@@ -162,7 +162,7 @@ func TestALogoutIsAGoodbyeWhateverTheSession(t *testing.T) {
 			t.Errorf("%d sessions live on", len(live))
 		}
 	})
-	server := &answering{answers: []answer{{body: "Response: Success\r\nPing: Pong\r\n\r\n"}}}
+	server := withCookie{drivertest.Bodies("Response: Success\r\nPing: Pong\r\n\r\n")}
 	if err := on(t, server).Logout(t.Context(), &pbx.Token{Value: pbx.NewSecret("1c6c9072")}); failure(t, err).Kind != pbx.ErrProtocol {
 		t.Errorf("a logout that is no Goodbye: %v", err)
 	}
@@ -173,12 +173,12 @@ func TestALogoutIsAGoodbyeWhateverTheSession(t *testing.T) {
 func TestTrafficKeepsASessionAlive(t *testing.T) {
 	for _, action := range []string{"ListCommands", "Command", "Nonsense", "Challenge"} {
 		simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-			token := s.login(t)
+			token := s.Login(t)
 			for range 5 {
 				time.Sleep(50 * time.Second)
-				act(t, s.driver, token, "AuthType=MD5&Action="+action)
+				act(t, s.Driver, token, "AuthType=MD5&Action="+action)
 			}
-			if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+			if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 				t.Errorf("after 250 s with %s: %v", action, err)
 			}
 		})
@@ -187,11 +187,11 @@ func TestTrafficKeepsASessionAlive(t *testing.T) {
 
 func TestASessionLosesNothingWhenAsteriskRestarts(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		call := func(form string) string {
 			t.Helper()
-			resp, err := kept.Client().Post(s.server.URL+"/rawman", "application/x-www-form-urlencoded", strings.NewReader(form))
+			resp, err := kept.Client().Post(s.Server.URL+"/rawman", "application/x-www-form-urlencoded", strings.NewReader(form))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -219,7 +219,7 @@ func TestASessionLosesNothingWhenAsteriskRestarts(t *testing.T) {
 
 func TestASessionIsPingedAboutTwiceALife(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{Lifetime: 20 * time.Second}, nil, func(t *testing.T, s simulation) {
-		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		time.Sleep(20 * time.Minute)
 		counts := s.Counts()
@@ -231,11 +231,11 @@ func TestASessionIsPingedAboutTwiceALife(t *testing.T) {
 
 func TestManyRequestsAtOnceShareASession(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
+		token := s.Login(t)
 		done := make(chan error)
 		for range 20 {
 			go func() {
-				_, err := s.driver.KeepAlive(t.Context(), token)
+				_, err := s.Driver.KeepAlive(t.Context(), token)
 				done <- err
 			}()
 		}

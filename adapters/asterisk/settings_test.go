@@ -1,7 +1,6 @@
 package asterisk_test
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -16,22 +15,6 @@ import (
 
 func config(t testing.TB) pbx.Config {
 	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(secret), Transport: drivertest.Unsent{T: t}}
-}
-
-func misconfigured(t *testing.T, refused bool, err error, says []string) {
-	t.Helper()
-	if !refused {
-		t.Fatal("opened")
-	}
-	got := failure(t, err)
-	if got.Op != pbx.OpOpen || got.Kind != pbx.ErrConfig || got.Sent {
-		t.Errorf("%v, want %v while opening, nothing sent", err, pbx.ErrConfig)
-	}
-	for _, text := range says {
-		if !strings.Contains(got.Message, text) {
-			t.Errorf("%q does not say %q", got.Message, text)
-		}
-	}
 }
 
 func TestAddressesAreCompleted(t *testing.T) {
@@ -84,19 +67,19 @@ func TestAPrefixIsUsedForEveryRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, asterisksim.Options{Prefix: "asterisk"}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-				auth, err := open(pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret(secret), Transport: s.server.Client().Transport})
+				auth, err := open(pbx.Config{URL: s.Server.URL, Username: user, Password: pbx.NewSecret(secret), Transport: s.Server.Client().Transport})
 				if err != nil {
 					t.Fatal(err)
 				}
-				s.driver = auth.(*asterisk.PBX)
-				token := s.login(t)
-				if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+				s.Driver = auth.(*asterisk.PBX)
+				token := s.Login(t)
+				if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 					t.Error(err)
 				}
-				if _, err := act(t, s.driver, token, "Action=ListCommands"); err != nil {
+				if _, err := act(t, s.Driver, token, "Action=ListCommands"); err != nil {
 					t.Error(err)
 				}
-				if err := s.driver.Logout(t.Context(), token); err != nil {
+				if err := s.Driver.Logout(t.Context(), token); err != nil {
 					t.Error(err)
 				}
 			})
@@ -108,7 +91,7 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 	cfg := config(t)
 	cfg.Options = map[string]string{"prefx": "asterisk"}
 	auth, err := pbx.Open("asterisk", cfg)
-	misconfigured(t, auth == nil, err, []string{`"prefx"`, "prefix"})
+	drivertest.Misconfigured(t, asterisk.Name, auth != nil, err, "", `"prefx"`, "prefix")
 
 	for name, tt := range map[string]struct {
 		change func(*asterisk.Config)
@@ -124,7 +107,7 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 			cfg := asterisk.Config{Config: config(t)}
 			tt.change(&cfg)
 			driver, err := asterisk.New(cfg)
-			misconfigured(t, driver == nil, err, tt.says)
+			drivertest.Misconfigured(t, asterisk.Name, driver != nil, err, "", tt.says...)
 		})
 	}
 }

@@ -1,11 +1,8 @@
 package asterisk_test
 
 import (
-	"io"
 	"net/http"
-	"strings"
 	"testing"
-	"testing/synctest"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/asterisk"
@@ -21,103 +18,48 @@ const (
 )
 
 // simulation is an Asterisk in virtual time, and the driver opened on it.
-type simulation struct {
-	*pbxsim.PBX
-	server *pbxsim.Server
-	driver *asterisk.PBX
-}
+type simulation = drivertest.Simulation[*asterisk.PBX]
 
 // simulate runs f in a synctest bubble. change may be nil, and otherwise changes
 // what the driver is opened with.
 func simulate(t *testing.T, settings asterisksim.Options, opts pbxsim.Options, change func(*asterisk.Config), f func(t *testing.T, s simulation)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		opts.Accounts = map[string]string{user: secret, "other": "x"}
-		sim := asterisksim.New(&settings, &opts)
-		server := pbxsim.ListenMemory(sim)
-		defer server.Close()
-		cfg := asterisk.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(secret), Transport: server.Client().Transport}}
+	opts.Accounts = map[string]string{user: secret, "other": "x"}
+	drivertest.Simulate(t, func() *pbxsim.PBX {
+		return asterisksim.New(&settings, &opts)
+	}, func(cfg pbx.Config) (*asterisk.PBX, error) {
+		cfg.Username, cfg.Password = user, pbx.NewSecret(secret)
+		typed := asterisk.Config{Config: cfg}
 		if change != nil {
-			change(&cfg)
+			change(&typed)
 		}
-		driver, err := asterisk.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f(t, simulation{sim, server, driver})
-	})
-}
-
-func (s simulation) login(t *testing.T) *pbx.Token {
-	t.Helper()
-	token, err := s.driver.Login(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
+		return asterisk.New(typed)
+	}, f)
 }
 
 // act sends an action of the application's own with token, and returns what the
 // driver says to the answer.
 func act(t *testing.T, driver *asterisk.PBX, token *pbx.Token, form string) (string, error) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, driver.Traits().URL+"/rawman", strings.NewReader(form))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if err := driver.Authorize(r, token); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := driver.Transport().RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := drivertest.NewRequest(t, http.MethodPost, driver.Traits().URL+"/rawman", "application/x-www-form-urlencoded", form)
+	resp, body := drivertest.RoundTrip(t, driver, r, token)
 	return string(body), driver.Inspect(resp, body, token)
 }
 
-// An answer is what a made-up Asterisk says, under HTTP 200 and with a cookie.
-type answer struct {
-	body   string
-	cookie string // "": that of any Asterisk, with the id that was sent
-	status int
-}
+// withCookie is a PBX whose responses set a session's cookie if they set none: that
+// of any Asterisk, with the id that was sent.
+type withCookie struct{ *drivertest.PBX }
 
-// answering is a PBX that gives these answers, one after the other, and the last
-// one to all that follows.
-type answering struct {
-	answers []answer
-	sent    []string // bodies of requests
-}
-
-func (a *answering) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	r.Body.Close()
-	given := a.answers[min(len(a.sent), len(a.answers)-1)]
-	a.sent = append(a.sent, string(body))
-	if given.status == 0 {
-		given.status = http.StatusOK
-	}
-	if given.cookie == "" {
+func (w withCookie) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := w.PBX.RoundTrip(r)
+	if err == nil && resp.Header.Get("Set-Cookie") == "" {
 		id := "1c6c9072"
 		if c, err := r.Cookie("mansession_id"); err == nil {
 			id = c.Value
 		}
-		given.cookie = `mansession_id="` + id + `"; Version=1; Max-Age=60`
+		resp.Header.Set("Set-Cookie", `mansession_id="`+id+`"; Version=1; Max-Age=60`)
 	}
-	return &http.Response{
-		StatusCode: given.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Content-Type": {"text/plain"}, "Set-Cookie": {given.cookie}},
-		Body:   io.NopCloser(strings.NewReader(given.body)), ContentLength: int64(len(given.body)), Request: r,
-	}, nil
+	return resp, err
 }
 
 const (

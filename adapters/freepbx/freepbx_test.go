@@ -63,47 +63,29 @@ func failure(t testing.TB, err error) *pbx.Error {
 
 // simulation is a FreePBX in virtual time, and the driver opened on it: by an
 // application, or by a user if the dialect has an application.
-type simulation struct {
-	*pbxsim.PBX
-	server *pbxsim.Server
-	driver *freepbx.PBX
-}
+type simulation = drivertest.Simulation[*freepbx.PBX]
 
 func simulate(t *testing.T, d freepbxsim.Options, f func(t *testing.T, s simulation)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		sim := freepbxsim.New(&d, &pbxsim.Options{Accounts: map[string]string{id: secret, "1000": "pass"}})
-		server := pbxsim.ListenMemory(sim)
-		defer server.Close()
-		cfg := config(server.Client().Transport)
+	drivertest.Simulate(t, func() *pbxsim.PBX {
+		return freepbxsim.New(&d, &pbxsim.Options{Accounts: map[string]string{id: secret, "1000": "pass"}})
+	}, func(at pbx.Config) (*freepbx.PBX, error) {
+		cfg := config(at.Transport)
 		if d.Application.ID != "" {
-			cfg = ofUser(server.Client().Transport)
+			cfg = ofUser(at.Transport)
 		}
-		cfg.URL = server.URL
-		f(t, simulation{sim, server, open(t, cfg)})
-	})
+		cfg.URL = at.URL
+		return freepbx.New(cfg)
+	}, f)
 }
 
 var throughApplication = freepbxsim.Application{ID: id, Secret: secret}
 
-func (s simulation) login(t *testing.T) *pbx.Token {
-	t.Helper()
-	token, err := s.driver.Login(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
-func (s simulation) session() *session.Session {
-	return session.New(s.driver, &session.Options{Guard: new(session.Guard)})
-}
-
 // ask sends a harmless request as an application does, by GraphQL or by REST.
-func (s simulation) ask(live *session.Session, rest bool) (int, error) {
-	r := query(s.server.URL)
+func ask(s simulation, live *session.Session, rest bool) (int, error) {
+	r := query(s.Server.URL)
 	if rest {
-		r = list(s.server.URL)
+		r = list(s.Server.URL)
 	}
 	resp, err := live.Client().Do(r)
 	if err != nil {
@@ -246,22 +228,22 @@ func TestWhatAResponseMeans(t *testing.T) {
 func TestAPingAsksRESTWhereGraphQLFails(t *testing.T) {
 	for _, empty := range []bool{false, true} {
 		simulate(t, freepbxsim.Options{Version: 17, EmptyFailure: empty}, func(t *testing.T, s simulation) {
-			token := s.login(t)
-			if err := s.driver.Ping(t.Context(), token); err != nil {
+			token := s.Login(t)
+			if err := s.Driver.Ping(t.Context(), token); err != nil {
 				t.Errorf("alive: %v", err)
 			}
 			for _, status := range []int{500, 502} {
 				s.Fault(pbxsim.Fault{On: pbxsim.AppRequest, Status: status})
-				if err := s.driver.Ping(t.Context(), token); !errors.Is(err, pbx.ErrUnavailable) {
+				if err := s.Driver.Ping(t.Context(), token); !errors.Is(err, pbx.ErrUnavailable) {
 					t.Errorf("alive, while GraphQL is HTTP %d: %v", status, err)
 				}
 			}
 			s.Fault(pbxsim.Fault{On: pbxsim.AppRequest, Times: 2, Status: 500})
-			if err := s.driver.Ping(t.Context(), token); !errors.Is(err, pbx.ErrUnavailable) {
+			if err := s.Driver.Ping(t.Context(), token); !errors.Is(err, pbx.ErrUnavailable) {
 				t.Errorf("alive, while everything fails: %v", err)
 			}
 			s.Revoke(token.Value.Reveal())
-			if err := s.driver.Ping(t.Context(), token); !errors.Is(err, pbx.ErrTokenRejected) {
+			if err := s.Driver.Ping(t.Context(), token); !errors.Is(err, pbx.ErrTokenRejected) {
 				t.Errorf("removed: %v", err)
 			}
 		})
@@ -274,19 +256,19 @@ func TestARemovedTokenIsNoticed(t *testing.T) {
 	for _, version := range []int{16, 17} {
 		for _, rest := range []bool{true, false} {
 			simulate(t, freepbxsim.Options{Version: version}, func(t *testing.T, s simulation) {
-				live := s.session()
+				live := s.Session()
 				defer live.Close(t.Context())
 				token, err := live.Token(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
 				s.Revoke(token.Value.Reveal())
-				status, err := s.ask(live, rest)
+				status, err := ask(s, live, rest)
 				if late := version == 17 && !rest; err != nil || late != (status == 500) || !late && status != 200 {
 					t.Errorf("FreePBX %d, REST %v: HTTP %d, %v", version, rest, status, err)
 				}
 				time.Sleep(time.Until(token.ExpiresAt))
-				if status, err := s.ask(live, rest); err != nil || status != 200 {
+				if status, err := ask(s, live, rest); err != nil || status != 200 {
 					t.Errorf("FreePBX %d, REST %v, an hour later: HTTP %d, %v", version, rest, status, err)
 				}
 			})
@@ -297,8 +279,8 @@ func TestARemovedTokenIsNoticed(t *testing.T) {
 // The secret may be unchecked, and a wrong one then logs in.
 func TestFreePBX17MayTakeAnySecret(t *testing.T) {
 	simulate(t, freepbxsim.Options{Version: 17, AnySecret: true}, func(t *testing.T, s simulation) {
-		cfg := config(s.server.Client().Transport)
-		cfg.URL, cfg.Password = s.server.URL, pbx.NewSecret("another")
+		cfg := config(s.Server.Client().Transport)
+		cfg.URL, cfg.Password = s.Server.URL, pbx.NewSecret("another")
 		if _, err := open(t, cfg).Login(t.Context()); err != nil {
 			t.Errorf("%v", err)
 		}
@@ -315,10 +297,10 @@ func TestFreePBX17MayTakeAnySecret(t *testing.T) {
 
 func TestAUserRefreshesForAWeek(t *testing.T) {
 	simulate(t, freepbxsim.Options{Version: 17, Application: throughApplication}, func(t *testing.T, s simulation) {
-		live := s.session()
+		live := s.Session()
 		defer live.Close(t.Context())
 		for range 7 * 24 {
-			if status, err := s.ask(live, false); err != nil || status != 200 {
+			if status, err := ask(s, live, false); err != nil || status != 200 {
 				t.Fatalf("HTTP %d, %v", status, err)
 			}
 			time.Sleep(time.Hour)
@@ -331,18 +313,18 @@ func TestAUserRefreshesForAWeek(t *testing.T) {
 
 func TestARefreshEndsBothTokens(t *testing.T) {
 	simulate(t, freepbxsim.Options{Application: throughApplication}, func(t *testing.T, s simulation) {
-		first := s.login(t)
-		second, err := s.driver.KeepAlive(t.Context(), first)
+		first := s.Login(t)
+		second, err := s.Driver.KeepAlive(t.Context(), first)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.driver.Ping(t.Context(), first); !errors.Is(err, pbx.ErrTokenRejected) {
+		if err := s.Driver.Ping(t.Context(), first); !errors.Is(err, pbx.ErrTokenRejected) {
 			t.Errorf("the first token: %v", err)
 		}
-		if _, err := s.driver.KeepAlive(t.Context(), first); !errors.Is(err, pbx.ErrTokenRejected) {
+		if _, err := s.Driver.KeepAlive(t.Context(), first); !errors.Is(err, pbx.ErrTokenRejected) {
 			t.Errorf("the first refresh token: %v", err)
 		}
-		if err := s.driver.Ping(t.Context(), second); err != nil {
+		if err := s.Driver.Ping(t.Context(), second); err != nil {
 			t.Errorf("the second token: %v", err)
 		}
 	})
@@ -350,8 +332,8 @@ func TestARefreshEndsBothTokens(t *testing.T) {
 
 func TestAScopeIsAskedFor(t *testing.T) {
 	simulate(t, freepbxsim.Options{}, func(t *testing.T, s simulation) {
-		cfg := config(s.server.Client().Transport)
-		cfg.URL = s.server.URL
+		cfg := config(s.Server.Client().Transport)
+		cfg.URL = s.Server.URL
 		cfg.Scope = "gql:core rest:core"
 		if _, err := open(t, cfg).Login(t.Context()); err != nil {
 			t.Errorf("%v", err)
@@ -366,7 +348,7 @@ func TestAScopeIsAskedFor(t *testing.T) {
 
 func TestAModuleThatIsOffIsNotTakenForTheAPI(t *testing.T) {
 	simulate(t, freepbxsim.Options{ModuleOff: true}, func(t *testing.T, s simulation) {
-		_, err := s.driver.Login(t.Context())
+		_, err := s.Driver.Login(t.Context())
 		if got := failure(t, err); got.Kind != pbx.ErrProtocol || !strings.Contains(got.Message, "web page") {
 			t.Errorf("%v", err)
 		}

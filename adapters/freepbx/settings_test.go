@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +30,11 @@ func TestTraitsAreTheModules(t *testing.T) {
 }
 
 func TestAddressesAreCompleted(t *testing.T) {
-	for address, want := range map[string]string{
+	drivertest.Addresses(t, func(address string) (pbx.Authenticator, error) {
+		cfg := config(drivertest.Unsent{T: t})
+		cfg.URL = address
+		return freepbx.New(cfg)
+	}, map[string]string{
 		"pbx.example.com":                                    "https://pbx.example.com",
 		"https://pbx.example.com:8443/admin":                 "https://pbx.example.com:8443",
 		"https://pbx.example.com/admin/config.php":           "https://pbx.example.com",
@@ -39,13 +42,7 @@ func TestAddressesAreCompleted(t *testing.T) {
 		"https://pbx.example.com/admin/api/api/gql":          "https://pbx.example.com",
 		"https://pbx.example.com/admin/api/api/token":        "https://pbx.example.com",
 		"https://proxy.example.com/pbx-7/admin/api/api/rest": "https://proxy.example.com/pbx-7",
-	} {
-		cfg := config(drivertest.Unsent{T: t})
-		cfg.URL = address
-		if got := open(t, cfg).Traits().URL; got != want {
-			t.Errorf("%s is read as %s, want %s", address, got, want)
-		}
-	}
+	})
 }
 
 func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
@@ -60,25 +57,16 @@ func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
 		{"scope", func(c *freepbx.Config) { c.Scope = "gql:core  rest:core" }},
 		{"Options", func(c *freepbx.Config) { c.Options = map[string]string{"scope": "gql"} }},
 	} {
-		cfg := config(drivertest.Unsent{T: t})
-		tt.change(&cfg)
-		_, err := freepbx.New(cfg)
-		if got := failure(t, err); got.Kind != pbx.ErrConfig || got.Setting != tt.setting || strings.Contains(err.Error(), "\n") {
-			t.Errorf("setting %q, %v, want setting %q", got.Setting, err, tt.setting)
-		}
+		t.Run(tt.setting, func(t *testing.T) {
+			cfg := config(drivertest.Unsent{T: t})
+			tt.change(&cfg)
+			driver, err := freepbx.New(cfg)
+			drivertest.Misconfigured(t, freepbx.Name, driver != nil, err, tt.setting)
+		})
 	}
 }
 
-func TestTheDriverIsRegisteredWithAForm(t *testing.T) {
-	d, ok := pbx.Lookup("freepbx")
-	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !strings.HasPrefix(d.Docs, "https://") {
-		t.Fatalf("%+v", d)
-	}
-	for _, o := range d.Options {
-		if o.Label == "" || o.Help == "" {
-			t.Errorf("option %s has no words for people", o.Name)
-		}
-	}
+func TestOptionsOpenTheDriverByName(t *testing.T) {
 	cfg := config(drivertest.Unsent{T: t}).Config
 	cfg.Options = map[string]string{"scope": "gql", "client_id": id}
 	cfg.Secrets = map[string]pbx.Secret{"client_secret": pbx.NewSecret(secret)}
@@ -88,14 +76,6 @@ func TestTheDriverIsRegisteredWithAForm(t *testing.T) {
 	}
 	if got := auth.(pbx.Describer).Traits().KeepAlive; got != pbx.KeepAliveRefresh {
 		t.Errorf("the options are lost: keep-alive %v", got)
-	}
-	if _, ok := auth.(interface {
-		pbx.Requester
-		pbx.Describer
-		pbx.Pinger
-		pbx.Fingerprinter
-	}); !ok {
-		t.Errorf("%T lacks an optional interface", auth)
 	}
 }
 

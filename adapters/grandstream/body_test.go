@@ -144,11 +144,11 @@ func TestABodyIsClosedWhateverBecomesOfIt(t *testing.T) {
 // the application's body again with another.
 func TestASessionsReplayCarriesTheNewCookie(t *testing.T) {
 	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
-		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		const body = `{"request":{"action":"getSystemGeneralStatus","id":12345678901234567890}}`
 		post := func(body io.Reader) (string, error) {
-			resp, err := kept.Client().Post(s.server.URL+"/api", "application/json", body)
+			resp, err := kept.Client().Post(s.Server.URL+"/api", "application/json", body)
 			if err != nil {
 				return "", err
 			}
@@ -160,12 +160,12 @@ func TestASessionsReplayCarriesTheNewCookie(t *testing.T) {
 		if got, err := post(strings.NewReader(body)); got != success || err != nil {
 			t.Errorf("%s, %v", got, err)
 		}
-		first := s.last().Body
+		first := s.Last().Body
 		s.Restart()
 		if got, err := post(strings.NewReader(body)); got != success || err != nil {
 			t.Errorf("after a restart: %s, %v", got, err)
 		}
-		second := s.last().Body
+		second := s.Last().Body
 		for _, sent := range [][]byte{first, second} {
 			var envelope struct {
 				Request struct {

@@ -54,17 +54,17 @@ func FuzzAnswer(f *testing.F) {
 		}
 
 		given := &pbx.Token{Value: pbx.NewSecret(cookie)}
-		token, loginErr := on(t, &answering{answers: []answer{{body: challenged}, {body: body}}}).Login(t.Context())
+		token, loginErr := on(t, drivertest.Bodies(challenged, body)).Login(t.Context())
 		if (token == nil) == (loginErr == nil) || loginErr == nil && (!succeeded || text == "") {
 			t.Errorf("Login: %v, %v", token, loginErr)
 		}
 		safe(t, loginErr)
-		token, keepErr := on(t, &answering{answers: []answer{{body: body}}}).KeepAlive(t.Context(), given)
+		token, keepErr := on(t, drivertest.Bodies(body)).KeepAlive(t.Context(), given)
 		if (token == nil) == (keepErr == nil) || (keepErr == nil) != succeeded {
 			t.Errorf("KeepAlive: %v, %v", token, keepErr)
 		}
 		safe(t, keepErr)
-		logoutErr := on(t, &answering{answers: []answer{{body: body}}}).Logout(t.Context(), given)
+		logoutErr := on(t, drivertest.Bodies(body)).Logout(t.Context(), given)
 		if (logoutErr == nil) != (err == nil) {
 			t.Errorf("Logout: %v", logoutErr)
 		}

@@ -1,8 +1,6 @@
 package grandstream_test
 
 import (
-	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -12,11 +10,12 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/grandstream"
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
 func TestALoginIsAChallengeAndItsResponse(t *testing.T) {
-	server := &answering{answers: []answer{{body: challenged}, {body: accepted}}}
+	server := drivertest.Bodies(challenged, accepted)
 	token, err := on(t, server).Login(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -28,16 +27,16 @@ func TestALoginIsAChallengeAndItsResponse(t *testing.T) {
 		`{"request":{"action":"challenge","user":"cdrapi","version":"1.0"}}`,
 		`{"request":{"action":"login","user":"cdrapi","token":"` + digest + `"}}`,
 	}
-	if diff := cmp.Diff(want, server.sent); diff != "" {
+	if diff := cmp.Diff(want, server.SentBodies()); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
 	}
 }
 
 func TestThePasswordNeverTravels(t *testing.T) {
 	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
-		s.driver.KeepAlive(t.Context(), token)
-		s.driver.Logout(t.Context(), token)
+		token := s.Login(t)
+		s.Driver.KeepAlive(t.Context(), token)
+		s.Driver.Logout(t.Context(), token)
 		for _, record := range s.Log() {
 			if strings.Contains(string(record.Body), password) || record.RawQuery != "" || record.Header.Get("Cookie") != "" {
 				t.Errorf("%s ?%s %v", record.Body, record.RawQuery, record.Header)
@@ -52,7 +51,7 @@ func TestAWrongPasswordIsSentOnce(t *testing.T) {
 		"an unknown user":  func(c *grandstream.Config) { c.Username = "nobody" },
 	} {
 		simulate(t, grandstreamsim.Options{}, change, func(t *testing.T, s simulation) {
-			token, err := s.driver.Login(t.Context())
+			token, err := s.Driver.Login(t.Context())
 			want := &pbx.Error{
 				Driver: "grandstream", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, Code: "-37", HTTPStatus: 200, Sent: true,
 				Message: "wrong user name or password: check the API's user in the PBX's web interface",
@@ -72,17 +71,17 @@ func TestABannedAddressIsDistinguishedFromAWrongPassword(t *testing.T) {
 		simulate(t, settings, nil, func(t *testing.T, s simulation) {
 			s.SetPassword(user, "another")
 			for range 5 {
-				if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrInvalidCredentials {
+				if _, err := s.Driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrInvalidCredentials {
 					t.Errorf("%v", err)
 				}
 			}
 			s.SetPassword(user, password)
-			_, err := s.driver.Login(t.Context())
+			_, err := s.Driver.Login(t.Context())
 			if got := failure(t, err); got.Kind != pbx.ErrLocked || got.Code != "-68" || got.RetryAfter != 5*time.Minute {
 				t.Errorf("%v", err)
 			}
 			time.Sleep(5 * time.Minute)
-			s.login(t)
+			s.Login(t)
 		})
 	}
 }
@@ -91,45 +90,13 @@ func TestABannedAddressIsDistinguishedFromAWrongPassword(t *testing.T) {
 // only.
 func TestLoginsTakeTurns(t *testing.T) {
 	simulate(t, grandstreamsim.Options{NewestOnly: true}, nil, func(t *testing.T, s simulation) {
-		s.Fault(pbxsim.Fault{On: grandstreamsim.Challenge, Delay: time.Second, Times: -1})
-		done := make(chan error)
-		for range 5 {
-			go func() {
-				_, err := s.driver.Login(t.Context())
-				done <- err
-			}()
-		}
-		start := time.Now()
-		for range 5 {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
-		if took := time.Since(start); took != 5*time.Second {
-			t.Errorf("five logins take %s", took)
-		}
+		s.LoginsTakeTurns(t, grandstreamsim.Challenge)
 	})
 }
 
-func TestWhoWaitsForAnotherLoginHasSentNothing(t *testing.T) {
+func TestALoginThatWaitsForAnotherHasSentNothing(t *testing.T) {
 	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
-		s.Fault(pbxsim.Fault{On: grandstreamsim.Challenge, Delay: 10 * time.Second})
-		first := make(chan error)
-		go func() {
-			_, err := s.driver.Login(t.Context())
-			first <- err
-		}()
-		time.Sleep(time.Second)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err := s.driver.Login(ctx)
-		if got := failure(t, err); got.Kind != pbx.ErrUnavailable || got.Sent || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v, sent %v", err, got.Sent)
-		}
-		if err := <-first; err != nil {
-			t.Errorf("the first login: %v", err)
-		}
-		s.login(t) // there is nobody to wait for any more
+		s.AWaitingLoginSendsNothing(t, grandstreamsim.Challenge)
 	})
 }
 
@@ -148,7 +115,7 @@ func TestAUserNameThatJSONCannotCarryIsRefused(t *testing.T) {
 func TestAPasswordOfAnyBytesIsHashedAsItIs(t *testing.T) {
 	simulate(t, grandstreamsim.Options{}, func(c *grandstream.Config) { c.Password = pbx.NewSecret("пароль\xff\"\\ ") }, func(t *testing.T, s simulation) {
 		s.SetPassword(user, "пароль\xff\"\\ ")
-		s.login(t)
+		s.Login(t)
 	})
 }
 
@@ -166,11 +133,11 @@ func TestTroubleAtTheChallengeEndsTheLogin(t *testing.T) {
 		simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
 			tt.fault.On = grandstreamsim.Challenge
 			s.Fault(tt.fault)
-			_, err := s.driver.Login(t.Context())
+			_, err := s.Driver.Login(t.Context())
 			if got := failure(t, err); got.Kind != tt.want || got.Op != pbx.OpLogin || got.Sent || s.Counts().Logins != 0 {
 				t.Errorf("%s: %v, %d logins sent", name, err, s.Counts().Logins)
 			}
-			s.login(t)
+			s.Login(t)
 		})
 	}
 }

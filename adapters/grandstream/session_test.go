@@ -18,12 +18,12 @@ const harmless = `{"request":{"action":"getSystemGeneralStatus"}}`
 func TestADeadCookieIsNoticedWhateverItsStatus(t *testing.T) {
 	for _, settings := range []grandstreamsim.Options{{}, {DeadCookie: -5}, {DeadCookie: -6}, {StatusInString: true}} {
 		simulate(t, settings, nil, func(t *testing.T, s simulation) {
-			token := s.login(t)
-			if err := s.call(t, token, harmless); err != nil {
+			token := s.Login(t)
+			if err := request(t, s, token, harmless); err != nil {
 				t.Error(err)
 			}
 			s.Restart()
-			if err := s.call(t, token, harmless); failure(t, err).Kind != pbx.ErrTokenRejected {
+			if err := request(t, s, token, harmless); failure(t, err).Kind != pbx.ErrTokenRejected {
 				t.Errorf("%+v: %v", settings, err)
 			}
 		})
@@ -34,7 +34,7 @@ func TestADeadCookieIsNoticedWhateverItsStatus(t *testing.T) {
 // believes in a dead one, until the PBX refuses it, and then logs in again.
 func TestASessionSurvivesACookieThatNothingProlongs(t *testing.T) {
 	simulate(t, grandstreamsim.Options{Fixed: true}, nil, func(t *testing.T, s simulation) {
-		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		for range 24 * 60 {
 			if _, err := kept.Token(t.Context()); err != nil {
@@ -53,14 +53,14 @@ func TestASessionSurvivesACookieThatNothingProlongs(t *testing.T) {
 // the PBX has acted, so a session asks before it gives up the token.
 func TestATimeOutOfThePBXIsAmbiguous(t *testing.T) {
 	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
+		token := s.Login(t)
 		for _, status := range []string{"-7", "-8"} {
 			s.Fault(pbxsim.Fault{Body: []byte(`{"response":{},"status":` + status + `}`)})
-			err := s.call(t, token, harmless)
+			err := request(t, s, token, harmless)
 			if got := failure(t, err); got.Kind != pbx.ErrTokenRejected || !got.Ambiguous {
 				t.Errorf("%v, ambiguous %v", err, got.Ambiguous)
 			}
-			if err := s.driver.Ping(t.Context(), token); err != nil {
+			if err := s.Driver.Ping(t.Context(), token); err != nil {
 				t.Errorf("Ping: %v", err)
 			}
 		}
@@ -71,7 +71,7 @@ func TestATimeOutOfThePBXIsAmbiguous(t *testing.T) {
 // then logs in again. The error names the permission.
 func TestAKeepAliveThatIsNotPermittedEndsNoSession(t *testing.T) {
 	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
-		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		s.Fault(pbxsim.Fault{On: pbxsim.KeepAlive, Body: []byte(`{"response":{},"status":-47}`), Times: -1})
 		for range 60 {
@@ -91,7 +91,7 @@ func TestTooFrequentIsAPauseAndNoWrongPassword(t *testing.T) {
 	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Fault(pbxsim.Fault{On: pbxsim.Login, Body: []byte(`{"response":{},"status":-45}`), Times: 6})
 		start := time.Now()
-		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		for {
 			if _, err := kept.Token(t.Context()); err == nil {
@@ -109,7 +109,7 @@ func TestTooFrequentIsAPauseAndNoWrongPassword(t *testing.T) {
 
 func TestAnIdleLifetimeThatTheOperatorSetHolds(t *testing.T) {
 	simulate(t, grandstreamsim.Options{}, func(c *grandstream.Config) { c.TokenTTL = 2 * time.Minute }, func(t *testing.T, s simulation) {
-		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		time.Sleep(time.Hour)
 		if counts := s.Counts(); counts.Logins != 1 || counts.KeepAlives < 30 || counts.KeepAlives > 60 {

@@ -1,7 +1,6 @@
 package grandstream_test
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -15,22 +14,6 @@ import (
 
 func config(t testing.TB) pbx.Config {
 	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: drivertest.Unsent{T: t}}
-}
-
-func misconfigured(t *testing.T, refused bool, err error, says []string) {
-	t.Helper()
-	if !refused {
-		t.Fatal("opened")
-	}
-	got := failure(t, err)
-	if got.Op != pbx.OpOpen || got.Kind != pbx.ErrConfig || got.Sent {
-		t.Errorf("%v, want %v while opening, nothing sent", err, pbx.ErrConfig)
-	}
-	for _, text := range says {
-		if !strings.Contains(got.Message, text) {
-			t.Errorf("%q does not say %q", got.Message, text)
-		}
-	}
 }
 
 func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
@@ -49,7 +32,7 @@ func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
 			cfg := config(t)
 			cfg.Options = tt.options
 			auth, err := pbx.Open("grandstream", cfg)
-			misconfigured(t, auth == nil, err, tt.says)
+			drivertest.Misconfigured(t, grandstream.Name, auth != nil, err, "", tt.says...)
 		})
 	}
 }
@@ -70,30 +53,23 @@ func TestFieldsThatCannotWorkAreRefused(t *testing.T) {
 			cfg := grandstream.Config{Config: config(t)}
 			tt.change(&cfg)
 			driver, err := grandstream.New(cfg)
-			misconfigured(t, driver == nil, err, tt.says)
+			drivertest.Misconfigured(t, grandstream.Name, driver != nil, err, "", tt.says...)
 		})
 	}
 }
 
 func TestAddressesAreCompleted(t *testing.T) {
-	for url, want := range map[string]string{
+	drivertest.Addresses(t, func(address string) (pbx.Authenticator, error) {
+		cfg := grandstream.Config{Config: config(t)}
+		cfg.URL = address
+		return grandstream.New(cfg)
+	}, map[string]string{
 		"192.168.0.174":                         "https://192.168.0.174:8089",
 		"https://ucm.example.com":               "https://ucm.example.com:8089",
 		"https://ucm.example.com:8089/api":      "https://ucm.example.com:8089",
 		"https://ucm.example.com:443/":          "https://ucm.example.com:443",
 		"https://proxy.example.com:443/ucm/api": "https://proxy.example.com:443/ucm",
-	} {
-		cfg := grandstream.Config{Config: config(t)}
-		cfg.URL = url
-		driver, err := grandstream.New(cfg)
-		if err != nil {
-			t.Errorf("%s: %v", url, err)
-			continue
-		}
-		if got := driver.Traits().URL; got != want {
-			t.Errorf("%s is read as %s, want %s", url, got, want)
-		}
-	}
+	})
 }
 
 // Options come as text, from a form, or as typed fields.
@@ -108,7 +84,7 @@ func TestTheLifetimeAndTheKeepAliveAreOptions(t *testing.T) {
 		},
 	} {
 		simulate(t, grandstreamsim.Options{KeepAlive: "listAccount"}, nil, func(t *testing.T, s simulation) {
-			auth, err := open(pbx.Config{URL: s.server.URL, Username: user, Password: pbx.NewSecret(password), Transport: s.server.Client().Transport})
+			auth, err := open(pbx.Config{URL: s.Server.URL, Username: user, Password: pbx.NewSecret(password), Transport: s.Server.Client().Transport})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,7 +101,7 @@ func TestTheLifetimeAndTheKeepAliveAreOptions(t *testing.T) {
 			if diff := cmp.Diff(want, kept); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", name, diff)
 			}
-			if got, want := string(s.last().Body), `{"request":{"action":"listAccount","cookie":"`+token.Value.Reveal()+`"}}`; got != want {
+			if got, want := string(s.Last().Body), `{"request":{"action":"listAccount","cookie":"`+token.Value.Reveal()+`"}}`; got != want {
 				t.Errorf("%s: sent %s, want %s", name, got, want)
 			}
 			if got := auth.(pbx.Describer).Traits().Lifetime; got != 2*time.Minute {

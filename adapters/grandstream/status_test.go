@@ -70,11 +70,11 @@ func TestWhatAStatusMeans(t *testing.T) {
 			} {
 				token := &pbx.Token{Value: pbx.NewSecret(cookie)}
 				got := map[string]error{}
-				_, got["challenge"] = on(t, &answering{answers: []answer{{body: body}, {body: accepted}}}).Login(t.Context())
-				_, got["login"] = on(t, &answering{answers: []answer{{body: challenged}, {body: body}}}).Login(t.Context())
-				_, got["keep-alive"] = on(t, &answering{answers: []answer{{body: body}}}).KeepAlive(t.Context(), token)
+				_, got["challenge"] = on(t, drivertest.Bodies(body, accepted)).Login(t.Context())
+				_, got["login"] = on(t, drivertest.Bodies(challenged, body)).Login(t.Context())
+				_, got["keep-alive"] = on(t, drivertest.Bodies(body)).KeepAlive(t.Context(), token)
 				got["call"] = inspect(on(t, drivertest.Unsent{T: t}), 200, body)
-				got["logout"] = on(t, &answering{answers: []answer{{body: body}}}).Logout(t.Context(), token)
+				got["logout"] = on(t, drivertest.Bodies(body)).Logout(t.Context(), token)
 				for step, row := range map[string]struct {
 					op   pbx.Op
 					want string
@@ -115,10 +115,10 @@ func TestASuccessIsProven(t *testing.T) {
 		"nothing":               "",
 	} {
 		token := &pbx.Token{Value: pbx.NewSecret(cookie)}
-		_, challenge := on(t, &answering{answers: []answer{{body: body}, {body: accepted}}}).Login(t.Context())
-		_, login := on(t, &answering{answers: []answer{{body: challenged}, {body: body}}}).Login(t.Context())
-		_, keepAlive := on(t, &answering{answers: []answer{{body: body}}}).KeepAlive(t.Context(), token)
-		logout := on(t, &answering{answers: []answer{{body: body}}}).Logout(t.Context(), token)
+		_, challenge := on(t, drivertest.Bodies(body, accepted)).Login(t.Context())
+		_, login := on(t, drivertest.Bodies(challenged, body)).Login(t.Context())
+		_, keepAlive := on(t, drivertest.Bodies(body)).KeepAlive(t.Context(), token)
+		logout := on(t, drivertest.Bodies(body)).Logout(t.Context(), token)
 		for step, err := range map[string]error{"challenge": challenge, "login": login, "keep-alive": keepAlive, "logout": logout} {
 			if failure(t, err).Kind != pbx.ErrProtocol {
 				t.Errorf("%s, %s: %v", name, step, err)
@@ -129,7 +129,7 @@ func TestASuccessIsProven(t *testing.T) {
 		}
 	}
 	for _, body := range []string{`{"response":{},"status":0}`, `{"response":{"cookie":7},"status":0}`, `{"response":[],"status":0}`, `{"response":{"cookie":""},"status":0}`} {
-		_, err := on(t, &answering{answers: []answer{{body: challenged}, {body: body}}}).Login(t.Context())
+		_, err := on(t, drivertest.Bodies(challenged, body)).Login(t.Context())
 		if failure(t, err).Kind != pbx.ErrProtocol || !strings.Contains(err.Error(), "no cookie") {
 			t.Errorf("%s: %v", body, err)
 		}
@@ -162,13 +162,13 @@ func TestAnHTTPStatusIsReadWhereTheEnvelopeIsMissing(t *testing.T) {
 		429: {pbx.ErrUnavailable, pbx.ErrUnavailable},
 		500: {pbx.ErrUnavailable, pbx.ErrUnavailable},
 	} {
-		given := answer{pbxsim.HTMLPage, status}
-		_, login := on(t, &answering{answers: []answer{{body: challenged}, given}}).Login(t.Context())
-		logout := on(t, &answering{answers: []answer{given}}).Logout(t.Context(), token)
+		given := drivertest.Response{Status: status, Body: pbxsim.HTMLPage}
+		_, login := on(t, drivertest.Responses(drivertest.Response{Body: challenged}, given)).Login(t.Context())
+		logout := on(t, drivertest.Responses(given)).Logout(t.Context(), token)
 		if got := failure(t, login); got.Kind != want.login || got.HTTPStatus != status {
 			t.Errorf("HTTP %d, login: %v", status, got)
 		}
-		for step, err := range map[string]error{"logout": logout, "call": inspect(on(t, drivertest.Unsent{T: t}), status, given.body)} {
+		for step, err := range map[string]error{"logout": logout, "call": inspect(on(t, drivertest.Unsent{T: t}), status, given.Body)} {
 			if got := failure(t, err); got.Kind != want.call || got.HTTPStatus != status {
 				t.Errorf("HTTP %d, %s: %v", status, step, got)
 			}
@@ -179,21 +179,21 @@ func TestAnHTTPStatusIsReadWhereTheEnvelopeIsMissing(t *testing.T) {
 // A logout is not documented. Where there is none, the cookie ends by itself.
 func TestALogoutThatTheFirmwareLacksIsNoError(t *testing.T) {
 	simulate(t, grandstreamsim.Options{NoLogout: true}, nil, func(t *testing.T, s simulation) {
-		if err := s.driver.Logout(t.Context(), s.login(t)); err != nil {
+		if err := s.Driver.Logout(t.Context(), s.Login(t)); err != nil {
 			t.Error(err)
 		}
 	})
 	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
+		token := s.Login(t)
 		for range 2 {
-			if err := s.driver.Logout(t.Context(), token); err != nil {
+			if err := s.Driver.Logout(t.Context(), token); err != nil {
 				t.Error(err)
 			}
 		}
 		if live := s.Tokens(user); live != nil {
 			t.Errorf("%d cookies live on", len(live))
 		}
-		if got, want := string(s.last().Body), `{"request":{"action":"logout","cookie":"`+token.Value.Reveal()+`"}}`; got != want {
+		if got, want := string(s.Last().Body), `{"request":{"action":"logout","cookie":"`+token.Value.Reveal()+`"}}`; got != want {
 			t.Errorf("sent %s, want %s", got, want)
 		}
 	})
@@ -201,9 +201,9 @@ func TestALogoutThatTheFirmwareLacksIsNoError(t *testing.T) {
 
 func TestTheKeepAliveIsTheRequestOfTheOption(t *testing.T) {
 	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
+		token := s.Login(t)
 		time.Sleep(9 * time.Minute)
-		kept, err := s.driver.KeepAlive(t.Context(), token)
+		kept, err := s.Driver.KeepAlive(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,15 +211,15 @@ func TestTheKeepAliveIsTheRequestOfTheOption(t *testing.T) {
 		if diff := cmp.Diff(want, kept); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
-		if got, want := string(s.last().Body), `{"request":{"action":"getSystemStatus","cookie":"`+token.Value.Reveal()+`"}}`; got != want {
+		if got, want := string(s.Last().Body), `{"request":{"action":"getSystemStatus","cookie":"`+token.Value.Reveal()+`"}}`; got != want {
 			t.Errorf("sent %s, want %s", got, want)
 		}
 		time.Sleep(9 * time.Minute)
-		if _, err := s.driver.KeepAlive(t.Context(), kept); err != nil {
+		if _, err := s.Driver.KeepAlive(t.Context(), kept); err != nil {
 			t.Errorf("it was not prolonged: %v", err)
 		}
 		time.Sleep(10 * time.Minute)
-		if _, err := s.driver.KeepAlive(t.Context(), kept); failure(t, err).Kind != pbx.ErrTokenRejected {
+		if _, err := s.Driver.KeepAlive(t.Context(), kept); failure(t, err).Kind != pbx.ErrTokenRejected {
 			t.Errorf("after its life: %v", err)
 		}
 	})
@@ -230,7 +230,7 @@ func TestThePasswordIsNotRevealedByWhatIsMissing(t *testing.T) {
 		for _, body := range []string{`{"response":{},"status":-37}`, `{"response":{},"status":-9}`, `{"response":{},"status":0}`} {
 			simulate(t, grandstreamsim.Options{}, func(c *grandstream.Config) { c.Password = pbx.NewSecret(word) }, func(t *testing.T, s simulation) {
 				s.Fault(pbxsim.Fault{On: pbxsim.Login, Body: []byte(body)})
-				if _, err := s.driver.Login(t.Context()); strings.Contains(err.Error(), pbx.Redacted) {
+				if _, err := s.Driver.Login(t.Context()); strings.Contains(err.Error(), pbx.Redacted) {
 					t.Errorf("the password %q shows in %v", word, err)
 				}
 			})

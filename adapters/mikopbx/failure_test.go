@@ -127,7 +127,7 @@ func TestAWorkerThatDoesNotRespondIsTriedAgainSlowly(t *testing.T) {
 	simulate(t, mikopbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		body := []byte(`{"result":false,"data":[],"messages":{"error":["Request timeout or worker not responding"]}}`)
 		s.Fault(pbxsim.Fault{On: pbxsim.Login, Status: 400, Body: body, Times: 2})
-		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		start := time.Now()
 		for {
@@ -155,15 +155,15 @@ func TestAWorkerThatDoesNotRespondIsTriedAgainSlowly(t *testing.T) {
 func TestADeadTokenIsNoticedWhateverRefusesIt(t *testing.T) {
 	for _, settings := range []mikopbxsim.Options{{}, {Gate: true}, {Language: "ru"}} {
 		simulate(t, settings, nil, func(t *testing.T, s simulation) {
-			token := s.login(t)
-			if err := s.request(t, token); err != nil {
+			token := s.Login(t)
+			if err := request(t, s, token); err != nil {
 				t.Error(err)
 			}
 			s.Restart()
-			if err := s.request(t, token); failure(t, err).Kind != pbx.ErrTokenRejected {
+			if err := request(t, s, token); failure(t, err).Kind != pbx.ErrTokenRejected {
 				t.Errorf("%+v: %v", settings, err)
 			}
-			if err := s.driver.Ping(t.Context(), token); failure(t, err).Kind != pbx.ErrTokenRejected {
+			if err := s.Driver.Ping(t.Context(), token); failure(t, err).Kind != pbx.ErrTokenRejected {
 				t.Errorf("%+v: Ping: %v", settings, err)
 			}
 		})
@@ -172,13 +172,13 @@ func TestADeadTokenIsNoticedWhateverRefusesIt(t *testing.T) {
 
 func TestAMissingRightIsNoDeadToken(t *testing.T) {
 	simulate(t, mikopbxsim.Options{Denied: true}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
-		for _, err := range []error{s.request(t, token), s.driver.Ping(t.Context(), token)} {
+		token := s.Login(t)
+		for _, err := range []error{request(t, s, token), s.Driver.Ping(t.Context(), token)} {
 			if failure(t, err).Kind != pbx.ErrForbidden {
 				t.Errorf("%v", err)
 			}
 		}
-		if err := s.driver.Logout(t.Context(), token); err != nil {
+		if err := s.Driver.Logout(t.Context(), token); err != nil {
 			t.Error(err)
 		}
 	})

@@ -62,7 +62,7 @@ func TestALoginBringsATokenAndACookie(t *testing.T) {
 func TestAWrongPasswordIsSentOnce(t *testing.T) {
 	for _, language := range []string{"", "ru"} {
 		simulate(t, mikopbxsim.Options{Language: language}, func(c *mikopbx.Config) { c.Password = pbx.NewSecret("wrong") }, func(t *testing.T, s simulation) {
-			token, err := s.driver.Login(t.Context())
+			token, err := s.Driver.Login(t.Context())
 			want := &pbx.Error{
 				Driver: "mikopbx", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, HTTPStatus: 401, Sent: true,
 				Message: "wrong login or password",
@@ -117,7 +117,7 @@ func TestAllOtherPasswordsLogIn(t *testing.T) {
 	for _, text := range []string{"a < b", "a > b", ">", `q"uo'te\ &=+%41?#/;{j}:@`, "пароль 漢🙂", "in ner", "Http", "xhttp", "<\tx", "<\x0cx"} {
 		simulate(t, mikopbxsim.Options{}, func(c *mikopbx.Config) { c.Password = pbx.NewSecret(text) }, func(t *testing.T, s simulation) {
 			s.SetPassword(user, text)
-			if _, err := s.driver.Login(t.Context()); err != nil {
+			if _, err := s.Driver.Login(t.Context()); err != nil {
 				t.Errorf("%q: %v", text, err)
 			}
 		})
@@ -132,19 +132,19 @@ func TestALockEndsWithTheWindowByThePBXsClock(t *testing.T) {
 			time.Sleep(at)
 			s.SetPassword(user, "another")
 			for range 10 {
-				if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrInvalidCredentials {
+				if _, err := s.Driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrInvalidCredentials {
 					t.Errorf("%v", err)
 				}
 			}
 			s.SetPassword(user, password)
-			_, err := s.driver.Login(t.Context())
+			_, err := s.Driver.Login(t.Context())
 			got := failure(t, err)
 			until, locked := s.Locked("127.0.0.1")
 			if !locked || got.Kind != pbx.ErrLocked || got.RetryAfter < time.Until(until) || got.RetryAfter >= time.Until(until)+time.Second {
 				t.Errorf("after %s: %v, retry after %s, and the lock ends in %s", at, err, got.RetryAfter, time.Until(until))
 			}
 			time.Sleep(got.RetryAfter)
-			s.login(t)
+			s.Login(t)
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -170,11 +170,9 @@ func TestALockEndsWithTheWindowByThePBXsClock(t *testing.T) {
 // fail2ban counts the same logins: 20 in 600 s ban the address. The budget of a
 // session's Guard keeps below both limits, whatever the windows.
 func TestSessionsStayBelowFail2banToo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		fail2ban := pbxsim.Lockout{After: 20, For: 10 * time.Minute, Memory: pbxsim.SlidingWindow, Window: 10 * time.Minute, Response: pbxsim.Mute, Covers: pbxsim.Everything}
-		sim := mikopbxsim.New(nil, &pbxsim.Options{Accounts: map[string]string{user: "another"}, Lockout: fail2ban})
-		server := pbxsim.ListenMemory(sim)
-		defer server.Close()
+	fail2ban := pbxsim.Lockout{After: 20, For: 10 * time.Minute, Memory: pbxsim.SlidingWindow, Window: 10 * time.Minute, Response: pbxsim.Mute, Covers: pbxsim.Everything}
+	opts := pbxsim.Options{Accounts: map[string]string{user: "another"}, Lockout: fail2ban}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return mikopbxsim.New(nil, &opts) }, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server) {
 		guard := new(session.Guard)
 		for i := range 40 {
 			driver, err := mikopbx.New(mikopbx.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret("guess " + string(rune('A'+i))), Transport: server.Client().Transport}})

@@ -78,23 +78,23 @@ func TestTheCookieIsHandedBackByteForByte(t *testing.T) {
 // A logout ends the refresh token only, and only with a live access token.
 func TestWhatALogoutEnds(t *testing.T) {
 	simulate(t, mikopbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
-		if err := s.driver.Logout(t.Context(), token); err != nil {
+		token := s.Login(t)
+		if err := s.Driver.Logout(t.Context(), token); err != nil {
 			t.Error(err)
 		}
-		if err := s.request(t, token); err != nil {
+		if err := request(t, s, token); err != nil {
 			t.Errorf("the access token after the logout: %v", err)
 		}
-		if _, err := s.driver.KeepAlive(t.Context(), token); failure(t, err).Kind != pbx.ErrTokenRejected {
+		if _, err := s.Driver.KeepAlive(t.Context(), token); failure(t, err).Kind != pbx.ErrTokenRejected {
 			t.Errorf("a refresh after the logout: %v", err)
 		}
 
-		token = s.login(t)
+		token = s.Login(t)
 		time.Sleep(26 * time.Minute)
-		if err := s.driver.Logout(t.Context(), token); err != nil {
+		if err := s.Driver.Logout(t.Context(), token); err != nil {
 			t.Errorf("with an expired access token: %v", err)
 		}
-		if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+		if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 			t.Errorf("its refresh token: %v", err)
 		}
 	})
@@ -104,7 +104,7 @@ func TestWhatALogoutEnds(t *testing.T) {
 // not depend on.
 func TestATokenIsRenewedBeforeItSaysThatItExpires(t *testing.T) {
 	simulate(t, mikopbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		for range 24 * 60 {
 			token, err := kept.Token(t.Context())
@@ -123,14 +123,14 @@ func TestATokenIsRenewedBeforeItSaysThatItExpires(t *testing.T) {
 func TestTwoOrdinaryDays(t *testing.T) {
 	for _, settings := range []mikopbxsim.Options{{}, {Rotate: true}, {Gate: true}} {
 		simulate(t, settings, nil, func(t *testing.T, s simulation) {
-			kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+			kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 			defer kept.Close(context.Background())
 			for hour := range 2 * 24 {
 				if hour%24 == 3 {
 					s.Restart()
 				}
 				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-				r, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.server.URL+"/pbxcore/api/v3/extensions", nil)
+				r, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.Server.URL+"/pbxcore/api/v3/extensions", nil)
 				resp, err := kept.Client().Do(r)
 				if err != nil || resp.StatusCode != 200 {
 					t.Fatalf("%+v: hour %d: %v", settings, hour, err)
@@ -149,7 +149,7 @@ func TestTwoOrdinaryDays(t *testing.T) {
 // A refresh token lasts 30 days, and a refresh does not extend it.
 func TestAfterThirtyDaysASessionLogsIn(t *testing.T) {
 	simulate(t, mikopbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		for range 31 * 24 {
 			if _, err := kept.Token(t.Context()); err != nil {
@@ -166,22 +166,22 @@ func TestAfterThirtyDaysASessionLogsIn(t *testing.T) {
 func TestAKeyIsATokenWithoutAnEnd(t *testing.T) {
 	simulate(t, mikopbxsim.Options{}, withKey, func(t *testing.T, s simulation) {
 		s.AddKey(key)
-		got := s.login(t)
+		got := s.Login(t)
 		want := &pbx.Token{Value: pbx.NewSecret(key), IssuedAt: time.Now()}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
-		kept, err := s.driver.KeepAlive(t.Context(), got)
+		kept, err := s.Driver.KeepAlive(t.Context(), got)
 		if diff := cmp.Diff(want, kept); diff != "" || err != nil {
 			t.Errorf("%v, -want +got:\n%s", err, diff)
 		}
-		if err := s.driver.Logout(t.Context(), got); err != nil {
+		if err := s.Driver.Logout(t.Context(), got); err != nil {
 			t.Error(err)
 		}
 		if counts := s.Counts(); counts != (pbxsim.Counts{Requests: 1, AppRequests: 1}) {
 			t.Errorf("%+v, want the proof of the key alone", counts)
 		}
-		traits := s.driver.Traits()
+		traits := s.Driver.Traits()
 		if traits.KeepAlive != pbx.KeepAliveNone || traits.Logout != pbx.LogoutNone || traits.Lifetime != 0 || traits.Lockout.Attempts != 10 {
 			t.Errorf("%+v", traits)
 		}
@@ -191,14 +191,14 @@ func TestAKeyIsATokenWithoutAnEnd(t *testing.T) {
 func TestARefusedKeyIsFinal(t *testing.T) {
 	for _, settings := range []mikopbxsim.Options{{}, {Gate: true}} {
 		simulate(t, settings, withKey, func(t *testing.T, s simulation) {
-			_, err := s.driver.Login(t.Context())
+			_, err := s.Driver.Login(t.Context())
 			if got := failure(t, err); got.Kind != pbx.ErrInvalidCredentials || got.Op != pbx.OpLogin || got.Setting != "key" || !got.Sent || strings.Contains(err.Error(), key) {
 				t.Errorf("%v, setting %q", err, got.Setting)
 			}
 			s.AddKey(key)
-			token := s.login(t)
+			token := s.Login(t)
 			s.Revoke(key)
-			if err := s.request(t, token); !errors.Is(err, pbx.ErrInvalidCredentials) || errors.Is(err, pbx.ErrTokenRejected) {
+			if err := request(t, s, token); !errors.Is(err, pbx.ErrInvalidCredentials) || errors.Is(err, pbx.ErrTokenRejected) {
 				t.Errorf("a request: %v", err)
 			}
 		})
@@ -209,7 +209,7 @@ func TestARefusedKeyIsFinal(t *testing.T) {
 func TestAKeyWithoutTheRightToThePingIsAGoodKey(t *testing.T) {
 	simulate(t, mikopbxsim.Options{Denied: true}, withKey, func(t *testing.T, s simulation) {
 		s.AddKey(key)
-		s.login(t)
+		s.Login(t)
 	})
 	_, err := on(t, drivertest.Responses(drivertest.Response{Status: 503}), withKey).Login(t.Context())
 	if got := failure(t, err); got.Kind != pbx.ErrUnavailable || got.Op != pbx.OpLogin {

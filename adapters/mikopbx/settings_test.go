@@ -1,7 +1,6 @@
 package mikopbx_test
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -31,38 +30,27 @@ func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
 		"an account and a key": {func(c *mikopbx.Config) { c.Key = pbx.NewSecret(key) }, "key", "not both"},
 		"a key with a scheme":  {func(c *mikopbx.Config) { withKey(c); c.Key = pbx.NewSecret("Bearer " + key) }, "key", `without "Bearer"`},
 	} {
-		cfg := mikopbx.Config{Config: config(t)}
-		tt.change(&cfg)
-		driver, err := mikopbx.New(cfg)
-		if driver != nil {
-			t.Errorf("%s: opened", name)
-			continue
-		}
-		got := failure(t, err)
-		if got.Op != pbx.OpOpen || got.Kind != pbx.ErrConfig || got.Sent || got.Setting != tt.setting || !strings.Contains(got.Message, tt.says) || strings.Contains(err.Error(), key) {
-			t.Errorf("%s: %v, setting %q", name, err, got.Setting)
-		}
+		t.Run(name, func(t *testing.T) {
+			cfg := mikopbx.Config{Config: config(t)}
+			tt.change(&cfg)
+			driver, err := mikopbx.New(cfg)
+			drivertest.Misconfigured(t, mikopbx.Name, driver != nil, err, tt.setting, tt.says)
+			drivertest.Safe(t, mikopbx.Name, err, key)
+		})
 	}
 }
 
 func TestAddressesAreCompleted(t *testing.T) {
-	for address, want := range map[string]string{
+	drivertest.Addresses(t, func(address string) (pbx.Authenticator, error) {
+		cfg := config(t)
+		cfg.URL = address
+		return pbx.Open(mikopbx.Name, cfg)
+	}, map[string]string{
 		"pbx.example.com": "https://pbx.example.com",
 		"https://pbx.example.com:8443/pbxcore/api/v3/":      "https://pbx.example.com:8443",
 		"https://pbx.example.com/pbxcore/api/v3/auth:login": "https://pbx.example.com",
 		"https://proxy.example.com/miko/pbxcore/api/v3":     "https://proxy.example.com/miko",
-	} {
-		cfg := config(t)
-		cfg.URL = address
-		auth, err := pbx.Open(mikopbx.Name, cfg)
-		if err != nil {
-			t.Errorf("%s: %v", address, err)
-			continue
-		}
-		if got := auth.(pbx.Describer).Traits().URL; got != want {
-			t.Errorf("%s is read as %s, want %s", address, got, want)
-		}
-	}
+	})
 }
 
 func TestTraitsAreTheSourcesNumbers(t *testing.T) {

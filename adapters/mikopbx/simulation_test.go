@@ -1,10 +1,8 @@
 package mikopbx_test
 
 import (
-	"io"
 	"net/http"
 	"testing"
-	"testing/synctest"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/drivertest"
@@ -24,30 +22,22 @@ const (
 )
 
 // simulation is a MikoPBX in virtual time, and the driver opened on it.
-type simulation struct {
-	*pbxsim.PBX
-	server *pbxsim.Server
-	driver *mikopbx.PBX
-}
+type simulation = drivertest.Simulation[*mikopbx.PBX]
 
 // simulate runs f in a synctest bubble. change may be nil, and otherwise changes
 // what the driver is opened with.
 func simulate(t *testing.T, settings mikopbxsim.Options, change func(*mikopbx.Config), f func(t *testing.T, s simulation)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		sim := mikopbxsim.New(&settings, &pbxsim.Options{Accounts: map[string]string{user: password}})
-		server := pbxsim.ListenMemory(sim)
-		defer server.Close()
-		cfg := mikopbx.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(password), Transport: server.Client().Transport}}
+	drivertest.Simulate(t, func() *pbxsim.PBX {
+		return mikopbxsim.New(&settings, &pbxsim.Options{Accounts: map[string]string{user: password}})
+	}, func(cfg pbx.Config) (*mikopbx.PBX, error) {
+		cfg.Username, cfg.Password = user, pbx.NewSecret(password)
+		typed := mikopbx.Config{Config: cfg}
 		if change != nil {
-			change(&cfg)
+			change(&typed)
 		}
-		driver, err := mikopbx.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f(t, simulation{sim, server, driver})
-	})
+		return mikopbx.New(typed)
+	}, f)
 }
 
 // withKey changes an account to a key.
@@ -55,36 +45,13 @@ func withKey(c *mikopbx.Config) {
 	c.Username, c.Password, c.Key = "", pbx.Secret{}, pbx.NewSecret(key)
 }
 
-func (s simulation) login(t *testing.T) *pbx.Token {
-	t.Helper()
-	token, err := s.driver.Login(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
 // request sends a request of the application, and returns what the driver says to
 // the response.
-func (s simulation) request(t *testing.T, token *pbx.Token) error {
+func request(t *testing.T, s simulation, token *pbx.Token) error {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.server.URL+"/pbxcore/api/v3/extensions", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.driver.Authorize(r, token); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := s.driver.Transport().RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.driver.Inspect(resp, text, token)
+	r := drivertest.NewRequest(t, http.MethodGet, s.Server.URL+"/pbxcore/api/v3/extensions", "", "")
+	resp, got := drivertest.RoundTrip(t, s.Driver, r, token)
+	return s.Driver.Inspect(resp, got, token)
 }
 
 // on opens the driver on a PBX that is nothing but a RoundTripper.

@@ -12,7 +12,6 @@ import (
 	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/openvox"
 	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
-	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
@@ -30,37 +29,30 @@ func TestTraitsAreTheVendorsNumbers(t *testing.T) {
 
 // The API has a port of its own, whatever the scheme.
 func TestThePortIsTheAPIsOwn(t *testing.T) {
-	for address, want := range map[string]string{
+	drivertest.Addresses(t, func(address string) (pbx.Authenticator, error) {
+		cfg := config(drivertest.Unsent{T: t})
+		cfg.URL, cfg.AllowPlainHTTP = address, true
+		return openvox.New(cfg)
+	}, map[string]string{
 		"pbx.example.com":                                 "https://pbx.example.com:9011",
 		"http://pbx.example.com":                          "http://pbx.example.com:9011",
 		"http://pbx.example.com:80":                       "http://pbx.example.com:80",
 		"https://172.16.6.150:9011/api/v0.0.1/login?type": "https://172.16.6.150:9011",
-	} {
-		cfg := config(drivertest.Unsent{T: t})
-		cfg.URL, cfg.AllowPlainHTTP = address, true
-		driver, err := openvox.New(cfg)
-		if err != nil {
-			t.Errorf("%s: %v", address, err)
-			continue
-		}
-		if got := driver.Traits().URL; got != want {
-			t.Errorf("%s is read as %s, want %s", address, got, want)
-		}
-	}
+	})
 }
 
 func TestTheTypeIsSaidWhereItBelongs(t *testing.T) {
 	for _, format := range formats {
 		set := func(c *openvox.Config) { c.Format = format }
 		simulate(t, openvoxsim.Options{}, set, func(t *testing.T, s simulation) {
-			token := s.login(t)
-			if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+			token := s.Login(t)
+			if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 				t.Error(err)
 			}
-			if err := s.call(t, token); err != nil {
+			if err := request(t, s, token); err != nil {
 				t.Error(err)
 			}
-			if err := s.driver.Logout(t.Context(), token); err != nil {
+			if err := s.Driver.Logout(t.Context(), token); err != nil {
 				t.Error(err)
 			}
 			var asked []string
@@ -152,14 +144,14 @@ func TestEventOptionsGoWhereTheVendorHasThemAndNowhereElse(t *testing.T) {
 
 func TestTheNextHeartbeatCarriesAChangeOfEvents(t *testing.T) {
 	simulate(t, openvoxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
-		if err := s.driver.SetEvents(openvox.Events{Port: 9000, IPAddr: "192.0.2.1"}); err != nil {
+		token := s.Login(t)
+		if err := s.Driver.SetEvents(openvox.Events{Port: 9000, IPAddr: "192.0.2.1"}); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.driver.SetEvents(openvox.Events{Port: 65536}); failure(t, err).Kind != pbx.ErrConfig {
+		if err := s.Driver.SetEvents(openvox.Events{Port: 65536}); failure(t, err).Kind != pbx.ErrConfig {
 			t.Errorf("%v, want %v", err, pbx.ErrConfig)
 		}
-		if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+		if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 			t.Fatal(err)
 		}
 		log := s.Log()
@@ -167,24 +159,6 @@ func TestTheNextHeartbeatCarriesAChangeOfEvents(t *testing.T) {
 			t.Errorf("the heartbeat says %s", body)
 		}
 	})
-}
-
-func TestAPBXThatInsistsGetsTheConnectionsLocalAddress(t *testing.T) {
-	for _, format := range formats {
-		set := func(c *openvox.Config) { c.Format = format }
-		simulate(t, openvoxsim.Options{Yeastar: yeastarsim.Options{HeartbeatInsists: true}}, set, func(t *testing.T, s simulation) {
-			if _, err := s.driver.KeepAlive(t.Context(), s.login(t)); err != nil {
-				t.Error(err)
-			}
-			var bodies []string
-			for _, record := range s.Log()[1:] {
-				bodies = append(bodies, string(record.Body))
-			}
-			if diff := cmp.Diff([]string{`{}`, `{"ipaddr":"127.0.0.1","port":"8260"}`}, bodies); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", format, diff)
-			}
-		})
-	}
 }
 
 func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
@@ -224,6 +198,6 @@ func TestAPasswordMayBeGivenAsItsDigest(t *testing.T) {
 		digested := func(c *openvox.Config) {
 			c.Format, c.PasswordIsMD5, c.Password = format, true, pbx.NewSecret(strings.ToUpper(sampleDigest))
 		}
-		simulate(t, openvoxsim.Options{}, digested, func(t *testing.T, s simulation) { s.login(t) })
+		simulate(t, openvoxsim.Options{}, digested, func(t *testing.T, s simulation) { s.Login(t) })
 	}
 }

@@ -1,10 +1,8 @@
 package openvox_test
 
 import (
-	"io"
 	"net/http"
 	"testing"
-	"testing/synctest"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/drivertest"
@@ -24,64 +22,31 @@ const (
 var formats = []openvox.Format{openvox.JSON, openvox.XML}
 
 // simulation is a UC series PBX in virtual time, and the driver opened on it.
-type simulation struct {
-	*pbxsim.PBX
-	server *pbxsim.Server
-	driver *openvox.PBX
-}
+type simulation = drivertest.Simulation[*openvox.PBX]
 
 // simulate runs f in a synctest bubble. settings may be nil, and otherwise
 // changes what the driver is opened with.
 func simulate(t *testing.T, d openvoxsim.Options, settings func(*openvox.Config), f func(t *testing.T, s simulation)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		sim := openvoxsim.New(&d, &pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
-		server := pbxsim.ListenMemory(sim)
-		defer server.Close()
-		cfg := openvox.Config{Config: pbx.Config{
-			URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), Transport: server.Client().Transport,
-		}}
+	drivertest.Simulate(t, func() *pbxsim.PBX {
+		return openvoxsim.New(&d, &pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
+	}, func(cfg pbx.Config) (*openvox.PBX, error) {
+		cfg.Username, cfg.Password = sampleUser, pbx.NewSecret(samplePassword)
+		typed := openvox.Config{Config: cfg}
 		if settings != nil {
-			settings(&cfg)
+			settings(&typed)
 		}
-		driver, err := openvox.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f(t, simulation{sim, server, driver})
-	})
+		return openvox.New(typed)
+	}, f)
 }
 
-func (s simulation) login(t *testing.T) *pbx.Token {
+// request sends a request of the application, and returns what the driver says to
+// the response.
+func request(t *testing.T, s simulation, token *pbx.Token) error {
 	t.Helper()
-	token, err := s.driver.Login(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
-// call makes an application's call, and returns what the driver says to the
-// answer.
-func (s simulation) call(t *testing.T, token *pbx.Token) error {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "POST", s.server.URL+"/api/v0.0.1/deviceinfo/query", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.driver.Authorize(req, token); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := s.driver.Transport().RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.driver.Inspect(resp, body, new(pbx.Token))
+	r := drivertest.NewRequest(t, http.MethodPost, s.Server.URL+"/api/v0.0.1/deviceinfo/query", "", "")
+	resp, got := drivertest.RoundTrip(t, s.Driver, r, token)
+	return s.Driver.Inspect(resp, got, new(pbx.Token))
 }
 
 func config(rt http.RoundTripper) openvox.Config {

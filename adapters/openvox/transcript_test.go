@@ -1,9 +1,6 @@
 package openvox_test
 
 import (
-	"io"
-	"net/http"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/openvox"
 	"github.com/pbxauth/pbx/conformance/golden"
 )
@@ -79,20 +77,8 @@ func TestTheVendorsResponseToARequestInXML(t *testing.T) {
 	settings := openvox.Config{Format: openvox.XML}
 	settings.Username = sampleUser
 	driver := sample(t, settings, "call-xml.http")
-	req, err := http.NewRequest("POST", driver.Traits().URL+"/api/v0.0.1/extension/list", strings.NewReader("<xml></xml>"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	driver.Authorize(req, &pbx.Token{Value: pbx.NewSecret(sampleToken)})
-	resp, err := driver.Transport().RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	req := drivertest.NewRequest(t, "POST", driver.Traits().URL+"/api/v0.0.1/extension/list", "", "<xml></xml>")
+	resp, body := drivertest.RoundTrip(t, driver, req, &pbx.Token{Value: pbx.NewSecret(sampleToken)})
 	if err := driver.Inspect(resp, body, new(pbx.Token)); err != nil {
 		t.Errorf("%v: the status of an extension is none of the answer's", err)
 	}

@@ -22,21 +22,21 @@ func TestAResponseIsReadByItsFirstByte(t *testing.T) {
 		for _, d := range []openvoxsim.Options{{}, {WrongHeader: true}, {AnswersIn: "json"}, {AnswersIn: "xml"}, {AnswersIn: "xml", WrongHeader: true}} {
 			format := func(c *openvox.Config) { c.Format = asked }
 			simulate(t, d, format, func(t *testing.T, s simulation) {
-				token := s.login(t)
-				if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+				token := s.Login(t)
+				if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 					t.Error(err)
 				}
-				if err := s.call(t, token); err != nil {
+				if err := request(t, s, token); err != nil {
 					t.Error(err)
 				}
-				if err := s.driver.Logout(t.Context(), token); err != nil {
+				if err := s.Driver.Logout(t.Context(), token); err != nil {
 					t.Error(err)
 				}
-				if err := s.call(t, token); failure(t, err).Kind != pbx.ErrTokenRejected {
+				if err := request(t, s, token); failure(t, err).Kind != pbx.ErrTokenRejected {
 					t.Errorf("%+v, %s: a call with a dead token: %v", d, asked, err)
 				}
 				s.SetPassword(sampleUser, "another")
-				if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrInvalidCredentials {
+				if _, err := s.Driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrInvalidCredentials {
 					t.Errorf("%+v, %s: a wrong login: %v", d, asked, err)
 				}
 			})
@@ -183,7 +183,7 @@ func TestAUserNameThatTheFormatCannotCarryIsNotSent(t *testing.T) {
 			if format == openvox.JSON || inXML {
 				simulate(t, openvoxsim.Options{}, func(c *openvox.Config) { c.Format, c.Username = format, name }, func(t *testing.T, s simulation) {
 					s.SetPassword(name, samplePassword)
-					s.login(t)
+					s.Login(t)
 				})
 				continue
 			}

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	_ "time/tzdata"
 
 	"github.com/google/go-cmp/cmp"
@@ -96,11 +95,8 @@ func answered(body string) string {
 // the configuration to reach it.
 func simulated(t *testing.T, d runtelsim.Options, opts pbxsim.Options, f func(t *testing.T, sim *pbxsim.PBX, s *pbxsim.Server, cfg runtel.Config)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		opts.Accounts = map[string]string{user: password}
-		sim := runtelsim.New(&d, &opts)
-		s := pbxsim.ListenMemory(sim)
-		defer s.Close()
+	opts.Accounts = map[string]string{user: password}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return runtelsim.New(&d, &opts) }, func(t *testing.T, sim *pbxsim.PBX, s *pbxsim.Server) {
 		f(t, sim, s, runtel.Config{Config: pbx.Config{
 			URL: s.URL, Username: user, Password: pbx.NewSecret(password), Transport: s.Client().Transport,
 		}})

@@ -1,11 +1,9 @@
 package starface_test
 
 import (
-	"context"
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -75,7 +73,7 @@ func TestAWrongPasswordIsSentOnce(t *testing.T) {
 		"an unknown user":  func(c *pbx.Config) { c.Username = "0002" },
 	} {
 		simulate(t, starfacesim.Options{}, change, func(t *testing.T, s simulation) {
-			token, err := s.driver.Login(t.Context())
+			token, err := s.Driver.Login(t.Context())
 			want := &pbx.Error{
 				Driver: "starface", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, HTTPStatus: 400, Sent: true,
 				Message: "wrong login ID or password: check the user in the web interface; the PBX says: invalid login",
@@ -92,40 +90,13 @@ func TestAWrongPasswordIsSentOnce(t *testing.T) {
 
 func TestLoginsTakeTurns(t *testing.T) {
 	simulate(t, starfacesim.Options{NewestNonce: true}, nil, func(t *testing.T, s simulation) {
-		s.Fault(pbxsim.Fault{On: starfacesim.Nonce, Delay: time.Second, Times: -1})
-		done := make(chan error)
-		for range 5 {
-			go func() {
-				_, err := s.driver.Login(t.Context())
-				done <- err
-			}()
-		}
-		for range 5 {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
+		s.LoginsTakeTurns(t, starfacesim.Nonce)
 	})
 }
 
 func TestALoginThatWaitsForAnotherHasSentNothing(t *testing.T) {
 	simulate(t, starfacesim.Options{}, nil, func(t *testing.T, s simulation) {
-		s.Fault(pbxsim.Fault{On: starfacesim.Nonce, Delay: 10 * time.Second})
-		first := make(chan error)
-		go func() {
-			_, err := s.driver.Login(t.Context())
-			first <- err
-		}()
-		time.Sleep(time.Second)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err := s.driver.Login(ctx)
-		if got := failure(t, err); got.Kind != pbx.ErrUnavailable || got.Sent || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v, sent %v", err, got.Sent)
-		}
-		if err := <-first; err != nil {
-			t.Errorf("the first login: %v", err)
-		}
+		s.AWaitingLoginSendsNothing(t, starfacesim.Nonce)
 	})
 }
 
@@ -159,11 +130,11 @@ func TestTroubleAtTheNonceEndsTheLogin(t *testing.T) {
 		simulate(t, starfacesim.Options{}, nil, func(t *testing.T, s simulation) {
 			tt.fault.On = starfacesim.Nonce
 			s.Fault(tt.fault)
-			_, err := s.driver.Login(t.Context())
+			_, err := s.Driver.Login(t.Context())
 			if got := failure(t, err); got.Kind != tt.want || got.Op != pbx.OpLogin || got.Sent || s.Counts().Logins != 0 {
 				t.Errorf("%s: %v, sent %v, %d logins sent", name, err, got.Sent, s.Counts().Logins)
 			}
-			s.login(t)
+			s.Login(t)
 		})
 	}
 }
@@ -205,7 +176,7 @@ func TestTheSecretIsOfAnyPassword(t *testing.T) {
 		odd := `"пароль\ :` + nonce + "<é>漢 "
 		simulate(t, settings, func(c *pbx.Config) { c.Password = pbx.NewSecret(odd) }, func(t *testing.T, s simulation) {
 			s.SetPassword(user, odd)
-			s.login(t)
+			s.Login(t)
 			var sent struct{ Secret string }
 			last := s.Logins()[0]
 			if json.Unmarshal(last.Body, &sent) != nil || last.Password != odd {

@@ -23,7 +23,7 @@ func TestAMissingPermissionNeverCostsALogin(t *testing.T) {
 	for _, status := range []int{401, 403} {
 		for _, body := range []starfacesim.ErrorBody{starfacesim.JSONBody, starfacesim.TextBody, starfacesim.NoBody} {
 			simulate(t, starfacesim.Options{NotAdministrator: status, Body: body}, nil, func(t *testing.T, s simulation) {
-				kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+				kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 				defer kept.Close(context.Background())
 				if _, err := kept.Token(t.Context()); err != nil {
 					t.Fatal(err)
@@ -34,7 +34,7 @@ func TestAMissingPermissionNeverCostsALogin(t *testing.T) {
 					all.Go(func() {
 						ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 						defer cancel()
-						r, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.server.URL+"/rest/users", nil)
+						r, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.Server.URL+"/rest/users", nil)
 						resp, err := kept.Client().Do(r)
 						if err != nil {
 							t.Error(err)
@@ -61,11 +61,11 @@ func TestAMissingPermissionNeverCostsALogin(t *testing.T) {
 func TestADeadTokenCostsOneLogin(t *testing.T) {
 	for _, body := range []starfacesim.ErrorBody{starfacesim.JSONBody, starfacesim.NoBody} {
 		simulate(t, starfacesim.Options{Body: body}, nil, func(t *testing.T, s simulation) {
-			kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+			kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 			defer kept.Close(context.Background())
 			for range 2 {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-				r, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.server.URL+"/rest/users", nil)
+				r, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.Server.URL+"/rest/users", nil)
 				resp, err := kept.Client().Do(r)
 				if err != nil {
 					t.Fatal(err)

@@ -1,7 +1,6 @@
 package starface_test
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -29,38 +28,26 @@ func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
 		"no user":     {func(c *pbx.Config) { c.Username = "" }, "Username", "Username"},
 		"no password": {func(c *pbx.Config) { c.Password = pbx.Secret{} }, "Password", "Password"},
 	} {
-		cfg := config(t)
-		tt.change(&cfg)
-		driver, err := starface.New(cfg)
-		if driver != nil {
-			t.Errorf("%s: opened", name)
-			continue
-		}
-		got := failure(t, err)
-		if got.Op != pbx.OpOpen || got.Kind != pbx.ErrConfig || got.Sent || got.Setting != tt.setting || !strings.Contains(got.Message, tt.says) {
-			t.Errorf("%s: %v, setting %q", name, err, got.Setting)
-		}
+		t.Run(name, func(t *testing.T) {
+			cfg := config(t)
+			tt.change(&cfg)
+			driver, err := starface.New(cfg)
+			drivertest.Misconfigured(t, starface.Name, driver != nil, err, tt.setting, tt.says)
+		})
 	}
 }
 
 func TestAddressesAreCompleted(t *testing.T) {
-	for url, want := range map[string]string{
+	drivertest.Addresses(t, func(address string) (pbx.Authenticator, error) {
+		cfg := config(t)
+		cfg.URL = address
+		return starface.New(cfg)
+	}, map[string]string{
 		"pbx.example.com":                      "https://pbx.example.com",
 		"https://pbx.example.com/rest":         "https://pbx.example.com",
 		"https://pbx.example.com/rest/login":   "https://pbx.example.com",
 		"https://proxy.example.com/star/rest/": "https://proxy.example.com/star",
-	} {
-		cfg := config(t)
-		cfg.URL = url
-		driver, err := starface.New(cfg)
-		if err != nil {
-			t.Errorf("%s: %v", url, err)
-			continue
-		}
-		if got := driver.Traits().URL; got != want {
-			t.Errorf("%s is read as %s, want %s", url, got, want)
-		}
-	}
+	})
 }
 
 func TestTraitsAreTheVendorsWords(t *testing.T) {

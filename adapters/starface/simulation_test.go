@@ -3,7 +3,6 @@ package starface_test
 import (
 	"net/http"
 	"testing"
-	"testing/synctest"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/drivertest"
@@ -23,39 +22,21 @@ const (
 )
 
 // simulation is a STARFACE in virtual time, and the driver opened on it.
-type simulation struct {
-	*pbxsim.PBX
-	server *pbxsim.Server
-	driver *starface.PBX
-}
+type simulation = drivertest.Simulation[*starface.PBX]
 
 // simulate runs f in a synctest bubble. change may be nil, and otherwise changes
 // what the driver is opened with.
 func simulate(t *testing.T, settings starfacesim.Options, change func(*pbx.Config), f func(t *testing.T, s simulation)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		sim := starfacesim.New(&settings, &pbxsim.Options{Accounts: map[string]string{user: password}})
-		server := pbxsim.ListenMemory(sim)
-		defer server.Close()
-		cfg := pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(password), Transport: server.Client().Transport}
+	drivertest.Simulate(t, func() *pbxsim.PBX {
+		return starfacesim.New(&settings, &pbxsim.Options{Accounts: map[string]string{user: password}})
+	}, func(cfg pbx.Config) (*starface.PBX, error) {
+		cfg.Username, cfg.Password = user, pbx.NewSecret(password)
 		if change != nil {
 			change(&cfg)
 		}
-		driver, err := starface.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f(t, simulation{sim, server, driver})
-	})
-}
-
-func (s simulation) login(t *testing.T) *pbx.Token {
-	t.Helper()
-	token, err := s.driver.Login(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
+		return starface.New(cfg)
+	}, f)
 }
 
 // on opens the driver on a PBX that is nothing but a RoundTripper.

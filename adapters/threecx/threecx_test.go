@@ -50,27 +50,16 @@ func failure(t testing.TB, err error) *pbx.Error {
 }
 
 // simulation is a 3CX PBX in virtual time, and the driver opened on it.
-type simulation struct {
-	*pbxsim.PBX
-	server *pbxsim.Server
-	driver *threecx.PBX
-}
+type simulation = drivertest.Simulation[*threecx.PBX]
 
 func simulate(t *testing.T, d threecxsim.Options, opts pbxsim.Options, f func(t *testing.T, s simulation)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		opts.Accounts = map[string]string{id: key}
-		sim := threecxsim.New(&d, &opts)
-		server := pbxsim.ListenMemory(sim)
-		defer server.Close()
-		cfg := config(server.Client().Transport)
-		cfg.URL = server.URL
-		f(t, simulation{sim, server, open(t, cfg)})
-	})
-}
-
-func (s simulation) session() *session.Session {
-	return session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+	opts.Accounts = map[string]string{id: key}
+	drivertest.Simulate(t, func() *pbxsim.PBX { return threecxsim.New(&d, &opts) }, func(at pbx.Config) (*threecx.PBX, error) {
+		cfg := config(at.Transport)
+		cfg.URL = at.URL
+		return threecx.New(cfg)
+	}, f)
 }
 
 func replayed(t *testing.T, name string) *threecx.PBX {
@@ -211,14 +200,14 @@ func TestALifetimeIsAtLeastAMinute(t *testing.T) {
 // more, and the application sees none of it.
 func TestRequestsUnderWayOutlastARenewal(t *testing.T) {
 	simulate(t, threecxsim.Options{}, pbxsim.Options{}, func(t *testing.T, s simulation) {
-		live := s.session()
+		live := s.Session()
 		defer live.Close(t.Context())
 		var all sync.WaitGroup
 		statuses := make([]int, 2*60*6)
 		for i := range statuses {
 			s.Fault(pbxsim.Fault{On: pbxsim.AppRequest, Late: 25 * time.Second}) // each is judged long after it was sent
 			all.Go(func() {
-				resp, err := live.Client().Get(s.server.URL + "/xapi/v1/Users")
+				resp, err := live.Client().Get(s.Server.URL + "/xapi/v1/Users")
 				if err != nil {
 					t.Error(err)
 					return
@@ -248,12 +237,12 @@ func TestRequestsUnderWayOutlastARenewal(t *testing.T) {
 // slower, and the state names the reason.
 func TestAnotherProgramWithTheSameClientIDIsNamed(t *testing.T) {
 	simulate(t, threecxsim.Options{}, pbxsim.Options{}, func(t *testing.T, s simulation) {
-		first, second := s.session(), s.session()
+		first, second := s.Session(), s.Session()
 		defer first.Close(t.Context())
 		defer second.Close(t.Context())
 		for range 10 * 60 {
 			for _, live := range []*session.Session{first, second} {
-				if resp, err := live.Client().Get(s.server.URL + "/xapi/v1/Users"); err == nil {
+				if resp, err := live.Client().Get(s.Server.URL + "/xapi/v1/Users"); err == nil {
 					resp.Body.Close()
 				}
 			}
@@ -272,10 +261,10 @@ func TestAnotherProgramWithTheSameClientIDIsNamed(t *testing.T) {
 // keeps its token until that expires, and then logs in.
 func TestASessionOutlastsAPBXThatRefusesASecondLogin(t *testing.T) {
 	simulate(t, threecxsim.Options{Second: threecxsim.Refused400}, pbxsim.Options{}, func(t *testing.T, s simulation) {
-		live := s.session()
+		live := s.Session()
 		defer live.Close(t.Context())
 		for range 3 * 60 {
-			resp, err := live.Client().Get(s.server.URL + "/xapi/v1/Users")
+			resp, err := live.Client().Get(s.Server.URL + "/xapi/v1/Users")
 			if err == nil {
 				resp.Body.Close()
 			}
@@ -290,10 +279,10 @@ func TestASessionOutlastsAPBXThatRefusesASecondLogin(t *testing.T) {
 // A refusal that looks like that of a wrong key, while the own token is alive.
 func TestALivingTokenOutlastsARefusalLikeThatOfAWrongKey(t *testing.T) {
 	simulate(t, threecxsim.Options{Second: threecxsim.Refused401}, pbxsim.Options{}, func(t *testing.T, s simulation) {
-		live := s.session()
+		live := s.Session()
 		defer live.Close(t.Context())
 		for minute := range 59 {
-			resp, err := live.Client().Get(s.server.URL + "/xapi/v1/Users")
+			resp, err := live.Client().Get(s.Server.URL + "/xapi/v1/Users")
 			if err != nil {
 				t.Fatalf("minute %d: %v", minute, err)
 			}
@@ -319,38 +308,26 @@ func TestTraitsAreWhatTheVendorSays(t *testing.T) {
 }
 
 func TestAddressesAreCompleted(t *testing.T) {
-	for address, want := range map[string]string{
+	drivertest.Addresses(t, func(address string) (pbx.Authenticator, error) {
+		cfg := config(drivertest.Unsent{T: t})
+		cfg.URL = address
+		return threecx.New(cfg)
+	}, map[string]string{
 		"pbx.example.com":                             "https://pbx.example.com",
 		"https://pbx.example.com:5001/":               "https://pbx.example.com:5001",
 		"https://pbx.example.com:5001/connect/token":  "https://pbx.example.com:5001",
 		"https://pbx.example.com/xapi/v1":             "https://pbx.example.com",
 		"https://proxy.example.com/pbx-7/xapi/v1":     "https://proxy.example.com/pbx-7",
 		"https://proxy.example.com/pbx-7/callcontrol": "https://proxy.example.com/pbx-7",
-	} {
-		cfg := config(drivertest.Unsent{T: t})
-		cfg.URL = address
-		if got := open(t, cfg).Traits().URL; got != want {
-			t.Errorf("%s is read as %s, want %s", address, got, want)
-		}
-	}
+	})
 }
 
-func TestTheDriverIsRegisteredWithAForm(t *testing.T) {
-	d, ok := pbx.Lookup("3cx")
-	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !strings.HasPrefix(d.Docs, "https://") || len(d.Options) != 0 {
+func TestTheDriverHasNoOptions(t *testing.T) {
+	if d, ok := pbx.Lookup("3cx"); !ok || len(d.Options) != 0 {
 		t.Fatalf("%+v", d)
 	}
-	auth, err := pbx.Open("3cx", config(drivertest.Unsent{T: t}))
-	if err != nil {
+	if _, err := pbx.Open("3cx", config(drivertest.Unsent{T: t})); err != nil {
 		t.Fatal(err)
-	}
-	if _, ok := auth.(interface {
-		pbx.Requester
-		pbx.Describer
-		pbx.Pinger
-		pbx.Fingerprinter
-	}); !ok {
-		t.Errorf("%T lacks an optional interface", auth)
 	}
 	cfg := config(drivertest.Unsent{T: t})
 	cfg.Options = map[string]string{"x": "y"}

@@ -121,13 +121,13 @@ func TestALimitIsWaitedForAndCostsNoLogin(t *testing.T) {
 	for _, place := range []uissim.MetadataPlace{uissim.InErrorData, uissim.InError, uissim.InEnvelope, uissim.NoMetadata} {
 		simulate(t, uissim.Options{MinuteLimit: 2, Metadata: place}, nil, func(t *testing.T, s simulation) {
 			time.Sleep(20 * time.Second)
-			token := s.login(t)
+			token := s.Login(t)
 			for range 2 {
-				if err := s.request(t, token, listCalls); err != nil {
+				if err := request(t, s, token, listCalls); err != nil {
 					t.Error(err)
 				}
 			}
-			err := s.request(t, token, listCalls)
+			err := request(t, s, token, listCalls)
 			got := failure(t, err)
 			want := 41 * time.Second
 			if place == uissim.NoMetadata {
@@ -137,7 +137,7 @@ func TestALimitIsWaitedForAndCostsNoLogin(t *testing.T) {
 				t.Errorf("metadata in %q: %v, retry after %s, want %s", place, err, got.RetryAfter, want)
 			}
 			time.Sleep(41 * time.Second)
-			if err := s.request(t, token, listCalls); err != nil {
+			if err := request(t, s, token, listCalls); err != nil {
 				t.Error(err)
 			}
 		})
@@ -169,11 +169,11 @@ func TestThePauseOfALimit(t *testing.T) {
 func TestAnExpiredTokenIsReplacedBySessionsWhateverItsMnemonic(t *testing.T) {
 	for _, mnemonic := range []string{"access_token_invalid", "access_token_expired", "access_token_blocked"} {
 		simulate(t, uissim.Options{DeadToken: mnemonic}, nil, func(t *testing.T, s simulation) {
-			kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+			kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 			defer kept.Close(context.Background())
 			for range 2 {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-				resp, err := postThrough(ctx, kept, s.server.URL)
+				resp, err := postThrough(ctx, kept, s.Server.URL)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -198,8 +198,8 @@ func postThrough(ctx context.Context, kept *session.Session, base string) (*http
 
 func TestAMissingComponentCostsNoLogin(t *testing.T) {
 	simulate(t, uissim.Options{Disabled: true}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
-		if err := s.request(t, token, listCalls); !errors.Is(err, pbx.ErrForbidden) {
+		token := s.Login(t)
+		if err := request(t, s, token, listCalls); !errors.Is(err, pbx.ErrForbidden) {
 			t.Errorf("%v", err)
 		}
 	})

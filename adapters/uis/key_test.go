@@ -20,19 +20,19 @@ func TestAKeyIsATokenWithoutAnEnd(t *testing.T) {
 	for method, requests := range map[string]int{"": 0, "list.calls": 1} {
 		simulate(t, uissim.Options{}, withKey(method), func(t *testing.T, s simulation) {
 			s.AddKey(key)
-			got := s.login(t)
+			got := s.Login(t)
 			want := &pbx.Token{Value: pbx.NewSecret(key), IssuedAt: time.Now()}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
-			kept, err := s.driver.KeepAlive(t.Context(), got)
+			kept, err := s.Driver.KeepAlive(t.Context(), got)
 			if diff := cmp.Diff(want, kept); diff != "" || err != nil {
 				t.Errorf("%v, -want +got:\n%s", err, diff)
 			}
-			if err := s.driver.Logout(t.Context(), got); err != nil {
+			if err := s.Driver.Logout(t.Context(), got); err != nil {
 				t.Error(err)
 			}
-			traits := s.driver.Traits()
+			traits := s.Driver.Traits()
 			if traits.Lifetime != 0 || traits.KeepAlive != pbx.KeepAliveNone || traits.Logout != pbx.LogoutNone {
 				t.Errorf("%+v", traits)
 			}
@@ -46,15 +46,15 @@ func TestAKeyIsATokenWithoutAnEnd(t *testing.T) {
 func TestARefusedKeyIsFinal(t *testing.T) {
 	for _, mnemonic := range []string{"access_token_invalid", "access_token_expired", "access_token_blocked"} {
 		simulate(t, uissim.Options{DeadToken: mnemonic}, withKey("list.calls"), func(t *testing.T, s simulation) {
-			_, err := s.driver.Login(t.Context())
+			_, err := s.Driver.Login(t.Context())
 			if got := failure(t, err); got.Kind != pbx.ErrInvalidCredentials || got.Op != pbx.OpLogin || got.Setting != "key" || got.Code != mnemonic || !got.Sent ||
 				!strings.Contains(got.Message, "make another one") || strings.Contains(err.Error(), key[:8]) {
 				t.Errorf("%v, setting %q", err, got.Setting)
 			}
 			s.AddKey(key)
-			token := s.login(t)
+			token := s.Login(t)
 			s.Revoke(key)
-			if err := s.request(t, token, listCalls); !errors.Is(err, pbx.ErrInvalidCredentials) || errors.Is(err, pbx.ErrTokenRejected) {
+			if err := request(t, s, token, listCalls); !errors.Is(err, pbx.ErrInvalidCredentials) || errors.Is(err, pbx.ErrTokenRejected) {
 				t.Errorf("a request: %v", err)
 			}
 		})
@@ -84,12 +84,12 @@ func TestAKeyIsNotRefusedForTheMethod(t *testing.T) {
 func TestASessionWithAKeyNeverExpires(t *testing.T) {
 	simulate(t, uissim.Options{}, withKey("list.calls"), func(t *testing.T, s simulation) {
 		s.AddKey(key)
-		kept := session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 		defer kept.Close(context.Background())
 		call := func() error {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
-			resp, err := postThrough(ctx, kept, s.server.URL)
+			resp, err := postThrough(ctx, kept, s.Server.URL)
 			if err == nil {
 				resp.Body.Close()
 			}

@@ -18,7 +18,7 @@ import (
 
 func TestAWrongPasswordIsSentOnceAndNotRepeatedByTheError(t *testing.T) {
 	simulate(t, uissim.Options{}, func(c *uis.Config) { c.Password = pbx.NewSecret("wrong") }, func(t *testing.T, s simulation) {
-		token, err := s.driver.Login(t.Context())
+		token, err := s.Driver.Login(t.Context())
 		want := &pbx.Error{
 			Driver: "uis", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, Code: "auth_error", HTTPStatus: 200, Sent: true,
 			Message: "wrong login or password",
@@ -128,14 +128,14 @@ func TestASuccessIsProven(t *testing.T) {
 // The vendor's document has the token in params and nowhere else.
 func TestTheTokenIsInTheParamsAndNowhereElse(t *testing.T) {
 	simulate(t, uissim.Options{}, func(c *uis.Config) { c.PingMethod = "list.calls" }, func(t *testing.T, s simulation) {
-		token := s.login(t)
-		if err := s.driver.Ping(t.Context(), token); err != nil {
+		token := s.Login(t)
+		if err := s.Driver.Ping(t.Context(), token); err != nil {
 			t.Error(err)
 		}
-		if err := s.request(t, token, listCalls); err != nil {
+		if err := request(t, s, token, listCalls); err != nil {
 			t.Error(err)
 		}
-		if err := s.driver.Logout(t.Context(), token); err != nil {
+		if err := s.Driver.Logout(t.Context(), token); err != nil {
 			t.Error(err)
 		}
 		log := s.Log()

@@ -35,44 +35,30 @@ func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
 		"an account and a key":   {func(c *uis.Config) { c.Key = pbx.NewSecret(key) }, "key", "not both"},
 		"a key with line breaks": {func(c *uis.Config) { c.Username, c.Password, c.Key = "", pbx.Secret{}, pbx.NewSecret(key+"\n") }, "key", "line breaks"},
 	} {
-		cfg := uis.Config{Config: config(t)}
-		tt.change(&cfg)
-		driver, err := uis.New(cfg)
-		if driver != nil {
-			t.Errorf("%s: opened", name)
-			continue
-		}
-		got := failure(t, err)
-		if got.Op != pbx.OpOpen || got.Kind != pbx.ErrConfig || got.Sent || got.Setting != tt.setting || !strings.Contains(got.Message, tt.says) {
-			t.Errorf("%s: %v, setting %q", name, err, got.Setting)
-		}
-		if strings.Contains(err.Error(), key) {
-			t.Errorf("%s: %v shows the key", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			cfg := uis.Config{Config: config(t)}
+			tt.change(&cfg)
+			driver, err := uis.New(cfg)
+			drivertest.Misconfigured(t, uis.Name, driver != nil, err, tt.setting, tt.says)
+			drivertest.Safe(t, uis.Name, err, key)
+		})
 	}
 }
 
 func TestAddressesAreCompleted(t *testing.T) {
-	for address, want := range map[string]string{
+	drivertest.Addresses(t, func(address string) (pbx.Authenticator, error) {
+		cfg := config(t)
+		if cfg.URL = address; !strings.Contains(address, ".") {
+			cfg.URL, cfg.Options = "", map[string]string{"platform": address}
+		}
+		return pbx.Open(uis.Name, cfg)
+	}, map[string]string{
 		"callapi.comagic.ru":             "https://callapi.comagic.ru",
 		"https://callapi.uiscom.ru/v4.0": "https://callapi.uiscom.ru",
 		"https://proxy.example.com/uis/": "https://proxy.example.com/uis",
 		"uis":                            "https://callapi.uiscom.ru",
 		"comagic":                        "https://callapi.comagic.ru",
-	} {
-		cfg := config(t)
-		if cfg.URL = address; !strings.Contains(address, ".") {
-			cfg.URL, cfg.Options = "", map[string]string{"platform": address}
-		}
-		auth, err := pbx.Open(uis.Name, cfg)
-		if err != nil {
-			t.Errorf("%s: %v", address, err)
-			continue
-		}
-		if got := auth.(pbx.Describer).Traits().URL; got != want {
-			t.Errorf("%s is read as %s, want %s", address, got, want)
-		}
-	}
+	})
 }
 
 func TestTraitsAreTheVendorsWords(t *testing.T) {

@@ -1,11 +1,8 @@
 package uis_test
 
 import (
-	"io"
 	"net/http"
-	"strings"
 	"testing"
-	"testing/synctest"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/drivertest"
@@ -24,30 +21,22 @@ const (
 )
 
 // simulation is a platform in virtual time, and the driver opened on it.
-type simulation struct {
-	*pbxsim.PBX
-	server *pbxsim.Server
-	driver *uis.PBX
-}
+type simulation = drivertest.Simulation[*uis.PBX]
 
 // simulate runs f in a synctest bubble. change may be nil, and otherwise changes
 // what the driver is opened with.
 func simulate(t *testing.T, settings uissim.Options, change func(*uis.Config), f func(t *testing.T, s simulation)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		sim := uissim.New(&settings, &pbxsim.Options{Accounts: map[string]string{user: password}})
-		server := pbxsim.ListenMemory(sim)
-		defer server.Close()
-		cfg := uis.Config{Config: pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(password), Transport: server.Client().Transport}}
+	drivertest.Simulate(t, func() *pbxsim.PBX {
+		return uissim.New(&settings, &pbxsim.Options{Accounts: map[string]string{user: password}})
+	}, func(cfg pbx.Config) (*uis.PBX, error) {
+		cfg.Username, cfg.Password = user, pbx.NewSecret(password)
+		typed := uis.Config{Config: cfg}
 		if change != nil {
-			change(&cfg)
+			change(&typed)
 		}
-		driver, err := uis.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f(t, simulation{sim, server, driver})
-	})
+		return uis.New(typed)
+	}, f)
 }
 
 // withKey changes an account to a key.
@@ -57,36 +46,13 @@ func withKey(pingMethod string) func(*uis.Config) {
 	}
 }
 
-func (s simulation) login(t *testing.T) *pbx.Token {
-	t.Helper()
-	token, err := s.driver.Login(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
 // request sends a request of the application, and returns what the driver says to
 // the response.
-func (s simulation) request(t *testing.T, token *pbx.Token, body string) error {
+func request(t *testing.T, s simulation, token *pbx.Token, body string) error {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.server.URL+"/v4.0", strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.driver.Authorize(r, token); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := s.driver.Transport().RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.driver.Inspect(resp, text, token)
+	r := drivertest.NewRequest(t, http.MethodPost, s.Server.URL+"/v4.0", "", body)
+	resp, got := drivertest.RoundTrip(t, s.Driver, r, token)
+	return s.Driver.Inspect(resp, got, token)
 }
 
 // on opens the driver on a platform that is nothing but a RoundTripper.

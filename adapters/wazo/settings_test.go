@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 	"time"
 
@@ -35,20 +34,18 @@ func TestTraitsAreTheServersNumbers(t *testing.T) {
 }
 
 func TestAddressesAreCompleted(t *testing.T) {
-	for address, want := range map[string]string{
+	drivertest.Addresses(t, func(address string) (pbx.Authenticator, error) {
+		cfg := config(drivertest.Unsent{T: t})
+		cfg.URL = address
+		return wazo.New(cfg)
+	}, map[string]string{
 		"wazo.example.com": "https://wazo.example.com",
 		"https://wazo.example.com/api/auth/0.1/token":    "https://wazo.example.com",
 		"https://wazo.example.com:9497/":                 "https://wazo.example.com:9497",
 		"https://proxy.example.com/wazo-7/api/auth/0.1/": "https://proxy.example.com/wazo-7",
 		"https://proxy.example.com/wazo-7/api":           "https://proxy.example.com/wazo-7",
 		"http://127.0.0.1:8080/api/auth":                 "http://127.0.0.1:8080",
-	} {
-		cfg := config(drivertest.Unsent{T: t})
-		cfg.URL = address
-		if got := open(t, cfg).Traits().URL; got != want {
-			t.Errorf("%s is read as %s, want %s", address, got, want)
-		}
-	}
+	})
 }
 
 func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
@@ -66,12 +63,12 @@ func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
 		{"Username", func(c *wazo.Config) { c.Username = "a:b" }},
 		{"Options", func(c *wazo.Config) { c.Options = map[string]string{"client_id": "crm"} }},
 	} {
-		cfg := config(drivertest.Unsent{T: t})
-		tt.change(&cfg)
-		_, err := wazo.New(cfg)
-		if got := failure(t, err); got.Kind != pbx.ErrConfig || got.Setting != tt.setting || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%s: setting %q, %v", tt.setting, got.Setting, err)
-		}
+		t.Run(tt.setting, func(t *testing.T) {
+			cfg := config(drivertest.Unsent{T: t})
+			tt.change(&cfg)
+			driver, err := wazo.New(cfg)
+			drivertest.Misconfigured(t, wazo.Name, driver != nil, err, tt.setting)
+		})
 	}
 	for _, good := range []func(*wazo.Config){
 		func(c *wazo.Config) { c.TokenTTL = time.Second }, func(c *wazo.Config) { c.TokenTTL = 87600 * time.Hour },
@@ -98,16 +95,7 @@ func TestCredentialsThatCannotBeCarriedAreNotSent(t *testing.T) {
 	}
 }
 
-func TestTheDriverIsRegisteredWithAForm(t *testing.T) {
-	d, ok := pbx.Lookup("wazo")
-	if !ok || d.Title == "" || d.UserLabel == "" || d.PasswordLabel == "" || d.Setup == "" || !strings.HasPrefix(d.Docs, "https://") {
-		t.Fatalf("%+v", d)
-	}
-	for _, o := range d.Options {
-		if o.Label == "" || o.Help == "" {
-			t.Errorf("option %s has no words for people", o.Name)
-		}
-	}
+func TestOptionsOpenTheDriverByName(t *testing.T) {
 	cfg := config(drivertest.Unsent{T: t}).Config
 	cfg.Options = map[string]string{"token_ttl": "90s", "client_id": "crm"}
 	auth, err := pbx.Open("wazo", cfg)
@@ -116,14 +104,6 @@ func TestTheDriverIsRegisteredWithAForm(t *testing.T) {
 	}
 	if got := auth.(pbx.Describer).Traits(); got.Lifetime != 90*time.Second || got.KeepAlive != pbx.KeepAliveRefresh {
 		t.Errorf("%+v", got)
-	}
-	if _, ok := auth.(interface {
-		pbx.Requester
-		pbx.Describer
-		pbx.Pinger
-		pbx.Fingerprinter
-	}); !ok {
-		t.Errorf("%T lacks an optional interface", auth)
 	}
 }
 

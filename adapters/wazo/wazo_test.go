@@ -53,53 +53,28 @@ func failure(t testing.TB, err error) *pbx.Error {
 }
 
 // simulation is a Wazo server in virtual time, and the driver opened on it.
-type simulation struct {
-	*pbxsim.PBX
-	t      *testing.T
-	server *pbxsim.Server
-	driver *wazo.PBX
-}
+type simulation = drivertest.Simulation[*wazo.PBX]
 
 func simulate(t *testing.T, d wazosim.Options, clientID string, f func(t *testing.T, s simulation)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		sim := wazosim.New(&d, &pbxsim.Options{Accounts: map[string]string{user: password}})
-		server := pbxsim.ListenMemory(sim)
-		defer server.Close()
-		cfg := config(server.Client().Transport)
-		cfg.URL, cfg.ClientID = server.URL, clientID
-		f(t, simulation{sim, t, server, open(t, cfg)})
-	})
-}
-
-func (s simulation) login() *pbx.Token {
-	s.t.Helper()
-	token, err := s.driver.Login(s.t.Context())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return token
-}
-
-func (s simulation) session() *session.Session {
-	return session.New(s.driver, &session.Options{Guard: new(session.Guard)})
+	drivertest.Simulate(t, func() *pbxsim.PBX {
+		return wazosim.New(&d, &pbxsim.Options{Accounts: map[string]string{user: password}})
+	}, func(at pbx.Config) (*wazo.PBX, error) {
+		cfg := config(at.Transport)
+		cfg.URL, cfg.ClientID = at.URL, clientID
+		return wazo.New(cfg)
+	}, f)
 }
 
 // get sends a request as an application does, and returns the HTTP status.
-func (s simulation) get(live *session.Session, path string) int {
-	s.t.Helper()
-	resp, err := live.Client().Get(s.server.URL + path)
+func get(t *testing.T, s simulation, live *session.Session, path string) int {
+	t.Helper()
+	resp, err := live.Client().Get(s.Server.URL + path)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	return resp.StatusCode
-}
-
-// request returns the last request that arrived.
-func (s simulation) last() pbxsim.Record {
-	log := s.Log()
-	return log[len(log)-1]
 }
 
 // replayed opens the driver on samples of testdata/golden.
@@ -307,10 +282,8 @@ func TestALifetimeIsTheDifferenceOfTheUTCTimes(t *testing.T) {
 }
 
 func TestTheLifetimeIsAskedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		sim := wazosim.New(nil, &pbxsim.Options{Accounts: map[string]string{user: password}})
-		server := pbxsim.ListenMemory(sim)
-		defer server.Close()
+	opts := pbxsim.Options{Accounts: map[string]string{user: password}}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return wazosim.New(nil, &opts) }, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server) {
 		cfg := config(server.Client().Transport)
 		cfg.URL, cfg.TokenTTL = server.URL, 90500*time.Millisecond
 		token, err := open(t, cfg).Login(t.Context())
@@ -335,15 +308,15 @@ func TestAMissingPermissionCostsNoLogin(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, d, "", func(t *testing.T, s simulation) {
-				live := s.session()
+				live := s.Session()
 				defer live.Close(t.Context())
 				for range 200 {
-					if got := s.get(live, "/api/confd/1.1/extensions"); got != 401 {
+					if got := get(t, s, live, "/api/confd/1.1/extensions"); got != 401 {
 						t.Fatalf("HTTP %d, want the server's own 401", got)
 					}
 					time.Sleep(100 * time.Millisecond)
 				}
-				if got := s.get(live, "/api/auth/0.1/users/me/tokens"); got != 200 {
+				if got := get(t, s, live, "/api/auth/0.1/users/me/tokens"); got != 200 {
 					t.Errorf("a permitted request: HTTP %d", got)
 				}
 				counts := s.Counts()
@@ -360,15 +333,15 @@ func TestAMissingPermissionCostsNoLogin(t *testing.T) {
 
 func TestADeadTokenOfAnOldReleaseIsReplaced(t *testing.T) {
 	simulate(t, wazosim.Options{NoReason: true}, "", func(t *testing.T, s simulation) {
-		live := s.session()
+		live := s.Session()
 		defer live.Close(t.Context())
-		if got := s.get(live, "/api/confd/1.1/extensions"); got != 200 {
+		if got := get(t, s, live, "/api/confd/1.1/extensions"); got != 200 {
 			t.Fatalf("HTTP %d", got)
 		}
 		s.Restart()
-		s.get(live, "/api/confd/1.1/extensions") // finds out
+		get(t, s, live, "/api/confd/1.1/extensions") // finds out
 		time.Sleep(5 * time.Second)
-		if got := s.get(live, "/api/confd/1.1/extensions"); got != 200 {
+		if got := get(t, s, live, "/api/confd/1.1/extensions"); got != 200 {
 			t.Errorf("HTTP %d", got)
 		}
 		if got := s.Counts().Logins; got != 2 {
@@ -385,7 +358,7 @@ func TestASessionOutlastsABrokenMessageBroker(t *testing.T) {
 				r.Status, r.Body = 500, []byte(`{"message": "Internal Server Error"}`)
 			}
 		}})
-		live := s.session()
+		live := s.Session()
 		defer live.Close(t.Context())
 		time.Sleep(time.Minute)
 		if state := live.Status().State; state == session.Live || state == session.Rejected {
@@ -405,17 +378,17 @@ func TestASessionWaitsUntilAnotherTokenFits(t *testing.T) {
 	simulate(t, wazosim.Options{}, "", func(t *testing.T, s simulation) {
 		time.Sleep(30 * time.Second)
 		for range 100 {
-			s.login()
+			s.Login(t)
 		}
 		full := time.Now()
-		live := s.session()
+		live := s.Session()
 		defer live.Close(t.Context())
 		time.Sleep(time.Second)
 		if err := live.Status().Err; !errors.Is(err, pbx.ErrTooManySessions) {
 			t.Errorf("%v, want %v", err, pbx.ErrTooManySessions)
 		}
 		time.Sleep(time.Until(full.Add(2 * time.Hour)))
-		if _, err := s.driver.Login(t.Context()); !errors.Is(err, pbx.ErrTooManySessions) {
+		if _, err := s.Driver.Login(t.Context()); !errors.Is(err, pbx.ErrTooManySessions) {
 			t.Errorf("before the sweep: %v", err)
 		}
 		time.Sleep(10 * time.Minute)
@@ -427,9 +400,9 @@ func TestASessionWaitsUntilAnotherTokenFits(t *testing.T) {
 
 func TestARefreshTokenLastsForAWeek(t *testing.T) {
 	simulate(t, wazosim.Options{}, "crm", func(t *testing.T, s simulation) {
-		live := s.session()
+		live := s.Session()
 		for range 7 * 24 {
-			if got := s.get(live, "/api/confd/1.1/extensions"); got != 200 {
+			if got := get(t, s, live, "/api/confd/1.1/extensions"); got != 200 {
 				t.Fatalf("HTTP %d", got)
 			}
 			time.Sleep(time.Hour)
@@ -445,25 +418,25 @@ func TestARefreshTokenLastsForAWeek(t *testing.T) {
 
 func TestALogoutEndsTheRefreshToken(t *testing.T) {
 	simulate(t, wazosim.Options{}, "crm", func(t *testing.T, s simulation) {
-		first, second := s.login(), s.login()
+		first, second := s.Login(t), s.Login(t)
 		if !first.Refresh.Equal(second.Refresh) {
 			t.Fatal("two logins with one client_id bring two refresh tokens")
 		}
-		if err := s.driver.Logout(t.Context(), first); err != nil {
+		if err := s.Driver.Logout(t.Context(), first); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.driver.KeepAlive(t.Context(), second); !errors.Is(err, pbx.ErrTokenRejected) {
+		if _, err := s.Driver.KeepAlive(t.Context(), second); !errors.Is(err, pbx.ErrTokenRejected) {
 			t.Errorf("a refresh after the logout: %v", err)
 		}
 		if got := s.Tokens(user); len(got) != 1 || got[0] != second.Value.Reveal() {
 			t.Errorf("%d tokens are alive, want the other one", len(got))
 		}
-		third := s.login()
+		third := s.Login(t)
 		time.Sleep(3 * time.Hour)
-		if err := s.driver.Logout(t.Context(), third); err != nil {
+		if err := s.Driver.Logout(t.Context(), third); err != nil {
 			t.Errorf("of an expired token: %v", err)
 		}
-		if path := s.last().Path; path != "/api/auth/0.1/token/"+third.Value.Reveal() {
+		if path := s.Last().Path; path != "/api/auth/0.1/token/"+third.Value.Reveal() {
 			t.Errorf("the last request was to %s", path)
 		}
 	})
@@ -474,14 +447,14 @@ func TestALogoutEndsTheRefreshToken(t *testing.T) {
 func TestARefreshTokenThatMayNotBeDeletedIsAnError(t *testing.T) {
 	for _, old := range []bool{false, true} {
 		simulate(t, wazosim.Options{Denied: "/api/auth/0.1/users/", NoReason: old}, "crm", func(t *testing.T, s simulation) {
-			token := s.login()
-			if err := s.driver.Logout(t.Context(), token); err == nil {
+			token := s.Login(t)
+			if err := s.Driver.Logout(t.Context(), token); err == nil {
 				t.Error("no error")
 			}
 			if got := s.Tokens(user); len(got) != 0 {
 				t.Error("the token is alive")
 			}
-			if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+			if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 				t.Errorf("the refresh token is dead: %v", err)
 			}
 		})
@@ -491,9 +464,9 @@ func TestARefreshTokenThatMayNotBeDeletedIsAnError(t *testing.T) {
 func TestARefreshTokenThatAnotherProgramDeletedIsNoError(t *testing.T) {
 	for _, body := range []string{`{"reason":["x"],"status_code":404}`, `{"message":"x","error_id":"unknown-refresh-token"}`} {
 		simulate(t, wazosim.Options{}, "crm", func(t *testing.T, s simulation) {
-			token := s.login()
+			token := s.Login(t)
 			s.Fault(pbxsim.Fault{On: pbxsim.Logout, Status: 404, Body: []byte(body)})
-			if err := s.driver.Logout(t.Context(), token); err != nil {
+			if err := s.Driver.Logout(t.Context(), token); err != nil {
 				t.Error(err)
 			}
 			if got := s.Tokens(user); len(got) != 0 {

@@ -38,7 +38,7 @@ func TestEachFamilyHasTheVendorsNumbers(t *testing.T) {
 
 func TestAFamilyThatIsNoneIsRefused(t *testing.T) {
 	_, err := yeastar.New(yeastar.Config{Config: config(t), Family: "p-series"})
-	misconfigured(t, err != nil, err, []string{"Family", `"p-series"`, "s-v1, s-v2, cloud-v1, cloud-v2"})
+	drivertest.Misconfigured(t, yeastar.Name, err == nil, err, "", "Family", `"p-series"`, "s-v1, s-v2, cloud-v1, cloud-v2")
 }
 
 func TestEachFamilyHasItsPaths(t *testing.T) {
@@ -49,12 +49,12 @@ func TestEachFamilyHasItsPaths(t *testing.T) {
 		yeastarsim.CloudV2: {"/api/v2.0.0/login", "/api/v2.0.0/token/refresh", "/api/v2.0.0/logout"},
 	} {
 		simulate(t, yeastarsim.Options{Family: family}, nil, func(t *testing.T, s simulation) {
-			token := s.login(t)
-			token, err := s.driver.KeepAlive(t.Context(), token)
+			token := s.Login(t)
+			token, err := s.Driver.KeepAlive(t.Context(), token)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.driver.Logout(t.Context(), token); err != nil {
+			if err := s.Driver.Logout(t.Context(), token); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, s.paths()); diff != "" {
@@ -69,8 +69,8 @@ func TestTheVersionInThePathsCanBeSet(t *testing.T) {
 		for _, family := range []string{yeastarsim.SV1, yeastarsim.CloudV2} {
 			set := func(c *yeastar.Config) { c.APIVersion = version }
 			simulate(t, yeastarsim.Options{Family: family, Version: version}, set, func(t *testing.T, s simulation) {
-				token := s.login(t)
-				if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+				token := s.Login(t)
+				if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 					t.Error(err)
 				}
 				for _, path := range s.paths() {
@@ -83,11 +83,11 @@ func TestTheVersionInThePathsCanBeSet(t *testing.T) {
 	}
 	for _, version := range []string{"1.1.0", "v", "v1.", "v1.1.0/", "../v1", "v1 ", "latest", "v1?x=y"} {
 		_, err := yeastar.New(yeastar.Config{Config: config(t), APIVersion: version})
-		misconfigured(t, err != nil, err, []string{"api_version", "v1.1.0"})
+		drivertest.Misconfigured(t, yeastar.Name, err == nil, err, "", "api_version", "v1.1.0")
 		cfg := config(t)
 		cfg.Options = map[string]string{"api_version": version}
 		_, err = pbx.Open(yeastar.Name, cfg)
-		misconfigured(t, err != nil, err, []string{"api_version", "v1.1.0"})
+		drivertest.Misconfigured(t, yeastar.Name, err == nil, err, "", "api_version", "v1.1.0")
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
-	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -16,15 +15,10 @@ import (
 
 // keepAlive logs in, and returns the bodies of the heartbeats that one
 // KeepAlive sends, and its error.
-func (s simulation) keepAlive(t *testing.T) (bodies []string, err error) {
+func (s simulation) keepAlive(t *testing.T) ([]string, error) {
 	t.Helper()
-	_, err = s.driver.KeepAlive(t.Context(), s.login(t))
-	for _, record := range s.Log() {
-		if record.Action == pbxsim.KeepAlive {
-			bodies = append(bodies, string(record.Body))
-		}
-	}
-	return bodies, err
+	_, err := s.Driver.KeepAlive(t.Context(), s.Login(t))
+	return s.Bodies(pbxsim.KeepAlive), err
 }
 
 func TestAHeartbeatCarriesWhatWasConfiguredAndNoMore(t *testing.T) {
@@ -58,175 +52,22 @@ func TestAHeartbeatCarriesWhatWasConfiguredAndNoMore(t *testing.T) {
 	}
 }
 
-func TestAPBXThatInsistsGetsTheConnectionsLocalAddress(t *testing.T) {
-	simulate(t, yeastarsim.Options{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
-		got, err := s.keepAlive(t)
-		if err != nil {
-			t.Error(err)
-		}
-		want := []string{`{}`, `{"ipaddr":"127.0.0.1","port":"8260"}`}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("bodies (-want +got):\n%s", diff)
-		}
-	})
-}
-
-func TestAPBXThatInsistedIsNotAskedForLessAgain(t *testing.T) {
-	simulate(t, yeastarsim.Options{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
-		for range 3 {
-			if _, err := s.keepAlive(t); err != nil {
-				t.Error(err)
-			}
-		}
-		const full = `{"ipaddr":"127.0.0.1","port":"8260"}`
-		got, err := s.keepAlive(t)
-		if err != nil {
-			t.Error(err)
-		}
-		if diff := cmp.Diff([]string{`{}`, full, full, full, full}, got); diff != "" {
-			t.Errorf("bodies (-want +got):\n%s", diff)
-		}
-	})
-}
-
-// This machine may have another address by then.
-func TestAPBXThatRefusesTheAddressGetsTheNewOne(t *testing.T) {
-	simulate(t, yeastarsim.Options{HeartbeatInsists: true}, nil, func(t *testing.T, s simulation) {
-		if _, err := s.keepAlive(t); err != nil {
-			t.Fatal(err)
-		}
-		s.Fault(pbxsim.Fault{On: pbxsim.KeepAlive, Body: []byte(`{"status":"Failed","errno":"20011"}`)})
-		got, err := s.keepAlive(t)
-		if err != nil || len(got) != 4 {
-			t.Errorf("sent %q, %v; want four heartbeats", got, err)
-		}
-	})
-}
-
-func TestHeartbeatCodesWithWhichAPBXInsists(t *testing.T) {
-	for code, beats := range map[string]int{"10004": 2, "20011": 2, "20006": 1, "20008": 1, "20015": 1, "30003": 1} {
-		simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
-			s.Fault(pbxsim.Fault{On: pbxsim.KeepAlive, Body: []byte(`{"status":"Failed","errno":"` + code + `"}`)})
-			got, err := s.keepAlive(t)
-			if len(got) != beats {
-				t.Errorf("%s: sent %q, want %d", code, got, beats)
-			}
-			if succeeded := err == nil; succeeded != (beats == 2) {
-				t.Errorf("%s: %v", code, err)
-			}
-		})
-	}
-}
-
-// An address made up here would take the events away from the program that gets them.
-func TestAPBXThatInsistsGetsNoAddressWhereEventsAreWanted(t *testing.T) {
-	for name, settings := range map[string]func(*yeastar.Config){
-		"port":    func(c *yeastar.Config) { c.Events.Port = 9000 },
-		"url":     func(c *yeastar.Config) { c.Events.URL = "report" },
-		"urltag":  func(c *yeastar.Config) { c.Events.URL, c.Events.URLTag = "report", "1" },
-		"version": func(c *yeastar.Config) { c.Events.Version = "1.0.2" },
-	} {
-		t.Run(name, func(t *testing.T) {
-			simulate(t, yeastarsim.Options{HeartbeatInsists: true}, settings, func(t *testing.T, s simulation) {
-				got, err := s.keepAlive(t)
-				if len(got) != 1 || failure(t, err).Code != "10004" {
-					t.Errorf("sent %q, %v; want one heartbeat and the code 10004", got, err)
-				}
-			})
-		})
-	}
-}
-
-func TestAPBXThatInsistsAfterAllIsNotAskedAgain(t *testing.T) {
-	simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
-		s.Fault(pbxsim.Fault{On: pbxsim.KeepAlive, Times: -1, Body: []byte(`{"status":"Failed","errno":"20011"}`)})
-		got, err := s.keepAlive(t)
-		if len(got) != 2 || failure(t, err).Code != "20011" || failure(t, err).Kind != nil {
-			t.Errorf("sent %q, %v; want two heartbeats and the code 20011 without a kind", got, err)
-		}
-	})
-}
-
-// A RoundTripper that does not tell its connection has no address to give.
-func TestWithoutAConnectionToNameThePBXsRefusalStands(t *testing.T) {
-	driver := on(t, drivertest.Body(`{"status":"Failed","errno":"10004"}`))
-	_, err := driver.KeepAlive(t.Context(), &pbx.Token{Value: pbx.NewSecret("48a7d748")})
-	if failure(t, err).Code != "10004" {
-		t.Errorf("%v, want the code 10004", err)
-	}
-}
-
-func TestAHeartbeatGivesTheSameTokenItsFullLifetimeAgain(t *testing.T) {
-	for _, d := range []yeastarsim.Options{{}, {HeartbeatInsists: true}} {
-		simulate(t, d, nil, func(t *testing.T, s simulation) {
-			token := s.login(t)
-			for range 48 {
-				time.Sleep(29 * time.Minute)
-				before := *token
-				prolonged, err := s.driver.KeepAlive(t.Context(), token)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if diff := cmp.Diff(&before, token); diff != "" {
-					t.Fatalf("the old token was changed:\n%s", diff)
-				}
-				want := &pbx.Token{Value: token.Value, IssuedAt: time.Now(), ExpiresAt: time.Now().Add(30 * time.Minute)}
-				if diff := cmp.Diff(want, prolonged); diff != "" {
-					t.Fatalf("token (-want +got):\n%s", diff)
-				}
-				token = prolonged
-			}
-		})
-	}
-}
-
-// The PBX counts from when the request reaches it, so the life is counted from
-// when it was sent: an answer that is long in coming must not add to it.
-func TestALifetimeIsCountedFromBeforeTheRequest(t *testing.T) {
-	for name, d := range map[string]yeastarsim.Options{"lenient": {}, "insists": {HeartbeatInsists: true}} {
-		t.Run(name, func(t *testing.T) {
-			simulate(t, d, nil, func(t *testing.T, s simulation) {
-				sent := time.Now()
-				s.Fault(pbxsim.Fault{On: pbxsim.Login, Delay: 20 * time.Second})
-				token := s.login(t)
-				want := &pbx.Token{Value: token.Value, IssuedAt: sent, ExpiresAt: sent.Add(30 * time.Minute)}
-				if diff := cmp.Diff(want, token); diff != "" {
-					t.Errorf("login (-want +got):\n%s", diff)
-				}
-				sent = time.Now()
-				s.Fault(pbxsim.Fault{On: pbxsim.KeepAlive, Delay: 20 * time.Second, Times: -1})
-				token, err := s.driver.KeepAlive(t.Context(), token)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if d.HeartbeatInsists {
-					sent = sent.Add(20 * time.Second) // it is the second one that counts
-				}
-				want.IssuedAt, want.ExpiresAt = sent, sent.Add(30*time.Minute)
-				if diff := cmp.Diff(want, token); diff != "" {
-					t.Errorf("keep-alive (-want +got):\n%s", diff)
-				}
-			})
-		})
-	}
-}
-
 func TestATokensLifetimeCanBeSet(t *testing.T) {
 	short := func(c *yeastar.Config) { c.TokenTTL = 5 * time.Minute }
 	simulate(t, yeastarsim.Options{}, short, func(t *testing.T, s simulation) {
-		token := s.login(t)
+		token := s.Login(t)
 		if life := token.ExpiresAt.Sub(token.IssuedAt); life != 5*time.Minute {
 			t.Errorf("login: %s", life)
 		}
 		time.Sleep(time.Minute)
-		token, err := s.driver.KeepAlive(t.Context(), token)
+		token, err := s.Driver.KeepAlive(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if life := token.ExpiresAt.Sub(token.IssuedAt); life != 5*time.Minute {
 			t.Errorf("keep-alive: %s", life)
 		}
-		if life := s.driver.Traits().Lifetime; life != 5*time.Minute {
+		if life := s.Driver.Traits().Lifetime; life != 5*time.Minute {
 			t.Errorf("traits: %s", life)
 		}
 	})
@@ -236,17 +77,7 @@ func TestALogoutOfADeadTokenIsDone(t *testing.T) {
 	for name, d := range map[string]yeastarsim.Options{"PBX forgives": {LogoutForgives: true}, "PBX complains": {}} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, d, nil, func(t *testing.T, s simulation) {
-				loggedOut, expired, forgotten := s.login(t), s.login(t), s.login(t)
-				if err := s.driver.Logout(t.Context(), loggedOut); err != nil {
-					t.Fatal(err)
-				}
-				s.Expire(expired.Value.Reveal())
-				s.Revoke(forgotten.Value.Reveal())
-				for _, token := range []*pbx.Token{loggedOut, expired, forgotten} {
-					if err := s.driver.Logout(t.Context(), token); err != nil {
-						t.Error(err)
-					}
-				}
+				s.LogoutOfADeadTokenIsDone(t)
 			})
 		})
 	}
@@ -260,9 +91,9 @@ func TestALogoutThatFailedIsNotDone(t *testing.T) {
 		"HTTP 500":   {Status: 500},
 	} {
 		simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
-			token := s.login(t)
+			token := s.Login(t)
 			s.Fault(fault)
-			err := s.driver.Logout(t.Context(), token)
+			err := s.Driver.Logout(t.Context(), token)
 			if failure(t, err).Op != pbx.OpLogout || errors.Is(err, pbx.ErrTokenRejected) {
 				t.Errorf("%s: %v", name, err)
 			}

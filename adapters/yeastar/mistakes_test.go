@@ -69,15 +69,15 @@ func TestAnExpiredTokenIsRecognised(t *testing.T) {
 		for _, d := range []yeastarsim.Options{{}, {NumericErrno: true}, {FailingStatus: "Failure"}, {HeartbeatInsists: true}} {
 			t.Run(name, func(t *testing.T) {
 				simulate(t, d, nil, func(t *testing.T, s simulation) {
-					token := s.login(t)
-					if err := s.call(t, token); err != nil {
+					token := s.Login(t)
+					if err := request(t, s, token); err != nil {
 						t.Fatalf("a live token: %v", err)
 					}
 					end(s, token.Value.Reveal())
-					if err := s.call(t, token); failure(t, err).Kind != pbx.ErrTokenRejected {
+					if err := request(t, s, token); failure(t, err).Kind != pbx.ErrTokenRejected {
 						t.Errorf("a call: %v, want %v", err, pbx.ErrTokenRejected)
 					}
-					if _, err := s.driver.KeepAlive(t.Context(), token); failure(t, err).Kind != pbx.ErrTokenRejected {
+					if _, err := s.Driver.KeepAlive(t.Context(), token); failure(t, err).Kind != pbx.ErrTokenRejected {
 						t.Errorf("KeepAlive: %v, want %v", err, pbx.ErrTokenRejected)
 					}
 				})
@@ -89,7 +89,7 @@ func TestAnExpiredTokenIsRecognised(t *testing.T) {
 func TestAWrongPasswordIsSentOnce(t *testing.T) {
 	wrong := func(cfg *yeastar.Config) { cfg.Password = pbx.NewSecret("Yeastar203") }
 	simulate(t, yeastarsim.Options{}, wrong, func(t *testing.T, s simulation) {
-		got, err := s.driver.Login(t.Context())
+		got, err := s.Driver.Login(t.Context())
 		if got != nil || failure(t, err).Kind != pbx.ErrInvalidCredentials {
 			t.Errorf("%v, %v; want %v", got, err, pbx.ErrInvalidCredentials)
 		}
@@ -121,7 +121,7 @@ func TestALoginIsNeverRepeated(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
 				s.Fault(tt.fault)
-				got, err := s.driver.Login(t.Context())
+				got, err := s.Driver.Login(t.Context())
 				if got != nil || failure(t, err).Kind != tt.kind {
 					t.Errorf("%v, %v; want %v", got, err, tt.kind)
 				}
@@ -149,7 +149,7 @@ func TestOtherFamiliesAreNotProbed(t *testing.T) {
 		} {
 			simulate(t, yeastarsim.Options{Family: family}, nil, func(t *testing.T, s simulation) {
 				s.Fault(fault)
-				if got, err := s.driver.Login(t.Context()); got != nil || failure(t, err).Kind != pbx.ErrProtocol {
+				if got, err := s.Driver.Login(t.Context()); got != nil || failure(t, err).Kind != pbx.ErrProtocol {
 					t.Errorf("%v, %v; want %v", got, err, pbx.ErrProtocol)
 				}
 				var paths []string
@@ -166,11 +166,11 @@ func TestOtherFamiliesAreNotProbed(t *testing.T) {
 
 func TestTheHeartbeatsTokenIsInTheQueryAndNotInTheBody(t *testing.T) {
 	simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
-		if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+		token := s.Login(t)
+		if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 			t.Fatal(err)
 		}
-		beat := s.last()
+		beat := s.Last()
 		if want := "token=" + token.Value.Reveal(); beat.RawQuery != want {
 			t.Errorf("query %q, want %q", beat.RawQuery, want)
 		}
@@ -184,12 +184,12 @@ func TestTheHeartbeatsTokenIsInTheQueryAndNotInTheBody(t *testing.T) {
 // the session's to say, which has from Traits all that it needs.
 func TestNoHeartbeatIsSentUnasked(t *testing.T) {
 	simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
+		token := s.Login(t)
 		time.Sleep(29 * time.Minute)
 		if n := s.Counts().Requests; n != 1 {
 			t.Errorf("%d requests after the login alone, want 1", n)
 		}
-		if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+		if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(24 * time.Hour)
@@ -215,11 +215,11 @@ func TestAFailedHeartbeatProlongsNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
-				token := s.login(t)
+				token := s.Login(t)
 				before := *token
 				time.Sleep(20 * time.Minute)
 				s.Fault(fault)
-				got, err := s.driver.KeepAlive(t.Context(), token)
+				got, err := s.Driver.KeepAlive(t.Context(), token)
 				if got != nil {
 					t.Errorf("a token came back: %v", got)
 				}
@@ -251,12 +251,12 @@ func TestAQuoteInAPasswordBreaksNothing(t *testing.T) {
 			account := func(cfg *yeastar.Config) { cfg.Username, cfg.Password = a.user, pbx.NewSecret(a.password) }
 			simulate(t, yeastarsim.Options{}, account, func(t *testing.T, s simulation) {
 				s.SetPassword(a.user, a.password)
-				if _, err := s.driver.Login(t.Context()); err != nil {
+				if _, err := s.Driver.Login(t.Context()); err != nil {
 					t.Error(err)
 				}
 				var sent map[string]string
-				if err := json.Unmarshal(s.last().Body, &sent); err != nil {
-					t.Fatalf("%v: %s", err, s.last().Body)
+				if err := json.Unmarshal(s.Last().Body, &sent); err != nil {
+					t.Fatalf("%v: %s", err, s.Last().Body)
 				}
 				want := map[string]string{"username": a.user, "password": a.digest, "port": "8260"}
 				if diff := cmp.Diff(want, sent); diff != "" {
@@ -297,13 +297,13 @@ func TestAnUnknownCertificateIsRefusedUntilItIsTrusted(t *testing.T) {
 
 func TestOneLoginServesManyCallsAndIsLoggedOut(t *testing.T) {
 	simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
+		token := s.Login(t)
 		for range 100 {
-			if err := s.call(t, token); err != nil {
+			if err := request(t, s, token); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := s.driver.Logout(t.Context(), token); err != nil {
+		if err := s.Driver.Logout(t.Context(), token); err != nil {
 			t.Error(err)
 		}
 		if counts := s.Counts(); counts.Logins != 1 || counts.AppRequests != 100 || counts.Logouts != 1 {
@@ -321,7 +321,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		simulate(t, yeastarsim.Options{}, nil, func(t *testing.T, s simulation) {
 			s.Fault(pbxsim.Fault{Status: status, Header: http.Header{"Location": {"https://192.168.5.150:8088/api/v1.1.0/login"}}})
-			_, err := s.driver.Login(t.Context())
+			_, err := s.Driver.Login(t.Context())
 			if failure(t, err).Kind != pbx.ErrConfig || !strings.Contains(err.Error(), "https://192.168.5.150:8088") {
 				t.Errorf("%d: %v, want %v and the URL to configure", status, err, pbx.ErrConfig)
 			}
@@ -337,7 +337,7 @@ func TestTheContextEndsALogin(t *testing.T) {
 		s.Fault(pbxsim.Fault{Hang: true})
 		ctx, cancel := context.WithCancel(t.Context())
 		var err error
-		go func() { _, err = s.driver.Login(ctx) }()
+		go func() { _, err = s.Driver.Login(ctx) }()
 		synctest.Wait()
 		cancel()
 		synctest.Wait()

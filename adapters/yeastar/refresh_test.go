@@ -21,7 +21,7 @@ var cloud = []yeastarsim.Options{{Family: yeastarsim.CloudV1}, {Family: yeastars
 func TestACloudLoginBringsBothTokens(t *testing.T) {
 	for _, d := range cloud {
 		simulate(t, d, nil, func(t *testing.T, s simulation) {
-			token := s.login(t)
+			token := s.Login(t)
 			if token.Refresh.IsZero() || token.Refresh.Equal(token.Value) {
 				t.Errorf("%s: the refresh token is empty, or the same", d.Family)
 			}
@@ -35,11 +35,11 @@ func TestACloudLoginBringsBothTokens(t *testing.T) {
 func TestARefreshReplacesBothTokens(t *testing.T) {
 	for _, d := range cloud {
 		simulate(t, d, nil, func(t *testing.T, s simulation) {
-			token := s.login(t)
+			token := s.Login(t)
 			for range 48 {
 				time.Sleep(29 * time.Minute)
 				before := *token
-				fresh, err := s.driver.KeepAlive(t.Context(), token)
+				fresh, err := s.Driver.KeepAlive(t.Context(), token)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -52,11 +52,11 @@ func TestARefreshReplacesBothTokens(t *testing.T) {
 				if fresh.IssuedAt != time.Now() || fresh.ExpiresAt != time.Now().Add(30*time.Minute) {
 					t.Fatalf("%v at %s", fresh, time.Now())
 				}
-				sent := s.last()
+				sent := s.Last()
 				if want := `{"refreshtoken":"` + token.Refresh.Reveal() + `"}`; string(sent.Body) != want || sent.RawQuery != "" {
 					t.Fatalf("sent ?%s %s, want %s", sent.RawQuery, sent.Body, want)
 				}
-				if err := s.call(t, fresh); err != nil {
+				if err := request(t, s, fresh); err != nil {
 					t.Fatal(err)
 				}
 				token = fresh
@@ -81,17 +81,17 @@ func TestAnIncompleteRefreshKeepsTheOldPair(t *testing.T) {
 	} {
 		for _, d := range cloud {
 			simulate(t, d, nil, func(t *testing.T, s simulation) {
-				token := s.login(t)
+				token := s.Login(t)
 				before := *token
 				s.Fault(pbxsim.Fault{Body: []byte(body)})
-				got, err := s.driver.KeepAlive(t.Context(), token)
+				got, err := s.Driver.KeepAlive(t.Context(), token)
 				if got != nil || failure(t, err).Kind != pbx.ErrProtocol {
 					t.Errorf("%s: %v, %v; want %v", body, got, err, pbx.ErrProtocol)
 				}
 				if diff := cmp.Diff(&before, token); diff != "" {
 					t.Errorf("the old token was changed:\n%s", diff)
 				}
-				if _, err := s.driver.KeepAlive(t.Context(), token); err != nil { // it never reached the PBX
+				if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil { // it never reached the PBX
 					t.Errorf("the old pair no longer refreshes: %v", err)
 				}
 			})
@@ -112,9 +112,9 @@ func TestADeadRefreshTokenIsRecognisedWhateverItsErrno(t *testing.T) {
 		for _, d := range cloud {
 			d.RefreshErrno = errno
 			simulate(t, d, nil, func(t *testing.T, s simulation) {
-				token := s.login(t)
+				token := s.Login(t)
 				s.Restart()
-				if _, err := s.driver.KeepAlive(t.Context(), token); failure(t, err).Kind != want {
+				if _, err := s.Driver.KeepAlive(t.Context(), token); failure(t, err).Kind != want {
 					t.Errorf("%s, %d: %v, want %v", d.Family, errno, err, want)
 				}
 			})
@@ -133,9 +133,9 @@ func TestARefreshWithoutAResponseIsNoRefusal(t *testing.T) {
 		"30001, full": {Body: []byte(`{"status":"Failed","errno":"30001"}`)},
 	} {
 		simulate(t, cloud[0], nil, func(t *testing.T, s simulation) {
-			token := s.login(t)
+			token := s.Login(t)
 			s.Fault(fault)
-			if _, err := s.driver.KeepAlive(t.Context(), token); failure(t, err).Kind != pbx.ErrUnavailable {
+			if _, err := s.Driver.KeepAlive(t.Context(), token); failure(t, err).Kind != pbx.ErrUnavailable {
 				t.Errorf("%s: %v, want %v", name, err, pbx.ErrUnavailable)
 			}
 			if n := s.Counts().Requests; n != 2 {
@@ -149,9 +149,9 @@ func TestACloudPBXOfAPIV2WithoutARefreshTokenIsKeptAliveByHeartbeat(t *testing.T
 	for _, insists := range []bool{false, true} {
 		d := yeastarsim.Options{Family: yeastarsim.CloudV2, NoRefreshToken: true, HeartbeatInsists: insists}
 		simulate(t, d, nil, func(t *testing.T, s simulation) {
-			token := s.login(t)
+			token := s.Login(t)
 			time.Sleep(20 * time.Minute)
-			prolonged, err := s.driver.KeepAlive(t.Context(), token)
+			prolonged, err := s.Driver.KeepAlive(t.Context(), token)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,7 +159,7 @@ func TestACloudPBXOfAPIV2WithoutARefreshTokenIsKeptAliveByHeartbeat(t *testing.T
 			if diff := cmp.Diff(want, prolonged); diff != "" {
 				t.Errorf("token (-want +got):\n%s", diff)
 			}
-			if path := s.last().Path; path != "/api/v2.0.0/heartbeat" {
+			if path := s.Last().Path; path != "/api/v2.0.0/heartbeat" {
 				t.Errorf("kept alive by %s", path)
 			}
 		})
@@ -169,21 +169,21 @@ func TestACloudPBXOfAPIV2WithoutARefreshTokenIsKeptAliveByHeartbeat(t *testing.T
 func TestACloudPBXOfAPIV1WithoutARefreshTokenIsLoggedInToAhead(t *testing.T) {
 	d := yeastarsim.Options{Family: yeastarsim.CloudV1, NoRefreshToken: true}
 	simulate(t, d, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
-		if _, err := s.driver.KeepAlive(t.Context(), token); failure(t, err).Kind != pbx.ErrNotSupported || failure(t, err).Sent {
+		token := s.Login(t)
+		if _, err := s.Driver.KeepAlive(t.Context(), token); failure(t, err).Kind != pbx.ErrNotSupported || failure(t, err).Sent {
 			t.Errorf("%v, want %v, and nothing sent", err, pbx.ErrNotSupported)
 		}
 		if n := s.Counts().Requests; n != 1 {
 			t.Errorf("%d requests, want that of the login", n)
 		}
-		live := session.New(s.driver, &session.Options{Guard: &session.Guard{}})
+		live := session.New(s.Driver, &session.Options{Guard: &session.Guard{}})
 		defer live.Close(t.Context())
 		for range 24 * 60 {
 			token, err := live.Token(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.call(t, token); err != nil {
+			if err := request(t, s, token); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Minute)
@@ -199,7 +199,7 @@ func TestACloudPBXOfAPIV1WithoutARefreshTokenIsLoggedInToAhead(t *testing.T) {
 func TestASessionOfACloudPBXLogsInOnceADayLong(t *testing.T) {
 	for _, d := range cloud {
 		simulate(t, d, nil, func(t *testing.T, s simulation) {
-			live := session.New(s.driver, &session.Options{Guard: &session.Guard{}})
+			live := session.New(s.Driver, &session.Options{Guard: &session.Guard{}})
 			defer live.Close(t.Context())
 			for minute := range 24 * 60 {
 				switch minute {
@@ -213,7 +213,7 @@ func TestASessionOfACloudPBXLogsInOnceADayLong(t *testing.T) {
 					t.Fatalf("%s, minute %d: %v", d.Family, minute, err)
 				}
 				if err == nil && (minute < 300 || minute >= 352) {
-					if err := s.call(t, token); err != nil {
+					if err := request(t, s, token); err != nil {
 						t.Fatalf("%s, minute %d: %v", d.Family, minute, err)
 					}
 				}
@@ -231,7 +231,7 @@ func TestASessionWhoseRefreshIsRefusedLogsInOnce(t *testing.T) {
 		for _, errno := range []int{0, 29999} {
 			d.RefreshErrno = errno
 			simulate(t, d, nil, func(t *testing.T, s simulation) {
-				live := session.New(s.driver, &session.Options{Guard: &session.Guard{}})
+				live := session.New(s.Driver, &session.Options{Guard: &session.Guard{}})
 				defer live.Close(t.Context())
 				first, err := live.Token(t.Context())
 				if err != nil {
@@ -243,7 +243,7 @@ func TestASessionWhoseRefreshIsRefusedLogsInOnce(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if second.Value.Equal(first.Value) || errors.Is(s.call(t, second), pbx.ErrTokenRejected) {
+				if second.Value.Equal(first.Value) || errors.Is(request(t, s, second), pbx.ErrTokenRejected) {
 					t.Errorf("%s, %d: the dead token is handed out", d.Family, errno)
 				}
 				if c := s.Counts(); c.Logins != 2 {

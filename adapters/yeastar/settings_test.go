@@ -1,7 +1,6 @@
 package yeastar_test
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -108,7 +107,7 @@ func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
 			cfg := config(t)
 			cfg.Options = tt.options
 			auth, err := pbx.Open("yeastar", cfg)
-			misconfigured(t, auth == nil, err, tt.says)
+			drivertest.Misconfigured(t, yeastar.Name, auth != nil, err, "", tt.says...)
 		})
 	}
 }
@@ -135,45 +134,22 @@ func TestFieldsThatCannotWorkAreRefused(t *testing.T) {
 			cfg := yeastar.Config{Config: config(t)}
 			tt.change(&cfg)
 			driver, err := yeastar.New(cfg)
-			misconfigured(t, driver == nil, err, tt.says)
+			drivertest.Misconfigured(t, yeastar.Name, driver != nil, err, "", tt.says...)
 		})
 	}
 }
 
-func misconfigured(t *testing.T, refused bool, err error, says []string) {
-	t.Helper()
-	if !refused {
-		t.Fatal("opened")
-	}
-	got := failure(t, err)
-	if got.Op != pbx.OpOpen || got.Kind != pbx.ErrConfig || got.Sent {
-		t.Errorf("%v, want %v while opening, nothing sent", err, pbx.ErrConfig)
-	}
-	for _, text := range says {
-		if !strings.Contains(got.Message, text) {
-			t.Errorf("%q does not say %q", got.Message, text)
-		}
-	}
-}
-
 func TestAddressesAreCompleted(t *testing.T) {
-	for url, want := range map[string]string{
+	drivertest.Addresses(t, func(address string) (pbx.Authenticator, error) {
+		cfg := yeastar.Config{Config: config(t)}
+		cfg.URL = address
+		return yeastar.New(cfg)
+	}, map[string]string{
 		"pbx.example.com":                               "https://pbx.example.com:8088",
 		"https://pbx.example.com":                       "https://pbx.example.com:8088",
 		"https://pbx.example.com:443/":                  "https://pbx.example.com:443",
 		"https://192.168.5.150:8088/api/v1.1.0/login":   "https://192.168.5.150:8088",
 		"https://proxy.example.com:443/pbx7/api/v1.1.0": "https://proxy.example.com:443/pbx7",
 		"http://127.0.0.1":                              "http://127.0.0.1",
-	} {
-		cfg := yeastar.Config{Config: config(t)}
-		cfg.URL = url
-		driver, err := yeastar.New(cfg)
-		if err != nil {
-			t.Errorf("%s: %v", url, err)
-			continue
-		}
-		if got := driver.Traits().URL; got != want {
-			t.Errorf("%s is read as %s, want %s", url, got, want)
-		}
-	}
+	})
 }

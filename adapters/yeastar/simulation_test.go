@@ -1,10 +1,8 @@
 package yeastar_test
 
 import (
-	"io"
 	"net/http"
 	"testing"
-	"testing/synctest"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/drivertest"
@@ -23,74 +21,38 @@ const (
 // simulation is a PBX in virtual time, and the driver opened on it with its
 // family.
 type simulation struct {
-	*pbxsim.PBX
-	server *pbxsim.Server
-	driver *yeastar.PBX
-	api    string // where the family's API is
+	drivertest.Simulation[*yeastar.PBX]
+	api string // where the family's API is
 }
 
 // simulate runs f in a synctest bubble. settings may be nil, and otherwise
 // changes what the driver is opened with.
 func simulate(t *testing.T, d yeastarsim.Options, settings func(*yeastar.Config), f func(t *testing.T, s simulation)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		sim := yeastarsim.New(&d, &pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
-		server := pbxsim.ListenMemory(sim)
-		defer server.Close()
-		cfg := yeastar.Config{Config: pbx.Config{
-			URL: server.URL, Username: sampleUser, Password: pbx.NewSecret(samplePassword), Transport: server.Client().Transport,
-		}, Family: yeastar.Family(d.Family)}
+	api := ""
+	drivertest.Simulate(t, func() *pbxsim.PBX {
+		return yeastarsim.New(&d, &pbxsim.Options{Accounts: map[string]string{sampleUser: samplePassword}})
+	}, func(cfg pbx.Config) (*yeastar.PBX, error) {
+		cfg.Username, cfg.Password = sampleUser, pbx.NewSecret(samplePassword)
+		typed := yeastar.Config{Config: cfg, Family: yeastar.Family(d.Family)}
 		if settings != nil {
-			settings(&cfg)
+			settings(&typed)
 		}
-		driver, err := yeastar.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		api := "/api/v1.1.0"
-		if cfg.Family == yeastar.SV2 || cfg.Family == yeastar.CloudV2 {
+		api = "/api/v1.1.0"
+		if typed.Family == yeastar.SV2 || typed.Family == yeastar.CloudV2 {
 			api = "/api/v2.0.0"
 		}
-		f(t, simulation{sim, server, driver, api})
-	})
+		return yeastar.New(typed)
+	}, func(t *testing.T, s drivertest.Simulation[*yeastar.PBX]) { f(t, simulation{s, api}) })
 }
 
-func (s simulation) login(t *testing.T) *pbx.Token {
+// request asks for the device's information, as an application would, and returns
+// what the driver says to the response.
+func request(t *testing.T, s simulation, token *pbx.Token) error {
 	t.Helper()
-	token, err := s.driver.Login(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
-// last returns the newest request.
-func (s simulation) last() pbxsim.Record {
-	log := s.Log()
-	return log[len(log)-1]
-}
-
-// call asks for the device's information, as an application would, and returns
-// what the driver says to the answer.
-func (s simulation) call(t *testing.T, token *pbx.Token) error {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "POST", s.server.URL+s.api+"/deviceinfo/query", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.driver.Authorize(req, token); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := s.driver.Transport().RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.driver.Inspect(resp, body, new(pbx.Token))
+	r := drivertest.NewRequest(t, http.MethodPost, s.Server.URL+s.api+"/deviceinfo/query", "", "")
+	resp, got := drivertest.RoundTrip(t, s.Driver, r, token)
+	return s.Driver.Inspect(resp, got, new(pbx.Token))
 }
 
 // on opens the driver on a PBX that is nothing but a RoundTripper.

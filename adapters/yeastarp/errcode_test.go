@@ -91,7 +91,7 @@ func TestABlockedClientLearnsUntilWhenIfThePBXSaysSo(t *testing.T) {
 		simulate(t, yeastarpsim.Options{NoBlockTime: silent}, nil, func(t *testing.T, s simulation) {
 			s.Lock("127.0.0.1")
 			time.Sleep(3 * time.Minute)
-			_, err := s.driver.Login(t.Context())
+			_, err := s.Driver.Login(t.Context())
 			want := 7 * time.Minute
 			if silent {
 				want = 0

@@ -20,10 +20,10 @@ import (
 
 func TestANewTokenIsNotTakenForEveryRequest(t *testing.T) {
 	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
-		live := s.session()
+		live := s.Session()
 		client := live.Client()
 		for range 100 {
-			resp, err := client.Get(s.server.URL + "/openapi/v1.0/system/information")
+			resp, err := client.Get(s.Server.URL + "/openapi/v1.0/system/information")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -44,12 +44,12 @@ func TestANewTokenIsNotTakenForEveryRequest(t *testing.T) {
 
 func TestTheRefreshHasTheRightField(t *testing.T) {
 	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
-		token := s.login(t)
-		if _, err := s.driver.KeepAlive(t.Context(), token); err != nil {
+		token := s.Login(t)
+		if _, err := s.Driver.KeepAlive(t.Context(), token); err != nil {
 			t.Fatal(err)
 		}
 		want := `{"refresh_token":"` + token.Refresh.Reveal() + `"}`
-		sent := s.last()
+		sent := s.Last()
 		if sent.Method != "POST" || sent.Path != "/openapi/v1.0/refresh_token" || sent.RawQuery != "" || string(sent.Body) != want {
 			t.Errorf("%s %s?%s %s, want %s, and no access token in the URL", sent.Method, sent.Path, sent.RawQuery, sent.Body, want)
 		}
@@ -65,7 +65,7 @@ func TestANetworkErrorOfARefreshCostsNoPlaceWhileTheOldTokenIsValid(t *testing.T
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
-				live := s.session()
+				live := s.Session()
 				defer live.Close(t.Context())
 				first, err := live.Token(t.Context())
 				if err != nil {
@@ -86,7 +86,7 @@ func TestANetworkErrorOfARefreshCostsNoPlaceWhileTheOldTokenIsValid(t *testing.T
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := s.call(t, token); err != nil {
+				if err := request(t, s, token); err != nil {
 					t.Error(err)
 				}
 				if c := s.Counts(); c.Logins != 1 || len(s.Tokens(sampleID)) != 1 {
@@ -127,7 +127,7 @@ func TestALostRefreshTokenFallsBackToOneLogin(t *testing.T) {
 		} {
 			t.Run(fmt.Sprint(errcode, ", ", name), func(t *testing.T) {
 				simulate(t, yeastarpsim.Options{RefreshErrcode: errcode}, nil, func(t *testing.T, s simulation) {
-					live := s.session()
+					live := s.Session()
 					defer live.Close(t.Context())
 					if _, err := live.Token(t.Context()); err != nil {
 						t.Fatal(err)
@@ -139,7 +139,7 @@ func TestALostRefreshTokenFallsBackToOneLogin(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if err := s.call(t, token); err != nil {
+					if err := request(t, s, token); err != nil {
 						t.Error(err)
 					}
 					if n := s.Counts().GoodLogins - before.GoodLogins; n != 1 {
@@ -158,15 +158,15 @@ func TestNoErrorRevokesAToken(t *testing.T) {
 	}
 	for _, body := range bodies {
 		simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
-			token := s.login(t)
+			token := s.Login(t)
 			s.Fault(pbxsim.Fault{Times: -1, Body: []byte(body)})
-			s.call(t, token)
-			s.driver.KeepAlive(t.Context(), token)
-			s.driver.Login(t.Context())
+			request(t, s, token)
+			s.Driver.KeepAlive(t.Context(), token)
+			s.Driver.Login(t.Context())
 			if n := s.Counts().Logouts; n != 0 {
 				t.Errorf("%s: %d revocations that nobody asked for", body, n)
 			}
-			s.driver.Logout(t.Context(), token)
+			s.Driver.Logout(t.Context(), token)
 			if n := s.Counts().Logouts; n != 1 {
 				t.Errorf("%s: a revocation is sent %d times", body, n)
 			}
@@ -227,7 +227,7 @@ func TestALoginIsNeverRepeated(t *testing.T) {
 	} {
 		simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 			s.Fault(fault)
-			if got, err := s.driver.Login(t.Context()); got != nil || err == nil {
+			if got, err := s.Driver.Login(t.Context()); got != nil || err == nil {
 				t.Errorf("%s: %v, %v", name, got, err)
 			}
 			time.Sleep(24 * time.Hour)
@@ -247,11 +247,11 @@ func TestOtherFamiliesAreNotProbed(t *testing.T) {
 	} {
 		simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 			s.Fault(fault)
-			if got, err := s.driver.Login(t.Context()); got != nil || failure(t, err).Kind != pbx.ErrProtocol {
+			if got, err := s.Driver.Login(t.Context()); got != nil || failure(t, err).Kind != pbx.ErrProtocol {
 				t.Errorf("%v, %v; want %v", got, err, pbx.ErrProtocol)
 			}
 			if log := s.Log(); len(log) != 1 || log[0].Path != "/openapi/v1.0/get_token" {
-				t.Errorf("%d requests, the last for %s", len(log), s.last().Path)
+				t.Errorf("%d requests, the last for %s", len(log), s.Last().Path)
 			}
 		})
 	}

@@ -17,7 +17,7 @@ func TestASessionRefreshesForAWeekAndLogsInOnce(t *testing.T) {
 	for _, opts := range []pbxsim.Options{{}, {RefreshSparesOld: true}, {RefreshHoldsPlace: true}, {RefreshSparesOld: true, RefreshHoldsPlace: true}} {
 		opts.MaxTokens = 8
 		simulate(t, yeastarpsim.Options{}, &opts, func(t *testing.T, s simulation) {
-			live := s.session()
+			live := s.Session()
 			defer live.Close(t.Context())
 			most := 0
 			for range 7 * 24 * 6 {
@@ -25,7 +25,7 @@ func TestASessionRefreshesForAWeekAndLogsInOnce(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := s.call(t, token); err != nil {
+				if err := request(t, s, token); err != nil {
 					t.Fatal(err)
 				}
 				most = max(most, len(s.Tokens(sampleID)))
@@ -44,7 +44,7 @@ func TestASessionRefreshesForAWeekAndLogsInOnce(t *testing.T) {
 
 func TestAnExpiredTokenIsRefreshedAsLongAsItsRefreshTokenIsValid(t *testing.T) {
 	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
-		live := s.session()
+		live := s.Session()
 		defer live.Close(t.Context())
 		if _, err := live.Token(t.Context()); err != nil {
 			t.Fatal(err)
@@ -61,7 +61,7 @@ func TestAnExpiredTokenIsRefreshedAsLongAsItsRefreshTokenIsValid(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.call(t, token); err != nil {
+		if err := request(t, s, token); err != nil {
 			t.Error(err)
 		}
 		if c := s.Counts(); c.Logins != 1 {
@@ -72,14 +72,14 @@ func TestAnExpiredTokenIsRefreshedAsLongAsItsRefreshTokenIsValid(t *testing.T) {
 
 func TestARequestThatFindsTheTokenDeadSucceedsAfterARefresh(t *testing.T) {
 	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
-		live := s.session()
+		live := s.Session()
 		defer live.Close(t.Context())
 		token, err := live.Token(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.Expire(token.Value.Reveal()) // earlier than it said
-		resp, err := live.Client().Get(s.server.URL + "/openapi/v1.0/system/information")
+		resp, err := live.Client().Get(s.Server.URL + "/openapi/v1.0/system/information")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,13 +95,13 @@ func TestARequestThatFindsTheTokenDeadSucceedsAfterARefresh(t *testing.T) {
 func TestWithoutAPlaceASessionDoesNotLoop(t *testing.T) {
 	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 		for range 8 {
-			s.login(t)
+			s.Login(t)
 		}
-		if _, err := s.driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrTooManySessions || failure(t, err).Code != "60002" {
+		if _, err := s.Driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrTooManySessions || failure(t, err).Code != "60002" {
 			t.Errorf("the ninth login: %v, want %v", err, pbx.ErrTooManySessions)
 		}
 		before := s.Counts()
-		live := s.session()
+		live := s.Session()
 		defer live.Close(t.Context())
 		if _, err := live.Token(t.Context()); !errors.Is(err, pbx.ErrTooManySessions) {
 			t.Errorf("%v, want %v", err, pbx.ErrTooManySessions)
@@ -118,7 +118,7 @@ func TestWithoutAPlaceASessionDoesNotLoop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.call(t, token); err != nil {
+		if err := request(t, s, token); err != nil {
 			t.Error(err)
 		}
 	})
@@ -128,29 +128,19 @@ func TestALogoutMakesRoom(t *testing.T) {
 	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 		var last *pbx.Token
 		for range 8 {
-			last = s.login(t)
+			last = s.Login(t)
 		}
-		if err := s.driver.Logout(t.Context(), last); err != nil {
+		if err := s.Driver.Logout(t.Context(), last); err != nil {
 			t.Fatal(err)
 		}
-		s.login(t)
+		s.Login(t)
 	})
 }
 
 func TestALogoutOfADeadTokenIsDone(t *testing.T) {
 	for _, forgives := range []bool{false, true} {
 		simulate(t, yeastarpsim.Options{LogoutForgives: forgives}, nil, func(t *testing.T, s simulation) {
-			loggedOut, expired, forgotten := s.login(t), s.login(t), s.login(t)
-			if err := s.driver.Logout(t.Context(), loggedOut); err != nil {
-				t.Fatal(err)
-			}
-			s.Expire(expired.Value.Reveal())
-			s.Revoke(forgotten.Value.Reveal())
-			for _, token := range []*pbx.Token{loggedOut, expired, forgotten} {
-				if err := s.driver.Logout(t.Context(), token); err != nil {
-					t.Error(err)
-				}
-			}
+			s.LogoutOfADeadTokenIsDone(t)
 		})
 	}
 }
@@ -158,7 +148,7 @@ func TestALogoutOfADeadTokenIsDone(t *testing.T) {
 func TestAWrongSecretIsSentOnceByASession(t *testing.T) {
 	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.SetPassword(sampleID, "another")
-		live := s.session()
+		live := s.Session()
 		defer live.Close(t.Context())
 		for range 100 {
 			if _, err := live.Token(t.Context()); !errors.Is(err, pbx.ErrInvalidCredentials) {

@@ -1,17 +1,14 @@
 package yeastarp_test
 
 import (
-	"io"
 	"net/http"
 	"testing"
-	"testing/synctest"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastarp"
 	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
-	"github.com/pbxauth/pbx/session"
 )
 
 // The application of the vendor's samples, and their tokens.
@@ -28,74 +25,28 @@ func given() *pbx.Token {
 }
 
 // simulation is a P-Series PBX in virtual time, and the driver opened on it.
-type simulation struct {
-	*pbxsim.PBX
-	server *pbxsim.Server
-	driver *yeastarp.PBX
-}
+type simulation = drivertest.Simulation[*yeastarp.PBX]
 
 // simulate runs f in a synctest bubble. opts may be nil.
 func simulate(t *testing.T, d yeastarpsim.Options, opts *pbxsim.Options, f func(t *testing.T, s simulation)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		if opts == nil {
-			opts = &pbxsim.Options{}
-		}
-		opts.Accounts = map[string]string{sampleID: sampleSecret}
-		sim := yeastarpsim.New(&d, opts)
-		server := pbxsim.ListenMemory(sim)
-		defer server.Close()
-		driver, err := yeastarp.New(pbx.Config{
-			URL: server.URL, Username: sampleID, Password: pbx.NewSecret(sampleSecret), Transport: server.Client().Transport,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		f(t, simulation{sim, server, driver})
-	})
+	if opts == nil {
+		opts = &pbxsim.Options{}
+	}
+	opts.Accounts = map[string]string{sampleID: sampleSecret}
+	drivertest.Simulate(t, func() *pbxsim.PBX { return yeastarpsim.New(&d, opts) }, func(cfg pbx.Config) (*yeastarp.PBX, error) {
+		cfg.Username, cfg.Password = sampleID, pbx.NewSecret(sampleSecret)
+		return yeastarp.New(cfg)
+	}, f)
 }
 
-func (s simulation) login(t *testing.T) *pbx.Token {
+// request asks for the PBX's information, as an application would, and returns
+// what the driver says to the response.
+func request(t *testing.T, s simulation, token *pbx.Token) error {
 	t.Helper()
-	token, err := s.driver.Login(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
-// session starts one, with a lockout budget of its own.
-func (s simulation) session() *session.Session {
-	return session.New(s.driver, &session.Options{Guard: &session.Guard{}})
-}
-
-// last returns the newest request.
-func (s simulation) last() pbxsim.Record {
-	log := s.Log()
-	return log[len(log)-1]
-}
-
-// call asks for the PBX's information, as an application would, and returns
-// what the driver says to the answer.
-func (s simulation) call(t *testing.T, token *pbx.Token) error {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "GET", s.server.URL+"/openapi/v1.0/system/information", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.driver.Authorize(req, token); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := s.driver.Transport().RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.driver.Inspect(resp, body, new(pbx.Token))
+	r := drivertest.NewRequest(t, http.MethodGet, s.Server.URL+"/openapi/v1.0/system/information", "", "")
+	resp, got := drivertest.RoundTrip(t, s.Driver, r, token)
+	return s.Driver.Inspect(resp, got, new(pbx.Token))
 }
 
 func config(rt http.RoundTripper) pbx.Config {

@@ -103,6 +103,49 @@ func TestPrintLooksIntoErrorsAndFields(t *testing.T) {
 	}
 }
 
+func TestAnEchoIsInEverySpelling(t *testing.T) {
+	var d leak.Detector
+	d.Plant("password", secret)
+	d.Plant("token", "token-of-the-next-login")
+	echo := d.Echo("POST /login password=" + url.QueryEscape(secret))
+	for _, text := range append(leak.Spellings(secret), strings.ToUpper(secret)) {
+		digest := md5.Sum([]byte(secret))
+		if strings.Contains(echo, text) == (text == hex.EncodeToString(digest[:])) { // which was not sent
+			t.Errorf("%q is echoed or not, and should not or should, in %q", text, echo)
+		}
+	}
+	if strings.Contains(echo, "token-of-the-next-login") {
+		t.Errorf("%q has a secret that was not sent", echo)
+	}
+	for _, exchange := range []string{"", "POST /login password=other"} {
+		if got := d.Echo(exchange); got != "" {
+			t.Errorf("%q echoes %q", exchange, got)
+		}
+	}
+}
+
+// A PBX may repeat a digest or an encoding that it was sent, in any spelling.
+func TestAnEchoHasTheDigestsThatWereSent(t *testing.T) {
+	digest := md5.Sum([]byte(secret))
+	for name, sent := range map[string]string{
+		"MD5":    hex.EncodeToString(digest[:]),
+		"base64": base64.StdEncoding.EncodeToString([]byte(secret)),
+	} {
+		var d leak.Detector
+		d.Plant("password", secret)
+		with, without := d.Echo(sent), d.Echo(secret)
+		ofSent := md5.Sum([]byte(sent))
+		for _, text := range []string{sent, strings.ToUpper(sent), url.QueryEscape(sent), fmt.Sprintf("%x", sent)} {
+			if !strings.Contains(with, text) {
+				t.Errorf("%s: %q is not in %q", name, text, with)
+			}
+		}
+		if strings.Contains(without, fmt.Sprintf("%x", sent)) || strings.Contains(with, hex.EncodeToString(ofSent[:])) {
+			t.Errorf("%s: %q or %q echoes what was not sent", name, with, without)
+		}
+	}
+}
+
 func TestASecretThatIsPlantedLaterIsFound(t *testing.T) {
 	var d leak.Detector
 	fmt.Fprint(&d, `{"token":"first-to`)

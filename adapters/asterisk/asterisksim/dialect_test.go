@@ -3,18 +3,17 @@ package asterisksim_test
 import (
 	"crypto/md5"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/golden"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
@@ -23,13 +22,9 @@ const secret = "s3cret pässword"
 
 // inMemory gives f an Asterisk with the users of testdata/real, in virtual time.
 func inMemory(t *testing.T, settings asterisksim.Options, opts pbxsim.Options, f func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server)) {
-	synctest.Test(t, func(t *testing.T) {
-		opts.Accounts = map[string]string{"crm": secret, "single": secret, "denied": secret}
-		p := asterisksim.New(&settings, &opts)
-		s := pbxsim.ListenMemory(p)
-		defer s.Close()
-		f(t, p, s)
-	})
+	t.Helper()
+	opts.Accounts = map[string]string{"crm": secret, "single": secret, "denied": secret}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return asterisksim.New(&settings, &opts) }, f)
 }
 
 // reply is an answer, read to its end.
@@ -43,27 +38,16 @@ type reply struct {
 // send sends a request as it is given; an empty cookie sends none.
 func send(t *testing.T, s *pbxsim.Server, method, target, cookie, contentType, body string) reply {
 	t.Helper()
-	r, err := http.NewRequest(method, s.URL+target, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	var header []string
 	if contentType != "" {
-		r.Header.Set("Content-Type", contentType)
+		header = append(header, "Content-Type", contentType)
 	}
 	if cookie != "" {
-		r.Header.Set("Cookie", cookie)
+		header = append(header, "Cookie", cookie)
 	}
 	start := time.Now()
-	resp, err := s.Client().Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := reply{resp, string(text), "", time.Since(start)}
+	resp, text := drivertest.Send(t, s, method, target, body, header...)
+	got := reply{resp, text, "", time.Since(start)}
 	if m := regexp.MustCompile(`^mansession_id="([0-9a-f]{8})"; Version=1; Max-Age=\d+$`).FindStringSubmatch(resp.Header.Get("Set-Cookie")); m != nil {
 		got.id = m[1]
 	}

@@ -3,16 +3,13 @@ package freepbxsim_test
 import (
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/pbxauth/pbx/adapters/freepbx/freepbxsim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/golden"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
@@ -36,34 +33,15 @@ type client struct {
 
 func inMemory(t *testing.T, d freepbxsim.Options, opts pbxsim.Options, f func(t *testing.T, c client)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		opts.Accounts = map[string]string{"application": "secret", "1000": "pass"}
-		p := freepbxsim.New(&d, &opts)
-		s := pbxsim.ListenMemory(p)
-		defer s.Close()
+	opts.Accounts = map[string]string{"application": "secret", "1000": "pass"}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return freepbxsim.New(&d, &opts) }, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		f(t, client{p, t, s})
 	})
 }
 
 func (c client) send(method, path, body string, header ...string) (*http.Response, string) {
 	c.t.Helper()
-	req, err := http.NewRequest(method, c.s.URL+path, strings.NewReader(body))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	resp, err := c.s.Client().Do(req)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	got, err := io.ReadAll(resp.Body)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return resp, string(got)
+	return drivertest.Send(c.t, c.s, method, path, body, header...)
 }
 
 type tokenBody struct {
@@ -125,28 +103,10 @@ func TestTheSamples(t *testing.T) {
 			next := func() string { v := values[0]; values = values[1:]; return v }
 			inMemory(t, tt.dialect, pbxsim.Options{NewToken: next}, func(t *testing.T, c client) {
 				tt.prepare(c)
-				line := strings.Fields(x.Request.Line)
-				var header []string
-				for name := range x.Request.Header {
-					header = append(header, name, x.Request.Header.Get(name))
-				}
-				resp, got := c.send(line[0], line[1], x.Request.Body, header...)
-				if want := strings.Fields(x.Answer.Line)[1]; !strings.HasPrefix(resp.Status, want) {
-					t.Errorf("HTTP %s, want %s", resp.Status, want)
-				}
-				if diff := cmp.Diff(decoded(x.Answer.Body), decoded(got)); diff != "" {
-					t.Errorf("-want +got:\n%s", diff)
-				}
+				drivertest.SameJSON(t, x.Answer.Body, drivertest.Replay(t, c.s, x))
 			})
 		})
 	}
-}
-
-func decoded(text string) (v any) {
-	if json.Unmarshal([]byte(text), &v) != nil {
-		return text
-	}
-	return v
 }
 
 func TestWhatATokenRequestIsRefusedFor(t *testing.T) {

@@ -11,12 +11,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/golden"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
@@ -31,37 +31,15 @@ func failed(status int) string { return fmt.Sprintf(`{"response":{},"status":%d}
 
 // inMemory gives f a UCM with one API user, in virtual time.
 func inMemory(t *testing.T, settings grandstreamsim.Options, opts pbxsim.Options, f func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server)) {
-	synctest.Test(t, func(t *testing.T) {
-		opts.Accounts = map[string]string{"cdrapi": password, `o"brien`: "пароль"}
-		p := grandstreamsim.New(&settings, &opts)
-		s := pbxsim.ListenMemory(p)
-		defer s.Close()
-		f(t, p, s)
-	})
-}
-
-func send(t *testing.T, s *pbxsim.Server, method, path, body string) (*http.Response, string) {
 	t.Helper()
-	r, err := http.NewRequest(method, s.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := s.Client().Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	got, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, string(got)
+	opts.Accounts = map[string]string{"cdrapi": password, `o"brien`: "пароль"}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return grandstreamsim.New(&settings, &opts) }, f)
 }
 
 // ask sends {"request":{…}}, and returns the answer.
 func ask(t *testing.T, s *pbxsim.Server, fields string) string {
 	t.Helper()
-	resp, got := send(t, s, "POST", "/api", `{"request":{`+fields+`}}`)
+	resp, got := drivertest.Send(t, s, "POST", "/api", `{"request":{`+fields+`}}`)
 	if resp.StatusCode != 200 {
 		t.Errorf("%s: HTTP status %d, want 200 as always", fields, resp.StatusCode)
 	}
@@ -113,7 +91,7 @@ func TestTheSamples(t *testing.T) {
 			if name == "login-2-login" {
 				body = regexp.MustCompile(`"token":"[0-9a-f]{32}"`).ReplaceAllString(body, `"token":"`+proof(text, password)+`"`)
 			}
-			resp, got := send(t, s, "POST", "/api", body)
+			resp, got := drivertest.Send(t, s, "POST", "/api", body)
 			if m := regexp.MustCompile(`"challenge":"(\d+)"`).FindStringSubmatch(got); m != nil {
 				text = m[1]
 				got = strings.ReplaceAll(got, text, "0000001652831717")
@@ -149,7 +127,7 @@ func TestRequestsThatAreNone(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			inMemory(t, grandstreamsim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
-				if resp, got := send(t, s, "POST", "/api", tt.body); got != tt.want || resp.StatusCode != 200 {
+				if resp, got := drivertest.Send(t, s, "POST", "/api", tt.body); got != tt.want || resp.StatusCode != 200 {
 					t.Errorf("HTTP status %d, %s, want %s", resp.StatusCode, got, tt.want)
 				}
 				if got := p.Counts().WrongLogins; got != 0 {
@@ -164,7 +142,7 @@ func TestOnlyPOSTToTheAPIIsServed(t *testing.T) {
 	inMemory(t, grandstreamsim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		for target, want := range map[string]int{"POST /": 404, "POST /api/": 404, "POST /api/challenge": 404, "POST /cgi": 404, "GET /api": 405, "PUT /api": 405} {
 			method, path, _ := strings.Cut(target, " ")
-			if resp, _ := send(t, s, method, path, `{"request":{"action":"challenge","user":"cdrapi","version":"1.0"}}`); resp.StatusCode != want {
+			if resp, _ := drivertest.Send(t, s, method, path, `{"request":{"action":"challenge","user":"cdrapi","version":"1.0"}}`); resp.StatusCode != want {
 				t.Errorf("%s: HTTP status %d, want %d", target, resp.StatusCode, want)
 			}
 		}

@@ -57,6 +57,15 @@ func (p *PBX) Sent() []Request {
 	return append([]Request(nil), p.sent...)
 }
 
+// SentBodies returns the bodies of the requests so far.
+func (p *PBX) SentBodies() []string {
+	var bodies []string
+	for _, r := range p.Sent() {
+		bodies = append(bodies, r.Body)
+	}
+	return bodies
+}
+
 // RoundTrip gives the next response.
 func (p *PBX) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body []byte

@@ -4,13 +4,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/mikopbx/mikopbxsim"
 	"github.com/pbxauth/pbx/conformance/golden"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -22,11 +20,9 @@ const (
 )
 
 func inMemory(t *testing.T, settings mikopbxsim.Options, opts pbxsim.Options, f func(t *testing.T, p *pbxsim.PBX, c client)) {
-	synctest.Test(t, func(t *testing.T) {
-		opts.Accounts = map[string]string{"admin": password}
-		p := mikopbxsim.New(&settings, &opts)
-		s := pbxsim.ListenMemory(p)
-		defer s.Close()
+	t.Helper()
+	opts.Accounts = map[string]string{"admin": password}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return mikopbxsim.New(&settings, &opts) }, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		f(t, p, client{t, s})
 	})
 }
@@ -56,27 +52,12 @@ func (r response) token() string {
 func (c client) send(target, body string, headers ...string) response {
 	c.Helper()
 	method, path, _ := strings.Cut(target, " ")
-	r, err := http.NewRequest(method, c.server.URL+path, strings.NewReader(body))
-	if err != nil {
-		c.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	resp, err := c.server.Client().Do(r)
-	if err != nil {
-		c.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		c.Fatal(err)
-	}
-	got := response{status: resp.StatusCode, text: string(text), line: resp.Header.Get("Set-Cookie")}
+	headers = append([]string{"Content-Type", "application/json"}, headers...)
+	resp, text := drivertest.Send(c.T, c.server, method, path, body, headers...)
+	got := response{status: resp.StatusCode, text: text, line: resp.Header.Get("Set-Cookie")}
 	value, _, _ := strings.Cut(got.line, ";")
 	got.cookie, _ = strings.CutPrefix(value, "refreshToken=")
-	json.Unmarshal(text, &got)
+	json.Unmarshal([]byte(text), &got)
 	return got
 }
 

@@ -1,13 +1,12 @@
 package openvoxsim_test
 
 import (
-	"io"
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/openvox/openvoxsim"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -32,21 +31,15 @@ const (
 )
 
 func inMemory(t *testing.T, d openvoxsim.Options, f func(p *pbxsim.PBX, ask func(path, body string) (header, answer string))) {
-	synctest.Test(t, func(t *testing.T) {
-		p := openvoxsim.New(&d, &pbxsim.Options{Accounts: map[string]string{"api": "123456"}, NewToken: func() string { return token }})
-		s := pbxsim.ListenMemory(p)
-		defer s.Close()
+	t.Helper()
+	opts := pbxsim.Options{Accounts: map[string]string{"api": "123456"}, NewToken: func() string { return token }}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return openvoxsim.New(&d, &opts) }, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		f(p, func(path, body string) (string, string) {
-			resp, err := s.Client().Post(s.URL+path, "", strings.NewReader(body))
-			if err != nil {
-				t.Fatal(err)
+			resp, answer := drivertest.Send(t, s, "POST", path, body)
+			if resp.StatusCode != http.StatusOK {
+				t.Fatalf("%s: HTTP %d", path, resp.StatusCode)
 			}
-			defer resp.Body.Close()
-			answer, err := io.ReadAll(resp.Body)
-			if err != nil || resp.StatusCode != http.StatusOK {
-				t.Fatalf("%s: HTTP %d, %v", path, resp.StatusCode, err)
-			}
-			return resp.Header.Get("Content-Type"), string(answer)
+			return resp.Header.Get("Content-Type"), answer
 		})
 	})
 }

@@ -7,15 +7,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 	_ "time/tzdata"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
@@ -27,13 +26,9 @@ const (
 
 // inMemory gives f a Runtel PBX with one account, in virtual time.
 func inMemory(t *testing.T, d runtelsim.Options, opts pbxsim.Options, f func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server)) {
-	synctest.Test(t, func(t *testing.T) {
-		opts.Accounts = map[string]string{user: password}
-		p := runtelsim.New(&d, &opts)
-		s := pbxsim.ListenMemory(p)
-		defer s.Close()
-		f(t, p, s)
-	})
+	t.Helper()
+	opts.Accounts = map[string]string{user: password}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return runtelsim.New(&d, &opts) }, f)
 }
 
 // An answer is what a client makes of one.
@@ -113,44 +108,10 @@ func page(status int, title string) answer {
 
 // The requests of the vendor's page, and answers of the shape that it prints.
 func TestTheVendorsRequestsGetResponsesInItsShape(t *testing.T) {
-	transcript, err := os.ReadFile("testdata/session.http")
-	if err != nil {
-		t.Fatal(err)
-	}
 	opts := pbxsim.Options{NewToken: func() string { return "J-token-W" }}
 	inMemory(t, runtelsim.Options{}, opts, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
-		for exchange := range strings.SplitSeq(strings.TrimSuffix(string(transcript), "\n"), "\n===\n") {
-			request, want, _ := strings.Cut(exchange, "\n>>>\n")
-			if diff := cmp.Diff(wire(want), converse(t, s, wire(request))); diff != "" {
-				t.Errorf("%s\nanswer (-want +got):\n%s", request, diff)
-			}
-		}
+		drivertest.ReplayTranscript(t, s, "testdata/session.http")
 	})
-}
-
-// wire turns a message of a transcript into what goes over the wire.
-func wire(message string) string {
-	head, body, _ := strings.Cut(message, "\n\n")
-	return strings.ReplaceAll(head, "\n", "\r\n") + "\r\n\r\n" + body
-}
-
-// converse sends bytes on a new connection, and returns what comes back.
-func converse(t *testing.T, s *pbxsim.Server, request string) string {
-	t.Helper()
-	dial := s.Client().Transport.(*http.Transport).DialContext
-	conn, err := dial(t.Context(), "tcp", strings.TrimPrefix(s.URL, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, request); err != nil {
-		t.Fatal(err)
-	}
-	got, err := io.ReadAll(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(got)
 }
 
 func TestAFailureTakesEachFormThatIsKnown(t *testing.T) {

@@ -5,14 +5,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"regexp"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/starface/starfacesim"
 	"github.com/pbxauth/pbx/conformance/golden"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -21,11 +19,9 @@ import (
 const password = "s3cret-password"
 
 func inMemory(t *testing.T, settings starfacesim.Options, opts pbxsim.Options, f func(t *testing.T, p *pbxsim.PBX, c client)) {
-	synctest.Test(t, func(t *testing.T) {
-		opts.Accounts = map[string]string{"0001": password}
-		p := starfacesim.New(&settings, &opts)
-		s := pbxsim.ListenMemory(p)
-		defer s.Close()
+	t.Helper()
+	opts.Accounts = map[string]string{"0001": password}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return starfacesim.New(&settings, &opts) }, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		f(t, p, client{t, s})
 	})
 }
@@ -39,25 +35,9 @@ type client struct {
 func (c client) send(target, body string, more ...string) (status int, text string) {
 	c.Helper()
 	method, path, _ := strings.Cut(target, " ")
-	r, err := http.NewRequest(method, c.server.URL+path, strings.NewReader(body))
-	if err != nil {
-		c.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("X-Version", "2")
-	for i := 0; i < len(more); i += 2 {
-		r.Header.Set(more[i], more[i+1])
-	}
-	resp, err := c.server.Client().Do(r)
-	if err != nil {
-		c.Fatal(err)
-	}
-	defer resp.Body.Close()
-	got, err := io.ReadAll(resp.Body)
-	if err != nil {
-		c.Fatal(err)
-	}
-	return resp.StatusCode, string(got)
+	header := append([]string{"Content-Type", "application/json", "X-Version", "2"}, more...)
+	resp, text := drivertest.Send(c.T, c.server, method, path, body, header...)
+	return resp.StatusCode, text
 }
 
 type login struct {

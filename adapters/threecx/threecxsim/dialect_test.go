@@ -4,16 +4,13 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"mime/multipart"
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/threecx/threecxsim"
 	"github.com/pbxauth/pbx/conformance/golden"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -35,37 +32,22 @@ type client struct {
 
 func inMemory(t *testing.T, d threecxsim.Options, opts pbxsim.Options, f func(t *testing.T, c client)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		opts.Accounts = map[string]string{"900": "key", "901": "another"}
-		p := threecxsim.New(&d, &opts)
-		s := pbxsim.ListenMemory(p)
-		defer s.Close()
+	opts.Accounts = map[string]string{"900": "key", "901": "another"}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return threecxsim.New(&d, &opts) }, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		f(t, client{p, t, s})
 	})
 }
 
 func (c client) send(method, path, contentType, token, body string) (*http.Response, string) {
 	c.t.Helper()
-	req, err := http.NewRequest(method, c.s.URL+path, strings.NewReader(body))
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	var header []string
 	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
+		header = append(header, "Content-Type", contentType)
 	}
 	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
+		header = append(header, "Authorization", "Bearer "+token)
 	}
-	resp, err := c.s.Client().Do(req)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	got, err := io.ReadAll(resp.Body)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return resp, string(got)
+	return drivertest.Send(c.t, c.s, method, path, body, header...)
 }
 
 type tokenBody struct {
@@ -113,30 +95,10 @@ func TestTheSamples(t *testing.T) {
 			json.Unmarshal([]byte(x.Answer.Body), &sample)
 			inMemory(t, tt.dialect, pbxsim.Options{NewToken: func() string { return sample.AccessToken }}, func(t *testing.T, c client) {
 				c.SetPassword("900", tt.key)
-				line := strings.Fields(x.Request.Line)
-				token, _ := strings.CutPrefix(x.Request.Header.Get("Authorization"), "Bearer ")
-				resp, got := c.send(line[0], line[1], x.Request.Header.Get("Content-Type"), token, x.Request.Body)
-				if want := strings.Fields(x.Answer.Line)[1]; !strings.HasPrefix(resp.Status, want) {
-					t.Errorf("HTTP %s, want %s", resp.Status, want)
-				}
-				for name := range x.Answer.Header {
-					if resp.Header.Get(name) != x.Answer.Header.Get(name) {
-						t.Errorf("%s: %q, want %q", name, resp.Header.Get(name), x.Answer.Header.Get(name))
-					}
-				}
-				if diff := cmp.Diff(decoded(x.Answer.Body), decoded(got)); diff != "" {
-					t.Errorf("-want +got:\n%s", diff)
-				}
+				drivertest.SameJSON(t, x.Answer.Body, drivertest.Replay(t, c.s, x))
 			})
 		})
 	}
-}
-
-func decoded(text string) (v any) {
-	if json.Unmarshal([]byte(text), &v) != nil {
-		return text
-	}
-	return v
 }
 
 // The vendor's tutorial sends the form in this way.

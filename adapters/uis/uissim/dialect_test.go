@@ -3,12 +3,11 @@ package uissim_test
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/uis/uissim"
 	"github.com/pbxauth/pbx/conformance/golden"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -17,11 +16,9 @@ import (
 const password = "your_password"
 
 func inMemory(t *testing.T, settings uissim.Options, opts pbxsim.Options, f func(t *testing.T, p *pbxsim.PBX, c client)) {
-	synctest.Test(t, func(t *testing.T) {
-		opts.Accounts = map[string]string{"your_login": password}
-		p := uissim.New(&settings, &opts)
-		s := pbxsim.ListenMemory(p)
-		defer s.Close()
+	t.Helper()
+	opts.Accounts = map[string]string{"your_login": password}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return uissim.New(&settings, &opts) }, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		f(t, p, client{t, s})
 	})
 }
@@ -59,17 +56,9 @@ func (c client) send(body string) (int, response) {
 
 func (c client) sendAs(contentType, body string) (int, response) {
 	c.Helper()
-	resp, err := c.server.Client().Post(c.server.URL+"/v4.0", contentType, strings.NewReader(body))
-	if err != nil {
-		c.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		c.Fatal(err)
-	}
+	resp, text := drivertest.Send(c.T, c.server, "POST", "/v4.0", body, "Content-Type", contentType)
 	var got response
-	if err := json.Unmarshal(text, &got); err != nil || got.Version != "2.0" {
+	if err := json.Unmarshal([]byte(text), &got); err != nil || got.Version != "2.0" {
 		c.Fatalf("%d %s", resp.StatusCode, text)
 	}
 	return resp.StatusCode, got
@@ -106,16 +95,11 @@ func TestTheSamples(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			resp, err := c.server.Client().Post(c.server.URL+"/v4.0", x.Request.Header.Get("Content-Type"), strings.NewReader(x.Request.Body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			text, _ := io.ReadAll(resp.Body)
-			resp.Body.Close()
+			text := drivertest.Replay(t, c.server, x)
 			// The order of fields is not the document's, and the time is not today's.
 			var want, got any
 			end := fmt.Sprint(time.Now().Add(time.Hour).Unix())
-			if json.Unmarshal([]byte(strings.Replace(x.Answer.Body, "1475853742", end, 1)), &want) != nil || json.Unmarshal(text, &got) != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+			if json.Unmarshal([]byte(strings.Replace(x.Answer.Body, "1475853742", end, 1)), &want) != nil || json.Unmarshal([]byte(text), &got) != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("%s: %s, want %s", name, text, x.Answer.Body)
 			}
 		}
@@ -169,12 +153,7 @@ func TestFailuresHaveTheDocumentsWords(t *testing.T) {
 			t.Errorf("another media type: %+v", got)
 		}
 		for target, want := range map[string]int{"/v4.0": 405, "/": 200, "/v3.0": 404} {
-			resp, err := c.server.Client().Get(c.server.URL + target)
-			if err != nil {
-				t.Fatal(err)
-			}
-			resp.Body.Close()
-			if resp.StatusCode != want {
+			if resp, _ := drivertest.Send(t, c.server, "GET", target, ""); resp.StatusCode != want {
 				t.Errorf("GET %s: %d", target, resp.StatusCode)
 			}
 		}

@@ -2,15 +2,14 @@ package wazosim_test
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/wazo/wazosim"
 	"github.com/pbxauth/pbx/conformance/golden"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -30,34 +29,15 @@ type client struct {
 
 func inMemory(t *testing.T, d wazosim.Options, opts pbxsim.Options, f func(t *testing.T, c client)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		opts.Accounts = map[string]string{"crm": "secret", "josé": "пароль"}
-		p := wazosim.New(&d, &opts)
-		s := pbxsim.ListenMemory(p)
-		defer s.Close()
+	opts.Accounts = map[string]string{"crm": "secret", "josé": "пароль"}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return wazosim.New(&d, &opts) }, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		f(t, client{p, t, s})
 	})
 }
 
 func (c client) send(method, path, body string, header ...string) (*http.Response, string) {
 	c.t.Helper()
-	req, err := http.NewRequest(method, c.s.URL+path, strings.NewReader(body))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	resp, err := c.s.Client().Do(req)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	got, err := io.ReadAll(resp.Body)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return resp, string(got)
+	return drivertest.Send(c.t, c.s, method, path, body, header...)
 }
 
 const (
@@ -123,20 +103,7 @@ func TestTheSamples(t *testing.T) {
 			}
 			inMemory(t, tt.dialect, opts, func(t *testing.T, c client) {
 				tt.prepare(c)
-				line := strings.Fields(x.Request.Line)
-				var header []string
-				for name := range x.Request.Header {
-					header = append(header, name, x.Request.Header.Get(name))
-				}
-				resp, got := c.send(line[0], line[1], x.Request.Body, header...)
-				if want := strings.Fields(x.Answer.Line)[1]; !strings.HasPrefix(resp.Status, want) {
-					t.Errorf("HTTP %s, want %s", resp.Status, want)
-				}
-				for name := range x.Answer.Header {
-					if resp.Header.Get(name) != x.Answer.Header.Get(name) {
-						t.Errorf("%s: %q, want %q", name, resp.Header.Get(name), x.Answer.Header.Get(name))
-					}
-				}
+				got := drivertest.Replay(t, c.s, x)
 				if diff := cmp.Diff(shape(t, x.Answer.Body), shape(t, got)); diff != "" {
 					t.Errorf("-want +got:\n%s", diff)
 				}

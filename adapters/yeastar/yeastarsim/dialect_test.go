@@ -2,18 +2,14 @@ package yeastarsim_test
 
 import (
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
@@ -33,36 +29,14 @@ func failed(errno int) string {
 
 // inMemory gives f an S-Series PBX with the sample's account, in virtual time.
 func inMemory(t *testing.T, d yeastarsim.Options, opts pbxsim.Options, f func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server)) {
-	synctest.Test(t, func(t *testing.T) {
-		opts.Accounts = map[string]string{"api": password, `o"brien`: "пароль"}
-		p := yeastarsim.New(&d, &opts)
-		s := pbxsim.ListenMemory(p)
-		defer s.Close()
-		f(t, p, s)
-	})
-}
-
-func send(t *testing.T, s *pbxsim.Server, method, path, body string) (*http.Response, string) {
 	t.Helper()
-	req, err := http.NewRequest(method, s.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := s.Client().Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	got, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, string(got)
+	opts.Accounts = map[string]string{"api": password, `o"brien`: "пароль"}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return yeastarsim.New(&d, &opts) }, f)
 }
 
 func post(t *testing.T, s *pbxsim.Server, path, body string) string {
 	t.Helper()
-	resp, got := send(t, s, "POST", path, body)
+	resp, got := drivertest.Send(t, s, "POST", path, body)
 	if resp.StatusCode != 200 {
 		t.Errorf("%s: HTTP status %d, want 200 as always", path, resp.StatusCode)
 	}
@@ -91,46 +65,12 @@ func TestPrintedRequestsGetThePrintedResponses(t *testing.T) {
 		"failedlogin.http": {WrongLoginErrno: 30003},
 	} {
 		t.Run(file, func(t *testing.T) {
-			transcript, err := os.ReadFile(filepath.Join("testdata", file))
-			if err != nil {
-				t.Fatal(err)
-			}
 			opts := pbxsim.Options{NewToken: func() string { return sample }}
 			inMemory(t, d, opts, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
-				for exchange := range strings.SplitSeq(strings.TrimSuffix(string(transcript), "\n"), "\n===\n") {
-					request, answer, _ := strings.Cut(exchange, "\n>>>\n")
-					if diff := cmp.Diff(wire(answer), converse(t, s, wire(request))); diff != "" {
-						t.Errorf("%s\nanswer (-want +got):\n%s", request, diff)
-					}
-				}
+				drivertest.ReplayTranscript(t, s, filepath.Join("testdata", file))
 			})
 		})
 	}
-}
-
-// wire turns a message of a transcript into what goes over the wire.
-func wire(message string) string {
-	head, body, _ := strings.Cut(message, "\n\n")
-	return strings.ReplaceAll(head, "\n", "\r\n") + "\r\n\r\n" + body
-}
-
-// converse sends bytes on a new connection, and returns what comes back.
-func converse(t *testing.T, s *pbxsim.Server, request string) string {
-	t.Helper()
-	dial := s.Client().Transport.(*http.Transport).DialContext
-	conn, err := dial(t.Context(), "tcp", strings.TrimPrefix(s.URL, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, request); err != nil {
-		t.Fatal(err)
-	}
-	answer, err := io.ReadAll(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(answer)
 }
 
 func TestALoginTakesTheLowerCaseDigest(t *testing.T) {
@@ -278,7 +218,7 @@ func TestOnlyPOSTIsServed(t *testing.T) {
 	inMemory(t, yeastarsim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		for _, path := range []string{"/api/v1.1.0/login", "/api/v1.1.0/heartbeat?token=" + login(t, s)} {
 			for _, method := range []string{"GET", "PUT"} {
-				if _, got := send(t, s, method, path, credentials("api", digest)); got != failed(20001) {
+				if _, got := drivertest.Send(t, s, method, path, credentials("api", digest)); got != failed(20001) {
 					t.Errorf("%s %s: %s, want %s", method, path, got, failed(20001))
 				}
 			}
@@ -289,7 +229,7 @@ func TestOnlyPOSTIsServed(t *testing.T) {
 func TestOtherVersionsAreNotFound(t *testing.T) {
 	for _, path := range []string{"/api/v1.10/login", "/api/v2.0.0/login", "/api/login", "/api/v1.1.0", "/", "/login", "/v1.1.0/login"} {
 		inMemory(t, yeastarsim.Options{}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
-			resp, got := send(t, s, "POST", path, credentials("api", digest))
+			resp, got := drivertest.Send(t, s, "POST", path, credentials("api", digest))
 			if resp.StatusCode != 404 || resp.Header.Get("Content-Type") != "text/html" {
 				t.Errorf("%s: status %d, %s", path, resp.StatusCode, got)
 			}
@@ -337,7 +277,7 @@ func TestLogoutForgives(t *testing.T) {
 func TestConnectionsAreClosedUnlessKept(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		inMemory(t, yeastarsim.Options{KeepConnections: keep}, pbxsim.Options{}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
-			resp, _ := send(t, s, "POST", "/api/v1.1.0/login", credentials("api", digest))
+			resp, _ := drivertest.Send(t, s, "POST", "/api/v1.1.0/login", credentials("api", digest))
 			if resp.Close == keep {
 				t.Errorf("KeepConnections %v: close %v", keep, resp.Close)
 			}

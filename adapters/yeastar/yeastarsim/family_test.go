@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
@@ -78,7 +79,7 @@ func TestAnotherFamilysPathsAreNotFound(t *testing.T) {
 			if d.Version != "" {
 				other = "/api/v1.1.0"
 			}
-			if resp, _ := send(t, s, "POST", other+"/login", credentials("api", digest)); resp.StatusCode != 404 {
+			if resp, _ := drivertest.Send(t, s, "POST", other+"/login", credentials("api", digest)); resp.StatusCode != 404 {
 				t.Errorf("%+v answers at %s", d, other)
 			}
 		})

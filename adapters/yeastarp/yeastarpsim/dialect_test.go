@@ -7,11 +7,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/yeastarp/yeastarpsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
@@ -35,31 +35,16 @@ type desk struct {
 }
 
 func atDesk(t *testing.T, d yeastarpsim.Options, opts pbxsim.Options, f func(d desk)) {
-	synctest.Test(t, func(t *testing.T) {
-		opts.Accounts = map[string]string{"id": "secret"}
-		p := yeastarpsim.New(&d, &opts)
-		s := pbxsim.ListenMemory(p)
-		defer s.Close()
+	t.Helper()
+	opts.Accounts = map[string]string{"id": "secret"}
+	drivertest.InMemory(t, func() *pbxsim.PBX { return yeastarpsim.New(&d, &opts) }, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		f(desk{p, t, s})
 	})
 }
 
 func (d desk) ask(method, path, body string) (*http.Response, string) {
 	d.t.Helper()
-	req, err := http.NewRequest(method, d.s.URL+path, strings.NewReader(body))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	resp, err := d.s.Client().Do(req)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	got, err := io.ReadAll(resp.Body)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return resp, string(got)
+	return drivertest.Send(d.t, d.s, method, path, body)
 }
 
 func (d desk) want(method, path, body, want string) {
