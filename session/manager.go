@@ -118,7 +118,7 @@ func (m *Manager) Session(name string) (*Session, bool) {
 	return s, ok
 }
 
-// Stats costs the same whatever the size of the fleet. Its figures are read one
+// Stats costs the same whatever the number of sessions. Its figures are read one
 // after the other, so that a session may be missed between two states.
 func (m *Manager) Stats() Stats { return m.fleet.read() }
 
