@@ -331,6 +331,19 @@ func TestNoSecretOfAnApplicationShows(t *testing.T) {
 	}
 }
 
+// A code that is missing from an error would show that the secret is like it, and
+// drivers compare codes.
+func TestACodeOfTheStandardShowsWhateverTheSecretIs(t *testing.T) {
+	for _, code := range []string{"invalid_client", "invalid_request"} {
+		e := &endpoint{status: 400, body: `{"error":"` + code + `"}`}
+		like := &oauth.Application{ID: "application", Secret: pbx.NewSecret(code + "7")}
+		_, err := client(t, e, brand, like).Login(t.Context())
+		if got, ok := err.(*pbx.Error); !ok || got.Code != code {
+			t.Errorf("%v, want the code %s", err, code)
+		}
+	}
+}
+
 // FuzzTokenResponse reads any bytes as the response to a login. Either there is a
 // token with a lifetime, or an error on one line.
 func FuzzTokenResponse(f *testing.F) {

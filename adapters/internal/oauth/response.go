@@ -108,6 +108,7 @@ func (c *Client) refusal(x *wire.Exchange, got response) *pbx.Error {
 			kind = known.refresh
 		}
 		failure := x.Fail(kind, got.Error, known.text)
+		failure.Code = got.Error // everybody knows these words: one that is missing would show a secret
 		if got.Error == "invalid_scope" {
 			failure.Setting = "scope"
 		}
