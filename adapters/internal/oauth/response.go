@@ -122,5 +122,9 @@ func (c *Client) refusal(x *wire.Exchange, got response) *pbx.Error {
 		}
 		return x.Fail(kind, got.Error, "the PBX refuses the login for a reason that this driver does not know")
 	}
-	return x.Unexpected() // also {"error":"Unauthorized"} under 401, which gateways send
+	failure := x.Unexpected() // also {"error":"Unauthorized"} under 401, which gateways send
+	if c.brand.EmptyRefusal && status == http.StatusUnauthorized && !asksForPassword(x) {
+		failure.Sent = true
+	}
+	return failure
 }
