@@ -223,7 +223,9 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 	}
 	switch e.kind {
 	case begun:
-		m.rest(now)
+		if m.phase == resting { // else a replacement was quicker
+			m.rest(now)
+		}
 	case stored:
 		m.store(now, e.token, chance, &p)
 	case woken:
