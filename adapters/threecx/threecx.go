@@ -21,8 +21,11 @@
 // again and again. A renewal ends the token of requests that are under way, too.
 // They are refused, and Session.Client sends them once more.
 //
-// How a wrong key is refused (HTTP 401 without a body, or an OAuth error), and
-// whether wrong keys bring this client's address onto the PBX's list of blocked
+// How a wrong key is refused: HTTP 401 without a body or with one that repeats the
+// status, or an OAuth error. The error invalid_request is taken for that of a second
+// login while a token of this driver's own is active, and may else be a wrong key.
+//
+// Whether wrong keys bring this client's address onto the PBX's list of blocked
 // ones. Nor does it document a logout.
 //
 // # Details
