@@ -53,6 +53,8 @@ type Authenticator interface {
 	// KeepAlive extends or replaces t and returns the token to use from now on.
 	// It does not change t, which stays in use if KeepAlive fails. A brand
 	// without such a request returns ErrNotSupported and sends nothing.
+	// ErrInvalidCredentials says that the request carried credentials, such as an
+	// application's secret, and that a login with the same ones cannot help.
 	KeepAlive(ctx context.Context, t *Token) (*Token, error)
 
 	// Logout ends t. It returns nil if the PBX no longer knows t.

@@ -102,11 +102,11 @@ var documentedErrors = map[string][]documentedError{
 	},
 	// knowledge.starface.de: REST-Schnittstelle, and the OpenAPI file.
 	"starface": {
-		{name: "invalid login", status: 400, means: wrongLogin, body: `{"message":"invalid login"}`, byStatus: true},
-		{name: "dead token", status: 401, means: deadToken, body: `{"message":"unauthorized"}`, byStatus: true},
-		{name: "not an administrator", status: 403, body: `{"message":"forbidden"}`, byStatus: true},
-		{name: "no such record", status: 404, body: `{"message":"not found"}`, byStatus: true},
-		{name: "unexpected error", status: 500, body: `{"message":"unexpected error"}`, byStatus: true},
+		{name: "invalid login", status: 400, means: wrongLogin, body: `{"message":"invalid login"}`, byStatus: true, enveloped: true},
+		{name: "dead token", status: 401, means: deadToken, body: `{"message":"unauthorized"}`, byStatus: true, enveloped: true},
+		{name: "not an administrator", status: 403, body: `{"message":"forbidden"}`, byStatus: true, enveloped: true},
+		{name: "no such record", status: 404, body: `{"message":"not found"}`, byStatus: true, enveloped: true},
+		{name: "unexpected error", status: 500, body: `{"message":"unexpected error"}`, byStatus: true, enveloped: true},
 		{name: "unexpected error in text", status: 500, body: `unexpected error`, byStatus: true},
 	},
 	// github.com/mikopbx/Core: Auth/LoginAction.php, RefreshAction.php, AuthenticationMiddleware.php, lua/fail-auth.lua.

@@ -121,3 +121,35 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// panicsOnce is a writer whose first write panics.
+type panicsOnce struct{ lockedBuffer }
+
+func (p *panicsOnce) Write(line []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.b.Len() == 0 {
+		p.b.WriteString("panicked\n")
+		panic("the disk is full")
+	}
+	return p.b.Write(line)
+}
+
+func TestALogWriterThatPanicsLosesOneLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log panicsOnce
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, Logger: zerolog.New(&log)})
+		mustToken(t, mustAdd(t, m, "7", &fake{life: time.Hour}))
+		mustToken(t, mustAdd(t, m, "8", &fake{life: time.Hour}))
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		m.Close(ctx)
+		if took := time.Since(began); took != 0 {
+			t.Errorf("Close took %s", took)
+		}
+		if got := strings.Count(log.String(), "\n"); got != 4 { // two logins and two ends, and one of these is lost
+			t.Errorf("%d lines, want 4:\n%s", got, log.String())
+		}
+	})
+}

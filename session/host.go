@@ -34,6 +34,7 @@ type books struct {
 	local  lockout.Local
 	offset time.Duration // from the Guard's clock to the store's
 	line   line
+	passes time.Time                // of the ledger, as look has noted it
 	trial  map[string]chan struct{} // by URL: a token is on trial; closed at its end
 	checks map[string]*check        // by URL
 }
@@ -525,18 +526,26 @@ func (h *host) accepted(v *visitor, sent time.Time) {
 // look notes what is wrong at the host. While anything is, requests with tokens
 // have to ask and report. h.mu is held.
 func (h *host) look() {
-	var now trouble
-	if len(h.members) > 0 {
-		now = h.trouble()
+	var what trouble
+	var passes time.Time
+	if now := h.now(); len(h.members) > 0 {
+		what, passes = h.trouble(now), h.ledger.Passes(now)
 	}
-	if now != trouble(h.alert.Load()) {
-		h.alert.Store(uint32(now))
-		h.guard.troubled.note(h, now)
+	if what != trouble(h.alert.Load()) || !passes.Equal(h.passes) {
+		h.passes = passes
+		h.alert.Store(uint32(what))
+		h.guard.troubled.note(h, what, h.here(passes, h.now()))
 	}
 }
 
-func (h *host) trouble() (what trouble) {
-	now := h.now()
+// lookAgain follows trouble that has passed by time alone.
+func (h *host) lookAgain() {
+	h.lock()
+	defer h.unlock()
+	h.look()
+}
+
+func (h *host) trouble(now time.Time) (what trouble) {
 	if !h.local.InDoubt().IsZero() {
 		what |= inDoubt
 	}

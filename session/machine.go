@@ -223,7 +223,9 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 	}
 	switch e.kind {
 	case begun:
-		m.rest(now)
+		if m.phase == resting { // else a replacement was quicker
+			m.rest(now)
+		}
 	case stored:
 		m.store(now, e.token, chance, &p)
 	case woken:
@@ -767,9 +769,16 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 		m.rest(now)
 		return
 
-	case op == pbx.OpKeepAlive && (errors.Is(err, pbx.ErrTokenRejected) || errors.Is(err, pbx.ErrInvalidCredentials)):
+	case op == pbx.OpKeepAlive && errors.Is(err, pbx.ErrInvalidCredentials):
+		// It carried credentials, such as an application's secret. A login would
+		// send them again. The token may still be valid.
+		m.old, m.relogin = nil, false
+		m.condemned(now, err, chance, p)
+		return
+
+	case op == pbx.OpKeepAlive && errors.Is(err, pbx.ErrTokenRejected):
 		// The token is dead, or the refresh token is: log in.
-		p.dead, p.print = living && errors.Is(err, pbx.ErrTokenRejected), m.print
+		p.dead, p.print = living, m.print
 		m.lease, m.old = nil, nil
 		m.become(now, Connecting, err, "the token cannot be renewed", p)
 		m.rest(now)
@@ -1037,6 +1046,11 @@ func (m *machine) condemn(now time.Time, e event, chance float64, p *plan) {
 
 func (m *machine) reject(now time.Time, err error, chance float64, p *plan) {
 	m.lease, m.old, m.suspect, m.relogin = nil, nil, false, false
+	m.condemned(now, err, chance, p)
+}
+
+// condemned notes that the PBX refused the credentials outside of a login.
+func (m *machine) condemned(now time.Time, err error, chance float64, p *plan) {
 	m.failed()
 	if m.print != (fingerprint{}) || !m.rules.prints {
 		m.refuse(m.print)

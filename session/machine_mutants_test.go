@@ -49,7 +49,7 @@ var brokenMachines = []struct {
 		"an invalidated token is never published again"},
 	{"a ping is not asked for", "machine.go", "	if e.ambiguous && m.rules.pings && !m.noPing {", "	if false {",
 		"an ambiguous refusal is decided by a ping"},
-	{"a response revives an expired lease", "machine.go", "	if !m.living(now) { // else a response that comes late could revive it\n		m.lease, m.suspect = nil, false\n	}\n", "",
+	{"a response revives an expired lease", "machine.go", "	if !m.living(now) { // else a response that comes late could revive it\n		p.renewed = m.lease != nil && m.state != Rejected // too late\n		m.lease, m.suspect = nil, false\n	}\n", "",
 		"only Live, Renewing and Rejected hold a living token"},
 	{"a failed renewal is unavailable though its token lives", "machine.go", "		m.become(now, Renewing, err, \"the renewal failed\", p)", "		m.become(now, Unavailable, err, \"the renewal failed\", p)",
 		"only Live, Renewing and Rejected hold a living token"},
@@ -112,5 +112,15 @@ func TestMutantsOfTheMachine(t *testing.T) {
 				t.Errorf("it broke another sentence, or nothing:\n%.2000s", out)
 			}
 		})
+	}
+}
+
+// A change of the code must not leave a mistake without its place.
+func TestEachMistakeHasItsPlace(t *testing.T) {
+	for _, b := range brokenMachines {
+		text, err := os.ReadFile(b.file)
+		if n := strings.Count(string(text), b.old); err != nil || n != 1 {
+			t.Errorf("%s: the text is %d times in %s, %v", b.mistake, n, b.file, err)
+		}
 	}
 }

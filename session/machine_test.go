@@ -656,3 +656,15 @@ func explore(k *driverKind, limit int) (states, transitions int, fault string) {
 	}
 	return len(nodes), transitions, ""
 }
+
+// Another goroutine may replace the driver before the session has begun.
+func TestABeginningThatComesLateDisturbsNoLogin(t *testing.T) {
+	now := time.Now()
+	m := machine{since: now}
+	m.step(now, event{kind: replaced}, 0.5)
+	asked := m.step(now, event{kind: woken}, 0.5)
+	m.step(now, event{kind: begun}, 0.5)
+	if p := m.step(now, event{kind: answered, ticket: asked.ticket}, 0.5); !asked.ask || !p.call || p.op != pbx.OpLogin {
+		t.Errorf("asked %v, then %+v, want a login", asked.ask, p)
+	}
+}

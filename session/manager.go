@@ -40,9 +40,9 @@ func New(auth pbx.Authenticator, opts *Options) *Session {
 	}
 	m := newManager(opts, time.Now)
 	m.fleet.many = false
-	s := newSession("", auth, &m.fleet)
-	m.byName[""] = s
 	m.fleet.ended = func(s *Session) { m.forget(s); m.end() }
+	s := newSession("", auth, &m.fleet)
+	m.admit(s) // never fails: it is the first
 	s.begin()
 	return s
 }
@@ -77,19 +77,27 @@ func (m *Manager) Add(name string, auth pbx.Authenticator) (*Session, error) {
 		return nil, fmt.Errorf("session: the Authenticator of %q is nil: use what pbx.Open returned", name)
 	}
 	s := newSession(name, auth, &m.fleet)
-	m.mu.Lock()
-	if m.closed {
-		m.mu.Unlock()
-		return nil, ErrClosed
+	if err := m.admit(s); err != nil {
+		m.fleet.gate.leave(s.link.Load())
+		return nil, err
 	}
-	if _, taken := m.byName[name]; taken {
-		m.mu.Unlock()
-		return nil, fmt.Errorf("session: the name %q is taken: close that session first, or use Replace", name)
-	}
-	m.byName[name] = s
-	m.mu.Unlock()
 	s.begin()
 	return s, nil
+}
+
+// admit makes a session one that others find.
+func (m *Manager) admit(s *Session) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	if _, taken := m.byName[s.name]; taken {
+		return fmt.Errorf("session: the name %q is taken: close that session first, or use Replace", s.name)
+	}
+	m.byName[s.name] = s
+	s.link.Load().family.states[Connecting].Add(1) // a Replace may move it from now on
+	return nil
 }
 
 // Replace gives the session of that name another Authenticator, as after a change
@@ -118,7 +126,7 @@ func (m *Manager) Session(name string) (*Session, bool) {
 	return s, ok
 }
 
-// Stats costs the same whatever the size of the fleet. Its figures are read one
+// Stats costs the same whatever the number of sessions. Its figures are read one
 // after the other, so that a session may be missed between two states.
 func (m *Manager) Stats() Stats { return m.fleet.read() }
 

@@ -542,3 +542,33 @@ func TestASessionClosedBeforeItBeganStaysClosed(t *testing.T) {
 		}
 	}
 }
+
+// An Authenticator that a Manager did not take leaves nothing behind.
+func TestWhatIsNotAddedIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		m := session.NewManager(&session.Options{Guard: guard})
+		add := func(host string) error {
+			_, err := m.Add("7", &fake{traits: onHost(host), life: time.Hour})
+			return err
+		}
+		if err := add("a.test"); err != nil {
+			t.Fatal(err)
+		}
+		if err := add("b.test"); err == nil {
+			t.Error("the same name was added twice")
+		}
+		if all := guard.Hosts(); len(all) != 1 || all[0].Host != "a.test" {
+			t.Errorf("the Guard knows %+v, want a.test", all)
+		}
+		m.Close(t.Context())
+		if err := add("c.test"); !errors.Is(err, session.ErrClosed) {
+			t.Errorf("%v, want %v", err, session.ErrClosed)
+		}
+		for _, h := range guard.Hosts() {
+			if h.Host != "a.test" { // where credentials have worked
+				t.Errorf("the Guard knows %s", h.Host)
+			}
+		}
+	})
+}

@@ -47,7 +47,7 @@ func (o *outbox[T]) drain() {
 
 // next hands one item over, or reports the ones that were lost. It returns false
 // when there is nothing more.
-func (o *outbox[T]) next() bool {
+func (o *outbox[T]) next() (more bool) {
 	o.mu.Lock()
 	if len(o.items) == 0 && o.missing == 0 {
 		o.items, o.busy = nil, false
@@ -62,7 +62,7 @@ func (o *outbox[T]) next() bool {
 		n := o.missing
 		o.missing = 0
 		o.mu.Unlock()
-		defer func() { _ = recover() }()
+		defer survive(&more)
 		o.lost(n)
 		return true
 	}
@@ -71,9 +71,16 @@ func (o *outbox[T]) next() bool {
 	o.items[0] = none
 	o.items = o.items[1:]
 	o.mu.Unlock()
-	defer func() { _ = recover() }()
+	defer survive(&more)
 	o.put(item)
 	return true
+}
+
+// survive is to be deferred around what may panic: the rest is still handed over.
+func survive(more *bool) {
+	if recover() != nil {
+		*more = true
+	}
 }
 
 // flush waits until what was added so far is handed over, or stop is closed.

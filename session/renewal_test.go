@@ -33,7 +33,7 @@ func TestALoginThatIsNotSupportedIsRepeatedSlowly(t *testing.T) {
 }
 
 func TestAKeepAliveThatSaysNoLeadsToALoginAtOnce(t *testing.T) {
-	for _, kind := range []error{pbx.ErrNotSupported, pbx.ErrTokenRejected, pbx.ErrInvalidCredentials} {
+	for _, kind := range []error{pbx.ErrNotSupported, pbx.ErrTokenRejected} {
 		t.Run(kind.Error(), func(t *testing.T) {
 			f := &fake{life: 30 * time.Minute}
 			f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
@@ -48,6 +48,37 @@ func TestAKeepAliveThatSaysNoLeadsToALoginAtOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A refresh may carry credentials, such as an application's secret: a login would
+// be the second time that they are sent.
+func TestAKeepAliveWhoseCredentialsAreRefusedIsFollowedByNoLogin(t *testing.T) {
+	f := &fake{life: 30 * time.Minute}
+	f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
+		return nil, told(pbx.OpKeepAlive, pbx.ErrInvalidCredentials, true)
+	}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		token := mustToken(t, s)
+		time.Sleep(untilNext(s))
+		synctest.Wait()
+		wantState(t, s, session.Rejected)
+		wantKind(t, s.Status().Err, pbx.ErrInvalidCredentials)
+		if mustToken(t, s) != token {
+			t.Error("the token is not handed out until it expires")
+		}
+		time.Sleep(24 * time.Hour)
+		wantState(t, s, session.Rejected)
+		wantCounts(t, f, 1, 1, 0)
+		if _, err := s.Token(t.Context()); !errors.Is(err, pbx.ErrInvalidCredentials) {
+			t.Errorf("Token returns %v", err)
+		}
+		f.set(func() { f.beat = nil })
+		if err := s.Retry(); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		wantState(t, s, session.Live)
+	})
 }
 
 func TestAKeepAliveThatIsForbiddenIsRepeatedWhileTheTokenIsValid(t *testing.T) {

@@ -126,7 +126,6 @@ func (s *Session) connect(auth pbx.Authenticator) (*visitor, error) {
 
 // begin starts with a login, or with the token in the store.
 func (s *Session) begin() {
-	s.link.Load().family.states[Connecting].Add(1)
 	s.fleet.changed(s)
 	s.deliver(event{kind: begun}, nil)
 }
@@ -670,6 +669,7 @@ func (s *Session) replace(auth pbx.Authenticator) error {
 	s.mu.Lock()
 	if s.machine.phase >= ending {
 		s.mu.Unlock()
+		s.fleet.gate.leave(fresh)
 		return ErrClosed
 	}
 	old := s.link.Swap(fresh)

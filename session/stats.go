@@ -97,7 +97,7 @@ type StoreStats struct {
 
 // read sums up what the drivers did.
 func (f *fleet) read() Stats {
-	s := Stats{Drivers: f.families.read(), Hosts: f.gate.guard.troubled.read()}
+	s := Stats{Drivers: f.families.read(), Hosts: f.gate.guard.troubled.read(time.Now())}
 	for _, d := range s.Drivers {
 		s.Connecting += d.Sessions[Connecting]
 		s.Live += d.Sessions[Live]

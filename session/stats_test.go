@@ -281,3 +281,30 @@ func TestStatsOfAStoreSayWhatItDidAndSinceWhenItIsAway(t *testing.T) {
 		}
 	})
 }
+
+// A session whose password was refused sends nothing, so that nothing happens at
+// its host any more.
+func TestTroubleThatPassesByTimeIsNotCountedAnyLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		for name, memory := range map[string]time.Duration{"a": 10 * time.Minute, "b": time.Hour, "c": pbx.Forever} {
+			traits := named("brand", name+".test")
+			traits.Lockout = pbx.Lockout{Attempts: 5, Window: 10 * time.Minute, Memory: memory}
+			mustAdd(t, m, name, &fake{traits: traits, login: fails(pbx.ErrInvalidCredentials, true)})
+		}
+		began := time.Now()
+		for _, want := range []struct {
+			after time.Duration
+			hosts int
+		}{{10 * time.Minute, 3}, {11 * time.Minute, 2}, {60 * time.Minute, 2}, {61 * time.Minute, 1}, {30 * 24 * time.Hour, 1}} {
+			time.Sleep(time.Until(began.Add(want.after)))
+			if got := m.Stats().Hosts; got != (session.HostStats{InTrouble: want.hosts, WrongLogins: want.hosts}) {
+				t.Errorf("after %s: %+v, want %d with wrong logins", want.after, got, want.hosts)
+			}
+			if got := len(m.HostsInTrouble(10)); got != want.hosts {
+				t.Errorf("after %s: %d hosts in trouble, want %d", want.after, got, want.hosts)
+			}
+		}
+	})
+}

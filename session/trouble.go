@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // trouble is what is wrong at a host.
@@ -23,29 +24,40 @@ const reasons = inDoubt | wrongLogins | lockedOut
 // troubled are the hosts of a Guard that are in trouble.
 type troubled struct {
 	mu    sync.Mutex // guards what follows
-	hosts map[*host]trouble
+	hosts map[*host]troubledHost
 	count HostStats
+	next  time.Time // nothing passes before; zero: nothing passes
 }
 
-// note notes what is wrong at a host now.
-func (t *troubled) note(h *host, now trouble) {
+type troubledHost struct {
+	what   trouble
+	passes time.Time // when some of it does, by time alone; zero: never
+}
+
+// note notes what is wrong at a host now, and when some of that passes.
+func (t *troubled) note(h *host, now trouble, passes time.Time) {
 	now &= reasons
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	before := t.hosts[h]
-	if before == now {
-		return
-	}
-	t.add(before, -1)
+	t.add(t.hosts[h].what, -1)
 	t.add(now, 1)
 	if now == 0 {
 		delete(t.hosts, h)
 		return
 	}
 	if t.hosts == nil {
-		t.hosts = map[*host]trouble{}
+		t.hosts = map[*host]troubledHost{}
 	}
-	t.hosts[h] = now
+	t.hosts[h] = troubledHost{now, passes}
+	t.next = sooner(t.next, passes)
+}
+
+// sooner is the earlier of two times, of which zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func (t *troubled) add(what trouble, n int) {
@@ -63,10 +75,32 @@ func (t *troubled) add(what trouble, n int) {
 	}
 }
 
-func (t *troubled) read() HostStats {
+// read returns the counts at now. Hosts where nothing happens do not note by
+// themselves that their trouble has passed.
+func (t *troubled) read(now time.Time) HostStats {
+	for _, h := range t.passed(now) {
+		h.lookAgain()
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.count
+}
+
+// passed returns the hosts at which some trouble has passed.
+func (t *troubled) passed(now time.Time) (hosts []*host) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.next.IsZero() || now.Before(t.next) {
+		return nil
+	}
+	t.next = time.Time{}
+	for h, noted := range t.hosts {
+		t.next = sooner(t.next, noted.passes)
+		if !noted.passes.IsZero() && !now.Before(noted.passes) {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts
 }
 
 // HostsInTrouble returns the hosts of the Manager's [Guard] that have sessions
@@ -75,6 +109,7 @@ func (t *troubled) read() HostStats {
 // more hosts are in trouble.
 func (m *Manager) HostsInTrouble(most int) []HostStatus {
 	t := &m.fleet.gate.guard.troubled
+	t.read(time.Now())
 	t.mu.Lock()
 	hosts := slices.Collect(maps.Keys(t.hosts))
 	t.mu.Unlock()

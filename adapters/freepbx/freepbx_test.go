@@ -196,6 +196,7 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"a query that succeeds", gql, time.Hour, 200, `{"data":{"__typename":"Query"}}`, nil},
 		{"a list", rest, time.Hour, 200, `[]`, nil},
 		{"a recording", rest, time.Hour, 200, "RIFF", nil},
+		{"a scope that is missing in REST", rest, time.Hour, 401, `{"status":false,"message":"unauthorized"}`, pbx.ErrForbidden},
 		{"a 401 of something else", gql, time.Hour, 401, `{"message":"Unauthorized"}`, pbx.ErrConfig},
 		{"a page instead", rest, time.Hour, 404, pbxsim.HTMLPage, pbx.ErrProtocol},
 	} {
@@ -221,6 +222,32 @@ func TestWhatAResponseMeans(t *testing.T) {
 	err := open(t, config(drivertest.Unsent{T: t})).Inspect(&http.Response{StatusCode: 500, Header: http.Header{}, Request: request}, nil, noExpiry)
 	if failure(t, err).Kind != pbx.ErrUnavailable {
 		t.Errorf("a failure with a token of no known lifetime: %v", err)
+	}
+}
+
+// A 401 of REST for a missing scope costs no login: the token is alive.
+func TestAMissingScopeCostsNoLogin(t *testing.T) {
+	for _, version := range []int{16, 17} {
+		simulate(t, freepbxsim.Options{Version: version, NoScope: true}, func(t *testing.T, s simulation) {
+			live := s.Session()
+			defer live.Close(t.Context())
+			for range 3 {
+				if _, err := live.Do(list(s.Server.URL)); !errors.Is(err, pbx.ErrForbidden) {
+					t.Errorf("%d: %v, want %v", version, err, pbx.ErrForbidden)
+				}
+			}
+			s.Fault(pbxsim.Fault{On: pbxsim.AppRequest, Status: 500}) // of GraphQL, and REST refuses
+			token, err := live.Token(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Driver.Ping(t.Context(), token); !errors.Is(err, pbx.ErrUnavailable) {
+				t.Errorf("%d: Ping returns %v", version, err)
+			}
+			if got := s.Counts().Logins; got != 1 {
+				t.Errorf("%d: %d logins", version, got)
+			}
+		})
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 // of it may be missing.
 type response struct {
 	Error  string            `json:"error"` // of league/oauth2-server
+	Status json.RawMessage   `json:"status"`
+	Why    wire.Text         `json:"message"`
 	Errors []json.RawMessage `json:"errors"`
 	Data   json.RawMessage   `json:"data"`
 
@@ -35,6 +37,10 @@ const accessDenied = "access_denied"
 
 func (r response) refused() bool { return r.Error == accessDenied }
 
+// outOfScope reports whether REST refuses a live token under HTTP 401, because its
+// scopes do not cover the request (Rest/Base.php).
+func (r response) outOfScope() bool { return string(r.Status) == "false" && r.Why == "unauthorized" }
+
 // failed reports whether a query failed. One that succeeded in part has data.
 func (r response) failed() bool { return r.refused() || len(r.Errors) > 0 && !r.answered }
 
@@ -45,6 +51,8 @@ func judge(x *wire.Exchange, t *pbx.Token) error {
 	switch {
 	case got.refused():
 		return x.Fail(pbx.ErrTokenRejected, accessDenied, "the token has expired or was removed")
+	case status == http.StatusUnauthorized && got.outOfScope():
+		return x.Fail(pbx.ErrForbidden, "", "the token's scopes do not cover this request: compare the application's scopes")
 	case got.failed() && status < 500: // also a missing scope, which has no code
 		return x.Fail(nil, "", "the PBX refuses the query: read its errors, and compare the application's scopes")
 	case x.OK():

@@ -188,3 +188,24 @@ func TestSessionsStayBelowFail2banToo(t *testing.T) {
 		}
 	})
 }
+
+// PHP programs delete a cookie before they set it anew.
+func TestTheLastCookieCountsAndADeletedOneDoesNot(t *testing.T) {
+	const deleted = "refreshToken=deleted; expires=Thu, 01-Jan-1970 00:00:01 GMT; path=/"
+	for name, tt := range map[string]struct {
+		cookies []string
+		want    string
+	}{
+		"deleted, and set":           {[]string{deleted, "refreshToken=a; path=/"}, "a"},
+		"only deleted":               {[]string{deleted}, ""},
+		"deleted by Max-Age":         {[]string{"refreshToken=deleted; Max-Age=0"}, ""},
+		"set twice":                  {[]string{"refreshToken=a", "refreshToken=b"}, "b"},
+		"of a PBX with a dead clock": {[]string{"refreshToken=a; expires=Sat, 31 Jan 1970 00:00:00 GMT"}, "a"},
+	} {
+		server := drivertest.Responses(drivertest.Response{Header: http.Header{"Set-Cookie": tt.cookies}, Body: accepted})
+		got, err := on(t, server).Login(t.Context())
+		if err != nil || got.Refresh.Reveal() != tt.want {
+			t.Errorf("%s: %q, %v, want %q", name, got.Refresh.Reveal(), err, tt.want)
+		}
+	}
+}

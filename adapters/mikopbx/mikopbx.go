@@ -242,23 +242,34 @@ func renewed(x *wire.Exchange, got response, t *pbx.Token) (*pbx.Token, error) {
 		life = time.Duration(seconds) * time.Second
 	}
 	t.ExpiresAt = t.IssuedAt.Add(life)
-	if refresh := refreshToken(x.Response.Header); !refresh.IsZero() {
+	// The same one, set anew, has its old expiry: a refresh does not extend it.
+	if refresh := refreshToken(x.Response.Header); !refresh.IsZero() && !refresh.Equal(t.Refresh) {
 		t.Refresh, t.RefreshExpiresAt = refresh, t.IssuedAt.Add(refreshLifetime)
 	}
 	return t, nil
 }
 
 // refreshToken is the cookie of a response as it must be handed back: byte for byte.
-// The zero Secret: there is none.
-func refreshToken(h http.Header) pbx.Secret {
-	cookie, ok := wire.Cookie(h, cookieName)
-	if !ok || cookie.Value == "" {
-		return pbx.Secret{}
+// The last one counts, and one that is only deleted does not. The zero Secret: there
+// is none.
+func refreshToken(h http.Header) (refresh pbx.Secret) {
+	for _, line := range h["Set-Cookie"] {
+		cookie, ok := wire.Cookie(http.Header{"Set-Cookie": {line}}, cookieName)
+		switch {
+		case !ok || cookie.Value == "" || isDeleted(cookie):
+		case cookie.Quoted:
+			refresh = pbx.NewSecret(`"` + cookie.Value + `"`)
+		default:
+			refresh = pbx.NewSecret(cookie.Value)
+		}
 	}
-	if cookie.Quoted {
-		return pbx.NewSecret(`"` + cookie.Value + `"`)
-	}
-	return pbx.NewSecret(cookie.Value)
+	return refresh
+}
+
+// isDeleted reports whether a cookie has expired by any clock: PHP deletes one by an
+// expiry at the beginning of 1970. The PBX's clock may be wrong by years.
+func isDeleted(c *http.Cookie) bool {
+	return c.MaxAge < 0 || !c.Expires.IsZero() && c.Expires.Unix() < 24*60*60
 }
 
 // KeepAlive implements [pbx.Authenticator] with a refresh. The refresh token stays

@@ -121,7 +121,7 @@ func TestATokenIsRenewedBeforeItSaysThatItExpires(t *testing.T) {
 
 // What conformance's rule SESSION-10 asks for, but for the number of valid tokens.
 func TestTwoOrdinaryDays(t *testing.T) {
-	for _, settings := range []mikopbxsim.Options{{}, {Rotate: true}, {Gate: true}} {
+	for _, settings := range []mikopbxsim.Options{{}, {Rotate: true}, {Gate: true}, {Deletes: true}, {Deletes: true, Rotate: true}} {
 		simulate(t, settings, nil, func(t *testing.T, s simulation) {
 			kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
 			defer kept.Close(context.Background())
@@ -146,21 +146,26 @@ func TestTwoOrdinaryDays(t *testing.T) {
 	}
 }
 
-// A refresh token lasts 30 days, and a refresh does not extend it.
+// A refresh token lasts 30 days, and a refresh does not extend it, also if it sets
+// the cookie anew.
 func TestAfterThirtyDaysASessionLogsIn(t *testing.T) {
-	simulate(t, mikopbxsim.Options{}, nil, func(t *testing.T, s simulation) {
-		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
-		defer kept.Close(context.Background())
-		for range 31 * 24 {
-			if _, err := kept.Token(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Hour)
+	for _, settings := range []mikopbxsim.Options{{}, {Deletes: true}} {
+		simulate(t, settings, nil, thirtyDays)
+	}
+}
+
+func thirtyDays(t *testing.T, s simulation) {
+	kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
+	defer kept.Close(context.Background())
+	for range 31 * 24 {
+		if _, err := kept.Token(t.Context()); err != nil {
+			t.Fatal(err)
 		}
-		if counts := s.Counts(); counts.Logins != 2 || counts.RefusedTokens > 1 {
-			t.Errorf("%d logins and %d refused tokens in 31 days, want 2 and 1 at most", counts.Logins, counts.RefusedTokens)
-		}
-	})
+		time.Sleep(time.Hour)
+	}
+	if counts := s.Counts(); counts.Logins != 2 || counts.RefusedTokens > 1 {
+		t.Errorf("%d logins and %d refused tokens in 31 days, want 2 and 1 at most", counts.Logins, counts.RefusedTokens)
+	}
 }
 
 func TestAKeyIsATokenWithoutAnEnd(t *testing.T) {

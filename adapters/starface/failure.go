@@ -12,12 +12,12 @@ import (
 
 // judgeLogin makes the error for a login that was not accepted. A body that is not
 // the API's proves nothing: the request for the nonce has just reached the API, so
-// that a 400 or 403 with any body may be the API's.
+// that a 400, 401 or 403 with any body may be the API's.
 func judgeLogin(x *wire.Exchange) *pbx.Error {
 	switch status := x.Response.Status; {
 	case status == http.StatusBadRequest, status == http.StatusUnauthorized && !wantsHTTPAuthentication(x):
 		return x.Fail(pbx.ErrInvalidCredentials, "", "wrong login ID or password: check the user in the web interface", message(x))
-	case status == http.StatusForbidden:
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		failure := x.Unexpected()
 		failure.Sent = true
 		return failure
@@ -39,10 +39,21 @@ func judge(x *wire.Exchange) *pbx.Error {
 	return x.Unexpected()
 }
 
-// wantsHTTPAuthentication reports whether a 401 is that of a proxy. The API has a
-// login of its own.
+// wantsHTTPAuthentication reports whether a 401 is that of a proxy, which asks for
+// a password by HTTP and has no words of the API. The API's own may have a
+// WWW-Authenticate too: RFC 9110 wants one in each 401.
 func wantsHTTPAuthentication(x *wire.Exchange) bool {
-	return x.Response.Header.Get("WWW-Authenticate") != ""
+	if message(x) != "" {
+		return false
+	}
+	for _, challenge := range x.Response.Header.Values("WWW-Authenticate") {
+		scheme, _, _ := strings.Cut(strings.TrimSpace(challenge), " ")
+		switch strings.ToLower(scheme) {
+		case "basic", "digest", "negotiate", "ntlm":
+			return true
+		}
+	}
+	return false
 }
 
 // isPage reports whether the body is HTML.

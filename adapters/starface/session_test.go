@@ -101,6 +101,8 @@ func TestResponsesToARequest(t *testing.T) {
 		"401 with nothing":          {path: "/rest/users", response: drivertest.Response{Status: 401}, kind: pbx.ErrTokenRejected, ambiguous: true},
 		"401 where no right counts": {path: "/rest/users/me", response: drivertest.Response{Status: 401}, kind: pbx.ErrTokenRejected},
 		"401 of a proxy":            {path: "/rest/users", response: drivertest.Response{Status: 401, Header: proxy}, kind: pbx.ErrConfig},
+		"401 in words":              {path: "/rest/users", response: drivertest.Response{Status: 401, Header: proxy, Body: `{"message":"no"}`}, kind: pbx.ErrTokenRejected, ambiguous: true},
+		"401 with a token's name":   {path: "/rest/users", response: drivertest.Response{Status: 401, Header: http.Header{"Www-Authenticate": {"authToken"}}}, kind: pbx.ErrTokenRejected, ambiguous: true},
 		"403":                       {path: "/rest/users", response: drivertest.Response{Status: 403, Body: `{"message":"no"}`}, kind: pbx.ErrForbidden},
 		"403 with nothing":          {path: "/rest/users", response: drivertest.Response{Status: 403}, kind: pbx.ErrForbidden},
 		"403 of a proxy":            {path: "/rest/users", response: drivertest.Response{Status: 403, Body: pbxsim.HTMLPage}, kind: pbx.ErrConfig},
@@ -198,5 +200,46 @@ func TestOfTheVendorsWordsOnlyOneLineIsTakenOver(t *testing.T) {
 	err := on(t, drivertest.Responses(drivertest.Response{Status: 400, Body: body})).Ping(t.Context(), &pbx.Token{Value: pbx.NewSecret(token)})
 	if text := err.Error(); strings.Contains(text, "\n") || len(text) > 500 || !strings.Contains(text, "first second") {
 		t.Errorf("%q", text)
+	}
+}
+
+// Whatever header a 401 has: a dead token is replaced, and a wrong password is
+// recognised. It is sent twice, because a lock may look the same.
+func TestAChallengeChangesNothing(t *testing.T) {
+	for _, settings := range []starfacesim.Options{
+		{WrongLogin: 401, Challenge: `Basic realm="STARFACE"`},
+		{WrongLogin: 401, Challenge: "authToken", Body: starfacesim.NoBody},
+		{WrongLogin: 401, Challenge: "Bearer", Body: starfacesim.TextBody},
+	} {
+		simulate(t, settings, nil, func(t *testing.T, s simulation) {
+			live := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
+			defer live.Close(t.Context())
+			get := func() error {
+				r, err := http.NewRequest(http.MethodGet, s.Server.URL+"/rest/users", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp, err := live.Do(r)
+				if err == nil {
+					resp.Body.Close()
+				}
+				return err
+			}
+			for range 2 {
+				if err := get(); err != nil {
+					t.Errorf("%q: %v", settings.Challenge, err)
+				}
+				s.Restart()
+			}
+			s.SetPassword(user, "another")
+			get()
+			time.Sleep(24 * time.Hour)
+			if err := get(); !errors.Is(err, pbx.ErrInvalidCredentials) {
+				t.Errorf("%q: %v, want %v", settings.Challenge, err, pbx.ErrInvalidCredentials)
+			}
+			if c := s.Counts(); c.GoodLogins != 2 || c.WrongLogins != 2 {
+				t.Errorf("%q: %d good logins and %d wrong ones, want 2 and 2", settings.Challenge, c.GoodLogins, c.WrongLogins)
+			}
+		})
 	}
 }

@@ -12,16 +12,20 @@ import (
 // shortest is the least lifetime that is believed: see brand.
 const shortest = time.Minute
 
-// explained adds to a failed login what only this brand can mean by it.
-func explained(err error) error {
+// explained adds to a failed login what only this brand can mean by it. active: a
+// token of this PBX's own may be active.
+func explained(err error, active bool) error {
 	failure, ok := err.(*pbx.Error)
 	switch {
 	case ok && failure.HTTPStatus == http.StatusNotFound:
 		failure.Message += "; version 20 has this path, and older ones do not"
 	case ok && failure.Code == "invalid_request":
-		// The request is well-formed, and a wrong key has another code.
-		failure.Kind = pbx.ErrTooManySessions
-		failure.Message = "the PBX refuses the login: another token of this client ID may be active; use the API client for this program only"
+		// The request is well-formed. What is wrong with it is not documented, so
+		// that it counts as a wrong key, unless the key has just worked.
+		failure.Message = "the PBX refuses the login: the key may be wrong, or another token of this client ID is active; use the API client for this program only"
+		if active {
+			failure.Kind = pbx.ErrTooManySessions
+		}
 	}
 	return err
 }

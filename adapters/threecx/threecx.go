@@ -21,8 +21,11 @@
 // again and again. A renewal ends the token of requests that are under way, too.
 // They are refused, and Session.Client sends them once more.
 //
-// How a wrong key is refused (HTTP 401 without a body, or an OAuth error), and
-// whether wrong keys bring this client's address onto the PBX's list of blocked
+// How a wrong key is refused: HTTP 401 without a body or with one that repeats the
+// status, or an OAuth error. The error invalid_request is taken for that of a second
+// login while a token of this driver's own is active, and may else be a wrong key.
+//
+// Whether wrong keys bring this client's address onto the PBX's list of blocked
 // ones. Nor does it document a logout.
 //
 // # Details
@@ -36,6 +39,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
+	"time"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/oauth"
@@ -81,8 +86,9 @@ func init() {
 // PBX is a 3CX PBX as seen by one API client. It implements [pbx.Authenticator]
 // and all the optional interfaces.
 type PBX struct {
-	wire  *wire.Client
-	oauth *oauth.Client
+	wire   *wire.Client
+	oauth  *oauth.Client
+	active atomic.Pointer[time.Time] // until when the latest token is; nil: there was none
 }
 
 // New opens a PBX. It has no settings beyond the common ones, so Options must be
@@ -95,18 +101,21 @@ func New(cfg pbx.Config) (*PBX, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &PBX{client, oauth.New(client, brand, nil)}, nil
+	return &PBX{wire: client, oauth: oauth.New(client, brand, nil)}, nil
 }
 
 // Login implements [pbx.Authenticator]. It ends the token of the login before.
 func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	t, err := p.oauth.Login(ctx)
 	if err != nil {
-		return nil, explained(err)
+		until := p.active.Load()
+		return nil, explained(err, until != nil && time.Now().Before(*until))
 	}
 	if t.ExpiresAt.Sub(t.IssuedAt) < shortest {
 		t.ExpiresAt = t.IssuedAt.Add(shortest)
 	}
+	until := t.ExpiresAt
+	p.active.Store(&until)
 	return t, nil
 }
 

@@ -117,6 +117,7 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"a dead token, and a challenge for another", pbx.OpRequest, 401, bearer, "", pbx.ErrTokenRejected},
 		{"a dead token in JSON", pbx.OpRequest, 401, nil, `{"error":{"code":"","message":"x"}}`, pbx.ErrTokenRejected},
 		{"a proxy's challenge", pbx.OpRequest, 401, basic, "", pbx.ErrConfig},
+		{"a dead token, as ASP.NET writes it", pbx.OpRequest, 401, nil, `{"title":"Unauthorized","status":401}`, pbx.ErrTokenRejected},
 		{"a proxy's page", pbx.OpRequest, 401, nil, pbxsim.HTMLPage, pbx.ErrConfig},
 		{"a role too low", pbx.OpRequest, 403, nil, "", pbx.ErrForbidden},
 		{"a role too low, in JSON", pbx.OpRequest, 403, nil, `{"error":{"code":"x"}}`, pbx.ErrForbidden},
@@ -137,7 +138,7 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"a wrong key, and a challenge for a token", pbx.OpLogin, 401, bearer, "", pbx.ErrInvalidCredentials},
 		{"a wrong key in JSON", pbx.OpLogin, 401, nil, `{"error":"invalid_client"}`, pbx.ErrInvalidCredentials},
 		{"a proxy's challenge", pbx.OpLogin, 401, basic, "", pbx.ErrConfig},
-		{"another token is active, perhaps", pbx.OpLogin, 400, nil, `{"error":"invalid_request"}`, pbx.ErrTooManySessions},
+		{"a wrong key, perhaps", pbx.OpLogin, 400, nil, `{"error":"invalid_request"}`, pbx.ErrProtocol},
 		{"a scope", pbx.OpLogin, 400, nil, `{"error":"invalid_scope"}`, pbx.ErrConfig},
 		{"too many", pbx.OpLogin, 429, nil, "", pbx.ErrUnavailable},
 		{"no such path", pbx.OpLogin, 404, nil, "", pbx.ErrProtocol},
@@ -354,4 +355,39 @@ func TestATokenGoesIntoTheAuthorizationHeader(t *testing.T) {
 	if diff := cmp.Diff(http.Header{"Authorization": {"Bearer " + sampleToken}}, r.Header); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
+}
+
+// Whatever a refusal looks like, a key that never worked is sent a few times at
+// most, so that the PBX does not block this address.
+func TestAWrongKeyIsNotSentAllDay(t *testing.T) {
+	for refusal, most := range map[threecxsim.Refusal]int{
+		threecxsim.Empty401: 2, threecxsim.JSON401: 2, threecxsim.JSON400: 2, threecxsim.Problem401: 2, threecxsim.Request400: 4,
+	} {
+		simulate(t, threecxsim.Options{Refusal: refusal}, pbxsim.Options{}, func(t *testing.T, s simulation) {
+			s.SetPassword(id, "another")
+			live := s.Session()
+			defer live.Close(t.Context())
+			time.Sleep(24 * time.Hour)
+			if c := s.Counts(); c.WrongLogins == 0 || c.WrongLogins > most || c.Locks != 0 {
+				t.Errorf("%q: %d wrong logins and %d locks, want at most %d", refusal, c.WrongLogins, c.Locks, most)
+			}
+		})
+	}
+}
+
+func TestASecondLoginThatIsRefusedWhileATokenIsActiveSaysNothingAboutTheKey(t *testing.T) {
+	simulate(t, threecxsim.Options{Second: threecxsim.Refused400}, pbxsim.Options{}, func(t *testing.T, s simulation) {
+		if _, err := s.Driver.Login(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Driver.Login(t.Context())
+		if got := failure(t, err); got.Kind != pbx.ErrTooManySessions {
+			t.Errorf("%v, want %v", err, pbx.ErrTooManySessions)
+		}
+		another := open(t, pbx.Config{URL: s.Server.URL, Username: id, Password: pbx.NewSecret(key), Transport: s.Server.Client().Transport})
+		_, err = another.Login(t.Context())
+		if got := failure(t, err); got.Kind != pbx.ErrProtocol || !got.Sent {
+			t.Errorf("of another program: %v, want %v", err, pbx.ErrProtocol)
+		}
+	})
 }

@@ -82,6 +82,30 @@ func (h *Host) Locked(now time.Time) bool {
 	return slices.ContainsFunc(h.locks, func(k lock) bool { return k.until > t })
 }
 
+// Passes is when Counts or Locked, whichever is first, becomes false by time
+// alone. Zero: neither does.
+func (h *Host) Passes(now time.Time) time.Time {
+	t := at(now)
+	var counted, locked instant
+	for i := range h.bookings {
+		if b := &h.bookings[i]; !b.flying(t) && t <= b.expires() {
+			counted = max(counted, b.expires().add(time.Millisecond))
+		}
+	}
+	for _, k := range h.locks {
+		if k.until > t {
+			locked = max(locked, k.until)
+		}
+	}
+	first := forever
+	for _, end := range []instant{counted, locked} {
+		if end > 0 {
+			first = min(first, end)
+		}
+	}
+	return first.time()
+}
+
 // Careful reports whether tokens of some URL have to be used one at a time.
 func (l *Local) Careful() bool {
 	return slices.ContainsFunc(l.urls, func(u urlState) bool { return u.dead > 0 })

@@ -55,6 +55,9 @@ func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 		return d.query(r)
 	}
 	if path == restPath+"core/users" && r.Method == http.MethodGet {
+		if d.NoScope { // Rest/Base.php
+			return reply(http.StatusUnauthorized, map[string]any{"status": false, "message": "unauthorized"})
+		}
 		return reply(http.StatusOK, extensions)
 	}
 	return page(http.StatusNotFound, "<html><head><title>Page Not Found</title></head><body></body></html>\n")

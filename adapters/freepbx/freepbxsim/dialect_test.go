@@ -249,7 +249,7 @@ func TestQueries(t *testing.T) {
 					t.Errorf("%s: HTTP %d, %s, want HTTP %d", body, resp.StatusCode, got, want)
 				}
 			}
-			for target, want := range map[string]int{"GET /": 200, "GET /admin/api/gql": 404, "GET /admin/api/api/rest/nothing": 404, "GET " + users: 200, "GET " + gql: 404} {
+			for target, want := range map[string]int{"GET /": 200, "GET /admin/api/gql": 404, "GET /admin/api/api/rest/nothing": 404, "GET " + users: map[bool]int{false: 200, true: 401}[noScope], "GET " + gql: 404} {
 				method, path, _ := strings.Cut(target, " ")
 				if resp, _ := c.send(method, path, "", "Authorization", token); resp.StatusCode != want {
 					t.Errorf("%s: HTTP %d, want %d", target, resp.StatusCode, want)

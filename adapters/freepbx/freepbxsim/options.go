@@ -25,8 +25,8 @@ type Options struct {
 	// Application is one through which users log in by their passwords.
 	Application Application
 
-	// NoScope refuses what the token's scopes do not cover: here, the list of
-	// extensions.
+	// NoScope refuses what the token's scopes do not cover: here, the lists of
+	// extensions and of users. GraphQL does so with HTTP 400, and REST with 401.
 	NoScope bool
 
 	// ModuleOff has the web interface's login page instead of the API.

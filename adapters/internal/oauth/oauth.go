@@ -36,7 +36,9 @@ type Brand struct {
 	// unknown.
 	RefreshLifetime time.Duration
 
-	// EmptyRefusal: the PBX refuses an application by HTTP 401 without a body.
+	// EmptyRefusal: the PBX refuses an application by HTTP 401 without words of its
+	// own: see Silent. Any other 401 that asks for no password by HTTP may be the
+	// PBX's too, so that the account counts as sent.
 	EmptyRefusal bool
 }
 
@@ -163,14 +165,32 @@ func bearable(s string) bool {
 // Authorize puts a token into a request's Authorization header.
 func Authorize(h http.Header, t *pbx.Token) { h.Set("Authorization", "Bearer "+t.Value.Reveal()) }
 
-// Silent reports whether a response has no body and does not ask for a user name
-// and password by HTTP, as something in front of the PBX does.
+// Silent reports whether a response has no body, or one that only repeats the
+// status (RFC 9457, as ASP.NET writes it), and does not ask for a user name and
+// password by HTTP, as something in front of the PBX does.
 func Silent(x *wire.Exchange) bool {
+	if asksForPassword(x) {
+		return false
+	}
+	var problem struct {
+		Title  wire.Text   `json:"title"`
+		Status wire.Number `json:"status"`
+	}
+	if wire.ReadJSON(x.Response.Body, &problem) {
+		status, ok := problem.Status.Int()
+		return ok && status == x.Response.Status && problem.Title != ""
+	}
+	return len(bytes.TrimSpace(x.Response.Body)) == 0
+}
+
+// asksForPassword reports whether a response wants HTTP authentication other than
+// by a bearer token.
+func asksForPassword(x *wire.Exchange) bool {
 	for _, challenge := range x.Response.Header.Values("WWW-Authenticate") {
 		scheme, _, _ := strings.Cut(strings.TrimSpace(challenge), " ")
 		if !strings.EqualFold(scheme, "bearer") {
-			return false
+			return true
 		}
 	}
-	return len(bytes.TrimSpace(x.Response.Body)) == 0
+	return false
 }

@@ -235,6 +235,10 @@ func TestWhatARefusalMeans(t *testing.T) {
 		{"another kind of error", brand, 400, nil, `{"error":{"code":"x"}}`, pbx.ErrProtocol, pbx.ErrProtocol, "", ""},
 		{"an empty 401", brand, 401, nil, "", pbx.ErrConfig, pbx.ErrConfig, "", ""},
 		{"an empty 401 of the brand's", empty, 401, nil, "", pbx.ErrInvalidCredentials, pbx.ErrInvalidCredentials, "", ""},
+		{"one that repeats its status", empty, 401, nil, `{"type":"https://tools.ietf.org/html/rfc9110#section-15.5.2","title":"Unauthorized","status":401,"traceId":"00-1"}`, pbx.ErrInvalidCredentials, pbx.ErrInvalidCredentials, "", ""},
+		{"one that repeats another status", empty, 401, nil, `{"title":"Unauthorized","status":403}`, pbx.ErrConfig, pbx.ErrConfig, "", ""},
+		{"one that repeats its status and asks for a password", empty, 401, basic, `{"title":"Unauthorized","status":401}`, pbx.ErrConfig, pbx.ErrConfig, "", ""},
+		{"one that repeats its status, of another brand", brand, 401, nil, `{"title":"Unauthorized","status":401}`, pbx.ErrConfig, pbx.ErrConfig, "", ""},
 		{"blanks in it", empty, 401, nil, " \r\n", pbx.ErrInvalidCredentials, pbx.ErrInvalidCredentials, "", ""},
 		{"one that asks for a token", empty, 401, bearer, "", pbx.ErrInvalidCredentials, pbx.ErrInvalidCredentials, "", ""},
 		{"one that asks for a password", empty, 401, basic, "", pbx.ErrConfig, pbx.ErrConfig, "", ""},
@@ -328,6 +332,43 @@ func TestNoSecretOfAnApplicationShows(t *testing.T) {
 	}
 	if !strings.Contains(string(got.Details), `"scope":"x"`) {
 		t.Errorf("the details %s lack the scope", got.Details)
+	}
+}
+
+// A 401 in words that nobody knows may be the verdict on a wrong key.
+func TestA401OfUnknownFormMayBeTheBrandsVerdict(t *testing.T) {
+	empty := brand
+	empty.EmptyRefusal = true
+	for _, tt := range []struct {
+		brand     oauth.Brand
+		challenge string
+		body      string
+		sent      bool
+	}{
+		{empty, "", `{"reason":"x"}`, true}, {empty, "Bearer", "<html></html>", true}, {empty, `Basic realm="x"`, "", false},
+		{brand, "", `{"reason":"x"}`, false},
+	} {
+		e := &endpoint{status: 401, header: http.Header{}, body: tt.body}
+		if tt.challenge != "" {
+			e.header.Set("WWW-Authenticate", tt.challenge)
+		}
+		_, err := client(t, e, tt.brand, nil).Login(t.Context())
+		if got, ok := err.(*pbx.Error); !ok || got.Kind != pbx.ErrConfig || got.Sent != tt.sent {
+			t.Errorf("%q, %q: %v, sent %v, want %v", tt.challenge, tt.body, err, ok && got.Sent, tt.sent)
+		}
+	}
+}
+
+// A code that is missing from an error would show that the secret is like it, and
+// drivers compare codes.
+func TestACodeOfTheStandardShowsWhateverTheSecretIs(t *testing.T) {
+	for _, code := range []string{"invalid_client", "invalid_request"} {
+		e := &endpoint{status: 400, body: `{"error":"` + code + `"}`}
+		like := &oauth.Application{ID: "application", Secret: pbx.NewSecret(code + "7")}
+		_, err := client(t, e, brand, like).Login(t.Context())
+		if got, ok := err.(*pbx.Error); !ok || got.Code != code {
+			t.Errorf("%v, want the code %s", err, code)
+		}
 	}
 }
 

@@ -108,6 +108,7 @@ func (c *Client) refusal(x *wire.Exchange, got response) *pbx.Error {
 			kind = known.refresh
 		}
 		failure := x.Fail(kind, got.Error, known.text)
+		failure.Code = got.Error // everybody knows these words: one that is missing would show a secret
 		if got.Error == "invalid_scope" {
 			failure.Setting = "scope"
 		}
@@ -121,5 +122,9 @@ func (c *Client) refusal(x *wire.Exchange, got response) *pbx.Error {
 		}
 		return x.Fail(kind, got.Error, "the PBX refuses the login for a reason that this driver does not know")
 	}
-	return x.Unexpected() // also {"error":"Unauthorized"} under 401, which gateways send
+	failure := x.Unexpected() // also {"error":"Unauthorized"} under 401, which gateways send
+	if c.brand.EmptyRefusal && status == http.StatusUnauthorized && !asksForPassword(x) {
+		failure.Sent = true
+	}
+	return failure
 }

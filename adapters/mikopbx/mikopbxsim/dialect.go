@@ -111,7 +111,11 @@ func (m *mikopbx) refresh(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	reply := respond(http.StatusOK, true, map[string]any{
 		"accessToken": token.Value, "tokenType": "Bearer", "expiresIn": int(lifetime / time.Second), "homePage": "/admin-cabinet/extensions/index",
 	}, nil)
-	if next := m.refreshed(value, token.Refresh, token.RefreshExpires); next != "" {
+	next := m.refreshed(value, token.Refresh, token.RefreshExpires)
+	if next == "" && m.Deletes {
+		next = value // it is set anew
+	}
+	if next != "" {
 		m.setCookie(&reply, r, next, token.RefreshExpires)
 	}
 	return reply
@@ -121,11 +125,14 @@ func (m *mikopbx) refresh(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 func (m *mikopbx) logout(r *pbxsim.Request) pbxsim.Reply {
 	m.drop(cookieOf(r))
 	reply := respond(http.StatusOK, true, map[string]string{"message": "logged out"}, nil)
-	reply.Header.Set("Set-Cookie", cookieName+"=deleted; expires=Thu, 01-Jan-1970 00:00:01 GMT; path=/; HttpOnly; SameSite=Strict")
+	reply.Header.Set("Set-Cookie", deletion)
 	return reply
 }
 
-const cookieName = "refreshToken"
+const (
+	cookieName = "refreshToken"
+	deletion   = cookieName + "=deleted; expires=Thu, 01-Jan-1970 00:00:01 GMT; path=/; HttpOnly; SameSite=Strict"
+)
 
 // cookieOf returns the value of the refresh token's cookie, as it is written.
 func cookieOf(r *pbxsim.Request) string {
@@ -146,7 +153,10 @@ func (m *mikopbx) setCookie(reply *pbxsim.Reply, r *pbxsim.Request, value string
 	if r.TLS != nil {
 		line += "; Secure"
 	}
-	reply.Header.Set("Set-Cookie", line+"; HttpOnly; SameSite=Strict")
+	if m.Deletes {
+		reply.Header.Add("Set-Cookie", deletion)
+	}
+	reply.Header.Add("Set-Cookie", line+"; HttpOnly; SameSite=Strict")
 }
 
 // params reads a body, JSON or a form.

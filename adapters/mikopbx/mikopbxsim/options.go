@@ -19,6 +19,10 @@ type Options struct {
 	// switched off. The vendor's own texts speak of it.
 	Rotate bool
 
+	// Deletes has a login and a refresh delete the cookie before they set it, as PHP
+	// programs do that replace one.
+	Deletes bool
+
 	// Gate has nginx refuse a request of the application's without a valid token:
 	// 403 with a plain text, as for some paths. Without Gate the API does, with 401.
 	Gate bool

@@ -159,11 +159,15 @@ func respond(status int, body any) pbxsim.Reply {
 }
 
 func (s *starface) fail(status int, message string) pbxsim.Reply {
+	reply := respond(status, map[string]string{"message": message})
 	switch s.Body {
 	case TextBody:
-		return pbxsim.Reply{Status: status, Header: http.Header{"Content-Type": {"text/plain"}}, Body: []byte(message)}
+		reply.Header, reply.Body = http.Header{"Content-Type": {"text/plain"}}, []byte(message)
 	case NoBody:
-		return pbxsim.Reply{Status: status}
+		reply.Header, reply.Body = http.Header{}, nil
 	}
-	return respond(status, map[string]string{"message": message})
+	if status == http.StatusUnauthorized && s.Challenge != "" {
+		reply.Header.Set("WWW-Authenticate", s.Challenge)
+	}
+	return reply
 }

@@ -25,6 +25,10 @@ type Options struct {
 	// documents. Clients expect 401 too.
 	WrongLogin int
 
+	// Challenge is the WWW-Authenticate header of a 401, which RFC 9110 wants. No
+	// document shows one. Empty: there is none.
+	Challenge string
+
 	// Body is what a failing response has for a body.
 	Body ErrorBody
 

@@ -44,6 +44,8 @@ func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	}
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	switch dead := a.Use(token) != pbxsim.OK; {
+	case dead && d.DeadTokenInJSON && d.Refusal == Problem401:
+		return problem()
 	case dead && d.DeadTokenInJSON:
 		return odata(http.StatusUnauthorized, "", "Unauthorized")
 	case dead:
@@ -89,6 +91,10 @@ func (d dialect) login(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 			return refused(http.StatusUnauthorized, "invalid_client")
 		case JSON400:
 			return refused(http.StatusBadRequest, "invalid_client")
+		case Request400:
+			return refused(http.StatusBadRequest, "invalid_request")
+		case Problem401:
+			return problem()
 		}
 		return pbxsim.Reply{Status: http.StatusUnauthorized}
 	}
@@ -160,6 +166,15 @@ type user struct {
 // refused is an OAuth error.
 func refused(status int, code string) pbxsim.Reply {
 	return reply(status, map[string]string{"error": code})
+}
+
+// problem is HTTP 401 as ASP.NET writes it.
+func problem() pbxsim.Reply {
+	r := reply(http.StatusUnauthorized, map[string]any{
+		"type": "https://tools.ietf.org/html/rfc9110#section-15.5.2", "title": "Unauthorized", "status": http.StatusUnauthorized, "traceId": "00-0123456789abcdef-00",
+	})
+	r.Header.Set("Content-Type", "application/problem+json; charset=utf-8")
+	return r
 }
 
 // odata is an error of XAPI.

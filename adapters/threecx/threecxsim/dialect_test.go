@@ -124,9 +124,11 @@ func TestWhatATokenRequestIsRefusedFor(t *testing.T) {
 		status int
 		body   string
 	}{
-		threecxsim.Empty401: {401, ""},
-		threecxsim.JSON401:  {401, `{"error":"invalid_client"}`},
-		threecxsim.JSON400:  {400, `{"error":"invalid_client"}`},
+		threecxsim.Empty401:   {401, ""},
+		threecxsim.JSON401:    {401, `{"error":"invalid_client"}`},
+		threecxsim.JSON400:    {400, `{"error":"invalid_client"}`},
+		threecxsim.Request400: {400, `{"error":"invalid_request"}`},
+		threecxsim.Problem401: {401, `{"status":401,"title":"Unauthorized","traceId":"00-0123456789abcdef-00","type":"https://tools.ietf.org/html/rfc9110#section-15.5.2"}`},
 	} {
 		inMemory(t, threecxsim.Options{Refusal: refusal}, pbxsim.Options{Lockout: pbxsim.Lockout{After: -1}}, func(t *testing.T, c client) {
 			for _, body := range []string{wrongKey, "client_id=nobody&client_secret=key&grant_type=client_credentials", "client_id=900&grant_type=client_credentials"} {

@@ -28,6 +28,14 @@ const (
 	Empty401 Refusal = ""         // no body, as a dead token gets
 	JSON401  Refusal = "json-401" // {"error":"invalid_client"}
 	JSON400  Refusal = "json-400" // the same under HTTP 400
+
+	// Request400 is {"error":"invalid_request"} under HTTP 400, which a second token
+	// request may get as well.
+	Request400 Refusal = "request-400"
+
+	// Problem401 is the status in JSON, as ASP.NET writes it where a program says
+	// nothing (RFC 9457).
+	Problem401 Refusal = "problem-401"
 )
 
 // Options are how one PBX differs from another: what the vendor does not say. The
@@ -46,7 +54,8 @@ type Options struct {
 	// NoRefreshToken leaves out the refresh_token, which is null otherwise.
 	NoRefreshToken bool
 
-	// DeadTokenInJSON gives the response to a dead token a body.
+	// DeadTokenInJSON gives the response to a dead token a body: the form of
+	// Problem401 if the Refusal has that, and else that of XAPI's errors.
 	DeadTokenInJSON bool
 
 	// Denied is the beginning of the paths for which the API client's role is too
