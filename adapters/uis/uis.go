@@ -235,7 +235,7 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 // there is no sense in expire_at.
 func expiry(x *wire.Exchange, issued time.Time, expireAt wire.Text) time.Time {
 	seconds, err := strconv.ParseFloat(string(expireAt), 64)
-	if err != nil || seconds < 1e8 || seconds > 1e11 {
+	if err != nil || !(seconds >= 1e8 && seconds <= 1e11) { // nor NaN
 		return time.Time{}
 	}
 	now := issued
