@@ -36,7 +36,7 @@ var brokenMachines = []struct {
 	{"who leaves the line stays in it", "machine.go", "		p.withdraw, p.ticket = true, m.ticket\n", "",
 		"who no longer waits leaves the line"},
 	{"a call out of the line is lost", "machine.go", "		m.waiting, m.next = true, a.until\n", "		m.phase, m.next = resting, a.until\n",
-		"no session is forgotten"},
+		"who no longer waits leaves the line"},
 	{"a rejected session does not look", "machine.go", "	return now.Add(spread(credentialLook, chance))\n}\n\n// pinged", "	return time.Time{}\n}\n\n// pinged",
 		"no session is forgotten"},
 	{"a failure plans nothing", "machine.go", "	m.rest(now.Add(max(wait, pause)))", "	m.rest(time.Time{})",
