@@ -100,7 +100,10 @@ func cleanPath(path string, secrets []pbx.Secret) string {
 // the name of a field. A short one may be a word of these, and a word missing would
 // show it.
 func long(secrets []pbx.Secret) []pbx.Secret {
-	return slices.DeleteFunc(slices.Clone(secrets), func(s pbx.Secret) bool { return len(plain(s.Reveal())) < minImplied })
+	return slices.DeleteFunc(slices.Clone(secrets), func(s pbx.Secret) bool {
+		all := readings(s.Reveal())
+		return len(all[len(all)-1]) < minImplied
+	})
 }
 
 // runs are the runs of letters and digits in a set of secrets, to be found in a
@@ -125,16 +128,21 @@ func newRuns(secrets []pbx.Secret, length int) runs {
 		if size += len(s.Reveal()); size > maxSecrets {
 			return runs{tooMany: true}
 		}
-		letters := plain(s.Reveal())
-		if len(letters) == 0 {
+		odd := true
+		for _, letters := range readings(s.Reveal()) {
+			n := min(length, len(letters))
+			if n == 0 {
+				continue
+			}
+			odd = false
+			if r.byLength[n] == nil {
+				r.byLength[n] = map[uint64]bool{}
+			}
+			roll(letters, n, func(hash uint64) bool { r.byLength[n][hash] = true; return true })
+		}
+		if odd {
 			r.odd = append(r.odd, fold(s.Reveal()))
-			continue
 		}
-		n := min(length, len(letters))
-		if r.byLength[n] == nil {
-			r.byLength[n] = map[uint64]bool{}
-		}
-		roll(letters, n, func(hash uint64) bool { r.byLength[n][hash] = true; return true })
 	}
 	return r
 }
@@ -150,12 +158,13 @@ func (r runs) in(text string) bool {
 	if len(r.byLength) == 0 {
 		return false
 	}
-	letters := plain(text)
-	for n, hashes := range r.byLength {
-		found := false
-		roll(letters, n, func(hash uint64) bool { found = hashes[hash]; return !found })
-		if found {
-			return true
+	for _, letters := range readings(text) {
+		for n, hashes := range r.byLength {
+			found := false
+			roll(letters, n, func(hash uint64) bool { found = hashes[hash]; return !found })
+			if found {
+				return true
+			}
 		}
 	}
 	return false
@@ -181,16 +190,24 @@ func roll(letters []rune, n int, yield func(hash uint64) bool) {
 // maxLevels is how often a text is unescaped: HTML in JSON in JSON has three.
 const maxLevels = 4
 
-// plain are the letters and digits of a text, in lower case, without the escapes
-// of JSON, URLs, HTML and programming languages.
-func plain(text string) []rune {
+// readings are the letters and digits of a text, in lower case: as it stands, and
+// with each level of escapes of JSON, URLs, HTML and programming languages undone.
+// What looks like an escape may be none, as in LIKE '%1234%'.
+func readings(text string) [][]rune {
+	all := [][]rune{plain(text)}
 	for range maxLevels {
 		unescaped := unescape(text)
 		if unescaped == text {
 			break
 		}
 		text = unescaped
+		all = append(all, plain(text))
 	}
+	return all
+}
+
+// plain are the letters and digits of a text, in lower case.
+func plain(text string) []rune {
 	letters := make([]rune, 0, len(text))
 	for _, r := range strings.ToValidUTF8(text, "") {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {
