@@ -41,7 +41,7 @@ func (a *attempt) again() *attempt {
 // ends in time, and a panic becomes an error.
 type driver struct {
 	auth   pbx.Authenticator
-	traits pbx.Traits
+	traits traits
 	owner  *Session
 	*family
 	stray atomic.Int32 // operations that the driver has not returned from
@@ -56,18 +56,17 @@ type settings struct {
 
 // describe asks for the traits. The error says that the driver panicked.
 func (d *driver) describe() error {
-	describer, ok := pbx.As[pbx.Describer](d.auth)
-	if !ok {
-		return nil
-	}
-	return d.contain(pbx.OpOpen, func() error { d.traits = describer.Traits(); return nil })
+	var stated pbx.Traits
+	err := d.contain(pbx.OpOpen, func() error { stated = statedBy(d.auth); return nil })
+	d.traits = keep(stated)
+	return err
 }
 
 // rules are what a machine has to know. many: the session is one of many.
 func (d *driver) rules(many bool) rules {
 	_, prints := pbx.As[pbx.Fingerprinter](d.auth)
 	_, pings := pbx.As[pbx.Pinger](d.auth)
-	return rules{shares: d.owner.fleet.shared != nil, lifetime: d.traits.Lifetime, refreshes: d.traits.KeepAlive == pbx.KeepAliveRefresh, noBeat: d.traits.KeepAlive == pbx.KeepAliveNone,
+	return rules{shares: d.owner.fleet.shared != nil, lifetime: d.traits.brand().Lifetime, refreshes: d.traits.brand().KeepAlive == pbx.KeepAliveRefresh, noBeat: d.traits.brand().KeepAlive == pbx.KeepAliveNone,
 		prints: prints, pings: pings, many: many}
 }
 
@@ -161,7 +160,7 @@ func (d *driver) judged(op pbx.Op, started time.Time, r result) result {
 	took := ended.Sub(started)
 	d.ended(op, took, r.err)
 	if d.hook != nil {
-		d.hook.infos.add(OpInfo{Session: d.owner.name, Driver: d.traits.Driver, URL: d.traits.URL, Op: op, Started: started, Took: took, Err: r.err})
+		d.hook.infos.add(OpInfo{Session: d.owner.name, Driver: d.traits.brand().Driver, URL: d.traits.URL, Op: op, Started: started, Took: took, Err: r.err})
 	}
 	return r
 }

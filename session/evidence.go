@@ -119,7 +119,7 @@ func (d *driver) probe(ctx context.Context) (status int) {
 		if base == nil {
 			base = http.DefaultTransport
 		}
-		address := d.traits.Probe
+		address := statedBy(d.auth).Probe
 		if address == "" {
 			address = d.traits.URL
 		}

@@ -75,7 +75,7 @@ func (h *host) here(t, now time.Time) time.Time {
 func (v *visitor) login(print fingerprint, waiting time.Time) lockout.Login {
 	return lockout.Login{
 		URL: v.traits.URL, Account: v.traits.Account, Fingerprint: v.printOr(print),
-		Limits: lockout.Resolve(v.traits.Lockout, v.host.guard.Limit), Timeout: v.limit(pbx.OpLogin), Waiting: waiting,
+		Limits: lockout.Resolve(v.traits.brand().Lockout, v.host.guard.Limit), Timeout: v.limit(pbx.OpLogin), Waiting: waiting,
 		NoProbe: !v.probes(),
 	}
 }
@@ -266,7 +266,7 @@ func (h *host) askWithToken(v *visitor, q question) answer {
 // coveredUntil is the end of a lock that stops the visitor's token; zero: there
 // is none. h.mu is held.
 func (h *host) coveredUntil(v *visitor, now time.Time) time.Time {
-	if !v.traits.Lockout.CoversRequests {
+	if !v.traits.brand().Lockout.CoversRequests {
 		return time.Time{}
 	}
 	if until := h.ledger.LockedUntil(now, v.traits.URL, v.traits.Account); until.After(now) {
@@ -571,7 +571,7 @@ func (h *host) relogin(v *visitor, g lockout.Login) bool {
 	var who []*visitor
 	for _, m := range members {
 		if print, idle, ok := m.owner.holds(m); ok {
-			holders = append(holders, lockout.Holder{Login: m.login(print, time.Time{}), Idle: idle, Single: m.traits.MaxTokens == 1})
+			holders = append(holders, lockout.Holder{Login: m.login(print, time.Time{}), Idle: idle, Single: m.traits.brand().MaxTokens == 1})
 			who = append(who, m)
 		}
 	}

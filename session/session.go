@@ -105,7 +105,7 @@ func newSession(name string, auth pbx.Authenticator, f *fleet) *Session {
 	s.job = newJob(s.run)
 	l, err := s.connect(auth)
 	s.link.Store(l)
-	s.machine = machine{rules: l.rules(f.many), since: time.Now(), err: err, noBeat: l.traits.KeepAlive == pbx.KeepAliveNone}
+	s.machine = machine{rules: l.rules(f.many), since: time.Now(), err: err, noBeat: l.traits.brand().KeepAlive == pbx.KeepAliveNone}
 	return s
 }
 
@@ -116,7 +116,7 @@ func (s *Session) connect(auth pbx.Authenticator) (*visitor, error) {
 		crand.Read(l.own[:])
 	}
 	err := l.describe()
-	l.family = s.fleet.families.of(l.traits.Driver)
+	l.family = s.fleet.families.of(l.traits.brand().Driver)
 	s.fleet.gate.guard.join(l)
 	if c := s.fleet.shared; c != nil {
 		l.cell = c.cell(s.name, l.traits)
@@ -364,7 +364,7 @@ func (s *Session) claim(l *visitor, a *attempt, p plan) (claimResult, error) {
 	if err == nil || p.want != pbx.OpKeepAlive || errors.As(err, &unreadable) {
 		return found, err
 	}
-	if l.traits.KeepAlive == pbx.KeepAliveRefresh && !l.cell.wrote() {
+	if l.traits.brand().KeepAlive == pbx.KeepAliveRefresh && !l.cell.wrote() {
 		return found, err
 	}
 	return claimResult{verdict: unshared}, nil
@@ -585,7 +585,7 @@ func (s *Session) shut(ctx context.Context, remove bool) error {
 // that were issued before.
 func (s *Session) alive(ctx context.Context, l *visitor, t *pbx.Token) bool {
 	pinger, ok := pbx.As[pbx.Pinger](l.auth)
-	if l.traits.Lockout.DeadTokens != pbx.DeadTokensCount || !ok {
+	if l.traits.brand().Lockout.DeadTokens != pbx.DeadTokensCount || !ok {
 		return true
 	}
 	done, err := l.host.oneLogout(ctx, l.traits.URL)

@@ -206,7 +206,7 @@ type tokenCell struct {
 }
 
 // cell makes a session's part of the store.
-func (c *Shared) cell(name string, traits pbx.Traits) *tokenCell {
+func (c *Shared) cell(name string, traits traits) *tokenCell {
 	return &tokenCell{shared: c, by: c.writer(), turn: make(chan struct{}, 1),
 		key: tokencell.SessionKey(c.settings.Prefix, name, traits.URL, traits.Account)}
 }

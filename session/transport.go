@@ -332,7 +332,7 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 	case errors.Is(verdict, pbx.ErrInvalidCredentials): // a key that was withdrawn, say
 		e.judge(verdict)
 	case verdict == nil && inspected && resp.StatusCode/100 == 2 && !isWebPage(head):
-		e.session.accepted(e.lease, e.sent, e.link.traits.Sliding)
+		e.session.accepted(e.lease, e.sent, e.link.traits.brand().Sliding)
 	}
 	return resp, verdict, nil
 }

@@ -16,11 +16,17 @@ import (
 	"github.com/pbxauth/pbx"
 )
 
-// accountSource is where the account to log in with comes from.
+// accountSource is where the account to log in with comes from. The zero value
+// is none.
 type accountSource struct {
+	fixed pbx.Credentials
+	asked *askedSource // nil: it is fixed
+}
+
+// askedSource is a Credentials func.
+type askedSource struct {
+	ask        func(context.Context) (pbx.Credentials, error)
 	noUsername bool
-	fixed      pbx.Credentials
-	ask        func(context.Context) (pbx.Credentials, error) // nil: it is fixed
 
 	mu   sync.Mutex        // guards lent
 	lent []pbx.Credentials // what ask returned last, to be cut out of errors
@@ -30,24 +36,24 @@ type accountSource struct {
 // logins that are under way while the account changes.
 const maxLent = 4
 
-func accountOf(cfg pbx.Config, noUsername bool) (*accountSource, error) {
+func accountOf(cfg pbx.Config, noUsername bool) (none accountSource, err error) {
 	fixed := pbx.Credentials{Username: cfg.Username, Password: cfg.Password}
 	switch {
 	case cfg.Credentials != nil && (cfg.Username != "" || !cfg.Password.IsZero()):
-		return nil, wrong("Credentials", "set either Credentials or Username and Password, not both")
+		return none, wrong("Credentials", "set either Credentials or Username and Password, not both")
 	case cfg.Credentials != nil:
-		return &accountSource{noUsername: noUsername, ask: cfg.Credentials}, nil
+		return accountSource{asked: &askedSource{ask: cfg.Credentials, noUsername: noUsername}}, nil
 	case cfg.Username == "" && !noUsername:
-		return nil, wrong("Username", "no user name: set Username to the PBX's API account")
+		return none, wrong("Username", "no user name: set Username to the PBX's API account")
 	case cfg.Username != "" && noUsername:
-		return nil, wrong("Username", "this brand has a password and no user name: leave Username empty")
+		return none, wrong("Username", "this brand has a password and no user name: leave Username empty")
 	case cfg.Password.IsZero():
-		return nil, wrong("Password", "no password: set Password to that of the PBX's API account")
+		return none, wrong("Password", "no password: set Password to that of the PBX's API account")
 	}
 	if err := checkBreaks(fixed); err != nil {
-		return nil, err
+		return none, err
 	}
-	return &accountSource{noUsername: noUsername, fixed: fixed}, nil
+	return accountSource{fixed: fixed}, nil
 }
 
 // checkBreaks refuses an account that is certainly wrong: nobody types a line
@@ -66,9 +72,9 @@ func checkBreaks(account pbx.Credentials) error {
 // Credentials returns the account to log in with. Errors are *[pbx.Error] with
 // Sent false.
 func (c *Client) Credentials(ctx context.Context) (pbx.Credentials, error) {
-	source := c.account
-	if source.ask == nil {
-		return source.fixed, nil
+	source := c.account.asked
+	if source == nil {
+		return c.account.fixed, nil
 	}
 	got, err := c.ask(ctx)
 	if err != nil {
@@ -94,7 +100,7 @@ func (c *Client) Credentials(ctx context.Context) (pbx.Credentials, error) {
 }
 
 func (c *Client) ask(ctx context.Context) (pbx.Credentials, error) {
-	got, err := pbx.AskCredentials(ctx, c, c.account.ask)
+	got, err := pbx.AskCredentials(ctx, c, c.account.asked.ask)
 	if err == nil {
 		return got, nil
 	}
@@ -107,7 +113,7 @@ func (c *Client) ask(ctx context.Context) (pbx.Credentials, error) {
 		Message: "nothing was sent, because the Credentials func failed", Err: err}
 }
 
-func (s *accountSource) remember(account pbx.Credentials) {
+func (s *askedSource) remember(account pbx.Credentials) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lent = slices.DeleteFunc(s.lent, func(c pbx.Credentials) bool {
@@ -120,21 +126,21 @@ func (s *accountSource) remember(account pbx.Credentials) {
 }
 
 // inUse are the accounts that requests under way may carry, the newest last.
-func (s *accountSource) inUse() []pbx.Credentials {
-	if s == nil {
+func (s accountSource) inUse() []pbx.Credentials {
+	switch {
+	case s.asked != nil:
+		s.asked.mu.Lock()
+		defer s.asked.mu.Unlock()
+		return slices.Clone(s.asked.lent)
+	case s.fixed.Password.IsZero():
 		return nil
 	}
-	if s.ask == nil {
-		return []pbx.Credentials{s.fixed}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.lent)
+	return []pbx.Credentials{s.fixed}
 }
 
 // secrets are the passwords in use, and their MD5, which several brands send
 // instead.
-func (s *accountSource) secrets() []pbx.Secret {
+func (s accountSource) secrets() []pbx.Secret {
 	var all []pbx.Secret
 	for _, account := range s.inUse() {
 		sum := md5.Sum([]byte(account.Password.Reveal()))
@@ -145,7 +151,7 @@ func (s *accountSource) secrets() []pbx.Secret {
 
 // blanks says what people do not see in a user name or password that was
 // refused; "" if there is nothing.
-func (s *accountSource) blanks() string {
+func (s accountSource) blanks() string {
 	accounts := s.inUse()
 	if len(accounts) == 0 {
 		return ""
@@ -174,12 +180,7 @@ func (c *Client) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 
 // Account implements [pbx.Traits].Account for a driver whose login sends
 // Credentials: the user name, if it is fixed.
-func (c *Client) Account() string {
-	if c.account == nil {
-		return ""
-	}
-	return c.account.fixed.Username
-}
+func (c *Client) Account() string { return c.account.fixed.Username }
 
 // Fingerprint returns the HMAC-SHA256, under key, of a user name and its secret,
 // for a driver whose login sends something else than [Client.Credentials].

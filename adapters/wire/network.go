@@ -157,14 +157,18 @@ func Misconfiguration(err error) (setting, advice string, ok bool) {
 // neighbours of this brand among them.
 func (c *Client) misconfiguration(err error) (networkFault, bool) {
 	text := err.Error()
-	for _, g := range c.greetings {
+	var greetings []Greeting
+	if c.greetings != nil {
+		greetings = *c.greetings
+	}
+	for _, g := range greetings {
 		if record := (tls.RecordHeaderError{}); strings.Contains(text, g.quoted()) || errors.As(err, &record) && strings.HasPrefix(g.Prefix, string(record.RecordHeader[:])) {
 			return networkFault{"URL", g.Advice, true}, true
 		}
 	}
 	fault, ok := misconfiguration(err)
-	if ok && len(c.greetings) > 0 && strings.Contains(text, speaksFirst) {
-		fault.advice += "; perhaps " + c.greetings[0].Advice
+	if ok && len(greetings) > 0 && strings.Contains(text, speaksFirst) {
+		fault.advice += "; perhaps " + greetings[0].Advice
 	}
 	if proxy := c.sender.proxy(c.base); proxy != "" {
 		fault.advice = strings.Replace(fault.advice, "the proxy asks", "the proxy "+proxy+" asks", 1)

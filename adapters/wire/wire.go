@@ -61,11 +61,11 @@ type Greeting struct {
 // use.
 type Client struct {
 	driver    string
-	greetings []Greeting
-	base      string // as URL returns it
-	noPort    bool   // the configured URL has no port
+	greetings *[]Greeting // nil: none, as most brands have it; Clients are many
+	base      string      // as URL returns it
+	noPort    bool        // the configured URL has no port
 	sender    *sender
-	account   *accountSource // nil: none
+	account   accountSource
 	log       *zerolog.Logger
 }
 
@@ -75,7 +75,10 @@ var silent zerolog.Logger
 // New checks what all drivers have in common: the URL, the account and the TLS
 // settings. It sends nothing. Errors are of kind [pbx.ErrConfig].
 func New(endpoint Endpoint, cfg pbx.Config) (*Client, error) {
-	c := &Client{driver: endpoint.Driver, greetings: endpoint.Greetings, log: &silent}
+	c := &Client{driver: endpoint.Driver, log: &silent}
+	if greetings := endpoint.Greetings; len(greetings) > 0 {
+		c.greetings = &greetings
+	}
 	if logger := cfg.Logger; !reflect.ValueOf(logger).IsZero() {
 		c.log = &logger
 	}
@@ -83,7 +86,7 @@ func New(endpoint Endpoint, cfg pbx.Config) (*Client, error) {
 	if err != nil {
 		return nil, c.misconfigured(err)
 	}
-	c.base, c.noPort = base.String(), noPort
+	c.base, c.noPort = strings.Clone(base.String()), noPort // String makes it with room to spare
 	if !endpoint.NoAccount {
 		if c.account, err = accountOf(cfg, endpoint.NoUsername); err != nil {
 			return nil, c.misconfigured(err)
