@@ -320,7 +320,7 @@ func (h *host) settled(g lockout.Login, b lockout.Booking, o lockout.Outcome) (d
 		dropped = ledger.Settle(now, &h.local, g, b, o)
 	})
 	h.lock()
-	next := h.call(func(w *waiter) bool {
+	next := h.line.callParked(func(w *waiter) bool {
 		return w.reason == lockout.SameCredentials && w.login.Fingerprint == g.Fingerprint ||
 			o.Kind == lockout.Success && g.Limits.LooksWrong && (w.reason == lockout.MayBeLocked || w.reason == lockout.PasswordRefused)
 	})
@@ -389,7 +389,7 @@ func (h *host) forgive(ctx context.Context) (forgotten lockout.Forgotten, err er
 	}
 	h.lock()
 	h.look()
-	next := h.call(func(*waiter) bool { return true })
+	next := h.line.callAll()
 	h.unlock()
 	next.poke()
 	return forgotten, nil

@@ -13,7 +13,16 @@ import (
 type line struct {
 	beats   []*waiter
 	logins  [lockout.Ranks][]*waiter
+	kinds   [lockout.Ranks][]kind // of logins
+	parked  []*waiter
 	waiting int // visitors with a waiter
+}
+
+// kind counts the logins of a rank that state the same limits. They wait for the
+// same, so that a long queue need not be looked through.
+type kind struct {
+	limits lockout.Limits
+	n      int
 }
 
 // waiter is a visitor that waits. It stands in the queue until it is called, and
@@ -90,13 +99,17 @@ func (l *line) add(v *visitor, ticket uint32, g lockout.Login, d lockout.Decisio
 	v.waiter = w
 	l.waiting++
 	if w.parked {
+		l.parked = append(l.parked, w)
 		return
 	}
+	l.count(w, 1)
 	q := l.logins[rank]
-	i := len(q)
-	for i > 0 && q[i-1].login.Waiting.After(g.Waiting) {
-		i--
-	}
+	i, _ := slices.BinarySearchFunc(q, g.Waiting, func(before *waiter, since time.Time) int {
+		if before.login.Waiting.After(since) {
+			return 1
+		}
+		return -1 // of two, the later comer is behind
+	})
 	l.logins[rank] = slices.Insert(q, i, w)
 }
 
@@ -112,15 +125,33 @@ func (l *line) drop(v *visitor) {
 }
 
 func (l *line) remove(w *waiter) {
-	if w.called || w.parked {
+	if w.called {
 		return
 	}
 	q := &l.logins[w.rank]
-	if w.beat {
+	switch {
+	case w.beat:
 		q = &l.beats
+	case w.parked:
+		q = &l.parked
+	default:
+		l.count(w, -1)
 	}
 	if i := slices.Index(*q, w); i >= 0 {
 		*q = slices.Delete(*q, i, i+1)
+	}
+}
+
+// count notes that a login has come into the queue, or left it.
+func (l *line) count(w *waiter, n int) {
+	kinds := &l.kinds[w.rank]
+	i := slices.IndexFunc(*kinds, func(k kind) bool { return k.limits == w.login.Limits })
+	if i < 0 {
+		i = len(*kinds)
+		*kinds = append(*kinds, kind{limits: w.login.Limits})
+	}
+	if (*kinds)[i].n += n; (*kinds)[i].n == 0 {
+		*kinds = slices.Delete(*kinds, i, i+1)
 	}
 }
 
@@ -130,13 +161,24 @@ func (l *line) call(w *waiter) {
 	w.called = true
 }
 
-// call calls the waiters for which holds is true, parked or not. It looks through
-// the members of the host, because a parked waiter stands in no queue.
-func (h *host) call(holds func(*waiter) bool) (next called) {
-	for _, m := range h.members {
-		if w := m.waiter; w != nil && !w.beat && !w.called && holds(w) {
-			h.line.call(w)
-			next = append(next, call{v: m})
+// callParked calls those of the parked for whom holds is true.
+func (l *line) callParked(holds func(*waiter) bool) (next called) {
+	for _, w := range slices.Clone(l.parked) {
+		if holds(w) {
+			l.call(w)
+			next = append(next, call{v: w.v})
+		}
+	}
+	return next
+}
+
+// callAll calls all that wait to log in.
+func (l *line) callAll() (next called) {
+	next = l.callParked(func(*waiter) bool { return true })
+	for _, q := range l.logins {
+		for _, w := range slices.Clone(q) {
+			l.call(w)
+			next = append(next, call{v: w.v})
 		}
 	}
 	return next
@@ -193,7 +235,9 @@ func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
 				return w
 			}
 			if w.reason == lockout.OneByOne || w.reason == lockout.NoPlace && !w.login.Limits.PerAccount {
-				blocked = append(blocked, w.login.Limits)
+				if blocked = append(blocked, w.login.Limits); len(blocked) == len(h.line.kinds[rank]) {
+					break
+				}
 			}
 		}
 	}
