@@ -12,10 +12,10 @@ import (
 
 // LoginsTakeTurns checks a driver whose logins go one after the other, because its PBX
 // may remember one challenge only. first is the first request of a login.
-func (s Simulation[D]) LoginsTakeTurns(t *testing.T, first pbxsim.Action) {
+func (s Simulation[D]) LoginsTakeTurns(t testing.TB, first pbxsim.Action) {
 	t.Helper()
 	s.Fault(pbxsim.Fault{On: first, Delay: time.Second, Times: -1})
-	done := make(chan error)
+	done := make(chan error, 5)
 	start := time.Now()
 	for range 5 {
 		go func() {
@@ -35,10 +35,10 @@ func (s Simulation[D]) LoginsTakeTurns(t *testing.T, first pbxsim.Action) {
 
 // AWaitingLoginSendsNothing checks that a login whose context ends while it waits for
 // its turn has sent nothing, and holds up no other.
-func (s Simulation[D]) AWaitingLoginSendsNothing(t *testing.T, first pbxsim.Action) {
+func (s Simulation[D]) AWaitingLoginSendsNothing(t testing.TB, first pbxsim.Action) {
 	t.Helper()
 	s.Fault(pbxsim.Fault{On: first, Delay: 10 * time.Second})
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() {
 		_, err := s.Driver.Login(t.Context())
 		done <- err
