@@ -19,6 +19,8 @@ func (v *verdict) Errorf(format string, args ...any) {
 	v.failed = append(v.failed, fmt.Sprintf(format, args...))
 }
 
+func (v *verdict) Error(args ...any) { v.Errorf("%s", fmt.Sprint(args...)) }
+
 func (v *verdict) Fatalf(format string, args ...any) {
 	v.Errorf(format, args...)
 	runtime.Goexit()
