@@ -24,7 +24,7 @@ func recorded(t *testing.T, names ...string) http.RoundTripper {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x.Answer.Body = strings.ReplaceAll(x.Answer.Body, "\n", "\r\n")
+		x.Response.Body = strings.ReplaceAll(x.Response.Body, "\n", "\r\n")
 		exchanges = append(exchanges, x)
 	}
 	replay := golden.NewReplay(exchanges...)

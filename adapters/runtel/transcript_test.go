@@ -55,7 +55,7 @@ func TestTheVendorsResponseIsKeptWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	var answer struct{ Body map[string]any }
-	if err := json.Unmarshal([]byte(sample.Answer.Body), &answer); err != nil {
+	if err := json.Unmarshal([]byte(sample.Response.Body), &answer); err != nil {
 		t.Fatal(err)
 	}
 	want := answer.Body

@@ -173,7 +173,7 @@ func TestTheSamplesOfARefusedRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := failure(t, open(t, config(drivertest.Unsent{T: t})).Inspect(&http.Response{StatusCode: 401}, []byte(x.Answer.Body), given()))
+		got := failure(t, open(t, config(drivertest.Unsent{T: t})).Inspect(&http.Response{StatusCode: 401}, []byte(x.Response.Body), given()))
 		if got.Kind != want || got.Ambiguous {
 			t.Errorf("%s: %v, want %v", sample, got, want)
 		}

@@ -55,7 +55,7 @@ func benchmarkLogin(b *testing.B, listen func(http.Handler) *httptest.Server, cl
 		if closing {
 			w.Header().Set("Connection", "close")
 		}
-		io.WriteString(w, sample.Answer.Body)
+		io.WriteString(w, sample.Response.Body)
 	}))
 	defer server.Close()
 	client := server.Client()

@@ -63,9 +63,9 @@ import (
 
 // Exchange is one request and its response.
 type Exchange struct {
-	Name    string // of the file, for messages
-	Request Message
-	Answer  Message
+	Name     string // of the file, for messages
+	Request  Message
+	Response Message
 }
 
 // Message is one side of an [Exchange].
@@ -129,14 +129,14 @@ func Parse(name, text string) (Exchange, error) {
 	if x.Request, err = parseMessage(request); err != nil {
 		return Exchange{}, fmt.Errorf("golden: %s: request: %w", name, err)
 	}
-	if x.Answer, err = parseMessage(strings.TrimSuffix(answer, "\n")); err != nil {
+	if x.Response, err = parseMessage(strings.TrimSuffix(answer, "\n")); err != nil {
 		return Exchange{}, fmt.Errorf("golden: %s: response: %w", name, err)
 	}
 	if !requestLine.MatchString(x.Request.Line) {
 		return Exchange{}, fmt.Errorf("golden: %s: %q is not the first line of a request", name, x.Request.Line)
 	}
-	if !statusLine.MatchString(x.Answer.Line) {
-		return Exchange{}, fmt.Errorf("golden: %s: %q is not the first line of a response", name, x.Answer.Line)
+	if !statusLine.MatchString(x.Response.Line) {
+		return Exchange{}, fmt.Errorf("golden: %s: %q is not the first line of a response", name, x.Response.Line)
 	}
 	known := map[string]bool{}
 	for _, match := range invented.FindAllStringSubmatch(x.Request.Body, -1) {
@@ -145,7 +145,7 @@ func Parse(name, text string) (Exchange, error) {
 		}
 		known[match[1]] = true
 	}
-	for _, match := range invented.FindAllStringSubmatch(x.Answer.Body, -1) {
+	for _, match := range invented.FindAllStringSubmatch(x.Response.Body, -1) {
 		if !known[match[1]] {
 			return Exchange{}, fmt.Errorf("golden: %s: %s is in the response and not in the request", name, match[0])
 		}

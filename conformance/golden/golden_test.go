@@ -50,7 +50,7 @@ func TestAnExchangeIsReadFromItsFile(t *testing.T) {
 			Header: http.Header{"Host": {"pbx.example:8088"}, "Content-Type": {"application/json"}, "Content-Length": {"46"}},
 			Body:   `{"id":"{{id}}","user":"api","url":"http://x/"}`,
 		},
-		Answer: golden.Message{
+		Response: golden.Message{
 			Line:   "HTTP/1.1 401 Unauthorized",
 			Header: http.Header{"Server": {"Boa/0.94.14rc21"}},
 			Body:   "{\"id\":\"{{id}}\",\n  \"code\":401}",
@@ -76,8 +76,8 @@ func TestBodiesEndBeforeTheLastLineBreak(t *testing.T) {
 		if err != nil {
 			t.Errorf("%q: %v", tt.text, err)
 		}
-		if x.Request.Body != tt.request || x.Answer.Body != tt.answer {
-			t.Errorf("%q: bodies %q and %q, want %q and %q", tt.text, x.Request.Body, x.Answer.Body, tt.request, tt.answer)
+		if x.Request.Body != tt.request || x.Response.Body != tt.answer {
+			t.Errorf("%q: bodies %q and %q, want %q and %q", tt.text, x.Request.Body, x.Response.Body, tt.request, tt.answer)
 		}
 	}
 }

@@ -69,7 +69,7 @@ func (p *Replay) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.left = p.left[1:]
 	made, diff := x.compare(request)
 	p.diff = append(p.diff, diff...)
-	return http.ReadResponse(bufio.NewReader(strings.NewReader(x.Answer.wire(made))), r)
+	return http.ReadResponse(bufio.NewReader(strings.NewReader(x.Response.wire(made))), r)
 }
 
 // compare returns what the client made up, in the form of a [strings.Replacer],

@@ -192,7 +192,7 @@ func sendSamples(t *testing.T, s sample) {
 		log := sim.Log()
 		checkArrived(t, file, x.Request, log[len(log)-1])
 		before.learn(response)
-		checkResponse(t, file, x.Answer, response, s.other[file])
+		checkResponse(t, file, x.Response, response, s.other[file])
 	}
 }
 
@@ -214,7 +214,7 @@ func (b *exchangeState) prepare(x *golden.Exchange, accounts map[string]string, 
 	if c := x.Request.Header.Get("Cookie"); printedCookie.MatchString(c) && b.cookie != "" {
 		x.Request.Header.Set("Cookie", "mansession_id="+b.cookie)
 	}
-	for _, text := range []*string{&x.Request.Body, &x.Answer.Body} { // which the client makes up
+	for _, text := range []*string{&x.Request.Body, &x.Response.Body} { // which the client makes up
 		*text = strings.ReplaceAll(*text, "{{action_id}}", "1632118454.2")
 	}
 	if b.challenge == "" || !proven {

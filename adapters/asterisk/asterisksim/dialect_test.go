@@ -117,23 +117,23 @@ func TestTheRecordedRequestsGetTheRecordedResponses(t *testing.T) {
 			got := send(t, s, "POST", target, cookie, x.Request.Header.Get("Content-Type"), body)
 
 			moment := regexp.MustCompile(`(Challenge|Timestamp): [\d.]+`)
-			want := moment.ReplaceAllString(strings.ReplaceAll(x.Answer.Body, "\n", "\r\n"), "$1: …")
+			want := moment.ReplaceAllString(strings.ReplaceAll(x.Response.Body, "\n", "\r\n"), "$1: …")
 			if diff := cmp.Diff(want, moment.ReplaceAllString(got.body, "$1: …")); diff != "" {
 				t.Errorf("%s: body (-want +got):\n%s", name, diff)
 			}
 			head := got.Header.Clone()
 			head.Del("Content-Length")
-			for _, h := range []http.Header{head, x.Answer.Header} {
+			for _, h := range []http.Header{head, x.Response.Header} {
 				h.Del("Date")
 				if h.Get("Set-Cookie") != "" {
 					h.Set("Set-Cookie", regexp.MustCompile(`"[0-9a-f]{8}"`).ReplaceAllString(h.Get("Set-Cookie"), `"…"`))
 				}
 			}
-			if diff := cmp.Diff(x.Answer.Header, head); diff != "" {
+			if diff := cmp.Diff(x.Response.Header, head); diff != "" {
 				t.Errorf("%s: header (-want +got):\n%s", name, diff)
 			}
-			if line := fmt.Sprintf("HTTP/1.1 %s", got.Status); line != x.Answer.Line {
-				t.Errorf("%s: %s, want %s", name, line, x.Answer.Line)
+			if line := fmt.Sprintf("HTTP/1.1 %s", got.Status); line != x.Response.Line {
+				t.Errorf("%s: %s, want %s", name, line, x.Response.Line)
 			}
 			return got
 		}

@@ -95,7 +95,7 @@ func TestTheSamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			var sample tokenBody
-			json.Unmarshal([]byte(x.Answer.Body), &sample)
+			json.Unmarshal([]byte(x.Response.Body), &sample)
 			values := []string{sample.AccessToken, sample.RefreshToken}
 			if tt.name == "refresh-16" {
 				values = []string{"first", "def50200", sample.AccessToken, sample.RefreshToken}
@@ -103,7 +103,7 @@ func TestTheSamples(t *testing.T) {
 			next := func() string { v := values[0]; values = values[1:]; return v }
 			inMemory(t, tt.dialect, pbxsim.Options{NewToken: next}, func(t *testing.T, c client) {
 				tt.prepare(c)
-				drivertest.SameJSON(t, x.Answer.Body, drivertest.Replay(t, c.s, x))
+				drivertest.SameJSON(t, x.Response.Body, drivertest.Replay(t, c.s, x))
 			})
 		})
 	}

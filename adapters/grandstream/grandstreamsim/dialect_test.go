@@ -96,10 +96,10 @@ func TestTheSamples(t *testing.T) {
 				text = m[1]
 				got = strings.ReplaceAll(got, text, "0000001652831717")
 			}
-			if diff := cmp.Diff(x.Answer.Body, got); diff != "" {
+			if diff := cmp.Diff(x.Response.Body, got); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", name, diff)
 			}
-			if kind := resp.Header.Get("Content-Type"); kind != x.Answer.Header.Get("Content-Type") {
+			if kind := resp.Header.Get("Content-Type"); kind != x.Response.Header.Get("Content-Type") {
 				t.Errorf("%s: a %s", name, kind)
 			}
 		}

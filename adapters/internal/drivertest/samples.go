@@ -23,11 +23,11 @@ func EachSample(f *testing.F, add func(status int, header http.Header, body stri
 		if err != nil {
 			f.Fatal(err)
 		}
-		status, err := strconv.Atoi(strings.Fields(x.Answer.Line)[1])
+		status, err := strconv.Atoi(strings.Fields(x.Response.Line)[1])
 		if err != nil {
 			f.Fatal(path, err)
 		}
-		add(status, x.Answer.Header, x.Answer.Body)
+		add(status, x.Response.Header, x.Response.Body)
 	}
 }
 

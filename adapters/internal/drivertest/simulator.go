@@ -56,11 +56,11 @@ func Replay(t testing.TB, s *pbxsim.Server, x golden.Exchange) string {
 	}
 	line := strings.Fields(x.Request.Line)
 	resp, body := Send(t, s, line[0], line[1], x.Request.Body, header...)
-	if want := strings.Fields(x.Answer.Line)[1]; !strings.HasPrefix(resp.Status, want) {
+	if want := strings.Fields(x.Response.Line)[1]; !strings.HasPrefix(resp.Status, want) {
 		t.Errorf("HTTP %s, want %s", resp.Status, want)
 	}
-	for name := range x.Answer.Header {
-		if got, want := resp.Header.Get(name), x.Answer.Header.Get(name); got != want && name != "Date" {
+	for name := range x.Response.Header {
+		if got, want := resp.Header.Get(name), x.Response.Header.Get(name); got != want && name != "Date" {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}

@@ -14,14 +14,14 @@ import (
 
 func TestAReplayComparesStatusAndHeaders(t *testing.T) {
 	InMemory(t, func() *pbxsim.PBX { return threecxsim.New(nil, nil) }, func(t *testing.T, _ *pbxsim.PBX, s *pbxsim.Server) {
-		x := golden.Exchange{Request: golden.Message{Line: "GET /nothing/here HTTP/1.1"}, Answer: golden.Message{Line: "HTTP/1.1 404 Not Found", Header: http.Header{}}}
+		x := golden.Exchange{Request: golden.Message{Line: "GET /nothing/here HTTP/1.1"}, Response: golden.Message{Line: "HTTP/1.1 404 Not Found", Header: http.Header{}}}
 		want(t, "the same", "", complaints(t, func(t testing.TB) { Replay(t, s, x) }))
-		x.Answer.Header.Set("Date", "another day")
+		x.Response.Header.Set("Date", "another day")
 		want(t, "another day", "", complaints(t, func(t testing.TB) { Replay(t, s, x) }))
-		x.Answer.Line = "HTTP/1.1 200 OK"
+		x.Response.Line = "HTTP/1.1 200 OK"
 		want(t, "another status", "HTTP 404 Not Found, want 200", complaints(t, func(t testing.TB) { Replay(t, s, x) }))
-		x.Answer.Line = "HTTP/1.1 404 Not Found"
-		x.Answer.Header.Set("X-Version", "2")
+		x.Response.Line = "HTTP/1.1 404 Not Found"
+		x.Response.Header.Set("X-Version", "2")
 		want(t, "a header that is missing", `X-Version: "", want "2"`, complaints(t, func(t testing.TB) { Replay(t, s, x) }))
 	})
 }

@@ -94,10 +94,10 @@ func TestTheSamples(t *testing.T) {
 				headers = append(headers, "Authorization", "Bearer "+last.token())
 			}
 			got := c.send(strings.TrimSuffix(x.Request.Line, " HTTP/1.1"), x.Request.Body, headers...)
-			if want, have := fields(t, x.Answer.Body), fields(t, got.text); want != have || !strings.Contains(x.Answer.Line, fmt.Sprint(got.status)) {
-				t.Errorf("%s: %d with %s, want %s with %s", name, got.status, have, x.Answer.Line, want)
+			if want, have := fields(t, x.Response.Body), fields(t, got.text); want != have || !strings.Contains(x.Response.Line, fmt.Sprint(got.status)) {
+				t.Errorf("%s: %d with %s, want %s with %s", name, got.status, have, x.Response.Line, want)
 			}
-			if (x.Answer.Header.Get("Set-Cookie") != "") != (got.line != "") {
+			if (x.Response.Header.Get("Set-Cookie") != "") != (got.line != "") {
 				t.Errorf("%s: Set-Cookie: %s", name, got.line)
 			}
 			if got.token() != "" {

@@ -114,8 +114,8 @@ func TestTheSamples(t *testing.T) {
 					issued = m[1]
 					got = strings.Replace(got, issued, nonce, 1)
 				}
-				if got != x.Answer.Body || !strings.Contains(x.Answer.Line, fmt.Sprint(status)) {
-					t.Errorf("%s: %d %s, want %s %s", name, status, got, x.Answer.Line, x.Answer.Body)
+				if got != x.Response.Body || !strings.Contains(x.Response.Line, fmt.Sprint(status)) {
+					t.Errorf("%s: %d %s, want %s %s", name, status, got, x.Response.Line, x.Response.Body)
 				}
 			}
 		})

@@ -92,10 +92,10 @@ func TestTheSamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			var sample tokenBody
-			json.Unmarshal([]byte(x.Answer.Body), &sample)
+			json.Unmarshal([]byte(x.Response.Body), &sample)
 			inMemory(t, tt.dialect, pbxsim.Options{NewToken: func() string { return sample.AccessToken }}, func(t *testing.T, c client) {
 				c.SetPassword("900", tt.key)
-				drivertest.SameJSON(t, x.Answer.Body, drivertest.Replay(t, c.s, x))
+				drivertest.SameJSON(t, x.Response.Body, drivertest.Replay(t, c.s, x))
 			})
 		})
 	}

@@ -104,7 +104,7 @@ func TestTheSamples(t *testing.T) {
 			inMemory(t, tt.dialect, opts, func(t *testing.T, c client) {
 				tt.prepare(c)
 				got := drivertest.Replay(t, c.s, x)
-				if diff := cmp.Diff(shape(t, x.Answer.Body), shape(t, got)); diff != "" {
+				if diff := cmp.Diff(shape(t, x.Response.Body), shape(t, got)); diff != "" {
 					t.Errorf("-want +got:\n%s", diff)
 				}
 			})
