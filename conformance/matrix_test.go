@@ -144,7 +144,7 @@ broken on purpose: this rule fails them.
 			group = r.Group()
 			fmt.Fprintf(&b, "\n## %s\n", group)
 		}
-		fmt.Fprintf(&b, "\n**%s** %s\n\n*Why:* %s\n\n", r.ID, r.Says, r.Why)
+		fmt.Fprintf(&b, "\n### %s\n\n%s\n\n*Why:* %s\n\n", r.ID, r.Says, r.Why)
 		if reason := unbroken[r.ID]; reason != "" {
 			fmt.Fprintf(&b, "*No broken driver:* %s.\n", reason)
 			continue
