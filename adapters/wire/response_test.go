@@ -96,10 +96,10 @@ func TestAResponseThatIsNotTheBrandsIsExplained(t *testing.T) {
 		{pbx.OpLogin, 200, "<?xml version='1.0'?><!-- x --><html><head>canary", pbx.ErrProtocol, true, []string{alien, page}},
 		{pbx.OpLogin, 404, "<html>canary", pbx.ErrProtocol, true, []string{"HTTP status 404", page, "https://pbx.example.com:8088/api/login (the port is this driver's default, because the URL has none)"}},
 		{pbx.OpLogin, 302, "canary", pbx.ErrProtocol, true, []string{"HTTP status 302"}},
-		{pbx.OpLogin, 401, "", pbx.ErrConfig, false, []string{"HTTP status 401", front}},
+		{pbx.OpLogin, 401, "", pbx.ErrConfig, true, []string{"HTTP status 401", front}},
 		{pbx.OpKeepAlive, 401, "<html>canary", pbx.ErrConfig, true, []string{"HTTP status 401", front}},
-		{pbx.OpLogin, 403, "<html>canary", pbx.ErrConfig, false, []string{"HTTP status 403", "forbids this"}},
-		{pbx.OpLogin, 407, "", pbx.ErrConfig, false, []string{"HTTP status 407", "a proxy asks for a user name and password"}},
+		{pbx.OpLogin, 403, "<html>canary", pbx.ErrConfig, true, []string{"HTTP status 403", "forbids this"}},
+		{pbx.OpLogin, 407, "", pbx.ErrConfig, true, []string{"HTTP status 407", "a proxy asks for a user name and password"}},
 		{pbx.OpLogin, 429, "", pbx.ErrUnavailable, true, []string{"HTTP status 429"}},
 		{pbx.OpLogin, 408, "", pbx.ErrUnavailable, true, []string{"HTTP status 408"}},
 		{pbx.OpLogin, 502, "<html>canary", pbx.ErrUnavailable, true, []string{"HTTP status 502", page}},
@@ -123,7 +123,7 @@ func TestHTTPAuthenticationIsNamed(t *testing.T) {
 	} {
 		resp := wire.Response{Status: 401, Header: http.Header{"Www-Authenticate": {header}}}
 		err := inspected(t, login, resp).Unexpected()
-		if wantFailure(t, err, pbx.ErrConfig, false, want); strings.Contains(err.Error(), "canary") {
+		if wantFailure(t, err, pbx.ErrConfig, true, want); strings.Contains(err.Error(), "canary") {
 			t.Errorf("%v quotes the header", err)
 		}
 	}
