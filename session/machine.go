@@ -820,7 +820,7 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 	wait := backoff(int(m.fails), chance)
 	slow := lockout.Classify(err).Kind == lockout.Withdrawn || errors.Is(err, pbx.ErrConfig) || op == pbx.OpLogin && errors.Is(err, pbx.ErrForbidden) ||
 		errors.Is(err, pbx.ErrNotSupported) || errors.Is(err, pbx.ErrLocked) || errors.Is(err, pbx.ErrTooManySessions)
-	if op == pbx.OpLogin && lockout.Classify(err).InFront {
+	if !living && lockout.Classify(err).InFront {
 		slow = false // it may go by itself, and the gate waits for that
 	}
 	m.failed()

@@ -124,7 +124,10 @@ func brands() (all []simulators.Simulator) {
 }
 
 func TestAnOutageCostsNoMoreThanTheOutage(t *testing.T) {
-	outages := []pbxsim.Outage{pbxsim.Refusing, pbxsim.Resetting, pbxsim.Silent, pbxsim.BadGateway, pbxsim.Failing, pbxsim.APIDown}
+	outages := []pbxsim.Outage{
+		pbxsim.Refusing, pbxsim.Resetting, pbxsim.Silent, pbxsim.BadGateway, pbxsim.Failing, pbxsim.APIDown,
+		pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.ProxyAsksForPassword,
+	}
 	for _, brand := range brands() {
 		for _, outage := range outages {
 			for _, length := range []time.Duration{5 * time.Second, 20 * time.Second, 70 * time.Second, time.Hour} {
@@ -158,7 +161,7 @@ func TestAnOutageCostsNoMoreThanTheOutage(t *testing.T) {
 
 func TestAServiceThatStartsDuringAnOutageIsLiveSoonAfterIt(t *testing.T) {
 	for _, brand := range brands() {
-		for _, outage := range []pbxsim.Outage{pbxsim.Refusing, pbxsim.Silent, pbxsim.BadGateway} {
+		for _, outage := range []pbxsim.Outage{pbxsim.Refusing, pbxsim.Silent, pbxsim.BadGateway, pbxsim.AsksForPassword, pbxsim.Forbidden} {
 			t.Run(fmt.Sprintf("%s, %s", brand.Name(), outage), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
