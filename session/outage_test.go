@@ -178,3 +178,31 @@ func TestAServiceThatStartsDuringAnOutageIsLiveSoonAfterIt(t *testing.T) {
 		}
 	}
 }
+
+func TestAPBXThatHangsOnAnotherPortDoesNotHoldUpItsNeighbour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hung := &fake{life: time.Hour, traits: onHost("pbx.test"), down: true}
+		hung.traits.URL = "https://pbx.test:9999"
+		hung.login = func(ctx context.Context) (*pbx.Token, error) {
+			<-ctx.Done()
+			return nil, &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Sent: true, Err: ctx.Err()}
+		}
+		good := &fake{life: time.Hour, traits: onHost("pbx.test")}
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		neighbour, err := m.Add("good", good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustToken(t, neighbour)
+		if _, err := m.Add("hung", hung); err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			time.Sleep(20 * time.Minute)
+			neighbour.Invalidate(mustToken(t, neighbour))
+			time.Sleep(15 * time.Second)
+			wantState(t, neighbour, session.Live)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -225,4 +226,21 @@ func TestRetryAfterIsReadAndCapped(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAProxyThatAsksForAPasswordIsNamed(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) }))
+	defer s.Close()
+	proxy, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := settings("http://pbx.example.com:8088")
+	cfg.AllowPlainHTTP = true
+	cfg.Transport = &http.Transport{Proxy: http.ProxyURL(proxy), DisableKeepAlives: true}
+	x, err := open(t, cfg).Do(t.Context(), login)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFailure(t, x.Unexpected(), pbx.ErrConfig, true, "the proxy "+proxy.Host+" asks for a user name and password")
 }
