@@ -618,3 +618,50 @@ func TestALogWriterThatBlocksHoldsNothingUp(t *testing.T) {
 		m.Close(context.Background())
 	})
 }
+
+func TestAWatchEndsWithItsManager(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		fleet(t, m, 3, nil)
+		ended := make(chan struct{})
+		go func() {
+			for range m.Watch(context.Background()) {
+			}
+			close(ended)
+		}()
+		time.Sleep(time.Minute)
+		m.Close(context.Background())
+		synctest.Wait()
+		select {
+		case <-ended:
+		default:
+			t.Error("it goes on")
+		}
+	})
+}
+
+func TestALossOfTheTokenIsLoggedWithItsReason(t *testing.T) {
+	var log bytes.Buffer
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{life: 30 * time.Minute}
+		s := session.New(f, &session.Options{Guard: &session.Guard{}, Logger: zerolog.New(&log)})
+		defer s.Close(context.Background())
+		s.Invalidate(mustToken(t, s))
+		mustToken(t, s)
+	})
+	found := false
+	for line := range strings.Lines(log.String()) {
+		var fields struct{ From, State, Reason string }
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Fatal(err)
+		}
+		if fields.From == "live" && fields.State == "connecting" {
+			if found = true; fields.Reason == "" {
+				t.Errorf("no reason: %s", line)
+			}
+		}
+	}
+	if !found {
+		t.Errorf("no such line:\n%s", log.String())
+	}
+}

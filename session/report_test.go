@@ -191,9 +191,9 @@ func TestALateReportDoesNotCutThePBXsRetryAfter(t *testing.T) {
 		before, _, _ := f.counts()
 		for range 30 {
 			s.Invalidate(old)
-			time.Sleep(time.Second)
+			time.Sleep(time.Minute)
 		}
-		if logins, _, _ := f.counts(); before != 2 || logins != before {
+		if logins, _, _ := f.counts(); logins != before {
 			t.Errorf("%d logins, then %d", before, logins)
 		}
 	})

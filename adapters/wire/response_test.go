@@ -244,3 +244,26 @@ func TestAProxyThatAsksForAPasswordIsNamed(t *testing.T) {
 	}
 	wantFailure(t, x.Unexpected(), pbx.ErrConfig, true, "the proxy "+proxy.Host+" asks for a user name and password")
 }
+
+func TestARefusedPasswordWithBlanksAtItsEndsIsMentioned(t *testing.T) {
+	for password, want := range map[string]string{
+		" hunter2-x": "the password begins or ends with a blank", "hunter2-x\t": "the password begins or ends with a blank",
+		"\ufeffhunter2-x": "the password begins with a byte order mark",
+	} {
+		s := serve(t, func(http.ResponseWriter, *http.Request) {})
+		cfg := settings(s.URL)
+		cfg.Password = pbx.NewSecret(password)
+		c := open(t, cfg)
+		if _, err := c.Credentials(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		x, err := c.Do(t.Context(), login)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = x.Fail(pbx.ErrInvalidCredentials, "20003", "wrong user name or password")
+		if wantFailure(t, err, pbx.ErrInvalidCredentials, true, want); strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v shows it", err)
+		}
+	}
+}
