@@ -90,6 +90,13 @@ type Error struct {
 	// login it says whether a proof of the password may have reached it: a
 	// password, a digest, or the response to a challenge.
 	Sent bool
+	// NotJudged, of a login: the vendor documents Code as a failure in which the
+	// password was not judged, so that it is no wrong login: the PBX is overloaded,
+	// say, or has not permitted the client's address. Set it only where the page
+	// leaves no doubt. A session believes it of credentials that have worked, and
+	// then tries again until they work. Otherwise the login may have been a wrong
+	// one, as with every error that is not known to be something else.
+	NotJudged bool
 	// Ambiguous, beside ErrTokenRejected: the response may concern this one
 	// request and not the token, so a session asks [Pinger] before it gives the
 	// token up.

@@ -31,3 +31,12 @@ func TestATokenPrintsItsTimesOnly(t *testing.T) {
 		}
 	}
 }
+
+func TestATokenIsNotWrittenAsJSON(t *testing.T) {
+	token := pbx.Token{Value: pbx.NewSecret("48a7d7481a5355aa4fb5dc285edeb40e")}
+	for _, value := range []any{token, &token, map[string]any{"token": token}} {
+		if text, err := json.Marshal(value); err == nil {
+			t.Errorf("%T becomes %s", value, text)
+		}
+	}
+}

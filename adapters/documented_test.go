@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
 )
 
 // A meaning is what a vendor says that an error means.
@@ -177,6 +178,48 @@ var documentedErrors = map[string][]documentedError{
 		{name: "rate", status: 429, body: "", byStatus: true},
 		{name: "scope", status: 400, body: `{"error":"invalid_scope"}`},
 	},
+}
+
+// notJudged are the errors of a login that do not mean a wrong password, by the
+// vendor's page: the password was right or not looked at, or there was no room for
+// a token. The key is that of documentedErrors. What a page leaves open is not here.
+var notJudged = map[string][]string{
+	"yeastar":     {"10002", "10003", "10004", "10025", "20000", "20001", "20007", "20008", "20009", "20010", "20015", "30001"},
+	"yeastar-p":   {"10001", "10002", "10003", "60002", "70082", "70087"},
+	"grandstream": {"-19", "-47", "-50", "-251"},
+	"asterisk":    {"Login Already In Use", "Asterisk is shutting down", "ACL"},
+	"mikopbx":     {"queue full"},
+	"uis": {"ip_not_whitelisted", "forbidden", "component_disabled", "account_inactive", "limit_exceeded", "parse_error", "invalid_request",
+		"method_not_found", "required_parameter_missed", "data_type_error", "unexpected_parameters"},
+	"wazo":    {"too many sessions", "expiration", "wazo-auth down", "starting up"},
+	"freepbx": {"invalid_scope", "unsupported_grant_type"},
+	"3cx":     {"scope"},
+}
+
+// refusesForAWhile are the errors of a login that state a lock, a limit of requests or
+// of tokens, whatever the password. A session waits, and tries again.
+var refusesForAWhile = map[string][]string{
+	"yeastar":      {"20002"},
+	"openvox-json": {"20002"},
+	"openvox-xml":  {"20002"},
+	"yeastar-p":    {"60002", "70004"},
+	"grandstream":  {"-45", "-46", "-57", "-68"},
+	"asterisk":     {"Login Already In Use"},
+	"runtel":       {"code 429"},
+	"mikopbx":      {"too many attempts"},
+	"wazo":         {"too many sessions"},
+	"3cx":          {"rate"},
+}
+
+// errorsOf are the documented errors of a simulator's brand, and those of them that
+// are no verdict about a password.
+func errorsOf(s simulators.Simulator) (all []documentedError, notJudgedOnes []string) {
+	for _, name := range []string{s.Name(), s.Driver} {
+		if all = documentedErrors[name]; all != nil {
+			return all, notJudged[name]
+		}
+	}
+	return nil, nil
 }
 
 func sSeriesErrors(format string, errnos ...int) []documentedError {

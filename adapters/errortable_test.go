@@ -82,10 +82,7 @@ func errorTable(t *testing.T, forms func(documentedError) []response) {
 	var rows atomic.Int64
 	t.Cleanup(func() { t.Logf("%d rows", rows.Load()) })
 	for _, s := range simulators.All() {
-		errors := documentedErrors[s.Name()]
-		if errors == nil {
-			errors = documentedErrors[s.Driver]
-		}
+		errors, _ := errorsOf(s)
 		if errors == nil {
 			t.Errorf("no documented errors of %s", s.Name())
 		}

@@ -52,6 +52,61 @@ var lockoutRules = []Rule{
 		needs: []precondition{locks, lockWindow},
 		check: lockEnds,
 	},
+	{
+		ID:    "LOCKOUT-07",
+		Says:  "NotJudged is not set on a wrong password, under a lockout, on a response that was lost or is not the brand's, or outside of a login.",
+		Why:   "A session repeats a login of which it is set, and does not count it. Set it only on codes that the vendor documents.",
+		check: notJudged,
+	},
+}
+
+func notJudged(t *testbed) error {
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	judge := func(where string, err error) error {
+		var failure *pbx.Error
+		if errors.As(err, &failure) && failure.NotJudged {
+			return fmt.Errorf("%s: NotJudged is set: %w", where, err)
+		}
+		return nil
+	}
+	login := func() error { return noToken(t.auth.Login(context.Background())) }
+	page := func(status int, body string) pbxsim.Fault {
+		return pbxsim.Fault{On: pbxsim.Login, Status: status, Body: []byte(body)}
+	}
+	for _, row := range []struct {
+		where string
+		fault pbxsim.Fault
+	}{
+		{"no response", pbxsim.Fault{On: pbxsim.Login, Drop: pbxsim.DropAfter}},
+		{"an empty response", page(200, "")},
+		{"a web page", page(200, pbxsim.HTMLPage)},
+		{"an empty object", page(200, "{}")},
+		{"HTTP 401", page(401, pbxsim.HTMLPage)},
+		{"HTTP 403", page(403, pbxsim.HTMLPage)},
+		{"HTTP 404", page(404, pbxsim.HTMLPage)},
+		{"HTTP 500", page(500, pbxsim.HTMLPage)},
+		{"HTTP 503", page(503, pbxsim.HTMLPage)},
+	} {
+		t.sim.Fault(row.fault)
+		if err := judge(row.where, login()); err != nil {
+			return err
+		}
+	}
+	t.sim.Restart()
+	for _, op := range t.operations(token)[1:] {
+		if err := judge("a dead token, "+op.name, op.run(context.Background())); err != nil {
+			return err
+		}
+	}
+	t.sim.SetPassword(account, "another")
+	if err := judge("a wrong password", login()); err != nil {
+		return err
+	}
+	t.sim.Lock(clientAddress)
+	return judge("a lockout", login())
 }
 
 // forgets is for drivers that say when the PBX forgets wrong logins.

@@ -802,6 +802,13 @@ var mutants = []struct {
 	{"LOCKOUT-05", "says that a login clears the wrong ones of the address", withLockout(func(l *pbx.Lockout) { l.Reset = pbx.ResetAddress }), "Reset is stated"},
 	{"LOCKOUT-05", "says that wrong logins are forgotten in a minute", withLockout(func(l *pbx.Lockout) { l.Memory = time.Minute }), "Memory is 1m0s"},
 	{"LOCKOUT-06", "says that a lock lasts a minute", withLockout(func(l *pbx.Lockout) { l.Window = time.Minute }), "the PBX's lock lasts 13m59s longer"},
+	{"LOCKOUT-07", "says that a wrong password was not judged", withLoginErrors(func(e *pbx.Error) { e.NotJudged = e.Kind == pbx.ErrInvalidCredentials }), "a wrong password: NotJudged is set"},
+	{"LOCKOUT-07", "says that nothing was judged where no response came", withLoginErrors(func(e *pbx.Error) { e.NotJudged = e.HTTPStatus == 0 }), "no response: NotJudged is set"},
+	{"TRANSPORT-07", "says that no password was sent where something in front responds", withLoginErrors(func(e *pbx.Error) {
+		if e.Kind == pbx.ErrConfig {
+			e.Sent = false
+		}
+	}), "when the password arrives, Login: the error's Sent is false"},
 	{"TRANSPORT-07", "takes any HTTP 401 for a wrong password", withLoginErrors(tookForWrong), "what is in front asks for password, Login"},
 	{"TRANSPORT-07", "takes any HTTP 401 for a dead token", mutate(func(m *mutant) {
 		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {

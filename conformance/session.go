@@ -144,6 +144,7 @@ func doorkeeper(t *testbed) error {
 		if err := comesBack(t, s, 10*time.Minute); err != nil {
 			return at("what is in front "+o.String(), err)
 		}
+		s.Close(context.Background()) // the next session may have the same account
 	}
 	return nil
 }

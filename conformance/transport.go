@@ -51,8 +51,8 @@ var transportRules = []Rule{
 	},
 	{
 		ID:    "TRANSPORT-07",
-		Says:  "HTTP 401, 403 and 407 without the brand's own words are ErrConfig on a login, and Sent is false if the response asks for HTTP authentication. On no operation or request are they ErrInvalidCredentials, and ErrTokenRejected at most if Ambiguous is set.",
-		Why:   "A proxy in front asks for a password of its own and has never seen the PBX's. Taken for a wrong password, a minute of it stops a session until a person comes.",
+		Says:  "HTTP 401, 403 and 407 without the brand's own words are ErrConfig on a login, and Sent is true if they respond to a proof of the password. On no operation or request are they ErrInvalidCredentials, and ErrTokenRejected at most if Ambiguous is set.",
+		Why:   "A proxy in front asks for a password of its own and has never seen the PBX's. Taken for a wrong password, a minute of it stops a session until a person comes. Yet some firmware may refuse a wrong password so, and the session has to count what it cannot rule out.",
 		check: somethingInFront,
 	},
 	{
@@ -118,11 +118,7 @@ func somethingInFront(t *testbed) error {
 	for _, o := range outages {
 		t.sim.Down(o)
 		err := noToken(t.auth.Login(context.Background()))
-		wrong := ofKind(err, pbx.ErrConfig)
-		if wrong == nil && o != pbxsim.Forbidden {
-			wrong = sent(err, false)
-		}
-		if wrong != nil {
+		if wrong := ofKind(err, pbx.ErrConfig); wrong != nil {
 			return at(fmt.Sprintf("what is in front %s, Login", o), wrong)
 		}
 		others := t.operations(token)[1:]
@@ -146,6 +142,12 @@ func somethingInFront(t *testbed) error {
 			}
 		}
 		t.sim.Up()
+		proof := o.Fault()
+		proof.On, proof.Times = pbxsim.Login, 1
+		t.sim.Fault(proof)
+		if wrong := sent(noToken(t.auth.Login(context.Background())), true); wrong != nil {
+			return at(fmt.Sprintf("what is in front %s when the password arrives, Login", o), wrong)
+		}
 	}
 	return nil
 }

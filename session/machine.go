@@ -790,7 +790,7 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 		m.ask(op, p)
 		return
 
-	case op == pbx.OpLogin && errors.Is(err, pbx.ErrForbidden):
+	case op == pbx.OpLogin && errors.Is(err, pbx.ErrForbidden) && (failure == nil || failure.Sent && !failure.NotJudged):
 		m.failed()
 		m.refuse(m.print)
 		m.become(now, Rejected, err, "the PBX refused the login", p)
@@ -818,8 +818,11 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 		}
 	}
 	wait := backoff(int(m.fails), chance)
-	slow := lockout.Classify(err).Kind == lockout.Withdrawn || errors.Is(err, pbx.ErrConfig) || errors.Is(err, pbx.ErrNotSupported) || errors.Is(err, pbx.ErrLocked) ||
-		errors.Is(err, pbx.ErrTooManySessions)
+	slow := lockout.Classify(err).Kind == lockout.Withdrawn || errors.Is(err, pbx.ErrConfig) || op == pbx.OpLogin && errors.Is(err, pbx.ErrForbidden) ||
+		errors.Is(err, pbx.ErrNotSupported) || errors.Is(err, pbx.ErrLocked) || errors.Is(err, pbx.ErrTooManySessions)
+	if !living && lockout.Classify(err).InFront {
+		slow = false // it may go by itself, and the gate waits for that
+	}
 	m.failed()
 	if slow && (pause == 0 || !errors.Is(err, pbx.ErrTooManySessions)) { // not fixed in a second
 		wait = max(wait, spread(slowBackoff, chance))

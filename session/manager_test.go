@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"runtime"
 	"strings"
@@ -571,4 +572,96 @@ func TestWhatIsNotAddedIsForgotten(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestASessionNeedsANameAndADriver(t *testing.T) {
+	m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+	defer m.Close(t.Context())
+	for name, auth := range map[string]pbx.Authenticator{"": &fake{}, "office": nil} {
+		if s, err := m.Add(name, auth); err == nil || s != nil {
+			t.Errorf("Add(%q, %v): %v, %v", name, auth, s, err)
+		}
+	}
+	if all := maps.Collect(m.All()); len(all) != 0 {
+		t.Errorf("%d sessions", len(all))
+	}
+}
+
+// stuckWriter is a log that takes nothing until it is let go.
+type stuckWriter chan struct{}
+
+func (w stuckWriter) Write(p []byte) (int, error) {
+	<-w
+	return len(p), nil
+}
+
+func TestALogWriterThatBlocksHoldsNothingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := make(stuckWriter)
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, Logger: zerolog.New(log).Level(zerolog.TraceLevel)})
+		_, sessions := fleet(t, m, 20, nil)
+		for _, s := range sessions {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			token, err := s.Token(ctx)
+			cancel()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Invalidate(token)
+			ctx, cancel = context.WithTimeout(t.Context(), 10*time.Second)
+			if _, err := s.Token(ctx); err != nil {
+				t.Error(err)
+			}
+			cancel()
+		}
+		close(log)
+		m.Close(context.Background())
+	})
+}
+
+func TestAWatchEndsWithItsManager(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		fleet(t, m, 3, nil)
+		ended := make(chan struct{})
+		go func() {
+			for range m.Watch(context.Background()) {
+			}
+			close(ended)
+		}()
+		time.Sleep(time.Minute)
+		m.Close(context.Background())
+		synctest.Wait()
+		select {
+		case <-ended:
+		default:
+			t.Error("it goes on")
+		}
+	})
+}
+
+func TestALossOfTheTokenIsLoggedWithItsReason(t *testing.T) {
+	var log bytes.Buffer
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{life: 30 * time.Minute}
+		s := session.New(f, &session.Options{Guard: &session.Guard{}, Logger: zerolog.New(&log)})
+		defer s.Close(context.Background())
+		s.Invalidate(mustToken(t, s))
+		mustToken(t, s)
+	})
+	found := false
+	for line := range strings.Lines(log.String()) {
+		var fields struct{ From, State, Reason string }
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Fatal(err)
+		}
+		if fields.From == "live" && fields.State == "connecting" {
+			if found = true; fields.Reason == "" {
+				t.Errorf("no reason: %s", line)
+			}
+		}
+	}
+	if !found {
+		t.Errorf("no such line:\n%s", log.String())
+	}
 }

@@ -124,7 +124,10 @@ func brands() (all []simulators.Simulator) {
 }
 
 func TestAnOutageCostsNoMoreThanTheOutage(t *testing.T) {
-	outages := []pbxsim.Outage{pbxsim.Refusing, pbxsim.Resetting, pbxsim.Silent, pbxsim.BadGateway, pbxsim.Failing, pbxsim.APIDown}
+	outages := []pbxsim.Outage{
+		pbxsim.Refusing, pbxsim.Resetting, pbxsim.Silent, pbxsim.BadGateway, pbxsim.Failing, pbxsim.APIDown,
+		pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.ProxyAsksForPassword,
+	}
 	for _, brand := range brands() {
 		for _, outage := range outages {
 			for _, length := range []time.Duration{5 * time.Second, 20 * time.Second, 70 * time.Second, time.Hour} {
@@ -158,7 +161,7 @@ func TestAnOutageCostsNoMoreThanTheOutage(t *testing.T) {
 
 func TestAServiceThatStartsDuringAnOutageIsLiveSoonAfterIt(t *testing.T) {
 	for _, brand := range brands() {
-		for _, outage := range []pbxsim.Outage{pbxsim.Refusing, pbxsim.Silent, pbxsim.BadGateway} {
+		for _, outage := range []pbxsim.Outage{pbxsim.Refusing, pbxsim.Silent, pbxsim.BadGateway, pbxsim.AsksForPassword, pbxsim.Forbidden} {
 			t.Run(fmt.Sprintf("%s, %s", brand.Name(), outage), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
@@ -174,4 +177,32 @@ func TestAServiceThatStartsDuringAnOutageIsLiveSoonAfterIt(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestAPBXThatHangsOnAnotherPortDoesNotHoldUpItsNeighbour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hung := &fake{life: time.Hour, traits: onHost("pbx.test"), down: true}
+		hung.traits.URL = "https://pbx.test:9999"
+		hung.login = func(ctx context.Context) (*pbx.Token, error) {
+			<-ctx.Done()
+			return nil, &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Sent: true, Err: ctx.Err()}
+		}
+		good := &fake{life: time.Hour, traits: onHost("pbx.test")}
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		neighbour, err := m.Add("good", good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustToken(t, neighbour)
+		if _, err := m.Add("hung", hung); err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			time.Sleep(20 * time.Minute)
+			neighbour.Invalidate(mustToken(t, neighbour))
+			time.Sleep(15 * time.Second)
+			wantState(t, neighbour, session.Live)
+		}
+	})
 }

@@ -1,9 +1,12 @@
 package session_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"github.com/rs/zerolog"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -173,4 +176,67 @@ func TestAfterRetryTheWaitsBeginAnew(t *testing.T) {
 		synctest.Wait()
 		wantWait(t, untilNext(s), time.Second)
 	})
+}
+
+func TestALateReportDoesNotCutThePBXsRetryAfter(t *testing.T) {
+	f := &fake{life: 10 * time.Minute, traits: pbx.Traits{KeepAlive: pbx.KeepAliveNone}}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		old := mustToken(t, s)
+		f.set(func() {
+			f.login = func(context.Context) (*pbx.Token, error) {
+				return nil, &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, HTTPStatus: 503, Sent: true, RetryAfter: time.Hour}
+			}
+		})
+		time.Sleep(11 * time.Minute) // it has expired
+		before, _, _ := f.counts()
+		for range 30 {
+			s.Invalidate(old)
+			time.Sleep(time.Minute)
+		}
+		if logins, _, _ := f.counts(); logins != before {
+			t.Errorf("%d logins, then %d", before, logins)
+		}
+	})
+}
+
+func TestARefreshThatKeepsBringingRefusedTokensBecomesALogin(t *testing.T) {
+	f := &fake{life: time.Hour, traits: pbx.Traits{KeepAlive: pbx.KeepAliveRefresh}}
+	refreshable := func(t *pbx.Token) *pbx.Token {
+		t.Refresh = pbx.NewSecret("refresh")
+		return t
+	}
+	f.login = func(context.Context) (*pbx.Token, error) { return refreshable(f.token()), nil }
+	f.beat = func(_ context.Context, old *pbx.Token) (*pbx.Token, error) {
+		return refreshable(f.dated(old.Value.Reveal() + "+")), nil
+	}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		for range 8 { // the PBX takes no token of a refresh
+			token := mustToken(t, s)
+			if !strings.Contains(token.Value.Reveal(), "+") && token.Value.Reveal() != "token-1" {
+				return
+			}
+			s.Invalidate(token)
+			time.Sleep(time.Second)
+		}
+		t.Error("no login follows")
+	})
+}
+
+func TestASecondProgramOnTheAccountIsReported(t *testing.T) {
+	var log bytes.Buffer
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{life: time.Hour}
+		s := session.New(f, &session.Options{Guard: &session.Guard{}, Logger: zerolog.New(&log)})
+		defer s.Close(context.Background())
+		for range 3 { // each login of the other one ends this one's token
+			s.Invalidate(mustToken(t, s))
+			time.Sleep(time.Minute)
+		}
+		if _, err := s.Token(t.Context()); err != nil {
+			t.Log(err)
+		}
+	})
+	if !strings.Contains(log.String(), "another program may log in with this account") {
+		t.Errorf("the log is %s", log.String())
+	}
 }

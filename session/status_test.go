@@ -176,3 +176,10 @@ func TestAWatcherSeesANewSessionBeforeItsFirstChange(t *testing.T) {
 		m.Close(context.Background())
 	})
 }
+
+func TestAStateIsItsNameInJSON(t *testing.T) {
+	text, err := json.Marshal(map[string]session.State{"state": session.Live})
+	if err != nil || string(text) != `{"state":"live"}` {
+		t.Errorf("%s, %v", text, err)
+	}
+}

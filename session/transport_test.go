@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -1019,4 +1020,68 @@ func TestAResponseAboutAnEarlierTokenSaysNothingOfThisOne(t *testing.T) {
 		}), s), "http://pbx.test/call")
 		wantState(t, s, session.Unavailable)
 	})
+}
+
+func TestNoHeaderOfAResponseQuotesTheToken(t *testing.T) {
+	f := &fake{life: time.Hour}
+	f.login = func(context.Context) (*pbx.Token, error) { return f.dated("a+b/c=="), nil }
+	during(t, f, func(t *testing.T, s *session.Session) {
+		resp := get(t, over(roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp := answer(r, 200, "")
+			for _, name := range []string{"Set-Cookie", "Refresh", "Link", "Content-Location"} {
+				resp.Header.Set(name, "x=a%2Bb%2fc%3d%3d")
+			}
+			resp.Header["Location"] = []string{"/next", "/next?token=a+b/c=="}
+			resp.Header.Set("Content-Language", "de")
+			return resp, nil
+		}), s), "http://pbx.test/call")
+		for _, name := range []string{"Set-Cookie", "Refresh", "Link", "Content-Location"} {
+			if got := resp.Header.Get(name); got != "" {
+				t.Errorf("%s: %s", name, got)
+			}
+		}
+		if got := resp.Header["Location"]; len(got) != 2 || got[1] != "/next" || resp.Header.Get("Content-Language") != "de" {
+			t.Errorf("%v", resp.Header)
+		}
+	})
+}
+
+func TestAnErrorWhileABodyIsReadQuotesNoToken(t *testing.T) {
+	f := &fake{life: time.Hour}
+	f.login = func(context.Context) (*pbx.Token, error) { return f.dated("a+b/c=="), nil }
+	during(t, f, func(t *testing.T, s *session.Session) {
+		for _, inspected := range []string{"application/json", "audio/wav"} {
+			resp, err := over(roundTrip(func(r *http.Request) (*http.Response, error) {
+				resp := answer(r, 200, "")
+				resp.Header.Set("Content-Type", inspected)
+				resp.ContentLength = -1
+				resp.Body = io.NopCloser(io.MultiReader(strings.NewReader("{"), iotest.ErrReader(errors.New(`malformed trailer: "X: a%2Bb%2fc%3d%3d"`))))
+				return resp, nil
+			}), s).Get("http://pbx.test/call")
+			if err == nil {
+				_, err = io.ReadAll(resp.Body)
+				resp.Body.Close()
+			}
+			if err == nil || strings.Contains(err.Error(), "c%3d") {
+				t.Errorf("%s: error is %v", inspected, err)
+			}
+		}
+	})
+}
+
+func TestARequestWithAnOpaqueURLIsNotSent(t *testing.T) {
+	for _, home := range []string{"http://pbx.test", ""} {
+		during(t, &fake{life: time.Hour, traits: pbx.Traits{URL: home}}, func(t *testing.T, s *session.Session) {
+			sent := 0
+			client := over(roundTrip(func(r *http.Request) (*http.Response, error) {
+				sent++
+				return answer(r, 200, ""), nil
+			}), s)
+			_, err := client.Do(&http.Request{Method: "GET", URL: &url.URL{Scheme: "http", Host: "pbx.test", Opaque: "//evil.test/call"}, Header: http.Header{}})
+			wantKind(t, err, pbx.ErrConfig)
+			if sent != 0 {
+				t.Error("it is sent")
+			}
+		})
+	}
 }

@@ -107,7 +107,7 @@ func TestWhatAResponseMeans(t *testing.T) {
 					continue
 				}
 				failed := failure(t, got[step])
-				sent := step != "challenge" && !(step == "login" && want == "config") // of a login: a proof
+				sent := step != "challenge" // of a login: a proof
 				if failed.Kind != kinds[want] || failed.Op != ops[step] || failed.HTTPStatus != tt.status || failed.Sent != sent {
 					t.Errorf("%s: %v (HTTP status %d, sent %v), want kind %v", step, got[step], failed.HTTPStatus, failed.Sent, kinds[want])
 				}

@@ -122,11 +122,13 @@ var refusals = map[string]refusal{
 // action itself has to complain about has no kind.
 func (p *PBX) refusal(x exchange) *pbx.Error {
 	known, ok := refusals[x.block["Message"]]
+	judged := x.block["Message"] != "Asterisk is shutting down"
 	switch {
 	case x.Request.Op == pbx.OpLogin && known.kind == pbx.ErrInvalidCredentials && x.replaced():
 		// A session that is not logged in lasts 5 s. Without it the challenge is
 		// gone too, and the response to it was not judged.
 		known = refusal{pbx.ErrUnavailable, "the challenge had expired before the login arrived"}
+		judged = false
 	case x.Request.Op != pbx.OpLogin && (x.replaced() || known.kind == pbx.ErrForbidden && p.needsNoPermission(x)):
 		known = refusal{pbx.ErrTokenRejected, "the session has ended"}
 	case !ok, x.Request.Op != pbx.OpLogin && known.kind == pbx.ErrInvalidCredentials,
@@ -134,6 +136,7 @@ func (p *PBX) refusal(x exchange) *pbx.Error {
 		return x.Fail(nil, "", "Asterisk refuses", x.block["Message"])
 	}
 	failure := x.Fail(known.kind, "", known.advice)
+	failure.NotJudged = x.Request.Op == pbx.OpLogin && !judged
 	if known.kind == pbx.ErrTooManySessions && failure.RetryAfter == 0 {
 		failure.RetryAfter = x.lifetime // the other session's, if nobody uses it
 	}
@@ -159,7 +162,9 @@ func (p *PBX) page(x exchange) *pbx.Error {
 		failure.Message += "; Asterisk needs enabled=yes and webenabled=yes in manager.conf, and the option prefix must be that of http.conf"
 		return failure
 	case status == http.StatusForbidden && bytes.Contains(x.Response.Body, []byte("Access denied by ACL")):
-		return x.Fail(pbx.ErrForbidden, "", "Asterisk's ACL denies this machine's address")
+		failure := x.Fail(pbx.ErrForbidden, "", "Asterisk's ACL denies this machine's address")
+		failure.NotJudged = x.Request.Op == pbx.OpLogin // its web server does so, before the manager
+		return failure
 	}
 	return x.Unexpected()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,6 +53,9 @@ var statuses = map[int]meaning{
 	-71:  {pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, 0, "no such user: check the API's user in the PBX's web interface"},
 	-251: {pbx.ErrUnavailable, pbx.ErrUnavailable, 0, "the PBX is busy with another task"},
 }
+
+// notJudged are the statuses of a login whose proof was not looked at.
+var notJudged = []int{-19, -47, -50, -251}
 
 // response is what the driver needs of one. What is of another type stays empty.
 type response struct {
@@ -120,6 +124,7 @@ func refusal(x *wire.Exchange, code int) *pbx.Error {
 	}
 	failure := x.Fail(kind, strconv.Itoa(code), known.text)
 	failure.Setting = setting
+	failure.NotJudged = x.Request.Op == pbx.OpLogin && slices.Contains(notJudged, code)
 	// The PBX may have acted before the time-out, so the request must not be
 	// repeated on the strength of it.
 	failure.Ambiguous = kind == pbx.ErrTokenRejected && (code == -7 || code == -8)

@@ -69,6 +69,8 @@ func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
 	}
 	text, kind := meaning(x.Request.Op, x.Response.Status)
 	failure := x.Fail(kind, "", text)
+	// The queue was full, so that no worker has seen the login.
+	failure.NotJudged = x.Request.Op == pbx.OpLogin && x.Response.Status == http.StatusServiceUnavailable
 	if x.Response.Status == http.StatusTooManyRequests && failure.RetryAfter == 0 {
 		failure.RetryAfter = untilNextWindow(x.Response.Header)
 	}

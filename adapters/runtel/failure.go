@@ -67,13 +67,10 @@ func (p *PBX) page(x exchange) *pbx.Error {
 	if x.Response.Header.Get("WWW-Authenticate") != "" {
 		return failure
 	}
-	switch status, login := x.Response.Status, x.Request.Op == pbx.OpLogin; {
-	case status == http.StatusUnauthorized:
+	if status := x.Response.Status; status == http.StatusUnauthorized {
 		advice, kind := meaning(x.Request.Op, status)
 		failure = x.Fail(kind, "", strings.TrimPrefix(advice+"; HTTP status 401 without the platform's envelope", "; "))
 		failure.Ambiguous = x.Request.Op == pbx.OpRequest
-	case status == http.StatusForbidden && login:
-		failure.Sent = true // the platform may have judged the password, or blocked this host
 	}
 	return failure
 }

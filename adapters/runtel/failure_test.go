@@ -144,7 +144,7 @@ func TestWhatAFailingResponseMeans(t *testing.T) {
 					t.Errorf("%s: no error, want %s", got.op, got.want)
 					continue
 				}
-				want := told{Op: got.op, Kind: kinds[got.want], Code: tt.code, HTTPStatus: tt.status, RetryAfter: "0s", Sent: got.op != pbx.OpLogin || tt.header.Get("Www-Authenticate") == ""}
+				want := told{Op: got.op, Kind: kinds[got.want], Code: tt.code, HTTPStatus: tt.status, RetryAfter: "0s", Sent: true}
 				if diff := cmp.Diff(want, tell(failure(t, got.err)), byIdentity); diff != "" {
 					t.Errorf("%s: %v (-want +got):\n%s", got.op, got.err, diff)
 				}

@@ -17,10 +17,6 @@ func judgeLogin(x *wire.Exchange) *pbx.Error {
 	switch status := x.Response.Status; {
 	case status == http.StatusBadRequest, status == http.StatusUnauthorized && !wantsHTTPAuthentication(x):
 		return x.Fail(pbx.ErrInvalidCredentials, "", "wrong login ID or password: check the user in the web interface", message(x))
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		failure := x.Unexpected()
-		failure.Sent = true
-		return failure
 	}
 	return x.Unexpected()
 }

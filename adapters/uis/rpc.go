@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -41,6 +42,14 @@ var mnemonics = map[string]meaning{
 	"unexpected_parameters":          {pbx.ErrProtocol, pbx.ErrProtocol, "the method has no such parameter"},
 	"batch_opreations_not_supported": {pbx.ErrProtocol, pbx.ErrProtocol, "batches are not supported"}, // so spelt
 	"notifications_not_supported":    {pbx.ErrProtocol, pbx.ErrProtocol, "the request has no id"},
+}
+
+// notJudged are the mnemonics of a login whose password was right or not looked at.
+// invalid_parameter_value is none: the password is a parameter.
+var notJudged = []string{
+	"ip_not_whitelisted", "forbidden", "account_inactive", "component_disabled", "limit_exceeded",
+	"parse_error", "invalid_request", "method_not_found", "required_parameter_missed", "data_type_error", "unexpected_parameters",
+	"batch_opreations_not_supported", "notifications_not_supported",
 }
 
 // limits is the code of everything about points.
@@ -192,6 +201,7 @@ func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
 	failure := x.Fail(kind, code, known.text, field)
 	if listed { // everybody knows these words: one that is missing would show a password
 		failure.Code = code
+		failure.NotJudged = x.Request.Op == pbx.OpLogin && slices.Contains(notJudged, code)
 	}
 	if number == limits && failure.RetryAfter == 0 {
 		failure.RetryAfter = pause(got.metadata)

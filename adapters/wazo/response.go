@@ -120,7 +120,9 @@ func refusal(x *wire.Exchange, got response) *pbx.Error {
 	case op == pbx.OpLogin && status >= 500 && got.Message && got.ErrorID == "":
 		return x.Fail(pbx.ErrUnavailable, "", "the server failed, which says nothing about the password: check that its message broker is up")
 	case starting[got.ErrorID] != "":
-		return x.Fail(pbx.ErrUnavailable, got.ErrorID, starting[got.ErrorID])
+		failure := x.Fail(pbx.ErrUnavailable, got.ErrorID, starting[got.ErrorID])
+		failure.NotJudged = op == pbx.OpLogin
+		return failure
 	case op == pbx.OpLogin && status == http.StatusForbidden && (got.ErrorID != "" || got.Message):
 		return x.Fail(nil, got.ErrorID, "the server refuses the login for a reason that it does not document")
 	case status >= 400 && status != http.StatusUnauthorized && (got.ErrorID != "" || got.Message):
@@ -143,6 +145,7 @@ func ownRefusal(x *wire.Exchange, code int) *pbx.Error {
 	}
 	failure := x.Fail(known.kind, text, known.meaning)
 	failure.Setting = known.setting
+	failure.NotJudged = op == pbx.OpLogin && code == http.StatusBadRequest // the schema is checked first
 	return failure
 }
 

@@ -194,11 +194,11 @@ func TestWhatAResponseMeans(t *testing.T) {
 		kind   error
 		sent   bool
 	}{
-		{"a 401 of a gateway", pbx.OpLogin, 401, `{"message":"Unauthorized"}`, pbx.ErrConfig, false},
-		{"a 401 of nginx", pbx.OpLogin, 401, pbxsim.HTMLPage, pbx.ErrConfig, false},
+		{"a 401 of a gateway", pbx.OpLogin, 401, `{"message":"Unauthorized"}`, pbx.ErrConfig, true},
+		{"a 401 of nginx", pbx.OpLogin, 401, pbxsim.HTMLPage, pbx.ErrConfig, true},
 		{"a wrong password under another status", pbx.OpLogin, 200, `{"reason":["Authentication Failed"],"status_code":401}`, pbx.ErrInvalidCredentials, true},
-		{"a status without a reason", pbx.OpLogin, 401, `{"status_code":401}`, pbx.ErrConfig, false},
-		{"a success for a reason", pbx.OpLogin, 401, `{"reason":["x"],"status_code":200}`, pbx.ErrConfig, false},
+		{"a status without a reason", pbx.OpLogin, 401, `{"status_code":401}`, pbx.ErrConfig, true},
+		{"a success for a reason", pbx.OpLogin, 401, `{"reason":["x"],"status_code":200}`, pbx.ErrConfig, true},
 		{"a 429 of a gateway", pbx.OpLogin, 429, `{"message":"API rate limit exceeded"}`, pbx.ErrUnavailable, true},
 		{"a 429 of nginx", pbx.OpLogin, 429, pbxsim.HTMLPage, pbx.ErrUnavailable, true},
 		{"a lifetime that the server does not permit", pbx.OpLogin, 400, `{"reason":["{'expiration': ['x']}"],"status_code":400}`, pbx.ErrConfig, true},

@@ -75,7 +75,7 @@ func notOfCode(r rune) bool {
 // Unexpected makes the error for a response that is not the brand's envelope, by
 // its HTTP status:
 //
-//	401, 403, 407  ErrConfig   something in front of the PBX responded; of a login, Sent is false
+//	401, 403, 407  ErrConfig   something in front of the PBX responded
 //	408, 429, 5xx  ErrUnavailable
 //	others         ErrProtocol
 //
@@ -84,7 +84,7 @@ func (x *Exchange) Unexpected() *pbx.Error {
 	status := x.Response.Status
 	advice := make([]string, 0, 4)
 	say := func(format string, args ...any) { advice = append(advice, fmt.Sprintf(format, args...)) }
-	kind, unsent := pbx.ErrProtocol, false
+	kind, inFront := pbx.ErrProtocol, false
 	if status/100 == 2 {
 		say("the response is not what this driver's PBX sends: check the driver's name, and the URL's port and path")
 	} else {
@@ -92,24 +92,20 @@ func (x *Exchange) Unexpected() *pbx.Error {
 	}
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusProxyAuthRequired:
-		kind, unsent = pbx.ErrConfig, true
+		kind, inFront = pbx.ErrConfig, true
 		say("%s", x.inFront())
 	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
 		kind = pbx.ErrUnavailable
 	}
 	text := strings.ToLower(strings.TrimSpace(string(x.Response.Body[:min(len(x.Response.Body), 512)])))
 	switch {
-	case unsent:
+	case inFront:
 	case len(x.Response.Body) == 0:
 		say("the response is empty")
 	case strings.HasPrefix(text, "<!doctype html"), strings.HasPrefix(text, "<html"), strings.Contains(text, "<head"):
 		say("the response is a web page: is this the API's port, and is the API enabled on the PBX?")
 	}
-	failure := x.Fail(kind, "", strings.Join(advice, "; ")+"; the request went to "+x.Address())
-	if unsent && x.Request.Op == pbx.OpLogin { // of another request it is not certain enough
-		failure.Sent = false
-	}
-	return failure
+	return x.Fail(kind, "", strings.Join(advice, "; ")+"; the request went to "+x.Address())
 }
 
 // inFront says what refuses a request that the PBX has not seen. Brands with an

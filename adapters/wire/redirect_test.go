@@ -69,3 +69,12 @@ func TestARedirectOfABareTransportIsReported(t *testing.T) {
 	})).Do(t.Context(), login)
 	wantFailure(t, err, pbx.ErrConfig, true, "configure the URL https://other.example")
 }
+
+func TestARedirectToTheSamePathWithASlashBlamesTheProxy(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", r.URL.Path+"/")
+		w.WriteHeader(http.StatusMovedPermanently)
+	})
+	_, err := open(t, settings(s.URL)).Do(t.Context(), login)
+	wantFailure(t, err, pbx.ErrConfig, true, "the proxy in front of the PBX must pass paths on as they are")
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -96,10 +97,10 @@ func TestAResponseThatIsNotTheBrandsIsExplained(t *testing.T) {
 		{pbx.OpLogin, 200, "<?xml version='1.0'?><!-- x --><html><head>canary", pbx.ErrProtocol, true, []string{alien, page}},
 		{pbx.OpLogin, 404, "<html>canary", pbx.ErrProtocol, true, []string{"HTTP status 404", page, "https://pbx.example.com:8088/api/login (the port is this driver's default, because the URL has none)"}},
 		{pbx.OpLogin, 302, "canary", pbx.ErrProtocol, true, []string{"HTTP status 302"}},
-		{pbx.OpLogin, 401, "", pbx.ErrConfig, false, []string{"HTTP status 401", front}},
+		{pbx.OpLogin, 401, "", pbx.ErrConfig, true, []string{"HTTP status 401", front}},
 		{pbx.OpKeepAlive, 401, "<html>canary", pbx.ErrConfig, true, []string{"HTTP status 401", front}},
-		{pbx.OpLogin, 403, "<html>canary", pbx.ErrConfig, false, []string{"HTTP status 403", "forbids this"}},
-		{pbx.OpLogin, 407, "", pbx.ErrConfig, false, []string{"HTTP status 407", "a proxy asks for a user name and password"}},
+		{pbx.OpLogin, 403, "<html>canary", pbx.ErrConfig, true, []string{"HTTP status 403", "forbids this"}},
+		{pbx.OpLogin, 407, "", pbx.ErrConfig, true, []string{"HTTP status 407", "a proxy asks for a user name and password"}},
 		{pbx.OpLogin, 429, "", pbx.ErrUnavailable, true, []string{"HTTP status 429"}},
 		{pbx.OpLogin, 408, "", pbx.ErrUnavailable, true, []string{"HTTP status 408"}},
 		{pbx.OpLogin, 502, "<html>canary", pbx.ErrUnavailable, true, []string{"HTTP status 502", page}},
@@ -123,7 +124,7 @@ func TestHTTPAuthenticationIsNamed(t *testing.T) {
 	} {
 		resp := wire.Response{Status: 401, Header: http.Header{"Www-Authenticate": {header}}}
 		err := inspected(t, login, resp).Unexpected()
-		if wantFailure(t, err, pbx.ErrConfig, false, want); strings.Contains(err.Error(), "canary") {
+		if wantFailure(t, err, pbx.ErrConfig, true, want); strings.Contains(err.Error(), "canary") {
 			t.Errorf("%v quotes the header", err)
 		}
 	}
@@ -225,4 +226,44 @@ func TestRetryAfterIsReadAndCapped(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAProxyThatAsksForAPasswordIsNamed(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) }))
+	defer s.Close()
+	proxy, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := settings("http://pbx.example.com:8088")
+	cfg.AllowPlainHTTP = true
+	cfg.Transport = &http.Transport{Proxy: http.ProxyURL(proxy), DisableKeepAlives: true}
+	x, err := open(t, cfg).Do(t.Context(), login)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFailure(t, x.Unexpected(), pbx.ErrConfig, true, "the proxy "+proxy.Host+" asks for a user name and password")
+}
+
+func TestARefusedPasswordWithBlanksAtItsEndsIsMentioned(t *testing.T) {
+	for password, want := range map[string]string{
+		" hunter2-x": "the password begins or ends with a blank", "hunter2-x\t": "the password begins or ends with a blank",
+		"\ufeffhunter2-x": "the password begins with a byte order mark",
+	} {
+		s := serve(t, func(http.ResponseWriter, *http.Request) {})
+		cfg := settings(s.URL)
+		cfg.Password = pbx.NewSecret(password)
+		c := open(t, cfg)
+		if _, err := c.Credentials(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		x, err := c.Do(t.Context(), login)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = x.Fail(pbx.ErrInvalidCredentials, "20003", "wrong user name or password")
+		if wantFailure(t, err, pbx.ErrInvalidCredentials, true, want); strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v shows it", err)
+		}
+	}
 }

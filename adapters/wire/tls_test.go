@@ -9,6 +9,8 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"io"
 	"math/big"
 	"net"
@@ -312,4 +314,21 @@ func TestATransportThatNobodyUsesIsReleased(t *testing.T) {
 		}
 	}
 	t.Errorf("%d senders remain, %d before", wire.SharedSenders(), before)
+}
+
+func TestFirmwareWhoseTLSGoRefusesIsNamedWithTheWayOut(t *testing.T) {
+	for fault, want := range map[pbxsim.TLSFault]string{
+		pbxsim.CommonNameOnly: "has only a common name",
+		pbxsim.NegativeSerial: "GODEBUG=x509negativeserial=1",
+		pbxsim.RSAKeyExchange: "GODEBUG=tlsrsakex=1",
+	} {
+		sim := yeastarsim.New(nil, nil)
+		s := pbxsim.ListenFaultyTLS(sim, fault)
+		_, err := open(t, settings(s.URL)).Do(t.Context(), login)
+		wantFailure(t, err, pbx.ErrConfig, false, want)
+		if len(sim.Log()) != 0 {
+			t.Error("a request came through")
+		}
+		s.Close()
+	}
 }

@@ -95,25 +95,25 @@ func errnos(added map[string]sseries.Errno) map[string]sseries.Errno {
 }
 
 var v1Errnos = map[string]sseries.Errno{
-	"10002": {Kind: pbx.ErrProtocol, Meaning: "XML is not supported"},
-	"10003": {Kind: pbx.ErrProtocol, Meaning: "no such request: check the options family and api_version"},
-	"10004": {Kind: pbx.ErrProtocol, Meaning: "a required parameter is blank; if it is a heartbeat's, set event_ipaddr and event_port"},
-	"10025": {Kind: pbx.ErrUnavailable, Meaning: "the configuration was applied too often: wait"},
+	"10002": {Kind: pbx.ErrProtocol, Meaning: "XML is not supported", NotJudged: true},
+	"10003": {Kind: pbx.ErrProtocol, Meaning: "no such request: check the options family and api_version", NotJudged: true},
+	"10004": {Kind: pbx.ErrProtocol, Meaning: "a required parameter is blank; if it is a heartbeat's, set event_ipaddr and event_port", NotJudged: true},
+	"10025": {Kind: pbx.ErrUnavailable, Meaning: "the configuration was applied too often: wait", NotJudged: true},
 	"10032": {Meaning: "wrong password"}, // in which context is not documented
-	"20000": {Kind: pbx.ErrProtocol, Meaning: "the request is not JSON"},
-	"20001": {Kind: pbx.ErrProtocol, Meaning: "the request is not a POST"},
+	"20000": {Kind: pbx.ErrProtocol, Meaning: "the request is not JSON", NotJudged: true},
+	"20001": {Kind: pbx.ErrProtocol, Meaning: "the request is not a POST", NotJudged: true},
 	"20002": {Kind: pbx.ErrLocked, Meaning: "too many failed logins: the PBX has locked this client's IP; it can be unlocked in the PBX's web interface"},
 	"20003": {Kind: pbx.ErrInvalidCredentials, Meaning: "wrong user name or password: check the API account in the PBX's web interface"},
 	"20004": {Kind: pbx.ErrTokenRejected, Meaning: "no such token"},
 	"20005": {Kind: pbx.ErrTokenRejected, Meaning: "the token is blank"},
 	"20006": {Kind: pbx.ErrTokenRejected, Meaning: "the token has timed out"},
-	"20007": {Kind: pbx.ErrProtocol, Meaning: "the data is blank"},
-	"20008": {Kind: pbx.ErrConfig, Meaning: "wrong port: check event_port", Setting: "event_port"},
-	"20009": {Kind: pbx.ErrProtocol, Meaning: "the request is blank"},
-	"20010": {Kind: pbx.ErrUnavailable, Meaning: "the PBX could not hand the request to its API process"},
+	"20007": {Kind: pbx.ErrProtocol, Meaning: "the data is blank", NotJudged: true},
+	"20008": {Kind: pbx.ErrConfig, Meaning: "wrong port: check event_port", Setting: "event_port", NotJudged: true},
+	"20009": {Kind: pbx.ErrProtocol, Meaning: "the request is blank", NotJudged: true},
+	"20010": {Kind: pbx.ErrUnavailable, Meaning: "the PBX could not hand the request to its API process", NotJudged: true},
 	"20011": {Meaning: "the heartbeat could not be configured"}, // the token may still live
-	"20015": {Kind: pbx.ErrForbidden, Meaning: "this client's IP is not allowed: add it to the API's list in the PBX's web interface"},
-	"30001": {Kind: pbx.ErrUnavailable, Meaning: "the PBX could not allocate memory"},
+	"20015": {Kind: pbx.ErrForbidden, Meaning: "this client's IP is not allowed: add it to the API's list in the PBX's web interface", NotJudged: true},
+	"30001": {Kind: pbx.ErrUnavailable, Meaning: "the PBX could not allocate memory", NotJudged: true},
 	// The vendor's table says this, its sample of a failed login shows this
 	// code: on a login it may stand for a wrong password.
 	"30003": {Kind: pbx.ErrUnavailable, Meaning: "the PBX's API process is not running"},

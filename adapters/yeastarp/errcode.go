@@ -2,6 +2,7 @@ package yeastarp
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -39,6 +40,12 @@ var errcodes = map[int]errcode{
 	70084: {pbx.ErrForbidden, "this action is forbidden", true},
 	70087: {pbx.ErrForbidden, "this client's IP is not allowed: permit it in the PBX's web interface (Integrations, API)", false},
 }
+
+// notJudged are the codes of get_token after which the secret has not been looked
+// at. Wrong credentials come as a wrong parameter (invalid_param_list), so that
+// 40001 and 40002 may mean them too. 10005, 10009 and 70084 do not say what is
+// forbidden.
+var notJudged = []int{10001, 10002, 10003, 70082, 70087}
 
 // Codes that are no failure: success, success in part, and under way. A login
 // or a refresh succeeds with the first only.
@@ -84,6 +91,7 @@ func refusal(x *wire.Exchange, r response) *pbx.Error {
 		known.meaning += "; on a refresh, the refresh token is taken to be dead"
 	}
 	failure := x.Fail(known.kind, strconv.Itoa(code), known.meaning)
+	failure.NotJudged = x.Request.Op == pbx.OpLogin && slices.Contains(notJudged, code)
 	if known.kind == pbx.ErrLocked && failure.RetryAfter == 0 {
 		failure.RetryAfter = r.blockedFor(x.Response.Header)
 	}

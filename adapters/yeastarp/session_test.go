@@ -2,6 +2,7 @@ package yeastarp_test
 
 import (
 	"errors"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"testing"
 	"time"
 
@@ -160,4 +161,15 @@ func TestAWrongSecretIsSentOnceByASession(t *testing.T) {
 			t.Errorf("%+v, want one wrong login", c)
 		}
 	})
+}
+
+func TestFirmwareWithoutTheHarmlessRequestIsAskedForAnother(t *testing.T) {
+	none := drivertest.Response{Body: `{"errcode":10001,"errmsg":"INTERFACE NOT EXISTED"}`}
+	fine := drivertest.Response{Body: `{"errcode":0,"errmsg":"SUCCESS"}`}
+	if err := on(t, drivertest.Responses(none, fine)).Ping(t.Context(), given()); err != nil {
+		t.Error(err)
+	}
+	if err := on(t, drivertest.Responses(none, none)).Ping(t.Context(), given()); !errors.Is(err, pbx.ErrNotSupported) {
+		t.Errorf("%v, want %v", err, pbx.ErrNotSupported)
+	}
 }

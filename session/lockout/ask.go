@@ -112,6 +112,7 @@ const (
 	pauseAfterOne  = time.Second
 	pauseAfterMore = 30 * time.Second
 	lastPlacePause = time.Minute    // beyond the window
+	barredPause    = time.Hour      // after the first; eight times as long after the next
 	abandonedPause = 24 * time.Hour // new credentials with two logins that nobody settled
 )
 
@@ -250,7 +251,7 @@ func (h *Host) ask(now instant, l *Local, g Login) (d Decision, try bool) {
 			if next := at(l.NextCheck(g.URL)); now < next {
 				return wait(Wait, Pause, next)
 			}
-		} else if !l.hasEvidence(now, h.unclearSince(), g.URL) {
+		} else if !l.hasEvidence(now, h.unclearSince(), g.URL) || h.barred(now, l, c, g.URL) {
 			return wait(WaitEvent, NoEvidence, 0)
 		}
 	}
@@ -289,6 +290,18 @@ func (h *Host) looksLocked(limits Limits) instant {
 // healthy reports whether logins at the host succeed just now.
 func (h *Host) healthy(now instant, l *Local) bool {
 	return l.doubt == 0 && l.lastSuccess > l.lastUnclear && h.row.count == 0 && now <= l.lastSuccess.add(10*time.Second)
+}
+
+// barred reports whether what refused the last logins may still be in front of
+// the PBX: the URL refuses a request without credentials as it refused them. A PBX
+// may do that of itself, so that the login is tried again all the same, ever more
+// rarely, or when a person asks for it.
+func (h *Host) barred(now instant, l *Local, c credential, url string) bool {
+	count, last := h.row.inFront, h.row.last
+	if count < l.inFront {
+		count, last = l.inFront, l.lastBad
+	}
+	return count > 0 && l.url(url).refuses && c.retried < last && now < last.add(barredPause<<min(3*(count-1), 6))
 }
 
 // unclearSince is the newest unclear outcome that no verdict has followed, in

@@ -33,6 +33,7 @@ type encodedHost struct {
 	Unclear     int               `json:"unclear,omitempty"`
 	UnclearFrom instant           `json:"unclear_from,omitempty"`
 	UnclearLast instant           `json:"unclear_last,omitempty"`
+	InFront     int               `json:"in_front,omitempty"`
 	LastSuccess instant           `json:"last_success,omitempty"`
 	LastRefused instant           `json:"last_refused,omitempty"`
 	LastRelogin instant           `json:"last_relogin,omitempty"`
@@ -115,7 +116,7 @@ func (h *Host) MarshalJSON() ([]byte, error) {
 func (h *Host) encode(credentials []credential) ([]byte, error) {
 	e := encodedHost{
 		Version: format,
-		Unclear: h.row.count, UnclearFrom: h.row.since, UnclearLast: h.row.last,
+		Unclear: h.row.count, UnclearFrom: h.row.since, UnclearLast: h.row.last, InFront: h.row.inFront,
 		LastSuccess: h.lastSuccess, LastRefused: h.lastRefused, LastRelogin: h.lastRelogin, Forgiven: h.forgiven,
 	}
 	index := map[string]int{}
@@ -198,7 +199,7 @@ var errCut = errors.New("it was cut short")
 
 func (e *encodedHost) decode() (Host, error) {
 	h := Host{
-		row:         row{e.Unclear, e.UnclearFrom, e.UnclearLast},
+		row:         row{e.Unclear, e.UnclearFrom, e.UnclearLast, max(e.InFront, 0)},
 		lastSuccess: e.LastSuccess, lastRefused: e.LastRefused, lastRelogin: e.LastRelogin, forgiven: e.Forgiven,
 	}
 	var bad error

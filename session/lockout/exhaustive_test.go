@@ -422,6 +422,7 @@ func (x *explorer) key(p *played) uint64 {
 		age(c.at)
 	}
 	h.WriteByte(byte(min(p.host.row.count, 3)))
+	h.WriteByte(byte(min(p.host.row.inFront, 3)))
 	age(p.host.row.since)
 	age(p.host.row.last)
 	l := &p.local

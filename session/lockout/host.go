@@ -194,9 +194,10 @@ type suspect struct {
 
 // row is a row of unclear outcomes without a verdict between them.
 type row struct {
-	count int
-	since instant // of the first
-	last  instant // of the newest, or of the verdict that ended the row
+	count   int
+	since   instant // of the first
+	last    instant // of the newest, or of the verdict that ended the row
+	inFront int     // those that something in front of the PBX may have caused
 }
 
 // clamp takes times in the future for now: a clock was set back.

@@ -1,6 +1,7 @@
 package lockout
 
 import (
+	"net/http"
 	"slices"
 	"time"
 )
@@ -13,6 +14,7 @@ type Local struct {
 	lastBad     instant // the newest outcome that was unclear or not sent
 	lastUnclear instant
 	lastSuccess instant
+	inFront     int // logins that something in front of the PBX refused, since the last verdict
 	urls        []urlState
 	pauses      []accountPause
 }
@@ -26,12 +28,15 @@ type urlState struct {
 	since    instant // when the first of them was sent
 	checked  instant // when the newest of them ended
 	dead     int     // tokens refused in a row
+	refuses  bool    // the evidence is a check that was refused or redirected
 }
 
-// accountPause is what HTTP 429 or too many sessions asked for.
+// accountPause is what HTTP 429 or too many sessions asked for, or what follows
+// logins that the PBX did not judge.
 type accountPause struct {
 	url, account string
 	throttled    int
+	postponed    instant // when the PBX first did not judge a login
 	until        instant
 }
 
@@ -58,8 +63,9 @@ func (l *Local) clamp(now instant) {
 	}
 }
 
-// bad notes an outcome that leaves the host in doubt.
-func (l *Local) bad(now instant, sent bool) {
+// bad notes an outcome that leaves the host in doubt. inFront: something in front
+// of the PBX may have caused it.
+func (l *Local) bad(now instant, sent, inFront bool) {
 	if l.doubt == 0 {
 		l.doubt = now
 		for i := range l.urls {
@@ -67,6 +73,9 @@ func (l *Local) bad(now instant, sent bool) {
 		}
 	}
 	l.lastBad = now
+	if inFront {
+		l.inFront++
+	}
 	if sent {
 		l.lastUnclear = now
 	}
@@ -78,7 +87,7 @@ func (l *Local) bad(now instant, sent bool) {
 // good notes a verdict on a login that was sent at one time and judged at another:
 // the host works.
 func (l *Local) good(sent, now instant, url string) {
-	l.doubt = 0
+	l.doubt, l.inFront = 0, 0
 	for i := range l.urls {
 		l.urls[i].checks = 0
 	}
@@ -92,7 +101,7 @@ func (l *Local) good(sent, now instant, url string) {
 func (l *Local) Evidence(url string, sent, read time.Time) {
 	if at(sent) >= l.lastBad {
 		u := l.url(url)
-		u.sent, u.evidence = at(sent), max(u.evidence, at(read))
+		u.sent, u.evidence, u.refuses = at(sent), max(u.evidence, at(read)), false
 	}
 }
 
@@ -110,10 +119,12 @@ func (l *Local) Checked(url string, sent, ended time.Time, status int) {
 	u.checks++
 	u.checked = at(ended)
 	if status > 0 && status < 500 {
-		if l.doubt == 0 {
+		refuses := status/100 == 3 || status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusProxyAuthRequired
+		if l.doubt == 0 && !refuses {
 			u.checks = 0
 		}
 		l.Evidence(url, sent, ended)
+		u.refuses = refuses
 	}
 }
 
@@ -168,6 +179,28 @@ func (l *Local) throttle(now instant, url, account string, after time.Duration) 
 	}
 	p.throttled++
 	p.until = max(p.until, now.add(wait))
+}
+
+// postpone notes a login that the PBX did not judge: a pause of after, or of 5
+// seconds or 1 % of the time since the first of them, whichever is longer.
+func (l *Local) postpone(now instant, url, account string, after time.Duration) {
+	p := l.pause(url, account)
+	if p.postponed == 0 {
+		p.postponed = now
+	}
+	wait := min(max(5*time.Second, now.sub(p.postponed)/100), slowestCheck)
+	if after > 0 {
+		wait = min(after, 24*time.Hour)
+	}
+	p.until = max(p.until, now.add(wait))
+}
+
+// resume ends the pause after logins that the PBX did not judge: a person may have
+// seen to that.
+func (l *Local) resume(url, account string) {
+	l.pauses = slices.DeleteFunc(l.pauses, func(p accountPause) bool {
+		return p.url == url && p.account == account && p.postponed > 0
+	})
 }
 
 func (l *Local) pause(url, account string) *accountPause {

@@ -14,6 +14,9 @@ type Outcome struct {
 	Kind OutcomeKind
 	// RetryAfter is how long the PBX wants to be left alone; 0: it does not say.
 	RetryAfter time.Duration
+	// InFront: the response was HTTP 401, 403 or 407 without the brand's own words.
+	// Something in front of the PBX may have refused every request.
+	InFront bool
 }
 
 // OutcomeKind is the kind of an [Outcome].
@@ -37,6 +40,9 @@ const (
 	TooManySessions
 	// Throttled: HTTP 429 from something that is not the PBX's login.
 	Throttled
+	// NotJudged: the vendor documents that the PBX did not look at the credentials.
+	// Of proven credentials it is no wrong login. Of others it is Unclear.
+	NotJudged
 	// Withdrawn: the login was given up on this side before anything was sent.
 	// It says nothing about the host.
 	Withdrawn
@@ -53,6 +59,12 @@ func Classify(err error) Outcome {
 		return Outcome{Kind: Unclear}
 	}
 	o := Outcome{RetryAfter: max(e.RetryAfter, 0)}
+	if errors.Is(e, pbx.ErrConfig) {
+		switch e.HTTPStatus {
+		case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+			o.InFront = true
+		}
+	}
 	switch {
 	case errors.Is(e, pbx.ErrInvalidCredentials):
 		o.Kind = Refused
@@ -62,8 +74,12 @@ func Classify(err error) Outcome {
 		o.Kind = TooManySessions
 	case e.HTTPStatus == http.StatusTooManyRequests && e.Code == "":
 		o.Kind = Throttled
+	case e.Sent && e.NotJudged:
+		o.Kind = NotJudged
 	case e.Sent:
 		o.Kind = Unclear
+	case o.InFront: // at the challenge
+		o.Kind = NotSent
 	case errors.Is(e, pbx.ErrConfig), errors.Is(e, pbx.ErrNotSupported), errors.Is(e, context.Canceled):
 		o.Kind = Withdrawn
 	default:

@@ -165,6 +165,7 @@ func TestOutcomesAndBookings(t *testing.T) {
 		{lockout.TooManySessions, 0, 0, false},
 		{lockout.Throttled, 0, 0, false},
 		{lockout.Withdrawn, 0, 0, false},
+		{lockout.NotJudged, 1, 0, true}, // of new credentials
 	} {
 		x := play(t)
 		x.login(account("a", inRowLimits()), c.kind)
@@ -1100,4 +1101,160 @@ func BenchmarkBookedAndSettledLogin(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestNotJudgedIsBelievedOfProvenCredentialsOnly(t *testing.T) {
+	x := play(t)
+	good, fresh := account("good", inRowLimits()), account("fresh", inRowLimits())
+	x.login(good, lockout.Success)
+	start := x.now.Add(100 * time.Millisecond)
+	for range 100 {
+		x.login(good, lockout.NotJudged)
+		x.wantBookings(0)
+		x.wantUntil(good, lockout.AccountPaused, max(5*time.Second, x.now.Sub(start)/100))
+		x.pass(30 * time.Second)
+	}
+	x.want(fresh, lockout.Go, lockout.None) // the PBX responds, and the pause is the account's
+	for range 2 {
+		x.pass(time.Hour)
+		x.login(fresh, lockout.NotJudged)
+	}
+	x.wantBookings(2)
+	x.pass(time.Hour)
+	x.login(good, lockout.Success)
+	x.pass(time.Second)
+	x.responds(good)
+	x.want(good, lockout.Go, lockout.None) // without a pause
+}
+
+func TestRefusedCredentialsAreNotProvenAndTheirNotJudgedCounts(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.Success)
+	x.login(g, lockout.Refused)
+	x.pass(time.Minute)
+	if d := x.host.Retry(x.now, &x.local, g); d.Reason != lockout.None {
+		t.Fatal(d.Reason)
+	}
+	x.login(g, lockout.NotJudged)
+	x.wantBookings(2)
+}
+
+func TestRetryEndsThePauseAfterALoginThatWasNotJudged(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.Success)
+	x.login(g, lockout.NotJudged)
+	x.wantUntil(g, lockout.AccountPaused, 5*time.Second)
+	if d := x.host.Retry(x.now, &x.local, g); d.Reason != lockout.NothingToRetry {
+		t.Fatal(d.Reason)
+	}
+	x.want(g, lockout.Go, lockout.None)
+	x.local = lockout.Local{}
+	x.login(g, lockout.Throttled)
+	x.host.Retry(x.now.Add(time.Minute), &x.local, g)
+	x.want(g, lockout.Wait, lockout.AccountPaused) // that one the PBX asked for
+}
+
+// front is what a login comes to that something in front of the PBX may have refused.
+var front = lockout.Outcome{Kind: lockout.Unclear, InFront: true}
+
+func (x *rules) checked(g lockout.Login, status int) {
+	x.local.Checked(g.URL, x.now, x.now, status)
+}
+
+func TestWhatIsInFrontIsGoneWhenItNoLongerRefusesChecks(t *testing.T) {
+	for _, outcome := range []lockout.Outcome{front, {Kind: lockout.NotSent, InFront: true}} {
+		x := play(t)
+		g := account("good", inRowLimits())
+		x.login(g, lockout.Success)
+		b := x.book(g)
+		x.host.Settle(x.now, &x.local, g, b, outcome)
+		for range 50 {
+			x.pass(time.Minute)
+			for _, status := range []int{401, 403, 407, 302} {
+				x.checked(g, status)
+				x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+			}
+		}
+		if next := x.local.NextCheck(g.URL).Sub(x.now); next < 5*time.Second || next > time.Minute {
+			t.Errorf("the next check comes in %v", next)
+		}
+		x.checked(g, 405)
+		x.want(g, lockout.Go, lockout.None)
+		x.checked(g, 401)
+		x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+		x.local.TokenAccepted(g.URL, x.now, x.now)
+		x.want(g, lockout.Go, lockout.None)
+	}
+}
+
+func TestAPBXWhoseChecksAreAlwaysRefusedIsTriedAgainEverMoreRarely(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.Success)
+	b := x.book(g)
+	for _, wait := range []time.Duration{time.Hour, 8 * time.Hour, 64 * time.Hour} {
+		x.host.Settle(x.now, &x.local, g, b, front)
+		x.pass(wait - time.Second)
+		x.checked(g, 401)
+		x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+		x.pass(2 * time.Second)
+		x.checked(g, 401)
+		x.ids++
+		d := x.host.Book(x.now, &x.local, g, lockout.ID{Process: x.name, Number: x.ids})
+		if d.Verdict != lockout.Go {
+			t.Fatalf("after %v: %v", wait, d.Reason)
+		}
+		b = d.Booking
+	}
+	x.host.Settle(x.now, &x.local, g, b, lockout.Outcome{Kind: lockout.Success})
+	x.wantBookings(0)
+	b = x.book(g)
+	x.host.Settle(x.now, &x.local, g, b, lockout.Outcome{Kind: lockout.Unclear})
+	x.pass(2 * time.Second)
+	x.checked(g, 401) // the verdict between has ended the row
+	x.want(g, lockout.Go, lockout.None)
+}
+
+func TestAPersonsRetryGoesThroughWhatMayBeInFront(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	b := x.book(g)
+	x.host.Settle(x.now, &x.local, g, b, front)
+	x.pass(time.Minute)
+	x.checked(g, 401)
+	x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+	if d := x.host.Retry(x.now, &x.local, g); d.Reason != lockout.None {
+		t.Fatal(d.Reason)
+	}
+	x.checked(g, 401)
+	x.want(g, lockout.Go, lockout.None)
+}
+
+func TestAnotherProcessLearnsWhatIsInFront(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.Success)
+	b := x.book(g)
+	x.host.Settle(x.now, &x.local, g, b, front)
+	data, err := json.Marshal(&x.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var other lockout.Host
+	if err := json.Unmarshal(data, &other); err != nil {
+		t.Fatal(err)
+	}
+	x.host, x.local, x.name = other, lockout.Local{}, "q"
+	x.pass(time.Minute)
+	for range 3 {
+		x.checked(g, 401)
+		x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+	}
+	if next := x.local.NextCheck(g.URL); !next.After(x.now) {
+		t.Error("checks that are refused follow each other without a pause")
+	}
+	x.checked(g, 405)
+	x.want(g, lockout.Go, lockout.None)
 }

@@ -38,6 +38,9 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		}
 	}
 
+	if c := h.credential(t, b.URL, b.Fingerprint); o.Kind == NotJudged && !c.isProven() {
+		o.Kind = Unclear // the page may be wrong, and the password too
+	}
 	switch o.Kind {
 	case Success:
 		remove()
@@ -58,6 +61,9 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		if o.RetryAfter > 0 {
 			l.pause(b.URL, b.Account).until = t.add(min(o.RetryAfter, 24*time.Hour))
 		}
+	case NotJudged:
+		remove()
+		l.postpone(t, b.URL, b.Account, o.RetryAfter)
 	case Throttled:
 		remove()
 		l.throttle(t, b.URL, b.Account, o.RetryAfter)
@@ -67,7 +73,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		return 0
 	case NotSent:
 		remove()
-		l.bad(t, false)
+		l.bad(t, false, o.InFront)
 		h.noProbeFailed(t, l, g)
 		return 0
 	default:
@@ -83,7 +89,10 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 			h.row.count++
 		}
 		h.row.last = t
-		l.bad(t, true)
+		if o.InFront {
+			h.row.inFront++
+		}
+		l.bad(t, true, o.InFront)
 		h.noProbeFailed(t, l, g)
 		return 0
 	}
@@ -207,8 +216,10 @@ func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 	if c.retried > 0 && t < c.retried.add(retryInterval) {
 		return Decision{Verdict: Wait, Reason: RetriedJustNow, Until: c.retried.add(retryInterval).time()}
 	}
+	l.resume(g.URL, g.Account)
 	before := h.Ask(now, l, g)
-	if before.Reason != PasswordRefused && before.Reason != MayBeLocked && before.Reason != Pause {
+	barred := before.Reason == NoEvidence && h.barred(t, l, c, g.URL)
+	if before.Reason != PasswordRefused && before.Reason != MayBeLocked && before.Reason != Pause && !barred {
 		return withReason(before, cmp.Or(before.Reason, NothingToRetry))
 	}
 	old := c

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,6 +97,10 @@ var meanings = map[string]meaning{
 	"temporarily_unavailable": {pbx.ErrUnavailable, pbx.ErrUnavailable, "the PBX is busy"},
 }
 
+// notJudged are the codes of a login whose client id and secret were right or not
+// looked at.
+var notJudged = []string{"unsupported_grant_type", "invalid_scope", "temporarily_unavailable"}
+
 // refusal makes the error for a token response without a token. Of the PBX's own
 // words it takes the code only.
 func (c *Client) refusal(x *wire.Exchange, got response) *pbx.Error {
@@ -108,6 +113,7 @@ func (c *Client) refusal(x *wire.Exchange, got response) *pbx.Error {
 			kind = known.refresh
 		}
 		failure := x.Fail(kind, got.Error, known.text)
+		failure.NotJudged = !refresh && slices.Contains(notJudged, got.Error)
 		failure.Code = got.Error // everybody knows these words: one that is missing would show a secret
 		if got.Error == "invalid_scope" {
 			failure.Setting = "scope"
@@ -122,9 +128,5 @@ func (c *Client) refusal(x *wire.Exchange, got response) *pbx.Error {
 		}
 		return x.Fail(kind, got.Error, "the PBX refuses the login for a reason that this driver does not know")
 	}
-	failure := x.Unexpected() // also {"error":"Unauthorized"} under 401, which gateways send
-	if c.brand.EmptyRefusal && status == http.StatusUnauthorized && !asksForPassword(x) {
-		failure.Sent = true
-	}
-	return failure
+	return x.Unexpected() // also {"error":"Unauthorized"} under 401, which gateways send
 }

@@ -134,6 +134,7 @@ func (v *Variant) refusal(x *wire.Exchange, r response) *pbx.Error {
 	}
 	failure := x.Fail(known.Kind, r.code(), known.Meaning)
 	failure.Setting = known.Setting
+	failure.NotJudged = known.NotJudged && x.Request.Op == pbx.OpLogin
 	if known.Kind == pbx.ErrLocked && failure.RetryAfter == 0 {
 		failure.RetryAfter = v.Lockout.Window
 	}

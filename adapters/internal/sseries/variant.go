@@ -39,6 +39,9 @@ type Errno struct {
 	Kind    error // nil: it is known, and none of the kinds
 	Meaning string
 	Setting string // the option at fault
+
+	// NotJudged: of a login, the vendor says that the password was not judged.
+	NotJudged bool
 }
 
 // Format is how bodies are written. The zero value is JSON.
