@@ -12,7 +12,7 @@ import (
 
 var (
 	declared = regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)[A-Z]\w*)\(`)
-	rule     = regexp.MustCompile(`(?m)^\*\*([A-Z]+-\d\d)\*\* `)
+	rule     = regexp.MustCompile(`(?m)^### ([A-Z]+-\d\d)$`)
 	named    = regexp.MustCompile("`([^`]+)`")
 )
 

@@ -22,7 +22,7 @@ import (
 type pkg struct {
 	ImportPath string
 	Name       string
-	Export     string // the file of its export data
+	Export     string // the file of its export data; empty: it has tests only
 	Standard   bool
 	DepOnly    bool
 }
@@ -54,7 +54,7 @@ func Of(dir string) (string, error) {
 			return "", fmt.Errorf("apilist: the output of go list: %w", err)
 		}
 		files[p.ImportPath] = p.Export
-		if !p.DepOnly && p.Name != "main" && !slices.Contains(strings.Split(p.ImportPath, "/"), "internal") {
+		if !p.DepOnly && p.Export != "" && p.Name != "main" && !slices.Contains(strings.Split(p.ImportPath, "/"), "internal") {
 			importable = append(importable, p.ImportPath)
 		}
 	}
