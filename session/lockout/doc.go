@@ -52,7 +52,14 @@
 // next login then needs evidence first: a response to a request that cannot count
 // as a login. [Local.NextCheck] says when to look for it. So an outage costs one
 // login, whatever stands in front of the PBX, and ends as soon as the PBX
-// responds.
+// responds. A login that gets HTTP 401, 403 or 407 without the brand's words may
+// have been refused by something in front of the PBX, or for a wrong password. It
+// counts, and a check that is refused or redirected is then no evidence for an
+// hour, and for eight times as long after each further one.
+//
+// A response that the vendor documents as no verdict ([NotJudged]) uses no place if
+// the credentials have worked before. The account then pauses for 5 seconds or 1 %
+// of the time so far, at most 5 minutes. Of other credentials it is unclear.
 //
 // Refused credentials are not sent again: not after a restart, and not by another
 // process. A person's [Host.Retry] or other credentials end that. The one
@@ -69,6 +76,9 @@
 //     and some of these may have been wrong when they were judged. The same if the
 //     PBX judges a login after its client has given up, another login with these
 //     credentials has succeeded, and the password has been changed.
+//   - If a PBX counts a wrong login and responds with a code that its vendor
+//     documents as no verdict: not more than N − 1 for credentials that have never
+//     worked, and no bound if the password of proven ones has been changed.
 //   - If the PBX never forgets and no success resets its count: N − 3 wrong logins
 //     by people between two Forgives, N − 2 while nothing at the host is proven.
 //   - If dead tokens count as wrong logins: one each time the PBX restarts, and
