@@ -106,7 +106,14 @@ func (f *fleet) suffer(faults []fault) (restarted int) {
 
 // causes are why a request may be lost.
 var causes = []*regexp.Regexp{
-	regexp.MustCompile(`^$`),
+	// While the store is away, nothing logs in.
+	regexp.MustCompile(`^unavailable: .*not sent: the store that shares the token does not respond$`),
+	regexp.MustCompile(`^unavailable: .*not sent: the wrong logins of .* are not known, because the store does not respond$`),
+	// Another process has replaced the token, or the PBX has restarted, and the
+	// request could not be repeated in time.
+	regexp.MustCompile(`^request: .*token rejected`),
+	// The process that was logging in was killed or stopped.
+	regexp.MustCompile(`^connecting: context deadline exceeded$`),
 }
 
 // check says whether what holds over all faults has held.

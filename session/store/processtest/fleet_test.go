@@ -3,6 +3,7 @@
 package processtest
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -122,8 +123,30 @@ type process struct {
 	stdin   io.Closer
 	ended   chan struct{}
 
-	mu   sync.Mutex // guards what follows
-	last report
+	mu     sync.Mutex // guards what follows
+	last   report
+	errors bytes.Buffer // what it wrote to its standard error
+}
+
+// Write takes what the process writes to its standard error.
+func (p *process) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.errors.Write(text)
+}
+
+// said returns the last lines that the process wrote about a session.
+func (p *process) said(session string) string {
+	const most = 40
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var about []string
+	for line := range strings.Lines(p.errors.String()) {
+		if strings.Contains(line, fmt.Sprintf("%q", session)) {
+			about = append(about, line)
+		}
+	}
+	return strings.Join(about[max(0, len(about)-most):], "")
 }
 
 // start starts a process.
@@ -136,8 +159,7 @@ func (f *fleet) start() *process {
 	f.started++
 	p := &process{name: fmt.Sprintf("crm-%d", f.started), command: exec.Command(program), ended: make(chan struct{})}
 	p.command.Env = append(os.Environ(), asProgram+"=yes")
-	var errs strings.Builder
-	p.command.Stderr = &errs
+	p.command.Stderr = p
 	stdin, err := p.command.StdinPipe()
 	if err != nil {
 		f.t.Fatal(err)
@@ -172,10 +194,6 @@ func (f *fleet) start() *process {
 		case <-time.After(10 * time.Second):
 			p.command.Process.Kill()
 			<-p.ended
-		}
-		if f.t.Failed() && errs.Len() > 0 {
-			text := errs.String()
-			f.t.Logf("%s printed:\n%s", p.name, text[max(0, len(text)-2000):])
 		}
 	})
 	if err := json.NewEncoder(stdin).Encode(assignment{Process: p.name, Store: f.store, Key: f.key, Accounts: f.accounts}); err != nil {
@@ -213,8 +231,7 @@ func (f *fleet) allWork(within time.Duration, what string) time.Duration {
 		before[p] = p.report()
 	}
 	for {
-		missing := ""
-		n := 0
+		var missing []string
 		for _, p := range f.processes {
 			now := p.report()
 			for _, a := range f.accounts {
@@ -222,16 +239,18 @@ func (f *fleet) allWork(within time.Duration, what string) time.Duration {
 				if wrong && now.States[a.Name] == "rejected" || !wrong && now.Accepted[a.Name] > before[p].Accepted[a.Name]+1 && now.States[a.Name] == "live" {
 					continue
 				}
-				n++
-				missing = fmt.Sprintf("%s in %s is %s: %v", a.Name, p.name, now.States[a.Name], now.Lost)
+				missing = append(missing, fmt.Sprintf("%s of %s in %s is %s", a.Name, a.Driver, p.name, now.States[a.Name]))
+				if took := time.Since(begin); took > within {
+					f.t.Logf("%s, %s:\n%s", p.name, a.Name, p.said(a.Name))
+				}
 			}
 		}
 		took := time.Since(begin)
-		if n == 0 {
+		if len(missing) == 0 {
 			return took
 		}
 		if took > within {
-			f.t.Errorf("%s: not within %s: %d sessions, %s", what, within, n, missing)
+			f.t.Errorf("%s: not within %s: %s", what, within, strings.Join(missing, ", "))
 			return took
 		}
 		time.Sleep(reportEvery)

@@ -24,6 +24,8 @@ import (
 	"github.com/pbxauth/pbx/session/store"
 	"github.com/pbxauth/pbx/session/store/pgstore"
 	"github.com/pbxauth/pbx/session/store/redisstore"
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 )
 
 // asProgram is the environment variable that makes the test binary the program
@@ -32,7 +34,7 @@ const asProgram = "PBX_PROCESSTEST_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		if err := program(os.Stdin, os.Stdout); err != nil {
+		if err := program(os.Stdin, os.Stdout, os.Stderr); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -71,8 +73,8 @@ const (
 	reportEvery  = 100 * time.Millisecond
 )
 
-// program keeps a session of each account and uses them all.
-func program(in io.Reader, out io.Writer) error {
+// program keeps a session of each account and uses them all. It logs to errs.
+func program(in io.Reader, out, errs io.Writer) error {
 	lines := bufio.NewReader(in)
 	line, err := lines.ReadBytes('\n')
 	if err != nil {
@@ -95,7 +97,7 @@ func program(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	manager := session.NewManager(&session.Options{Store: shared})
+	manager := session.NewManager(&session.Options{Store: shared, Logger: zerolog.New(errs).With().Timestamp().Logger()})
 	w := &worker{report: report{States: map[string]string{}, Accepted: map[string]int{}, Lost: map[string]int{}}}
 	var users sync.WaitGroup
 	for _, account := range a.Accounts {
@@ -122,9 +124,15 @@ func program(in io.Reader, out io.Writer) error {
 	return manager.Close(end)
 }
 
+// quiet keeps Redis's client from writing that a server is away.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
 func openStore(ctx context.Context, address string) (store.Store, error) {
 	switch scheme, _, _ := strings.Cut(address, "://"); scheme {
 	case "redis":
+		redis.SetLogger(quiet{})
 		return redisstore.Open(address, redisstore.Options{})
 	case "postgres":
 		pool, err := pgxpool.New(ctx, address)
@@ -188,14 +196,20 @@ func expected(s *session.Session, err error) bool {
 	return strings.HasPrefix(s.Name(), wrongName) && errors.Is(err, pbx.ErrInvalidCredentials)
 }
 
-// cause says in few words why a request was lost: the session's state and the
-// kind of its error.
+// cause says in few words why a request was lost: the session's state, and the
+// error without what differs between two of its kind.
 func cause(err error) string {
-	var of *session.Error
-	if !errors.As(err, &of) {
-		return "request: " + err.Error()
+	where := "request"
+	if of, ok := errors.AsType[*session.Error](err); ok {
+		where, err = of.State.String(), of.Err
 	}
-	return of.State.String() + ": " + of.Err.Error()
+	failure, ok := errors.AsType[*pbx.Error](err)
+	if !ok {
+		return where + ": " + err.Error()
+	}
+	alone := *failure
+	alone.Driver, alone.Err = "", nil
+	return where + ": " + alone.Error()
 }
 
 func (w *worker) read(m *session.Manager) report {
