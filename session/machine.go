@@ -49,6 +49,7 @@ type machine struct {
 	memory     *memory // of trouble; nil: there was none
 
 	fails        uint16 // failed attempts in a row
+	away         uint16 // looks at the store in a row that failed: the PBX is not to blame
 	early        uint16 // tokens in a row that were refused early
 	badRefreshes uint16 // of these, the ones in a row that a refresh brought
 }
@@ -349,17 +350,20 @@ func (m *machine) claim(now time.Time, op pbx.Op, p *plan) {
 // shared follows a look at the store.
 func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 	living := m.living(now)
+	if e.err == nil {
+		m.away = 0
+	}
 	switch {
 	case e.err != nil:
 		m.seen = false
-		m.failed()
+		m.away = min(m.away+1, math.MaxUint16-1)
 		err := notShared(e.err)
 		if living {
 			m.become(now, Renewing, err, "the store does not respond", p)
 		} else if m.state != Rejected {
 			m.become(now, Unavailable, err, "the store does not respond", p)
 		}
-		m.rest(now.Add(min(backoff(int(m.fails)-1, chance), slowestShare)))
+		m.rest(now.Add(min(backoff(int(m.away)-1, chance), slowestShare)))
 		m.earlier(now, living)
 		return
 	case e.claim.verdict == gone:

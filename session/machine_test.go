@@ -178,7 +178,7 @@ func (w *world) key(bit func(fingerprint) uint8) (k key) {
 	k[4] |= flagsOf(m.claimed, m.seen)<<4 | flagsOf(w.claim)<<6
 	k[5] = classAt(m.next, w.now)
 	k[6] = flagsOf(m.old != nil, m.lease != nil, w.oldTicket, w.standing, m.relogin, w.only, w.beat)
-	k[7] = byte(min(m.fails, 1))
+	k[7] = byte(min(m.fails, 1) | min(m.away, 1)<<1)
 	k[8] = byte(min(m.early, freeEarly+1))
 	k[9] = byte(m.badRefreshes)
 	k[10] = refused
@@ -552,7 +552,7 @@ func (k *driverKind) step(before *world, mv move, chance float64) (world, string
 func sameMachine(a, b *machine) bool {
 	return a.phase == b.phase && a.waiting == b.waiting && a.again == b.again && a.gone == b.gone && a.suspect == b.suspect &&
 		a.ticket == b.ticket && a.op == b.op && a.state == b.state && a.next.Equal(b.next) && a.err == b.err && a.lease == b.lease &&
-		a.old == b.old && a.fails == b.fails && a.early == b.early && a.memory == b.memory && a.generation == b.generation
+		a.old == b.old && a.fails == b.fails && a.away == b.away && a.early == b.early && a.memory == b.memory && a.generation == b.generation
 }
 
 // invariant returns the sentence that a state breaks.

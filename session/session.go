@@ -181,7 +181,7 @@ func (s *Session) step(e event) plan {
 	if s.current.Load() != m.lease {
 		s.current.Store(m.lease)
 	}
-	s.fleet.schedule.set(&s.job, m.next, m.fails > 0)
+	s.fleet.schedule.set(&s.job, m.next, m.fails+m.away > 0)
 	if p.change.happened {
 		s.link.Load().family.moved(p.change.from, p.change.to)
 		s.fleet.changed(s)
