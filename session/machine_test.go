@@ -174,9 +174,14 @@ func (w *world) key(bit func(fingerprint) uint8) (k key) {
 		k[4] = 4
 	case opClaim:
 		k[4] = 5
+	case opPeek:
+		k[4] = 6
 	}
 	k[4] |= flagsOf(m.claimed, m.seen)<<4 | flagsOf(w.claim)<<6
 	k[5] = classAt(m.next, w.now)
+	if m.peeking() {
+		k[5] = classAt(m.resume, w.now)
+	}
 	k[6] = flagsOf(m.old != nil, m.lease != nil, w.oldTicket, w.standing, m.relogin, w.only, w.beat)
 	k[7] = byte(min(m.fails, 1) | min(m.away, 1)<<1)
 	k[8] = byte(min(m.early, freeEarly+1))
@@ -308,6 +313,9 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 	if m.phase == resting || m.phase == asking {
 		moves = append(moves, move{name: "stored", e: event{kind: stored, token: k.token(w.now, "stored")}})
 	}
+	if k.rules.shares {
+		moves = append(moves, move{name: "noticed", e: event{kind: noticed}}, move{name: "returned", e: event{kind: returned}})
+	}
 	if w.oldTicket {
 		moves = append(moves,
 			move{name: "stale answer", e: event{kind: answered, ticket: m.ticket - 1}},
@@ -349,6 +357,11 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 			if w.beat {
 				result("unshared", event{claim: claimResult{verdict: unshared}})
 			}
+		case opPeek:
+			result("nothing new", event{claim: claimResult{verdict: claimed}})
+			result("adopted", event{claim: claimResult{verdict: adopted, token: k.token(w.now, freshNames[m.generation%4])}})
+			result("gone", event{claim: claimResult{verdict: gone}})
+			result("store away", event{err: errMute})
 		case opLook:
 			result("one", event{print: printA})
 			if k.changing {
