@@ -63,6 +63,7 @@ func TestANoticeEndsNoPause(t *testing.T) {
 	beats := func(s store.Store) (n int) {
 		synctest.Test(t, func(t *testing.T) {
 			f, drivers := newShared(4, 10*time.Hour)
+			f.takes = time.Second
 			for i, auth := range drivers {
 				m := shares(t, s, string(rune('a'+i)))
 				defer m.Close(context.Background())
