@@ -50,7 +50,7 @@ type machine struct {
 	memory     *memory // of trouble; nil: there was none
 
 	fails        uint16 // failed attempts in a row
-	away         uint16 // looks at the store in a row that failed: the PBX is not to blame
+	away         uint16 // failures of the store in a row: the PBX is not to blame
 	early        uint16 // tokens in a row that were refused early
 	badRefreshes uint16 // of these, the ones in a row that a refresh brought
 }
@@ -148,6 +148,7 @@ type answer struct {
 	state   State     // of a session without a token meanwhile
 	holder  LockHolder
 	err     error // the reason; nil: the session's turn has not come
+	away    bool  // the reason is the store
 }
 
 type verdict uint8
@@ -405,7 +406,7 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 		} else if m.state != Rejected {
 			m.become(now, Unavailable, err, "the store does not respond", p)
 		}
-		m.rest(now.Add(min(backoff(int(m.away)-1, chance), slowestShare)))
+		m.rest(now.Add(min(backoff(int(m.away)-1, chance), spread(slowestShare, chance))))
 		m.earlier(now, living)
 		return
 	case e.claim.verdict == gone:
@@ -567,6 +568,9 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 		}
 		return
 	case waitUntil:
+		if a.away {
+			m.away = max(m.away, 1)
+		}
 		m.rest(a.until)
 		m.earlier(now, living)
 	default:

@@ -229,7 +229,8 @@ func (m *Manager) follow(ctx context.Context, w store.Watcher) {
 
 // noticed follows a notice of the store. It does not block.
 func (m *Manager) noticed(key string) {
-	if key == "" { // it was out of reach, or has just come
+	if key == "" { // it was out of reach
+		m.fleet.shared.down.leave(time.Now(), true)
 		for _, s := range m.All() {
 			s.deliver(event{kind: returned}, nil)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -39,20 +40,25 @@ func TestASessionThatAnotherProcessRemovesEndsAtOnce(t *testing.T) {
 func TestAStoreThatIsBackIsUsedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		faults := (&store.Memory{}).Faults()
-		_, drivers := newShared(1, 30*time.Minute)
 		m := shares(t, faults.Process("one"), "one")
 		defer m.Close(context.Background())
-		s := mustAdd(t, m, "7", drivers[0])
-		s.Invalidate(mustToken(t, s))
+		for i := range 50 {
+			f := &fake{life: 30 * time.Minute, traits: onHost(fmt.Sprintf("pbx-%d.test", i))}
+			f.traits.Account = "sales"
+			mustToken(t, mustAdd(t, m, fmt.Sprint(i), f))
+		}
 		faults.Cut("one")
+		for _, s := range m.All() {
+			s.Invalidate(mustToken(t, s))
+		}
 		time.Sleep(time.Hour)
-		if got := s.Status(); got.State != session.Unavailable {
-			t.Fatalf("without the store: %v", got)
+		if n := m.Stats().Unavailable; n != 50 {
+			t.Fatalf("without the store, %d of 50 are unavailable", n)
 		}
 		faults.Rejoin("one")
 		time.Sleep(1100 * time.Millisecond)
-		if got := s.Status(); got.State != session.Live {
-			t.Errorf("a second after the store is back: %v", got)
+		if n := m.Stats().Live; n != 50 {
+			t.Errorf("a second after the store is back, %d of 50 are live", n)
 		}
 	})
 }
