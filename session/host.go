@@ -174,7 +174,7 @@ func (h *host) ask(v *visitor, q question) answer {
 	if err != nil {
 		h.line.drop(v)
 		h.unlock()
-		return answer{verdict: waitUntil, until: time.Now().Add(storePause), state: Unavailable, err: err}
+		return answer{verdict: waitUntil, until: time.Now().Add(storePause), state: Unavailable, err: err, away: true}
 	}
 	if q.relogin && d.Reason != lockout.NoEvidence {
 		h.line.drop(v)

@@ -39,6 +39,7 @@ type machine struct {
 	holder    LockHolder
 	since     time.Time // of state
 	next      time.Time // when to wake the session; zero: no plan
+	resume    time.Time // opPeek: next, before it
 	err       error     // of the last attempt
 
 	lease      *lease     // what Token hands out; nil: nothing
@@ -49,6 +50,7 @@ type machine struct {
 	memory     *memory // of trouble; nil: there was none
 
 	fails        uint16 // failed attempts in a row
+	away         uint16 // failures of the store in a row: the PBX is not to blame
 	early        uint16 // tokens in a row that were refused early
 	badRefreshes uint16 // of these, the ones in a row that a refresh brought
 }
@@ -87,6 +89,10 @@ const (
 // opClaim looks what other processes have brought, and claims the token.
 const opClaim pbx.Op = "claim"
 
+// opPeek looks what other processes have brought, out of turn, because the store
+// reports a change. It changes nothing else: no plan comes earlier by it.
+const opPeek pbx.Op = "peek"
+
 // opLook asks the driver for the fingerprint of its credentials. It sends
 // nothing to the PBX.
 const opLook pbx.Op = "credentials"
@@ -109,7 +115,7 @@ type event struct {
 
 	before time.Time // suspected: tokens issued until then are
 
-	claim claimResult // finished, of opClaim
+	claim claimResult // finished, of opClaim or opPeek
 
 	rules rules // replaced
 }
@@ -120,6 +126,8 @@ const (
 	begun       eventKind = iota // the session was made
 	stored                       // the store has a token of another process instead
 	woken                        // next has come, or the gate's event
+	noticed                      // the store reports that another process has written there
+	returned                     // the store is back, as it seems
 	answered                     // the gate said something
 	finished                     // an operation has ended
 	invalidated                  // the PBX refused the token
@@ -140,6 +148,7 @@ type answer struct {
 	state   State     // of a session without a token meanwhile
 	holder  LockHolder
 	err     error // the reason; nil: the session's turn has not come
+	away    bool  // the reason is the store
 }
 
 type verdict uint8
@@ -230,6 +239,12 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 		m.store(now, e.token, chance, &p)
 	case woken:
 		m.wake(now, chance, &p)
+	case noticed:
+		m.peek(&p)
+	case returned:
+		if m.phase == resting && m.away > 0 {
+			m.earlierBy(now.Add(time.Duration(chance * float64(returnSpread))))
+		}
 	case answered:
 		if p.stale = m.phase != asking || m.waiting || e.ticket != m.ticket; !p.stale {
 			m.heed(now, e.answer, chance, &p)
@@ -346,20 +361,52 @@ func (m *machine) claim(now time.Time, op pbx.Op, p *plan) {
 	p.want = op
 }
 
+// peeking reports whether a peek is under way.
+func (m *machine) peeking() bool { return m.phase == calling && m.op == opPeek }
+
+// peek looks at the store, unless something is under way that has done so.
+func (m *machine) peek(p *plan) {
+	if m.phase != resting || !m.rules.shares {
+		return
+	}
+	m.phase, m.op, m.resume, m.next = calling, opPeek, m.next, time.Time{}
+	m.ticket++
+	p.call, p.op, p.ticket = true, opPeek, m.ticket
+}
+
+// peeked follows a peek.
+func (m *machine) peeked(now time.Time, e event, chance float64, p *plan) {
+	if e.err == nil && (e.claim.verdict == adopted || e.claim.verdict == gone) {
+		m.shared(now, e, chance, p)
+		return
+	}
+	switch op, at := m.due(now); {
+	case op == "":
+		m.rest(at)
+	case m.state == Live, m.suspect, e.err == nil && m.away > 0:
+		m.rest(now)
+	default:
+		m.rest(m.resume)
+	}
+}
+
 // shared follows a look at the store.
 func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 	living := m.living(now)
+	if e.err == nil {
+		m.away = 0
+	}
 	switch {
 	case e.err != nil:
 		m.seen = false
-		m.failed()
+		m.away = min(m.away+1, math.MaxUint16-1)
 		err := notShared(e.err)
 		if living {
 			m.become(now, Renewing, err, "the store does not respond", p)
 		} else if m.state != Rejected {
 			m.become(now, Unavailable, err, "the store does not respond", p)
 		}
-		m.rest(now.Add(min(backoff(int(m.fails)-1, chance), slowestShare)))
+		m.rest(now.Add(min(backoff(int(m.away)-1, chance), spread(slowestShare, chance))))
 		m.earlier(now, living)
 		return
 	case e.claim.verdict == gone:
@@ -402,6 +449,7 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 const (
 	firstShare   = 250 * time.Millisecond // between two looks at a token that another process renews
 	slowestShare = 10 * time.Second       // between two attempts to reach the store
+	returnSpread = time.Second            // over which sessions use a store that is back
 )
 
 func earliest(a, b time.Time) time.Time {
@@ -520,6 +568,9 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 		}
 		return
 	case waitUntil:
+		if a.away {
+			m.away = max(m.away, 1)
+		}
 		m.rest(a.until)
 		m.earlier(now, living)
 	default:
@@ -611,6 +662,9 @@ func (m *machine) finish(now time.Time, e event, chance float64, p *plan) {
 	switch op {
 	case opClaim:
 		m.shared(now, e, chance, p)
+		return
+	case opPeek:
+		m.peeked(now, e, chance, p)
 		return
 	case opLook:
 		m.looked(now, e, chance, p)
@@ -857,7 +911,7 @@ func blocked(living bool) State {
 
 // store takes the token that another process has brought instead of this one's.
 func (m *machine) store(now time.Time, t *pbx.Token, chance float64, p *plan) {
-	if m.phase == calling || m.old != nil && m.old.Value.Equal(t.Value) || sound(pbx.OpOpen, t, now) != nil {
+	if m.phase == calling && m.op != opPeek || m.old != nil && m.old.Value.Equal(t.Value) || sound(pbx.OpOpen, t, now) != nil {
 		return // what is under way brings another, or this one is dead
 	}
 	m.withdraw(p)
@@ -961,7 +1015,7 @@ func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 		return // the PBX accepts it elsewhere: it is the request, not the token
 	}
 	if e.ambiguous && m.rules.pings && !m.noPing {
-		if m.phase == resting && (m.lease.pinged == 0 || now.Sub(m.lease.base)-m.lease.pinged >= pingLasts) {
+		if (m.phase == resting || m.peeking()) && (m.lease.pinged == 0 || now.Sub(m.lease.base)-m.lease.pinged >= pingLasts) {
 			m.suspect = true
 			m.next = now
 		}
@@ -981,6 +1035,7 @@ func (m *machine) doubt(now time.Time, before time.Time, p *plan) {
 		return
 	}
 	m.become(now, Connecting, nil, "the PBX refuses the tokens of that time", p)
+	m.resume = now
 	if m.phase != calling {
 		m.withdraw(p)
 		m.rest(now)
@@ -1017,6 +1072,7 @@ func (m *machine) give(now time.Time, chance float64, p *plan) {
 	p.contest = m.early == suspiciousEarly
 	if m.phase == calling { // what is under way must not revive it
 		m.become(now, Connecting, nil, "the PBX refused the token", p)
+		m.resume = now
 		return
 	}
 	m.withdraw(p)
@@ -1067,7 +1123,7 @@ func (m *machine) condemned(now time.Time, err error, chance float64, p *plan) {
 // retriable returns why a person's retry would do nothing, as far as the machine
 // knows. The gate is asked as well.
 func (m *machine) retriable(now time.Time) error {
-	look := (m.op == opLook || m.op == opClaim) && m.state == Rejected
+	look := (m.op == opLook || m.op == opClaim) && m.state == Rejected || m.peeking()
 	switch {
 	case m.phase >= ending:
 		return ErrClosed
@@ -1093,6 +1149,7 @@ func (m *machine) retry(now time.Time, p *plan) error {
 		state = Renewing
 	}
 	m.become(now, state, nil, "retry requested", p)
+	m.resume = now
 	if m.phase != calling { // a look decides what it leads to
 		m.withdraw(p)
 		m.rest(now)
@@ -1141,7 +1198,7 @@ func (m *machine) close(now time.Time, p *plan) {
 	m.lease, m.next = nil, time.Time{}
 	m.become(now, Closed, nil, "closed", p)
 	if m.phase == calling {
-		p.cancel = m.op == opLook || m.op == opPing || m.op == opClaim // they bring no token
+		p.cancel = m.op == opLook || m.op == opPing || m.op == opClaim || m.op == opPeek // they bring no token
 		m.phase = ending
 		return
 	}
@@ -1198,8 +1255,11 @@ func (m *machine) doubted() bool {
 
 // planned is when the PBX gets a request next; zero: not by itself, or now.
 func (m *machine) planned() time.Time {
-	if m.state == Rejected { // what is planned is a look at the credentials
+	switch {
+	case m.state == Rejected: // what is planned is a look at the credentials
 		return time.Time{}
+	case m.peeking():
+		return m.resume
 	}
 	return m.next
 }

@@ -174,11 +174,16 @@ func (w *world) key(bit func(fingerprint) uint8) (k key) {
 		k[4] = 4
 	case opClaim:
 		k[4] = 5
+	case opPeek:
+		k[4] = 6
 	}
 	k[4] |= flagsOf(m.claimed, m.seen)<<4 | flagsOf(w.claim)<<6
 	k[5] = classAt(m.next, w.now)
+	if m.peeking() {
+		k[5] = classAt(m.resume, w.now)
+	}
 	k[6] = flagsOf(m.old != nil, m.lease != nil, w.oldTicket, w.standing, m.relogin, w.only, w.beat)
-	k[7] = byte(min(m.fails, 1))
+	k[7] = byte(min(m.fails, 1) | min(m.away, 1)<<1)
 	k[8] = byte(min(m.early, freeEarly+1))
 	k[9] = byte(m.badRefreshes)
 	k[10] = refused
@@ -308,6 +313,9 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 	if m.phase == resting || m.phase == asking {
 		moves = append(moves, move{name: "stored", e: event{kind: stored, token: k.token(w.now, "stored")}})
 	}
+	if k.rules.shares {
+		moves = append(moves, move{name: "noticed", e: event{kind: noticed}}, move{name: "returned", e: event{kind: returned}})
+	}
 	if w.oldTicket {
 		moves = append(moves,
 			move{name: "stale answer", e: event{kind: answered, ticket: m.ticket - 1}},
@@ -319,6 +327,7 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 			{verdict: pass},
 			{verdict: waitUntil, until: w.now.Add(10 * time.Minute), state: Locked, holder: LockedByBudget, err: failure(pbx.ErrLocked, false, 0)},
 			{verdict: waitUntil, until: w.now.Add(time.Second), state: Connecting},
+			{verdict: waitUntil, until: w.now.Add(5 * time.Second), state: Unavailable, err: errMute, away: true},
 			{verdict: waitEvent, state: Connecting},
 			{verdict: person, state: Locked, holder: LockedByBudget, err: failure(pbx.ErrLocked, false, 0)},
 			{verdict: person, state: Rejected, err: errRefused},
@@ -349,6 +358,11 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 			if w.beat {
 				result("unshared", event{claim: claimResult{verdict: unshared}})
 			}
+		case opPeek:
+			result("nothing new", event{claim: claimResult{verdict: claimed}})
+			result("adopted", event{claim: claimResult{verdict: adopted, token: k.token(w.now, freshNames[m.generation%4])}})
+			result("gone", event{claim: claimResult{verdict: gone}})
+			result("store away", event{err: errMute})
 		case opLook:
 			result("one", event{print: printA})
 			if k.changing {
@@ -552,7 +566,7 @@ func (k *driverKind) step(before *world, mv move, chance float64) (world, string
 func sameMachine(a, b *machine) bool {
 	return a.phase == b.phase && a.waiting == b.waiting && a.again == b.again && a.gone == b.gone && a.suspect == b.suspect &&
 		a.ticket == b.ticket && a.op == b.op && a.state == b.state && a.next.Equal(b.next) && a.err == b.err && a.lease == b.lease &&
-		a.old == b.old && a.fails == b.fails && a.early == b.early && a.memory == b.memory && a.generation == b.generation
+		a.old == b.old && a.fails == b.fails && a.away == b.away && a.early == b.early && a.memory == b.memory && a.generation == b.generation
 }
 
 // invariant returns the sentence that a state breaks.

@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session/internal/tokencell"
+	"github.com/pbxauth/pbx/session/store"
+	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -64,6 +67,11 @@ func newManager(opts *Options, wall func() time.Time) *Manager {
 	f.gate = &gate{ctx: ctx, schedule: f.schedule, guard: o.Guard, perHost: int32(min(o.PerHost, math.MaxInt32)), journal: log}
 	f.many, f.shared = true, o.Store
 	f.changed, f.ended = m.watchers.tell, m.forget
+	if o.Store != nil {
+		if w, ok := o.Store.settings.Store.(store.Watcher); ok {
+			f.background.Go(func() { m.follow(ctx, w) })
+		}
+	}
 	return m
 }
 
@@ -205,6 +213,34 @@ func (m *Manager) end() {
 	m.stop()
 	m.fleet.schedule.end()
 	m.fleet.background.Wait()
+}
+
+// follow tells sessions what other processes have written in the store, until ctx
+// ends. What it misses they find out when they renew, or when the PBX refuses a
+// token.
+func (m *Manager) follow(ctx context.Context, w store.Watcher) {
+	err := w.Watch(ctx, m.noticed)
+	if ctx.Err() == nil {
+		m.fleet.families.settings.journal.write(zerolog.WarnLevel, "the store reports no changes", func(e *zerolog.Event) {
+			e.AnErr("error", err).Str("reason", "other processes' tokens are found when they are needed")
+		})
+	}
+}
+
+// noticed follows a notice of the store. It does not block.
+func (m *Manager) noticed(key string) {
+	if key == "" { // it was out of reach
+		m.fleet.shared.down.leave(time.Now(), true)
+		for _, s := range m.All() {
+			s.deliver(event{kind: returned}, nil)
+		}
+		return
+	}
+	if name, ok := tokencell.SessionName(m.fleet.shared.settings.Prefix, key); ok {
+		if s, ok := m.Session(name); ok {
+			s.notice(key)
+		}
+	}
 }
 
 // forget drops a closed session.

@@ -181,7 +181,7 @@ func (s *Session) step(e event) plan {
 	if s.current.Load() != m.lease {
 		s.current.Store(m.lease)
 	}
-	s.fleet.schedule.set(&s.job, m.next, m.fails > 0)
+	s.fleet.schedule.set(&s.job, m.next, m.fails+m.away > 0)
 	if p.change.happened {
 		s.link.Load().family.moved(p.change.from, p.change.to)
 		s.fleet.changed(s)
@@ -245,7 +245,11 @@ func (s *Session) log(level zerolog.Level, message string, fields func(*zerolog.
 // run is the session's job: it does what is due, until nothing is.
 func (s *Session) run() {
 	l := s.link.Load()
+	told := l.cell != nil && l.cell.noticed.Swap(false)
 	p := s.deliver(event{kind: woken}, nil)
+	if told && !p.ask && !p.call {
+		p = s.deliver(event{kind: noticed}, nil)
+	}
 	var a *attempt
 	if p.ask && p.op == pbx.OpLogin {
 		a = s.takeBack()
@@ -263,7 +267,7 @@ func (s *Session) run() {
 			p = s.ask(l, a, p)
 		} else {
 			claims = claims || p.op == opClaim
-			sent = sent || p.op != opLook && p.op != opClaim
+			sent = sent || p.op != opLook && p.op != opClaim && p.op != opPeek
 			p = s.call(l, a, p)
 		}
 	}
@@ -326,7 +330,7 @@ func (s *Session) ask(l *visitor, a *attempt, p plan) plan {
 
 // call has the driver do something, and reports what came of it.
 func (s *Session) call(l *visitor, a *attempt, p plan) plan {
-	if p.op == opClaim {
+	if p.op == opClaim || p.op == opPeek {
 		found, err := s.claim(l, a, p)
 		return s.deliver(event{kind: finished, ticket: p.ticket, claim: found, err: err}, a)
 	}
@@ -369,6 +373,21 @@ func (s *Session) claim(l *visitor, a *attempt, p plan) (claimResult, error) {
 	}
 	return claimResult{verdict: unshared}, nil
 }
+
+// notice has the session look at the store soon, unless the change is its own.
+func (s *Session) notice(key string) {
+	c := s.link.Load().cell
+	if c.key != key || time.Now().UnixNano()-c.written.Load() < int64(echoLasts) {
+		return
+	}
+	c.noticed.Store(true)
+	s.fleet.schedule.pokeAt(&s.job, time.Now().Add(noticePause))
+}
+
+const (
+	echoLasts   = 250 * time.Millisecond // notices after a write of this process are taken for its own
+	noticePause = 20 * time.Millisecond  // several notices within it lead to one look
+)
 
 // holds reports whether the session could log in anew, to make room for others,
 // with which credentials, and whether nobody has used its token lately.

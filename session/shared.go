@@ -192,6 +192,9 @@ type tokenCell struct {
 	turn   chan struct{} // who puts one in has what follows
 	lacks  atomic.Bool   // owed is set
 
+	noticed atomic.Bool  // the store reports a change
+	written atomic.Int64 // when this process wrote last: Unix nanoseconds
+
 	record tokencell.Record
 	rev    uint64
 	known  bool          // record is what the store had at some time
@@ -440,6 +443,7 @@ func (c *tokenCell) put(ctx context.Context, next tokencell.Record) (won bool, e
 		}
 		return c.record.Writer == next.Writer, nil
 	case won:
+		c.written.Store(time.Now().UnixNano())
 		c.record, c.rev = next, e.Rev
 		c.clock(e)
 		return true, nil

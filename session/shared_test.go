@@ -303,6 +303,51 @@ func TestWhileTheStoreIsAwayNothingLogsIn(t *testing.T) {
 	})
 }
 
+// A store that was away says nothing about the PBX, which is therefore not
+// checked, and whose first failure is followed by the shortest pause.
+func TestWhileTheStoreIsAwayThePBXIsNotInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := (&store.Memory{}).Faults()
+		f, drivers := newShared(2, 30*time.Minute)
+		f.traits.KeepAlive = pbx.KeepAliveRefresh
+		one := shares(t, faults.Process("one"), "one")
+		mustToken(t, mustAdd(t, one, "7", drivers[0]))
+		two := shares(t, faults.Process("two"), "two")
+		defer two.Close(context.Background())
+		s := mustAdd(t, two, "7", drivers[1])
+		mustToken(t, s)
+		if err := one.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		faults.Cut("two") // only the process that brought a token refreshes it then
+		time.Sleep(25 * time.Minute)
+		if got := s.Status(); got.State != session.Renewing || !strings.Contains(got.Err.Error(), "the store") {
+			t.Fatalf("without the store: %v", got)
+		}
+		var failed []time.Time
+		f.set(func() {
+			f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
+				failed = append(failed, time.Now())
+				if len(failed) == 1 {
+					return nil, told(pbx.OpKeepAlive, pbx.ErrUnavailable, true)
+				}
+				return f.dated("renewed"), nil
+			}
+		})
+		faults.Rejoin("two")
+		time.Sleep(15 * time.Second)
+		if got := s.Status(); got.State != session.Live {
+			t.Errorf("15 s after the store is back: %v", got)
+		}
+		if len(failed) != 2 || failed[1].Sub(failed[0]) > 2*time.Second {
+			t.Errorf("renewals at %v", failed)
+		}
+		if f.checks > 1 { // one follows the failure
+			t.Errorf("%d checks of the PBX", f.checks)
+		}
+	})
+}
+
 // hanging is a store that does not respond.
 type hanging struct{ store.Store }
 

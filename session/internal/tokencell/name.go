@@ -17,6 +17,31 @@ func SessionKey(prefix, name, url, account string) string {
 	return "s/" + join(prefix) + escape(name) + "/" + hash(url+"\x00"+account)
 }
 
+// SessionName is the name of the session whose cell SessionKey gives that key. ok
+// is false if the key is another one's or does not show the name, which is then
+// too long.
+func SessionName(prefix, key string) (name string, ok bool) {
+	rest, ours := strings.CutPrefix(key, "s/"+join(prefix))
+	escaped, _, found := strings.Cut(rest, "/")
+	if !ours || !found || len(escaped) >= maxName { // perhaps shortened
+		return "", false
+	}
+	var b strings.Builder
+	for i := 0; i < len(escaped); i++ {
+		if escaped[i] != '_' {
+			b.WriteByte(escaped[i])
+			continue
+		}
+		c, err := hex.DecodeString(escaped[i+1 : min(i+3, len(escaped))])
+		if err != nil || len(c) != 1 {
+			return "", false
+		}
+		b.Write(c)
+		i += 2
+	}
+	return b.String(), escape(b.String()) == escaped
+}
+
 // HostKey is the store's key for the ledger of a host, as it sees the clients
 // behind egress.
 func HostKey(prefix, egress, host string) string {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"regexp"
 	"strings"
 	"testing"
@@ -271,6 +272,22 @@ func FuzzOpen(f *testing.F) {
 		}
 		if len(data) > 0 && r.Generation != 1 {
 			t.Errorf("a forged cell opens: %q", data)
+		}
+	})
+}
+
+func FuzzAKeyShowsTheNameOfItsSession(f *testing.F) {
+	f.Add("", "sales", "")
+	f.Add("crm-1", "Büro 7/a_b", "s/_42/0123456789abcdef")
+	f.Add("_", strings.Repeat("Ü", 60), "s/_/_")
+	f.Fuzz(func(t *testing.T, prefix, name, key string) {
+		of := tokencell.SessionKey(prefix, name, "https://pbx.example", "sales")
+		got, ok := tokencell.SessionName(prefix, of)
+		if ok && got != name || !ok && len(name) <= 32 {
+			t.Errorf("%q is the name of %q, %v", got, of, ok)
+		}
+		if got, ok := tokencell.SessionName(prefix, key); ok && path.Dir(tokencell.SessionKey(prefix, got, "", "")) != key[:strings.LastIndex(key, "/")] {
+			t.Errorf("%q is the name of %q", got, key)
 		}
 	})
 }

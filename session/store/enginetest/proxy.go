@@ -42,6 +42,9 @@ func (p *Proxy) Restore(t testing.TB) {
 	}
 }
 
+// Redirect passes new connections on to another server. The proxy has to be cut.
+func (p *Proxy) Redirect(addr string) { p.proxy.Upstream = addr }
+
 // Add adds a fault to what the server sends ("downstream") or gets ("upstream"),
 // by toxiproxy's name for it, with its attributes as JSON.
 func (p *Proxy) Add(t testing.TB, kind, stream, attributes string) {

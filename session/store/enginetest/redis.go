@@ -5,6 +5,7 @@ package enginetest
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -20,6 +21,8 @@ import (
 type Redis struct {
 	Server
 	Admin *redis.Client // not of the store under test
+
+	data string // directory
 }
 
 // StartRedis starts a redis-server with these settings besides its own, for
@@ -28,9 +31,12 @@ func StartRedis(t testing.TB, settings ...string) *Redis {
 	t.Helper()
 	path := program(t, "redis-server", "redis-server")
 	dir := t.TempDir()
-	r := &Redis{Server: Server{Port: freePort(t), log: filepath.Join(dir, "log")}}
+	r := &Redis{Server: Server{Port: freePort(t), log: filepath.Join(dir, "log")}, data: filepath.Join(dir, "data")}
+	if err := os.Mkdir(r.data, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	r.command = func() *exec.Cmd {
-		return exec.Command(path, append([]string{"--port", strconv.Itoa(r.Port), "--bind", "127.0.0.1", "--dir", dir,
+		return exec.Command(path, append([]string{"--port", strconv.Itoa(r.Port), "--bind", "127.0.0.1", "--dir", r.data,
 			"--save", "", "--daemonize", "no"}, settings...)...)
 	}
 	r.Admin = redis.NewClient(&redis.Options{Addr: r.Addr(), Password: passwordOf(settings), ContextTimeoutEnabled: true})
@@ -45,6 +51,47 @@ func StartRedis(t testing.TB, settings ...string) *Redis {
 	})
 	r.Start(t)
 	return r
+}
+
+// Lose removes all that a server that has ended wrote to its disk.
+func (r *Redis) Lose(t testing.TB) {
+	t.Helper()
+	if err := os.RemoveAll(r.data); err != nil {
+		t.Error(err)
+	}
+	if err := os.Mkdir(r.data, 0o700); err != nil {
+		t.Error(err)
+	}
+}
+
+// BecomeReplica makes the server a replica of another one and returns when it has
+// a copy of all. Promote ends that.
+func (r *Redis) BecomeReplica(t testing.TB, master *Redis) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := r.Admin.SlaveOf(ctx, "127.0.0.1", strconv.Itoa(master.Port)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		info, err := r.Admin.Info(ctx, "replication").Result()
+		if err == nil && strings.Contains(info, "master_link_status:up") {
+			return
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("the replica has no copy: %v\n%s", err, info)
+		}
+	}
+}
+
+// Promote makes a replica a master.
+func (r *Redis) Promote(t testing.TB) {
+	t.Helper()
+	if err := r.Admin.SlaveOf(t.Context(), "NO", "ONE").Err(); err != nil {
+		t.Error(err)
+	}
 }
 
 func passwordOf(settings []string) string {

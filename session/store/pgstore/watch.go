@@ -16,14 +16,14 @@ const (
 	greetTime  = 5 * time.Second  // for a notice of its own to come back
 	quietTime  = 15 * time.Second // without a notice, before it checks the connection
 	firstPause = 100 * time.Millisecond
-	lastPause  = 5 * time.Second
+	lastPause  = time.Second
 )
 
 // errDeaf says that a connection has no notices.
 var errDeaf = errors.New("pgstore: notices do not arrive: set Options.Listen to a connection that does not go through a pooler in transaction mode")
 
 // Watch implements [store.Watcher]. It has a connection of its own. While the
-// server is away it tries again every 0.1 to 5 s. It returns another error than
+// server is away it tries again every 0.1 to 1 s. It returns another error than
 // the context's if notices do not arrive although the server is there.
 func (s *Store) Watch(ctx context.Context, changed func(key string)) error {
 	pause := firstPause

@@ -12,11 +12,11 @@ import (
 const (
 	quietTime  = 15 * time.Second // without a notice, before it checks the connection
 	firstPause = 100 * time.Millisecond
-	lastPause  = 5 * time.Second
+	lastPause  = time.Second
 )
 
 // Watch implements [store.Watcher]. It has a connection of its own. While the
-// server is away it tries again every 0.1 to 5 s. It returns another error than
+// server is away it tries again every 0.1 to 1 s. It returns another error than
 // the context's if the server does not permit it to subscribe.
 func (s *Store) Watch(ctx context.Context, changed func(key string)) error {
 	pause := firstPause
