@@ -3,11 +3,8 @@ package session
 import (
 	"context"
 	"fmt"
-	"net/netip"
-	"net/url"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -47,13 +44,6 @@ type driver struct {
 	stray atomic.Int32 // operations that the driver has not returned from
 }
 
-// settings hold for all drivers of a Manager.
-type settings struct {
-	timeout time.Duration
-	journal *journal
-	hook    *hook // nil: the application wants none
-}
-
 // describe asks for the traits. The error says that the driver panicked.
 func (d *driver) describe() error {
 	var stated pbx.Traits
@@ -68,19 +58,6 @@ func (d *driver) rules(many bool) rules {
 	_, pings := pbx.As[pbx.Pinger](d.auth)
 	return rules{shares: d.owner.fleet.shared != nil, lifetime: d.traits.brand().Lifetime, refreshes: d.traits.brand().KeepAlive == pbx.KeepAliveRefresh, noBeat: d.traits.brand().KeepAlive == pbx.KeepAliveNone,
 		prints: prints, pings: pings, many: many}
-}
-
-// hostOf is the host of a PBX's URL; empty if it has none.
-func hostOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return ""
-	}
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.Unmap().String()
-	}
-	return host
 }
 
 // result is what an operation brought.

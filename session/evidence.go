@@ -146,6 +146,3 @@ func (d *driver) probe(ctx context.Context) (status int) {
 func unanswered(err error) error {
 	return &pbx.Error{Op: opCheck, Kind: pbx.ErrUnavailable, Err: err, Message: "the PBX does not respond"}
 }
-
-// opCheck is a request without credentials that looks whether the PBX responds.
-const opCheck pbx.Op = "check"

@@ -142,9 +142,6 @@ func (c *opCounters) read() OpStats {
 	return o
 }
 
-// Shares of a lifetime are written as durations too: a second is the whole.
-const whole = time.Second
-
 var (
 	tookBounds = [...]time.Duration{10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond,
 		250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second, 30 * time.Second}

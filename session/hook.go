@@ -51,12 +51,3 @@ func newHook(onOp func(OpInfo), j *journal) *hook {
 	}
 	return h
 }
-
-// flush waits until OnOp and the log have what has happened so far, or stop is
-// closed.
-func (s *settings) flush(stop <-chan struct{}) {
-	if s.hook != nil {
-		s.hook.infos.flush(stop)
-	}
-	s.journal.lines.flush(stop)
-}

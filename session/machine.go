@@ -86,17 +86,6 @@ const (
 	ended
 )
 
-// opClaim looks what other processes have brought, and claims the token.
-const opClaim pbx.Op = "claim"
-
-// opPeek looks what other processes have brought, out of turn, because the store
-// reports a change. It changes nothing else: no plan comes earlier by it.
-const opPeek pbx.Op = "peek"
-
-// opLook asks the driver for the fingerprint of its credentials. It sends
-// nothing to the PBX.
-const opLook pbx.Op = "credentials"
-
 const mostRefused = 4
 
 // event is something that has happened to a session.
@@ -158,6 +147,24 @@ const (
 	waitUntil                // ask again at that time
 	waitEvent                // ask again when woken
 	person                   // nothing happens until a person acts, or until woken
+)
+
+// claimResult is what an attempt to claim the token came to.
+type claimResult struct {
+	verdict claimVerdict
+	token   *pbx.Token // adopted
+	until   time.Time  // waits
+	by      string
+}
+
+type claimVerdict uint8
+
+const (
+	claimed  claimVerdict = iota // go on: nobody else will
+	adopted                      // another process was quicker: here is its token
+	occupied                     // another process is at it
+	gone                         // another process removed the session
+	unshared                     // the store is away, and the operation needs no claim
 )
 
 // plan is what a session has to do after a step.

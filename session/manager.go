@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -255,4 +256,54 @@ func (m *Manager) jumped(time.Duration) {
 	for _, s := range m.All() {
 		s.jumped()
 	}
+}
+
+// read sums up what the drivers did.
+func (f *fleet) read() Stats {
+	s := Stats{Drivers: f.families.read(), Hosts: f.gate.guard.troubled.read(time.Now())}
+	for _, d := range s.Drivers {
+		s.Connecting += d.Sessions[Connecting]
+		s.Live += d.Sessions[Live]
+		s.Renewing += d.Sessions[Renewing]
+		s.Rejected += d.Sessions[Rejected]
+		s.Locked += d.Sessions[Locked]
+		s.Unavailable += d.Sessions[Unavailable]
+		add := func(op pbx.Op, all, failed *uint64) {
+			*all += d.Operations[op].Duration.Count
+			*failed += d.Operations[op].Failed()
+		}
+		add(pbx.OpLogin, &s.Logins, &s.FailedLogins)
+		add(pbx.OpKeepAlive, &s.KeepAlives, &s.FailedKeepAlives)
+		add(pbx.OpLogout, &s.Logouts, &s.FailedLogouts)
+	}
+	if f.shared != nil {
+		s.Store = f.shared.stats()
+	}
+	return s
+}
+
+// HostsInTrouble returns the hosts of the Manager's [Guard] that have sessions
+// and are in trouble, at most so many of them: locked ones first, then those with
+// the most logins that count, then those in doubt for longest. It costs more the
+// more hosts are in trouble.
+func (m *Manager) HostsInTrouble(most int) []HostStatus {
+	t := &m.fleet.gate.guard.troubled
+	t.read(time.Now())
+	t.mu.Lock()
+	hosts := slices.Collect(maps.Keys(t.hosts))
+	t.mu.Unlock()
+	all := make([]HostStatus, len(hosts))
+	for i, h := range hosts {
+		all[i] = h.status()
+	}
+	slices.SortFunc(all, func(a, b HostStatus) int {
+		free := func(s HostStatus) int {
+			if s.LockedUntil.IsZero() {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(free(a)-free(b), len(b.Bookings)-len(a.Bookings), a.InDoubt.Compare(b.InDoubt), cmp.Compare(a.Host, b.Host))
+	})
+	return all[:min(max(most, 0), len(all))]
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -59,4 +60,17 @@ func port(u *url.URL) string {
 		return "443"
 	}
 	return ""
+}
+
+// hostOf is the host of a PBX's URL; empty if it has none.
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().String()
+	}
+	return host
 }

@@ -74,3 +74,6 @@ func trusted(early int) time.Duration {
 func spread(wait time.Duration, chance float64) time.Duration {
 	return time.Duration(float64(wait) * (0.9 + 0.2*chance))
 }
+
+// Shares of a lifetime are written as durations too: a second is the whole.
+const whole = time.Second

@@ -227,24 +227,6 @@ func (c *tokenCell) enter(ctx context.Context) error {
 
 func (c *tokenCell) leave() { <-c.turn }
 
-// claimResult is what an attempt to claim the token came to.
-type claimResult struct {
-	verdict claimVerdict
-	token   *pbx.Token // adopted
-	until   time.Time  // waits
-	by      string
-}
-
-type claimVerdict uint8
-
-const (
-	claimed  claimVerdict = iota // go on: nobody else will
-	adopted                      // another process was quicker: here is its token
-	occupied                     // another process is at it
-	gone                         // another process removed the session
-	unshared                     // the store is away, and the operation needs no claim
-)
-
 // claimGrace is how much longer a claim is held than the operation may take.
 const claimGrace = 6 * time.Second
 

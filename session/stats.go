@@ -94,27 +94,3 @@ type StoreStats struct {
 	Errors     uint64    // those of them that failed
 	AwaySince  time.Time // the first failure since the last success; zero: the store responds
 }
-
-// read sums up what the drivers did.
-func (f *fleet) read() Stats {
-	s := Stats{Drivers: f.families.read(), Hosts: f.gate.guard.troubled.read(time.Now())}
-	for _, d := range s.Drivers {
-		s.Connecting += d.Sessions[Connecting]
-		s.Live += d.Sessions[Live]
-		s.Renewing += d.Sessions[Renewing]
-		s.Rejected += d.Sessions[Rejected]
-		s.Locked += d.Sessions[Locked]
-		s.Unavailable += d.Sessions[Unavailable]
-		add := func(op pbx.Op, all, failed *uint64) {
-			*all += d.Operations[op].Duration.Count
-			*failed += d.Operations[op].Failed()
-		}
-		add(pbx.OpLogin, &s.Logins, &s.FailedLogins)
-		add(pbx.OpKeepAlive, &s.KeepAlives, &s.FailedKeepAlives)
-		add(pbx.OpLogout, &s.Logouts, &s.FailedLogouts)
-	}
-	if f.shared != nil {
-		s.Store = f.shared.stats()
-	}
-	return s
-}

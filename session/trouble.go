@@ -1,9 +1,6 @@
 package session
 
 import (
-	"cmp"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 )
@@ -101,30 +98,4 @@ func (t *troubled) passed(now time.Time) (hosts []*host) {
 		}
 	}
 	return hosts
-}
-
-// HostsInTrouble returns the hosts of the Manager's [Guard] that have sessions
-// and are in trouble, at most so many of them: locked ones first, then those with
-// the most logins that count, then those in doubt for longest. It costs more the
-// more hosts are in trouble.
-func (m *Manager) HostsInTrouble(most int) []HostStatus {
-	t := &m.fleet.gate.guard.troubled
-	t.read(time.Now())
-	t.mu.Lock()
-	hosts := slices.Collect(maps.Keys(t.hosts))
-	t.mu.Unlock()
-	all := make([]HostStatus, len(hosts))
-	for i, h := range hosts {
-		all[i] = h.status()
-	}
-	slices.SortFunc(all, func(a, b HostStatus) int {
-		free := func(s HostStatus) int {
-			if s.LockedUntil.IsZero() {
-				return 1
-			}
-			return 0
-		}
-		return cmp.Or(free(a)-free(b), len(b.Bookings)-len(a.Bookings), a.InDoubt.Compare(b.InDoubt), cmp.Compare(a.Host, b.Host))
-	})
-	return all[:min(max(most, 0), len(all))]
 }
