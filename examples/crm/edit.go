@@ -210,10 +210,14 @@ func (s *server) test(w http.ResponseWriter, r *http.Request) {
 		ctrl.Flush()
 	}
 	type result struct {
-		Title    string       `json:"title,omitempty"`
-		Problems []problem    `json:"problems,omitempty"`
-		Cert     *certificate `json:"cert,omitempty"`
-		Done     bool         `json:"done"`
+		Title    string    `json:"title,omitempty"`
+		Problems []problem `json:"problems,omitempty"`
+		Decision string    `json:"decision,omitempty"` // about a certificate, as HTML
+		Done     bool      `json:"done"`
+	}
+	sendStep := func(st step) { send(map[string]string{"name": st.Name, "html": s.fragment("step", st)}) }
+	for _, st := range plannedSteps() {
+		sendStep(st)
 	}
 	problems := e.check(s.fleet, s.nameTaken)
 	if n := len(e.draw(nil).Unknown); n > 0 && !changed(r.PostForm) {
@@ -223,10 +227,13 @@ func (s *server) test(w http.ResponseWriter, r *http.Request) {
 		send(result{Title: form{Failed: "Not tested", Problems: problems}.Title(), Problems: problems, Done: true})
 		return
 	}
-	t := s.newTrial(e, func(st step) { send(st) })
+	t := s.newTrial(e, sendStep)
 	t.run(r.Context())
 	problems = t.problem(e.driver(), e.settings)
-	end := result{Problems: problems, Cert: t.cert, Done: true}
+	end := result{Problems: problems, Done: true}
+	if t.cert != nil {
+		end.Decision = s.fragment("decision", t.cert)
+	}
 	if len(problems) > 0 {
 		end.Title = form{Failed: "The test failed", Problems: problems}.Title()
 	}

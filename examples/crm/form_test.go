@@ -355,6 +355,9 @@ func TestNothingIsSentBeforeASelfSignedKeyIsTrusted(t *testing.T) {
 	contains(t, page, "The PBX shows another key than the one you trusted.", "Review key")
 	_, page = r.get("/pbx/" + saved.key() + "/edit?key=show")
 	contains(t, page, "Trusted until now", "Shown now")
+	form.Set("name", "Another name")
+	_, lines := r.post("/test", form) // as the script sends it
+	contains(t, lines, "The PBX shows another key than the one you trusted", "Trusted until now", "Shown now")
 	if n := sim.pbx.Counts().Requests - before; n != 0 {
 		t.Errorf("%d requests were sent to another key", n)
 	}

@@ -101,7 +101,7 @@ func (t timeline) draw(f frame, title, desc string) template.HTML {
 	p.flags(bottom)
 	p.sent()
 	p.requests()
-	p.put(`<path d="M%.1f %.1fV%.1f" class="now"/>`, p.x(t.now), f.flags+2, bottom)
+	p.put(`<path d="M%.1f %.1fV%.1f" class="line-now"/>`, p.x(t.now), f.flags+2, bottom)
 	anchor, x := "middle", p.x(t.now)
 	if slices.ContainsFunc(t.events, func(e event) bool { return e.Kind == pressed && t.now.Sub(e.At) < time.Minute/2 }) {
 		anchor, x = "start", x+4 // beside the flag
@@ -224,13 +224,13 @@ func (p *picture) tokens() {
 		return
 	}
 	x, end := p.x(p.t.now), p.x(p.t.expires)
-	p.put(`<path d="M%.1f %.1fH%.1f" class="dashed"/><path d="M%.1f %.1fH%.1f" class="dashed"/>`, x, y+.5, end, x, y+9.5, end)
+	p.put(`<path d="M%.1f %.1fH%.1f" class="planned"/><path d="M%.1f %.1fH%.1f" class="planned"/>`, x, y+.5, end, x, y+9.5, end)
 	word := "expires "
 	if p.f.above {
 		word = "to "
 	}
 	if p.within(p.t.expires) {
-		p.put(`<path d="M%.1f %.1fV%.1f" class="dashed"/>`, end, y, y+10)
+		p.put(`<path d="M%.1f %.1fV%.1f" class="planned"/>`, end, y, y+10)
 	}
 	p.text(p.f.left+p.f.width, y+24, "halo", "end", word+p.t.expires.Format(map[bool]string{true: "15:04", false: time.TimeOnly}[p.f.above]))
 }
@@ -368,7 +368,7 @@ func (p *picture) requests() {
 		if m.failed {
 			p.cross(m.x, y)
 		} else {
-			p.put(`<path d="M%.1f %.1fv10" class="request"/>`, m.x, y-5)
+			p.put(`<path d="M%.1f %.1fv10" class="asked"/>`, m.x, y-5)
 		}
 		if m.count > 1 {
 			p.text(m.x+5, y+4, "halo", "start", fmt.Sprintf("×%d", m.count))

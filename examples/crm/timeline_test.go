@@ -86,7 +86,7 @@ func TestAPictureIsWellFormedAndShowsEachSign(t *testing.T) {
 				t.Fatalf("%v in %s", err, picture)
 			}
 		}
-		contains(t, picture, "A title &amp; more", `class="planned"`, `class="c-stop solid"`, `class="request"`, `class="future"`, `class="check"`, `-stripes)"`)
+		contains(t, picture, "A title &amp; more", `class="planned"`, `class="c-stop solid"`, `class="asked"`, `class="future"`, `class="check"`, `-stripes)"`)
 		if strings.Contains(picture, " style=") || strings.Contains(picture, "<now>") {
 			t.Error("the picture has an inline style, or text that is not escaped")
 		}
@@ -102,7 +102,7 @@ func TestManyMarksAreMerged(t *testing.T) {
 		crowd.events = append(crowd.events, event{At: noon.Add(-time.Duration(i) * 300 * time.Millisecond), Kind: sentRequest})
 	}
 	picture := string(crowd.draw(wide, "", ""))
-	if n := strings.Count(picture, `class="request"`); n > maxMarks {
+	if n := strings.Count(picture, `class="asked"`); n > maxMarks {
 		t.Errorf("%d marks", n)
 	}
 	contains(t, picture, "×")

@@ -13,19 +13,19 @@ import (
 
 // step is one step of a connection test.
 type step struct {
-	Name  string `json:"name"`
-	State string `json:"state"` // todo, running, done, failed, skipped, decide
-	Text  string `json:"text,omitempty"`
-	MS    int64  `json:"ms"`
+	Name  string
+	State string // todo, running, done, failed, skipped, decide
+	Text  string
+	MS    int64
 }
 
 // certificate is a key that a person has to decide about.
 type certificate struct {
-	Fingerprint string `json:"fingerprint"` // SHA-256 of the certificate, as browsers show it
-	Name        string `json:"name"`
-	Valid       string `json:"valid"`
-	Pin         string `json:"pin"`
-	Trusted     string `json:"trusted,omitempty"` // the pin until now; empty: none
+	Fingerprint string // SHA-256 of the certificate, as browsers show it
+	Name        string
+	Valid       string
+	Pin         string
+	Trusted     string // the pin until now; empty: none
 }
 
 // PinGroups are four characters each.

@@ -4,23 +4,19 @@
 const $ = id => document.getElementById(id);
 const root = document.documentElement;
 root.classList.add('scripted');
-const token = () => document.querySelector('#act [name=token]').value;
 
 // Text of the page is set only where it differs, so that nothing else moves.
-function put(node, text) { if (node && node.textContent !== text) node.textContent = text; }
+function put(node, text) { if (node.textContent !== text) node.textContent = text; }
 function attr(node, name, value) { if (node.getAttribute(name) !== value) node.setAttribute(name, value); }
 
 // --- Time: the server's clock and zone, as clock.go writes it ---
 let offset = 0, zone = -new Date().getTimezoneOffset() * 60, frozen = 0;
 const now = () => frozen || Date.now() + offset;
 const s = ms => Math.floor(Math.max(ms, 0) / 1000);
+const units = [[120, 1, 's'], [7200, 60, 'min'], [172800, 3600, 'h'], [1209600, 86400, 'days'], [Infinity, 604800, 'weeks']];
 function ago(ms) {
-  const t = s(ms);
-  if (t < 120) return t + ' s';
-  if (t < 7200) return Math.floor(t / 60) + ' min';
-  if (t < 172800) return Math.floor(t / 3600) + ' h';
-  if (t < 1209600) return Math.floor(t / 86400) + ' days';
-  return Math.floor(t / 604800) + ' weeks';
+  const t = s(ms), [, size, unit] = units.find(([end]) => t < end);
+  return Math.floor(t / size) + ' ' + unit;
 }
 function left(ms) {
   const t = s(ms), m = Math.floor(t / 60) % 60;
@@ -32,14 +28,15 @@ function left(ms) {
 const clock = (at, to = 16) => new Date(at + zone * 1000).toISOString().slice(11, to);
 
 // --- The table ---
-const rows = new Map(); // by id: what the server says, and the tr
+const rows = new Map(); // by id: the server's row, its tr, its text to find and sort by
+const present = () => [...rows.values()].filter(r => !r.gone);
 const tbody = $('rows');
 const groups = ['stop', 'wait', 'busy', 'ok', 'off'];
-let order = [], arrived = new Set(), slices = 0;
+let order = [], arrived = new Set();
 
 function tick(r) {
-  const since = r.since ? (frozen ? 'since ' + clock(r.since) : ago(now() - r.since)) : '';
-  put(r.at$.since, r.who && since ? r.who + ' · ' + since : (r.who || '') + since);
+  const since = r.since && (frozen ? 'since ' + clock(r.since) : ago(now() - r.since));
+  put(r.at$.since, [r.who, since].filter(Boolean).join(' · '));
   const when = frozen ? 'at ' + clock(r.at) : 'in ' + left(r.at - now());
   put(r.at$.rest, (r.rest || '').replace(r.at ? '{in}' : ' {in}', r.at ? when : ''));
   if (!r.expires) return;
@@ -50,91 +47,94 @@ function tick(r) {
 }
 
 function draw(r, old) {
+  r.text = [r.name, r.host, r.account].join('\n').toLowerCase();
   const q = c => r.tr.querySelector(c);
   r.at$ = old ? old.at$ : { since: q('.since'), rest: q('.rest'), left: q('.left'), fill: q('.fill') };
-  if (!r.tr.id) r.tr.id = 'r' + r.id;
+  r.tr.id = 'r' + r.id;
   if (old && old.group !== r.group || !r.tr.className) r.tr.className = 'g-' + r.group;
   if (old && (old.state !== r.state || old.group !== r.group) && order.length) {
     r.tr.classList.remove('fresh'); void r.tr.offsetWidth; r.tr.classList.add('fresh');
   }
   attr(q('use'), 'href', '#i-' + r.icon);
-  q('.i').classList.toggle('turn', r.icon === 'connecting' || r.icon === 'renewing');
   put(q('.word'), r.state);
   const name = q('.name');
   put(name, r.name); attr(name, 'href', '/pbx/' + r.id);
   put(q('.host'), r.host); put(q('td.c-brand'), r.brand); put(q('.fact'), r.fact || '');
-  if (!r.expires) {
-    if (r.at$.left.textContent !== '–no token') {
-      r.at$.left.innerHTML = '<span aria-hidden="true">–</span><span class="unseen">no token</span>';
-    }
-  }
-  q('svg.bar').toggleAttribute('hidden', !r.expires);
+  if (!r.expires && r.at$.left.textContent !== '–no token') r.at$.left.replaceChildren(...$('row').content.querySelector('.left').cloneNode(true).childNodes);
+  q('.gauge').toggleAttribute('hidden', !r.expires);
   act(q('td.c-act'), r);
   tick(r);
 }
 
 function act(cell, r) {
-  const a = r.action || {}, had = cell.firstElementChild;
-  const tag = !a.label ? '' : a.post ? 'BUTTON' : 'A';
-  let el = had;
-  if ((had ? had.tagName : '') !== tag) {
+  const a = r.action || {}, tag = !a.label ? '' : a.post ? 'BUTTON' : 'A';
+  let el = cell.firstElementChild;
+  if ((el ? el.tagName : '') !== tag) {
     cell.textContent = '';
-    if (!tag) return;
-    el = document.createElement(tag);
-    el.className = a.post ? 'small' : 'button small';
-    cell.append(el);
+    if (tag) cell.append(el = document.createElement(tag));
   }
   if (!tag) return;
-  el.removeAttribute('form'); // with 1,000 of them, a browser takes half a second to move the rows
+  el.className = a.post ? 'small' : 'button small';
+  el.removeAttribute('form'); // 1,000 of them take half a second to move
   put(el, a.label);
   attr(el, a.post ? 'formaction' : 'href', a.path);
   attr(el, 'aria-label', a.label + ': ' + r.name);
 }
 
 function choice() {
-  const f = new FormData($('filters'));
-  const sort = document.querySelector('[aria-sort]');
-  return { show: f.get('show') || '', brand: f.get('brand'), q: f.get('q').trim().toLowerCase(),
-    key: sort ? sort.querySelector('button').dataset.sort : 'state', desc: !!sort && sort.getAttribute('aria-sort') === 'descending' };
+  const f = new FormData($('filters')), q = f.get('q').trim(), sort = document.querySelector('[aria-sort]');
+  return { show: f.get('show'), brand: f.get('brand'), q, low: q.toLowerCase(),
+    key: sort.querySelector('button').dataset.sort, desc: sort.getAttribute('aria-sort') === 'descending' };
 }
 const shows = { you: 'stop', wait: 'wait', in: 'ok' };
-const matches = (r, c) => (!c.show || shows[c.show] === r.group) && (!c.brand || c.brand === r.brand) &&
-  (!c.q || (r.name + '\n' + r.host + '\n' + (r.account || '')).toLowerCase().includes(c.q));
+const matches = (r, c) => (!c.show || shows[c.show] === r.group) && (!c.brand || c.brand === r.brand) && r.text.includes(c.low);
 
+const compare = (a, b) => a < b ? -1 : a > b ? 1 : 0;
 function sorted(c) {
-  const by = { name: () => 0, brand: (a, b) => a.brand < b.brand ? -1 : a.brand > b.brand ? 1 : 0,
+  const by = { name: () => 0, brand: (a, b) => compare(a.brand, b.brand),
     token: (a, b) => (a.expires || 1e15) - (b.expires || 1e15),
     state: (a, b) => groups.indexOf(a.group) - groups.indexOf(b.group) || a.since - b.since }[c.key];
-  const byName = (a, b) => { const x = a.name.toLowerCase(), y = b.name.toLowerCase(); return x < y ? -1 : x > y ? 1 : a.id - b.id; };
-  return [...rows.values()].filter(r => !r.gone).sort((a, b) => (by(a, b) || byName(a, b)) * (c.desc ? -1 : 1));
+  return present().sort((a, b) => (by(a, b) || compare(a.text, b.text)) * (c.desc ? -1 : 1));
+}
+
+// place puts the shown rows in order, 100 a frame: the first ones at once.
+// Where a browser has moveBefore, a row keeps the focus while it moves.
+const move = tbody && (tbody.moveBefore || tbody.insertBefore).bind(tbody);
+let placing = 0;
+function place(shown) {
+  const mine = ++placing, active = document.activeElement;
+  let at = tbody.firstElementChild, i = 0;
+  const part = () => {
+    if (mine !== placing) return; // a newer order
+    for (const { tr } of shown.slice(i, i += 100)) {
+      while (at && at.hidden) at = at.nextElementSibling;
+      if (tr === at) at = at.nextElementSibling; else move(tr, at);
+    }
+    if (active !== document.activeElement && tbody.contains(active)) active.focus();
+    if (i < shown.length) requestAnimationFrame(part);
+  };
+  part();
 }
 
 // arrange shows order and filter: at load and on the user's own action only.
 function arrange() {
   for (const [id, r] of rows) if (r.gone) { r.tr.remove(); rows.delete(id); }
-  const c = choice();
+  const c = choice(), shown = [];
   arrived.clear();
   order = sorted(c);
-  const active = document.activeElement;
-  let at = tbody.firstElementChild, seen = 0;
   for (const r of order) {
     const show = matches(r, c);
-    r.tr.hidden = !show; seen += show;
-    if (at && r.tr === at.nextElementSibling) { tbody.append(at); at = r.tr; } // one row has moved down, not all others up
-    if (r.tr === at) at = at.nextElementSibling; else tbody.insertBefore(r.tr, at);
+    if (r.tr.hidden === show) r.tr.hidden = !show;
+    if (show) shown.push(r);
   }
-  if (active && active !== document.activeElement && tbody.contains(active)) active.focus();
-  put($('shown'), seen + ' of ' + rows.size + ' shown');
-  $('nomatch').hidden = seen > 0;
-  put($('nomatch-text'), 'No PBX matches' + (c.q ? ' “' + document.querySelector('[name=q]').value.trim() + '”' : '') + '.');
-  const p = new URLSearchParams();
-  if (c.show) p.set('show', c.show);
-  if (c.brand) p.set('brand', c.brand);
-  if (c.q) p.set('q', document.querySelector('[name=q]').value.trim());
-  if (c.key !== 'state' || c.desc) p.set('sort', (c.desc ? '-' : '') + c.key);
+  place(shown);
+  put($('shown'), shown.length + ' of ' + rows.size + ' shown');
+  $('nomatch').hidden = shown.length > 0;
+  put($('nomatch-text'), 'No PBX matches' + (c.q && ' “' + c.q + '”') + '.');
+  const sort = (c.desc ? '-' : '') + c.key;
+  const p = new URLSearchParams(Object.entries({ show: c.show, brand: c.brand, q: c.q, sort: sort === 'state' ? '' : sort }).filter(([, value]) => value));
   history.replaceState(null, '', '/' + (p.size ? '?' + p : '') + location.hash);
   $('moved').hidden = true;
-  $('moved').dataset.text = '';
 }
 
 // moved says when order and filter no longer fit what is shown.
@@ -154,27 +154,18 @@ function moved() {
     runs[lo] = p;
   }
   n += shown - runs.length;
-  const gone = [...rows.values()].filter(r => r.gone).length;
-  const el = $('moved');
-  const text = [n && (n === 1 ? '1 row has changed place. ' : n + ' rows have changed place. '), arrived.size && (arrived.size === 1 ? '1 new PBX. ' : arrived.size + ' new PBXs. '), gone && (gone + ' removed. ')].filter(Boolean).join('');
-  el.hidden = !text;
-  if (!text) { el.dataset.text = ''; return; }
-  if (el.dataset.text === text) return;
-  el.dataset.text = text;
-  let button = el.querySelector('button');
-  if (!button) {
-    button = document.createElement('button');
-    button.className = 'link'; button.type = 'button';
-    button.onclick = () => { arrange(); $('shown').focus(); };
-    el.append(' · ', document.createElement('span'), button);
-  }
-  put(el.querySelector('span'), text);
-  put(button, arrived.size && !n ? 'Show' : 'Sort again');
+  const gone = rows.size - present().length;
+  const text = [n && many(n, 'row has', 'rows have') + ' changed place.', arrived.size && many(arrived.size, 'new PBX.', 'new PBXs.'), gone && gone + ' removed.'].filter(Boolean).join(' ');
+  $('moved').hidden = !text;
+  put($('moved-text'), text);
+  put($('sort-again'), arrived.size && !n ? 'Show' : 'Sort again');
 }
+const many = (n, one, more) => n + ' ' + (n === 1 ? one : more);
 
 function chips() {
+  const all = present();
   for (const el of document.querySelectorAll('[data-chip]')) {
-    put(el, String([...rows.values()].filter(r => !r.gone && (!el.dataset.chip || shows[el.dataset.chip] === r.group)).length));
+    put(el, String(all.filter(r => !el.dataset.chip || shows[el.dataset.chip] === r.group).length));
   }
 }
 
@@ -183,17 +174,17 @@ let spoke = 0;
 function speak() {
   if (!news.size || Date.now() - spoke < 10000) return;
   spoke = Date.now();
-  const need = [...news.values()].filter(r => r.group === 'stop');
-  put($('says'), news.size === 1 ? [...news.values()].map(r => r.group === 'stop' ? r.name + ' needs you: ' + r.state.toLowerCase() + '.' : r.name + ': ' + r.state.toLowerCase() + '.')[0]
-    : news.size + ' connections changed' + (need.length ? ', ' + need.length + (need.length === 1 ? ' needs you.' : ' need you.') : '.'));
+  const [r] = news.values(), need = [...news.values()].filter(r => r.group === 'stop').length;
+  put($('says'), news.size === 1 ? r.name + (need ? ' needs you: ' : ': ') + r.state.toLowerCase() + '.'
+    : news.size + ' connections changed' + (need ? ', ' + many(need, 'needs you.', 'need you.') : '.'));
   news.clear();
 }
 
 function take(m) {
-  if (!tbody) { if (m.all && m.rows && m.rows.length) location.reload(); return; }
+  if (!tbody) { if (m.all && m.rows?.length) location.reload(); return; }
   const first = m.all && !order.length;
-  if (m.all) for (const [id, r] of rows) if (!m.rows.some(x => x.id === id)) m.gone = [...(m.gone || []), id];
-  const fresh = [];
+  const fresh = [], now = new Set((m.rows || []).map(r => r.id));
+  if (m.all) m.gone = [...rows.keys()].filter(id => !now.has(id));
   for (const r of m.rows || []) {
     const old = rows.get(r.id);
     r.tr = old ? old.tr : $('r' + r.id);
@@ -219,17 +210,17 @@ function take(m) {
     if (fresh.length) return requestAnimationFrame(add);
     if (first && more) return arrange();
     if (first) order = [...tbody.children].map(tr => rows.get(+tr.id.slice(1))).filter(Boolean);
-    moved(); chips();
+    moved(); chips(); speak();
   };
   const more = fresh.length; // rows that the first HTML does not have
   add();
-  chips(); speak();
 }
 
 if (tbody) {
   const filters = $('filters');
   let wait;
   filters.addEventListener('input', e => { clearTimeout(wait); wait = setTimeout(arrange, e.target.name === 'q' ? 30 : 0); });
+  $('sort-again').onclick = () => { arrange(); $('shown').focus(); };
   filters.addEventListener('submit', e => { e.preventDefault(); arrange(); });
   document.querySelector('thead').addEventListener('click', e => {
     const b = e.target.closest('button');
@@ -240,33 +231,37 @@ if (tbody) {
   filters.querySelector('[name=by]').addEventListener('change', e => sortBy(e.target.value.replace(/^-/, ''), e.target.value[0] === '-'));
 }
 function sortBy(key, desc) {
-  for (const th of document.querySelectorAll('thead th')) {
-    const b = th.querySelector('button');
-    if (b && b.dataset.sort === key) th.setAttribute('aria-sort', desc ? 'descending' : 'ascending'); else th.removeAttribute('aria-sort');
+  for (const b of document.querySelectorAll('[data-sort]')) {
+    const th = b.closest('th');
+    if (b.dataset.sort === key) attr(th, 'aria-sort', desc ? 'descending' : 'ascending'); else th.removeAttribute('aria-sort');
   }
   arrange();
 }
 
 // --- The stream ---
 const stream = document.body.dataset.stream;
-const waits = [1, 2, 4, 8, 15];
 let source, heard = 0, tries = 0, retry, retryAt = 0;
 
 function blocks(b) {
   for (const [id, html] of Object.entries(b || {})) {
     const el = $(id) || $('b-' + id);
-    if (!el || el.dataset.html === html) continue;
-    const focus = el.contains(document.activeElement) ? document.activeElement.id : '';
-    const open = el.querySelector('details') && [...el.querySelectorAll('details')].map(d => d.open);
-    el.innerHTML = el.dataset.html = html;
-    if (open) el.querySelectorAll('details').forEach((d, i) => { if (i in open) d.open = open[i]; });
+    if (!el) continue;
+    const focus = el.contains(document.activeElement) && document.activeElement.id;
+    const open = [...el.querySelectorAll('details')].map(d => d.open);
+    el.innerHTML = html;
+    if (open.length) el.querySelectorAll('details').forEach((d, i) => { if (i in open) d.open = open[i]; });
     else shut(el);
-    if (focus && $(focus)) $(focus).focus();
+    if (focus) $(focus)?.focus();
   }
 }
 // On a phone the hosts in trouble are closed behind one line.
 function shut(el) { if (innerWidth <= 860) el.querySelectorAll('.hosts').forEach(d => { d.open = false; }); }
 
+function live(is, text) {
+  root.classList.toggle('is-live', is); root.classList.toggle('is-lost', !is);
+  put($('live-text'), text);
+  $('lost').hidden = is;
+}
 function listen() {
   clearTimeout(retry);
   if (source) source.close();
@@ -275,11 +270,9 @@ function listen() {
     const m = JSON.parse(e.data);
     heard = Date.now(); tries = 0; frozen = 0;
     offset = m.now - Date.now(); zone = m.zone;
-    root.classList.add('is-live'); root.classList.remove('is-lost');
-    put($('live-text'), 'Live updates on');
-    $('lost').hidden = true;
+    live(true, 'Live updates on');
     blocks(m.blocks);
-    if (m.rows || m.gone || m.all) tbody || m.all ? take(m) : m.gone && location.assign('/');
+    if (tbody || m.all) take(m); else if (m.gone) location.assign('/');
   };
   source.onerror = lost;
 }
@@ -287,13 +280,11 @@ function lost() {
   source.close();
   if (document.hidden) return;
   if (!frozen) frozen = (heard || Date.now()) + offset;
-  root.classList.remove('is-live'); root.classList.add('is-lost');
-  put($('live-text'), 'Not live since ' + clock(frozen, 19));
-  const wait = waits[Math.min(tries++, waits.length - 1)] * 1000;
+  live(false, 'Not live since ' + clock(frozen, 19));
+  const wait = Math.min(2 ** tries++, 15) * 1000;
   retryAt = Date.now() + wait;
   clearTimeout(retry);
   retry = setTimeout(listen, wait);
-  $('lost').hidden = false;
   second();
 }
 function second() {
@@ -312,30 +303,26 @@ if (stream) {
 }
 
 // --- Buttons that act at once ---
-function notice(text) { const n = $('notice'); put(n, text || ''); n.hidden = !text; }
-async function press(button) {
+function notice(text = '') { put($('notice'), text); $('notice').hidden = !text; }
+async function whileSending(button, work) {
   if (button.getAttribute('aria-disabled')) return;
-  const label = button.textContent, path = button.getAttribute('formaction');
+  const label = button.textContent;
   button.style.width = button.offsetWidth + 'px';
   put(button, 'Sending…'); button.setAttribute('aria-disabled', 'true');
-  try {
-    const resp = await fetch(path, { method: 'POST', headers: { Accept: 'application/json' }, body: new URLSearchParams({ token: token() }) });
-    const m = await resp.json();
-    if ('result' in m) { put($('result'), m.result); $('result').className = m.ok ? '' : 'bad'; } else notice(m.notice);
-    for (const b of document.querySelectorAll('[data-mischief][aria-pressed]')) if (m.pressed) attr(b, 'aria-pressed', String(!!m.pressed[b.dataset.mischief]));
-    if (/\/(dis)?connect$/.test(path) && !tbody) location.reload();
-  } catch { notice('Not sent: this program does not respond.'); }
+  try { await work(); } catch { notice('Not sent: this program does not respond.'); }
   if (button.textContent === 'Sending…') put(button, label);
   button.style.width = ''; button.removeAttribute('aria-disabled');
 }
-document.addEventListener('submit', e => {
-  const b = e.submitter;
-  if (e.target.id !== 'act' || !b || b.getAttribute('formaction') === '/simulated') return;
-  e.preventDefault(); press(b);
+const post = (path, body) => fetch(path, { method: 'POST', headers: { Accept: 'application/json' }, body: new URLSearchParams(body) });
+const press = button => whileSending(button, async () => {
+  const path = button.getAttribute('formaction'), m = await (await post(path, { token: document.querySelector('#act [name=token]').value })).json();
+  if ('result' in m) { put($('result'), m.result); $('result').className = m.ok ? '' : 'bad'; } else notice(m.notice);
+  for (const b of document.querySelectorAll('[data-mischief][aria-pressed]')) if (m.pressed) attr(b, 'aria-pressed', String(!!m.pressed[b.dataset.mischief]));
+  if (/\/(dis)?connect$/.test(path) && !tbody) location.reload();
 });
 document.addEventListener('click', e => {
-  const b = e.target.closest('button[formaction]:not([form])');
-  if (b) return press(b);
+  const b = e.target.closest('button[formaction]:not([formaction="/simulated"])');
+  if (b) { e.preventDefault(); return press(b); }
   const a = e.target.closest('a[href^="/#host-"]');
   if (!a || !tbody) return;
   e.preventDefault();
@@ -372,14 +359,12 @@ if ($('repeat')) setInterval(() => { if ($('repeat').checked) press($('extension
 // --- The form ---
 const form = $('settings');
 if (form) {
-  const brand = $('driver');
-  brand.addEventListener('change', () => form.requestSubmit($('use-brand')));
   form.addEventListener('submit', e => {
     const b = e.submitter;
     if (b && b.id === 'test') { e.preventDefault(); test(); }
     if (b && b.id === 'trust') { e.preventDefault(); $('pin').value = b.value.slice(6); test(); }
   });
-  document.querySelectorAll('[name=login]').forEach(r => r.addEventListener('change', () => form.requestSubmit($('use-brand'))));
+  form.addEventListener('change', e => { if (/driver|login/.test(e.target.name)) form.requestSubmit($('use-brand')); });
   if (!$('summary').hidden) $('summary').focus();
 }
 function field(id, text) {
@@ -387,71 +372,40 @@ function field(id, text) {
   if (!error) return;
   put(error.querySelector('span'), text); error.hidden = !text;
   input.closest('.field').classList.toggle('wrong', !!text);
-  text ? input.setAttribute('aria-invalid', 'true') : input.removeAttribute('aria-invalid');
-  const more = text && input.closest('details');
-  if (more) more.open = true;
-}
-function step(st) {
-  const li = document.querySelector('[data-step="' + st.name + '"]');
-  li.className = 's-' + st.state;
-  const icon = { done: 'live', failed: 'rejected', running: 'connecting', skipped: 'closed', decide: 'held' }[st.state] || 'todo';
-  attr(li.querySelector('use'), 'href', '#i-' + icon);
-  li.querySelector('.i').classList.toggle('turn', st.state === 'running');
-  put(li.querySelector('.ms'), /done|failed/.test(st.state) ? st.ms + ' ms' : '');
-  const said = li.querySelector('.said');
-  put(said, st.text || ''); said.hidden = !st.text;
-}
-function inFours(node, pin) {
-  node.textContent = '';
-  for (const four of pin.replace('sha256/', '').match(/.{1,4}/g) || []) {
-    const span = document.createElement('span'); span.textContent = four; node.append(span);
-  }
-}
-function decide(c) {
-  $('decision').hidden = !c;
-  if (!c) return;
-  put($('cert-fingerprint'), c.fingerprint); put($('cert-name'), c.name); put($('cert-valid'), c.valid);
-  inFours($('cert-pin'), c.pin);
-  $('cert-was').hidden = $('cert-was-label').hidden = !c.trusted;
-  if (c.trusted) inFours($('cert-was'), c.trusted);
-  $('trust').value = 'trust:' + c.pin;
+  attr(input, 'aria-invalid', String(!!text));
+  const more = input.closest('details');
+  if (text && more) more.open = true;
 }
 function result(m) {
   const summary = $('summary');
   summary.hidden = !m.problems;
-  decide(m.cert);
-  if (!m.problems) { document.title = document.title.replace(/^Error: /, ''); return; }
+  $('decision').hidden = !m.decision;
+  $('decision').innerHTML = m.decision || '';
+  document.title = (m.problems ? 'Error: ' : '') + document.title.replace(/^Error: /, '');
+  if (!m.problems) return;
   put($('summary-title'), m.title);
   const ul = summary.querySelector('ul');
   ul.textContent = '';
   for (const p of m.problems) {
-    const li = document.createElement('li');
-    let to = li;
-    if (p.Field) { to = document.createElement('a'); to.href = '#' + p.Field; li.append(to); field(p.Field, p.Text); }
-    to.textContent = p.Text; ul.append(li);
+    const li = document.createElement('li'), a = document.createElement('a');
+    a.textContent = p.Text; a.href = '#' + p.Field;
+    li.append(p.Field ? a : p.Text); ul.append(li);
+    field(p.Field, p.Text);
   }
-  if (!document.title.startsWith('Error: ')) document.title = 'Error: ' + document.title;
   summary.focus();
 }
-async function test() {
-  const b = $('test');
-  if (b.getAttribute('aria-disabled')) return;
-  b.style.width = b.offsetWidth + 'px'; put(b, 'Sending…'); b.setAttribute('aria-disabled', 'true');
+const test = () => whileSending($('test'), async () => {
   for (const e of document.querySelectorAll('.field .error')) field(e.id.slice(0, -6), '');
-  for (const li of document.querySelectorAll('[data-step]')) step({ name: li.dataset.step, state: 'todo' });
-  decide(null);
-  try {
-    const resp = await fetch('/test', { method: 'POST', headers: { Accept: 'application/json' }, body: new URLSearchParams(new FormData(form)) });
-    const text = resp.body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = '';
-    for (;;) {
-      const { value, done } = await text.read();
-      if (done) break;
-      const lines = (rest + value).split('\n');
-      rest = lines.pop();
-      for (const line of lines) { const m = JSON.parse(line); m.done ? result(m) : step(m); }
+  $('decision').hidden = true;
+  const text = (await post('/test', new FormData(form))).body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (let part; !(part = await text.read()).done;) {
+    const lines = (rest + part.value).split('\n');
+    rest = lines.pop();
+    for (const line of lines) {
+      const m = JSON.parse(line);
+      if (m.done) result(m); else document.querySelector('[data-step="' + m.name + '"]').outerHTML = m.html;
     }
-    if (!resp.ok) notice(JSON.parse(rest).notice);
-  } catch { notice('The test broke off: this program does not respond.'); }
-  put(b, 'Test connection'); b.style.width = ''; b.removeAttribute('aria-disabled');
-}
+  }
+  if (rest) notice(JSON.parse(rest).notice);
+});
