@@ -83,8 +83,8 @@ func FuzzSetCookie(f *testing.F) {
 func FuzzCookieHeader(f *testing.F) {
 	f.Add(`lang=de; mansession_id="0badcafe"; theme=dark`)
 	f.Fuzz(func(t *testing.T, header string) {
-		if strings.ContainsFunc(header, unicode.IsControl) {
-			return // net/http does not send it
+		if strings.ContainsFunc(header, unicode.IsControl) || strings.Count(header, ";") > 2000 {
+			return // net/http does not send it, or does not read that many
 		}
 		before, r := &http.Request{Header: http.Header{"Cookie": {header}}}, &http.Request{Header: http.Header{"Cookie": {header}}}
 		if err := on(t, drivertest.Unsent{T: t}).Authorize(r, &pbx.Token{Value: pbx.NewSecret("1c6c9072")}); err != nil {

@@ -81,7 +81,7 @@ func safe(t *testing.T, err error, secrets ...string) {
 // FuzzPassword opens the driver with any password. Either it is refused, or the PBX
 // compares what was typed.
 func FuzzPassword(f *testing.F) {
-	for _, text := range []string{"plain", "a<b", "a < b", " x", "x\v", "httpx", "Http", "<", "<\t", "пароль"} {
+	for _, text := range []string{"plain", "a<b", "a < b", " x", "x\v", "httpx", "Http", "<", "<\t", "<\v0", "пароль"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -56,7 +56,11 @@ func baseURL(raw string, endpoint Endpoint, allowPlain bool) (base *url.URL, noP
 	if noPort {
 		host += ":" + strconv.Itoa(port)
 	}
-	return &url.URL{Scheme: u.Scheme, Host: host, Path: path}, noPort, nil
+	base = &url.URL{Scheme: u.Scheme, Host: host, Path: path}
+	if _, err := url.Parse(base.String()); err != nil { // a zone that no URL can hold
+		return fault("URL is not an address: write it as https://pbx.example.com:8088")
+	}
+	return base, noPort, nil
 }
 
 // escapeZone writes the zone of an IPv6 address as URLs want it: people write

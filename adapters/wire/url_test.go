@@ -115,7 +115,7 @@ func TestABrandWithoutAPortUsesThatOfHTTPS(t *testing.T) {
 // FuzzURL: whatever a person pastes, there is an address that reads the same
 // when it is pasted again, or an error.
 func FuzzURL(f *testing.F) {
-	for _, seed := range []string{"pbx.example.com", "HTTP://[::1]:80/a/api/b?c#d", "2001:db8::7", "https://h:/%2Fapi", "http://K.example/%40", "https://u:p@h", "a://b"} {
+	for _, seed := range []string{"pbx.example.com", "HTTP://[::1]:80/a/api/b?c#d", "2001:db8::7", "https://h:/%2Fapi", "http://K.example/%40", "https://u:p@h", "a://b", "::%\xc1"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {

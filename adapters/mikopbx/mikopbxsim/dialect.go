@@ -176,7 +176,7 @@ func params(r *pbxsim.Request) map[string]any {
 }
 
 var (
-	tag = regexp.MustCompile(`<[^\s>][^>]*>?`)
+	tag = regexp.MustCompile(`<[^\s\v>][^>]*>?`) // a vertical tab is white space to PHP, and not to \s
 	// Of a URL, what is no part of one is removed.
 	notInURL = regexp.MustCompile(`[^a-zA-Z0-9$\-_.+!*'(),{}|\\^~\[\]` + "`" + `<>#%";/?:@&=]`)
 )
