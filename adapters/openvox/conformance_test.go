@@ -23,8 +23,8 @@ func TestTheDriverConformsHoweverThePagesAreRead(t *testing.T) {
 	}{
 		{name: "as documented"},
 		{name: "headers are wrong", dialect: openvoxsim.Options{WrongHeader: true}},
-		{name: "all answers are in XML", dialect: openvoxsim.Options{AnswersIn: "xml", WrongHeader: true}},
-		{name: "all answers are in JSON", dialect: openvoxsim.Options{AnswersIn: "json"}},
+		{name: "all responses are in XML", dialect: openvoxsim.Options{RespondsIn: "xml", WrongHeader: true}},
+		{name: "all responses are in JSON", dialect: openvoxsim.Options{RespondsIn: "json"}},
 		{
 			name:    "a failure is Failure, errno a number, and connections stay open",
 			dialect: openvoxsim.Options{Yeastar: yeastarsim.Options{FailingStatus: "Failure", NumericErrno: true, KeepConnections: true}},

@@ -19,7 +19,7 @@ const declaration = `<?xml version="1.0" encoding="utf-8"?>`
 // XML: the first byte is what counts.
 func TestAResponseIsReadByItsFirstByte(t *testing.T) {
 	for _, asked := range formats {
-		for _, d := range []openvoxsim.Options{{}, {WrongHeader: true}, {AnswersIn: "json"}, {AnswersIn: "xml"}, {AnswersIn: "xml", WrongHeader: true}} {
+		for _, d := range []openvoxsim.Options{{}, {WrongHeader: true}, {RespondsIn: "json"}, {RespondsIn: "xml"}, {RespondsIn: "xml", WrongHeader: true}} {
 			format := func(c *openvox.Config) { c.Format = asked }
 			simulate(t, d, format, func(t *testing.T, s simulation) {
 				token := s.Login(t)

@@ -52,9 +52,9 @@ type Options struct {
 	// empty.
 	Yeastar yeastarsim.Options
 
-	// AnswersIn is "json" or "xml" for a PBX that responds so whatever type it
+	// RespondsIn is "json" or "xml" for a PBX that responds so whatever type it
 	// was asked for: a vendor's sample has a request in JSON with a response in XML.
-	AnswersIn string
+	RespondsIn string
 
 	// WrongHeader gives XML a JSON Content-Type, as samples have it, and JSON an
 	// XML one.
@@ -155,8 +155,8 @@ func (d dialect) answer(format string, r pbxsim.Reply) pbxsim.Reply {
 	if r.Status != 0 && r.Status != http.StatusOK || !json.Valid(r.Body) {
 		return r // a web page, or a response that a test wrote
 	}
-	if d.AnswersIn != "" {
-		format = d.AnswersIn
+	if d.RespondsIn != "" {
+		format = d.RespondsIn
 	}
 	header := map[string]string{"json": "application/json", "xml": "application/xml"}
 	if d.WrongHeader {

@@ -106,10 +106,10 @@ func TestResponsesAsTheCarelessSamplesHaveThem(t *testing.T) {
 	}{
 		{openvoxsim.Options{}, "application/json", failedJ},
 		{openvoxsim.Options{WrongHeader: true}, "application/xml", failedJ},
-		{openvoxsim.Options{AnswersIn: "xml"}, "application/xml", head + `<status>Failed</status><errno>20003</errno></xml>`},
-		{openvoxsim.Options{AnswersIn: "xml", WrongHeader: true}, "application/json", head + `<status>Failed</status><errno>20003</errno></xml>`},
+		{openvoxsim.Options{RespondsIn: "xml"}, "application/xml", head + `<status>Failed</status><errno>20003</errno></xml>`},
+		{openvoxsim.Options{RespondsIn: "xml", WrongHeader: true}, "application/json", head + `<status>Failed</status><errno>20003</errno></xml>`},
 		{openvoxsim.Options{Yeastar: yeastarsim.Options{NumericErrno: true}}, "application/json", `{"status":"Failed","errno":20003}`},
-		{openvoxsim.Options{Yeastar: yeastarsim.Options{NumericErrno: true}, AnswersIn: "xml"}, "application/xml", head + `<status>Failed</status><errno>20003</errno></xml>`},
+		{openvoxsim.Options{Yeastar: yeastarsim.Options{NumericErrno: true}, RespondsIn: "xml"}, "application/xml", head + `<status>Failed</status><errno>20003</errno></xml>`},
 		{openvoxsim.Options{Yeastar: yeastarsim.Options{FailingStatus: "Failure"}}, "application/json", `{"status":"Failure","errno":"20003"}`},
 		{openvoxsim.Options{Yeastar: yeastarsim.Options{WrongLoginErrno: 30003}}, "application/json", `{"status":"Failed","errno":"30003"}`},
 	} {
