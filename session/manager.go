@@ -27,6 +27,7 @@ type Manager struct {
 	workers  int
 	stop     context.CancelFunc // of what no session waits for
 	watchers watchers
+	wrong    error // options that contradict each other; nil: none
 
 	mu     sync.Mutex // guards what follows
 	byName map[string]*Session
@@ -51,14 +52,14 @@ func New(auth pbx.Authenticator, opts *Options) *Session {
 	return s
 }
 
-// NewManager makes an empty Manager. Close it when it is no longer needed. It
-// panics if opts contradict themselves: see [Options].Store.
+// NewManager makes an empty Manager. Close it when it is no longer needed. If opts
+// contradict themselves (see [Options].Store), Add returns an error that says how.
 func NewManager(opts *Options) *Manager { return newManager(opts, time.Now) }
 
 func newManager(opts *Options, wall func() time.Time) *Manager {
-	o := opts.resolved()
+	o, wrong := opts.resolved()
 	ctx, stop := context.WithCancel(context.Background())
-	m := &Manager{workers: o.Workers, byName: map[string]*Session{}}
+	m := &Manager{workers: o.Workers, wrong: wrong, byName: map[string]*Session{}}
 	f := &m.fleet
 	log := newJournal(o.Logger)
 	f.families.settings = settings{timeout: o.Timeout, journal: log, hook: newHook(o.OnOp, log)}
@@ -68,7 +69,7 @@ func newManager(opts *Options, wall func() time.Time) *Manager {
 	f.gate = &gate{ctx: ctx, schedule: f.schedule, guard: o.Guard, perHost: int32(min(o.PerHost, math.MaxInt32)), journal: log}
 	f.many, f.shared = true, o.Store
 	f.changed, f.ended = m.watchers.tell, m.forget
-	if o.Store != nil {
+	if o.Store != nil && wrong == nil {
 		if w, ok := o.Store.settings.Store.(store.Watcher); ok {
 			f.background.Go(func() { m.follow(ctx, w) })
 		}
@@ -80,6 +81,8 @@ func newManager(opts *Options, wall func() time.Time) *Manager {
 // login. The name must be new and not empty. It stands in errors and logs.
 func (m *Manager) Add(name string, auth pbx.Authenticator) (*Session, error) {
 	switch {
+	case m.wrong != nil:
+		return nil, m.wrong
 	case name == "":
 		return nil, errors.New("session: the name is empty: give each session a name of its own")
 	case auth == nil:

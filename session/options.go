@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -51,9 +52,9 @@ type Options struct {
 	Logger zerolog.Logger
 }
 
-// resolved returns the options with the defaults filled in.
-func (o *Options) resolved() Options {
-	var r Options
+// resolved returns the options with the defaults filled in. The error says which
+// contradict each other.
+func (o *Options) resolved() (r Options, err error) {
 	if o != nil {
 		r = *o
 	}
@@ -71,13 +72,15 @@ func (o *Options) resolved() Options {
 	}
 	switch {
 	case r.Store != nil && r.Guard != nil:
-		panic("session: Options.Guard and Options.Store are both set: the Store has a Guard, leave Options.Guard nil")
+		err = errors.New("session: Options.Guard and Options.Store are both set: the Store has a Guard, leave Options.Guard nil")
 	case r.Store != nil && r.Store.settings.Timeout >= r.Timeout:
-		panic(fmt.Sprintf("session: the Timeout of Options.Store (%s) must be below Options.Timeout (%s)", r.Store.settings.Timeout, r.Timeout))
+		err = fmt.Errorf("session: the Timeout of Options.Store (%s) must be below Options.Timeout (%s)", r.Store.settings.Timeout, r.Timeout)
+	}
+	switch {
 	case r.Store != nil:
 		r.Guard = r.Store.guard
 	case r.Guard == nil:
 		r.Guard = &processWide
 	}
-	return r
+	return r, err
 }

@@ -76,9 +76,11 @@ func TestSettingsOfASharedStoreAreChecked(t *testing.T) {
 		"Options.Guard and Options.Store": {Store: shared, Guard: &session.Guard{}},
 		"must be below Options.Timeout":   {Store: shared, Timeout: time.Second},
 	} {
-		if said := panics(func() { session.NewManager(opts) }); !strings.Contains(said, name) {
-			t.Errorf("%s: NewManager says %q", name, said)
+		m := session.NewManager(opts)
+		if _, err := m.Add("7", &fake{}); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: Add returns %v", name, err)
 		}
+		m.Close(t.Context())
 	}
 	if said := panics(func() { session.New(&fake{}, &session.Options{Store: shared}) }); !strings.Contains(said, "needs a name") {
 		t.Errorf("New says %q", said)
