@@ -5,6 +5,7 @@ import "github.com/rs/zerolog"
 // journal writes log lines. A writer that blocks delays nothing else.
 type journal struct {
 	logger zerolog.Logger
+	silent bool // there is no writer
 	lines  outbox[logLine]
 }
 
@@ -15,7 +16,7 @@ type logLine struct {
 }
 
 func newJournal(logger zerolog.Logger) *journal {
-	j := &journal{logger: logger}
+	j := &journal{logger: logger, silent: !logger.Log().Enabled()}
 	j.lines.put = j.put
 	j.lines.lost = func(n int) {
 		j.put(logLine{zerolog.WarnLevel, "log lines lost: the writer was too slow", func(e *zerolog.Event) { e.Int("lines", n) }})
@@ -32,7 +33,7 @@ func (j *journal) write(level zerolog.Level, message string, fields func(*zerolo
 
 // enabled reports whether lines of that level are written.
 func (j *journal) enabled(level zerolog.Level) bool {
-	return level >= j.logger.GetLevel() && level >= zerolog.GlobalLevel()
+	return !j.silent && level >= j.logger.GetLevel() && level >= zerolog.GlobalLevel()
 }
 
 func (j *journal) put(l logLine) {

@@ -217,10 +217,13 @@ func (s *Session) announce(p plan) {
 			e.Str("reason", "the PBX refuses tokens soon after it has issued them")
 		})
 	}
-	c := p.change
-	if !c.happened {
-		return
+	if p.change.happened && s.fleet.families.settings.journal.enabled(p.change.level) {
+		s.note(p.change)
 	}
+}
+
+// note logs a change of state.
+func (s *Session) note(c change) {
 	s.log(c.level, "session state", func(e *zerolog.Event) {
 		e.Stringer("from", c.from).Stringer("state", c.to).Str("reason", c.reason).AnErr("error", c.err)
 	})
