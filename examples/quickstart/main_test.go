@@ -66,7 +66,7 @@ func TestAStepThatFailsEndsWithStatusOne(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errs bytes.Buffer
-	if status := run(ctx, []string{"-driver", "asterisk"}, &out, &errs); status != 1 || !strings.Contains(out.String(), "FAILED  login") || !strings.Contains(out.String(), "DIFFERS") {
+	if status := run(ctx, []string{"-driver", "asterisk"}, &out, &errs); status != 1 || !strings.Contains(out.String(), "FAILED  ") || !strings.Contains(out.String(), "DIFFERS") {
 		t.Errorf("status %d:\n%s%s", status, &out, &errs)
 	}
 }
