@@ -17,6 +17,9 @@ import (
 // and 2 GB.
 func TestWhatTheEngineCosts(t *testing.T) {
 	n := *fleetSize
+	if session.RaceDetector {
+		n = min(n, 200)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: n})
 		defer m.Close(context.Background())

@@ -327,11 +327,13 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 			{verdict: pass},
 			{verdict: waitUntil, until: w.now.Add(10 * time.Minute), state: Locked, holder: LockedByBudget, err: failure(pbx.ErrLocked, false, 0)},
 			{verdict: waitUntil, until: w.now.Add(time.Second), state: Connecting},
-			{verdict: waitUntil, until: w.now.Add(5 * time.Second), state: Unavailable, err: errMute, away: true},
 			{verdict: waitEvent, state: Connecting},
 			{verdict: person, state: Locked, holder: LockedByBudget, err: failure(pbx.ErrLocked, false, 0)},
 			{verdict: person, state: Rejected, err: errRefused},
 			{verdict: waitEvent, state: Unavailable, until: w.now.Add(time.Second), err: failure(pbx.ErrUnavailable, false, 0)},
+		}
+		if k.rules.shares {
+			answers = append(answers, answer{verdict: waitUntil, until: w.now.Add(5 * time.Second), state: Unavailable, err: errMute, away: true})
 		}
 		if m.op == pbx.OpLogin && w.refused&k.sent(w) != 0 { // what the gate knows
 			answers = []answer{
