@@ -416,6 +416,7 @@ func (c *tokenCell) put(ctx context.Context, next tokencell.Record) (won bool, e
 	if err != nil {
 		return false, err
 	}
+	c.written.Store(time.Now().UnixNano()) // the notice may be quicker than the response
 	e, won, err := c.shared.Swap(ctx, c.key, c.rev, data, c.keep(next))
 	switch {
 	case err != nil:
