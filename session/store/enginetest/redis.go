@@ -70,7 +70,7 @@ func (r *Redis) BecomeReplica(t testing.TB, master *Redis) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := r.Admin.SlaveOf(ctx, "127.0.0.1", strconv.Itoa(master.Port)).Err(); err != nil {
+	if err := r.Admin.ReplicaOf(ctx, "127.0.0.1", strconv.Itoa(master.Port)).Err(); err != nil {
 		t.Fatal(err)
 	}
 	for {
@@ -89,7 +89,7 @@ func (r *Redis) BecomeReplica(t testing.TB, master *Redis) {
 // Promote makes a replica a master.
 func (r *Redis) Promote(t testing.TB) {
 	t.Helper()
-	if err := r.Admin.SlaveOf(t.Context(), "NO", "ONE").Err(); err != nil {
+	if err := r.Admin.ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
 		t.Error(err)
 	}
 }

@@ -20,8 +20,11 @@ var long = flag.Duration("long", 0, "how long the tests of faults go on with fau
 const (
 	processes = 4
 	sessions  = 50 // of good accounts, in each process
-	// back is how long after a fault each process has to work with each PBX again.
-	back = 20 * time.Second
+	// back is how long after a fault each process has to work with each PBX again: as
+	// long as the claim holds of a process that was killed while it logged in.
+	back = 26 * time.Second
+	// away is how long a store is.
+	away = 3 * time.Second
 	// restarts is how many PBXs restart during a fault, so that logins are due.
 	restarts = 5
 )
@@ -134,11 +137,11 @@ func (f *fleet) check(restarted int) {
 }
 
 func TestFaultsOfProcessesAndOfRedis(t *testing.T) {
+	t.Parallel()
 	lasting := []string{"--appendonly", "yes"}
 	master := enginetest.StartRedis(t, lasting...)
 	proxy := enginetest.StartProxy(t, master.Addr())
 	f := newBusyFleet(t, "redis://"+proxy.Addr())
-	const away = 3 * time.Second
 	restarted := f.suffer(append(ofProcesses(f),
 		fault{"Redis is killed and restarts with its log", func() { master.Kill(t) }, away, func() { master.Start(t) }},
 		fault{"Redis hangs", func() { master.Pause(t) }, away, func() { master.Resume(t) }},
@@ -160,11 +163,11 @@ func TestFaultsOfProcessesAndOfRedis(t *testing.T) {
 }
 
 func TestFaultsOfPostgreSQL(t *testing.T) {
+	t.Parallel()
 	server := enginetest.StartPostgres(t)
 	createTable(t, server.URL())
 	proxy := enginetest.StartProxy(t, server.Addr())
 	f := newBusyFleet(t, server.URLAt(proxy.Addr()))
-	const away = 3 * time.Second
 	restarted := f.suffer(append(ofProcesses(f)[:1],
 		fault{"PostgreSQL crashes and restarts", func() { server.Kill(t) }, 0, func() { server.Start(t) }},
 		fault{"PostgreSQL is stopped", func() { server.Kill(t) }, 2 * away, func() { server.Start(t) }},
