@@ -61,7 +61,7 @@ var idleRows = []struct {
 }{
 	{"small driver", func(testing.TB) func(int) pbx.Authenticator {
 		return func(i int) pbx.Authenticator { return small(i) }
-	}, 1000, 4, 100_000},
+	}, 1100, 4, 100_000},
 	{"yeastar", yeastars(true), 1450, 1, 100_000}, // less in a larger fleet
 	{"yeastar, all at one host", yeastars(false), 1150, 1, 100_000},
 }

@@ -52,7 +52,7 @@ func (h *host) lock() {
 
 // unlock closes the books if they hold nothing, and unlocks the host.
 func (h *host) unlock() {
-	if h.calls == 0 && h.line.waiting == 0 && len(h.trial)+len(h.checks) == 0 && h.alert.Load() == 0 && h.local.Quiet() && !h.cell.busy() {
+	if h.calls == 0 && h.line.waiting == 0 && len(h.trial)+len(h.checks) == 0 && h.alert.Load() == 0 && h.local.Quiet(h.now()) && !h.cell.busy() {
 		if proof, ok := h.ledger.Proof(h.now()); ok {
 			h.proof, h.books = proof, nil
 		}

@@ -41,7 +41,13 @@ func (p Proof) Host() (h Host) {
 }
 
 // Quiet reports whether nothing has to be remembered: the host is in no doubt, no
-// account waits, and no token is on trial.
-func (l *Local) Quiet() bool {
+// account waits, no token is on trial, and no check has just brought evidence, for
+// which a request may still come.
+func (l *Local) Quiet(now time.Time) bool {
+	for i := range l.urls {
+		if u := &l.urls[i]; u.evidence == u.checked && l.Responds(u.url, now) {
+			return false
+		}
+	}
 	return l.doubt == 0 && len(l.pauses) == 0 && !l.Careful()
 }
