@@ -110,7 +110,7 @@ func TestProcessesInASimulation(t *testing.T) {
 		if *simulationSeed != 0 {
 			seeds = []uint64{*simulationSeed}
 		}
-		if testing.Short() {
+		if testing.Short() || session.RaceDetector {
 			seeds = seeds[:min(len(seeds), 5)]
 		}
 		t.Run(kind.name, func(t *testing.T) {
