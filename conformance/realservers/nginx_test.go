@@ -269,12 +269,17 @@ func TestBasicAuthInNginxIsNoVerdictOnThePassword(t *testing.T) {
 			sim.request(t, old[0])
 			pause(t, 500*time.Millisecond)
 		}
+		named := 0 // by the one whose login was sent; the others wait until a check gets through
 		for _, s := range fresh {
-			if st := s.Status(); st.State == session.Rejected || !errors.Is(st.Err, pbx.ErrConfig) {
+			switch st := s.Status(); {
+			case errors.Is(st.Err, pbx.ErrConfig) && strings.Contains(st.Err.Error(), "Basic"):
+				named++
+			case st.State != session.Unavailable || !errors.Is(st.Err, pbx.ErrUnavailable):
 				t.Errorf("%s: %v", st.State, st.Err)
-			} else if !strings.Contains(st.Err.Error(), "Basic") {
-				t.Errorf("the error does not name what asks for authentication: %v", st.Err)
 			}
+		}
+		if named == 0 {
+			t.Error("no error names what asks for authentication")
 		}
 		n.reconfigure(t, forward(sim.server.URL), "")
 		allWork(t, 15*time.Second, sim, old)
@@ -282,8 +287,12 @@ func TestBasicAuthInNginxIsNoVerdictOnThePassword(t *testing.T) {
 		allWork(t, 75*time.Second, sim, fresh)
 		c := sim.Counts()
 		report(t, "%d logins, %d wrong; nginx %s", c.GoodLogins, c.WrongLogins, n.statuses(t))
-		if c.GoodLogins > 1+len(fresh) || c.WrongLogins != 0 {
-			t.Errorf("%d good logins, %d wrong ones; want at most %d, 0", c.GoodLogins, c.WrongLogins, 1+len(fresh))
+		most := 1 + len(fresh)
+		if b.Driver == "3cx" { // whose login ends the token of the one before: the sessions share an account
+			most *= 2
+		}
+		if c.GoodLogins > most || c.WrongLogins != 0 {
+			t.Errorf("%d good logins, %d wrong ones; want at most %d, 0", c.GoodLogins, c.WrongLogins, most)
 		}
 	})
 }
