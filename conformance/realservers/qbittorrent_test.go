@@ -513,10 +513,10 @@ func TestLoopsOfRetryAndAddDoNotBan(t *testing.T) {
 func wrongBeside(t *testing.T, q *qBittorrent, f *fleet) (good, wrong []*session.Session) {
 	t.Helper()
 	good = f.add(t, 1, q.good(t))
+	allLive(t, time.Minute, good) // of accounts of which none has logged in, nobody knows which is good
 	for i := range 30 {
 		wrong = append(wrong, f.add(t, 1, q.account(t, fmt.Sprintf("user%d", i), "wrong"))...)
 	}
-	allLive(t, time.Minute, good)
 	return good, wrong
 }
 
