@@ -22,8 +22,8 @@ func SessionKey(prefix, name, url, account string) string {
 // too long.
 func SessionName(prefix, key string) (name string, ok bool) {
 	rest, ours := strings.CutPrefix(key, "s/"+join(prefix))
-	escaped, _, found := strings.Cut(rest, "/")
-	if !ours || !found || len(escaped) >= maxName { // perhaps shortened
+	escaped, sum, _ := strings.Cut(rest, "/")
+	if !ours || len(sum) != len(hash("")) || strings.Contains(sum, "/") || len(escaped) >= maxName { // perhaps shortened
 		return "", false
 	}
 	var b strings.Builder
