@@ -248,9 +248,9 @@ func (s *Session) log(level zerolog.Level, message string, fields func(*zerolog.
 // run is the session's job: it does what is due, until nothing is.
 func (s *Session) run() {
 	l := s.link.Load()
-	told := l.cell != nil && l.cell.noticed.Swap(false)
+	changed := l.cell != nil && l.cell.noticed.Swap(false)
 	p := s.deliver(event{kind: woken}, nil)
-	if told && !p.ask && !p.call {
+	if changed && !p.ask && !p.call {
 		p = s.deliver(event{kind: noticed}, nil)
 	}
 	var a *attempt

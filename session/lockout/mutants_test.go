@@ -93,7 +93,7 @@ var brokenLedgers = []mutant{
 		"return found, found.until > 0", "return found, false", "TestStatedLock"},
 	{"an account's lock is the host's", "settle.go",
 		"if g.Limits.PerAccount {\n\t\tk.url", "if false {\n\t\tk.url", "TestOneLockedAccountDoesNotStopTheOthers"},
-	{"a lock may last for ever", "settle.go",
+	{"a lock may never end", "settle.go",
 		"if after <= 0 || after > window+time.Hour {", "if after <= 0 {", "TestStatedLock"},
 	{"no try where a lock looks like a wrong password", "ask.go",
 		"if !limits.LooksWrong || !c.mayBeLock() || c.tried > c.proven {", "if true {", "TestAddressLockedBySomebodyElse"},
