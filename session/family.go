@@ -19,7 +19,9 @@ type family struct {
 	*settings
 	name string // of the driver
 
-	states  [Closed + 1]atomic.Int64
+	mu     sync.Mutex // guards states: a session that changes is counted once
+	states [Closed + 1]int
+
 	ops     [len(opNames)]opCounters
 	left    histogram // what was left of tokens' lifetimes at their renewals
 	waits   atomic.Uint64
@@ -80,21 +82,36 @@ func (f *family) read() DriverStats {
 		Driver: f.name, Sessions: map[State]int{}, Operations: map[pbx.Op]OpStats{},
 		LifetimeLeft: f.left.read(leftBounds[:]), Waits: f.waits.Load(), RefusedTokens: f.refused.Load(), AdoptedTokens: f.adopted.Load(),
 	}
+	f.mu.Lock()
 	for state := Connecting; state < Closed; state++ {
-		d.Sessions[state] = int(f.states[state].Load())
+		d.Sessions[state] = f.states[state]
 	}
+	f.mu.Unlock()
 	for i := range f.ops {
 		d.Operations[opNames[i]] = f.ops[i].read()
 	}
 	return d
 }
 
+// joined notes a session that is in that state, and gone one that was.
+func (f *family) joined(state State) {
+	f.mu.Lock()
+	f.states[state]++
+	f.mu.Unlock()
+}
+
+func (f *family) gone(state State) {
+	f.mu.Lock()
+	f.states[state]--
+	f.mu.Unlock()
+}
+
 // moved notes a session's change of state.
 func (f *family) moved(from, to State) {
-	if from != to {
-		f.states[from].Add(-1)
-		f.states[to].Add(1)
-	}
+	f.mu.Lock()
+	f.states[from]--
+	f.states[to]++
+	f.mu.Unlock()
 }
 
 // opNames are the operations that are counted.

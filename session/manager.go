@@ -108,7 +108,7 @@ func (m *Manager) admit(s *Session) error {
 		return fmt.Errorf("session: the name %q is taken: close that session first, or use Replace", s.name)
 	}
 	m.byName[s.name] = s
-	s.link.Load().family.states[Connecting].Add(1) // a Replace may move it from now on
+	s.link.Load().family.joined(Connecting) // a Replace may move it from now on
 	return nil
 }
 

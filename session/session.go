@@ -695,8 +695,8 @@ func (s *Session) replace(auth pbx.Authenticator) error {
 		return ErrClosed
 	}
 	old := s.link.Swap(fresh)
-	old.family.states[s.machine.state].Add(-1)
-	fresh.family.states[s.machine.state].Add(1)
+	old.family.gone(s.machine.state)
+	fresh.family.joined(s.machine.state)
 	p := s.step(event{kind: replaced, rules: fresh.rules(s.fleet.many)})
 	s.mu.Unlock()
 	if p.withdraw {

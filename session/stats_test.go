@@ -135,6 +135,21 @@ func TestDriversBeyondAHundredAreCountedTogether(t *testing.T) {
 	})
 }
 
+func TestASessionThatChangesIsCountedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 10_000})
+		defer m.Close(context.Background())
+		for i := range 50 {
+			mustAdd(t, m, fmt.Sprint(i), &fake{traits: named("a", "pbx.test"), life: time.Minute})
+			for range 50 { // while those before are logging in
+				if n := m.Stats().Sessions(); n != i+1 {
+					t.Fatalf("%d sessions, not %d", n, i+1)
+				}
+			}
+		}
+	})
+}
+
 func TestStatsSayHowMuchOfALifetimeWasLeftAtARenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
