@@ -451,9 +451,11 @@ func rowsStay(t *testing.T, b *tab, r *running) {
 	if _, err := r.app.save(t.Context(), saved); err != nil {
 		t.Fatal(err)
 	}
+	b.rowIs(saved, "Closed")
 	b.wait("!document.getElementById('moved').hidden && document.getElementById('moved').textContent.includes('Sort again')")
-	b.click("#moved button")
-	b.wait("document.getElementById('moved').hidden")
+	if !eval[bool](b, "document.querySelector('#moved button').click(), document.getElementById('moved').hidden") { // before another event comes
+		t.Error("rows are out of place after sorting")
+	}
 	if got := eval[[]string](b, "[...document.querySelectorAll('#rows tr')].map(tr => tr.id)"); slices.Equal(got, order) {
 		t.Error("the order has not changed")
 	}
