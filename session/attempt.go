@@ -62,6 +62,7 @@ func (d *driver) rules(many bool) rules {
 
 // result is what an operation brought.
 type result struct {
+	sent   time.Time // when it began
 	token  *pbx.Token
 	print  fingerprint
 	status int // of a check
@@ -71,7 +72,7 @@ type result struct {
 // perform runs one operation with a token, or without one.
 func (d *driver) perform(ctx context.Context, op pbx.Op, t *pbx.Token, key []byte) result {
 	if err := d.hangs(op); err != nil {
-		return result{err: err}
+		return result{sent: time.Now(), err: err}
 	}
 	return d.bounded(ctx, op, func(ctx context.Context) (r result) {
 		switch op {
@@ -125,19 +126,20 @@ const grace = time.Second
 // bounded runs an operation within the timeout.
 func (d *driver) bounded(ctx context.Context, op pbx.Op, fn func(context.Context) result) result {
 	started := time.Now()
-	return d.judged(op, started, d.within(ctx, op, fn))
+	r := d.within(ctx, op, fn)
+	r.sent = started
+	return d.judged(op, r)
 }
 
 // judged checks what an operation brought, and counts it.
-func (d *driver) judged(op pbx.Op, started time.Time, r result) result {
-	ended := time.Now()
+func (d *driver) judged(op pbx.Op, r result) result {
+	took := time.Since(r.sent)
 	if r.err == nil && (op == pbx.OpLogin || op == pbx.OpKeepAlive) {
-		r.err = sound(op, r.token, ended)
+		r.err = sound(op, r.token, r.sent.Add(took))
 	}
-	took := ended.Sub(started)
 	d.ended(op, took, r.err)
 	if d.hook != nil {
-		d.hook.infos.add(OpInfo{Session: d.owner.name, Driver: d.traits.brand().Driver, URL: d.traits.URL, Op: op, Started: started, Took: took, Err: r.err})
+		d.hook.infos.add(OpInfo{Session: d.owner.name, Driver: d.traits.brand().Driver, URL: d.traits.URL, Op: op, Started: r.sent, Took: took, Err: r.err})
 	}
 	return r
 }

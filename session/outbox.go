@@ -13,10 +13,15 @@ type outbox[T any] struct {
 	busy    bool
 	missing int
 	idle    chan struct{} // closed when the last item is handed over; nil: nothing waits
+
+	batch, rest []T // the goroutine's own: what it has taken, and what is left of that
 }
 
-// mostItems is how many items wait where put blocks. Further ones are counted.
+// mostItems is how many items wait where put blocks, besides those that are being
+// handed over. Further ones are counted.
 const mostItems = 10_000
+
+const keptItems = 4096
 
 // add puts an item at the end of the queue.
 func (o *outbox[T]) add(item T) {
@@ -48,32 +53,48 @@ func (o *outbox[T]) drain() {
 // next hands one item over, or reports the ones that were lost. It returns false
 // when there is nothing more.
 func (o *outbox[T]) next() (more bool) {
+	if len(o.rest) == 0 {
+		lost, any := o.take()
+		if !any {
+			return false
+		}
+		if lost > 0 {
+			defer survive(&more)
+			o.lost(lost)
+			return true
+		}
+	}
+	item := o.rest[0]
+	o.rest = o.rest[1:]
+	defer survive(&more)
+	o.put(item)
+	return true
+}
+
+// take takes all items at once, so that who adds one hardly ever waits. lost is
+// how many were dropped: after the items that came before.
+func (o *outbox[T]) take() (lost int, any bool) {
 	o.mu.Lock()
-	if len(o.items) == 0 && o.missing == 0 {
-		o.items, o.busy = nil, false
+	defer o.mu.Unlock()
+	clear(o.batch)
+	switch {
+	case len(o.items) > 0:
+		o.batch, o.items = o.items, o.batch[:0]
+		o.rest = o.batch
+	case o.missing > 0:
+		lost, o.missing = o.missing, 0
+	default:
+		o.busy = false
+		if cap(o.items)+cap(o.batch) > keptItems { // room for some is kept
+			o.items, o.batch, o.rest = nil, nil, nil
+		}
 		if o.idle != nil {
 			close(o.idle)
 			o.idle = nil
 		}
-		o.mu.Unlock()
-		return false
+		return 0, false
 	}
-	if len(o.items) == 0 {
-		n := o.missing
-		o.missing = 0
-		o.mu.Unlock()
-		defer survive(&more)
-		o.lost(n)
-		return true
-	}
-	var none T
-	item := o.items[0]
-	o.items[0] = none
-	o.items = o.items[1:]
-	o.mu.Unlock()
-	defer survive(&more)
-	o.put(item)
-	return true
+	return lost, true
 }
 
 // survive is to be deferred around what may panic: the rest is still handed over.

@@ -337,9 +337,8 @@ func (s *Session) call(l *visitor, a *attempt, p plan) plan {
 		found, err := s.claim(l, a, p)
 		return s.deliver(event{kind: finished, ticket: p.ticket, claim: found, err: err}, a)
 	}
-	sent := time.Now()
 	r := l.perform(a.ctx, p.op, p.token, s.fleet.gate.guard.key)
-	s.fleet.gate.settle(l, p.op, r.err, sent)
+	s.fleet.gate.settle(l, p.op, r.err, r.sent)
 	if r.err == nil && r.token != nil && l.cell != nil {
 		if other := l.cell.commit(a.ctx, r.token); other != nil { // another process was quicker
 			l.family.adopted.Add(1)
