@@ -46,6 +46,15 @@ func clock(t, now time.Time) string {
 	return t.Format("15:04")
 }
 
+// moment writes a time to the second: "14:27:41", with the date where it is not
+// today.
+func moment(t, now time.Time) string {
+	if t.Format(time.DateOnly) != now.Format(time.DateOnly) {
+		return t.Format("2 Jan 15:04:05")
+	}
+	return t.Format(time.TimeOnly)
+}
+
 // day writes a date: "3 Nov", with the year where it is another one.
 func day(t, now time.Time) string {
 	if t.Year() != now.Year() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -64,11 +65,8 @@ func (s *server) detailBlocks(e *entry, now time.Time) map[string]string {
 	switch {
 	case r.Group == needsYou:
 		t.nextIs, t.next = "nothing until you act", time.Time{}
-	case r.Group == switchOff:
-	case r.Group == loggedIn:
-		t.nextIs = "next " + strings.ToLower(strings.TrimSuffix(renewalOf(f.traits, 1), " {in}"))
-	default:
-		t.nextIs = "next try"
+	case r.At != 0:
+		t.next, t.nextIs = time.UnixMilli(r.At), nextOf(f, r)
 	}
 	data := struct {
 		row
@@ -83,7 +81,7 @@ func (s *server) detailBlocks(e *entry, now time.Time) map[string]string {
 	}{row: r, Since: ago(now.Sub(time.UnixMilli(r.Since))), Text: r.expand(now), Tally: t.tally(wide.past).String(), Slimmer: t.tally(narrow.past).String(),
 		Wide:  t.draw(wide, "The session of "+r.Name+", last 10 minutes", t.desc(r, wide.past)),
 		Slim:  t.draw(narrow, "The session of "+r.Name+", last 5 minutes", t.desc(r, narrow.past)),
-		Story: story(events, 50), Details: detailsOf(f, r, now)}
+		Story: story(events, 50), Details: s.detailsOf(f, r)}
 	blocks := map[string]string{}
 	for _, id := range []string{"head", "trouble", "times", "story", "details"} {
 		blocks[id] = s.fragment("detail-"+id, data)
@@ -97,7 +95,18 @@ type detail struct {
 	Mono        string
 }
 
-func detailsOf(f facts, r row, now time.Time) []detail {
+// nextOf is what the session does at r.At.
+func nextOf(f facts, r row) string {
+	switch {
+	case r.Group == loggedIn && r.Technical == "":
+		return "next " + strings.ToLower(strings.TrimSuffix(renewalOf(f.traits, 1), " {in}"))
+	case !f.status.Check.IsZero():
+		return "next check"
+	}
+	return "next try"
+}
+
+func (a *app) detailsOf(f facts, r row) []detail {
 	s := f.settings
 	secret := "Password"
 	if key, ok := keyOption(f.driver); ok && s.Password.IsZero() {
@@ -119,11 +128,7 @@ func detailsOf(f facts, r row, now time.Time) []detail {
 		details = append(details, detail{Label: "Brought by", Text: "process " + by})
 	}
 	if r.At != 0 {
-		what := "next try"
-		if r.Group == loggedIn {
-			what = strings.ToLower(strings.TrimSuffix(renewalOf(f.traits, 1), " {in}"))
-		}
-		details = append(details, detail{Label: "Next", Text: what + " at " + f.status.Next.Format(time.TimeOnly)})
+		details = append(details, detail{Label: "Next", Text: strings.TrimPrefix(nextOf(f, r), "next ") + " at " + time.UnixMilli(r.At).Format(time.TimeOnly)})
 	}
 	switch {
 	case s.Pin != "":
@@ -132,6 +137,14 @@ func detailsOf(f facts, r row, now time.Time) []detail {
 		details = append(details, detail{Label: "Certificate", Text: "none: plain http"})
 	default:
 		details = append(details, detail{Label: "Certificate", Text: "verified by this system"})
+	}
+	if f.open {
+		lock := "this brand locks nobody out"
+		if !f.traits.Lockout.None {
+			used, most := a.spent(f)
+			lock = fmt.Sprintf("%d of %s used", used, many(most, "wrong login"))
+		}
+		details = append(details, detail{Label: "Lockout", Text: lock})
 	}
 	if r.Technical != "" {
 		details = append(details, detail{Label: "Last error", Mono: r.Technical})
@@ -170,11 +183,30 @@ func (s *server) retry(w http.ResponseWriter, r *http.Request) {
 	notice := ""
 	e.journal.add(event{At: time.Now(), Kind: pressed, Label: "Try now"})
 	if err := s.fleet.Retry(settings.key()); err != nil {
-		notice = sentence("not sent: " + err.Error())
+		notice = unsent(err)
 	}
 	s.hub.changed(settings.ID)
 	s.finish(w, r, notice, back(r, "/pbx/"+settings.key()))
 }
+
+// unsent says why a retry did nothing.
+func unsent(err error) string {
+	if errors.Is(err, pbx.ErrLocked) {
+		return heldBackText
+	}
+	var of *session.Error
+	if errors.As(err, &of) {
+		err = of.Err
+	}
+	text := err.Error()
+	var failure *pbx.Error
+	if errors.As(err, &failure) {
+		text = failure.Message
+	}
+	return sentence("not sent: " + strings.TrimPrefix(strings.TrimPrefix(text, "not retried: "), "not sent: "))
+}
+
+const heldBackText = "Not sent: logins to this host are held back. The list of connections says by whom and until when."
 
 // question is asked before an action that can hurt. Under script it is a dialog.
 type question struct {
@@ -200,10 +232,20 @@ func (s *server) askRemove(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) askAgain(w http.ResponseWriter, r *http.Request) {
-	if _, settings, ok := s.find(w, r); ok {
+	if e, settings, ok := s.find(w, r); ok {
 		path := "/pbx/" + settings.key()
-		s.ask(w, r, question{Question: "Send the same password again?", Text: "One login with the same password is sent. If it is wrong, it is one more wrong login, and the PBX locks our address after a few.",
-			Verb: "Send the same again", Action: path + "/retry", Back: path})
+		text := "One login with the same password is sent. "
+		f := s.facts(e)
+		used, most := s.spent(f)
+		switch {
+		case f.traits.Lockout.None:
+			text += "This brand locks nobody out."
+		case used < most:
+			text += fmt.Sprintf("If it is wrong, %d of %s are used.", used+1, many(most, "wrong login"))
+		default:
+			text += fmt.Sprintf("It waits, because %d of %s are used.", used, many(most, "wrong login"))
+		}
+		s.ask(w, r, question{Question: "Send the same password again?", Text: text, Verb: "Send the same again", Action: path + "/retry", Back: path})
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
 )
@@ -27,7 +28,6 @@ type form struct {
 	Unknown []string // saved options that the driver does not know
 	Drawn   string   // what it was drawn for
 	Pin     string
-	PinSet  string // when it was trusted
 
 	Failed   string // "Not saved", "The test failed"
 	Problems []problem
@@ -78,7 +78,7 @@ type entered struct {
 	settings Settings // with what was typed in them
 	saved    Settings // ID 0: nothing is saved
 	byKey    bool     // a key stands for the account
-	typed    bool     // a secret was typed
+	typed    []string // the names of the inputs into which a secret was typed
 }
 
 // optionField and secretField are the names of an option's input.
@@ -143,17 +143,17 @@ func read(posted url.Values, saved Settings) entered {
 			s.Options[option] = value // also an unknown one: the page asks what to do with it
 		case isSecret:
 			s.Secrets[secret] = pbx.NewSecret(posted.Get(name))
-			e.typed = true
+			e.typed = append(e.typed, name)
 		}
 	}
 	if password := posted.Get("password"); password != "" {
 		s.Password = pbx.NewSecret(password)
-		e.typed = true
+		e.typed = append(e.typed, "password")
 	}
 	if posted.Has("pin") && posted.Get("pin") != saved.Pin {
 		s.Pin, s.PinSet = posted.Get("pin"), time.Now()
 	}
-	if e.typed {
+	if len(e.typed) > 0 {
 		s.SecretsSet = time.Now()
 	}
 	key, hasKey := keyOption(d)
@@ -193,7 +193,7 @@ func (e entered) check(fleet *Fleet, nameTaken func(name string, id int64) bool)
 	switch {
 	case s.Name == "":
 		add("name", "Enter a name for this PBX.")
-	case len(s.Name) > 80:
+	case utf8.RuneCountInString(s.Name) > 80:
 		add("name", "Shorten the name to 80 characters.")
 	case nameTaken(s.Name, s.ID):
 		add("name", fmt.Sprintf("The name “%s” is taken. Choose another one.", s.Name))
@@ -214,7 +214,7 @@ func (e entered) check(fleet *Fleet, nameTaken func(name string, id int64) bool)
 	if key, ok := keyOption(d); ok && e.byKey && s.Secrets[key.Name].IsZero() {
 		add(secretField(key.Name), fmt.Sprintf("Enter the %s.", lowerFirst(cmp.Or(key.Label, key.Name))))
 	}
-	if !e.typed && e.saved.ID != 0 && s.URL != e.saved.URL && !sameHost(s.URL, e.saved.URL) {
+	if len(e.typed) == 0 && e.saved.ID != 0 && s.URL != e.saved.URL && !sameHost(s.URL, e.saved.URL) {
 		add(passwordField(s, d), "Type the password again: it was entered for another address.")
 	}
 	if len(problems) == 0 {
@@ -270,9 +270,6 @@ func (e entered) draw(problems []problem) form {
 	s := e.settings
 	d, known := pbx.Lookup(s.Driver)
 	f := form{ID: s.ID, Driver: d, Drawn: drawnFor(d.Name, e.byKey), Pin: s.Pin, Problems: problems}
-	if !s.PinSet.IsZero() && s.Pin == e.saved.Pin {
-		f.PinSet = day(s.PinSet, time.Now())
-	}
 	if !known {
 		f.Drivers = append(f.Drivers, choice{"", "Choose a brand", s.Driver == ""})
 	}

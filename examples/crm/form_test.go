@@ -289,12 +289,12 @@ func TestATestWithARefusedPasswordSendsItOnce(t *testing.T) {
 	form.Set("password", "planted-wrong-password")
 	form.Set("do", "test")
 	_, page := r.post("/add", form)
-	contains(t, page, "The test failed: 1 thing to fix", `<a href="#password">The PBX refused this password.`, `class="s-failed" data-step="Login"`, "Type it again")
+	contains(t, page, "The test failed: 1 thing to fix", `<a href="#password">The PBX refused this password.`, `class="s-failed" data-step="Login"`, "Type the client Secret again")
 	if c := sim.pbx.Counts(); c.WrongLogins != 1 || c.Logins != 1 {
 		t.Errorf("%d logins, %d wrong", c.Logins, c.WrongLogins)
 	}
 	_, page = r.post("/add", form)
-	contains(t, page, "Not sent: the PBX has refused exactly this password before. Change it.")
+	contains(t, page, "Not sent: the PBX refused exactly this password at ", ". Change it.")
 	if c := sim.pbx.Counts(); c.Logins != 1 {
 		t.Errorf("after the second test: %d logins", c.Logins)
 	}

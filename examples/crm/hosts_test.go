@@ -38,7 +38,7 @@ func TestAHostThatHoldsLoginsBackIsForgivenOnlyWithATickedBox(t *testing.T) {
 
 	path := "/host/" + name + "/forgive"
 	_, page = r.get(path)
-	contains(t, html.UnescapeString(page), "Forgive "+name+"?", "Waiting: Quarry Hill Events.", "The PBX does not lock our address.", `name="sure"`, " required")
+	contains(t, html.UnescapeString(page), "Forgive "+name+"?", "it may lock our address, and Quarry Hill Events stays offline.", "The PBX does not lock our address.", `name="sure"`, " required")
 	status, page := r.post(path, url.Values{})
 	if status != http.StatusUnprocessableEntity {
 		t.Errorf("without the ticked box the status is %d", status)
@@ -76,7 +76,7 @@ func TestAHostThatThePBXLockedIsForgivenAfterItIsUnlocked(t *testing.T) {
 	_, page := r.get("/")
 	contains(t, page, name+": locked by the PBX until ", "or sooner if you unlock our address in the PBX. Waiting: Kestrel Insurance.")
 	_, page = r.get("/host/" + name + "/forgive")
-	contains(t, page, "The PBX said that our address is locked until ", "these stay offline: Kestrel Insurance.", "I have unlocked the address in the PBX.")
+	contains(t, page, "The PBX said that our address is locked until ", "the PBX may lock it for longer, and Kestrel Insurance stays offline.", "I have unlocked the address in the PBX.")
 	if err := sim.lock(false); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestAHostsRowNamesTheSendersAndTheSessionsThatWait(t *testing.T) {
 	status.Waiting = []session.Waiting{{Session: "3", Reason: lockout.NoPlace}, {Session: "test ABC", Reason: lockout.NoPlace}, {Session: "2", Reason: lockout.PasswordRefused}}
 
 	got, ok := hostOf(status, neighbours, noon)
-	want := host{Name: "pbx.example", Group: needsYou, Icon: "held", Waiting: "Warehouse", Pips: []string{"used", "used", "kept", "kept"},
+	want := host{Name: "pbx.example", Group: needsYou, Icon: "held", Waiting: []string{"Warehouse"}, Locked: "address", Pips: []string{"used", "used", "kept", "kept"},
 		Fact:   "pbx.example: logins held back by our budget until you act",
 		Detail: "2 of 2 wrong logins used; the PBX locks at 5. Sent by Support, account “somebody”. Waiting: Warehouse."}
 	if diff := cmp.Diff(want, got); !ok || diff != "" {

@@ -52,7 +52,7 @@ var situations = []struct {
 		f.status.State, f.status.LockedBy, f.hold.until = session.Locked, session.LockedByPBX, f.status.Next
 	}, waits, "Locked", "by the PBX", "The PBX has locked our address until 12:12.", "No login is sent before that.", "Show host"},
 	{"held back", func(f *facts) {
-		f.status.State, f.status.LockedBy, f.hold = session.Locked, session.LockedByBudget, hold{f.status.Next, 2}
+		f.status.State, f.status.LockedBy, f.hold = session.Locked, session.LockedByBudget, hold{until: f.status.Next, used: 2}
 	}, waits, "Held back", "by our budget", "Login waits until 12:12.", "2 wrong logins went to this host, and the PBX locks at 5.", "Show host"},
 	{"held back just now", func(f *facts) {
 		f.status.State, f.status.LockedBy = session.Locked, session.LockedByBudget
@@ -62,7 +62,7 @@ var situations = []struct {
 	}, needsYou, "Held back", "needs you", "No login until you act.", "1 wrong login went to this host. The PBX does not forget them.", "Show host"},
 	{"held back by the store", func(f *facts) {
 		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrUnavailable, Message: "not sent: the wrong logins of pbx.example are not known, because the store does not respond"}
-	}, waits, "Held back", "by the store", "The shared store does not respond.", "Tokens still work; no login is sent.", "Try now"},
+	}, waits, "Held back", "by the store", "The shared store does not respond.", "Tokens still work; no login is sent.", ""},
 	{"held back by a store of another key", func(f *facts) {
 		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrUnavailable, Message: "not sent: the store's cell s/7 is sealed with key “ab”, which this process does not have"}
 	}, needsYou, "Held back", "needs you", "What the shared store holds cannot be read.", "No login is sent.", "Try now"},

@@ -179,9 +179,10 @@ func (s *server) stale(w http.ResponseWriter, r *http.Request) {
 	const text = "This page was open for too long. Nothing was changed. Type the password again, then press “Save and connect”."
 	if r.PostForm.Has("url") {
 		if saved, ok := s.savedOf(r); ok {
-			f := read(r.PostForm, saved).draw([]problem{{Text: text}})
+			e := read(r.PostForm, saved)
+			f := e.draw([]problem{{Text: text}})
 			f.Failed = "Not saved"
-			s.showForm(w, r, http.StatusForbidden, f)
+			s.showForm(w, r, http.StatusForbidden, withSecretsAgain(f, e))
 			return
 		}
 	}

@@ -86,7 +86,7 @@ func TestAPictureIsWellFormedAndShowsEachSign(t *testing.T) {
 				t.Fatalf("%v in %s", err, picture)
 			}
 		}
-		contains(t, picture, "A title &amp; more", `class="planned"`, `class="c-stop solid"`, `class="asked"`, `class="future"`, `class="check"`, `-stripes)"`)
+		contains(t, picture, "A title &amp; more", `class="planned"`, `class="c-stop solid"`, `class="asked"`, `class="future"`, `class="check"`, `-stripes-wait)"`)
 		if strings.Contains(picture, " style=") || strings.Contains(picture, "<now>") {
 			t.Error("the picture has an inline style, or text that is not escaped")
 		}

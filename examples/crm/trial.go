@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/probe"
@@ -26,6 +28,7 @@ type certificate struct {
 	Valid       string
 	Pin         string
 	Trusted     string // the pin until now; empty: none
+	TrustedOn   string // the day on which a person trusted it; empty: unknown
 }
 
 // PinGroups are four characters each.
@@ -47,6 +50,7 @@ type trial struct {
 	fleet  *Fleet
 	driver string
 	cfg    pbx.Config
+	since  string // the day on which its key was trusted; empty: unknown
 	report func(step)
 
 	steps []step
@@ -129,6 +133,7 @@ func (t *trial) decide(report *probe.Report) {
 	last := report.Steps[len(report.Steps)-1]
 	if c := report.Certificate; c != nil && (last.State == probe.Decide || isPinned(last)) {
 		t.cert = describe(*c)
+		t.cert.TrustedOn = t.since
 	}
 }
 
@@ -157,7 +162,7 @@ func (t *trial) problem(d pbx.Driver, s Settings) []problem {
 	case t.err == nil:
 		return nil
 	case errors.As(t.err, &failure) && errors.Is(t.err, pbx.ErrInvalidCredentials) && !failure.Sent:
-		return []problem{{passwordField(s, d), "Not sent: the PBX has refused exactly this password before. Change it."}}
+		return []problem{{passwordField(s, d), "Not sent: the PBX refused exactly this password " + refusedWhen(failure, time.Now()) + ". Change it."}}
 	case errors.Is(t.err, pbx.ErrInvalidCredentials):
 		return []problem{{passwordField(s, d), "The PBX refused this password. It is not sent again until you change it."}}
 	case errors.As(t.err, &failure):
@@ -166,9 +171,23 @@ func (t *trial) problem(d pbx.Driver, s Settings) []problem {
 	return []problem{{"", explain(t.err)}}
 }
 
+var dateTime = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`)
+
+// refusedWhen is when the PBX refused a password that was therefore not sent: the
+// session's error says it.
+func refusedWhen(failure *pbx.Error, now time.Time) string {
+	if at, err := time.ParseInLocation(time.DateTime, dateTime.FindString(failure.Message), time.Local); err == nil {
+		return "at " + moment(at, now)
+	}
+	return "before"
+}
+
 // explain is what a failed step says.
 func explain(err error) string {
 	var failure *pbx.Error
+	if errors.As(err, &failure) && !failure.Sent && errors.Is(err, pbx.ErrLocked) {
+		return heldBackText
+	}
 	if !errors.As(err, &failure) {
 		var network *net.OpError
 		if errors.As(err, &network) {
