@@ -16,19 +16,16 @@ import (
 // detailPage is the page of one PBX.
 type detailPage struct {
 	base
-	ID         int64
-	Name       string
-	Brand      string
-	Host       string
-	Simulated  bool
-	Closed     bool
-	NoDriver   bool
-	Lists      string // what the CRM's own request lists; empty: it knows none for this brand
-	Mischiefs  []mischief
-	Account    string
-	Blocks     map[string]template.HTML
-	LastResult outcome
-	NowMS      int64
+	ID        int64
+	Name      string
+	Brand     string
+	Host      string
+	Simulated bool
+	Closed    bool
+	NoDriver  bool
+	Lists     string // what the CRM's own request lists; empty: it knows none for this brand
+	Mischiefs []mischief
+	Blocks    map[string]template.HTML
 }
 
 func (s *server) detail(w http.ResponseWriter, r *http.Request) {
@@ -42,7 +39,7 @@ func (s *server) detail(w http.ResponseWriter, r *http.Request) {
 	p := detailPage{
 		base: s.base(r, settings.Name, settings.Name, path+"/events"), ID: settings.ID, Name: settings.Name,
 		Brand: shortTitle(d, settings.Driver), Host: settings.host(), Closed: !settings.Disconnected.IsZero(), NoDriver: !known,
-		Blocks: map[string]template.HTML{}, NowMS: now.UnixMilli(),
+		Blocks: map[string]template.HTML{},
 	}
 	if how, ok := listingOf(settings); ok {
 		p.Lists = how.Noun() + "s"
@@ -71,14 +68,16 @@ func (s *server) detailBlocks(e *entry, now time.Time) map[string]string {
 	data := struct {
 		row
 		Since      string
+		SinceAt    string
 		Text       string
+		TextAt     string // Text with a time of day, for a page that is no longer live
 		Tally      string
 		Slimmer    string // the tally of the narrow picture
 		Wide, Slim template.HTML
 		Story      []line
 		Details    []detail
 		Mischiefs  []mischief
-	}{row: r, Since: ago(now.Sub(time.UnixMilli(r.Since))), Text: r.expand(now), Tally: t.tally(wide.past).String(), Slimmer: t.tally(narrow.past).String(),
+	}{row: r, Since: ago(now.Sub(time.UnixMilli(r.Since))), SinceAt: clock(time.UnixMilli(r.Since), now), Text: r.expand(now), TextAt: r.expandAt(now), Tally: t.tally(wide.past).String(), Slimmer: t.tally(narrow.past).String(),
 		Wide:  t.draw(wide, "The session of "+r.Name+", last 10 minutes", t.desc(r, wide.past)),
 		Slim:  t.draw(narrow, "The session of "+r.Name+", last 5 minutes", t.desc(r, narrow.past)),
 		Story: story(events, 50), Details: s.detailsOf(f, r)}

@@ -49,17 +49,16 @@ type choice struct {
 
 // field is one input of the form.
 type field struct {
-	ID, Name     string // of the input; ID also stands in links
-	Label, Help  string
-	Kind         string // text, password, select
-	InputMode    string
-	Value        string // never a secret
-	Choices      []choice
-	Optional     bool
-	Narrow       bool
-	Autocomplete string
-	Set          string // of a secret that is kept: when it was set
-	Error        string
+	ID, Name    string // of the input; ID also stands in links
+	Label, Help string
+	Kind        string // text, password, select
+	InputMode   string
+	Value       string // never a secret
+	Choices     []choice
+	Optional    bool
+	Narrow      bool
+	Set         string // of a secret that is kept: when it was set
+	Error       string
 }
 
 // problem is a thing to fix. Field is empty where no field is at fault.
@@ -288,8 +287,8 @@ func (e entered) draw(problems []problem) form {
 		port = fmt.Sprint(d.DefaultPort)
 	}
 	f.Basics = []field{
-		{Name: "name", Label: "Name", Help: "Your name for this PBX. It must be unique.", Value: s.Name, Autocomplete: "off"},
-		{Name: "url", Label: "Address", Help: "For example https://pbx.example.com. Without a port, " + port + " is used.", Value: s.URL, Autocomplete: "off"},
+		{Name: "name", Label: "Name", Help: "Your name for this PBX. It must be unique.", Value: s.Name},
+		{Name: "url", Label: "Address", Help: "For example https://pbx.example.com. Without a port, " + port + " is used.", Value: s.URL},
 	}
 	key, hasKey := keyOption(d)
 	if hasKey {
@@ -299,7 +298,7 @@ func (e entered) draw(problems []problem) form {
 		}}
 	}
 	if !d.NoUsername && !e.byKey {
-		f.Account = append(f.Account, field{Name: "username", Label: userLabel(d), Value: s.Username, Narrow: true, Autocomplete: "off"})
+		f.Account = append(f.Account, field{Name: "username", Label: userLabel(d), Value: s.Username, Narrow: true})
 	}
 	if !e.byKey {
 		f.Account = append(f.Account, field{Name: "password", Label: passwordLabel(d), Kind: "password", Narrow: true, Set: kept(set, e.saved.Password)})
@@ -369,7 +368,7 @@ func kept(set string, secret pbx.Secret) string {
 
 // draw makes the input of one option.
 func draw(o pbx.Option, value string) field {
-	in := field{Name: inputOf(o), Label: cmp.Or(o.Label, o.Name), Help: help(o), Value: value, Optional: !o.Required, Narrow: true, Autocomplete: "off"}
+	in := field{Name: inputOf(o), Label: cmp.Or(o.Label, o.Name), Help: help(o), Value: value, Optional: !o.Required, Narrow: true}
 	switch o.Kind {
 	case pbx.OptionSecret:
 		in.Kind, in.Value = "password", ""

@@ -346,7 +346,12 @@ func (r row) expand(now time.Time) string {
 	return strings.ReplaceAll(r.Rest, "{in}", "in "+left(time.UnixMilli(r.At).Sub(now)))
 }
 
-// Second is the second line of the state: who, and since when.
+// expandAt puts the time of day of At into Rest.
+func (r row) expandAt(now time.Time) string {
+	return strings.ReplaceAll(r.Rest, "{in}", "at "+clock(time.UnixMilli(r.At), now))
+}
+
+// second is the second line of the state: who, and since when.
 func (r row) second(now time.Time) string {
 	since := ago(now.Sub(time.UnixMilli(r.Since)))
 	if r.Since == 0 {

@@ -53,10 +53,7 @@ func newServer(a *app, key masterKey, done <-chan struct{}) (*server, error) {
 	}
 	v := hex.EncodeToString(version.Sum(nil)[:6])
 	var err error
-	s.pages, err = template.New("").Funcs(template.FuncMap{
-		"version": func() string { return v },
-		"lower":   strings.ToLower,
-	}).ParseFS(files, "ui/*.html")
+	s.pages, err = template.New("").Funcs(template.FuncMap{"version": func() string { return v }}).ParseFS(files, "ui/*.html")
 	return s, err
 }
 

@@ -107,3 +107,55 @@ func TestManyMarksAreMerged(t *testing.T) {
 	}
 	contains(t, picture, "×")
 }
+
+// Labels of flags are always readable, or the flags are counted together.
+func TestLabelsOfFlagsNeverCoverEachOther(t *testing.T) {
+	const left, now, right = 92.0, 880.0, 1084.0
+	for _, row := range []struct {
+		name string
+		at   []float64
+		text []string
+		want []string
+	}{
+		{"alone", []float64{300}, []string{"Restart"}, []string{"Restart"}},
+		{"far apart", []float64{300, 500}, []string{"Go away on", "Go away off"}, []string{"Go away on", "Go away off"}},
+		{"the earlier one goes to the left", []float64{300, 330}, []string{"Go away on", "Go away off"}, []string{"Go away on", "Go away off"}},
+		{"the newest one just before now", []float64{700, 875}, []string{"Go away off", "Respond slowly on"}, []string{"Go away off", "Respond slowly on"}},
+		{"the newest one goes beyond now", []float64{780, 860}, []string{"Go away off", "Respond slowly on"}, []string{"Go away off", "Respond slowly on"}},
+		{"no room", []float64{300, 320, 340}, []string{"Go away on", "Go away off", "Respond slowly on"}, []string{"Go away on", "×2"}},
+		{"at the left edge", []float64{94, 98}, []string{"Restart", "Respond 502 on"}, []string{"×2"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var labels []flagLabel
+			for i, x := range row.at {
+				labels = append(labels, flagLabel{first: x, last: x, count: 1, text: row.text[i]})
+			}
+			var got []string
+			flags, free := 0, left
+			for _, l := range placed(labels, left, now, right) {
+				if l.at < free || l.at+l.width() > right {
+					t.Errorf("%q begins at %.0f, where there is room from %.0f to %.0f", l.text, l.at, free, right)
+				}
+				free = l.at + l.width()
+				flags += l.count
+				got = append(got, l.text)
+			}
+			if diff := cmp.Diff(row.want, got); diff != "" || flags != len(row.at) {
+				t.Errorf("%d of %d flags are labelled %s", flags, len(row.at), diff)
+			}
+		})
+	}
+}
+
+func TestFailedLoginsAreCrossesAndRefusedOnesNamed(t *testing.T) {
+	one := func(e event) string {
+		e.At, e.Kind, e.Failed = noon.Add(-time.Minute), sentLogin, true
+		return string(timeline{now: noon, events: []event{e}}.draw(wide, "", ""))
+	}
+	if picture := one(event{Wrong: true}); !strings.Contains(picture, `class="c-stop solid"`) || !strings.Contains(picture, ">refused<") {
+		t.Error("a refused login is not named")
+	}
+	if picture := one(event{}); !strings.Contains(picture, `class="cross"`) || strings.Contains(picture, "solid") {
+		t.Error("a login without a response is no cross")
+	}
+}
