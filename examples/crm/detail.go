@@ -80,7 +80,7 @@ func (s *server) detailBlocks(e *entry, now time.Time) map[string]string {
 	}{row: r, Since: ago(now.Sub(time.UnixMilli(r.Since))), SinceAt: clock(time.UnixMilli(r.Since), now), Text: r.expand(now), TextAt: r.expandAt(now), Tally: t.tally(wide.past).String(), Slimmer: t.tally(narrow.past).String(),
 		Wide:  t.draw(wide, "The session of "+r.Name+", last 10 minutes", t.desc(r, wide.past)),
 		Slim:  t.draw(narrow, "The session of "+r.Name+", last 5 minutes", t.desc(r, narrow.past)),
-		Story: story(events, 50), Details: s.detailsOf(f, r)}
+		Story: story(events, 50), Details: s.detailsOf(f, r, now)}
 	blocks := map[string]string{}
 	for _, id := range []string{"head", "trouble", "times", "story", "details"} {
 		blocks[id] = s.fragment("detail-"+id, data)
@@ -105,7 +105,7 @@ func nextOf(f facts, r row) string {
 	return "next try"
 }
 
-func (a *app) detailsOf(f facts, r row) []detail {
+func (a *app) detailsOf(f facts, r row, now time.Time) []detail {
 	s := f.settings
 	secret := "Password"
 	if key, ok := keyOption(f.driver); ok && s.Password.IsZero() {
@@ -118,7 +118,7 @@ func (a *app) detailsOf(f facts, r row) []detail {
 	details = append(details, detail{Label: secret, Text: "set, not shown"})
 	token := "none"
 	if !f.token.expires.IsZero() {
-		token = "valid until " + f.token.expires.Format(time.TimeOnly)
+		token = "valid until " + exact(f.token.expires, now)
 	} else if f.status.State == session.Live {
 		token = "valid, no known expiry"
 	}
@@ -127,7 +127,7 @@ func (a *app) detailsOf(f facts, r row) []detail {
 		details = append(details, detail{Label: "Brought by", Text: "process " + by})
 	}
 	if r.At != 0 {
-		details = append(details, detail{Label: "Next", Text: strings.TrimPrefix(nextOf(f, r), "next ") + " at " + time.UnixMilli(r.At).Format(time.TimeOnly)})
+		details = append(details, detail{Label: "Next", Text: strings.TrimPrefix(nextOf(f, r), "next ") + " " + moment(time.UnixMilli(r.At), now)})
 	}
 	switch {
 	case s.Pin != "":

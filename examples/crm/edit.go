@@ -161,7 +161,7 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) {
 	default:
 		if entry, _, ok := s.entry(now.ID); ok && now.connectsLike(saved) {
 			if row := s.row(entry, time.Now()); row.Icon == "rejected" {
-				s.say(r, fmt.Sprintf("Not sent: the PBX refused exactly this password at %s. Change it, or press “Send the same again”.", moment(time.UnixMilli(row.Since), time.Now())))
+				s.say(r, fmt.Sprintf("Not sent: the PBX refused exactly this password %s. Change it, or press “Send the same again”.", moment(time.UnixMilli(row.Since), time.Now())))
 			}
 		}
 		http.Redirect(w, r, "/pbx/"+now.key(), http.StatusSeeOther)

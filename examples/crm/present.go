@@ -157,10 +157,10 @@ func present(f facts, now time.Time) row {
 		if s.Username == "" {
 			whose = "this password"
 		}
-		r.Reason = fmt.Sprintf("The PBX refused %s at %s. It was sent once and is not sent again. Check the API password in the PBX, then enter it here.", whose, moment(f.status.Since, now))
+		r.Reason = fmt.Sprintf("The PBX refused %s %s. It was sent once and is not sent again. Check the API password in the PBX, then enter it here.", whose, moment(f.status.Since, now))
 		r.Action, r.At = action{Label: "Edit password", Path: page + "/edit#" + passwordField(s, f.driver)}, 0
 		if errors.Is(f.status.Err, pbx.ErrForbidden) {
-			r.Fact, r.Rest = "The PBX does not allow this login.", "Allow this server’s address and this account in the PBX."
+			r.Fact, r.Rest = "The PBX does not allow this login.", "Allow our address and this account in the PBX."
 			r.Reason = "The PBX knows the account and does not permit the login. Add this server’s address to its allowed addresses, and give the account access to the API. Then try again."
 			r.Action = action{Label: "Try again", Path: page + "/retry", Post: true}
 		}

@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"net"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -30,6 +34,7 @@ var situations = []struct {
 	{"connecting to a PBX that is checked first", func(f *facts) {
 		f.status.State, f.status.Check = session.Connecting, noon.Add(8*time.Second)
 	}, busy, "Connecting", "", "The login waits until the PBX responds.", "Next check in 8 s, without the password.", ""},
+	{"connecting in a queue", func(f *facts) { f.status.State, f.hold.queued = session.Connecting, true }, busy, "Connecting", "", "", "Waits its turn: logins go to this host one after the other.", ""},
 	{"live with a heartbeat", func(f *facts) {}, loggedIn, "Live", "", "", "Heartbeat in 12 min", ""},
 	{"live with a refresh", func(f *facts) { f.traits.KeepAlive = pbx.KeepAliveRefresh }, loggedIn, "Live", "", "", "Refresh in 12 min", ""},
 	{"live without a keep-alive", func(f *facts) { f.traits.KeepAlive = pbx.KeepAliveNone }, loggedIn, "Live", "", "", "New login in 12 min", ""},
@@ -47,10 +52,16 @@ var situations = []struct {
 	}, needsYou, "Rejected", "needs you", "The PBX refused this password.", "It is not sent again until you change it.", "Edit password"},
 	{"address not allowed", func(f *facts) {
 		f.status.State, f.status.Err = session.Rejected, &pbx.Error{Kind: pbx.ErrForbidden, Sent: true}
-	}, needsYou, "Rejected", "needs you", "The PBX does not allow this login.", "Allow this server’s address and this account in the PBX.", "Try again"},
+	}, needsYou, "Rejected", "needs you", "The PBX does not allow this login.", "Allow our address and this account in the PBX.", "Try again"},
 	{"locked by the PBX", func(f *facts) {
 		f.status.State, f.status.LockedBy, f.hold.until = session.Locked, session.LockedByPBX, f.status.Next
 	}, waits, "Locked", "by the PBX", "The PBX has locked our address until 12:12.", "No login is sent before that.", "Show host"},
+	{"locked, perhaps", func(f *facts) {
+		f.status.State, f.status.LockedBy, f.hold = session.Locked, session.LockedByPBX, hold{until: f.status.Next, doubt: true}
+	}, waits, "Locked", "by the PBX", "The PBX may have locked our address until 12:12.", "No login is sent before that.", "Show host"},
+	{"an account locked by the PBX", func(f *facts) {
+		f.status.State, f.status.LockedBy, f.traits.Lockout.PerAccount = session.Locked, session.LockedByPBX, true
+	}, waits, "Locked", "by the PBX", "The PBX has locked this account until 12:12.", "No login is sent before that.", "Show host"},
 	{"held back", func(f *facts) {
 		f.status.State, f.status.LockedBy, f.hold = session.Locked, session.LockedByBudget, hold{until: f.status.Next, used: 2}
 	}, waits, "Held back", "by our budget", "Login waits until 12:12.", "2 wrong logins went to this host, and the PBX locks at 5.", "Show host"},
@@ -137,7 +148,7 @@ func TestSentencesFitTwoLines(t *testing.T) {
 		if n := len([]rune(r.Fact)); n > 55 {
 			t.Errorf("%s: the fact has %d characters", s.name, n)
 		}
-		if n := len([]rune(r.Fact + " " + r.expand(noon))); n > 92 {
+		if n := len([]rune(r.Fact + " " + r.expand(noon))); n > 90 {
 			t.Errorf("%s: the sentence has %d characters", s.name, n)
 		}
 	}
@@ -188,6 +199,60 @@ func TestTheWordsOfThePagesAreThoseOfTheTrade(t *testing.T) {
 		if word := unwanted.FindString(markup.ReplaceAllString(string(text), " ")); word != "" {
 			t.Errorf("%s: %q", entry.Name(), word)
 		}
+	}
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sentences := 0
+	for _, source := range sources {
+		if strings.HasSuffix(source, "_test.go") || source == "extensions.go" { // a brand lists call legs
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), source, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if text, ok := n.(*ast.BasicLit); ok && text.Kind == token.STRING && strings.Contains(text.Value, " ") {
+				sentences++
+				if word := unwanted.FindString(text.Value); word != "" {
+					t.Errorf("%s: %q in %s", source, word, text.Value)
+				}
+			}
+			return true
+		})
+	}
+	if sentences < 200 {
+		t.Errorf("%d texts were read", sentences)
+	}
+}
+
+func TestAPBXsPageSaysWhenAndHowMuchOfTheBudget(t *testing.T) {
+	wrong := present(inSituation(func(f *facts) {
+		f.status.State, f.status.Err, f.status.Since = session.Rejected, &pbx.Error{Kind: pbx.ErrInvalidCredentials, Sent: true}, noon.Add(-5*time.Minute)
+	}), noon)
+	if want := "The PBX refused the password of “crm” at 11:55:00."; !strings.HasPrefix(wrong.Reason, want) {
+		t.Errorf("%q does not begin with %q", wrong.Reason, want)
+	}
+	byKey := present(inSituation(func(f *facts) {
+		f.settings.Username, f.status.State, f.status.Since = "", session.Rejected, noon.AddDate(0, 0, -2)
+	}), noon)
+	if want := "The PBX refused this password on 24 Nov at 12:00:00."; !strings.HasPrefix(byKey.Reason, want) {
+		t.Errorf("%q does not begin with %q", byKey.Reason, want)
+	}
+	held := present(inSituation(func(f *facts) {
+		f.status.State, f.status.LockedBy, f.hold = session.Locked, session.LockedByBudget, hold{until: f.status.Next, used: 2, proven: true}
+	}), noon)
+	if want := "We stop at 2, so that accounts that work can come back after a lost response."; held.Reason != want {
+		t.Errorf("got %q, want %q", held.Reason, want)
+	}
+	trusted := present(inSituation(func(f *facts) {
+		f.settings.Pin, f.settings.PinSet = "sha256/abc", noon.AddDate(0, 0, -23)
+		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrConfig, Setting: "TLS.PinSHA256"}
+	}), noon)
+	if want := "You trusted the other one on 3 Nov. Nothing was sent."; !strings.HasPrefix(trusted.Reason, want) {
+		t.Errorf("%q does not begin with %q", trusted.Reason, want)
 	}
 }
 

@@ -61,7 +61,7 @@ func (r *recorder) watch(kind eventKind, label string, send func() (*pbx.Token, 
 	default:
 		e.Result, e.Expires = fmt.Sprintf("Accepted in %d ms.", e.Took.Milliseconds()), t.ExpiresAt
 		if !t.ExpiresAt.IsZero() {
-			e.Result += " Token valid until " + t.ExpiresAt.Format(time.TimeOnly) + "."
+			e.Result += " Token valid until " + exact(t.ExpiresAt, start) + "."
 		}
 	}
 	r.record(e)

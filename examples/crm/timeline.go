@@ -229,15 +229,14 @@ func (p *picture) tokens() {
 	}
 	x, end := p.x(p.t.now), p.x(p.t.expires)
 	p.put(`<path d="M%.1f %.1fH%.1f" class="planned"/><path d="M%.1f %.1fH%.1f" class="planned"/>`, x, y+.5, end, x, y+9.5, end)
-	word := "expires "
+	word := "expires " + exact(p.t.expires, p.t.now)
 	if p.f.above {
-		word = "to "
+		word = "to " + clock(p.t.expires, p.t.now)
 	}
 	if p.within(p.t.expires) {
 		p.put(`<path d="M%.1f %.1fV%.1f" class="planned"/>`, end, y, y+10)
 	}
-	word += p.t.expires.Format(map[bool]string{true: "15:04", false: time.TimeOnly}[p.f.above])
-	p.text(max(end, x+float64(len(word))*6.4), y+24, "halo", "end", word)
+	p.text(min(max(end, x+float64(len(word))*6.4), p.f.left+p.f.width), y+24, "halo", "end", word)
 }
 
 func (p *picture) cross(x, y float64) {

@@ -177,7 +177,7 @@ var dateTime = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`)
 // session's error says it.
 func refusedWhen(failure *pbx.Error, now time.Time) string {
 	if at, err := time.ParseInLocation(time.DateTime, dateTime.FindString(failure.Message), time.Local); err == nil {
-		return "at " + moment(at, now)
+		return moment(at, now)
 	}
 	return "before"
 }
