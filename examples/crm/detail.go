@@ -205,6 +205,13 @@ func unsent(err error) string {
 	return sentence("not sent: " + strings.TrimPrefix(strings.TrimPrefix(text, "not retried: "), "not sent: "))
 }
 
+func ofBudget(used, most int) string {
+	if most == 1 {
+		return fmt.Sprintf("%d of 1 wrong login is used", used)
+	}
+	return fmt.Sprintf("%d of %d wrong logins are used", used, most)
+}
+
 const heldBackText = "Not sent: logins to this host are held back. The list of connections says by whom and until when."
 
 // question is asked before an action that can hurt. Under script it is a dialog.
@@ -240,9 +247,9 @@ func (s *server) askAgain(w http.ResponseWriter, r *http.Request) {
 		case f.traits.Lockout.None:
 			text += "This brand locks nobody out."
 		case used < most:
-			text += fmt.Sprintf("If it is wrong, %d of %s are used.", used+1, many(most, "wrong login"))
+			text += "If it is wrong, " + ofBudget(used+1, most) + "."
 		default:
-			text += fmt.Sprintf("It waits, because %d of %s are used.", used, many(most, "wrong login"))
+			text = "Nothing is sent until our budget allows it: " + ofBudget(used, most) + "."
 		}
 		s.ask(w, r, question{Question: "Send the same password again?", Text: text, Verb: "Send the same again", Action: path + "/retry", Back: path})
 	}
