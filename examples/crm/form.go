@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -264,6 +265,9 @@ func inputOf(o pbx.Option) string {
 	return optionField(o.Name)
 }
 
+// userinfo in an address may hold a password.
+var userinfo = regexp.MustCompile(`//[^/?#]*@`)
+
 // draw makes the form. Secrets are not in it.
 func (e entered) draw(problems []problem) form {
 	s := e.settings
@@ -288,7 +292,7 @@ func (e entered) draw(problems []problem) form {
 	}
 	f.Basics = []field{
 		{Name: "name", Label: "Name", Help: "Your name for this PBX. It must be unique.", Value: s.Name},
-		{Name: "url", Label: "Address", Help: "For example https://pbx.example.com. Without a port, " + port + " is used.", Value: s.URL},
+		{Name: "url", Label: "Address", Help: "For example https://pbx.example.com. Without a port, " + port + " is used.", Value: userinfo.ReplaceAllString(s.URL, "//")},
 	}
 	key, hasKey := keyOption(d)
 	if hasKey {

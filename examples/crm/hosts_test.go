@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"html"
 	"net/http"
 	"net/url"
@@ -95,6 +96,7 @@ func TestPipsAreThePlacesOfTheBudget(t *testing.T) {
 		{5, 1, false, "used free free kept"},
 		{3, 1, true, "used kept"},
 		{2, 1, false, "used"},
+		{5, 0, true, "free free kept kept"},
 		{3, 4, true, "used used used used"}, // some of them may be dead tokens
 	} {
 		got := strings.Join(pipsOf(row.used, lockout.Resolve(pbx.Lockout{Attempts: row.attempts}, 0), row.proven), " ")
@@ -131,8 +133,52 @@ func TestAHostsRowNamesTheSendersAndTheSessionsThatWait(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 
+	status = session.HostStatus{Host: "pbx.example", Waiting: []session.Waiting{{Session: "1", Reason: lockout.MayBeLocked, Until: noon.Add(time.Hour)}}}
+	if got, _ = hostOf(status, neighbours, noon); got.Fact != "pbx.example: may be locked by the PBX until 13:00" || got.Group != waits || len(got.Pips) != 0 {
+		t.Errorf("%+v", got)
+	}
+
 	status = session.HostStatus{Host: "pbx.example", Waiting: []session.Waiting{{Session: "1", Reason: lockout.NoEvidence}}}
 	if _, ok := hostOf(status, neighbours, noon); ok {
 		t.Error("a host that does not respond holds nothing back")
+	}
+}
+
+func TestForgiveNamesWhatIsLockedAndWhoWaits(t *testing.T) {
+	for _, row := range []struct {
+		host host
+		text string
+		tick string
+	}{
+		{host{Lock: "The PBX said that our address is locked until 14:51.", Locked: "address", Waiting: []string{"Kestrel Insurance"}},
+			"The PBX said that our address is locked until 14:51. After you forgive it, the next login goes out at once. If the address is still locked, the PBX may lock it for longer, and Kestrel Insurance stays offline.",
+			"I have unlocked the address in the PBX."},
+		{host{Lock: "The PBX said that account “crm” is locked until 14:51.", Locked: "account"},
+			"The PBX said that account “crm” is locked until 14:51. After you forgive it, the next login goes out at once. If the account is still locked, the PBX may lock it for longer.",
+			"I have unlocked the account in the PBX."},
+		{host{Waiting: []string{"Sales", "Support"}},
+			"Our budget holds logins back, so that the PBX does not lock our address. After you forgive it, the wrong logins are forgotten here, and the next login goes out at once. If the PBX still counts them, it may lock our address, and these stay offline: Sales, Support.",
+			"The PBX does not lock our address."},
+	} {
+		if q := forgiving(row.host); q.Text != row.text || q.Tick != row.tick {
+			t.Errorf("got %q, %q", q.Text, q.Tick)
+		}
+	}
+}
+
+// The bar shows a single PBX among many, on the narrowest phone too.
+func TestEachSegmentOfTheFleetsBarIsAtLeastSixPixels(t *testing.T) {
+	of := map[int64]group{}
+	for i, g := range groups {
+		of[int64(i)] = g
+	}
+	for i := range int64(996) {
+		of[100+i] = loggedIn
+	}
+	for _, s := range fleetOf(of).Segments {
+		var share float64
+		if _, err := fmt.Sscanf(s.Width, "%f%%", &share); err != nil || share/100*(320-2*16)-3 < 6 {
+			t.Errorf("%s is %s wide (%v)", s.Group, s.Width, err)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"html"
 	"net"
 	"path/filepath"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session"
 )
@@ -281,6 +283,39 @@ func TestTimesAreShort(t *testing.T) {
 	} {
 		if ago(row.d) != row.ago || left(row.d) != row.left {
 			t.Errorf("%v: %q and %q, want %q and %q", row.d, ago(row.d), left(row.d), row.ago, row.left)
+		}
+	}
+	yesterday := noon.AddDate(0, 0, -1)
+	got := []string{exact(noon, noon), exact(yesterday, noon), moment(noon, noon), moment(yesterday, noon), clock(noon, noon), clock(yesterday, noon), day(noon, noon), day(noon.AddDate(-1, 0, 0), noon)}
+	want := []string{"12:00:00", "25 Nov 12:00:00", "at 12:00:00", "on 25 Nov at 12:00:00", "12:00", "25 Nov 12:00", "26 Nov", "26 Nov 2025"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What is in the list is not missing on the PBX's own page.
+func TestWhatARowSaysStandsOnThePBXsPageToo(t *testing.T) {
+	r := start(t, "")
+	for _, s := range situations {
+		shown := present(inSituation(s.change), noon)
+		page := html.UnescapeString(r.server.fragment("detail-trouble", struct {
+			row
+			Text, TextAt string
+		}{shown, shown.expand(noon), shown.expandAt(noon)}))
+		if shown.Fact == "" && shown.Technical == "" {
+			if page != "" {
+				t.Errorf("%s: %s", s.name, page)
+			}
+			continue
+		}
+		want := []string{shown.Fact, shown.Reason, shown.Action.Label}
+		if shown.At != 0 || shown.Reason == "" {
+			want = append(want, shown.expand(noon))
+		}
+		for _, text := range want {
+			if !strings.Contains(page, text) {
+				t.Errorf("%s: the page lacks %q", s.name, text)
+			}
 		}
 	}
 }

@@ -90,12 +90,12 @@ func TestScreenshotsOfTheListAndTheForm(t *testing.T) {
 }
 
 // TestScreenshotsOfAPBX writes the picture of a session's story. It has happened,
-// so it takes five minutes.
+// so it takes six minutes.
 func TestScreenshotsOfAPBX(t *testing.T) {
 	r := demo(t)
 	b := openTab(t, browser(t), r)
-	sim := r.simulate("openvox", false, pbxsim.Options{Lifetime: 2 * time.Minute})
-	story := r.connect(sim, "Ashgrove Vets", func(s *Settings) { s.Options["token_ttl"] = "2m" })
+	sim := r.simulate("openvox", false, pbxsim.Options{Lifetime: time.Minute})
+	story := r.connect(sim, "Ashgrove Vets", func(s *Settings) { s.Options["token_ttl"] = "1m" })
 	r.waitFor(story, "Live")
 	b.visit("/pbx/" + story.key())
 	b.click("#repeat")
@@ -104,8 +104,8 @@ func TestScreenshotsOfAPBX(t *testing.T) {
 		b.click("[data-mischief='" + name + "']")
 	}
 	press(45*time.Second, "restart")
-	press(65*time.Second, "away")
-	press(70*time.Second, "away")
+	press(65*time.Second, "502")
+	press(2*time.Minute, "502") // the token expires meanwhile
 	press(70*time.Second, "slow")
 	time.Sleep(20 * time.Second)
 	b.wait("document.querySelector('#b-head .word')?.textContent === 'Live'")
