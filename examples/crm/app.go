@@ -287,7 +287,7 @@ func (a *app) nameTaken(name string, id int64) bool {
 // row is what the table shows of a PBX now.
 func (a *app) row(e *entry, now time.Time) row {
 	f := a.facts(e)
-	if f.status.State == session.Locked || f.status.State == session.Connecting {
+	if f.status.State == session.Locked {
 		f.hold = holds(a.fleet.Hosts())[f.settings.key()]
 	}
 	return present(f, now)

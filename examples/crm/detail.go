@@ -55,7 +55,9 @@ func (s *server) detail(w http.ResponseWriter, r *http.Request) {
 
 // detailBlocks are the parts of a PBX's page that the stream replaces.
 func (s *server) detailBlocks(e *entry, now time.Time) map[string]string {
-	f, r := s.facts(e), s.row(e, now)
+	f := s.facts(e)
+	f.hold = holds(s.fleet.Hosts())[f.settings.key()]
+	r := present(f, now)
 	events := e.journal.all()
 	t := timeline{now: now, events: events, expires: f.token.expires, next: f.status.Next}
 	t.live = f.token.expires.After(now) || f.status.State == session.Live

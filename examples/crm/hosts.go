@@ -85,7 +85,7 @@ type hold struct {
 	used   int       // wrong logins of the host that count
 	proven bool      // an account of the host has logged in
 	doubt  bool      // the PBX may have locked: it did not say so
-	queued bool      // only until it is this session's turn
+	queued bool      // another login to the host is under way
 }
 
 // holds are those of the sessions, by their names.

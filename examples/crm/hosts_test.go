@@ -182,3 +182,18 @@ func TestEachSegmentOfTheFleetsBarIsAtLeastSixPixels(t *testing.T) {
 		}
 	}
 }
+
+func TestALoginThatWaitsItsTurnSaysSo(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("asterisk", false, pbxsim.Options{})
+	r.waitFor(r.connect(sim, "Front desk", nil), "Live")
+	sim.respondSlowly(true)
+	for _, name := range []string{"Spa", "Events"} {
+		r.connect(sim, name, func(s *Settings) { s.Username = name })
+	}
+	var page string
+	eventually(t, func() bool {
+		_, page = r.get("/")
+		return strings.Contains(page, "Waits its turn: logins go to this host one after the other.")
+	}, func() string { return "no row says that it waits its turn:\n" + page })
+}

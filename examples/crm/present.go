@@ -70,7 +70,7 @@ type facts struct {
 	token    tokenTimes
 	open     bool // there is a session
 	traits   pbx.Traits
-	hold     hold // in state Locked
+	hold     hold // of its login
 }
 
 type tokenTimes struct{ issued, expires time.Time }
@@ -129,7 +129,7 @@ func present(f facts, now time.Time) row {
 		switch {
 		case !f.status.Check.IsZero():
 			r.Fact, r.Rest = "The login waits until the PBX responds.", next
-		case f.hold.queued:
+		case f.hold != (hold{}): // until the login that is under way has ended
 			r.Rest = "Waits its turn: logins go to this host one after the other."
 		}
 	case session.Live:

@@ -19,7 +19,7 @@ import (
 )
 
 // deadline is how long a test waits for anything.
-const deadline = 20 * time.Second
+const deadline = 30 * time.Second
 
 // addresses gives every test loopback addresses of its own: hosts share budgets.
 var addresses atomic.Uint32
