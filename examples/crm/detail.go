@@ -142,7 +142,7 @@ func (a *app) detailsOf(f facts, r row, now time.Time) []detail {
 	if f.open {
 		lock := "this brand locks nobody out"
 		if !f.traits.Lockout.None {
-			used, most := a.spent(f)
+			used, most := spent(a.fleet.Hosts(), f.traits)
 			lock = fmt.Sprintf("%d of %s used", used, many(most, "wrong login"))
 		}
 		details = append(details, detail{Label: "Lockout", Text: lock})
@@ -207,13 +207,6 @@ func unsent(err error) string {
 	return sentence("not sent: " + strings.TrimPrefix(strings.TrimPrefix(text, "not retried: "), "not sent: "))
 }
 
-func ofBudget(used, most int) string {
-	if most == 1 {
-		return fmt.Sprintf("%d of 1 wrong login is used", used)
-	}
-	return fmt.Sprintf("%d of %d wrong logins are used", used, most)
-}
-
 const heldBackText = "Not sent: logins to this host are held back. The list of connections says by whom and until when."
 
 // question is asked before an action that can hurt. Under script it is a dialog.
@@ -244,7 +237,7 @@ func (s *server) askAgain(w http.ResponseWriter, r *http.Request) {
 		path := "/pbx/" + settings.key()
 		text := "One login with the same password is sent. "
 		f := s.facts(e)
-		used, most := s.spent(f)
+		used, most := spent(s.fleet.Hosts(), f.traits)
 		switch {
 		case f.traits.Lockout.None:
 			text += "This brand locks nobody out."

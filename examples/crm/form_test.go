@@ -303,7 +303,8 @@ func TestATestWithARefusedPasswordSendsItOnce(t *testing.T) {
 	form.Set("password", "planted-wrong-password")
 	form.Set("do", "test")
 	_, page := r.post("/add", form)
-	contains(t, page, "The test failed: 1 thing to fix", `<a href="#password">The PBX refused this password.`, `class="s-failed" data-step="Login"`, "Type the client Secret again")
+	contains(t, page, "The test failed: 1 thing to fix", `<a href="#password">The PBX refused this password.`, `class="s-failed" data-step="Login"`, "Type the client Secret again",
+		"1 of 3 wrong logins are used; the PBX locks at 5.")
 	if c := sim.pbx.Counts(); c.WrongLogins != 1 || c.Logins != 1 {
 		t.Errorf("%d logins, %d wrong", c.Logins, c.WrongLogins)
 	}

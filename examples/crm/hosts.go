@@ -199,23 +199,30 @@ func pipsOf(used int, l lockout.Limits, proven bool) []string {
 	return pips
 }
 
-// spent says how many wrong logins count against a PBX's account, and at how many
-// its logins are held back.
-func (a *app) spent(f facts) (used, most int) {
-	limits := lockout.Resolve(f.traits.Lockout, 0)
+// spent says how many wrong logins count against an account, and at how many its
+// logins are held back.
+func spent(hosts []session.HostStatus, of pbx.Traits) (used, most int) {
+	limits := lockout.Resolve(of.Lockout, 0)
 	most = places(limits, false)
-	for _, status := range a.fleet.Hosts() {
-		if status.Host != hostname(f.settings.URL) {
+	for _, status := range hosts {
+		if status.Host != hostname(of.URL) {
 			continue
 		}
 		most = places(limits, status.Proven > 0)
 		for _, b := range status.Bookings {
-			if !limits.PerAccount || b.URL == f.traits.URL && b.Account == f.traits.Account {
+			if !limits.PerAccount || b.URL == of.URL && b.Account == of.Account {
 				used++
 			}
 		}
 	}
 	return used, most
+}
+
+func ofBudget(used, most int) string {
+	if most == 1 {
+		return fmt.Sprintf("%d of 1 wrong login is used", used)
+	}
+	return fmt.Sprintf("%d of %d wrong logins are used", used, most)
 }
 
 // sentBy names the PBXs whose logins were wrong, or their accounts, if they are no

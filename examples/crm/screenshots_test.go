@@ -57,7 +57,10 @@ func TestScreenshotsOfTheListAndTheForm(t *testing.T) {
 	b.visit("/")
 	mostovik := named(r, "Mostovik")
 	r.waitFor(mostovik, "Live")
-	slow := func(host string) { r.app.sims.at(host).pbx.Fault(pbxsim.Fault{Times: -1, Delay: 9 * time.Second}) }
+	slow := func(host string) {
+		r.app.sims.at(host).pbx.ClearFaults()
+		r.app.sims.at(host).pbx.Fault(pbxsim.Fault{Times: -1, Delay: 9 * time.Second})
+	}
 	slow(mostovik.host())
 	entry, _, _ := r.app.entry(mostovik.ID)
 	for end := time.Now().Add(2 * time.Minute); r.app.row(entry, time.Now()).State != "Renewing"; time.Sleep(50 * time.Millisecond) {

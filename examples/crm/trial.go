@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"regexp"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/probe"
+	"github.com/pbxauth/pbx/session/lockout"
 )
 
 // step is one step of a connection test.
@@ -104,12 +106,31 @@ func (t *trial) take(s probe.Step) {
 		if s.Name == probe.Address {
 			t.err = t.unreached(s.Err)
 		}
-		shown.Text = explain(t.err)
+		shown.Text = explain(t.err) + t.used(s)
 		if isPinned(s) {
 			shown.State, shown.Text, t.err = "decide", "", nil // a person decides about the new key
 		}
 	}
 	t.report(*shown)
+}
+
+// used says how much of the host's budget is used after a login that the PBX refused.
+func (t *trial) used(s probe.Step) string {
+	var failure *pbx.Error
+	if !errors.Is(s.Err, pbx.ErrInvalidCredentials) || !errors.As(s.Err, &failure) || !failure.Sent {
+		return ""
+	}
+	auth, err := pbx.Open(t.driver, t.cfg)
+	if err != nil {
+		return ""
+	}
+	of, ok := pbx.As[pbx.Describer](auth)
+	if !ok || of.Traits().Lockout.None {
+		return ""
+	}
+	traits := of.Traits()
+	used, most := spent(t.fleet.Hosts(), traits)
+	return fmt.Sprintf(" %s; the PBX locks at %d.", ofBudget(used, most), lockout.Resolve(traits.Lockout, 0).Attempts)
 }
 
 // unreached says of a PBX that did not respond what a person can do. Other errors
