@@ -271,7 +271,7 @@ func (r *row) unavailable(f facts, failure *pbx.Error, next string, edit action,
 		r.Action = edit
 	case failure != nil && failure.HTTPStatus != 0:
 		r.Fact, r.Rest = fmt.Sprintf("%d %s: the PBX does not respond.", failure.HTTPStatus, http.StatusText(failure.HTTPStatus)), next
-		r.Reason = "Something in front of the PBX responds for it, or the PBX is starting. Requests wait until it is back."
+		r.Reason = "Something in front of the PBX responds for it, or the PBX is starting. Requests fail until it is back."
 	default:
 		r.Fact, r.Rest = "The PBX does not respond: "+inWords(failure, err)+".", next
 		r.Reason = "Check the address and the port, and whether the PBX is running."

@@ -97,8 +97,8 @@ func TestScreenshotsOfTheListAndTheForm(t *testing.T) {
 func TestScreenshotsOfAPBX(t *testing.T) {
 	r := demo(t)
 	b := openTab(t, browser(t), r)
-	sim := r.simulate("openvox", false, pbxsim.Options{Lifetime: time.Minute})
-	story := r.connect(sim, "Ashgrove Vets", func(s *Settings) { s.Options["token_ttl"] = "1m" })
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{Lifetime: time.Minute})
+	story := r.connect(sim, "Ashgrove Vets", nil)
 	r.waitFor(story, "Live")
 	b.visit("/pbx/" + story.key())
 	b.click("#repeat")

@@ -102,8 +102,10 @@ func (t timeline) draw(f frame, title, desc string) template.HTML {
 		p.text(0, f.flags+4, "lane", "start", "You pressed")
 	}
 	p.states()
-	p.tokens()
+	spans := slices.DeleteFunc(t.spans(), func(s span) bool { return !p.within(s.until) })
+	p.tokens(spans)
 	free := p.flags(bottom)
+	p.ends(spans)
 	p.sent()
 	p.requests()
 	p.put(`<path d="M%.1f %.1fV%.1f" class="line-now"/>`, p.x(t.now), f.flags+2, bottom)
@@ -191,12 +193,16 @@ func (t timeline) spans() []span {
 				open = &span{from: e.At}
 			}
 			expires = e.Expires
-		case e.Kind == tokenRefused:
+		case e.Kind == tokenRefused, e.Kind == sentKeepAlive && e.Dead:
 			end(e.At, "refused")
 		case e.Kind == sentLogout:
 			end(e.At, "")
 		case e.Kind == stateChanged && e.State == session.Connecting && open != nil && e.At.After(open.from.Add(time.Second)):
-			end(e.At, "refused") // the session gave it up
+			how := "" // the session gave it up, because its settings changed
+			if !expires.IsZero() && e.At.After(expires.Add(-5*time.Second)) {
+				how = "expired"
+			}
+			end(e.At, how)
 		}
 	}
 	if open != nil {
@@ -210,19 +216,11 @@ func (t timeline) spans() []span {
 	return spans
 }
 
-func (p *picture) tokens() {
+func (p *picture) tokens(spans []span) {
 	y := p.lane(1) + 8
-	spans := slices.DeleteFunc(p.t.spans(), func(s span) bool { return !p.within(s.until) })
 	for _, s := range spans {
 		x, end := p.x(s.from), p.x(s.until)
 		p.put(`<rect x="%.1f" y="%.1f" width="%.1f" height="10" rx="1.5" class="f-ok"/>`, x, y, max(end-x, 2))
-	}
-	for _, s := range spans { // over the tokens that follow
-		if s.how != "" {
-			end := p.x(s.until)
-			p.cross(end, y+5)
-			p.text(max(end-2, p.f.left+46), y+24, "halo", "end", s.how)
-		}
 	}
 	if !p.t.live || p.t.expires.IsZero() {
 		return
@@ -237,6 +235,19 @@ func (p *picture) tokens() {
 		p.put(`<path d="M%.1f %.1fV%.1f" class="planned"/>`, end, y, y+10)
 	}
 	p.text(min(max(end, x+float64(len(word))*6.4), p.f.left+p.f.width), y+24, "halo", "end", word)
+}
+
+// ends are the signs at the ends of tokens. They are drawn over the tokens that follow
+// and over the lines of flags.
+func (p *picture) ends(spans []span) {
+	y := p.lane(1) + 8
+	for _, s := range spans {
+		if s.how != "" {
+			end := p.x(s.until)
+			p.cross(end, y+5)
+			p.text(max(end-2, p.f.left+46), y+24, "halo", "end", s.how)
+		}
+	}
 }
 
 func (p *picture) cross(x, y float64) {
@@ -256,7 +267,7 @@ type flagLabel struct {
 	at          float64 // where it begins
 }
 
-func (g flagLabel) width() float64 { return float64(utf8.RuneCountInString(g.text)) * 6.4 }
+func (g flagLabel) width() float64 { return float64(utf8.RuneCountInString(g.text)) * 6.8 }
 
 // placed returns where the labels stand, so that none covers another: to the right of
 // its flag before now, else to the left, else beyond now. Where there is no room,
@@ -299,11 +310,17 @@ func placed(labels []flagLabel, left, now, right float64) []flagLabel {
 // flags are what a person pressed. It returns where there is room for "now".
 func (p *picture) flags(bottom float64) float64 {
 	var labels []flagLabel
+	last := ""
 	for _, e := range p.t.events {
 		if e.Kind == pressed && p.within(e.At) {
 			x, y := p.x(e.At), p.f.flags
 			p.put(`<path d="M%.1f %.1fV%.1f" class="pressed"/><path d="M%.1f %.1fl7 4l-7 4z" class="flag"/>`, x, y-4, bottom, x, y-6)
-			labels = append(labels, flagLabel{first: x, last: x, count: 1, text: e.Label})
+			text := e.Label
+			if text == strings.TrimSuffix(last, " on")+" off" {
+				text = "off" // of the button before it
+			}
+			last = e.Label
+			labels = append(labels, flagLabel{first: x, last: x, count: 1, text: text})
 		}
 	}
 	now := p.x(p.t.now)

@@ -48,6 +48,25 @@ func TestTokensOfATimelineEndWhereTheyWereRefusedOrExpired(t *testing.T) {
 	}
 }
 
+func TestATokenThatTheSessionGivesUpEndsAsWhatItIs(t *testing.T) {
+	begin := event{At: at(-9), Kind: sentLogin, Expires: at(-7)}
+	connecting := func(at time.Time) event { return event{At: at, Kind: stateChanged, State: session.Connecting} }
+	for _, row := range []struct {
+		name   string
+		events []event
+		want   string
+	}{
+		{"its keep-alive was refused", []event{{At: at(-8), Kind: sentKeepAlive, Failed: true, Dead: true}, connecting(at(-8))}, "refused"},
+		{"its time was over", []event{{At: at(-7.5), Kind: sentKeepAlive, Failed: true}, connecting(at(-7))}, "expired"},
+		{"the settings changed", []event{connecting(at(-8))}, ""},
+	} {
+		got := timeline{now: noon, events: append([]event{begin}, row.events...)}.spans()
+		if len(got) != 1 || got[0].how != row.want {
+			t.Errorf("%s: %+v, want %q", row.name, got, row.want)
+		}
+	}
+}
+
 func TestATimelineCountsWhatItShows(t *testing.T) {
 	if got, want := history.tally(10*time.Minute).String(), "4 logins · 1 wrong login · 2 keep-alives · 3 requests, 2 failed"; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -91,6 +110,8 @@ func TestAPictureIsWellFormedAndShowsEachSign(t *testing.T) {
 			t.Error("the picture has an inline style, or text that is not escaped")
 		}
 	}
+	twice := timeline{now: noon, events: []event{{At: at(-5), Kind: pressed, Label: "Go away on"}, {At: at(-3), Kind: pressed, Label: "Go away off"}, {At: at(-1), Kind: pressed, Label: "Respond 502 off"}}}
+	contains(t, string(twice.draw(wide, "", "")), ">Go away on<", ">off<", ">Respond 502 off<")
 	if picture := string(history.draw(wide, "", "")); strings.Count(picture, `class="flag"`) != 1 || strings.Count(picture, `class="login"`) != 3 || !strings.Contains(picture, `class="c-ok solid"`) || !strings.Contains(picture, "Restart &lt;now&gt;") {
 		t.Error(picture)
 	}
@@ -123,6 +144,7 @@ func TestLabelsOfFlagsNeverCoverEachOther(t *testing.T) {
 		{"the newest one just before now", []float64{700, 875}, []string{"Go away off", "Respond slowly on"}, []string{"Go away off", "Respond slowly on"}},
 		{"the newest one goes beyond now", []float64{780, 860}, []string{"Go away off", "Respond slowly on"}, []string{"Go away off", "Respond slowly on"}},
 		{"no room", []float64{300, 320, 340}, []string{"Go away on", "Go away off", "Respond slowly on"}, []string{"Go away on", "×2"}},
+		{"two near now", []float64{766, 854}, []string{"Respond 502 off", "Respond slowly on"}, []string{"Respond 502 off", "Respond slowly on"}},
 		{"at the left edge", []float64{94, 98}, []string{"Restart", "Respond 502 on"}, []string{"×2"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
