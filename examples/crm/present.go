@@ -42,6 +42,7 @@ type row struct {
 	State   string `json:"state"`
 	Who     string `json:"who,omitempty"` // acts, or locks
 	Since   int64  `json:"since"`
+	From    int64  `json:"from"` // Since, but for renewals: it is sorted by
 	Issued  int64  `json:"issued,omitempty"`
 	Expires int64  `json:"expires,omitempty"`
 
@@ -70,13 +71,26 @@ type facts struct {
 	token    tokenTimes
 	open     bool // there is a session
 	traits   pbx.Traits
-	hold     hold // of its login
+	hold     hold      // of its login
+	loggedIn time.Time // since when, over renewals; zero: it is not
 }
 
 type tokenTimes struct{ issued, expires time.Time }
 
 // present decides what the table says of a PBX.
 func present(f facts, now time.Time) row {
+	r := decide(f, now)
+	r.From = r.Since
+	if r.Group == loggedIn && !f.loggedIn.IsZero() {
+		r.From = millis(f.loggedIn)
+		if f.status.State == session.Live {
+			r.Since = r.From
+		}
+	}
+	return r
+}
+
+func decide(f facts, now time.Time) row {
 	s := f.settings
 	r := row{
 		ID: s.ID, Name: s.Name, Host: s.host(), Brand: shortTitle(f.driver, s.Driver), Account: s.Username,
@@ -405,7 +419,7 @@ func (q query) order(rows []row) {
 		case "token":
 			c = cmp.Compare(expiryRank(a), expiryRank(b))
 		default:
-			c = cmp.Or(cmp.Compare(slices.Index(groups, a.Group), slices.Index(groups, b.Group)), cmp.Compare(a.Since, b.Since))
+			c = cmp.Or(cmp.Compare(slices.Index(groups, a.Group), slices.Index(groups, b.Group)), cmp.Compare(a.From, b.From))
 		}
 		if c == 0 {
 			c = cmp.Or(strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), cmp.Compare(a.ID, b.ID))

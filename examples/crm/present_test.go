@@ -260,8 +260,8 @@ func TestAPBXsPageSaysWhenAndHowMuchOfTheBudget(t *testing.T) {
 
 func TestRowsAreOrderedByWhoHasToActAndThenByAge(t *testing.T) {
 	rows := []row{
-		{ID: 1, Name: "live", Group: loggedIn, Since: 1}, {ID: 2, Name: "new trouble", Group: needsYou, Since: 9},
-		{ID: 3, Name: "closed", Group: switchOff}, {ID: 4, Name: "old trouble", Group: needsYou, Since: 2}, {ID: 5, Name: "waits", Group: waits, Since: 1},
+		{ID: 1, Name: "live", Group: loggedIn, From: 1}, {ID: 2, Name: "new trouble", Group: needsYou, From: 9},
+		{ID: 3, Name: "closed", Group: switchOff}, {ID: 4, Name: "old trouble", Group: needsYou, From: 2}, {ID: 5, Name: "waits", Group: waits, From: 1},
 	}
 	query{}.order(rows)
 	var got []string
@@ -270,6 +270,17 @@ func TestRowsAreOrderedByWhoHasToActAndThenByAge(t *testing.T) {
 	}
 	if want := "old trouble, new trouble, waits, live, closed"; strings.Join(got, ", ") != want {
 		t.Errorf("got %s, want %s", strings.Join(got, ", "), want)
+	}
+}
+
+// A renewal neither moves a row nor makes the session young.
+func TestALiveSessionIsAsOldAsItsLogin(t *testing.T) {
+	login := noon.AddDate(0, 0, -2)
+	for state, second := range map[session.State]string{session.Live: "2 days", session.Renewing: "6 min"} {
+		r := present(inSituation(func(f *facts) { f.status.State, f.loggedIn = state, login }), noon)
+		if r.From != login.UnixMilli() || r.second(noon) != second {
+			t.Errorf("%s: %q, sorted by %v", state, r.second(noon), time.UnixMilli(r.From))
+		}
 	}
 }
 

@@ -401,3 +401,36 @@ func TestTheDemoOpensWithEveryKindOfTrouble(t *testing.T) {
 		}
 	}
 }
+
+func TestARenewalLeavesTheAgeOfASession(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{Lifetime: 4 * time.Second})
+	saved := r.connect(sim, "Harbour", nil)
+	r.waitFor(saved, "Live")
+	e, _, _ := r.app.entry(saved.ID)
+	before := r.app.row(e, time.Now())
+	eventually(t, func() bool { return sim.pbx.Counts().KeepAlives > 1 }, func() string { return "it does not renew" })
+	r.waitFor(saved, "Live")
+	if after := r.app.row(e, time.Now()); after.From != before.From || after.Since != before.Since {
+		t.Errorf("before: since %d, from %d; after: since %d, from %d", before.Since, before.From, after.Since, after.From)
+	}
+	states := 0
+	for _, event := range e.journal.all() {
+		if event.Kind == stateChanged {
+			states++
+		}
+	}
+	if states > 2 { // Connecting, Live
+		t.Errorf("its story has %d states: renewals that work are shown by their keep-alives", states)
+	}
+	saved.Disconnected = time.Now()
+	saved, err := r.app.save(t.Context(), saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved.Disconnected = time.Time{}
+	if saved, err = r.app.save(t.Context(), saved); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { row := r.app.row(e, time.Now()); return row.State == "Live" && row.From > before.From }, func() string { return "it is as old as the login before" })
+}

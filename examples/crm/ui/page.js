@@ -94,7 +94,7 @@ const compare = (a, b) => a < b ? -1 : a > b ? 1 : 0;
 function sorted(c) {
   const by = { name: () => 0, brand: (a, b) => compare(a.brand, b.brand),
     token: (a, b) => (a.expires || 1e15) - (b.expires || 1e15),
-    state: (a, b) => groups.indexOf(a.group) - groups.indexOf(b.group) || a.since - b.since }[c.key];
+    state: (a, b) => groups.indexOf(a.group) - groups.indexOf(b.group) || a.from - b.from }[c.key];
   return present().sort((a, b) => (by(a, b) || compare(a.text, b.text)) * (c.desc ? -1 : 1));
 }
 
@@ -189,7 +189,7 @@ function take(m) {
     r.tr = old ? old.tr : $('r' + r.id);
     if (!r.tr) { fresh.push(r); continue; }
     rows.set(r.id, r);
-    if (old && old.state !== r.state) news.set(r.id, r);
+    if (old && old.group !== r.group) news.set(r.id, r);
     draw(r, old);
   }
   for (const id of m.gone || []) {
