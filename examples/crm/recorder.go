@@ -18,7 +18,7 @@ type recorder struct {
 	record func(event)
 }
 
-// record returns auth with a recorder around it.
+// recording returns auth with a recorder around it.
 func recording(auth pbx.Authenticator, record func(event)) pbx.Authenticator {
 	r := &recorder{auth, record}
 	if requester, ok := pbx.As[pbx.Requester](auth); ok {

@@ -256,7 +256,7 @@ func (s *server) takeNotice(r *http.Request) string {
 	return text
 }
 
-// done ends an action: the script gets the notice, without script the browser
+// finish ends an action: the script gets the notice, without script the browser
 // goes to a page that shows it.
 func (s *server) finish(w http.ResponseWriter, r *http.Request, notice, path string) {
 	if wantsJSON(r) {

@@ -105,15 +105,15 @@ func (t timeline) draw(f frame, title, desc string) template.HTML {
 	spans := slices.DeleteFunc(t.spans(), func(s span) bool { return !p.within(s.until) })
 	p.tokens(spans)
 	free := p.flags(bottom)
+	p.put(`<path d="M%.1f %.1fV%.1f" class="line-now"/>`, p.x(t.now), f.flags+2, bottom)
 	p.ends(spans)
 	p.sent()
 	p.requests()
-	p.put(`<path d="M%.1f %.1fV%.1f" class="line-now"/>`, p.x(t.now), f.flags+2, bottom)
-	anchor, x := "middle", p.x(t.now)
-	if free > x-14 { // beside the last flag
-		anchor, x = "start", max(free, x+4)
+	if x := p.x(t.now); free > x-14 {
+		p.text(max(free, x+4), f.flags+2, "nowtext", "start", "now") // beside the last flag
+	} else {
+		p.text(x, f.flags-2, "nowtext", "middle", "now")
 	}
-	p.text(x, f.flags-2, "nowtext", anchor, "now")
 	p.put(`</svg>`)
 	return template.HTML(p.String())
 }
@@ -398,6 +398,8 @@ func (p *picture) sent() {
 	now := p.x(p.t.now)
 	switch {
 	case p.t.nextIs == "":
+	case p.t.next.IsZero() && p.f.above: // there is no room behind now
+		p.text(p.f.left+p.f.width, p.lane(2)-6, "halo", "end", p.t.nextIs)
 	case p.t.next.IsZero():
 		p.text(now+8, y+4, "halo", "start", p.t.nextIs)
 	case p.within(p.t.next) && p.t.next.After(p.t.now):

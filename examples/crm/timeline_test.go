@@ -129,6 +129,12 @@ func TestManyMarksAreMerged(t *testing.T) {
 	contains(t, picture, "×")
 }
 
+func TestAPictureSaysThatNothingHappensUntilAPersonActs(t *testing.T) {
+	for _, f := range []frame{wide, narrow} {
+		contains(t, string(timeline{now: noon, nextIs: "nothing until you act"}.draw(f, "", "")), ">nothing until you act<")
+	}
+}
+
 // Labels of flags are always readable, or the flags are counted together.
 func TestLabelsOfFlagsNeverCoverEachOther(t *testing.T) {
 	const left, now, right = 92.0, 880.0, 1084.0

@@ -33,6 +33,9 @@ type certificate struct {
 	TrustedOn   string // the day on which a person trusted it; empty: unknown
 }
 
+// FingerprintPairs are where it may be broken into lines.
+func (c certificate) FingerprintPairs() []string { return strings.SplitAfter(c.Fingerprint, ":") }
+
 // PinGroups are four characters each.
 func (c certificate) PinGroups() []string { return inFours(c.Pin) }
 
