@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -433,4 +434,32 @@ func TestARenewalLeavesTheAgeOfASession(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, func() bool { row := r.app.row(e, time.Now()); return row.State == "Live" && row.From > before.From }, func() string { return "it is as old as the login before" })
+}
+
+// A request that was under way while its token was renewed says nothing about the new
+// one.
+func TestARefusalOfAnOlderTokenIsNoEvent(t *testing.T) {
+	auth, err := pbx.Open("yeastar-p", pbx.Config{URL: "http://127.0.0.1:1", Username: "u", Password: secretOf("p")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []event
+	r := recording(auth, func(e event) { events = append(events, e) }).(*requestRecorder)
+	old, fresh := &pbx.Token{Value: secretOf("a"), IssuedAt: noon}, &pbx.Token{Value: secretOf("b"), IssuedAt: noon.Add(time.Minute)}
+	r.watch(sentLogin, "Login", func() (*pbx.Token, error) { return fresh, nil })
+	for _, token := range []*pbx.Token{old, fresh} {
+		resp := &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}}
+		if err := r.Inspect(resp, []byte(`{"errcode":10004,"errmsg":"TOKEN INVALID"}`), token); !errors.Is(err, pbx.ErrTokenRejected) {
+			t.Errorf("the error is %v", err)
+		}
+	}
+	refused := 0
+	for _, e := range events {
+		if e.Kind == tokenRefused {
+			refused++
+		}
+	}
+	if refused != 1 {
+		t.Errorf("%d refusals are written down", refused)
+	}
 }

@@ -182,7 +182,15 @@ func (t timeline) spans() []span {
 			end(expires, "expired")
 		}
 	}
-	for _, e := range t.events {
+	// A token begins when the response that brought it is here.
+	events := slices.Clone(t.events)
+	for i := range events {
+		if e := &events[i]; e.Kind == sentLogin || e.Kind == sentKeepAlive {
+			e.At = e.At.Add(e.Took)
+		}
+	}
+	slices.SortStableFunc(events, func(a, b event) int { return a.At.Compare(b.At) })
+	for _, e := range events {
 		switch {
 		case e.Kind == sentLogin && !e.Failed:
 			expire(e.At)
