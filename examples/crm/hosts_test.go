@@ -106,6 +106,15 @@ func TestPipsAreThePlacesOfTheBudget(t *testing.T) {
 	}
 }
 
+// Where a dead token may count as a wrong login, one more place is kept.
+func TestDeadTokensThatCountKeepOneMorePlace(t *testing.T) {
+	for counted, want := range map[pbx.DeadTokens]int{pbx.DeadTokensIgnored: 2, pbx.DeadTokensCount: 1} {
+		if got := places(lockout.Resolve(pbx.Lockout{Attempts: 5, DeadTokens: counted}, 0), true); got != want {
+			t.Errorf("%v: %d places, want %d", counted, got, want)
+		}
+	}
+}
+
 func TestAHostsRowNamesTheSendersAndTheSessionsThatWait(t *testing.T) {
 	const url = "http://pbx.example"
 	traits := pbx.Traits{URL: url, Lockout: pbx.Lockout{Attempts: 5, Memory: pbx.Forever}}
