@@ -205,7 +205,7 @@ func (t timeline) spans() []span {
 			end(e.At, "refused")
 		case e.Kind == sentLogout:
 			end(e.At, "")
-		case e.Kind == stateChanged && e.State == session.Connecting && open != nil && e.At.After(open.from.Add(time.Second)):
+		case e.Kind == stateChanged && e.State != session.Live && e.State != session.Renewing && open != nil && e.At.After(open.from.Add(time.Second)):
 			how := "" // the session gave it up, because its settings changed
 			if !expires.IsZero() && e.At.After(expires.Add(-5*time.Second)) {
 				how = "expired"

@@ -58,11 +58,12 @@ func TestATokenThatTheSessionGivesUpEndsAsWhatItIs(t *testing.T) {
 	}{
 		{"its keep-alive was refused", []event{{At: at(-8), Kind: sentKeepAlive, Failed: true, Dead: true}, connecting(at(-8))}, "refused"},
 		{"its time was over", []event{{At: at(-7.5), Kind: sentKeepAlive, Failed: true}, connecting(at(-7))}, "expired"},
+		{"its time was over while the PBX was away", []event{{At: at(-7), Kind: stateChanged, State: session.Unavailable}, connecting(at(-3))}, "expired"},
 		{"the settings changed", []event{connecting(at(-8))}, ""},
 		{"it was refused while its keep-alive was under way", []event{{At: at(-8), Kind: sentKeepAlive, Took: 2 * time.Second}, {At: at(-8).Add(time.Second), Kind: tokenRefused}, connecting(at(-7.9)), {At: at(-7), Kind: sentLogout}}, "refused"},
 	} {
 		got := timeline{now: noon, events: append([]event{begin}, row.events...)}.spans()
-		if len(got) == 0 || got[0].how != row.want || len(got) > 2 {
+		if len(got) == 0 || got[0].until.After(at(-7)) || got[0].how != row.want || len(got) > 2 {
 			t.Errorf("%s: %+v, want %q", row.name, got, row.want)
 		}
 	}
