@@ -18,9 +18,8 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
-// deadline is how long a test waits for anything. A session may wait 30 s for a login
-// that another process has claimed.
-const deadline = 45 * time.Second
+// deadline is how long a test waits for anything.
+const deadline = 20 * time.Second
 
 // addresses gives every test loopback addresses of its own: hosts share budgets.
 var addresses atomic.Uint32
