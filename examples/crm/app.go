@@ -39,6 +39,8 @@ type entry struct {
 	traits   pbx.Traits
 	open     bool          // there is a session
 	lifetime time.Duration // of its newest token
+	loggedIn time.Time     // since when, over renewals; zero: it is not
+	said     session.State // the newest one in the journal
 	journal  *journal
 }
 
@@ -71,8 +73,18 @@ func (a *app) watch(ctx context.Context) {
 		a.mu.Lock()
 		e := a.byKey(s.Name())
 		var id int64
+		var said session.State
 		if e != nil {
 			id = e.settings.ID
+			switch {
+			case status.State != session.Live && status.State != session.Renewing:
+				e.loggedIn = time.Time{}
+			case e.loggedIn.IsZero():
+				e.loggedIn = status.Since
+			}
+			if said = e.said; !routine(status, said) {
+				e.said = status.State
+			}
 		}
 		a.mu.Unlock()
 		if e == nil {
@@ -91,9 +103,18 @@ func (a *app) watch(ctx context.Context) {
 		default:
 			result = r.expand(time.Now())
 		}
-		e.journal.add(event{At: status.Since, Kind: stateChanged, Label: r.State, Result: result, State: status.State, Group: r.Group, Failed: r.Group == needsYou})
 		a.hub.changed(id)
+		if routine(status, said) {
+			continue
+		}
+		e.journal.add(event{At: status.Since, Kind: stateChanged, Label: r.State, Result: result, State: status.State, Group: r.Group, Failed: r.Group == needsYou})
 	}
+}
+
+// routine reports whether a state needs no line of its own in the story, after the
+// last one that has one: a renewal that works is shown by its keep-alive.
+func routine(status session.Status, said session.State) bool {
+	return said == session.Live && (status.State == session.Live || status.State == session.Renewing && status.Err == nil)
 }
 
 // brought reports whether this process brought the session's token.
@@ -296,7 +317,7 @@ func (a *app) row(e *entry, now time.Time) row {
 // facts is what a row is made of, but for the hold.
 func (a *app) facts(e *entry) facts {
 	a.mu.Lock()
-	f := facts{settings: e.settings, driver: e.driver, open: e.open, traits: e.traits}
+	f := facts{settings: e.settings, driver: e.driver, open: e.open, traits: e.traits, loggedIn: e.loggedIn}
 	lifetime := e.lifetime
 	a.mu.Unlock()
 	f.status = a.fleet.Status(f.settings.key())

@@ -188,6 +188,8 @@ func TestBrowser(t *testing.T) {
 		{"two processes over files log in once", twoProcesses(filesStore)},
 		{"two processes over Redis log in once", twoProcesses(redisStore)},
 		{"an edit keeps the row and the password", editKeepsRow},
+		{"every state fits its row", everyStateFits},
+		{"fourteen rows are painted at once", paintFourteen},
 		{"rows keep place, height and focus", rowsStay},
 		{"a stopped program is said and recovered from", stopAndStart},
 		{"a thousand rows", thousandRows},
@@ -406,6 +408,56 @@ func editKeepsRow(t *testing.T, b *tab, r *running) {
 	table.quiet()
 }
 
+// everyStateFits shows a row in each situation that the table knows, on a desktop and
+// on a phone.
+func everyStateFits(t *testing.T, b *tab, r *running) {
+	r.connect(r.simulate("runtel", false, pbxsim.Options{}), "Umber & Sons", func(s *Settings) { s.Disconnected = time.Now() })
+	b.visit("/")
+	b.wait("document.documentElement.classList.contains('is-live')")
+	var rows []row
+	for i, s := range situations {
+		f := inSituation(s.change)
+		f.settings.ID, f.settings.Name = int64(1000+i), "<img src=x>"+s.name
+		f.status.Since = noon.Add(-119 * time.Minute) // as long as times are
+		f.settings.URL = "https://a-rather-long-name.of-a-host.northwind.example:8089"
+		rows = append(rows, present(f, noon))
+	}
+	text, err := json.Marshal(rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eval[any](b, fmt.Sprintf("(offset = %d - Date.now(), zone = 0, take({rows: %s}), $('sort-again').click(), null)", noon.UnixMilli(), text))
+	const shown = "[...document.querySelectorAll('#rows tr')]"
+	if n := eval[int](b, shown+".filter(tr => !tr.hidden).length"); n != len(rows)+1 {
+		t.Fatalf("%d rows", n)
+	}
+	if n := eval[int](b, "document.querySelectorAll('#rows img').length"); n != 0 {
+		t.Error("a name is markup")
+	}
+	if odd := eval[[]string](b, shown+".filter(tr => tr.offsetHeight !== 61).map(tr => tr.innerText)"); len(odd) > 0 {
+		t.Errorf("rows of another height than 61 px: %q", odd)
+	}
+	for _, width := range []int64{1280, 390} {
+		b.size(width, 860)
+		if cut := eval[[]string](b, shown+".flatMap(tr => [...tr.querySelectorAll('.word, .since, .c-next p, .c-act>*')]).filter(e => e.scrollHeight > e.clientHeight + 1 || e.scrollWidth > e.clientWidth + 1).map(e => e.textContent + ', ' + e.scrollWidth + ' of ' + e.clientWidth + ' px')"); len(cut) > 0 {
+			t.Errorf("%d px: cut off: %q", width, cut)
+		}
+	}
+}
+
+func paintFourteen(t *testing.T, b *tab, r *running) {
+	for i := range 14 {
+		if _, err := r.app.save(t.Context(), Settings{Name: fmt.Sprintf("Customer %d", i), Driver: "runtel", URL: fmt.Sprintf("https://pbx%d.example", i), Username: "crm", Password: secretOf("p"), Disconnected: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	within(t, 500, "14 rows are painted", func() int64 {
+		b.visit("/")
+		b.wait("performance.getEntriesByName('first-contentful-paint').length")
+		return eval[int64](b, "Math.round(performance.getEntriesByName('first-contentful-paint')[0].startTime)")
+	})
+}
+
 func rowsStay(t *testing.T, b *tab, r *running) {
 	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
 	saved := r.connect(sim, "Middle", nil)
@@ -478,6 +530,9 @@ func stopAndStart(t *testing.T, b *tab, r *running) {
 	b.rowIs(saved, "Live")
 	b.wait("document.documentElement.classList.contains('is-live')") // the first HTML has the row too
 	eval[any](b, "window.marked = true, null")
+	page := openTab(t, b.ctx, first)
+	page.visit("/pbx/" + saved.key())
+	page.wait("document.documentElement.classList.contains('is-live')")
 	first.stop()
 	b.wait("document.documentElement.classList.contains('is-lost') && !document.getElementById('lost').hidden")
 	text := eval[string](b, "document.getElementById('lost-text').textContent + document.getElementById('live-text').textContent + "+b.row(saved)+".querySelector('.left').textContent")
@@ -490,12 +545,19 @@ func stopAndStart(t *testing.T, b *tab, r *running) {
 	if before := eval[string](b, bar); eval[string](b, "new Promise(r => setTimeout(() => r("+bar+"), 2100))") != before {
 		t.Error("bars go on")
 	}
+	page.wait("document.querySelector('.for').textContent.startsWith('since ') && getComputedStyle(document.querySelector('.line-now')).strokeDasharray !== 'none'")
 	startWith(t, first.addr, file, r.key, r.app.sims)
+	page.wait("document.querySelector('.for').textContent.startsWith('for ')")
 	b.wait("document.documentElement.classList.contains('is-live') && document.getElementById('lost').hidden")
 	b.rowIs(saved, "Live")
 	if !eval[bool](b, "window.marked") {
 		t.Error("the page was loaded again")
 	}
+	// A connection that is dead without a word of it.
+	if class := eval[string](b, "(heard -= 36000, second(), document.documentElement.className)"); !strings.Contains(class, "is-lost") {
+		t.Errorf("after 36 s of silence the page is %q", class)
+	}
+	b.wait("document.documentElement.classList.contains('is-live')")
 	b.mu.Lock()
 	b.console = slices.DeleteFunc(b.console, func(text string) bool {
 		return strings.Contains(text, "ERR_CONNECTION_REFUSED") || strings.Contains(text, "ERR_INCOMPLETE_CHUNKED_ENCODING")

@@ -46,6 +46,22 @@ func clock(t, now time.Time) string {
 	return t.Format("15:04")
 }
 
+// exact writes a time to the second: "14:51:07", with the date where it is not today.
+func exact(t, now time.Time) string {
+	if t.Format(time.DateOnly) != now.Format(time.DateOnly) {
+		return t.Format("2 Jan 15:04:05")
+	}
+	return t.Format(time.TimeOnly)
+}
+
+// moment is exact within a sentence: "at 14:51:07", "on 3 Nov at 14:51:07".
+func moment(t, now time.Time) string {
+	if t.Format(time.DateOnly) != now.Format(time.DateOnly) {
+		return t.Format("on 2 Jan at 15:04:05")
+	}
+	return t.Format("at 15:04:05")
+}
+
 // day writes a date: "3 Nov", with the year where it is another one.
 func day(t, now time.Time) string {
 	if t.Year() != now.Year() {

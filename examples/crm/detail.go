@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -15,19 +16,16 @@ import (
 // detailPage is the page of one PBX.
 type detailPage struct {
 	base
-	ID         int64
-	Name       string
-	Brand      string
-	Host       string
-	Simulated  bool
-	Closed     bool
-	NoDriver   bool
-	Lists      string // what the CRM's own request lists; empty: it knows none for this brand
-	Mischiefs  []mischief
-	Account    string
-	Blocks     map[string]template.HTML
-	LastResult outcome
-	NowMS      int64
+	ID        int64
+	Name      string
+	Brand     string
+	Host      string
+	Simulated bool
+	Closed    bool
+	NoDriver  bool
+	Lists     string // what the CRM's own request lists; empty: it knows none for this brand
+	Mischiefs []mischief
+	Blocks    map[string]template.HTML
 }
 
 func (s *server) detail(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +39,7 @@ func (s *server) detail(w http.ResponseWriter, r *http.Request) {
 	p := detailPage{
 		base: s.base(r, settings.Name, settings.Name, path+"/events"), ID: settings.ID, Name: settings.Name,
 		Brand: shortTitle(d, settings.Driver), Host: settings.host(), Closed: !settings.Disconnected.IsZero(), NoDriver: !known,
-		Blocks: map[string]template.HTML{}, NowMS: now.UnixMilli(),
+		Blocks: map[string]template.HTML{},
 	}
 	if how, ok := listingOf(settings); ok {
 		p.Lists = how.Noun() + "s"
@@ -57,33 +55,34 @@ func (s *server) detail(w http.ResponseWriter, r *http.Request) {
 
 // detailBlocks are the parts of a PBX's page that the stream replaces.
 func (s *server) detailBlocks(e *entry, now time.Time) map[string]string {
-	f, r := s.facts(e), s.row(e, now)
+	f := s.facts(e)
+	f.hold = holds(s.fleet.Hosts())[f.settings.key()]
+	r := present(f, now)
 	events := e.journal.all()
 	t := timeline{now: now, events: events, expires: f.token.expires, next: f.status.Next}
 	t.live = f.token.expires.After(now) || f.status.State == session.Live
 	switch {
 	case r.Group == needsYou:
 		t.nextIs, t.next = "nothing until you act", time.Time{}
-	case r.Group == switchOff:
-	case r.Group == loggedIn:
-		t.nextIs = "next " + strings.ToLower(strings.TrimSuffix(renewalOf(f.traits, 1), " {in}"))
-	default:
-		t.nextIs = "next try"
+	case r.At != 0:
+		t.next, t.nextIs = time.UnixMilli(r.At), nextOf(f, r)
 	}
 	data := struct {
 		row
 		Since      string
+		SinceAt    string
 		Text       string
+		TextAt     string // Text with a time of day, for a page that is no longer live
 		Tally      string
 		Slimmer    string // the tally of the narrow picture
 		Wide, Slim template.HTML
 		Story      []line
 		Details    []detail
 		Mischiefs  []mischief
-	}{row: r, Since: ago(now.Sub(time.UnixMilli(r.Since))), Text: r.expand(now), Tally: t.tally(wide.past).String(), Slimmer: t.tally(narrow.past).String(),
+	}{row: r, Since: ago(now.Sub(time.UnixMilli(r.Since))), SinceAt: clock(time.UnixMilli(r.Since), now), Text: r.expand(now), TextAt: r.expandAt(now), Tally: t.tally(wide.past).String(), Slimmer: t.tally(narrow.past).String(),
 		Wide:  t.draw(wide, "The session of "+r.Name+", last 10 minutes", t.desc(r, wide.past)),
 		Slim:  t.draw(narrow, "The session of "+r.Name+", last 5 minutes", t.desc(r, narrow.past)),
-		Story: story(events, 50), Details: detailsOf(f, r, now)}
+		Story: story(events, 50), Details: s.detailsOf(f, r, now)}
 	blocks := map[string]string{}
 	for _, id := range []string{"head", "trouble", "times", "story", "details"} {
 		blocks[id] = s.fragment("detail-"+id, data)
@@ -97,7 +96,18 @@ type detail struct {
 	Mono        string
 }
 
-func detailsOf(f facts, r row, now time.Time) []detail {
+// nextOf is what the session does at r.At.
+func nextOf(f facts, r row) string {
+	switch {
+	case r.Group == loggedIn && r.Technical == "":
+		return "next " + strings.ToLower(strings.TrimSuffix(renewalOf(f.traits, 1), " {in}"))
+	case !f.status.Check.IsZero():
+		return "next check"
+	}
+	return "next try"
+}
+
+func (a *app) detailsOf(f facts, r row, now time.Time) []detail {
 	s := f.settings
 	secret := "Password"
 	if key, ok := keyOption(f.driver); ok && s.Password.IsZero() {
@@ -110,7 +120,7 @@ func detailsOf(f facts, r row, now time.Time) []detail {
 	details = append(details, detail{Label: secret, Text: "set, not shown"})
 	token := "none"
 	if !f.token.expires.IsZero() {
-		token = "valid until " + f.token.expires.Format(time.TimeOnly)
+		token = "valid until " + exact(f.token.expires, now)
 	} else if f.status.State == session.Live {
 		token = "valid, no known expiry"
 	}
@@ -119,11 +129,7 @@ func detailsOf(f facts, r row, now time.Time) []detail {
 		details = append(details, detail{Label: "Brought by", Text: "process " + by})
 	}
 	if r.At != 0 {
-		what := "next try"
-		if r.Group == loggedIn {
-			what = strings.ToLower(strings.TrimSuffix(renewalOf(f.traits, 1), " {in}"))
-		}
-		details = append(details, detail{Label: "Next", Text: what + " at " + f.status.Next.Format(time.TimeOnly)})
+		details = append(details, detail{Label: "Next", Text: strings.TrimPrefix(nextOf(f, r), "next ") + " " + moment(time.UnixMilli(r.At), now)})
 	}
 	switch {
 	case s.Pin != "":
@@ -132,6 +138,14 @@ func detailsOf(f facts, r row, now time.Time) []detail {
 		details = append(details, detail{Label: "Certificate", Text: "none: plain http"})
 	default:
 		details = append(details, detail{Label: "Certificate", Text: "verified by this system"})
+	}
+	if f.open {
+		lock := "this brand locks nobody out"
+		if !f.traits.Lockout.None {
+			used, most := spent(a.fleet.Hosts(), f.traits)
+			lock = fmt.Sprintf("%d of %s used", used, many(most, "wrong login"))
+		}
+		details = append(details, detail{Label: "Lockout", Text: lock})
 	}
 	if r.Technical != "" {
 		details = append(details, detail{Label: "Last error", Mono: r.Technical})
@@ -170,11 +184,30 @@ func (s *server) retry(w http.ResponseWriter, r *http.Request) {
 	notice := ""
 	e.journal.add(event{At: time.Now(), Kind: pressed, Label: "Try now"})
 	if err := s.fleet.Retry(settings.key()); err != nil {
-		notice = sentence("not sent: " + err.Error())
+		notice = unsent(err)
 	}
 	s.hub.changed(settings.ID)
 	s.finish(w, r, notice, back(r, "/pbx/"+settings.key()))
 }
+
+// unsent says why a retry did nothing.
+func unsent(err error) string {
+	if errors.Is(err, pbx.ErrLocked) {
+		return heldBackText
+	}
+	var of *session.Error
+	if errors.As(err, &of) {
+		err = of.Err
+	}
+	text := err.Error()
+	var failure *pbx.Error
+	if errors.As(err, &failure) {
+		text = failure.Message
+	}
+	return sentence("not sent: " + strings.TrimPrefix(strings.TrimPrefix(text, "not retried: "), "not sent: "))
+}
+
+const heldBackText = "Not sent: logins to this host are held back. The list of connections says by whom and until when."
 
 // question is asked before an action that can hurt. Under script it is a dialog.
 type question struct {
@@ -200,10 +233,20 @@ func (s *server) askRemove(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) askAgain(w http.ResponseWriter, r *http.Request) {
-	if _, settings, ok := s.find(w, r); ok {
+	if e, settings, ok := s.find(w, r); ok {
 		path := "/pbx/" + settings.key()
-		s.ask(w, r, question{Question: "Send the same password again?", Text: "One login with the same password is sent. If it is wrong, it is one more wrong login, and the PBX locks our address after a few.",
-			Verb: "Send the same again", Action: path + "/retry", Back: path})
+		text := "One login with the same password is sent. "
+		f := s.facts(e)
+		used, most := spent(s.fleet.Hosts(), f.traits)
+		switch {
+		case f.traits.Lockout.None:
+			text += "This brand locks nobody out."
+		case used < most:
+			text += "If it is wrong, " + ofBudget(used+1, most) + "."
+		default:
+			text = "Nothing is sent until our budget allows it: " + ofBudget(used, most) + "."
+		}
+		s.ask(w, r, question{Question: "Send the same password again?", Text: text, Verb: "Send the same again", Action: path + "/retry", Back: path})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -160,7 +161,7 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) {
 	default:
 		if entry, _, ok := s.entry(now.ID); ok && now.connectsLike(saved) {
 			if row := s.row(entry, time.Now()); row.Icon == "rejected" {
-				s.say(r, fmt.Sprintf("Not sent: the PBX refused exactly this password at %s. Change it, or press “Send the same again”.", clock(time.UnixMilli(row.Since), time.Now())))
+				s.say(r, fmt.Sprintf("Not sent: the PBX refused exactly this password %s. Change it, or press “Send the same again”.", moment(time.UnixMilli(row.Since), time.Now())))
 			}
 		}
 		http.Redirect(w, r, "/pbx/"+now.key(), http.StatusSeeOther)
@@ -172,21 +173,25 @@ func (e entered) driver() pbx.Driver {
 	return d
 }
 
-// withSecretsAgain says that a typed secret is gone: it is in no page.
+// withSecretsAgain says which secrets have to be typed again: they are in no page.
 func withSecretsAgain(f form, e entered) form {
-	if !e.typed {
-		return f
-	}
-	for i := range f.Account {
-		if in := &f.Account[i]; in.Kind == "password" {
-			in.Help = "Type it again: this page does not hold secrets."
+	for _, fields := range [][]field{f.Account, f.Needed, f.More} {
+		for i := range fields {
+			if in := &fields[i]; slices.Contains(e.typed, in.Name) {
+				in.Help = "Type the " + lowerFirst(in.Label) + " again: this page does not hold secrets."
+			}
 		}
 	}
+	f.Open = f.Open || slices.ContainsFunc(f.More, func(in field) bool { return slices.Contains(e.typed, in.Name) })
 	return f
 }
 
 func (s *server) newTrial(e entered, report func(step)) *trial {
-	return &trial{fleet: s.fleet, driver: e.settings.Driver, cfg: e.settings.config(), report: report}
+	t := &trial{fleet: s.fleet, driver: e.settings.Driver, cfg: e.settings.config(), report: report}
+	if set := e.saved.PinSet; !set.IsZero() && e.settings.Pin == e.saved.Pin {
+		t.since = day(set, time.Now())
+	}
+	return t
 }
 
 // test runs the connection test for the script: a line of JSON per step, and one

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	batch     = 50 * time.Millisecond // between two messages
+	batch     = 50 * time.Millisecond // between two messages: a change is to be on the page within 100 ms
 	heartbeat = 15 * time.Second      // without a message; pages give up after 35 s
 	redraw    = time.Second           // of a timeline
 	patience  = 10 * time.Second      // of a write to a browser

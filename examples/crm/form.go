@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
 )
@@ -27,7 +29,6 @@ type form struct {
 	Unknown []string // saved options that the driver does not know
 	Drawn   string   // what it was drawn for
 	Pin     string
-	PinSet  string // when it was trusted
 
 	Failed   string // "Not saved", "The test failed"
 	Problems []problem
@@ -49,17 +50,16 @@ type choice struct {
 
 // field is one input of the form.
 type field struct {
-	ID, Name     string // of the input; ID also stands in links
-	Label, Help  string
-	Kind         string // text, password, select
-	InputMode    string
-	Value        string // never a secret
-	Choices      []choice
-	Optional     bool
-	Narrow       bool
-	Autocomplete string
-	Set          string // of a secret that is kept: when it was set
-	Error        string
+	ID, Name    string // of the input; ID also stands in links
+	Label, Help string
+	Kind        string // text, password, select
+	InputMode   string
+	Value       string // never a secret
+	Choices     []choice
+	Optional    bool
+	Narrow      bool
+	Set         string // of a secret that is kept: when it was set
+	Error       string
 }
 
 // problem is a thing to fix. Field is empty where no field is at fault.
@@ -78,7 +78,7 @@ type entered struct {
 	settings Settings // with what was typed in them
 	saved    Settings // ID 0: nothing is saved
 	byKey    bool     // a key stands for the account
-	typed    bool     // a secret was typed
+	typed    []string // the names of the inputs into which a secret was typed
 }
 
 // optionField and secretField are the names of an option's input.
@@ -143,17 +143,17 @@ func read(posted url.Values, saved Settings) entered {
 			s.Options[option] = value // also an unknown one: the page asks what to do with it
 		case isSecret:
 			s.Secrets[secret] = pbx.NewSecret(posted.Get(name))
-			e.typed = true
+			e.typed = append(e.typed, name)
 		}
 	}
 	if password := posted.Get("password"); password != "" {
 		s.Password = pbx.NewSecret(password)
-		e.typed = true
+		e.typed = append(e.typed, "password")
 	}
 	if posted.Has("pin") && posted.Get("pin") != saved.Pin {
 		s.Pin, s.PinSet = posted.Get("pin"), time.Now()
 	}
-	if e.typed {
+	if len(e.typed) > 0 {
 		s.SecretsSet = time.Now()
 	}
 	key, hasKey := keyOption(d)
@@ -193,7 +193,7 @@ func (e entered) check(fleet *Fleet, nameTaken func(name string, id int64) bool)
 	switch {
 	case s.Name == "":
 		add("name", "Enter a name for this PBX.")
-	case len(s.Name) > 80:
+	case utf8.RuneCountInString(s.Name) > 80:
 		add("name", "Shorten the name to 80 characters.")
 	case nameTaken(s.Name, s.ID):
 		add("name", fmt.Sprintf("The name “%s” is taken. Choose another one.", s.Name))
@@ -214,7 +214,7 @@ func (e entered) check(fleet *Fleet, nameTaken func(name string, id int64) bool)
 	if key, ok := keyOption(d); ok && e.byKey && s.Secrets[key.Name].IsZero() {
 		add(secretField(key.Name), fmt.Sprintf("Enter the %s.", lowerFirst(cmp.Or(key.Label, key.Name))))
 	}
-	if !e.typed && e.saved.ID != 0 && s.URL != e.saved.URL && !sameHost(s.URL, e.saved.URL) {
+	if len(e.typed) == 0 && e.saved.ID != 0 && s.URL != e.saved.URL && !sameHost(s.URL, e.saved.URL) {
 		add(passwordField(s, d), "Type the password again: it was entered for another address.")
 	}
 	if len(problems) == 0 {
@@ -265,14 +265,14 @@ func inputOf(o pbx.Option) string {
 	return optionField(o.Name)
 }
 
+// userinfo in an address may hold a password.
+var userinfo = regexp.MustCompile(`//[^/?#]*@`)
+
 // draw makes the form. Secrets are not in it.
 func (e entered) draw(problems []problem) form {
 	s := e.settings
 	d, known := pbx.Lookup(s.Driver)
 	f := form{ID: s.ID, Driver: d, Drawn: drawnFor(d.Name, e.byKey), Pin: s.Pin, Problems: problems}
-	if !s.PinSet.IsZero() && s.Pin == e.saved.Pin {
-		f.PinSet = day(s.PinSet, time.Now())
-	}
 	if !known {
 		f.Drivers = append(f.Drivers, choice{"", "Choose a brand", s.Driver == ""})
 	}
@@ -291,8 +291,8 @@ func (e entered) draw(problems []problem) form {
 		port = fmt.Sprint(d.DefaultPort)
 	}
 	f.Basics = []field{
-		{Name: "name", Label: "Name", Help: "Your name for this PBX. It must be unique.", Value: s.Name, Autocomplete: "off"},
-		{Name: "url", Label: "Address", Help: "For example https://pbx.example.com. Without a port, " + port + " is used.", Value: s.URL, Autocomplete: "off"},
+		{Name: "name", Label: "Name", Help: "Your name for this PBX. It must be unique.", Value: s.Name},
+		{Name: "url", Label: "Address", Help: "For example https://pbx.example.com. Without a port, " + port + " is used.", Value: userinfo.ReplaceAllString(s.URL, "//")},
 	}
 	key, hasKey := keyOption(d)
 	if hasKey {
@@ -302,7 +302,7 @@ func (e entered) draw(problems []problem) form {
 		}}
 	}
 	if !d.NoUsername && !e.byKey {
-		f.Account = append(f.Account, field{Name: "username", Label: userLabel(d), Value: s.Username, Narrow: true, Autocomplete: "off"})
+		f.Account = append(f.Account, field{Name: "username", Label: userLabel(d), Value: s.Username, Narrow: true})
 	}
 	if !e.byKey {
 		f.Account = append(f.Account, field{Name: "password", Label: passwordLabel(d), Kind: "password", Narrow: true, Set: kept(set, e.saved.Password)})
@@ -372,7 +372,7 @@ func kept(set string, secret pbx.Secret) string {
 
 // draw makes the input of one option.
 func draw(o pbx.Option, value string) field {
-	in := field{Name: inputOf(o), Label: cmp.Or(o.Label, o.Name), Help: help(o), Value: value, Optional: !o.Required, Narrow: true, Autocomplete: "off"}
+	in := field{Name: inputOf(o), Label: cmp.Or(o.Label, o.Name), Help: help(o), Value: value, Optional: !o.Required, Narrow: true}
 	switch o.Kind {
 	case pbx.OptionSecret:
 		in.Kind, in.Value = "password", ""

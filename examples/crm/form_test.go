@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -138,10 +139,23 @@ func TestAWrongFormSaysWhatToDoBesideTheFieldAndInTheSummary(t *testing.T) {
 			if typed := form.Get("name"); typed != "" && strings.TrimSpace(typed) != "" {
 				contains(t, page, `value="`+strings.TrimSpace(typed)+`"`)
 			}
+			if address := form.Get("url"); row.name == "URL with a password" {
+				contains(t, page, `value="https://pbx.example.com"`)
+			} else if address != "" {
+				contains(t, page, `value="`+address+`"`)
+			}
+			for _, option := range []string{"o.family", "o.token_ttl"} {
+				if value := form.Get(option); value != "" && form.Get("driver") == "yeastar" {
+					contains(t, page, `value="`+value+`"`)
+				}
+			}
+			if row.field == "o.family" {
+				contains(t, page, "s-v9 (not supported)")
+			}
 			if row.field != "username" {
 				contains(t, page, `value="`+simUser+`"`)
 			}
-			if strings.Contains(page, sim.password) {
+			if strings.Contains(page, sim.password) || strings.Contains(page, "planted-in-url") {
 				t.Error("the password came back")
 			}
 		})
@@ -289,12 +303,13 @@ func TestATestWithARefusedPasswordSendsItOnce(t *testing.T) {
 	form.Set("password", "planted-wrong-password")
 	form.Set("do", "test")
 	_, page := r.post("/add", form)
-	contains(t, page, "The test failed: 1 thing to fix", `<a href="#password">The PBX refused this password.`, `class="s-failed" data-step="Login"`, "Type it again")
+	contains(t, page, "The test failed: 1 thing to fix", `<a href="#password">The PBX refused this password.`, `class="s-failed" data-step="Login"`, "Type the client Secret again",
+		"1 of 3 wrong logins are used; the PBX locks at 5.")
 	if c := sim.pbx.Counts(); c.WrongLogins != 1 || c.Logins != 1 {
 		t.Errorf("%d logins, %d wrong", c.Logins, c.WrongLogins)
 	}
 	_, page = r.post("/add", form)
-	contains(t, page, "Not sent: the PBX has refused exactly this password before. Change it.")
+	contains(t, page, "Not sent: the PBX refused exactly this password at ", ". Change it.")
 	if c := sim.pbx.Counts(); c.Logins != 1 {
 		t.Errorf("after the second test: %d logins", c.Logins)
 	}
@@ -354,7 +369,7 @@ func TestNothingIsSentBeforeASelfSignedKeyIsTrusted(t *testing.T) {
 	_, page = r.get("/pbx/" + saved.key())
 	contains(t, page, "The PBX shows another key than the one you trusted.", "Review key")
 	_, page = r.get("/pbx/" + saved.key() + "/edit?key=show")
-	contains(t, page, "Trusted until now", "Shown now")
+	contains(t, page, "than the one you trusted on "+day(time.Now(), time.Now()), "Trusted until now", "Shown now")
 	form.Set("name", "Another name")
 	_, lines := r.post("/test", form) // as the script sends it
 	contains(t, lines, "The PBX shows another key than the one you trusted", "Trusted until now", "Shown now")

@@ -21,9 +21,9 @@ type host struct {
 	Fact    string
 	Detail  string
 	Pips    []string // of wrong logins: used, free, kept
-	Waiting string   // the names of the PBXs that wait
-	ByPBX   bool     // else by our own budget
-	Until   string   // when logins resume; empty: when a person acts
+	Waiting []string // the names of the PBXs that wait
+	Lock    string   // what the PBX said, or may have done; empty: it is our own budget
+	Locked  string   // as in "address"
 }
 
 // hostPanel is the panel of the hosts in trouble.
@@ -81,8 +81,11 @@ func (a *app) troubles(now time.Time) []host {
 
 // hold is what holds a session's login back.
 type hold struct {
-	until time.Time // zero: until a person acts
-	used  int       // wrong logins of the host that count
+	until  time.Time // zero: until a person acts
+	used   int       // wrong logins of the host that count
+	proven bool      // an account of the host has logged in
+	doubt  bool      // the PBX may have locked: it did not say so
+	queued bool      // another login to the host is under way
 }
 
 // holds are those of the sessions, by their names.
@@ -90,8 +93,11 @@ func holds(hosts []session.HostStatus) map[string]hold {
 	all := map[string]hold{}
 	for _, status := range hosts {
 		for _, w := range status.Waiting {
-			if holdsBack(w.Reason) {
-				all[w.Session] = hold{w.Until, len(status.Bookings)}
+			switch {
+			case holdsBack(w.Reason):
+				all[w.Session] = hold{until: w.Until, used: len(status.Bookings), proven: status.Proven > 0, doubt: w.Reason == lockout.MayBeLocked}
+			case w.Reason == lockout.OneByOne:
+				all[w.Session] = hold{queued: true}
 			}
 		}
 	}
@@ -108,7 +114,7 @@ func holdsBack(r lockout.Reason) bool {
 func hostOf(status session.HostStatus, neighbours map[string]neighbour, now time.Time) (host, bool) {
 	var waiting []string
 	var until time.Time
-	person := false
+	person, doubt := false, false
 	limits := lockout.Resolve(pbx.Lockout{}, 0)
 	for _, w := range status.Waiting {
 		n, ok := neighbours[w.Session]
@@ -117,6 +123,7 @@ func hostOf(status session.HostStatus, neighbours map[string]neighbour, now time
 		}
 		waiting = append(waiting, n.name)
 		limits = lockout.Resolve(n.traits.Lockout, 0)
+		doubt = doubt || w.Reason == lockout.MayBeLocked
 		if person = person || w.Until.IsZero(); w.Until.After(until) {
 			until = w.Until
 		}
@@ -126,22 +133,28 @@ func hostOf(status session.HostStatus, neighbours map[string]neighbour, now time
 		return host{}, false
 	}
 	slices.Sort(waiting)
-	h := host{Name: status.Host, Group: waits, Icon: "held", Waiting: strings.Join(waiting, ", ")}
-	if locked {
-		h.Icon, h.ByPBX, h.Until = "locked", true, clock(status.LockedUntil, now)
-		h.Fact = status.Host + ": locked by the PBX until " + h.Until
+	h := host{Name: status.Host, Group: waits, Icon: "held", Waiting: waiting, Locked: "address"}
+	switch {
+	case locked:
+		end, what := clock(status.LockedUntil, now), "our address"
+		h.Icon, h.Fact = "locked", status.Host+": locked by the PBX until "+end
 		if status.LockedFor != "" {
-			h.Fact = fmt.Sprintf("%s: account “%s” locked by the PBX until %s", status.Host, status.LockedFor, h.Until)
+			h.Locked, what = "account", "account “"+status.LockedFor+"”"
+			h.Fact = status.Host + ": " + what + " locked by the PBX until " + end
 		}
-		h.Detail = "Logins resume at " + h.Until + ", or sooner if you unlock our address in the PBX."
-	} else {
+		h.Lock = "The PBX said that " + what + " is locked until " + end + "."
+		h.Detail = "Logins resume at " + end + ", or sooner if you unlock " + what + " in the PBX."
+	case doubt:
+		h.Icon, h.Fact = "locked", status.Host+": may be locked by the PBX until "+clock(until, now)
+		h.Lock = "The PBX refused a password that worked shortly before, so it may have locked our address until " + clock(until, now) + "."
+		h.Detail = "The PBX refused a password that worked shortly before. One more login follows then."
+	default:
 		h.Fact = status.Host + ": logins held back by our budget until "
 		if person || until.IsZero() {
 			h.Group = needsYou
 			h.Fact += "you act"
 		} else {
-			h.Until = clock(until, now)
-			h.Fact += h.Until
+			h.Fact += clock(until, now)
 		}
 		h.Pips = pipsOf(len(status.Bookings), limits, status.Proven > 0)
 		h.Detail = fmt.Sprintf("%d of %s used; the PBX locks at %d.", len(status.Bookings), many(places(limits, status.Proven > 0), "wrong login"), limits.Attempts)
@@ -149,8 +162,8 @@ func hostOf(status session.HostStatus, neighbours map[string]neighbour, now time
 			h.Detail += " Sent by " + senders + "."
 		}
 	}
-	if h.Waiting != "" {
-		h.Detail += " Waiting: " + h.Waiting + "."
+	if len(waiting) > 0 {
+		h.Detail += " Waiting: " + strings.Join(waiting, ", ") + "."
 	}
 	return h, true
 }
@@ -162,6 +175,9 @@ func places(l lockout.Limits, proven bool) int {
 	spare := 2
 	if proven {
 		spare = 3
+	}
+	if l.DeadTokens == pbx.DeadTokensCount && l.Attempts >= 4 {
+		spare++
 	}
 	return max(1, l.Attempts-spare)
 }
@@ -181,6 +197,32 @@ func pipsOf(used int, l lockout.Limits, proven bool) []string {
 		}
 	}
 	return pips
+}
+
+// spent says how many wrong logins count against an account, and at how many its
+// logins are held back.
+func spent(hosts []session.HostStatus, of pbx.Traits) (used, most int) {
+	limits := lockout.Resolve(of.Lockout, 0)
+	most = places(limits, false)
+	for _, status := range hosts {
+		if status.Host != hostname(of.URL) {
+			continue
+		}
+		most = places(limits, status.Proven > 0)
+		for _, b := range status.Bookings {
+			if !limits.PerAccount || b.URL == of.URL && b.Account == of.Account {
+				used++
+			}
+		}
+	}
+	return used, most
+}
+
+func ofBudget(used, most int) string {
+	if most == 1 {
+		return fmt.Sprintf("%d of 1 wrong login is used", used)
+	}
+	return fmt.Sprintf("%d of %d wrong logins are used", used, most)
 }
 
 // sentBy names the PBXs whose logins were wrong, or their accounts, if they are no
@@ -224,16 +266,20 @@ func (s *server) askForgive(w http.ResponseWriter, r *http.Request) {
 // forgiving asks whether a host is unlocked.
 func forgiving(h host) question {
 	q := question{Question: "Forgive " + h.Name + "?", Verb: "Forgive", Action: "/host/" + h.Name + "/forgive", Back: "/"}
-	who := h.Waiting
-	if who == "" {
-		who = "no PBX"
-	}
-	if h.ByPBX {
-		q.Text = "The PBX said that our address is locked until " + h.Until + ". After you forgive it, the next login goes out at once. If the address is still locked, the PBX may lock it for longer, and these stay offline: " + who + "."
-		q.Tick = "I have unlocked the address in the PBX."
+	if h.Lock != "" {
+		q.Text = h.Lock + " After you forgive it, the next login goes out at once. If the " + h.Locked + " is still locked, the PBX may lock it for longer"
+		q.Tick = "I have unlocked the " + h.Locked + " in the PBX."
 	} else {
-		q.Text = "Our budget holds logins back, so that the PBX does not lock our address. After you forgive it, the wrong logins are forgotten here, and the next login goes out at once. If the PBX still counts them, it may lock us. Waiting: " + who + "."
+		q.Text = "Our budget holds logins back, so that the PBX does not lock our address. After you forgive it, the wrong logins are forgotten here, and the next login goes out at once. If the PBX still counts them, it may lock our address"
 		q.Tick = "The PBX does not lock our address."
+	}
+	switch who := strings.Join(h.Waiting, ", "); len(h.Waiting) {
+	case 0:
+		q.Text += "."
+	case 1:
+		q.Text += ", and " + who + " stays offline."
+	default:
+		q.Text += ", and these stay offline: " + who + "."
 	}
 	return q
 }

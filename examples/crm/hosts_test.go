@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"html"
 	"net/http"
 	"net/url"
@@ -38,7 +39,7 @@ func TestAHostThatHoldsLoginsBackIsForgivenOnlyWithATickedBox(t *testing.T) {
 
 	path := "/host/" + name + "/forgive"
 	_, page = r.get(path)
-	contains(t, html.UnescapeString(page), "Forgive "+name+"?", "Waiting: Quarry Hill Events.", "The PBX does not lock our address.", `name="sure"`, " required")
+	contains(t, html.UnescapeString(page), "Forgive "+name+"?", "it may lock our address, and Quarry Hill Events stays offline.", "The PBX does not lock our address.", `name="sure"`, " required")
 	status, page := r.post(path, url.Values{})
 	if status != http.StatusUnprocessableEntity {
 		t.Errorf("without the ticked box the status is %d", status)
@@ -76,7 +77,7 @@ func TestAHostThatThePBXLockedIsForgivenAfterItIsUnlocked(t *testing.T) {
 	_, page := r.get("/")
 	contains(t, page, name+": locked by the PBX until ", "or sooner if you unlock our address in the PBX. Waiting: Kestrel Insurance.")
 	_, page = r.get("/host/" + name + "/forgive")
-	contains(t, page, "The PBX said that our address is locked until ", "these stay offline: Kestrel Insurance.", "I have unlocked the address in the PBX.")
+	contains(t, page, "The PBX said that our address is locked until ", "the PBX may lock it for longer, and Kestrel Insurance stays offline.", "I have unlocked the address in the PBX.")
 	if err := sim.lock(false); err != nil {
 		t.Fatal(err)
 	}
@@ -95,11 +96,21 @@ func TestPipsAreThePlacesOfTheBudget(t *testing.T) {
 		{5, 1, false, "used free free kept"},
 		{3, 1, true, "used kept"},
 		{2, 1, false, "used"},
+		{5, 0, true, "free free kept kept"},
 		{3, 4, true, "used used used used"}, // some of them may be dead tokens
 	} {
 		got := strings.Join(pipsOf(row.used, lockout.Resolve(pbx.Lockout{Attempts: row.attempts}, 0), row.proven), " ")
 		if got != row.want {
 			t.Errorf("%d of %d, proven %v: %s, want %s", row.used, row.attempts, row.proven, got, row.want)
+		}
+	}
+}
+
+// Where a dead token may count as a wrong login, one more place is kept.
+func TestDeadTokensThatCountKeepOneMorePlace(t *testing.T) {
+	for counted, want := range map[pbx.DeadTokens]int{pbx.DeadTokensIgnored: 2, pbx.DeadTokensCount: 1} {
+		if got := places(lockout.Resolve(pbx.Lockout{Attempts: 5, DeadTokens: counted}, 0), true); got != want {
+			t.Errorf("%v: %d places, want %d", counted, got, want)
 		}
 	}
 }
@@ -119,7 +130,7 @@ func TestAHostsRowNamesTheSendersAndTheSessionsThatWait(t *testing.T) {
 	status.Waiting = []session.Waiting{{Session: "3", Reason: lockout.NoPlace}, {Session: "test ABC", Reason: lockout.NoPlace}, {Session: "2", Reason: lockout.PasswordRefused}}
 
 	got, ok := hostOf(status, neighbours, noon)
-	want := host{Name: "pbx.example", Group: needsYou, Icon: "held", Waiting: "Warehouse", Pips: []string{"used", "used", "kept", "kept"},
+	want := host{Name: "pbx.example", Group: needsYou, Icon: "held", Waiting: []string{"Warehouse"}, Locked: "address", Pips: []string{"used", "used", "kept", "kept"},
 		Fact:   "pbx.example: logins held back by our budget until you act",
 		Detail: "2 of 2 wrong logins used; the PBX locks at 5. Sent by Support, account “somebody”. Waiting: Warehouse."}
 	if diff := cmp.Diff(want, got); !ok || diff != "" {
@@ -131,8 +142,67 @@ func TestAHostsRowNamesTheSendersAndTheSessionsThatWait(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 
+	status = session.HostStatus{Host: "pbx.example", Waiting: []session.Waiting{{Session: "1", Reason: lockout.MayBeLocked, Until: noon.Add(time.Hour)}}}
+	if got, _ = hostOf(status, neighbours, noon); got.Fact != "pbx.example: may be locked by the PBX until 13:00" || got.Group != waits || len(got.Pips) != 0 {
+		t.Errorf("%+v", got)
+	}
+
 	status = session.HostStatus{Host: "pbx.example", Waiting: []session.Waiting{{Session: "1", Reason: lockout.NoEvidence}}}
 	if _, ok := hostOf(status, neighbours, noon); ok {
 		t.Error("a host that does not respond holds nothing back")
 	}
+}
+
+func TestForgiveNamesWhatIsLockedAndWhoWaits(t *testing.T) {
+	for _, row := range []struct {
+		host host
+		text string
+		tick string
+	}{
+		{host{Lock: "The PBX said that our address is locked until 14:51.", Locked: "address", Waiting: []string{"Kestrel Insurance"}},
+			"The PBX said that our address is locked until 14:51. After you forgive it, the next login goes out at once. If the address is still locked, the PBX may lock it for longer, and Kestrel Insurance stays offline.",
+			"I have unlocked the address in the PBX."},
+		{host{Lock: "The PBX said that account “crm” is locked until 14:51.", Locked: "account"},
+			"The PBX said that account “crm” is locked until 14:51. After you forgive it, the next login goes out at once. If the account is still locked, the PBX may lock it for longer.",
+			"I have unlocked the account in the PBX."},
+		{host{Waiting: []string{"Sales", "Support"}},
+			"Our budget holds logins back, so that the PBX does not lock our address. After you forgive it, the wrong logins are forgotten here, and the next login goes out at once. If the PBX still counts them, it may lock our address, and these stay offline: Sales, Support.",
+			"The PBX does not lock our address."},
+	} {
+		if q := forgiving(row.host); q.Text != row.text || q.Tick != row.tick {
+			t.Errorf("got %q, %q", q.Text, q.Tick)
+		}
+	}
+}
+
+// The bar shows a single PBX among many, on the narrowest phone too.
+func TestEachSegmentOfTheFleetsBarIsAtLeastSixPixels(t *testing.T) {
+	of := map[int64]group{}
+	for i, g := range groups {
+		of[int64(i)] = g
+	}
+	for i := range int64(996) {
+		of[100+i] = loggedIn
+	}
+	for _, s := range fleetOf(of).Segments {
+		var share float64
+		if _, err := fmt.Sscanf(s.Width, "%f%%", &share); err != nil || share/100*(320-2*16)-3 < 6 {
+			t.Errorf("%s is %s wide (%v)", s.Group, s.Width, err)
+		}
+	}
+}
+
+func TestALoginThatWaitsItsTurnSaysSo(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("asterisk", false, pbxsim.Options{})
+	r.waitFor(r.connect(sim, "Front desk", nil), "Live")
+	sim.respondSlowly(true)
+	for _, name := range []string{"Spa", "Events"} {
+		r.connect(sim, name, func(s *Settings) { s.Username = name })
+	}
+	var page string
+	eventually(t, func() bool {
+		_, page = r.get("/")
+		return strings.Contains(page, "Waits its turn: logins go to this host one after the other.")
+	}, func() string { return "no row says that it waits its turn:\n" + page })
 }

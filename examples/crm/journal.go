@@ -17,6 +17,7 @@ type event struct {
 	Result string // one or two sentences
 	Failed bool
 	Wrong  bool          // the PBX refused the password
+	Dead   bool          // the PBX refused the token
 	Took   time.Duration // of what was sent
 
 	State   session.State // of a change of state

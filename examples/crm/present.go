@@ -42,6 +42,7 @@ type row struct {
 	State   string `json:"state"`
 	Who     string `json:"who,omitempty"` // acts, or locks
 	Since   int64  `json:"since"`
+	From    int64  `json:"from"` // Since, but for renewals: it is sorted by
 	Issued  int64  `json:"issued,omitempty"`
 	Expires int64  `json:"expires,omitempty"`
 
@@ -70,13 +71,26 @@ type facts struct {
 	token    tokenTimes
 	open     bool // there is a session
 	traits   pbx.Traits
-	hold     hold // in state Locked
+	hold     hold      // of its login
+	loggedIn time.Time // since when, over renewals; zero: it is not
 }
 
 type tokenTimes struct{ issued, expires time.Time }
 
 // present decides what the table says of a PBX.
 func present(f facts, now time.Time) row {
+	r := decide(f, now)
+	r.From = r.Since
+	if r.Group == loggedIn && !f.loggedIn.IsZero() {
+		r.From = millis(f.loggedIn)
+		if f.status.State == session.Live {
+			r.Since = r.From
+		}
+	}
+	return r
+}
+
+func decide(f facts, now time.Time) row {
 	s := f.settings
 	r := row{
 		ID: s.ID, Name: s.Name, Host: s.host(), Brand: shortTitle(f.driver, s.Driver), Account: s.Username,
@@ -126,8 +140,11 @@ func present(f facts, now time.Time) row {
 	case session.Connecting:
 		r.set(busy, "connecting", "Connecting", "")
 		r.Rest = "A login is under way."
-		if !f.status.Check.IsZero() {
+		switch {
+		case !f.status.Check.IsZero():
 			r.Fact, r.Rest = "The login waits until the PBX responds.", next
+		case f.hold != (hold{}): // until the login that is under way has ended
+			r.Rest = "Waits its turn: logins go to this host one after the other."
 		}
 	case session.Live:
 		r.set(loggedIn, "live", "Live", "")
@@ -150,10 +167,14 @@ func present(f facts, now time.Time) row {
 	case session.Rejected:
 		r.set(needsYou, "rejected", "Rejected", "needs you")
 		r.Fact, r.Rest = "The PBX refused this password.", "It is not sent again until you change it."
-		r.Reason = fmt.Sprintf("The PBX refused the password of “%s” at %s. It was sent once and is not sent again. Check the API password in the PBX, then enter it here.", s.Username, f.status.Since.Format(time.TimeOnly))
+		whose := "the password of “" + s.Username + "”"
+		if s.Username == "" {
+			whose = "this password"
+		}
+		r.Reason = fmt.Sprintf("The PBX refused %s %s. It was sent once and is not sent again. Check the API password in the PBX, then enter it here.", whose, moment(f.status.Since, now))
 		r.Action, r.At = action{Label: "Edit password", Path: page + "/edit#" + passwordField(s, f.driver)}, 0
 		if errors.Is(f.status.Err, pbx.ErrForbidden) {
-			r.Fact, r.Rest = "The PBX does not allow this login.", "Allow this server’s address and this account in the PBX."
+			r.Fact, r.Rest = "The PBX does not allow this login.", "Allow our address and this account in the PBX."
 			r.Reason = "The PBX knows the account and does not permit the login. Add this server’s address to its allowed addresses, and give the account access to the API. Then try again."
 			r.Action = action{Label: "Try again", Path: page + "/retry", Post: true}
 		}
@@ -162,7 +183,7 @@ func present(f facts, now time.Time) row {
 	case session.Unavailable:
 		r.set(waits, "warn", "Unavailable", "retrying")
 		r.Action = tryNow
-		r.unavailable(f, failure, next, edit)
+		r.unavailable(f, failure, next, edit, now)
 	case session.Closed:
 		r.set(switchOff, "closed", "Closed", "")
 		r.Rest = "Logging out."
@@ -189,11 +210,19 @@ func (r *row) locked(f facts, now time.Time) {
 	r.Action = action{Label: "Show host", Path: "/#host-" + host}
 	if f.status.LockedBy == session.LockedByPBX {
 		r.set(waits, "locked", "Locked", "by the PBX")
-		r.Fact, r.Rest = "The PBX has locked our address until "+until+".", "No login is sent before that."
-		r.Reason = "Tokens that still work are used. If you unlock our address in the PBX, press “Forgive…” on the list of connections."
+		has, what := "has", "our address"
+		if f.hold.doubt { // it refused a password that worked shortly before
+			has = "may have"
+		}
+		if f.traits.Lockout.PerAccount {
+			what = "this account"
+		}
+		r.Fact, r.Rest = fmt.Sprintf("The PBX %s locked %s until %s.", has, what, until), "No login is sent before that."
+		r.Reason = "Tokens that still work are used. If you unlock " + what + " in the PBX, press “Forgive…” on the list of connections."
 		return
 	}
-	limit := lockout.Resolve(f.traits.Lockout, 0).Attempts
+	limits := lockout.Resolve(f.traits.Lockout, 0)
+	limit := limits.Attempts
 	sent := many(f.hold.used, "wrong login") + " went to this host"
 	if !begun {
 		r.set(waits, "held", "Held back", "by our budget")
@@ -208,32 +237,37 @@ func (r *row) locked(f facts, now time.Time) {
 	}
 	r.set(waits, "held", "Held back", "by our budget")
 	r.Fact, r.Rest = "Login waits until "+until+".", fmt.Sprintf("%s, and the PBX locks at %d.", sent, limit)
-	r.Reason = fmt.Sprintf("%s, and the PBX locks at %d. We stop before that, so that accounts that work can come back after a lost response.", sent, limit)
+	r.Reason = fmt.Sprintf("We stop at %d, so that accounts that work can come back after a lost response.", places(limits, f.hold.proven))
 }
 
-func (r *row) unavailable(f facts, failure *pbx.Error, next string, edit action) {
+func (r *row) unavailable(f facts, failure *pbx.Error, next string, edit action, now time.Time) {
 	page := "/pbx/" + f.settings.key()
 	err := f.status.Err
 	switch {
 	case failure != nil && aboutStore(failure):
 		r.set(waits, "held", "Held back", "by the store")
+		tryNow := r.Action
+		r.Action = action{}
 		r.Fact, r.Rest = "The shared store does not respond.", "Tokens still work; no login is sent."
 		r.Reason = "Processes that share a store log in only if they know each other’s wrong logins. Check the store that -store names."
 		if !strings.Contains(failure.Message, "does not respond") {
 			r.set(needsYou, "held", "Held back", "needs you")
 			r.Fact, r.Rest = "What the shared store holds cannot be read.", "No login is sent."
-			r.Reason = sentence(failure.Message)
+			r.Reason, r.Action = sentence(failure.Message), tryNow
 		}
 	case errors.Is(err, pbx.ErrConfig) && aboutCertificate(failure):
 		r.set(needsYou, "warn", "Unavailable", "needs you")
 		r.Action, r.At = action{Label: "Review key", Path: page + "/edit?key=show#key"}, 0
 		if f.settings.Pin != "" {
 			r.Fact, r.Rest = "The PBX shows another key than the one you trusted.", "Nothing was sent."
-			r.Reason = "If the PBX was replaced or updated, compare the fingerprint and trust the new key."
+			r.Reason = "Nothing was sent. If the PBX was replaced or updated, compare the fingerprint and trust the new key."
+			if !f.settings.PinSet.IsZero() {
+				r.Reason = "You trusted the other one on " + day(f.settings.PinSet, now) + ". " + r.Reason
+			}
 			return
 		}
 		r.Fact, r.Rest = "The PBX’s certificate is not trusted yet.", "Nothing was sent."
-		r.Reason = "Most PBXs come with a self-signed certificate. Compare its fingerprint, then trust exactly this key."
+		r.Reason = "Nothing was sent. Most PBXs come with a self-signed certificate. Compare its fingerprint, then trust exactly this key."
 	case errors.Is(err, pbx.ErrConfig):
 		r.set(needsYou, "warn", "Unavailable", "needs you")
 		r.Fact, r.Rest = "The settings do not fit this PBX.", "Open them: what to change stands beside the field."
@@ -244,14 +278,14 @@ func (r *row) unavailable(f facts, failure *pbx.Error, next string, edit action)
 		r.Reason = "Log out another client, or use an account of its own."
 	case errors.Is(err, pbx.ErrTokenRejected):
 		r.Fact, r.Rest = "Another program logs in with this account.", "Give this CRM an account of its own."
-		r.Reason = "Each login ends the other’s session. Give this CRM an account of its own in the PBX."
+		r.Reason = "Each login ends the other’s session."
 	case errors.Is(err, pbx.ErrProtocol):
 		r.Fact, r.Rest = "This is not the response of this brand’s API.", next
 		r.Reason = "Check the brand, and the address with its port. While a PBX starts, its web server may respond before its API."
 		r.Action = edit
 	case failure != nil && failure.HTTPStatus != 0:
 		r.Fact, r.Rest = fmt.Sprintf("%d %s: the PBX does not respond.", failure.HTTPStatus, http.StatusText(failure.HTTPStatus)), next
-		r.Reason = "Something in front of the PBX responds for it, or the PBX is starting. Requests wait until it is back."
+		r.Reason = "Something in front of the PBX responds for it, or the PBX is starting. Requests fail until it is back."
 	default:
 		r.Fact, r.Rest = "The PBX does not respond: "+inWords(failure, err)+".", next
 		r.Reason = "Check the address and the port, and whether the PBX is running."
@@ -326,7 +360,12 @@ func (r row) expand(now time.Time) string {
 	return strings.ReplaceAll(r.Rest, "{in}", "in "+left(time.UnixMilli(r.At).Sub(now)))
 }
 
-// Second is the second line of the state: who, and since when.
+// expandAt puts the time of day of At into Rest.
+func (r row) expandAt(now time.Time) string {
+	return strings.ReplaceAll(r.Rest, "{in}", "at "+clock(time.UnixMilli(r.At), now))
+}
+
+// second is the second line of the state: who, and since when.
 func (r row) second(now time.Time) string {
 	since := ago(now.Sub(time.UnixMilli(r.Since)))
 	if r.Since == 0 {
@@ -380,7 +419,7 @@ func (q query) order(rows []row) {
 		case "token":
 			c = cmp.Compare(expiryRank(a), expiryRank(b))
 		default:
-			c = cmp.Or(cmp.Compare(slices.Index(groups, a.Group), slices.Index(groups, b.Group)), cmp.Compare(a.Since, b.Since))
+			c = cmp.Or(cmp.Compare(slices.Index(groups, a.Group), slices.Index(groups, b.Group)), cmp.Compare(a.From, b.From))
 		}
 		if c == 0 {
 			c = cmp.Or(strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), cmp.Compare(a.ID, b.ID))

@@ -2,13 +2,19 @@ package main
 
 import (
 	"context"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"html"
 	"net"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session"
 )
@@ -30,6 +36,7 @@ var situations = []struct {
 	{"connecting to a PBX that is checked first", func(f *facts) {
 		f.status.State, f.status.Check = session.Connecting, noon.Add(8*time.Second)
 	}, busy, "Connecting", "", "The login waits until the PBX responds.", "Next check in 8 s, without the password.", ""},
+	{"connecting in a queue", func(f *facts) { f.status.State, f.hold.queued = session.Connecting, true }, busy, "Connecting", "", "", "Waits its turn: logins go to this host one after the other.", ""},
 	{"live with a heartbeat", func(f *facts) {}, loggedIn, "Live", "", "", "Heartbeat in 12 min", ""},
 	{"live with a refresh", func(f *facts) { f.traits.KeepAlive = pbx.KeepAliveRefresh }, loggedIn, "Live", "", "", "Refresh in 12 min", ""},
 	{"live without a keep-alive", func(f *facts) { f.traits.KeepAlive = pbx.KeepAliveNone }, loggedIn, "Live", "", "", "New login in 12 min", ""},
@@ -47,12 +54,18 @@ var situations = []struct {
 	}, needsYou, "Rejected", "needs you", "The PBX refused this password.", "It is not sent again until you change it.", "Edit password"},
 	{"address not allowed", func(f *facts) {
 		f.status.State, f.status.Err = session.Rejected, &pbx.Error{Kind: pbx.ErrForbidden, Sent: true}
-	}, needsYou, "Rejected", "needs you", "The PBX does not allow this login.", "Allow this server’s address and this account in the PBX.", "Try again"},
+	}, needsYou, "Rejected", "needs you", "The PBX does not allow this login.", "Allow our address and this account in the PBX.", "Try again"},
 	{"locked by the PBX", func(f *facts) {
 		f.status.State, f.status.LockedBy, f.hold.until = session.Locked, session.LockedByPBX, f.status.Next
 	}, waits, "Locked", "by the PBX", "The PBX has locked our address until 12:12.", "No login is sent before that.", "Show host"},
+	{"locked, perhaps", func(f *facts) {
+		f.status.State, f.status.LockedBy, f.hold = session.Locked, session.LockedByPBX, hold{until: f.status.Next, doubt: true}
+	}, waits, "Locked", "by the PBX", "The PBX may have locked our address until 12:12.", "No login is sent before that.", "Show host"},
+	{"an account locked by the PBX", func(f *facts) {
+		f.status.State, f.status.LockedBy, f.traits.Lockout.PerAccount = session.Locked, session.LockedByPBX, true
+	}, waits, "Locked", "by the PBX", "The PBX has locked this account until 12:12.", "No login is sent before that.", "Show host"},
 	{"held back", func(f *facts) {
-		f.status.State, f.status.LockedBy, f.hold = session.Locked, session.LockedByBudget, hold{f.status.Next, 2}
+		f.status.State, f.status.LockedBy, f.hold = session.Locked, session.LockedByBudget, hold{until: f.status.Next, used: 2}
 	}, waits, "Held back", "by our budget", "Login waits until 12:12.", "2 wrong logins went to this host, and the PBX locks at 5.", "Show host"},
 	{"held back just now", func(f *facts) {
 		f.status.State, f.status.LockedBy = session.Locked, session.LockedByBudget
@@ -62,7 +75,7 @@ var situations = []struct {
 	}, needsYou, "Held back", "needs you", "No login until you act.", "1 wrong login went to this host. The PBX does not forget them.", "Show host"},
 	{"held back by the store", func(f *facts) {
 		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrUnavailable, Message: "not sent: the wrong logins of pbx.example are not known, because the store does not respond"}
-	}, waits, "Held back", "by the store", "The shared store does not respond.", "Tokens still work; no login is sent.", "Try now"},
+	}, waits, "Held back", "by the store", "The shared store does not respond.", "Tokens still work; no login is sent.", ""},
 	{"held back by a store of another key", func(f *facts) {
 		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrUnavailable, Message: "not sent: the store's cell s/7 is sealed with key “ab”, which this process does not have"}
 	}, needsYou, "Held back", "needs you", "What the shared store holds cannot be read.", "No login is sent.", "Try now"},
@@ -137,7 +150,7 @@ func TestSentencesFitTwoLines(t *testing.T) {
 		if n := len([]rune(r.Fact)); n > 55 {
 			t.Errorf("%s: the fact has %d characters", s.name, n)
 		}
-		if n := len([]rune(r.Fact + " " + r.expand(noon))); n > 92 {
+		if n := len([]rune(r.Fact + " " + r.expand(noon))); n > 90 {
 			t.Errorf("%s: the sentence has %d characters", s.name, n)
 		}
 	}
@@ -189,12 +202,66 @@ func TestTheWordsOfThePagesAreThoseOfTheTrade(t *testing.T) {
 			t.Errorf("%s: %q", entry.Name(), word)
 		}
 	}
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sentences := 0
+	for _, source := range sources {
+		if strings.HasSuffix(source, "_test.go") || source == "extensions.go" { // a brand lists call legs
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), source, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if text, ok := n.(*ast.BasicLit); ok && text.Kind == token.STRING && strings.Contains(text.Value, " ") {
+				sentences++
+				if word := unwanted.FindString(text.Value); word != "" {
+					t.Errorf("%s: %q in %s", source, word, text.Value)
+				}
+			}
+			return true
+		})
+	}
+	if sentences < 200 {
+		t.Errorf("%d texts were read", sentences)
+	}
+}
+
+func TestAPBXsPageSaysWhenAndHowMuchOfTheBudget(t *testing.T) {
+	wrong := present(inSituation(func(f *facts) {
+		f.status.State, f.status.Err, f.status.Since = session.Rejected, &pbx.Error{Kind: pbx.ErrInvalidCredentials, Sent: true}, noon.Add(-5*time.Minute)
+	}), noon)
+	if want := "The PBX refused the password of “crm” at 11:55:00."; !strings.HasPrefix(wrong.Reason, want) {
+		t.Errorf("%q does not begin with %q", wrong.Reason, want)
+	}
+	byKey := present(inSituation(func(f *facts) {
+		f.settings.Username, f.status.State, f.status.Since = "", session.Rejected, noon.AddDate(0, 0, -2)
+	}), noon)
+	if want := "The PBX refused this password on 24 Nov at 12:00:00."; !strings.HasPrefix(byKey.Reason, want) {
+		t.Errorf("%q does not begin with %q", byKey.Reason, want)
+	}
+	held := present(inSituation(func(f *facts) {
+		f.status.State, f.status.LockedBy, f.hold = session.Locked, session.LockedByBudget, hold{until: f.status.Next, used: 2, proven: true}
+	}), noon)
+	if want := "We stop at 2, so that accounts that work can come back after a lost response."; held.Reason != want {
+		t.Errorf("got %q, want %q", held.Reason, want)
+	}
+	trusted := present(inSituation(func(f *facts) {
+		f.settings.Pin, f.settings.PinSet = "sha256/abc", noon.AddDate(0, 0, -23)
+		f.status.State, f.status.Err = session.Unavailable, &pbx.Error{Kind: pbx.ErrConfig, Setting: "TLS.PinSHA256"}
+	}), noon)
+	if want := "You trusted the other one on 3 Nov. Nothing was sent."; !strings.HasPrefix(trusted.Reason, want) {
+		t.Errorf("%q does not begin with %q", trusted.Reason, want)
+	}
 }
 
 func TestRowsAreOrderedByWhoHasToActAndThenByAge(t *testing.T) {
 	rows := []row{
-		{ID: 1, Name: "live", Group: loggedIn, Since: 1}, {ID: 2, Name: "new trouble", Group: needsYou, Since: 9},
-		{ID: 3, Name: "closed", Group: switchOff}, {ID: 4, Name: "old trouble", Group: needsYou, Since: 2}, {ID: 5, Name: "waits", Group: waits, Since: 1},
+		{ID: 1, Name: "live", Group: loggedIn, From: 1}, {ID: 2, Name: "new trouble", Group: needsYou, From: 9},
+		{ID: 3, Name: "closed", Group: switchOff}, {ID: 4, Name: "old trouble", Group: needsYou, From: 2}, {ID: 5, Name: "waits", Group: waits, From: 1},
 	}
 	query{}.order(rows)
 	var got []string
@@ -203,6 +270,17 @@ func TestRowsAreOrderedByWhoHasToActAndThenByAge(t *testing.T) {
 	}
 	if want := "old trouble, new trouble, waits, live, closed"; strings.Join(got, ", ") != want {
 		t.Errorf("got %s, want %s", strings.Join(got, ", "), want)
+	}
+}
+
+// A renewal neither moves a row nor makes the session young.
+func TestALiveSessionIsAsOldAsItsLogin(t *testing.T) {
+	login := noon.AddDate(0, 0, -2)
+	for state, second := range map[session.State]string{session.Live: "2 days", session.Renewing: "6 min"} {
+		r := present(inSituation(func(f *facts) { f.status.State, f.loggedIn = state, login }), noon)
+		if r.From != login.UnixMilli() || r.second(noon) != second {
+			t.Errorf("%s: %q, sorted by %v", state, r.second(noon), time.UnixMilli(r.From))
+		}
 	}
 }
 
@@ -216,6 +294,39 @@ func TestTimesAreShort(t *testing.T) {
 	} {
 		if ago(row.d) != row.ago || left(row.d) != row.left {
 			t.Errorf("%v: %q and %q, want %q and %q", row.d, ago(row.d), left(row.d), row.ago, row.left)
+		}
+	}
+	yesterday := noon.AddDate(0, 0, -1)
+	got := []string{exact(noon, noon), exact(yesterday, noon), moment(noon, noon), moment(yesterday, noon), clock(noon, noon), clock(yesterday, noon), day(noon, noon), day(noon.AddDate(-1, 0, 0), noon)}
+	want := []string{"12:00:00", "25 Nov 12:00:00", "at 12:00:00", "on 25 Nov at 12:00:00", "12:00", "25 Nov 12:00", "26 Nov", "26 Nov 2025"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What is in the list is not missing on the PBX's own page.
+func TestWhatARowSaysStandsOnThePBXsPageToo(t *testing.T) {
+	r := start(t, "")
+	for _, s := range situations {
+		shown := present(inSituation(s.change), noon)
+		page := html.UnescapeString(r.server.fragment("detail-trouble", struct {
+			row
+			Text, TextAt string
+		}{shown, shown.expand(noon), shown.expandAt(noon)}))
+		if shown.Fact == "" && shown.Technical == "" {
+			if page != "" {
+				t.Errorf("%s: %s", s.name, page)
+			}
+			continue
+		}
+		want := []string{shown.Fact, shown.Reason, shown.Action.Label}
+		if shown.At != 0 || shown.Reason == "" {
+			want = append(want, shown.expand(noon))
+		}
+		for _, text := range want {
+			if !strings.Contains(page, text) {
+				t.Errorf("%s: the page lacks %q", s.name, text)
+			}
 		}
 	}
 }

@@ -40,7 +40,7 @@ func TestAProcessFollowsWhatAnotherOneSaves(t *testing.T) {
 	}
 }
 
-// A change of both at once is not lost: who saves a PBX that was removed is told.
+// A change of both at once is not lost: saving a PBX that was removed is an error.
 func TestSavingAPBXThatAnotherProcessRemovedSaysSo(t *testing.T) {
 	a := start(t, filepath.Join(t.TempDir(), "settings.db"))
 	saved := a.connect(a.simulate("yeastar", false, pbxsim.Options{}), "Harbour", nil)

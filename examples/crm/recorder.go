@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -16,11 +17,12 @@ import (
 type recorder struct {
 	auth   pbx.Authenticator
 	record func(event)
+	newest atomic.Pointer[pbx.Token] // that it brought
 }
 
-// record returns auth with a recorder around it.
+// recording returns auth with a recorder around it.
 func recording(auth pbx.Authenticator, record func(event)) pbx.Authenticator {
-	r := &recorder{auth, record}
+	r := &recorder{auth: auth, record: record}
 	if requester, ok := pbx.As[pbx.Requester](auth); ok {
 		checked := ""
 		if d, ok := pbx.As[pbx.Describer](auth); ok {
@@ -55,13 +57,14 @@ func (r *recorder) watch(kind eventKind, label string, send func() (*pbx.Token, 
 	e := event{At: start, Kind: kind, Label: label, Took: time.Since(start)}
 	switch {
 	case err != nil:
-		e.Failed, e.Wrong, e.Result = true, errors.Is(err, pbx.ErrInvalidCredentials), explain(err)
+		e.Failed, e.Wrong, e.Dead, e.Result = true, errors.Is(err, pbx.ErrInvalidCredentials), errors.Is(err, pbx.ErrTokenRejected), explain(err)
 	case t == nil:
 		e.Result = fmt.Sprintf("Accepted in %d ms.", e.Took.Milliseconds())
 	default:
+		r.newest.Store(t)
 		e.Result, e.Expires = fmt.Sprintf("Accepted in %d ms.", e.Took.Milliseconds()), t.ExpiresAt
 		if !t.ExpiresAt.IsZero() {
-			e.Result += " Token valid until " + t.ExpiresAt.Format(time.TimeOnly) + "."
+			e.Result += " Token valid until " + exact(t.ExpiresAt, start) + "."
 		}
 	}
 	r.record(e)
@@ -105,6 +108,9 @@ func (c checkRecorder) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (r *requestRecorder) Inspect(resp *http.Response, body []byte, t *pbx.Token) error {
 	err := r.Requester.Inspect(resp, body, t)
+	if newest := r.newest.Load(); newest != nil && t != nil && !t.Value.Equal(newest.Value) && t.IssuedAt.Before(newest.IssuedAt) {
+		return err // of a token that is no longer used: the request is sent again
+	}
 	if errors.Is(err, pbx.ErrTokenRejected) {
 		r.record(event{At: time.Now(), Kind: tokenRefused, Label: "Token refused", Failed: true, Result: explain(err) + " The session logs in, and the request is sent again."})
 	}

@@ -57,7 +57,10 @@ func TestScreenshotsOfTheListAndTheForm(t *testing.T) {
 	b.visit("/")
 	mostovik := named(r, "Mostovik")
 	r.waitFor(mostovik, "Live")
-	slow := func(host string) { r.app.sims.at(host).pbx.Fault(pbxsim.Fault{Times: -1, Delay: 9 * time.Second}) }
+	slow := func(host string) {
+		r.app.sims.at(host).pbx.ClearFaults()
+		r.app.sims.at(host).pbx.Fault(pbxsim.Fault{Times: -1, Delay: 9 * time.Second})
+	}
 	slow(mostovik.host())
 	entry, _, _ := r.app.entry(mostovik.ID)
 	for end := time.Now().Add(2 * time.Minute); r.app.row(entry, time.Now()).State != "Renewing"; time.Sleep(50 * time.Millisecond) {
@@ -90,12 +93,12 @@ func TestScreenshotsOfTheListAndTheForm(t *testing.T) {
 }
 
 // TestScreenshotsOfAPBX writes the picture of a session's story. It has happened,
-// so it takes five minutes.
+// so it takes six minutes.
 func TestScreenshotsOfAPBX(t *testing.T) {
 	r := demo(t)
 	b := openTab(t, browser(t), r)
-	sim := r.simulate("openvox", false, pbxsim.Options{Lifetime: 2 * time.Minute})
-	story := r.connect(sim, "Ashgrove Vets", func(s *Settings) { s.Options["token_ttl"] = "2m" })
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{Lifetime: time.Minute})
+	story := r.connect(sim, "Ashgrove Vets", nil)
 	r.waitFor(story, "Live")
 	b.visit("/pbx/" + story.key())
 	b.click("#repeat")
@@ -104,8 +107,8 @@ func TestScreenshotsOfAPBX(t *testing.T) {
 		b.click("[data-mischief='" + name + "']")
 	}
 	press(45*time.Second, "restart")
-	press(65*time.Second, "away")
-	press(70*time.Second, "away")
+	press(65*time.Second, "502")
+	press(2*time.Minute, "502") // the token expires meanwhile
 	press(70*time.Second, "slow")
 	time.Sleep(20 * time.Second)
 	b.wait("document.querySelector('#b-head .word')?.textContent === 'Live'")

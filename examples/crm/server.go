@@ -53,10 +53,7 @@ func newServer(a *app, key masterKey, done <-chan struct{}) (*server, error) {
 	}
 	v := hex.EncodeToString(version.Sum(nil)[:6])
 	var err error
-	s.pages, err = template.New("").Funcs(template.FuncMap{
-		"version": func() string { return v },
-		"lower":   strings.ToLower,
-	}).ParseFS(files, "ui/*.html")
+	s.pages, err = template.New("").Funcs(template.FuncMap{"version": func() string { return v }}).ParseFS(files, "ui/*.html")
 	return s, err
 }
 
@@ -179,9 +176,10 @@ func (s *server) stale(w http.ResponseWriter, r *http.Request) {
 	const text = "This page was open for too long. Nothing was changed. Type the password again, then press “Save and connect”."
 	if r.PostForm.Has("url") {
 		if saved, ok := s.savedOf(r); ok {
-			f := read(r.PostForm, saved).draw([]problem{{Text: text}})
+			e := read(r.PostForm, saved)
+			f := e.draw([]problem{{Text: text}})
 			f.Failed = "Not saved"
-			s.showForm(w, r, http.StatusForbidden, f)
+			s.showForm(w, r, http.StatusForbidden, withSecretsAgain(f, e))
 			return
 		}
 	}
@@ -258,7 +256,7 @@ func (s *server) takeNotice(r *http.Request) string {
 	return text
 }
 
-// done ends an action: the script gets the notice, without script the browser
+// finish ends an action: the script gets the notice, without script the browser
 // goes to a page that shows it.
 func (s *server) finish(w http.ResponseWriter, r *http.Request, notice, path string) {
 	if wantsJSON(r) {

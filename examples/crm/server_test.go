@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -399,5 +400,66 @@ func TestTheDemoOpensWithEveryKindOfTrouble(t *testing.T) {
 		if !drivers[sim.Driver] {
 			t.Errorf("the demo has no %s", sim.Driver)
 		}
+	}
+}
+
+func TestARenewalLeavesTheAgeOfASession(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{Lifetime: 4 * time.Second})
+	saved := r.connect(sim, "Harbour", nil)
+	r.waitFor(saved, "Live")
+	e, _, _ := r.app.entry(saved.ID)
+	before := r.app.row(e, time.Now())
+	eventually(t, func() bool { return sim.pbx.Counts().KeepAlives > 1 }, func() string { return "it does not renew" })
+	r.waitFor(saved, "Live")
+	if after := r.app.row(e, time.Now()); after.From != before.From || after.Since != before.Since {
+		t.Errorf("before: since %d, from %d; after: since %d, from %d", before.Since, before.From, after.Since, after.From)
+	}
+	states := 0
+	for _, event := range e.journal.all() {
+		if event.Kind == stateChanged {
+			states++
+		}
+	}
+	if states > 2 { // Connecting, Live
+		t.Errorf("its story has %d states: renewals that work are shown by their keep-alives", states)
+	}
+	saved.Disconnected = time.Now()
+	saved, err := r.app.save(t.Context(), saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved.Disconnected = time.Time{}
+	if saved, err = r.app.save(t.Context(), saved); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { row := r.app.row(e, time.Now()); return row.State == "Live" && row.From > before.From }, func() string { return "it is as old as the login before" })
+}
+
+// A request that was under way while its token was renewed says nothing about the new
+// one.
+func TestARefusalOfAnOlderTokenIsNoEvent(t *testing.T) {
+	auth, err := pbx.Open("yeastar-p", pbx.Config{URL: "http://127.0.0.1:1", Username: "u", Password: secretOf("p")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []event
+	r := recording(auth, func(e event) { events = append(events, e) }).(*requestRecorder)
+	old, fresh := &pbx.Token{Value: secretOf("a"), IssuedAt: noon}, &pbx.Token{Value: secretOf("b"), IssuedAt: noon.Add(time.Minute)}
+	r.watch(sentLogin, "Login", func() (*pbx.Token, error) { return fresh, nil })
+	for _, token := range []*pbx.Token{old, fresh} {
+		resp := &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}}
+		if err := r.Inspect(resp, []byte(`{"errcode":10004,"errmsg":"TOKEN INVALID"}`), token); !errors.Is(err, pbx.ErrTokenRejected) {
+			t.Errorf("the error is %v", err)
+		}
+	}
+	refused := 0
+	for _, e := range events {
+		if e.Kind == tokenRefused {
+			refused++
+		}
+	}
+	if refused != 1 {
+		t.Errorf("%d refusals are written down", refused)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // stores are what -store names in tests, by kind. Each makes a new one, or skips the
@@ -64,7 +66,15 @@ func postgresStore(t *testing.T) string {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
 	addr := serve(t, as, "postgres", "-D", data, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-p")
-	return "postgres://postgres:" + planted + "@" + addr + "/postgres"
+	url := "postgres://postgres:" + planted + "@" + addr + "/postgres"
+	eventually(t, func() bool { // it listens before it is ready
+		conn, err := pgx.Connect(t.Context(), url)
+		if err == nil {
+			conn.Close(t.Context())
+		}
+		return err == nil
+	}, func() string { return "postgres does not get ready" })
+	return url
 }
 
 // installed finds the program of a server.

@@ -35,7 +35,6 @@ type tablePage struct {
 	Store   string // that they share
 	Zone    string
 	Blocks  map[string]template.HTML
-	NowMS   int64
 }
 
 // tableRow is a row as the first HTML has it.
@@ -64,7 +63,7 @@ func (s *server) table(w http.ResponseWriter, r *http.Request) {
 	all := s.rows(now)
 	p := tablePage{
 		base: s.base(r, "Telephony", "", "/events"), Total: len(all), Query: q, Demo: s.demo, Process: s.with.process, Store: s.with.kind, Sims: s.sims != nil,
-		Zone: now.Format("MST"), NowMS: now.UnixMilli(), Empty: len(all) == 0, Blocks: map[string]template.HTML{},
+		Zone: now.Format("MST"), Empty: len(all) == 0, Blocks: map[string]template.HTML{},
 	}
 	var rows []row
 	for _, row := range all {
@@ -226,7 +225,7 @@ func fleetOf(groupOf map[int64]group) fleetLine {
 		count[g]++
 	}
 	all := float64(len(groupOf))
-	const least = 0.7 // percent: about 6 pixels
+	const least = 3.6 // percent: 6 pixels and a gap of 3, also on a phone and beside four others
 	total, x := 0.0, 0.0
 	for _, n := range count {
 		total += max(float64(n)/all*100, least)

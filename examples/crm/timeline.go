@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pbxauth/pbx/session"
 )
@@ -72,7 +73,11 @@ func (t timeline) draw(f frame, title, desc string) template.HTML {
 	total := f.left + f.width
 	p.put(`<svg class="timeline %s" viewBox="0 0 %.0f %.0f" role="img" aria-labelledby="%s-title %s-desc"><title id="%s-title">%s</title><desc id="%s-desc">%s</desc>`,
 		f.id, total, f.height, f.id, f.id, f.id, html.EscapeString(title), f.id, html.EscapeString(desc))
-	p.put(`<defs><pattern id="%s-stripes" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="3" height="6" class="f-wait"/></pattern><pattern id="%s-stripes-stop" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="3" height="6" class="f-stop"/></pattern><pattern id="%s-dots" width="6" height="4" patternUnits="userSpaceOnUse"><circle cx="2" cy="2" r="1.7" class="f-wait"/></pattern></defs>`, f.id, f.id, f.id)
+	p.put(`<defs>`)
+	for _, g := range []group{waits, needsYou} {
+		p.put(`<pattern id="%s-stripes-%s" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="3" height="6" class="f-%[2]s"/></pattern><pattern id="%[1]s-dots-%[2]s" width="6" height="4" patternUnits="userSpaceOnUse"><circle cx="2" cy="2" r="1.7" class="f-%[2]s"/></pattern>`, f.id, g)
+	}
+	p.put(`</defs>`)
 
 	top := f.flags + 8
 	p.put(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" class="future"/>`, p.x(t.now), top, total-p.x(t.now), bottom-top)
@@ -97,16 +102,18 @@ func (t timeline) draw(f frame, title, desc string) template.HTML {
 		p.text(0, f.flags+4, "lane", "start", "You pressed")
 	}
 	p.states()
-	p.tokens()
-	p.flags(bottom)
+	spans := slices.DeleteFunc(t.spans(), func(s span) bool { return !p.within(s.until) })
+	p.tokens(spans)
+	free := p.flags(bottom)
+	p.put(`<path d="M%.1f %.1fV%.1f" class="line-now"/>`, p.x(t.now), f.flags+2, bottom)
+	p.ends(spans)
 	p.sent()
 	p.requests()
-	p.put(`<path d="M%.1f %.1fV%.1f" class="line-now"/>`, p.x(t.now), f.flags+2, bottom)
-	anchor, x := "middle", p.x(t.now)
-	if slices.ContainsFunc(t.events, func(e event) bool { return e.Kind == pressed && t.now.Sub(e.At) < time.Minute/2 }) {
-		anchor, x = "start", x+4 // beside the flag
+	if x := p.x(t.now); free > x-14 {
+		p.text(max(free, x+4), f.flags+2, "nowtext", "start", "now") // beside the last flag
+	} else {
+		p.text(x, f.flags-2, "nowtext", "middle", "now")
 	}
-	p.text(x, f.flags-2, "nowtext", anchor, "now")
 	p.put(`</svg>`)
 	return template.HTML(p.String())
 }
@@ -140,12 +147,10 @@ func (p *picture) states() {
 		p.put(`<rect x="%.1f" y="%.1f" width="%.1f" height="26" class="t-%s"/>`, x, y, max(w, 1), e.Group)
 		foot := fmt.Sprintf(`class="%s"`, fill)
 		switch {
-		case e.State == session.Unavailable && e.Group == needsYou:
-			foot = fmt.Sprintf(`fill="url(#%s-stripes-stop)"`, p.f.id)
-		case e.State == session.Unavailable:
-			foot = fmt.Sprintf(`fill="url(#%s-stripes)"`, p.f.id)
 		case e.Label == "Held back":
-			foot = fmt.Sprintf(`fill="url(#%s-dots)"`, p.f.id)
+			foot = fmt.Sprintf(`fill="url(#%s-dots-%s)"`, p.f.id, e.Group)
+		case e.State == session.Unavailable:
+			foot = fmt.Sprintf(`fill="url(#%s-stripes-%s)"`, p.f.id, e.Group)
 		}
 		p.put(`<rect x="%.1f" y="%.1f" width="%.1f" height="4" %s/>`, x, y+22, max(w, 1), foot)
 		if w >= 60 {
@@ -177,7 +182,15 @@ func (t timeline) spans() []span {
 			end(expires, "expired")
 		}
 	}
-	for _, e := range t.events {
+	// A token begins when the response that brought it is here.
+	events := slices.Clone(t.events)
+	for i := range events {
+		if e := &events[i]; e.Kind == sentLogin || e.Kind == sentKeepAlive {
+			e.At = e.At.Add(e.Took)
+		}
+	}
+	slices.SortStableFunc(events, func(a, b event) int { return a.At.Compare(b.At) })
+	for _, e := range events {
 		switch {
 		case e.Kind == sentLogin && !e.Failed:
 			expire(e.At)
@@ -188,12 +201,16 @@ func (t timeline) spans() []span {
 				open = &span{from: e.At}
 			}
 			expires = e.Expires
-		case e.Kind == tokenRefused:
+		case e.Kind == tokenRefused, e.Kind == sentKeepAlive && e.Dead:
 			end(e.At, "refused")
 		case e.Kind == sentLogout:
 			end(e.At, "")
-		case e.Kind == stateChanged && e.State == session.Connecting && open != nil && e.At.After(open.from.Add(time.Second)):
-			end(e.At, "refused") // the session gave it up
+		case e.Kind == stateChanged && e.State != session.Live && e.State != session.Renewing && open != nil && e.At.After(open.from.Add(time.Second)):
+			how := "" // the session gave it up, because its settings changed
+			if !expires.IsZero() && e.At.After(expires.Add(-5*time.Second)) {
+				how = "expired"
+			}
+			end(e.At, how)
 		}
 	}
 	if open != nil {
@@ -207,32 +224,38 @@ func (t timeline) spans() []span {
 	return spans
 }
 
-func (p *picture) tokens() {
+func (p *picture) tokens(spans []span) {
 	y := p.lane(1) + 8
-	for _, s := range p.t.spans() {
-		if !p.within(s.until) {
-			continue
-		}
+	for _, s := range spans {
 		x, end := p.x(s.from), p.x(s.until)
 		p.put(`<rect x="%.1f" y="%.1f" width="%.1f" height="10" rx="1.5" class="f-ok"/>`, x, y, max(end-x, 2))
-		if s.how != "" {
-			p.cross(end, y+5)
-			p.text(end-2, y+24, "halo", "end", s.how)
-		}
 	}
 	if !p.t.live || p.t.expires.IsZero() {
 		return
 	}
 	x, end := p.x(p.t.now), p.x(p.t.expires)
 	p.put(`<path d="M%.1f %.1fH%.1f" class="planned"/><path d="M%.1f %.1fH%.1f" class="planned"/>`, x, y+.5, end, x, y+9.5, end)
-	word := "expires "
+	word := "expires " + exact(p.t.expires, p.t.now)
 	if p.f.above {
-		word = "to "
+		word = "to " + clock(p.t.expires, p.t.now)
 	}
 	if p.within(p.t.expires) {
 		p.put(`<path d="M%.1f %.1fV%.1f" class="planned"/>`, end, y, y+10)
 	}
-	p.text(p.f.left+p.f.width, y+24, "halo", "end", word+p.t.expires.Format(map[bool]string{true: "15:04", false: time.TimeOnly}[p.f.above]))
+	p.text(min(max(end, x+float64(len(word))*6.4), p.f.left+p.f.width), y+24, "halo", "end", word)
+}
+
+// ends are the signs at the ends of tokens. They are drawn over the tokens that follow
+// and over the lines of flags.
+func (p *picture) ends(spans []span) {
+	y := p.lane(1) + 8
+	for _, s := range spans {
+		if s.how != "" {
+			end := p.x(s.until)
+			p.cross(end, y+5)
+			p.text(max(end-2, p.f.left+46), y+24, "halo", "end", s.how)
+		}
+	}
 }
 
 func (p *picture) cross(x, y float64) {
@@ -243,38 +266,85 @@ func (p *picture) triangle(x, y float64, class string) {
 	p.put(`<path d="M%.1f %.1fl6 11h-12z" class="%s"/>`, x, y-6, class)
 }
 
-// flags are what a person pressed.
-func (p *picture) flags(bottom float64) {
-	var shown []event
+// flagLabel is the label of a flag, or of several that stand too close to be
+// labelled one by one.
+type flagLabel struct {
+	first, last float64 // x of the first and the last
+	count       int
+	text        string
+	at          float64 // where it begins
+}
+
+func (g flagLabel) width() float64 { return float64(utf8.RuneCountInString(g.text)) * 6.8 }
+
+// placed returns where the labels stand, so that none covers another: to the right of
+// its flag before now, else to the left, else beyond now. Where there is no room,
+// flags are counted together.
+func placed(labels []flagLabel, left, now, right float64) []flagLabel {
+	for {
+		free, crowded := left, -1 // free is where the next label may begin
+		for i := range labels {
+			g := &labels[i]
+			end := now - 16
+			if i+1 < len(labels) {
+				end = labels[i+1].first - 4
+			}
+			switch {
+			case g.last+10+g.width() <= end:
+				g.at = g.last + 10
+			case g.first-4-g.width() >= free:
+				g.at = g.first - 4 - g.width()
+			case i+1 == len(labels) && g.last+10+g.width() <= right:
+				g.at = g.last + 10
+			case crowded < 0:
+				crowded = i
+			}
+			free = max(g.last+10, g.at+g.width()+4)
+		}
+		if crowded < 0 || len(labels) == 1 {
+			return labels
+		}
+		// The crowded one and its nearer neighbour become one.
+		i := crowded
+		if i+1 == len(labels) || i > 0 && labels[i].first-labels[i-1].last < labels[i+1].first-labels[i].last {
+			i--
+		}
+		both := flagLabel{first: labels[i].first, last: labels[i+1].last, count: labels[i].count + labels[i+1].count}
+		both.text = fmt.Sprintf("×%d", both.count)
+		labels = append(append(slices.Clone(labels[:i]), both), labels[i+2:]...)
+	}
+}
+
+// flags are what a person pressed. It returns where there is room for "now".
+func (p *picture) flags(bottom float64) float64 {
+	var labels []flagLabel
+	last := ""
 	for _, e := range p.t.events {
 		if e.Kind == pressed && p.within(e.At) {
-			shown = append(shown, e)
+			x, y := p.x(e.At), p.f.flags
+			p.put(`<path d="M%.1f %.1fV%.1f" class="pressed"/><path d="M%.1f %.1fl7 4l-7 4z" class="flag"/>`, x, y-4, bottom, x, y-6)
+			text := e.Label
+			if text == strings.TrimSuffix(last, " on")+" off" {
+				text = "off" // of the button before it
+			}
+			last = e.Label
+			labels = append(labels, flagLabel{first: x, last: x, count: 1, text: text})
 		}
 	}
-	free := p.f.left // where the next label may begin
-	for i, e := range shown {
-		x, y := p.x(e.At), p.f.flags
-		p.put(`<path d="M%.1f %.1fV%.1f" class="pressed"/><path d="M%.1f %.1fl7 4l-7 4z" class="flag"/>`, x, y-4, bottom, x, y-6)
-		width := float64(len(e.Label)) * 6.4
-		end := p.x(p.t.now) - 16
-		if i+1 < len(shown) {
-			end = p.x(shown[i+1].At) - 4
-		}
-		switch {
-		case x+10+width < end || x+10+width < p.f.left+p.f.width && i+1 == len(shown) && x+10+width < end:
-			p.text(x+10, y+2, "halo flagtext", "start", e.Label)
-			free = x + 10 + width
-		case x-4-width > free: // the label goes to the left of its line
-			p.text(x-4, y+2, "halo flagtext", "end", e.Label)
-			free = x + 8
-		}
+	now := p.x(p.t.now)
+	free := p.f.left
+	for _, g := range placed(labels, p.f.left, now, p.f.left+p.f.width-32) {
+		p.text(g.at, p.f.flags+2, "halo flagtext", "start", g.text)
+		free = max(g.last+10, g.at+g.width()+4)
 	}
+	return free
 }
 
 // mark is one sign in a lane.
 type mark struct {
 	x      float64
 	failed bool
+	wrong  bool // a login whose password was refused
 	kind   eventKind
 	count  int
 }
@@ -289,7 +359,7 @@ func merge(marks []mark) []mark {
 	}
 	var merged []mark
 	for _, m := range marks {
-		if last := len(merged) - 1; last >= 0 && m.x-merged[last].x < 24 && m.kind == merged[last].kind && m.failed == merged[last].failed {
+		if last := len(merged) - 1; last >= 0 && m.x-merged[last].x < 24 && m.kind == merged[last].kind && m.failed == merged[last].failed && m.wrong == merged[last].wrong {
 			merged[last].count += max(m.count, 1)
 			continue
 		}
@@ -311,18 +381,19 @@ func (p *picture) sent() {
 			p.text(p.x(e.At)+10, y+4, "halo", "start", strings.TrimPrefix(e.Label, "Token of "))
 			continue
 		}
-		marks = append(marks, mark{x: p.x(e.At), failed: e.Failed, kind: e.Kind})
+		marks = append(marks, mark{x: p.x(e.At), failed: e.Failed, wrong: e.Wrong, kind: e.Kind})
 	}
 	for _, m := range merge(marks) {
 		switch {
-		case m.kind == sentLogin && m.failed:
+		case m.wrong:
 			p.triangle(m.x, y, "c-stop solid")
+			p.text(max(m.x, p.f.left+25), y+21, "halo", "middle", "refused")
+		case m.failed:
+			p.cross(m.x, y)
 		case m.kind == sentLogin:
 			p.triangle(m.x, y, "login")
 		case m.kind == sentCheck:
 			p.put(`<circle cx="%.1f" cy="%.1f" r="4" class="check"/>`, m.x, y)
-		case m.failed:
-			p.cross(m.x, y)
 		case m.kind == sentLogout:
 			p.put(`<rect x="%.1f" y="%.1f" width="8" height="8" class="logout"/>`, m.x-4, y-4)
 		default:
@@ -335,6 +406,8 @@ func (p *picture) sent() {
 	now := p.x(p.t.now)
 	switch {
 	case p.t.nextIs == "":
+	case p.t.next.IsZero() && p.f.above: // there is no room behind now
+		p.text(p.f.left+p.f.width, p.lane(2)-6, "halo", "end", p.t.nextIs)
 	case p.t.next.IsZero():
 		p.text(now+8, y+4, "halo", "start", p.t.nextIs)
 	case p.within(p.t.next) && p.t.next.After(p.t.now):

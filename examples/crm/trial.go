@@ -3,12 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/probe"
+	"github.com/pbxauth/pbx/session/lockout"
 )
 
 // step is one step of a connection test.
@@ -26,7 +30,11 @@ type certificate struct {
 	Valid       string
 	Pin         string
 	Trusted     string // the pin until now; empty: none
+	TrustedOn   string // the day on which a person trusted it; empty: unknown
 }
+
+// FingerprintPairs are where it may be broken into lines.
+func (c certificate) FingerprintPairs() []string { return strings.SplitAfter(c.Fingerprint, ":") }
 
 // PinGroups are four characters each.
 func (c certificate) PinGroups() []string { return inFours(c.Pin) }
@@ -47,6 +55,7 @@ type trial struct {
 	fleet  *Fleet
 	driver string
 	cfg    pbx.Config
+	since  string // the day on which its key was trusted; empty: unknown
 	report func(step)
 
 	steps []step
@@ -100,12 +109,31 @@ func (t *trial) take(s probe.Step) {
 		if s.Name == probe.Address {
 			t.err = t.unreached(s.Err)
 		}
-		shown.Text = explain(t.err)
+		shown.Text = explain(t.err) + t.used(s)
 		if isPinned(s) {
 			shown.State, shown.Text, t.err = "decide", "", nil // a person decides about the new key
 		}
 	}
 	t.report(*shown)
+}
+
+// used says how much of the host's budget is used after a login that the PBX refused.
+func (t *trial) used(s probe.Step) string {
+	var failure *pbx.Error
+	if !errors.Is(s.Err, pbx.ErrInvalidCredentials) || !errors.As(s.Err, &failure) || !failure.Sent {
+		return ""
+	}
+	auth, err := pbx.Open(t.driver, t.cfg)
+	if err != nil {
+		return ""
+	}
+	of, ok := pbx.As[pbx.Describer](auth)
+	if !ok || of.Traits().Lockout.None {
+		return ""
+	}
+	traits := of.Traits()
+	used, most := spent(t.fleet.Hosts(), traits)
+	return fmt.Sprintf(" %s; the PBX locks at %d.", ofBudget(used, most), lockout.Resolve(traits.Lockout, 0).Attempts)
 }
 
 // unreached says of a PBX that did not respond what a person can do. Other errors
@@ -129,6 +157,7 @@ func (t *trial) decide(report *probe.Report) {
 	last := report.Steps[len(report.Steps)-1]
 	if c := report.Certificate; c != nil && (last.State == probe.Decide || isPinned(last)) {
 		t.cert = describe(*c)
+		t.cert.TrustedOn = t.since
 	}
 }
 
@@ -157,7 +186,7 @@ func (t *trial) problem(d pbx.Driver, s Settings) []problem {
 	case t.err == nil:
 		return nil
 	case errors.As(t.err, &failure) && errors.Is(t.err, pbx.ErrInvalidCredentials) && !failure.Sent:
-		return []problem{{passwordField(s, d), "Not sent: the PBX has refused exactly this password before. Change it."}}
+		return []problem{{passwordField(s, d), "Not sent: the PBX refused exactly this password " + refusedWhen(failure, time.Now()) + ". Change it."}}
 	case errors.Is(t.err, pbx.ErrInvalidCredentials):
 		return []problem{{passwordField(s, d), "The PBX refused this password. It is not sent again until you change it."}}
 	case errors.As(t.err, &failure):
@@ -166,9 +195,23 @@ func (t *trial) problem(d pbx.Driver, s Settings) []problem {
 	return []problem{{"", explain(t.err)}}
 }
 
+var dateTime = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`)
+
+// refusedWhen is when the PBX refused a password that was therefore not sent: the
+// session's error says it.
+func refusedWhen(failure *pbx.Error, now time.Time) string {
+	if at, err := time.ParseInLocation(time.DateTime, dateTime.FindString(failure.Message), time.Local); err == nil {
+		return moment(at, now)
+	}
+	return "before"
+}
+
 // explain is what a failed step says.
 func explain(err error) string {
 	var failure *pbx.Error
+	if errors.As(err, &failure) && !failure.Sent && errors.Is(err, pbx.ErrLocked) {
+		return heldBackText
+	}
 	if !errors.As(err, &failure) {
 		var network *net.OpError
 		if errors.As(err, &network) {

@@ -2,8 +2,9 @@
 // sorts at once, and shows a connection test step by step.
 'use strict';
 const $ = id => document.getElementById(id);
+const each = selector => document.querySelectorAll(selector);
 const root = document.documentElement;
-root.classList.add('scripted');
+root.className = 'scripted';
 
 // Text of the page is set only where it differs, so that nothing else moves.
 function put(node, text) { if (node.textContent !== text) node.textContent = text; }
@@ -93,7 +94,7 @@ const compare = (a, b) => a < b ? -1 : a > b ? 1 : 0;
 function sorted(c) {
   const by = { name: () => 0, brand: (a, b) => compare(a.brand, b.brand),
     token: (a, b) => (a.expires || 1e15) - (b.expires || 1e15),
-    state: (a, b) => groups.indexOf(a.group) - groups.indexOf(b.group) || a.since - b.since }[c.key];
+    state: (a, b) => groups.indexOf(a.group) - groups.indexOf(b.group) || a.from - b.from }[c.key];
   return present().sort((a, b) => (by(a, b) || compare(a.text, b.text)) * (c.desc ? -1 : 1));
 }
 
@@ -164,9 +165,7 @@ const many = (n, one, more) => n + ' ' + (n === 1 ? one : more);
 
 function chips() {
   const all = present();
-  for (const el of document.querySelectorAll('[data-chip]')) {
-    put(el, String(all.filter(r => !el.dataset.chip || shows[el.dataset.chip] === r.group).length));
-  }
+  for (const el of each('[data-chip]')) put(el, String(all.filter(r => !el.dataset.chip || shows[el.dataset.chip] === r.group).length));
 }
 
 const news = new Map();
@@ -190,7 +189,7 @@ function take(m) {
     r.tr = old ? old.tr : $('r' + r.id);
     if (!r.tr) { fresh.push(r); continue; }
     rows.set(r.id, r);
-    if (old && old.state !== r.state) news.set(r.id, r);
+    if (old && old.group !== r.group) news.set(r.id, r);
     draw(r, old);
   }
   for (const id of m.gone || []) {
@@ -231,7 +230,7 @@ if (tbody) {
   filters.querySelector('[name=by]').addEventListener('change', e => sortBy(e.target.value.replace(/^-/, ''), e.target.value[0] === '-'));
 }
 function sortBy(key, desc) {
-  for (const b of document.querySelectorAll('[data-sort]')) {
+  for (const b of each('[data-sort]')) {
     const th = b.closest('th');
     if (b.dataset.sort === key) attr(th, 'aria-sort', desc ? 'descending' : 'ascending'); else th.removeAttribute('aria-sort');
   }
@@ -243,22 +242,22 @@ const stream = document.body.dataset.stream;
 let source, heard = 0, tries = 0, retry, retryAt = 0;
 
 function blocks(b) {
-  for (const [id, html] of Object.entries(b || {})) {
+  for (const id in b) {
     const el = $(id) || $('b-' + id);
     if (!el) continue;
     const focus = el.contains(document.activeElement) && document.activeElement.id;
     const open = [...el.querySelectorAll('details')].map(d => d.open);
-    el.innerHTML = html;
+    el.innerHTML = b[id];
     if (open.length) el.querySelectorAll('details').forEach((d, i) => { if (i in open) d.open = open[i]; });
     else shut(el);
     if (focus) $(focus)?.focus();
   }
 }
 // On a phone the hosts in trouble are closed behind one line.
-function shut(el) { if (innerWidth <= 860) el.querySelectorAll('.hosts').forEach(d => { d.open = false; }); }
+function shut(el) { if (innerWidth <= 860) el.querySelectorAll('.hosts').forEach(d => d.open = false); }
 
 function live(is, text) {
-  root.classList.toggle('is-live', is); root.classList.toggle('is-lost', !is);
+  root.className = 'scripted is-' + (is ? 'live' : 'lost');
   put($('live-text'), text);
   $('lost').hidden = is;
 }
@@ -281,6 +280,7 @@ function lost() {
   if (document.hidden) return;
   if (!frozen) frozen = (heard || Date.now()) + offset;
   live(false, 'Not live since ' + clock(frozen, 19));
+  for (const e of each('[data-lost]')) put(e, e.dataset.lost);
   const wait = Math.min(2 ** tries++, 15) * 1000;
   retryAt = Date.now() + wait;
   clearTimeout(retry);
@@ -317,7 +317,7 @@ const post = (path, body) => fetch(path, { method: 'POST', headers: { Accept: 'a
 const press = button => whileSending(button, async () => {
   const path = button.getAttribute('formaction'), m = await (await post(path, { token: document.querySelector('#act [name=token]').value })).json();
   if ('result' in m) { put($('result'), m.result); $('result').className = m.ok ? '' : 'bad'; } else notice(m.notice);
-  for (const b of document.querySelectorAll('[data-mischief][aria-pressed]')) if (m.pressed) attr(b, 'aria-pressed', String(!!m.pressed[b.dataset.mischief]));
+  for (const b of each('[data-mischief][aria-pressed]')) if (m.pressed) attr(b, 'aria-pressed', `${!!m.pressed[b.dataset.mischief]}`);
   if (/\/(dis)?connect$/.test(path) && !tbody) location.reload();
 });
 document.addEventListener('click', e => {
@@ -372,7 +372,7 @@ function field(id, text) {
   if (!error) return;
   put(error.querySelector('span'), text); error.hidden = !text;
   input.closest('.field').classList.toggle('wrong', !!text);
-  attr(input, 'aria-invalid', String(!!text));
+  attr(input, 'aria-invalid', `${!!text}`);
   const more = input.closest('details');
   if (text && more) more.open = true;
 }
@@ -395,7 +395,7 @@ function result(m) {
   summary.focus();
 }
 const test = () => whileSending($('test'), async () => {
-  for (const e of document.querySelectorAll('.field .error')) field(e.id.slice(0, -6), '');
+  for (const e of each('.field .error')) field(e.id.slice(0, -6), '');
   $('decision').hidden = true;
   const text = (await post('/test', new FormData(form))).body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';
