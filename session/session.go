@@ -319,7 +319,7 @@ func (s *Session) ask(l *visitor, a *attempt, p plan) plan {
 	if err := l.hangs(p.op); err != nil {
 		said = answer{verdict: waitUntil, until: time.Now().Add(slowBackoff), state: Unavailable, err: err}
 	} else {
-		said = g.ask(l, question{op: p.op, ticket: p.ticket, print: p.print, admit: p.admit, relogin: p.relogin, failed: p.failed})
+		said = g.ask(l, question{op: p.op, ticket: p.ticket, print: p.print, admit: p.admit, relogin: p.relogin, failed: p.failed, unclaimed: p.unclaimed})
 	}
 	next := s.deliver(event{kind: answered, ticket: p.ticket, answer: said}, a)
 	switch {
