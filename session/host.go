@@ -46,6 +46,7 @@ func (h *host) lock() {
 		h.books = &books{ledger: h.proof.Host()}
 		if g := h.guard; g.cells != nil && h.name != "" {
 			h.cell = g.cells.of(h.name, g.process)
+			h.cell.replica.Keep(&h.ledger) // the store may have forgotten it meanwhile
 		}
 	}
 }
