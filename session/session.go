@@ -253,6 +253,9 @@ func (s *Session) run() {
 	if changed && !p.ask && !p.call {
 		p = s.deliver(event{kind: noticed}, nil)
 	}
+	if l.cell != nil && !p.ask && !p.call {
+		s.extend(l)
+	}
 	var a *attempt
 	if p.ask && p.op == pbx.OpLogin {
 		a = s.takeBack()
@@ -308,6 +311,20 @@ func (s *Session) tidy(l *visitor, claims bool) {
 	}
 	if owes {
 		s.fleet.schedule.pokeAt(&s.job, time.Now().Add(storePause))
+	}
+}
+
+// extend tells the other processes for how long requests have extended the token.
+func (s *Session) extend(l *visitor) {
+	s.mu.Lock()
+	var token *pbx.Token
+	var ends time.Time
+	if m := &s.machine; m.state == Live && m.living(time.Now()) && m.lease.span != 0 {
+		token, ends = m.lease.token, m.lease.end()
+	}
+	s.mu.Unlock()
+	if token != nil {
+		l.cell.extend(context.Background(), token.Value, ends)
 	}
 }
 

@@ -335,6 +335,29 @@ func (c *tokenCell) pay(ctx context.Context) (other *pbx.Token) {
 	return nil
 }
 
+// extend writes that requests have extended the session's token until ends, unless
+// the store knows an end that is more than half as far off. Else a process that
+// starts would take the token for dead.
+func (c *tokenCell) extend(ctx context.Context, t pbx.Secret, ends time.Time) {
+	if c.enter(ctx) != nil {
+		return
+	}
+	defer c.leave()
+	for range mostSwaps {
+		if !c.known && c.load(ctx) != nil {
+			return
+		}
+		left := c.record.Token.ExpiresAt.Add(-c.offset).Sub(time.Now())
+		next, later := c.record.Extended(c.shared.writer(), c.have, ends.Add(c.offset))
+		if !later || !t.Equal(c.record.Token.Value) || left > time.Until(ends)/2 {
+			return
+		}
+		if won, err := c.put(ctx, next); err != nil || won {
+			return
+		}
+	}
+}
+
 // broughtBy is the process that brought the session's token; empty if there is
 // none, or an older version wrote it.
 func (c *tokenCell) broughtBy() string {

@@ -85,7 +85,7 @@ type process struct {
 var errKilled = errors.New("the process is dead")
 
 func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
-	if strings.HasSuffix(r.URL.Path, "/get_token") {
+	if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/login") {
 		p.logins.Add(1)
 		defer p.logins.Add(-1)
 	}
