@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/pbxauth/pbx"
 	_ "github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/store"
 )
 
 // go test -run 'Idle|LogInTogether' -v ./session -fleet 100000 takes a few minutes.
@@ -27,7 +30,7 @@ func BenchmarkIdleSession(b *testing.B) {
 	for _, row := range idleRows {
 		b.Run(row.name, func(b *testing.B) {
 			for b.Loop() {
-				bytes, goroutines := idle(b, row.fleet, row.open(b))
+				bytes, goroutines := idle(b, row.fleet, row.open(b), row.store)
 				b.ReportMetric(bytes, "B/session")
 				b.ReportMetric(goroutines, "goroutines/session")
 			}
@@ -43,7 +46,7 @@ func TestAnIdleSessionCostsLittleMemoryAndNoGoroutine(t *testing.T) {
 			if session.RaceDetector { // which needs memory of its own, and time
 				n, most = min(n, 500), 10*row.most
 			}
-			bytes, goroutines := idle(t, n, row.open(t))
+			bytes, goroutines := idle(t, n, row.open(t), row.store)
 			t.Logf("%.0f bytes and %.3f goroutines per session", bytes, goroutines)
 			if bytes > most || goroutines > 0.01 {
 				t.Errorf("%.0f bytes and %.3f goroutines per session", bytes, goroutines)
@@ -58,12 +61,16 @@ var idleRows = []struct {
 	most  float64
 	test  int // how many times the fleet of -fleet the test has
 	fleet int // of the benchmark
+	store bool
 }{
 	{"small driver", func(testing.TB) func(int) pbx.Authenticator {
 		return func(i int) pbx.Authenticator { return small(i) }
-	}, 1100, 4, 100_000},
-	{"yeastar", yeastars(true), 1450, 1, 100_000}, // less in a larger fleet
-	{"yeastar, all at one host", yeastars(false), 1150, 1, 100_000},
+	}, 1100, 4, 100_000, false},
+	{"yeastar", yeastars(true), 1450, 1, 100_000, false}, // less in a larger fleet
+	{"yeastar, all at one host", yeastars(false), 1150, 1, 100_000, false},
+	{"store, small driver", func(testing.TB) func(int) pbx.Authenticator {
+		return func(i int) pbx.Authenticator { return small(i) }
+	}, 1600, 1, 100_000, true},
 }
 
 // small is a driver that holds nothing but the number of its PBX.
@@ -114,8 +121,16 @@ func openYeastars(tb testing.TB, apart bool) func(i int) pbx.Authenticator {
 
 // idle makes a fleet of n and returns what each live session has added to the
 // process.
-func idle(tb testing.TB, n int, open func(i int) pbx.Authenticator) (bytes, goroutines float64) {
-	m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 1_000_000})
+func idle(tb testing.TB, n int, open func(i int) pbx.Authenticator, shares bool) (bytes, goroutines float64) {
+	opts := &session.Options{Guard: &session.Guard{}, LoginRate: 1_000_000}
+	if shares {
+		shared, err := session.NewShared(session.SharedSettings{Store: elsewhere(tb), Keys: [][]byte{sealKey}})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		opts.Guard, opts.Store = nil, shared
+	}
+	m := session.NewManager(opts)
 	before, running := footprint(), runtime.NumGoroutine()
 	for i := range n {
 		if _, err := m.Add(fmt.Sprint("customer-", i), open(i)); err != nil {
@@ -139,6 +154,19 @@ func idle(tb testing.TB, n int, open func(i int) pbx.Authenticator) (bytes, goro
 	}
 	m.Close(context.Background())
 	return float64(after-before) / float64(n), float64(runningAfter-running) / float64(n)
+}
+
+// elsewhere is a store that holds nothing in this process's memory: in files.
+func elsewhere(tb testing.TB) store.Store {
+	dir := filepath.Join(tb.TempDir(), "store")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		tb.Fatal(err)
+	}
+	files, err := store.Files(dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return files
 }
 
 // footprint is the memory in use, stacks included.
