@@ -35,6 +35,7 @@ type cell struct {
 
 	rev     uint64
 	replica *lockout.Replica
+	lacking bool // the store lacks what this process has seen
 }
 
 func (c *cells) of(host, process string) *cell {
@@ -86,10 +87,10 @@ func (h *host) changeWithin(ctx context.Context, decide func(time.Time, *lockout
 		next := h.ledger.Clone()
 		changed := decide(h.now(), &next)
 		h.unlock()
-		if !changed && fresh {
+		if !changed && fresh && !c.lacking {
 			return nil
 		}
-		if !changed {
+		if !changed && !fresh {
 			if err := h.load(ctx); err != nil {
 				return err
 			}
@@ -161,6 +162,7 @@ func (h *host) put(ctx context.Context, next *lockout.Host) (won bool, err error
 	if !won {
 		return false, h.merge(e)
 	}
+	c.lacking = false
 	h.take(next, e)
 	return true, nil
 }
@@ -176,7 +178,7 @@ func (h *host) merge(e store.Entry) error {
 	if now.IsZero() {
 		now = h.guard.now()
 	}
-	h.cell.replica.Merge(now, &next)
+	h.cell.lacking = h.cell.replica.Merge(now, &next)
 	h.take(&next, e)
 	return nil
 }

@@ -10,12 +10,14 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pbxauth/pbx"
 	_ "github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/store"
 )
 
 // go test -run 'Idle|LogInTogether' -v ./session -fleet 100000 takes a few minutes.
@@ -27,7 +29,7 @@ func BenchmarkIdleSession(b *testing.B) {
 	for _, row := range idleRows {
 		b.Run(row.name, func(b *testing.B) {
 			for b.Loop() {
-				bytes, goroutines := idle(b, row.fleet, row.open(b))
+				bytes, goroutines := idle(b, row.fleet, row.open(b), row.store)
 				b.ReportMetric(bytes, "B/session")
 				b.ReportMetric(goroutines, "goroutines/session")
 			}
@@ -43,7 +45,7 @@ func TestAnIdleSessionCostsLittleMemoryAndNoGoroutine(t *testing.T) {
 			if session.RaceDetector { // which needs memory of its own, and time
 				n, most = min(n, 500), 10*row.most
 			}
-			bytes, goroutines := idle(t, n, row.open(t))
+			bytes, goroutines := idle(t, n, row.open(t), row.store)
 			t.Logf("%.0f bytes and %.3f goroutines per session", bytes, goroutines)
 			if bytes > most || goroutines > 0.01 {
 				t.Errorf("%.0f bytes and %.3f goroutines per session", bytes, goroutines)
@@ -58,12 +60,16 @@ var idleRows = []struct {
 	most  float64
 	test  int // how many times the fleet of -fleet the test has
 	fleet int // of the benchmark
+	store bool
 }{
 	{"small driver", func(testing.TB) func(int) pbx.Authenticator {
 		return func(i int) pbx.Authenticator { return small(i) }
-	}, 1100, 4, 100_000},
-	{"yeastar", yeastars(true), 1450, 1, 100_000}, // less in a larger fleet
-	{"yeastar, all at one host", yeastars(false), 1150, 1, 100_000},
+	}, 1100, 4, 100_000, false},
+	{"yeastar", yeastars(true), 1450, 1, 100_000, false}, // less in a larger fleet
+	{"yeastar, all at one host", yeastars(false), 1150, 1, 100_000, false},
+	{"store, small driver", func(testing.TB) func(int) pbx.Authenticator {
+		return func(i int) pbx.Authenticator { return small(i) }
+	}, 1400, 1, 100_000, true},
 }
 
 // small is a driver that holds nothing but the number of its PBX.
@@ -114,8 +120,18 @@ func openYeastars(tb testing.TB, apart bool) func(i int) pbx.Authenticator {
 
 // idle makes a fleet of n and returns what each live session has added to the
 // process.
-func idle(tb testing.TB, n int, open func(i int) pbx.Authenticator) (bytes, goroutines float64) {
-	m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 1_000_000})
+func idle(tb testing.TB, n int, open func(i int) pbx.Authenticator, shares bool) (bytes, goroutines float64) {
+	opts := &session.Options{Guard: &session.Guard{}, LoginRate: 1_000_000}
+	var elsewhere movable
+	elsewhere.Store(&store.Memory{})
+	if shares {
+		shared, err := session.NewShared(session.SharedSettings{Store: &elsewhere, Keys: [][]byte{sealKey}})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		opts.Guard, opts.Store = nil, shared
+	}
+	m := session.NewManager(opts)
 	before, running := footprint(), runtime.NumGoroutine()
 	for i := range n {
 		if _, err := m.Add(fmt.Sprint("customer-", i), open(i)); err != nil {
@@ -133,12 +149,24 @@ func idle(tb testing.TB, n int, open func(i int) pbx.Authenticator) (bytes, goro
 		}
 		runtime.Gosched()
 	}
+	elsewhere.Store(&store.Memory{}) // what is in the store is no part of the sessions
 	after, runningAfter := footprint(), runtime.NumGoroutine()
 	if live := m.Stats().Live; live != n {
 		tb.Fatalf("%d of %d sessions are live", live, n)
 	}
 	m.Close(context.Background())
 	return float64(after-before) / float64(n), float64(runningAfter-running) / float64(n)
+}
+
+// movable is a store that can be exchanged.
+type movable struct{ atomic.Pointer[store.Memory] }
+
+func (m *movable) Load(ctx context.Context, key string) (store.Entry, error) {
+	return m.Pointer.Load().Load(ctx, key)
+}
+
+func (m *movable) Swap(ctx context.Context, key string, rev uint64, value []byte, keep time.Duration) (store.Entry, bool, error) {
+	return m.Pointer.Load().Swap(ctx, key, rev, value, keep)
 }
 
 // footprint is the memory in use, stacks included.

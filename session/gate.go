@@ -50,9 +50,12 @@ type question struct {
 	admit   bool        // it counts against the fleet's rate of logins
 	relogin bool        // the login is to make room for others
 	failed  bool        // the last attempt failed
+
+	unclaimed bool // say only whether the login may go
 }
 
-// ask returns whether the visitor may go on. After pass, settle must follow.
+// ask returns whether the visitor may go on. After pass, settle must follow, and
+// after free nothing.
 // After waitEvent and person, the visitor's job is poked when it should ask
 // again.
 func (g *gate) ask(v *visitor, q question) answer {

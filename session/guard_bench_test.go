@@ -51,7 +51,7 @@ func bookLogins(b *testing.B, g *Guard) {
 		if n == 0 {
 			kind = lockout.Success
 		}
-		d, err := h.book(v, login(n), false)
+		d, err := h.book(v, login(n), question{})
 		if err != nil || d.Verdict != lockout.Go {
 			b.Fatal(d, err)
 		}
@@ -59,7 +59,7 @@ func bookLogins(b *testing.B, g *Guard) {
 	}
 	start := time.Now()
 	for b.Loop() {
-		d, err := h.book(v, login(0), false)
+		d, err := h.book(v, login(0), question{})
 		if err != nil || d.Verdict != lockout.Go {
 			b.Fatal(d, err)
 		}

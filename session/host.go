@@ -46,6 +46,7 @@ func (h *host) lock() {
 		h.books = &books{ledger: h.proof.Host()}
 		if g := h.guard; g.cells != nil && h.name != "" {
 			h.cell = g.cells.of(h.name, g.process)
+			h.cell.replica.Keep(&h.ledger) // the store may have forgotten it meanwhile
 		}
 	}
 }
@@ -157,18 +158,23 @@ func (h *host) ask(v *visitor, q question) answer {
 	h.calls++ // until it is clear that it does not go
 	h.unlock()
 
-	d, err := h.book(v, g, q.relogin)
+	d, err := h.book(v, g, q)
 
 	h.lock()
 	now = h.now()
 	if err == nil && d.Verdict == lockout.Go {
-		v.flight = &flight{g, d.Booking}
+		said := free
+		if q.unclaimed {
+			h.calls--
+		} else {
+			v.flight, said = &flight{g, d.Booking}, pass
+		}
 		h.line.drop(v)
 		h.look()
 		next := h.advance(now)
 		h.unlock()
 		next.poke()
-		return answer{}
+		return answer{verdict: said}
 	}
 	h.calls--
 	if err != nil {
@@ -210,13 +216,17 @@ func (h *host) wait(v *visitor, q question, g lockout.Login, d lockout.Decision,
 	return h.answer(g, d, now)
 }
 
-// book books a login, in the store too.
-func (h *host) book(v *visitor, g lockout.Login, again bool) (d lockout.Decision, err error) {
+// book books a login, in the store too. One that is not claimed is only decided.
+func (h *host) book(v *visitor, g lockout.Login, q question) (d lockout.Decision, err error) {
 	id := h.guard.id()
 	err = h.change(func(now time.Time, ledger *lockout.Host) bool {
-		if again {
+		switch {
+		case q.unclaimed:
+			d = ledger.Ask(now, &h.local, g)
+			return false
+		case q.relogin:
 			d = ledger.BookRelogin(now, &h.local, g, id)
-		} else {
+		default:
 			d = ledger.Book(now, &h.local, g, id)
 		}
 		return d.Verdict == lockout.Go

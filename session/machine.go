@@ -31,7 +31,7 @@ type machine struct {
 	rash      bool   // it is renewed out of turn, together with others
 	noPing    bool   // the driver has no ping after all
 	relogin   bool   // a login is due that makes room for others
-	claimed   bool   // this attempt has claimed the token in the store
+	claimed   bool   // this attempt claims the token in the store
 	seen      bool   // this attempt has looked at the credentials
 	ticket    uint32 // of what is under way
 	op        pbx.Op // that is asked for or called
@@ -144,6 +144,7 @@ type verdict uint8
 
 const (
 	pass      verdict = iota // do it
+	free                     // it may go, once the token is claimed
 	waitUntil                // ask again at that time
 	waitEvent                // ask again when woken
 	person                   // nothing happens until a person acts, or until woken
@@ -176,6 +177,7 @@ type plan struct {
 	print     fingerprint
 	admit     bool   // ask: count it against the fleet's rate of logins
 	relogin   bool   // ask: the login is to make room for others
+	unclaimed bool   // ask: the token is not claimed yet, do not book the login
 	take      bool   // call of opClaim: claim the token, do not only look
 	refused   bool   // call of opClaim: the PBX refused the token at hand
 	want      pbx.Op // call of opClaim: what follows
@@ -358,15 +360,19 @@ func (m *machine) wake(now time.Time, chance float64, p *plan) {
 }
 
 // claim begins an attempt with a look at the store. Before a look at the
-// credentials, it only looks; the claim follows.
+// credentials, and while the gate holds the session back, it only looks; the claim
+// follows. A session that waits for a person then writes nothing.
 func (m *machine) claim(now time.Time, op pbx.Op, p *plan) {
 	m.withdraw(p)
 	m.phase, m.waiting, m.again, m.op, m.next = calling, false, false, opClaim, time.Time{}
 	m.ticket++
 	p.call, p.op, p.ticket = true, opClaim, m.ticket
-	p.take, p.refused = op != opLook, m.gone && m.lease == nil
-	p.want = op
+	p.take, p.refused = op != opLook && (m.seen || !m.heldBack()), m.gone && m.lease == nil
+	p.want, m.claimed = op, p.take
 }
+
+// heldBack reports whether the gate's last answer was that a login may not be sent.
+func (m *machine) heldBack() bool { return m.state == Rejected || m.state == Locked }
 
 // peeking reports whether a peek is under way.
 func (m *machine) peeking() bool { return m.phase == calling && m.op == opPeek }
@@ -445,10 +451,9 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 		m.become(now, Rejected, m.refusal(), "the credentials were refused before", p)
 		m.rest(time.Time{})
 	case m.seen && op == m.proof():
-		m.claimed = true
 		m.ask(pbx.OpLogin, p)
 	default:
-		m.claimed = p.take || op != opLook
+		m.claimed = m.claimed && op != opLook
 		m.ask(op, p)
 	}
 }
@@ -529,6 +534,7 @@ func (m *machine) ask(op pbx.Op, p *plan) {
 	m.phase, m.waiting, m.again, m.op, m.next = asking, false, false, op, time.Time{}
 	m.ticket++
 	p.ask, p.op, p.ticket, p.print, p.relogin, p.failed = true, op, m.ticket, m.print, m.relogin, m.fails > 0
+	p.unclaimed = op == pbx.OpLogin && m.rules.shares && !m.claimed
 	// A renewal ahead of the expiry, and a look that may lead to nothing, do not
 	// wait for a fleet that starts.
 	p.admit = (op == pbx.OpLogin || op == opLook) && m.lease == nil && m.state != Rejected
@@ -573,6 +579,10 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 		default:
 			m.become(now, Connecting, m.err, m.why(op), p)
 		}
+		return
+	case free:
+		m.seen = true
+		m.claim(now, op, p)
 		return
 	case waitUntil:
 		if a.away {
@@ -705,7 +715,7 @@ func (m *machine) looked(now time.Time, e event, chance float64, p *plan) {
 	switch {
 	case e.err == nil && !m.isRefused(e.print):
 		m.print = e.print
-		if m.rules.shares && !m.claimed {
+		if m.rules.shares && !m.claimed && !m.heldBack() {
 			m.seen = true
 			m.claim(now, pbx.OpLogin, p)
 			return

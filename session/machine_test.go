@@ -257,7 +257,7 @@ var freshNames = [...]string{"token-0", "token-1", "token-2", "token-3"}
 
 // verdictNames are the moves in which the gate answers.
 var verdictNames = func() (names [person + 1][Closed + 1]string) {
-	for v, name := range [...]string{"pass", "wait until", "wait for an event", "a person"} {
+	for v, name := range [...]string{"pass", "free", "wait until", "wait for an event", "a person"} {
 		for s := range names[v] {
 			names[v][s] = "gate: " + name + ", " + State(s).String()
 		}
@@ -323,8 +323,12 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 			move{name: "stale failure", e: event{kind: finished, ticket: m.ticket - 1, err: errRefused}})
 	}
 	if m.phase == asking && !m.waiting {
+		goOn := answer{verdict: pass}
+		if k.rules.shares && m.op == pbx.OpLogin && !m.claimed {
+			goOn.verdict = free // as the gate says it to a login without a claim
+		}
 		answers := []answer{
-			{verdict: pass},
+			goOn,
 			{verdict: waitUntil, until: w.now.Add(10 * time.Minute), state: Locked, holder: LockedByBudget, err: failure(pbx.ErrLocked, false, 0)},
 			{verdict: waitUntil, until: w.now.Add(time.Second), state: Connecting},
 			{verdict: waitEvent, state: Connecting},
@@ -492,6 +496,9 @@ func (k *driverKind) step(before *world, mv move, chance float64) (world, string
 		w.only, w.beat = !p.take, p.want == pbx.OpKeepAlive
 	}
 	if p.call && p.op == pbx.OpLogin && k.rules.shares && (!w.claim || w.only) {
+		return w, "with a store, nothing logs in without the claim"
+	}
+	if p.ask && p.op == pbx.OpLogin && k.rules.shares && p.unclaimed == (w.claim && !w.only) {
 		return w, "with a store, nothing logs in without the claim"
 	}
 	if m.phase == resting || m.waiting {

@@ -253,6 +253,9 @@ func (s *Session) run() {
 	if changed && !p.ask && !p.call {
 		p = s.deliver(event{kind: noticed}, nil)
 	}
+	if l.cell != nil && !p.ask && !p.call {
+		s.extend(l)
+	}
 	var a *attempt
 	if p.ask && p.op == pbx.OpLogin {
 		a = s.takeBack()
@@ -311,6 +314,20 @@ func (s *Session) tidy(l *visitor, claims bool) {
 	}
 }
 
+// extend tells the other processes for how long requests have extended the token.
+func (s *Session) extend(l *visitor) {
+	s.mu.Lock()
+	var token *pbx.Token
+	var ends time.Time
+	if m := &s.machine; m.state == Live && m.living(time.Now()) && m.lease.span != 0 {
+		token, ends = m.lease.token, m.lease.end()
+	}
+	s.mu.Unlock()
+	if token != nil {
+		l.cell.extend(context.Background(), token.Value, ends)
+	}
+}
+
 // ask asks the gate. What it let through and the session no longer wants goes
 // back.
 func (s *Session) ask(l *visitor, a *attempt, p plan) plan {
@@ -319,7 +336,7 @@ func (s *Session) ask(l *visitor, a *attempt, p plan) plan {
 	if err := l.hangs(p.op); err != nil {
 		said = answer{verdict: waitUntil, until: time.Now().Add(slowBackoff), state: Unavailable, err: err}
 	} else {
-		said = g.ask(l, question{op: p.op, ticket: p.ticket, print: p.print, admit: p.admit, relogin: p.relogin, failed: p.failed})
+		said = g.ask(l, question{op: p.op, ticket: p.ticket, print: p.print, admit: p.admit, relogin: p.relogin, failed: p.failed, unclaimed: p.unclaimed})
 	}
 	next := s.deliver(event{kind: answered, ticket: p.ticket, answer: said}, a)
 	switch {

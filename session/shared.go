@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -188,44 +189,118 @@ func (c *Shared) stats() StoreStats {
 type tokenCell struct {
 	shared *Shared
 	key    string
-	by     string        // who claims, for other sessions and for people
-	turn   chan struct{} // who puts one in has what follows
-	lacks  atomic.Bool   // owed is set
+	number uint64 // of the session in this process, for by
 
-	noticed atomic.Bool  // the store reports a change
-	written atomic.Int64 // when this process wrote last: Unix nanoseconds
+	written atomic.Int64           // when this process wrote last: Unix nanoseconds
+	holder  atomic.Pointer[string] // the process that brought the session's token
+	lacks   atomic.Bool            // owed is set
+	noticed atomic.Bool            // the store reports a change
 
-	record tokencell.Record
+	mu    sync.Mutex    // guards turn and users
+	users int32         // of turn
+	turn  chan struct{} // who puts one in has what follows; nil: nobody wants it
+
+	known  bool              // record is what the store had at some time
+	held   bool              // the claim is this session's
+	ours   bool              // this process wrote the generation that it has
+	record *tokencell.Record // nil while nobody has the turn and rest says the same
+	rest   restingRecord
 	rev    uint64
-	known  bool          // record is what the store had at some time
 	offset time.Duration // from this machine's clock to the store's
 	have   uint64        // the generation of the session's token; 0: none
-	value  pbx.Secret    // that token
-	held   bool          // the claim is this session's
+	token  *pbx.Token    // that token, as the session has it
 	owed   *pbx.Token    // a token that the store does not have yet
-	ours   bool          // this process wrote the generation that it has
+}
 
-	holder atomic.Pointer[string] // the process that brought the session's token; no turn is needed
+// restingRecord is what a record with the session's token says beyond it. A
+// fleet has one for each session, most of the time.
+type restingRecord struct {
+	generation, dead          uint64
+	issued, ends, refreshEnds int64 // by the store's clock: Unix nanoseconds
+	by                        string
+}
+
+// by is who claims, for other sessions and for people.
+func (c *tokenCell) by() string {
+	return fmt.Sprintf("%s/%d", c.shared.settings.Process, c.number)
+}
+
+// settle puts the record away, if it says no more than that the session has its
+// token. The turn is held, as in wake.
+func (c *tokenCell) settle() {
+	r := c.record
+	switch {
+	case !c.known:
+		c.record, c.rest = nil, restingRecord{}
+	case c.token != nil && r.Generation > 0 && r.Claim == (tokencell.Claim{}) && r.Removed.IsZero() && r.Token.LoggedInAt.IsZero() &&
+		r.Token.Value.Equal(c.token.Value) && r.Token.Refresh.Equal(c.token.Refresh) && bytes.Equal(r.Token.Details, c.token.Details):
+		c.rest = restingRecord{r.Generation, r.Dead, unixNano(r.Token.IssuedAt), unixNano(r.Token.ExpiresAt), unixNano(r.Token.RefreshExpiresAt), r.Token.By}
+		c.record = nil
+	}
+}
+
+// wake makes the record anew.
+func (c *tokenCell) wake() {
+	if c.record != nil {
+		return
+	}
+	c.record = &tokencell.Record{}
+	if c.rest.generation > 0 {
+		*c.record = tokencell.Record{Generation: c.rest.generation, Dead: c.rest.dead, Token: tokencell.Token{
+			Value: c.token.Value, Refresh: c.token.Refresh, Details: c.token.Details, By: c.rest.by,
+			IssuedAt: sinceUnix(c.rest.issued), ExpiresAt: sinceUnix(c.rest.ends), RefreshExpiresAt: sinceUnix(c.rest.refreshEnds),
+		}}
+	}
+}
+
+// sinceUnix is the inverse of unixNano.
+func sinceUnix(nanoseconds int64) time.Time {
+	if nanoseconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, nanoseconds).UTC()
 }
 
 // cell makes a session's part of the store.
 func (c *Shared) cell(name string, traits traits) *tokenCell {
-	return &tokenCell{shared: c, by: c.writer(), turn: make(chan struct{}, 1),
+	return &tokenCell{shared: c, number: c.writes.Add(1),
 		key: tokencell.SessionKey(c.settings.Prefix, name, traits.URL, traits.Account)}
 }
 
 // enter waits for the turn, which another operation has for as long as the store
 // takes. What has to be noted in any case does not give up.
 func (c *tokenCell) enter(ctx context.Context) error {
+	c.mu.Lock()
+	if c.turn == nil {
+		c.turn = make(chan struct{}, 1)
+	}
+	c.users++
+	turn := c.turn
+	c.mu.Unlock()
 	select {
-	case c.turn <- struct{}{}:
+	case turn <- struct{}{}:
+		c.wake()
 		return nil
 	case <-ctx.Done():
+		c.quit()
 		return ctx.Err()
 	}
 }
 
-func (c *tokenCell) leave() { <-c.turn }
+func (c *tokenCell) leave() {
+	c.settle()
+	<-c.turn
+	c.quit()
+}
+
+// quit gives the channel up when nobody wants the turn.
+func (c *tokenCell) quit() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.users--; c.users == 0 {
+		c.turn = nil
+	}
+}
 
 // claimGrace is how much longer a claim is held than the operation may take.
 const claimGrace = 6 * time.Second
@@ -237,7 +312,7 @@ func (c *tokenCell) claim(ctx context.Context, need tokencell.Need, op pbx.Op, l
 		return claimResult{}, err
 	}
 	defer c.leave()
-	need.Process, need.Have = c.by, c.have
+	need.Process, need.Have = c.by(), c.have
 	fresh := false
 	for range mostSwaps {
 		if !c.known {
@@ -286,15 +361,23 @@ func (c *tokenCell) claim(ctx context.Context, need tokencell.Need, op pbx.Op, l
 // forgotten reports whether the store has forgotten the session's token and has
 // another one since, whose generation is no higher.
 func (c *tokenCell) forgotten() bool {
-	return c.record.Generation > 0 && c.record.Generation <= c.have && !c.record.Token.Value.Equal(c.value)
+	return c.record.Generation > 0 && c.record.Generation <= c.have && !c.record.Token.Value.Equal(c.value())
+}
+
+// value is the session's token.
+func (c *tokenCell) value() pbx.Secret {
+	if c.token == nil {
+		return pbx.Secret{}
+	}
+	return c.token.Value
 }
 
 // adopt makes the record's token the session's.
 func (c *tokenCell) adopt() *pbx.Token {
-	c.have, c.value, c.ours = c.record.Generation, c.record.Token.Value, false
+	c.have, c.token, c.ours = c.record.Generation, c.local(), false
 	by := c.record.Token.By
 	c.holder.Store(&by)
-	return c.token()
+	return c.token
 }
 
 // commit writes a new token. If another process was quicker, it returns the
@@ -319,7 +402,7 @@ func (c *tokenCell) pay(ctx context.Context) (other *pbx.Token) {
 			c.held, c.owed = false, nil
 			return c.adopt()
 		}
-		base := c.record
+		base := *c.record
 		base.Generation = max(base.Generation, c.have) // a store that forgot
 		won, err := c.put(ctx, base.Committed(c.shared.writer(), c.stored(c.owed)))
 		switch {
@@ -327,12 +410,35 @@ func (c *tokenCell) pay(ctx context.Context) (other *pbx.Token) {
 			c.held = false // the claim expires
 			return nil
 		case won:
-			c.have, c.value = c.record.Generation, c.owed.Value
+			c.have, c.token = c.record.Generation, c.owed
 			c.held, c.owed, c.ours = false, nil, true
 			return nil
 		}
 	}
 	return nil
+}
+
+// extend writes that requests have extended the session's token until ends, unless
+// the store knows an end that is more than half as far off. Else a process that
+// starts would take the token for dead.
+func (c *tokenCell) extend(ctx context.Context, t pbx.Secret, ends time.Time) {
+	if c.enter(ctx) != nil {
+		return
+	}
+	defer c.leave()
+	for range mostSwaps {
+		if !c.known && c.load(ctx) != nil {
+			return
+		}
+		left := c.record.Token.ExpiresAt.Add(-c.offset).Sub(time.Now())
+		next, later := c.record.Extended(c.shared.writer(), c.have, ends.Add(c.offset))
+		if !later || !t.Equal(c.record.Token.Value) || left > time.Until(ends)/2 {
+			return
+		}
+		if won, err := c.put(ctx, next); err != nil || won {
+			return
+		}
+	}
 }
 
 // broughtBy is the process that brought the session's token; empty if there is
@@ -364,7 +470,7 @@ func (c *tokenCell) release(ctx context.Context) {
 	c.enter(context.Background())
 	defer c.leave()
 	for c.held {
-		next, mine := c.record.Released(c.shared.writer(), c.by)
+		next, mine := c.record.Released(c.shared.writer(), c.by())
 		if !mine {
 			c.held = false
 			return
@@ -427,7 +533,7 @@ func (c *tokenCell) put(ctx context.Context, next tokencell.Record) (won bool, e
 		return c.record.Writer == next.Writer, nil
 	case won:
 		c.written.Store(time.Now().UnixNano())
-		c.record, c.rev = next, e.Rev
+		c.record, c.rev = &next, e.Rev
 		c.clock(e)
 		return true, nil
 	}
@@ -456,7 +562,7 @@ func (c *tokenCell) take(e store.Entry) error {
 		c.known = false
 		return err
 	}
-	c.record, c.rev, c.known = r, e.Rev, true
+	c.record, c.rev, c.known = &r, e.Rev, true
 	c.clock(e)
 	return nil
 }
@@ -468,8 +574,8 @@ func (c *tokenCell) clock(e store.Entry) {
 	}
 }
 
-// token is the record's token by this machine's clock.
-func (c *tokenCell) token() *pbx.Token {
+// local is the record's token by this machine's clock.
+func (c *tokenCell) local() *pbx.Token {
 	t := c.record.Token
 	return &pbx.Token{Value: t.Value, Refresh: t.Refresh, Details: t.Details,
 		IssuedAt: shift(t.IssuedAt, -c.offset), ExpiresAt: shift(t.ExpiresAt, -c.offset), RefreshExpiresAt: shift(t.RefreshExpiresAt, -c.offset)}

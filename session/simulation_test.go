@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -21,43 +23,78 @@ import (
 )
 
 var (
-	simulationSeeds = flag.Int("simulation-seeds", 50, "how many seeds TestProcessesInASimulation plays of each kind")
+	simulationSeeds = flag.Int("simulation-seeds", 100, "how many seeds TestProcessesInASimulation plays of each kind")
 	simulationSeed  = flag.Uint64("simulation-seed", 0, "a single seed for it, to repeat a failure")
 )
 
 // simulation is several processes of a CRM with sessions of the same accounts at
-// one PBX. One account has a wrong password.
+// one PBX. Accounts whose name begins with "wrong" have a wrong password.
 type simulation struct {
-	t       *testing.T
-	random  *rand.Rand
-	sim     *pbxsim.PBX
-	server  *pbxsim.Server
-	memory  *store.Memory
-	faults  *store.Faults
-	kills   bool // processes are killed and started again
-	forgets bool // the store forgets everything, again and again
+	t        *testing.T
+	random   *rand.Rand
+	sim      *pbxsim.PBX
+	server   *pbxsim.Server
+	accounts []string
+	faults   *store.Faults
+	latency  time.Duration // of a request
+	kills    bool          // processes are killed and started again
+	forgets  bool          // the store forgets everything, again and again
 
 	processes []*process
 	started   int
 	causes    int // what may have cost another login
+	killed    int // how many processes were
+	inLogin   int // how many logins they had under way
+}
+
+func newSimulation(t *testing.T, seed uint64, accounts []string, processes int) *simulation {
+	passwords := map[string]string{}
+	for _, user := range accounts {
+		passwords[user] = "right"
+	}
+	w := &simulation{t: t, random: rand.New(rand.NewPCG(seed, 0)), accounts: accounts}
+	w.sim = yeastarsim.New(&yeastarsim.Options{}, &pbxsim.Options{Accounts: passwords})
+	w.server = pbxsim.ListenMemory(w.sim)
+	w.faults = (&store.Memory{}).Faults()
+	for range processes {
+		w.processes = append(w.processes, w.start())
+	}
+	return w
+}
+
+func (w *simulation) close() {
+	for _, p := range w.processes {
+		p.manager.Close(context.Background())
+	}
+	time.Sleep(time.Hour) // for those that were killed
+	w.server.Close()
 }
 
 // process is one incarnation of a process.
 type process struct {
 	name     string
+	guard    *session.Guard
 	manager  *session.Manager
 	sessions []*session.Session
-	dead     atomic.Bool // killed: it sends nothing and hears nothing
+	dead     atomic.Bool  // killed: it sends nothing and hears nothing
+	logins   atomic.Int32 // under way
+	latency  time.Duration
 	next     http.RoundTripper
 }
 
 var errKilled = errors.New("the process is dead")
 
 func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/login") {
+		p.logins.Add(1)
+		defer p.logins.Add(-1)
+	}
+	time.Sleep(p.latency / 2)
 	if p.dead.Load() {
 		return nil, errKilled
 	}
 	resp, err := p.next.RoundTrip(r)
+	time.Sleep(p.latency / 2)
 	if p.dead.Load() { // the PBX has judged, and nobody hears it
 		if err == nil {
 			resp.Body.Close()
@@ -67,15 +104,16 @@ func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-var simulatedAccounts = []string{"sales", "support", "night", "wrong"}
+func isWrong(user string) bool { return strings.HasPrefix(user, "wrong") }
 
 func (w *simulation) start() *process {
 	w.started++
-	p := &process{name: fmt.Sprint("p", w.started), next: w.server.Client().Transport}
-	p.manager = shares(w.t, w.faults.Process(p.name), p.name)
-	for _, user := range simulatedAccounts {
+	p := &process{name: fmt.Sprint("p", w.started), latency: w.latency, next: w.server.Client().Transport}
+	shared := share(w.t, w.faults.Process(p.name), p.name)
+	p.guard, p.manager = shared.Guard(), session.NewManager(&session.Options{Store: shared})
+	for _, user := range w.accounts {
 		password := "right"
-		if user == "wrong" {
+		if isWrong(user) {
 			password = "not right"
 		}
 		auth, err := yeastar.New(yeastar.Config{Config: pbx.Config{URL: w.server.URL, Username: user, Password: pbx.NewSecret(password), Transport: p}})
@@ -92,6 +130,8 @@ func (w *simulation) kill(p *process) {
 	p.dead.Store(true)
 	w.faults.Cut(p.name)
 	w.causes++
+	w.killed++
+	w.inLogin += int(p.logins.Load())
 	go p.manager.Close(context.Background()) // of which nothing gets out
 }
 
@@ -102,6 +142,7 @@ func TestProcessesInASimulation(t *testing.T) {
 	}{
 		{"a store that does not forget, and kills", true, false},
 		{"a store that loses everything every two minutes", false, true},
+		{"both", true, true}, // of which no promise is made: a number
 	} {
 		seeds := make([]uint64, *simulationSeeds)
 		for i := range seeds {
@@ -113,39 +154,42 @@ func TestProcessesInASimulation(t *testing.T) {
 		if testing.Short() || session.RaceDetector {
 			seeds = seeds[:min(len(seeds), 5)]
 		}
+		var locked, waited atomic.Int32
 		t.Run(kind.name, func(t *testing.T) {
 			for _, seed := range seeds {
 				t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 					t.Parallel()
-					synctest.Test(t, func(t *testing.T) { simulate(t, seed, kind.kills, kind.forgets) })
+					synctest.Test(t, func(t *testing.T) {
+						l, waits := simulate(t, seed, kind.kills, kind.forgets)
+						if l {
+							locked.Add(1)
+						}
+						if waits {
+							waited.Add(1)
+						}
+					})
 				})
 			}
 		})
+		t.Logf("%s: in %d of %d runs the PBX locked this client, in %d a person had to forgive", kind.name, locked.Load(), len(seeds), waited.Load())
+		if most := int32(2 + len(seeds)/50); waited.Load() > most && !(kind.kills && kind.forgets) {
+			t.Errorf("%s: in %d runs a person had to forgive, want at most %d", kind.name, waited.Load(), most)
+		}
 	}
 }
 
-func simulate(t *testing.T, seed uint64, kills, forgets bool) {
-	passwords := map[string]string{}
-	for _, user := range simulatedAccounts {
-		passwords[user] = "right"
-	}
-	w := &simulation{t: t, random: rand.New(rand.NewPCG(seed, 0)), memory: &store.Memory{}, kills: kills, forgets: forgets}
-	w.sim = yeastarsim.New(&yeastarsim.Options{}, &pbxsim.Options{Accounts: passwords})
-	w.server = pbxsim.ListenMemory(w.sim)
-	defer w.server.Close()
-	w.faults = w.memory.Faults()
-	for range 3 {
-		w.processes = append(w.processes, w.start())
-	}
-	defer func() {
-		for _, p := range w.processes {
-			p.manager.Close(context.Background())
-		}
-		time.Sleep(time.Hour) // for those that were killed
-	}()
+// simulate returns whether the PBX locked this client, which only both kinds of
+// faults together may bring about, and whether a person had to forgive in the end.
+func simulate(t *testing.T, seed uint64, kills, forgets bool) (locked, waits bool) {
+	w := newSimulation(t, seed, []string{"sales", "support", "night", "wrong"}, 3)
+	w.kills, w.forgets = kills, forgets
+	defer w.close()
 	for range 120 {
 		w.step()
 		if locks := w.sim.Locks(); len(locks) > 0 {
+			if kills && forgets {
+				return true, false
+			}
 			t.Fatalf("the PBX has locked this client: %+v (repeat with -simulation-seed %d)", locks, seed)
 		}
 	}
@@ -154,31 +198,53 @@ func simulate(t *testing.T, seed uint64, kills, forgets bool) {
 		w.faults.Rejoin(p.name)
 	}
 	time.Sleep(2 * time.Minute)
-	// Bookings of processes that were killed inside a login stand for a while, and
-	// a session whose tokens were refused again and again has slowed down.
+	// A session whose tokens were refused again and again has slowed down.
 	for range 30 {
 		if w.allWork() == nil {
 			break
 		}
 		time.Sleep(30 * time.Second)
 	}
+	if waits = w.allWork() != nil && w.places() >= 2; waits {
+		// The PBX never forgets a wrong login, and nobody knows what it made of
+		// logins inside which a process was killed or cut off. Where these and the
+		// wrong password use the places up, two for accounts that have never logged in
+		// and four for the others, they wait for a person.
+		w.sim.Unlock("127.0.0.1")
+		if _, err := w.processes[0].guard.Forgive(t.Context(), w.server.URL); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(6 * time.Minute)
+	}
 	if err := w.allWork(); err != nil {
 		t.Errorf("after the faults: %v (repeat with -simulation-seed %d)", err, seed)
 	}
 	counts := w.sim.Counts()
-	if counts.LockedLogins > 0 || counts.WrongLogins > 3 {
+	if !(kills && forgets) && (counts.LockedLogins > 0 || counts.WrongLogins > 3) {
 		t.Errorf("counts %+v (repeat with -simulation-seed %d)", counts, seed)
 	}
-	if most := len(simulatedAccounts)*(1+w.causes) + 20; counts.GoodLogins > most {
+	if most := len(w.accounts)*(1+w.causes) + 20; counts.GoodLogins > most {
 		t.Errorf("%d good logins, with %d causes (repeat with -simulation-seed %d)", counts.GoodLogins, w.causes, seed)
 	}
+	return false, waits
+}
+
+// places is how many places of the PBX's budget are used, for all that any process
+// knows.
+func (w *simulation) places() (most int) {
+	for _, p := range w.processes {
+		for _, h := range p.guard.Hosts() {
+			most = max(most, len(h.Bookings))
+		}
+	}
+	return most
 }
 
 // allWork returns what is wrong with a session whose password is right.
 func (w *simulation) allWork() error {
 	for _, p := range w.processes {
 		for i, s := range p.sessions {
-			if simulatedAccounts[i] == "wrong" {
+			if isWrong(w.accounts[i]) {
 				continue
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -189,7 +255,7 @@ func (w *simulation) allWork() error {
 			}
 			cancel()
 			if err != nil {
-				return fmt.Errorf("%s in %s: %w", simulatedAccounts[i], p.name, err)
+				return fmt.Errorf("%s in %s: %w", w.accounts[i], p.name, err)
 			}
 		}
 	}
@@ -226,8 +292,12 @@ func (w *simulation) step() {
 		}
 	case 5: // the store is slow, or its responses are lost
 		share := random.IntN(4)
+		var mu sync.Mutex // guards chance
+		chance := rand.New(rand.NewPCG(random.Uint64(), 0))
 		w.faults.Intercept(func(store.Op) (f store.Fault) {
-			switch rand.IntN(20) {
+			mu.Lock()
+			defer mu.Unlock()
+			switch chance.IntN(20) {
 			case 0:
 				f.Before = errors.New("not reached")
 			case 1:

@@ -26,9 +26,13 @@ func (r *Replica) Keep(h *Host) { r.seen = h.Clone() }
 // has settled are taken out, those in flight are put back. Of other processes it
 // puts back the settled bookings that nothing has cleared. Refusals, successes,
 // locks and clearings are kept, no matter which process saw them.
-func (r *Replica) Merge(now time.Time, h *Host) {
+//
+// It reports whether the store lacks a booking or a refusal, or has a booking that
+// is settled. Then h is to be stored, so that a process that has seen less does not believe it.
+func (r *Replica) Merge(now time.Time, h *Host) (lacking bool) {
 	t := at(now)
 	seen := &r.seen
+	loaded := Host{bookings: h.bookings, credentials: h.credentials}
 	h.credentials = mergeCredentials(h.credentials, seen.credentials)
 	for _, c := range seen.clearings {
 		h.remember(c)
@@ -48,9 +52,11 @@ func (r *Replica) Merge(now time.Time, h *Host) {
 	h.forgiven = max(h.forgiven, seen.forgiven)
 	h.clamp(t)
 
+	h.bookings = slices.Clone(h.bookings)
 	h.bookings = slices.DeleteFunc(h.bookings, func(b Booking) bool {
 		return b.ID.Process == r.process && seen.find(b.ID) == nil
 	})
+	lacking = len(h.bookings) < len(loaded.bookings)
 	for _, b := range seen.bookings {
 		own := b.ID.Process == r.process
 		switch k := h.find(b.ID); {
@@ -69,6 +75,16 @@ func (r *Replica) Merge(now time.Time, h *Host) {
 		return slices.ContainsFunc(h.clearings, func(c clearing) bool { return c.covers(&b, t) })
 	})
 	h.prune()
+	for i := range h.bookings {
+		b := &h.bookings[i]
+		k := loaded.find(b.ID)
+		lacking = lacking || k == nil || k.state != b.state
+	}
+	// Of a full host, the store never has all that works.
+	return lacking || len(loaded.credentials) == 0 && len(h.credentials) > 0 || slices.ContainsFunc(h.credentials, func(c credential) bool {
+		k := loaded.credential(t, c.url, c.print)
+		return c.isRefused() && !k.isRefused()
+	})
 }
 
 func (h *Host) find(id ID) *Booking {

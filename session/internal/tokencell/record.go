@@ -131,10 +131,14 @@ func (r Record) Refused(writer string, have uint64) (Record, bool) {
 }
 
 // Extended is the record whose token of generation have expires later, because
-// requests have extended it. It reports false if there is nothing to write.
+// requests have extended it; its lifetime counts anew. It reports false if there is
+// nothing to write.
 func (r Record) Extended(writer string, have uint64, ends time.Time) (Record, bool) {
 	if have != r.Generation || have <= r.Dead || !ends.After(r.Token.ExpiresAt) {
 		return r, false
+	}
+	if t := &r.Token; !t.IssuedAt.IsZero() {
+		t.IssuedAt = t.IssuedAt.Add(ends.Sub(t.ExpiresAt))
 	}
 	r.Writer, r.Token.ExpiresAt = writer, ends
 	return r, true
