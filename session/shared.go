@@ -430,7 +430,7 @@ func (c *tokenCell) extend(ctx context.Context, t pbx.Secret, ends time.Time) {
 		if !c.known && c.load(ctx) != nil {
 			return
 		}
-		left := c.record.Token.ExpiresAt.Add(-c.offset).Sub(time.Now())
+		left := time.Until(c.record.Token.ExpiresAt.Add(-c.offset))
 		next, later := c.record.Extended(c.shared.writer(), c.have, ends.Add(c.offset))
 		if !later || !t.Equal(c.record.Token.Value) || left > time.Until(ends)/2 {
 			return
