@@ -193,7 +193,7 @@ func TestARejectedSessionWritesNothingIntoTheStore(t *testing.T) {
 				}
 				wantCounts(t, f, 1, 0, 0)
 				for _, d := range drivers { // the right password is set
-					d.(*printed).print, d.(*printed).wrong = "new", false
+					f.set(func() { d.(*printed).print, d.(*printed).wrong = "new", false })
 				}
 				time.Sleep(2 * time.Minute)
 				wantCounts(t, f, 2, 0, 0)

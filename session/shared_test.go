@@ -114,10 +114,17 @@ type printed struct {
 	wrong bool
 }
 
-func (p *printed) Fingerprint(context.Context, []byte) ([]byte, error) { return []byte(p.print), nil }
+func (p *printed) Fingerprint(context.Context, []byte) ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return []byte(p.print), nil
+}
 
 func (p *printed) Login(ctx context.Context) (*pbx.Token, error) {
-	if p.wrong {
+	p.mu.Lock()
+	wrong := p.wrong
+	p.mu.Unlock()
+	if wrong {
 		defer p.enter(&p.logins)()
 		return nil, told(pbx.OpLogin, pbx.ErrInvalidCredentials, true)
 	}
