@@ -191,9 +191,6 @@ func (p *PBX) send(ctx context.Context, method, path, body string, t *pbx.Token)
 // Authorize implements [pbx.Requester]: the token goes into the Authorization
 // header.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
-	if r.Header == nil {
-		r.Header = http.Header{}
-	}
 	oauth.Authorize(r.Header, t)
 	return nil
 }

@@ -93,7 +93,7 @@ func TestNothingIsSentForWhatThereIsNot(t *testing.T) {
 }
 
 func TestATokenGoesIntoTheAuthorizationHeader(t *testing.T) {
-	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "pbx.example.com", Path: "/admin/api/api/gql"}}
+	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "pbx.example.com", Path: "/admin/api/api/gql"}, Header: http.Header{}}
 	if err := open(t, config(drivertest.Unsent{T: t})).Authorize(r, given(time.Hour)); err != nil {
 		t.Fatal(err)
 	}

@@ -146,9 +146,6 @@ func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
 // Authorize implements [pbx.Requester]: the token goes into the Authorization
 // header.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
-	if r.Header == nil {
-		r.Header = http.Header{}
-	}
 	oauth.Authorize(r.Header, t)
 	return nil
 }

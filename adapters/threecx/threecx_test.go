@@ -348,7 +348,7 @@ func TestNothingIsSentForWhatThereIsNot(t *testing.T) {
 }
 
 func TestATokenGoesIntoTheAuthorizationHeader(t *testing.T) {
-	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "pbx.example.com", Path: "/xapi/v1/Users"}}
+	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "pbx.example.com", Path: "/xapi/v1/Users"}, Header: http.Header{}}
 	if err := open(t, config(drivertest.Unsent{T: t})).Authorize(r, given()); err != nil {
 		t.Fatal(err)
 	}

@@ -108,7 +108,7 @@ func TestOptionsOpenTheDriverByName(t *testing.T) {
 }
 
 func TestATokenGoesIntoItsHeader(t *testing.T) {
-	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "wazo.example.com", Path: "/api/confd/1.1/users"}}
+	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "wazo.example.com", Path: "/api/confd/1.1/users"}, Header: http.Header{}}
 	if err := open(t, config(drivertest.Unsent{T: t})).Authorize(r, given()); err != nil {
 		t.Fatal(err)
 	}

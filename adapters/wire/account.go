@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -87,6 +88,20 @@ func checkBreaks(account pbx.Credentials) error {
 		return wrong("Password", "the password ends in a line break: was it read from a file? Remove the line break")
 	}
 	return nil
+}
+
+// NotBasic is an [Endpoint].Impossible for a brand whose login is HTTP Basic
+// authentication in UTF-8.
+func NotBasic(account pbx.Credentials) (setting, wrong string) {
+	if strings.Contains(account.Username, ":") {
+		return "Username", "the user name has a colon, which HTTP Basic authentication cannot carry"
+	}
+	return NotUTF8(account)
+}
+
+// Basic returns the Authorization header of HTTP Basic authentication.
+func Basic(account pbx.Credentials) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(account.Username+":"+account.Password.Reveal()))
 }
 
 // Credentials returns the account to log in with. Errors are *[pbx.Error] with

@@ -113,7 +113,7 @@ func TestATokenIsPutIntoTheQueryAndAUserAgentIntoTheHeader(t *testing.T) {
 			t.Errorf("?%s and User-Agent %q, want ?%s and %q", r.URL.RawQuery, r.Header.Get("User-Agent"), tt.wantQuery, tt.wantAgent)
 		}
 	}
-	bare := &http.Request{URL: &url.URL{Scheme: "https", Host: "pbx.example.com:8088", Path: "/openapi/v1.0/extension/list"}}
+	bare := &http.Request{URL: &url.URL{Scheme: "https", Host: "pbx.example.com:8088", Path: "/openapi/v1.0/extension/list"}, Header: http.Header{}}
 	if err := driver.Authorize(bare, given()); err != nil || bare.UserAgent() != "OpenAPI" {
 		t.Errorf("a request made by hand: %v, User-Agent %q", err, bare.UserAgent())
 	}

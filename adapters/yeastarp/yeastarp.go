@@ -232,9 +232,6 @@ func missing(err error) bool {
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 	wire.SetQuery(r.URL, tokenName, t.Value.Reveal())
 	if r.Header.Get("User-Agent") == "" {
-		if r.Header == nil {
-			r.Header = http.Header{}
-		}
 		r.Header.Set("User-Agent", userAgent)
 	}
 	return nil
