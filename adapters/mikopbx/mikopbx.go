@@ -274,7 +274,7 @@ func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	case !p.key.IsZero():
 		return p.key.Token(), nil
 	case t.Refresh.IsZero():
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrTokenRejected, Message: "nothing was sent: the token came without a refresh token"}
+		return nil, p.wire.Unsent(pbx.OpKeepAlive, pbx.ErrTokenRejected, "nothing was sent: the token came without a refresh token")
 	}
 	issued := time.Now()
 	req := wire.Request{Op: pbx.OpKeepAlive, Path: refreshPath, Header: http.Header{}, JSON: struct{}{}, Secrets: []pbx.Secret{t.Value}}

@@ -216,8 +216,7 @@ func (p *PBX) KeepAlive(context.Context, *pbx.Token) (*pbx.Token, error) {
 	if !p.key.IsZero() {
 		return p.key.Token(), nil
 	}
-	return nil, &pbx.Error{Driver: Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrNotSupported,
-		Message: "no request extends a token: log in again before it expires"}
+	return nil, p.wire.Unsent(pbx.OpKeepAlive, pbx.ErrNotSupported, "no request extends a token: log in again before it expires")
 }
 
 // Logout implements [pbx.Authenticator]. Whether the platform ends this token

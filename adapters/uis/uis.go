@@ -244,8 +244,7 @@ func (p *PBX) KeepAlive(context.Context, *pbx.Token) (*pbx.Token, error) {
 	if !p.key.IsZero() {
 		return p.key.Token(), nil
 	}
-	return nil, &pbx.Error{Driver: Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrNotSupported,
-		Message: "no request extends a token: log in again before it expires"}
+	return nil, p.wire.Unsent(pbx.OpKeepAlive, pbx.ErrNotSupported, "no request extends a token: log in again before it expires")
 }
 
 // Logout implements [pbx.Authenticator]. With a key it sends nothing.
@@ -269,7 +268,7 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 // [pbx.ErrNotSupported] without one, and if the account may not use the method.
 func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
 	if p.pingMethod == "" {
-		return &pbx.Error{Driver: Name, Op: pbx.OpPing, Kind: pbx.ErrNotSupported, Message: "no harmless method is known: set ping_method"}
+		return p.wire.Unsent(pbx.OpPing, pbx.ErrNotSupported, "no harmless method is known: set ping_method")
 	}
 	_, _, err := p.withToken(ctx, pbx.OpPing, p.pingMethod, t)
 	var failure *pbx.Error

@@ -204,6 +204,72 @@ func TestABrandWithAKeyNeedsNoAccount(t *testing.T) {
 	}
 }
 
+func TestOptionsAreForTheDriver(t *testing.T) {
+	for name, change := range map[string]func(*pbx.Config){
+		"options": func(c *pbx.Config) { c.Options = map[string]string{"ttl": "4h"} },
+		"secrets": func(c *pbx.Config) { c.Secrets = map[string]pbx.Secret{"key": pbx.NewSecret("k")} },
+	} {
+		cfg := settings("pbx.example.com")
+		change(&cfg)
+		_, err := wire.New(brand, cfg)
+		wantFailure(t, err, pbx.ErrConfig, false, "for pbx.Open")
+		if got := new(pbx.Error); !errors.As(err, &got) || got.Setting != "Options" {
+			t.Errorf("%s: setting %q", name, got.Setting)
+		}
+	}
+}
+
+func TestAnAccountThatCannotBeRightIsNotSent(t *testing.T) {
+	for name, tt := range map[string]struct {
+		impossible func(pbx.Credentials) (setting, wrong string)
+		account    pbx.Credentials
+		setting    string // "": it is possible
+		says       string
+	}{
+		"any bytes":                      {nil, pbx.Credentials{Username: "a:\xff", Password: pbx.NewSecret("\xff")}, "", ""},
+		"JSON, a colon":                  {wire.NotUTF8, pbx.Credentials{Username: "a:b", Password: pbx.NewSecret("пароль:")}, "", ""},
+		"JSON, a user name of bytes":     {wire.NotUTF8, pbx.Credentials{Username: "a\xff", Password: pbx.NewSecret("b")}, "Username", "not UTF-8"},
+		"JSON, a password of bytes":      {wire.NotUTF8, pbx.Credentials{Username: "a", Password: pbx.NewSecret("b\xff")}, "Password", "not UTF-8"},
+		"Basic, a colon in the password": {wire.NotBasic, pbx.Credentials{Username: "a", Password: pbx.NewSecret("b:c")}, "", ""},
+		"Basic, a colon":                 {wire.NotBasic, pbx.Credentials{Username: "a:b", Password: pbx.NewSecret("c")}, "Username", "colon"},
+		"Basic, a password of bytes":     {wire.NotBasic, pbx.Credentials{Username: "a", Password: pbx.NewSecret("b\xff")}, "Password", "not UTF-8"},
+	} {
+		endpoint := brand
+		endpoint.Impossible = tt.impossible
+		cfg := settings("pbx.example.com")
+		cfg.Username, cfg.Password = tt.account.Username, tt.account.Password
+		_, fixed := wire.New(endpoint, cfg)
+
+		cfg.Username, cfg.Password = "", pbx.Secret{}
+		cfg.Credentials = func(context.Context) (pbx.Credentials, error) { return tt.account, nil }
+		c, err := wire.New(endpoint, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, asked := c.Credentials(t.Context())
+		if tt.setting == "" {
+			if fixed != nil || asked != nil {
+				t.Errorf("%s: %v, %v", name, fixed, asked)
+			}
+			continue
+		}
+		wantFailure(t, fixed, pbx.ErrConfig, false, tt.says)
+		wantFailure(t, asked, pbx.ErrConfig, false, tt.says)
+		for _, err := range []error{fixed, asked} {
+			if got := new(pbx.Error); !errors.As(err, &got) || got.Setting != tt.setting {
+				t.Errorf("%s: setting %q, want %q", name, got.Setting, tt.setting)
+			}
+		}
+	}
+}
+
+func TestBasicIsTheHeaderOfHTTPBasicAuthentication(t *testing.T) {
+	r := &http.Request{Header: http.Header{"Authorization": {wire.Basic(pbx.Credentials{Username: "мария", Password: pbx.NewSecret("a:b c")})}}}
+	if user, password, ok := r.BasicAuth(); user != "мария" || password != "a:b c" || !ok {
+		t.Errorf("%q, %q, %t", user, password, ok)
+	}
+}
+
 func TestATransportAndTLSContradict(t *testing.T) {
 	cfg := settings("pbx.example.com")
 	cfg.Transport = http.DefaultTransport

@@ -48,9 +48,10 @@ type Endpoint struct {
 	NoUsername bool
 	// Impossible returns which part of an account cannot be right at this brand,
 	// "Username" or "Password", and why, as for a text that the login would change
-	// on its way. It returns "" twice for any other account. New asks it about a
-	// fixed account, and [Client.Credentials] about what a Credentials func returned.
-	// nil: every account is possible. [NotUTF8] is for a login in JSON.
+	// on its way. It returns "" twice for any other account. The password is not
+	// empty. New asks it about a fixed account, and [Client.Credentials] about what a
+	// Credentials func returned. nil: every account is possible. See [NotUTF8] and
+	// [NotBasic].
 	Impossible func(pbx.Credentials) (setting, wrong string)
 	// Greetings are how services that are not HTTP begin, if people take their
 	// port for the brand's.

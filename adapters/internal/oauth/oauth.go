@@ -20,7 +20,6 @@ import (
 
 // Brand is what a brand's token endpoint wants and does.
 type Brand struct {
-	Driver    string // its registered name
 	TokenPath string // below the PBX's URL
 	Scope     string // to ask for; empty: what the application may do
 
