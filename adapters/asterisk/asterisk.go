@@ -104,7 +104,7 @@ type PBX struct {
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg Config) (*PBX, error) {
 	client, err := wire.New(wire.Endpoint{
-		Driver: Name, Port: 8089, PlainPort: 8088, APIPaths: apiPaths, Impossible: impossible,
+		Driver: Name, Port: 8089, PlainPort: 8088, APIPaths: apiPaths, NoOptions: true, Impossible: impossible,
 		Greetings: []wire.Greeting{{Prefix: "Asterisk Call Manager", Advice: "this is the TCP port of Asterisk's manager interface: configure its HTTP port, usually 8088, or 8089 for https"}},
 	}, cfg.Config)
 	if err != nil {

@@ -126,7 +126,7 @@ func New(cfg Config) (*PBX, error) {
 	case strings.Join(strings.Fields(cfg.Scope), " ") != cfg.Scope:
 		return nil, wire.Misconfigured(Name, "scope", "Scope (scope) is a list of names with one blank between them, as in gql:core rest:core")
 	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{
+	client, err := wire.New(wire.Endpoint{Driver: Name, NoOptions: true, APIPaths: []string{
 		"/admin", "/admin/config.php", "/admin/api", apiPath, tokenPath, gqlPath, apiPath + "/rest",
 	}}, cfg.Config)
 	if err != nil {

@@ -128,7 +128,7 @@ func New(cfg Config) (*PBX, error) {
 	if cfg.TokenTTL < 0 {
 		return nil, wire.Misconfigured(Name, "token_ttl", "TokenTTL %s is negative", cfg.TokenTTL)
 	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8089, APIPaths: []string{path}, Impossible: impossible}, cfg.Config)
+	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8089, APIPaths: []string{path}, NoOptions: true, Impossible: impossible}, cfg.Config)
 	if err != nil {
 		return nil, err
 	}

@@ -140,7 +140,7 @@ func New(cfg Config) (*PBX, error) {
 	}
 	client, err := wire.New(wire.Endpoint{
 		Driver: Name, APIPaths: []string{apiPath, loginPath},
-		NoAccount: !key.IsZero(), Impossible: impossible,
+		NoAccount: !key.IsZero(), NoOptions: true, Impossible: impossible,
 	}, cfg.Config)
 	if err != nil {
 		return nil, err

@@ -121,7 +121,7 @@ func New(cfg Config) (*PBX, error) {
 	}
 	client, err := wire.New(wire.Endpoint{
 		Driver: Name, APIPaths: []string{"/api"},
-		NoAccount: !key.IsZero(), Impossible: wire.NotUTF8,
+		NoAccount: !key.IsZero(), NoOptions: true, Impossible: wire.NotUTF8,
 	}, cfg.Config)
 	if err != nil {
 		return nil, err

@@ -93,7 +93,7 @@ type PBX struct {
 
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg pbx.Config) (*PBX, error) {
-	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/rest", loginPath}, Impossible: impossible}, cfg)
+	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/rest", loginPath}, NoOptions: true, Impossible: impossible}, cfg)
 	if err != nil {
 		return nil, err
 	}

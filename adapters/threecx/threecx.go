@@ -94,7 +94,7 @@ type PBX struct {
 // New opens a PBX. It has no settings beyond the common ones, so Options must be
 // empty. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg pbx.Config) (*PBX, error) {
-	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/connect", tokenPath, "/xapi", xapi, "/callcontrol"}}, cfg)
+	client, err := wire.New(wire.Endpoint{Driver: Name, NoOptions: true, APIPaths: []string{"/connect", tokenPath, "/xapi", xapi, "/callcontrol"}}, cfg)
 	if err != nil {
 		return nil, err
 	}

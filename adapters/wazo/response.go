@@ -52,16 +52,11 @@ func (r response) code() int {
 	return 0
 }
 
-// refused reports whether a daemon refuses the token, or what it may do.
+// refused reports whether a daemon refuses the token, or what it may do, with HTTP
+// status 401.
 func (r response) refused() bool {
-	return r.hasDetails && (r.ErrorID == unauthorized || r.ErrorID == foreignTenant)
+	return r.hasDetails && (r.ErrorID == "unauthorized" || r.ErrorID == "unauthorized-tenant")
 }
-
-// The error_id of a request that a daemon refuses with HTTP 401.
-const (
-	unauthorized  = "unauthorized"
-	foreignTenant = "unauthorized-tenant"
-)
 
 // failed reports whether a response is no success, whatever its HTTP status.
 func (r response) failed(x *wire.Exchange) bool { return !x.OK() || r.code() != 0 || r.refused() }
@@ -84,18 +79,19 @@ type meaning struct {
 	text string
 }
 
-var (
-	badRequest = meaning{pbx.ErrConfig, "the server refuses the request: check the token lifetime (token_ttl), which it may limit, and client_id"}
-	noRoom     = meaning{pbx.ErrTooManySessions, "the user has all the sessions that the server permits (100, unless configured otherwise): log out those that are not needed; expired ones count for up to a minute"}
-	dead       = meaning{pbx.ErrTokenRejected, "no such token, or it has expired"}
-)
+// refusals are wazo-auth's own failures of a login.
+var refusals = map[int]meaning{
+	400: {pbx.ErrConfig, "the server refuses the request: check the token lifetime (token_ttl), which it may limit, and client_id"},
+	401: {pbx.ErrInvalidCredentials, "wrong user name or password, or the user is disabled"},
+	429: {pbx.ErrTooManySessions, "the user has all the sessions that the server permits (100, unless configured otherwise): log out those that are not needed; expired ones count for up to a minute"},
+}
 
-// refusals are wazo-auth's own failures, by request and status. Any other is read by
-// its status alone.
-var refusals = map[pbx.Op]map[int]meaning{
-	pbx.OpLogin:     {400: badRequest, 429: noRoom, 401: {pbx.ErrInvalidCredentials, "wrong user name or password, or the user is disabled"}},
-	pbx.OpKeepAlive: {400: badRequest, 429: noRoom, 401: {pbx.ErrTokenRejected, "the server refuses the refresh token"}},
-	pbx.OpPing:      {404: dead},
+// refusalsOf are wazo-auth's own failures of all requests that it documents them for.
+// Any other is read by its status alone.
+var refusalsOf = map[pbx.Op]map[int]meaning{
+	pbx.OpLogin:     refusals,
+	pbx.OpKeepAlive: {400: refusals[400], 401: {pbx.ErrTokenRejected, "the server refuses the refresh token"}, 429: refusals[429]},
+	pbx.OpPing:      {404: reasons["not_found_or_expired"]},
 }
 
 // starting are the error_ids of a daemon that wazo-auth cannot serve yet, whatever
@@ -105,11 +101,12 @@ var starting = map[string]string{
 	"top-tenant-not-initialized":        "the server is starting up",
 }
 
-// reasons are those of a daemon that refuses a request, by its error_id or reason.
+// reasons are those of a daemon that refuses a request, by its details.reason or
+// error_id.
 var reasons = map[wire.Text]meaning{
-	foreignTenant:                          {pbx.ErrForbidden, "the header Wazo-Tenant names no tenant of this user"},
-	"not_found_or_expired":                 dead,
+	"not_found_or_expired":                 {pbx.ErrTokenRejected, "no such token, or it has expired"},
 	"missing_permission_or_invalid_tenant": {pbx.ErrForbidden, "the user lacks a permission: check the policies of this account"},
+	"unauthorized-tenant":                  {pbx.ErrForbidden, "the header Wazo-Tenant names no tenant of this user"},
 }
 
 // refusal makes the error for a response that has failed. Of the server's own
@@ -138,12 +135,12 @@ func refusal(x *wire.Exchange, got response) *pbx.Error {
 
 // ownRefusal makes the error for a failure of wazo-auth's own.
 func ownRefusal(x *wire.Exchange, code int) *pbx.Error {
-	known, ok := refusals[x.Request.Op][code]
+	known, ok := refusalsOf[x.Request.Op][code]
 	if !ok {
 		known = meaning{wire.StatusKind(x.Request.Op, code), "the server refuses the request"}
 	}
 	failure := x.Fail(known.kind, strconv.Itoa(code), known.text)
-	if known == badRequest {
+	if known.kind == pbx.ErrConfig {
 		failure.Setting = "token_ttl"
 		failure.NotJudged = x.Request.Op == pbx.OpLogin // the schema is checked first
 	}

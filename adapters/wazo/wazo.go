@@ -138,7 +138,7 @@ func New(cfg Config) (*PBX, error) {
 		return nil, wire.Misconfigured(Name, "client_id", "ClientID (client_id) may have letters, digits, and the characters - _ and . only, because it becomes a part of a URL")
 	}
 	client, err := wire.New(wire.Endpoint{
-		Driver: Name, APIPaths: []string{"/api", "/api/auth", apiPath, tokenPath}, Impossible: wire.NotBasic,
+		Driver: Name, APIPaths: []string{"/api", "/api/auth", apiPath, tokenPath}, NoOptions: true, Impossible: wire.NotBasic,
 	}, cfg.Config)
 	if err != nil {
 		return nil, err

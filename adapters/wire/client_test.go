@@ -204,14 +204,17 @@ func TestABrandWithAKeyNeedsNoAccount(t *testing.T) {
 	}
 }
 
-func TestOptionsAreForTheDriver(t *testing.T) {
+func TestADriverWithFieldsForItsOptionsRefusesOptions(t *testing.T) {
 	for name, change := range map[string]func(*pbx.Config){
 		"options": func(c *pbx.Config) { c.Options = map[string]string{"ttl": "4h"} },
 		"secrets": func(c *pbx.Config) { c.Secrets = map[string]pbx.Secret{"key": pbx.NewSecret("k")} },
 	} {
 		cfg := settings("pbx.example.com")
 		change(&cfg)
-		_, err := wire.New(brand, cfg)
+		if _, err := wire.New(brand, cfg); err != nil {
+			t.Errorf("%s of a driver that reads them itself: %v", name, err)
+		}
+		_, err := wire.New(wire.Endpoint{Driver: "fake", NoOptions: true}, cfg)
 		wantFailure(t, err, pbx.ErrConfig, false, "for pbx.Open")
 		if got := new(pbx.Error); !errors.As(err, &got) || got.Setting != "Options" {
 			t.Errorf("%s: setting %q", name, got.Setting)

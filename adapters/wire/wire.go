@@ -46,6 +46,9 @@ type Endpoint struct {
 	// NoUsername: the brand has a password without a user name. A user name is
 	// an error.
 	NoUsername bool
+	// NoOptions makes Options and Secrets an error. It is for a driver that takes them
+	// out of what [pbx.Open] gives it, and has fields of its own for them.
+	NoOptions bool
 	// Impossible returns which part of an account cannot be right at this brand,
 	// "Username" or "Password", and why, as for a text that the login would change
 	// on its way. It returns "" twice for any other account. The password is not
@@ -81,10 +84,9 @@ type Client struct {
 var silent zerolog.Logger
 
 // New checks what all drivers have in common: the URL, the account and the TLS
-// settings. Options and Secrets must be empty: a driver takes its own out of them
-// first. It sends nothing. Errors are of kind [pbx.ErrConfig].
+// settings. It sends nothing. Errors are of kind [pbx.ErrConfig].
 func New(endpoint Endpoint, cfg pbx.Config) (*Client, error) {
-	if len(cfg.Options) > 0 || len(cfg.Secrets) > 0 {
+	if endpoint.NoOptions && (len(cfg.Options) > 0 || len(cfg.Secrets) > 0) {
 		return nil, Misconfigured(endpoint.Driver, "Options", "Options and Secrets are for pbx.Open: set the fields of the driver's own Config, if it has one")
 	}
 	c := &Client{driver: endpoint.Driver, log: &silent}

@@ -97,7 +97,7 @@ type PBX struct{ wire *wire.Client }
 // empty. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg pbx.Config) (*PBX, error) {
 	client, err := wire.New(wire.Endpoint{
-		Driver: Name, Port: 8088, APIPaths: []string{"/openapi", apiPath, apiPath + "/get_token"}, Impossible: wire.NotUTF8,
+		Driver: Name, Port: 8088, APIPaths: []string{"/openapi", apiPath, apiPath + "/get_token"}, NoOptions: true, Impossible: wire.NotUTF8,
 	}, cfg)
 	if err != nil {
 		return nil, err

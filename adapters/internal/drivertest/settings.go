@@ -37,12 +37,13 @@ func Misconfigured(t testing.TB, driver string, opened bool, err error, setting 
 func Impossible(t testing.TB, driver string, open func(pbx.Config) (pbx.Authenticator, error), cfg pbx.Config, account pbx.Credentials, setting string, says ...string) {
 	t.Helper()
 	cfg.Username, cfg.Password = account.Username, account.Password
-	opened, err := open(cfg)
+	_, err := open(cfg)
 	Misconfigured(t, driver, err == nil, err, setting, says...)
 
 	cfg.Username, cfg.Password = "", pbx.Secret{}
 	cfg.Credentials = func(context.Context) (pbx.Credentials, error) { return account, nil }
-	if opened, err = open(cfg); err != nil {
+	opened, err := open(cfg)
+	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = opened.Login(t.Context())

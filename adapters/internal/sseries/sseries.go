@@ -91,7 +91,7 @@ func New(v *Variant, s Settings) (*PBX, error) {
 	api := "/api/" + v.Version
 	var err error
 	p.wire, err = wire.New(wire.Endpoint{
-		Driver: v.Driver, Port: v.Port, PlainPort: v.Plain, APIPaths: []string{"/api", api, api + "/login"}, Impossible: p.impossible,
+		Driver: v.Driver, Port: v.Port, PlainPort: v.Plain, APIPaths: []string{"/api", api, api + "/login"}, NoOptions: true, Impossible: p.impossible,
 	}, s.Config)
 	if err != nil {
 		return nil, err
