@@ -222,6 +222,24 @@ func TestADriverWithFieldsForItsOptionsRefusesOptions(t *testing.T) {
 	}
 }
 
+// tried returns what is wrong with an account: with a fixed one, and with one that a
+// Credentials func returns.
+func tried(t *testing.T, endpoint wire.Endpoint, account pbx.Credentials) (fixed, asked error) {
+	t.Helper()
+	cfg := settings("pbx.example.com")
+	cfg.Username, cfg.Password = account.Username, account.Password
+	_, fixed = wire.New(endpoint, cfg)
+
+	cfg.Username, cfg.Password = "", pbx.Secret{}
+	cfg.Credentials = func(context.Context) (pbx.Credentials, error) { return account, nil }
+	c, err := wire.New(endpoint, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, asked = c.Credentials(t.Context())
+	return fixed, asked
+}
+
 func TestAnAccountThatCannotBeRightIsNotSent(t *testing.T) {
 	for name, tt := range map[string]struct {
 		impossible func(pbx.Credentials) (setting, wrong string)
@@ -239,17 +257,7 @@ func TestAnAccountThatCannotBeRightIsNotSent(t *testing.T) {
 	} {
 		endpoint := brand
 		endpoint.Impossible = tt.impossible
-		cfg := settings("pbx.example.com")
-		cfg.Username, cfg.Password = tt.account.Username, tt.account.Password
-		_, fixed := wire.New(endpoint, cfg)
-
-		cfg.Username, cfg.Password = "", pbx.Secret{}
-		cfg.Credentials = func(context.Context) (pbx.Credentials, error) { return tt.account, nil }
-		c, err := wire.New(endpoint, cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, asked := c.Credentials(t.Context())
+		fixed, asked := tried(t, endpoint, tt.account)
 		if tt.setting == "" {
 			if fixed != nil || asked != nil {
 				t.Errorf("%s: %v, %v", name, fixed, asked)
@@ -270,6 +278,29 @@ func TestBasicIsTheHeaderOfHTTPBasicAuthentication(t *testing.T) {
 	r := &http.Request{Header: http.Header{"Authorization": {wire.Basic(pbx.Credentials{Username: "мария", Password: pbx.NewSecret("a:b c")})}}}
 	if user, password, ok := r.BasicAuth(); user != "мария" || password != "a:b c" || !ok {
 		t.Errorf("%q, %q, %t", user, password, ok)
+	}
+}
+
+func TestABrandWithoutUserNamesRefusesOne(t *testing.T) {
+	endpoint := brand
+	endpoint.NoUsername = true
+	account := func(user, password string) pbx.Credentials {
+		return pbx.Credentials{Username: user, Password: pbx.NewSecret(password)}
+	}
+	for _, tt := range []struct {
+		account pbx.Credentials
+		says    string // "": it is good
+	}{
+		{account("", "p"), ""}, {account("api", "p"), "user name"}, {account("", ""), "password"},
+	} {
+		fixed, asked := tried(t, endpoint, tt.account)
+		for _, err := range []error{fixed, asked} {
+			if tt.says != "" {
+				wantFailure(t, err, pbx.ErrConfig, false, tt.says)
+			} else if err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 
