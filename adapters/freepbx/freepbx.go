@@ -209,6 +209,7 @@ func (p *PBX) Traits() pbx.Traits {
 		Driver: Name,
 		URL:    p.wire.URL(), Account: p.wire.Account(), Lifetime: tokenLifetime,
 		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutNone, Lockout: lockout,
+		Unproven: !p.user, // the branch of March 2024 does not check an application's secret
 		// The login is a POST.
 		Probe: p.wire.URL() + tokenPath,
 	}

@@ -319,6 +319,7 @@ func (p *PBX) Traits() pbx.Traits {
 		Driver: Name,
 		URL:    p.wire.URL(), Account: p.wire.Account(), Lifetime: lifetime,
 		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken, Lockout: lockout,
+		Unproven: !p.key.IsZero() && p.pingMethod == "", // nothing is sent with the key
 		// Everything is a POST with a body, so that a GET without one is no login.
 		Probe: p.wire.URL() + path,
 	}
