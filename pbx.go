@@ -66,7 +66,7 @@ type Authenticator interface {
 // http.Client.
 type Requester interface {
 	// Authorize puts t where the brand expects it. r is a copy that may be
-	// changed. A driver that replaces the body sets Body, GetBody and
+	// changed, and has a URL and a Header, which may be empty. A driver that replaces the body sets Body, GetBody and
 	// ContentLength, and closes the old Body.
 	Authorize(r *http.Request, t *Token) error
 

@@ -47,6 +47,11 @@ type Traits struct {
 	// Lockout is how the PBX counts wrong logins. The zero value is unknown.
 	Lockout Lockout
 
+	// Unproven: a login may succeed with a wrong password or key, because not every
+	// version of the PBX checks it, or because nothing is sent. A test of the settings
+	// says so.
+	Unproven bool
+
 	// Probe is a URL that a session may GET without credentials to learn
 	// whether the PBX is up. The part of the PBX that serves it must be the part
 	// that serves the login, and the request must never count as a login. Any

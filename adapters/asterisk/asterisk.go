@@ -103,21 +103,12 @@ type PBX struct {
 
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg Config) (*PBX, error) {
-	fault := func(setting, message string) error {
-		return &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: message}
-	}
-	if len(cfg.Options) > 0 {
-		return nil, fault("Options", "Options are for pbx.Open: set the fields of asterisk.Config")
-	}
 	client, err := wire.New(wire.Endpoint{
-		Driver: Name, Port: 8089, PlainPort: 8088, APIPaths: apiPaths,
+		Driver: Name, Port: 8089, PlainPort: 8088, APIPaths: apiPaths, NoOptions: true, Impossible: impossible,
 		Greetings: []wire.Greeting{{Prefix: "Asterisk Call Manager", Advice: "this is the TCP port of Asterisk's manager interface: configure its HTTP port, usually 8088, or 8089 for https"}},
 	}, cfg.Config)
 	if err != nil {
 		return nil, err
-	}
-	if wrong := wrongFor(cfg.Password); wrong != "" {
-		return nil, fault("Password", wrong)
 	}
 	p := &PBX{wire: client}
 	if prefix := strings.Trim(cfg.Prefix, "/"); prefix != "" && !strings.HasSuffix(client.URL(), "/"+prefix) {
@@ -126,15 +117,13 @@ func New(cfg Config) (*PBX, error) {
 	return p, nil
 }
 
-// wrongFor returns what makes a secret a wrong one for certain, "" if nothing.
-// Asterisk drops what is not above a blank at both ends of a value when it reads
-// manager.conf.
-func wrongFor(secret pbx.Secret) string {
-	s := secret.Reveal()
-	if s != "" && (s[0] <= ' ' || s[len(s)-1] <= ' ') {
-		return "the password begins or ends with a blank, which no secret of manager.conf does: remove it"
+// impossible implements [wire.Endpoint].Impossible. Asterisk drops what is not above
+// a blank at both ends of a value when it reads manager.conf.
+func impossible(account pbx.Credentials) (setting, wrong string) {
+	if s := account.Password.Reveal(); s[0] <= ' ' || s[len(s)-1] <= ' ' {
+		return "Password", "the password begins or ends with a blank, which no secret of manager.conf does: remove it"
 	}
-	return ""
+	return "", ""
 }
 
 // Login implements [pbx.Authenticator], in two requests: Challenge and Login.
@@ -142,9 +131,6 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	account, err := p.wire.Credentials(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if wrong := wrongFor(account.Password); wrong != "" {
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Setting: "Password", Message: "nothing was sent, because " + wrong}
 	}
 	x, err := p.call(ctx, wire.Request{Op: pbx.OpLogin, NoProof: true}, pbx.Secret{}, url.Values{"Action": {"Challenge"}, "AuthType": {"MD5"}})
 	if err != nil {

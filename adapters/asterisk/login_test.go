@@ -185,24 +185,10 @@ func TestAUserWithOneSessionHasToWaitForItsEnd(t *testing.T) {
 // Asterisk drops blanks at both ends of a secret, so that such a password could
 // only be a wrong one.
 func TestAPasswordWithABlankAtAnEndIsRefused(t *testing.T) {
-	for _, password := range []string{" " + secret, "\t" + secret, "\n" + secret, "\x00" + secret, secret + " ", secret + "\t"} {
-		cfg := config(t)
-		cfg.Password = pbx.NewSecret(password)
-		driver, err := asterisk.New(asterisk.Config{Config: cfg})
-		drivertest.Misconfigured(t, asterisk.Name, driver != nil, err, "", "begins or ends with a blank", "remove it")
-
-		cfg.Username, cfg.Password = "", pbx.Secret{}
-		cfg.Credentials = func(context.Context) (pbx.Credentials, error) {
-			return pbx.Credentials{Username: user, Password: pbx.NewSecret(password)}, nil
-		}
-		driver, err = asterisk.New(asterisk.Config{Config: cfg})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = driver.Login(t.Context())
-		if got := failure(t, err); got.Kind != pbx.ErrConfig || got.Op != pbx.OpLogin || got.Sent || !strings.Contains(got.Message, "nothing was sent") {
-			t.Errorf("%q: %v, sent %v", password, err, got.Sent)
-		}
+	open := func(c pbx.Config) (pbx.Authenticator, error) { return asterisk.New(asterisk.Config{Config: c}) }
+	for _, password := range []string{" " + secret, "\t" + secret, "\n" + secret, "\x00" + secret, secret + " ", secret + "\t", " "} {
+		account := pbx.Credentials{Username: user, Password: pbx.NewSecret(password)}
+		drivertest.Impossible(t, asterisk.Name, open, config(t), account, "Password", "begins or ends with a blank", "remove it")
 	}
 }
 

@@ -17,6 +17,21 @@ func config(t testing.TB) pbx.Config {
 	return pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(secret), Transport: drivertest.Unsent{T: t}}
 }
 
+func TestEveryFormOfTheManagersPathIsCutOffAPastedURL(t *testing.T) {
+	drivertest.Addresses(t, func(address string) (pbx.Authenticator, error) {
+		cfg := config(t)
+		cfg.URL = address
+		return asterisk.New(asterisk.Config{Config: cfg})
+	}, map[string]string{
+		"https://pbx.example.com:8089/rawman":              "https://pbx.example.com:8089",
+		"https://pbx.example.com:8089/mxml":                "https://pbx.example.com:8089",
+		"https://pbx.example.com:8089/mxml?action=ping":    "https://pbx.example.com:8089",
+		"https://pbx.example.com:8089/asterisk/manager":    "https://pbx.example.com:8089/asterisk",
+		"https://pbx.example.com:8089/asterisk/amanager":   "https://pbx.example.com:8089/asterisk/amanager",
+		"https://pbx.example.com:8089/manager/asterisk/1/": "https://pbx.example.com:8089/manager/asterisk/1",
+	})
+}
+
 func TestAddressesAreCompleted(t *testing.T) {
 	tests := []struct{ url, prefix, want string }{
 		{"pbx.example.com", "", "https://pbx.example.com:8089"},

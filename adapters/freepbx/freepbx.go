@@ -117,27 +117,22 @@ type PBX struct {
 
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg Config) (*PBX, error) {
-	fault := func(setting, text string) error {
-		return &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: text}
-	}
 	user := cfg.ClientID != ""
 	switch {
-	case len(cfg.Options) > 0:
-		return nil, fault("Options", "Options are for pbx.Open: set the fields of freepbx.Config")
 	case user && cfg.ClientSecret.IsZero():
-		return nil, fault("client_secret", "ClientID (client_id) is set and ClientSecret (client_secret) is not: set both, or neither")
+		return nil, wire.Misconfigured(Name, "client_secret", "ClientID (client_id) is set and ClientSecret (client_secret) is not: set both, or neither")
 	case !user && !cfg.ClientSecret.IsZero():
-		return nil, fault("client_id", "ClientSecret (client_secret) is set and ClientID (client_id) is not: set both, or neither")
+		return nil, wire.Misconfigured(Name, "client_id", "ClientSecret (client_secret) is set and ClientID (client_id) is not: set both, or neither")
 	case strings.Join(strings.Fields(cfg.Scope), " ") != cfg.Scope:
-		return nil, fault("scope", "Scope (scope) is a list of names with one blank between them, as in gql:core rest:core")
+		return nil, wire.Misconfigured(Name, "scope", "Scope (scope) is a list of names with one blank between them, as in gql:core rest:core")
 	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{
+	client, err := wire.New(wire.Endpoint{Driver: Name, NoOptions: true, APIPaths: []string{
 		"/admin", "/admin/config.php", "/admin/api", apiPath, tokenPath, gqlPath, apiPath + "/rest",
 	}}, cfg.Config)
 	if err != nil {
 		return nil, err
 	}
-	brand := oauth.Brand{Driver: Name, TokenPath: tokenPath, Scope: cfg.Scope, Lifetime: tokenLifetime, RefreshLifetime: refreshLifetime}
+	brand := oauth.Brand{TokenPath: tokenPath, Scope: cfg.Scope, Lifetime: tokenLifetime, RefreshLifetime: refreshLifetime}
 	var app *oauth.Application
 	if user {
 		app = &oauth.Application{ID: cfg.ClientID, Secret: cfg.ClientSecret}
@@ -191,9 +186,6 @@ func (p *PBX) send(ctx context.Context, method, path, body string, t *pbx.Token)
 // Authorize implements [pbx.Requester]: the token goes into the Authorization
 // header.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
-	if r.Header == nil {
-		r.Header = http.Header{}
-	}
 	oauth.Authorize(r.Header, t)
 	return nil
 }
@@ -217,6 +209,7 @@ func (p *PBX) Traits() pbx.Traits {
 		Driver: Name,
 		URL:    p.wire.URL(), Account: p.wire.Account(), Lifetime: tokenLifetime,
 		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutNone, Lockout: lockout,
+		Unproven: !p.user, // the branch of March 2024 does not check an application's secret
 		// The login is a POST.
 		Probe: p.wire.URL() + tokenPath,
 	}

@@ -18,12 +18,13 @@ func TestTraitsAreTheModules(t *testing.T) {
 	want := pbx.Traits{
 		Driver: freepbx.Name,
 		URL:    "https://pbx.example.com", Account: id, Lifetime: time.Hour, KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutNone,
-		Probe: "https://pbx.example.com/admin/api/api/token", // and nothing is known of a lockout
+		Probe:    "https://pbx.example.com/admin/api/api/token", // and nothing is known of a lockout
+		Unproven: true,                                          // 17 may not check an application's secret
 	}
 	if diff := cmp.Diff(want, open(t, config(drivertest.Unsent{T: t})).Traits()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	want.KeepAlive, want.Account = pbx.KeepAliveRefresh, "1000"
+	want.KeepAlive, want.Account, want.Unproven = pbx.KeepAliveRefresh, "1000", false
 	if diff := cmp.Diff(want, open(t, ofUser(drivertest.Unsent{T: t})).Traits()); diff != "" {
 		t.Errorf("of a user (-want +got):\n%s", diff)
 	}
@@ -93,7 +94,7 @@ func TestNothingIsSentForWhatThereIsNot(t *testing.T) {
 }
 
 func TestATokenGoesIntoTheAuthorizationHeader(t *testing.T) {
-	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "pbx.example.com", Path: "/admin/api/api/gql"}}
+	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "pbx.example.com", Path: "/admin/api/api/gql"}, Header: http.Header{}}
 	if err := open(t, config(drivertest.Unsent{T: t})).Authorize(r, given(time.Hour)); err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,6 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/bodytoken"
@@ -116,9 +115,6 @@ type PBX struct {
 
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg Config) (*PBX, error) {
-	fault := func(setting, format string, args ...any) error {
-		return &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: fmt.Sprintf(format, args...)}
-	}
 	if cfg.TokenTTL == 0 {
 		cfg.TokenTTL = usualLifetime
 	}
@@ -127,19 +123,21 @@ func New(cfg Config) (*PBX, error) {
 	}
 	switch cfg.KeepAliveAction {
 	case "challenge", "login", "logout":
-		return nil, fault("keepalive_action", "KeepAliveAction (keepalive_action) %q is a part of logging in: name one that reads something, as in %s", cfg.KeepAliveAction, usualKeepAlive)
+		return nil, wire.Misconfigured(Name, "keepalive_action", "KeepAliveAction (keepalive_action) %q is a part of logging in: name one that reads something, as in %s", cfg.KeepAliveAction, usualKeepAlive)
 	}
-	switch {
-	case len(cfg.Options) > 0:
-		return nil, fault("Options", "Options are for pbx.Open: set the fields of grandstream.Config")
-	case cfg.TokenTTL < 0:
-		return nil, fault("token_ttl", "TokenTTL %s is negative", cfg.TokenTTL)
+	if cfg.TokenTTL < 0 {
+		return nil, wire.Misconfigured(Name, "token_ttl", "TokenTTL %s is negative", cfg.TokenTTL)
 	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8089, APIPaths: []string{path}}, cfg.Config)
+	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8089, APIPaths: []string{path}, NoOptions: true, Impossible: impossible}, cfg.Config)
 	if err != nil {
 		return nil, err
 	}
 	return &PBX{wire: client, ttl: cfg.TokenTTL, keepAlive: cfg.KeepAliveAction, login: make(chan struct{}, 1)}, nil
+}
+
+// impossible implements [wire.Endpoint].Impossible. The password is only hashed.
+func impossible(account pbx.Credentials) (setting, wrong string) {
+	return wire.NotUTF8(pbx.Credentials{Username: account.Username})
 }
 
 // fields are those of the driver's own requests.
@@ -158,17 +156,13 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	unsent := &pbx.Error{Driver: Name, Op: pbx.OpLogin}
-	if !utf8.ValidString(account.Username) {
-		unsent.Kind, unsent.Setting, unsent.Message = pbx.ErrConfig, "Username", "nothing was sent, because the user name is not UTF-8"
-		return nil, unsent
-	}
 	select {
 	case p.login <- struct{}{}:
 		defer func() { <-p.login }()
 	case <-ctx.Done():
-		unsent.Kind, unsent.Message, unsent.Err = pbx.ErrUnavailable, "another login is under way", ctx.Err()
-		return nil, unsent
+		failure := p.wire.Unsent(pbx.OpLogin, pbx.ErrUnavailable, "another login is under way")
+		failure.Err = ctx.Err()
+		return nil, failure
 	}
 
 	got, x, err := p.call(ctx, wire.Request{Op: pbx.OpLogin, NoProof: true}, fields{Action: "challenge", User: account.Username, Version: "1.0"})

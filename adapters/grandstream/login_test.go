@@ -101,15 +101,9 @@ func TestALoginThatWaitsForAnotherHasSentNothing(t *testing.T) {
 }
 
 func TestAUserNameThatJSONCannotCarryIsRefused(t *testing.T) {
+	open := func(c pbx.Config) (pbx.Authenticator, error) { return grandstream.New(grandstream.Config{Config: c}) }
 	cfg := config(t)
-	cfg.Username = "cdr\xffapi"
-	driver, err := grandstream.New(grandstream.Config{Config: cfg})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err = driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrConfig || failure(t, err).Sent {
-		t.Errorf("%v", err)
-	}
+	drivertest.Impossible(t, grandstream.Name, open, cfg, pbx.Credentials{Username: "cdr\xffapi", Password: cfg.Password}, "Username", "not UTF-8")
 }
 
 func TestAPasswordOfAnyBytesIsHashedAsItIs(t *testing.T) {

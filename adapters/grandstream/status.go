@@ -2,7 +2,6 @@ package grandstream
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -80,7 +79,7 @@ func read(body []byte) response {
 func (p *PBX) call(ctx context.Context, req wire.Request, f fields) (response, *wire.Exchange, error) {
 	req.Path = path
 	req.Header = http.Header{"Content-Type": {"application/json;charset=UTF-8"}}
-	req.Body, _ = json.Marshal(map[string]fields{"request": f}) // strings always marshal
+	req.JSON = map[string]fields{"request": f}
 	x, err := p.wire.Do(ctx, req)
 	if err != nil {
 		return response{}, nil, err

@@ -3,7 +3,6 @@ package mikopbx_test
 import (
 	"context"
 	"net/http"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,35 +79,19 @@ func TestAWrongPasswordIsSentOnce(t *testing.T) {
 // The PBX changes such a password before it compares it, so that each attempt would
 // be a wrong login.
 func TestAPasswordThatCanNeverBeRightIsNotSent(t *testing.T) {
+	open := func(cfg pbx.Config) (pbx.Authenticator, error) { return mikopbx.New(mikopbx.Config{Config: cfg}) }
 	for text, says := range map[string]string{
 		"a<b>c": "has a <", "a<b": "has a <", "a<": "has a <", "a < b <c": "has a <", "<<  ": "has a <",
 		" blank": "blank", "blank ": "blank", "\ttab": "blank", "nul\x00": "blank", "\x0bvertical": "blank",
 		"http": "begins with http", "https://secret": "begins with http", "httpsecret": "begins with http",
 		"a\xffb": "not UTF-8",
 	} {
-		for setting, change := range map[string]func(*mikopbx.Config){
-			"Password": func(c *mikopbx.Config) { c.Password = pbx.NewSecret(text) },
-			"Username": func(c *mikopbx.Config) { c.Username = text },
+		for setting, account := range map[string]pbx.Credentials{
+			"Password": {Username: user, Password: pbx.NewSecret(text)},
+			"Username": {Username: text, Password: pbx.NewSecret(password)},
 		} {
-			cfg := mikopbx.Config{Config: pbx.Config{URL: "https://pbx.example.com", Username: user, Password: pbx.NewSecret(password), Transport: drivertest.Unsent{T: t}}}
-			change(&cfg)
-			_, err := mikopbx.New(cfg)
-			got := failure(t, err)
-			if got.Kind != pbx.ErrConfig || got.Op != pbx.OpOpen || got.Setting != setting || got.Sent || !strings.Contains(got.Message, says) {
-				t.Errorf("%s %q: %v, setting %q", setting, text, err, got.Setting)
-			}
-
-			account := pbx.Credentials{Username: cfg.Username, Password: cfg.Password}
-			cfg.Username, cfg.Password = "", pbx.Secret{}
-			cfg.Credentials = func(context.Context) (pbx.Credentials, error) { return account, nil }
-			driver, err := mikopbx.New(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = driver.Login(t.Context())
-			if got := failure(t, err); got.Kind != pbx.ErrConfig || got.Op != pbx.OpLogin || got.Setting != setting || got.Sent || !strings.Contains(got.Message, says) {
-				t.Errorf("%s %q from a func: %v, setting %q", setting, text, err, got.Setting)
-			}
+			cfg := pbx.Config{URL: "https://pbx.example.com", Transport: drivertest.Unsent{T: t}}
+			drivertest.Impossible(t, mikopbx.Name, open, cfg, account, setting, says)
 		}
 	}
 }

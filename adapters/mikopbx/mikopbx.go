@@ -57,6 +57,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -133,48 +134,43 @@ type PBX struct {
 
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg Config) (*PBX, error) {
-	fault := func(setting, message string) error {
-		return &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: message}
-	}
-	if len(cfg.Options) > 0 || len(cfg.Secrets) > 0 {
-		return nil, fault("Options", "Options and Secrets are for pbx.Open: set the fields of mikopbx.Config")
-	}
-	key, wrong := statickey.New(cfg.Key, cfg.Config)
-	if wrong != "" {
-		return nil, fault(statickey.Option, wrong)
-	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{apiPath, loginPath}, NoAccount: !key.IsZero()}, cfg.Config)
+	key, err := statickey.New(Name, cfg.Key, cfg.Config)
 	if err != nil {
 		return nil, err
 	}
-	if setting, wrong := impossible(pbx.Credentials{Username: cfg.Username, Password: cfg.Password}); wrong != "" {
-		return nil, fault(setting, wrong)
+	client, err := wire.New(wire.Endpoint{
+		Driver: Name, APIPaths: []string{apiPath, loginPath},
+		NoAccount: !key.IsZero(), NoOptions: true, Impossible: impossible,
+	}, cfg.Config)
+	if err != nil {
+		return nil, err
 	}
 	return &PBX{wire: client, key: key}, nil
 }
 
-// impossible returns which part of an account can never be right, and why; "" if
-// none.
+// impossible implements [wire.Endpoint].Impossible.
 func impossible(account pbx.Credentials) (setting, wrong string) {
 	for _, part := range []struct{ setting, name, text string }{
 		{"Username", "login", account.Username}, {"Password", "password", account.Password.Reveal()},
 	} {
-		reason := ""
-		switch text := part.text; {
-		case !utf8.ValidString(text):
-			reason = "is not UTF-8, and JSON would carry another one"
-		case hasTag(text):
-			reason = "has a <, and the PBX removes what follows it before it compares it"
-		case strings.Trim(text, blanks) != text:
-			reason = "begins or ends with a blank, which the PBX removes before it compares it"
-		case strings.HasPrefix(text, "http"):
-			reason = "begins with http, and the PBX treats it as a URL before it compares it"
-		default:
-			continue
+		for _, change := range changes {
+			if change.concerns(part.text) {
+				return part.setting, "the " + part.name + " " + change.reason + ": choose another one in the PBX"
+			}
 		}
-		return part.setting, "the " + part.name + " " + reason + ": choose another one in the PBX"
 	}
 	return "", ""
+}
+
+// changes are what happens to a login or a password before the PBX compares it.
+var changes = []struct {
+	concerns func(text string) bool
+	reason   string
+}{
+	{func(text string) bool { return !utf8.ValidString(text) }, "is not UTF-8, and JSON would carry another one"},
+	{hasTag, "has a <, and the PBX removes what follows it before it compares it"},
+	{func(text string) bool { return strings.Trim(text, blanks) != text }, "begins or ends with a blank, which the PBX removes before it compares it"},
+	{func(text string) bool { return strings.HasPrefix(text, "http") }, "begins with http, and the PBX treats it as a URL before it compares it"},
 }
 
 // blanks are those that PHP's trim removes.
@@ -216,11 +212,9 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	if setting, wrong := impossible(account); wrong != "" { // of a Credentials func
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Setting: setting, Message: "nothing was sent: " + wrong}
-	}
 	issued := time.Now()
-	got, x, err := p.do(ctx, wire.Request{Op: pbx.OpLogin, Path: loginPath}, loginFields{account.Username, account.Password.Reveal(), true})
+	body := loginFields{account.Username, account.Password.Reveal(), true}
+	got, x, err := p.do(ctx, wire.Request{Op: pbx.OpLogin, Path: loginPath, JSON: body})
 	if err != nil {
 		return nil, err
 	}
@@ -280,12 +274,12 @@ func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	case !p.key.IsZero():
 		return p.key.Token(), nil
 	case t.Refresh.IsZero():
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrTokenRejected, Message: "nothing was sent: the token came without a refresh token"}
+		return nil, p.wire.Unsent(pbx.OpKeepAlive, pbx.ErrTokenRejected, "nothing was sent: the token came without a refresh token")
 	}
 	issued := time.Now()
-	req := wire.Request{Op: pbx.OpKeepAlive, Path: refreshPath, Header: http.Header{}, Secrets: []pbx.Secret{t.Value}}
+	req := wire.Request{Op: pbx.OpKeepAlive, Path: refreshPath, Header: http.Header{}, JSON: struct{}{}, Secrets: []pbx.Secret{t.Value}}
 	wire.SetCookie(req.Header, cookieName, t.Refresh.Reveal())
-	got, x, err := p.do(ctx, req, struct{}{})
+	got, x, err := p.do(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -301,11 +295,11 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 	if !p.key.IsZero() {
 		return nil
 	}
-	req := wire.Request{Op: pbx.OpLogout, Path: logoutPath, Header: bearer(t)}
+	req := wire.Request{Op: pbx.OpLogout, Path: logoutPath, Header: bearer(t), JSON: struct{}{}}
 	if !t.Refresh.IsZero() {
 		wire.SetCookie(req.Header, cookieName, t.Refresh.Reveal())
 	}
-	_, _, err := p.do(ctx, req, struct{}{})
+	_, _, err := p.do(ctx, req)
 	if errors.Is(err, pbx.ErrTokenRejected) {
 		return nil
 	}
@@ -315,7 +309,7 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 // Ping implements [pbx.Pinger] with a list of one extension. A role without the
 // right to it is refused with [pbx.ErrForbidden].
 func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
-	_, _, err := p.do(ctx, wire.Request{Op: pbx.OpPing, Method: http.MethodGet, Path: pingPath, Query: map[string][]string{"limit": {"1"}}, Header: bearer(t)}, nil)
+	_, _, err := p.do(ctx, wire.Request{Op: pbx.OpPing, Method: http.MethodGet, Path: pingPath, Query: url.Values{"limit": {"1"}}, Header: bearer(t)})
 	return err
 }
 
@@ -343,8 +337,7 @@ func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 // Inspect implements [pbx.Requester]. A response that is not the API's, such as a
 // recording, is judged by its HTTP status.
 func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
-	x := p.wire.Inspect(r, body, t)
-	p.key.Hide(x)
+	x := p.key.Inspect(p.wire, r, body, t)
 	got := read(x.Response.Body)
 	if x.OK() && !got.failed() {
 		return nil
@@ -357,10 +350,7 @@ func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }
 
 // Fingerprint implements [pbx.Fingerprinter].
 func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
-	if !p.key.IsZero() {
-		return p.key.Fingerprint(key), nil
-	}
-	return p.wire.Fingerprint(ctx, key)
+	return p.key.Fingerprint(ctx, p.wire, key)
 }
 
 // Traits implements [pbx.Describer].

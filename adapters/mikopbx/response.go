@@ -35,14 +35,7 @@ func (r response) failed() bool    { return string(r.Result) == "false" }
 
 // do sends a request and proves its success: the HTTP status and the envelope's
 // result. The response and the exchange come along with no error.
-func (p *PBX) do(ctx context.Context, req wire.Request, body any) (response, *wire.Exchange, error) {
-	if req.Header == nil {
-		req.Header = http.Header{}
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-		req.Body, _ = json.Marshal(body) // strings always marshal
-	}
+func (p *PBX) do(ctx context.Context, req wire.Request) (response, *wire.Exchange, error) {
 	x, err := p.wire.Do(ctx, req)
 	if err != nil {
 		return response{}, nil, err
@@ -67,8 +60,8 @@ func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
 		}
 		return x.Unexpected()
 	}
-	text, kind := meaning(x.Request.Op, x.Response.Status)
-	failure := x.Fail(kind, "", text)
+	known := meaningOf(x.Request.Op, x.Response.Status)
+	failure := x.Fail(known.kind, "", known.text)
 	// The queue was full, so that no worker has seen the login.
 	failure.NotJudged = x.Request.Op == pbx.OpLogin && x.Response.Status == http.StatusServiceUnavailable
 	if x.Response.Status == http.StatusTooManyRequests && failure.RetryAfter == 0 {
@@ -78,29 +71,45 @@ func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
 	return failure
 }
 
-// meaning is the driver's reading of a status. The package's doc has it as a table.
-func meaning(op pbx.Op, status int) (text string, kind error) {
-	switch login := op == pbx.OpLogin; {
-	case status == http.StatusBadRequest:
-		return "a worker of the PBX has not responded in time, or has failed", pbx.ErrUnavailable
-	case status == http.StatusUnauthorized && login:
-		return "wrong login or password", pbx.ErrInvalidCredentials
-	case status == http.StatusUnauthorized && op == pbx.OpKeepAlive:
-		return "the refresh token is unknown or has expired", pbx.ErrTokenRejected
-	case status == http.StatusUnauthorized:
-		return "the token is not valid", pbx.ErrTokenRejected
-	case status == http.StatusForbidden && login:
-		return "the PBX refuses the login for a reason that it does not document", nil
-	case status == http.StatusForbidden:
-		return "the role of this account, or the key, has no right to this: change it in the web interface", pbx.ErrForbidden
-	case status == http.StatusTooManyRequests && login:
-		return "too many wrong logins from this machine's address", pbx.ErrLocked
-	case status == http.StatusTooManyRequests:
-		return "too many requests from this machine's address", pbx.ErrUnavailable
-	case status == http.StatusRequestTimeout, status >= 500:
-		return "the PBX cannot respond now", pbx.ErrUnavailable
+// meaning is the driver's reading of a response.
+type meaning struct {
+	kind error
+	text string
+}
+
+// others is any request that meanings does not have by itself.
+const others pbx.Op = ""
+
+// meanings are read by the request and the HTTP status. The package's doc has them
+// in one table.
+var meanings = map[pbx.Op]map[int]meaning{
+	pbx.OpLogin: {
+		http.StatusUnauthorized:    {pbx.ErrInvalidCredentials, "wrong login or password"},
+		http.StatusForbidden:       {nil, "the PBX refuses the login for a reason that it does not document"},
+		http.StatusTooManyRequests: {pbx.ErrLocked, "too many wrong logins from this machine's address"},
+	},
+	pbx.OpKeepAlive: {
+		http.StatusUnauthorized: {pbx.ErrTokenRejected, "the refresh token is unknown or has expired"},
+	},
+	others: {
+		http.StatusBadRequest:      {pbx.ErrUnavailable, "a worker of the PBX has not responded in time, or has failed"},
+		http.StatusUnauthorized:    {pbx.ErrTokenRejected, "the token is not valid"},
+		http.StatusForbidden:       {pbx.ErrForbidden, "the role of this account, or the key, has no right to this: change it in the web interface"},
+		http.StatusRequestTimeout:  {pbx.ErrUnavailable, "the PBX cannot respond now"},
+		http.StatusTooManyRequests: {pbx.ErrUnavailable, "too many requests from this machine's address"},
+	},
+}
+
+func meaningOf(op pbx.Op, status int) meaning {
+	for _, request := range []pbx.Op{op, others} {
+		if known, ok := meanings[request][status]; ok {
+			return known
+		}
 	}
-	return "the PBX refuses the request for a reason that says nothing about the login", nil
+	if status >= 500 {
+		return meaning{pbx.ErrUnavailable, "the PBX cannot respond now"}
+	}
+	return meaning{nil, "the PBX refuses the request for a reason that says nothing about the login"}
 }
 
 // untilNextWindow is how long the PBX's counters hold: to the next multiple of 300 s

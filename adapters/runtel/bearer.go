@@ -20,8 +20,7 @@ func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 // Inspect implements [pbx.Requester]. A response without the envelope, such as a
 // recording, is judged by its HTTP status.
 func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
-	x := newExchange(p.wire.Inspect(r, body, t))
-	p.key.Hide(x.Exchange)
+	x := newExchange(p.key.Inspect(p.wire, r, body, t))
 	if x.enveloped && x.succeeded(r.StatusCode) || !x.enveloped && x.OK() {
 		return nil
 	}

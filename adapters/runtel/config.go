@@ -1,11 +1,11 @@
 package runtel
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/statickey"
+	"github.com/pbxauth/pbx/adapters/wire"
 )
 
 // Config is the typed form of the driver's settings. Options of the embedded
@@ -95,22 +95,22 @@ func init() {
 	})
 }
 
-// check returns how exp has to be read, or which of the driver's own settings is
-// wrong, and what.
-func (cfg Config) check() (c clock, setting, wrong string) {
+// clock returns how exp has to be read.
+func (cfg Config) clock() (clock, error) {
+	fault := func(setting, format string, args ...any) (clock, error) {
+		return clock{}, wire.Misconfigured(Name, setting, format, args...)
+	}
 	switch keyed := !cfg.Key.IsZero(); {
-	case len(cfg.Options) > 0:
-		return clock{}, "Options", "Options are for pbx.Open: set the fields of runtel.Config"
 	case cfg.TokenTTL < 0:
-		return clock{}, "token_ttl", fmt.Sprintf("TokenTTL %s is negative", cfg.TokenTTL)
+		return fault("token_ttl", "TokenTTL %s is negative", cfg.TokenTTL)
 	case keyed && (cfg.ExpZone != "" || cfg.TokenTTL != 0):
-		return clock{}, statickey.Option, "Key (key) does not expire: ExpZone (exp_zone) and TokenTTL (token_ttl) are for a user name and password"
+		return fault(statickey.Option, "Key (key) does not expire: ExpZone (exp_zone) and TokenTTL (token_ttl) are for a user name and password")
 	case cfg.ExpZone == "" || cfg.ExpZone == zoneOfLogin:
-		return clock{ttl: cfg.TokenTTL, ofLogin: cfg.ExpZone != ""}, "", ""
+		return clock{ttl: cfg.TokenTTL, ofLogin: cfg.ExpZone != ""}, nil
 	}
 	zone, ok := loadZone(cfg.ExpZone)
 	if !ok {
-		return clock{}, "exp_zone", fmt.Sprintf(`ExpZone (exp_zone) %q is neither "tz" nor a zone that this machine knows, as in Europe/Moscow; if it has no zone database, build with -tags timetzdata`, cfg.ExpZone)
+		return fault("exp_zone", `ExpZone (exp_zone) %q is neither "tz" nor a zone that this machine knows, as in Europe/Moscow; if it has no zone database, build with -tags timetzdata`, cfg.ExpZone)
 	}
-	return clock{ttl: cfg.TokenTTL, zone: zone}, "", ""
+	return clock{ttl: cfg.TokenTTL, zone: zone}, nil
 }

@@ -22,7 +22,7 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 		cfg  runtel.Config
 		says string
 	}{
-		{"options in the typed form", runtel.Config{Config: pbx.Config{URL: "https://office.example", Options: map[string]string{"token_ttl": "4h"}}}, "set the fields of runtel.Config"},
+		{"options in the typed form", runtel.Config{Config: pbx.Config{URL: "https://office.example", Options: map[string]string{"token_ttl": "4h"}}}, "set the fields of the driver's own Config"},
 		{"a negative life", runtel.Config{Config: account, TokenTTL: -time.Hour}, "negative"},
 		{"a zone that is none", runtel.Config{Config: account, ExpZone: "Europe/Nowhere"}, "timetzdata"},
 		{"this machine's zone", runtel.Config{Config: account, ExpZone: "Local"}, `"Local"`},

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"maps"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -89,11 +88,7 @@ func init() { actionIDs.Store(rand.Uint32N(1e9)) }
 func (p *PBX) call(ctx context.Context, req wire.Request, obj, action string, params any) (exchange, error) {
 	id := strconv.FormatUint(uint64(actionIDs.Add(1)), 10)
 	req.Path = apiPath
-	req.Body, _ = json.Marshal(request{Action: action, Obj: obj, ActionID: id, Params: params}) // strings always marshal
-	if req.Header == nil {
-		req.Header = http.Header{}
-	}
-	req.Header.Set("Content-Type", "application/json")
+	req.JSON = request{Action: action, Obj: obj, ActionID: id, Params: params}
 	answered, err := p.wire.Do(ctx, req)
 	if err != nil {
 		return exchange{}, p.unanswered(err)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/runtel"
 )
 
@@ -37,16 +38,13 @@ func TestTheAccountGoesOverTheWireAsItIs(t *testing.T) {
 }
 
 func TestAnAccountThatJSONWouldChangeIsNotSent(t *testing.T) {
-	for _, account := range []pbx.Credentials{
-		{Username: "a\xff", Password: pbx.NewSecret("secret")},
-		{Username: "a", Password: pbx.NewSecret("secr\xe9t")},
+	open := func(cfg pbx.Config) (pbx.Authenticator, error) { return runtel.New(runtel.Config{Config: cfg}) }
+	cfg := pbx.Config{URL: "https://office.example", Transport: drivertest.Unsent{T: t}}
+	for setting, account := range map[string]pbx.Credentials{
+		"Username": {Username: "a\xff", Password: pbx.NewSecret("secret")},
+		"Password": {Username: "a", Password: pbx.NewSecret("secr\xe9t")},
 	} {
-		server := &platform{body: answered(`{"token":"J...W"}`)}
-		cfg := runtel.Config{Config: pbx.Config{Username: account.Username, Password: account.Password}}
-		_, err := open(t, server.at(cfg)).Login(t.Context())
-		if !errors.Is(err, pbx.ErrConfig) || failure(t, err).Sent || len(server.requests) != 0 {
-			t.Errorf("%q: error %v after %d requests", account.Username, err, len(server.requests))
-		}
+		drivertest.Impossible(t, runtel.Name, open, cfg, account, setting, "not UTF-8")
 	}
 }
 

@@ -76,7 +76,6 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/statickey"
@@ -112,15 +111,18 @@ type PBX struct {
 
 // New opens a platform. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg Config) (*PBX, error) {
-	clock, setting, wrong := cfg.check()
-	if wrong != "" {
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: wrong}
+	clock, err := cfg.clock()
+	if err != nil {
+		return nil, err
 	}
-	key, wrong := statickey.New(cfg.Key, cfg.Config)
-	if wrong != "" {
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: statickey.Option, Message: wrong}
+	key, err := statickey.New(Name, cfg.Key, cfg.Config)
+	if err != nil {
+		return nil, err
 	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/api"}, NoAccount: !key.IsZero()}, cfg.Config)
+	client, err := wire.New(wire.Endpoint{
+		Driver: Name, APIPaths: []string{"/api"},
+		NoAccount: !key.IsZero(), NoOptions: true, Impossible: wire.NotUTF8,
+	}, cfg.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -163,15 +165,6 @@ func (p *PBX) login(ctx context.Context) (*pbx.Token, error) {
 		return nil, err
 	}
 	params := loginParams{account.Username, account.Password.Reveal()}
-	if !utf8.ValidString(params.Login) || !utf8.ValidString(params.Password) {
-		// JSON would carry another password, and that would be a wrong one.
-		setting := "Password"
-		if !utf8.ValidString(params.Login) {
-			setting = "Username"
-		}
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Setting: setting,
-			Message: "nothing was sent, because the user name or the password is not UTF-8"}
-	}
 	issued := time.Now()
 	x, err := p.call(ctx, wire.Request{Op: pbx.OpLogin}, user, "auth", params)
 	if err != nil {
@@ -223,8 +216,7 @@ func (p *PBX) KeepAlive(context.Context, *pbx.Token) (*pbx.Token, error) {
 	if !p.key.IsZero() {
 		return p.key.Token(), nil
 	}
-	return nil, &pbx.Error{Driver: Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrNotSupported,
-		Message: "no request extends a token: log in again before it expires"}
+	return nil, p.wire.Unsent(pbx.OpKeepAlive, pbx.ErrNotSupported, "no request extends a token: log in again before it expires")
 }
 
 // Logout implements [pbx.Authenticator]. Whether the platform ends this token
@@ -274,10 +266,7 @@ func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }
 
 // Fingerprint implements [pbx.Fingerprinter].
 func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
-	if !p.key.IsZero() {
-		return p.key.Fingerprint(key), nil
-	}
-	return p.wire.Fingerprint(ctx, key)
+	return p.key.Fingerprint(ctx, p.wire, key)
 }
 
 // Traits implements [pbx.Describer]. Whether requests start a token's lifetime

@@ -21,8 +21,8 @@ func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
 		setting string
 		says    string
 	}{
-		"an option":   {func(c *pbx.Config) { c.Options = map[string]string{"ttl": "4h"} }, "Options", "no options"},
-		"a secret":    {func(c *pbx.Config) { c.Secrets = map[string]pbx.Secret{"key": pbx.NewSecret("k")} }, "Options", "no options"},
+		"an option":   {func(c *pbx.Config) { c.Options = map[string]string{"ttl": "4h"} }, "Options", "pbx.Open"},
+		"a secret":    {func(c *pbx.Config) { c.Secrets = map[string]pbx.Secret{"key": pbx.NewSecret("k")} }, "Options", "pbx.Open"},
 		"no URL":      {func(c *pbx.Config) { c.URL = "" }, "URL", "URL"},
 		"plain http":  {func(c *pbx.Config) { c.URL = "http://pbx.example.com" }, "URL", "AllowPlainHTTP"},
 		"no user":     {func(c *pbx.Config) { c.Username = "" }, "Username", "Username"},

@@ -46,13 +46,11 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/wire"
@@ -95,14 +93,16 @@ type PBX struct {
 
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg pbx.Config) (*PBX, error) {
-	if len(cfg.Options) > 0 || len(cfg.Secrets) > 0 {
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: "Options", Message: "this driver has no options: leave Options and Secrets empty"}
-	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/rest", loginPath}}, cfg)
+	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/rest", loginPath}, NoOptions: true, Impossible: impossible}, cfg)
 	if err != nil {
 		return nil, err
 	}
 	return &PBX{wire: client, login: make(chan struct{}, 1)}, nil
+}
+
+// impossible implements [wire.Endpoint].Impossible. The password is only hashed.
+func impossible(account pbx.Credentials) (setting, wrong string) {
+	return wire.NotUTF8(pbx.Credentials{Username: account.Username})
 }
 
 // Format writes which PBX this is, whatever the verb, where fmt would write
@@ -123,25 +123,21 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	unsent := &pbx.Error{Driver: Name, Op: pbx.OpLogin}
-	if !utf8.ValidString(account.Username) {
-		unsent.Kind, unsent.Setting, unsent.Message = pbx.ErrConfig, "Username", "nothing was sent, because the login ID is not UTF-8"
-		return nil, unsent
-	}
 	select {
 	case p.login <- struct{}{}:
 		defer func() { <-p.login }()
 	case <-ctx.Done():
-		unsent.Kind, unsent.Message, unsent.Err = pbx.ErrUnavailable, "another login is under way", ctx.Err()
-		return nil, unsent
+		failure := p.wire.Unsent(pbx.OpLogin, pbx.ErrUnavailable, "another login is under way")
+		failure.Err = ctx.Err()
+		return nil, failure
 	}
 
-	body, secrets, err := p.prove(ctx, account)
+	proof, secrets, err := p.prove(ctx, account)
 	if err != nil {
 		return nil, err
 	}
 	issued := time.Now()
-	x, err := p.wire.Do(ctx, wire.Request{Op: pbx.OpLogin, Path: loginPath, Header: headers(), Body: body, Secrets: secrets})
+	x, err := p.wire.Do(ctx, wire.Request{Op: pbx.OpLogin, Path: loginPath, Header: headers(), JSON: proof, Secrets: secrets})
 	if err != nil {
 		return nil, err
 	}
@@ -163,8 +159,8 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	return &pbx.Token{Value: pbx.NewSecret(got.Token), IssuedAt: issued, ExpiresAt: issued.Add(lifetime)}, nil
 }
 
-// prove asks for a nonce and returns the body that proves the password with it.
-func (p *PBX) prove(ctx context.Context, account pbx.Credentials) (body []byte, secrets []pbx.Secret, err error) {
+// prove asks for a nonce and returns the object that proves the password with it.
+func (p *PBX) prove(ctx context.Context, account pbx.Credentials) (*loginObject, []pbx.Secret, error) {
 	x, err := p.wire.Do(ctx, wire.Request{Op: pbx.OpLogin, Method: http.MethodGet, Path: loginPath, Header: headers(), NoProof: true})
 	if err != nil {
 		return nil, nil, err
@@ -177,25 +173,24 @@ func (p *PBX) prove(ctx context.Context, account pbx.Credentials) (body []byte, 
 		return nil, nil, x.Fail(pbx.ErrProtocol, "", "the response to GET "+loginPath+" has no nonce")
 	}
 	id, password := account.Username, account.Password.Reveal()
+	secret := ""
 	// The wiki writes ActiveDirectory, the OpenAPI file ACTIVE_DIRECTORY.
 	switch strings.ToLower(strings.ReplaceAll(object.LoginType, "_", "")) {
 	case "internal":
-		digest := hash(id + object.Nonce + hash(password))
-		object.Secret = id + ":" + digest
-		secrets = []pbx.Secret{pbx.NewSecret(digest)}
+		secret = hash(id + object.Nonce + hash(password))
+		object.Secret = id + ":" + secret
 	case "activedirectory":
 		if p.wire.PlainHTTP() {
 			failure := x.Fail(pbx.ErrConfig, "", "the PBX asks for the password itself, as of an Active Directory, which is not sent over plain http: set an https URL")
 			failure.Setting = "URL"
 			return nil, nil, failure
 		}
-		object.Secret = base64.StdEncoding.EncodeToString([]byte(id + object.Nonce + password))
-		secrets = []pbx.Secret{pbx.NewSecret(object.Secret)}
+		secret = base64.StdEncoding.EncodeToString([]byte(id + object.Nonce + password))
+		object.Secret = secret
 	default:
 		return nil, nil, x.Fail(pbx.ErrProtocol, "", "the PBX wants a type of login that this driver does not know", object.LoginType)
 	}
-	body, _ = json.Marshal(object) // strings always marshal
-	return body, secrets, nil
+	return &object, []pbx.Secret{pbx.NewSecret(secret)}, nil
 }
 
 func hash(text string) string {
@@ -218,8 +213,7 @@ func (p *PBX) withToken(ctx context.Context, op pbx.Op, method, path string, t *
 // KeepAlive implements [pbx.Authenticator]: there is no request for it. It returns
 // [pbx.ErrNotSupported] and sends nothing.
 func (p *PBX) KeepAlive(context.Context, *pbx.Token) (*pbx.Token, error) {
-	return nil, &pbx.Error{Driver: Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrNotSupported,
-		Message: "no request extends a token: log in again before it expires"}
+	return nil, p.wire.Unsent(pbx.OpKeepAlive, pbx.ErrNotSupported, "no request extends a token: log in again before it expires")
 }
 
 // Logout implements [pbx.Authenticator].

@@ -59,7 +59,7 @@ const (
 // brand: 60 s is the shortest lifetime that was ever read out of a response, and
 // assumed if neither the token nor the response says one. A shorter one would be
 // a login every moment.
-var brand = oauth.Brand{Driver: Name, TokenPath: tokenPath, Lifetime: shortest, EmptyRefusal: true}
+var brand = oauth.Brand{TokenPath: tokenPath, Lifetime: shortest, EmptyRefusal: true}
 
 // lockout: the PBX has settings against guessed passwords and a list of blocked
 // addresses (swagger.yaml: HackAuthRequests, HackBlacklistDuration). Whether wrong
@@ -94,10 +94,7 @@ type PBX struct {
 // New opens a PBX. It has no settings beyond the common ones, so Options must be
 // empty. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg pbx.Config) (*PBX, error) {
-	if len(cfg.Options) > 0 {
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: "Options", Message: "this driver has no options: leave Options and Secrets empty"}
-	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/connect", tokenPath, "/xapi", xapi, "/callcontrol"}}, cfg)
+	client, err := wire.New(wire.Endpoint{Driver: Name, NoOptions: true, APIPaths: []string{"/connect", tokenPath, "/xapi", xapi, "/callcontrol"}}, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -146,9 +143,6 @@ func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
 // Authorize implements [pbx.Requester]: the token goes into the Authorization
 // header.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
-	if r.Header == nil {
-		r.Header = http.Header{}
-	}
 	oauth.Authorize(r.Header, t)
 	return nil
 }

@@ -236,6 +236,33 @@ func TestRequestsUnderWayOutlastARenewal(t *testing.T) {
 
 // Two processes with one client id end each other's tokens. The logins get
 // slower, and the state names the reason.
+func TestAMissingPermissionCostsNoLogin(t *testing.T) {
+	simulate(t, threecxsim.Options{Denied: "/xapi/v1/ReportCallLogData"}, pbxsim.Options{}, func(t *testing.T, s simulation) {
+		live := s.Session()
+		defer live.Close(t.Context())
+		get := func(path string) error {
+			r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Server.URL+path, nil)
+			resp, err := live.Do(r)
+			if resp != nil {
+				resp.Body.Close()
+			}
+			return err
+		}
+		for range 50 {
+			if err := get("/xapi/v1/ReportCallLogData"); !errors.Is(err, pbx.ErrForbidden) {
+				t.Fatalf("%v, want %v", err, pbx.ErrForbidden)
+			}
+			time.Sleep(time.Second)
+		}
+		if err := get("/xapi/v1/Users"); err != nil {
+			t.Errorf("a permitted request: %v", err)
+		}
+		if got := s.Counts().Logins; got != 1 {
+			t.Errorf("%d logins", got)
+		}
+	})
+}
+
 func TestAnotherProgramWithTheSameClientIDIsNamed(t *testing.T) {
 	simulate(t, threecxsim.Options{}, pbxsim.Options{}, func(t *testing.T, s simulation) {
 		first, second := s.Session(), s.Session()
@@ -348,7 +375,7 @@ func TestNothingIsSentForWhatThereIsNot(t *testing.T) {
 }
 
 func TestATokenGoesIntoTheAuthorizationHeader(t *testing.T) {
-	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "pbx.example.com", Path: "/xapi/v1/Users"}}
+	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "pbx.example.com", Path: "/xapi/v1/Users"}, Header: http.Header{}}
 	if err := open(t, config(drivertest.Unsent{T: t})).Authorize(r, given()); err != nil {
 		t.Fatal(err)
 	}

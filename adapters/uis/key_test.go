@@ -33,6 +33,9 @@ func TestAKeyIsATokenWithoutAnEnd(t *testing.T) {
 				t.Error(err)
 			}
 			traits := s.Driver.Traits()
+			if traits.Unproven != (method == "") {
+				t.Errorf("with the method %q: unproven is %t", method, traits.Unproven)
+			}
 			if traits.Lifetime != 0 || traits.KeepAlive != pbx.KeepAliveNone || traits.Logout != pbx.LogoutNone {
 				t.Errorf("%+v", traits)
 			}

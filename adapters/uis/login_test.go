@@ -82,14 +82,12 @@ func TestDetailsAreTheMetadata(t *testing.T) {
 }
 
 func TestALoginThatJSONCannotCarryIsRefused(t *testing.T) {
-	for setting, change := range map[string]func(*uis.Config){
-		"Username": func(c *uis.Config) { c.Username = "\xff" },
-		"Password": func(c *uis.Config) { c.Password = pbx.NewSecret("\xff") },
+	open := func(cfg pbx.Config) (pbx.Authenticator, error) { return uis.New(uis.Config{Config: cfg}) }
+	for setting, account := range map[string]pbx.Credentials{
+		"Username": {Username: "a\xff", Password: pbx.NewSecret(password)},
+		"Password": {Username: user, Password: pbx.NewSecret("s3cret\xff")},
 	} {
-		_, err := on(t, drivertest.Unsent{T: t}, change).Login(t.Context())
-		if got := failure(t, err); got.Kind != pbx.ErrConfig || got.Setting != setting || got.Sent {
-			t.Errorf("%v, setting %q", err, got.Setting)
-		}
+		drivertest.Impossible(t, uis.Name, open, config(t), account, setting, "not UTF-8")
 	}
 }
 

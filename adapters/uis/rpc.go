@@ -1,7 +1,7 @@
 package uis
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -72,155 +72,118 @@ var groups = map[int]meaning{
 
 // response is what the driver needs of one. What is of another type stays empty.
 type response struct {
-	succeeded, failed bool // there is a result, or an error
-
-	data struct {
-		AccessToken string    `json:"access_token"`
-		ExpireAt    wire.Text `json:"expire_at"` // a number in the sample
-		Success     truth     `json:"success"`   // true in one sample, "true" in others
-	}
-	metadata json.RawMessage // of either
-
-	code     wire.Number
-	mnemonic wire.Text
-	field    wire.Text
+	Result   *result   `json:"result"`
+	Error    *problem  `json:"error"`
+	Metadata *metadata `json:"metadata"`
 }
 
-// truth is a JSON string or a literal, as it is written.
-type truth string
-
-// UnmarshalJSON implements [json.Unmarshaler]. It accepts everything.
-func (t *truth) UnmarshalJSON(data []byte) error {
-	*t = truth(bytes.Trim(data, `" `))
-	return nil
+// result is that of the driver's own requests.
+type result struct {
+	Data struct {
+		AccessToken string          `json:"access_token"`
+		ExpireAt    wire.Text       `json:"expire_at"` // a number in the sample
+		Success     json.RawMessage `json:"success"`   // true in one sample, "true" in others
+	} `json:"data"`
+	Metadata json.RawMessage `json:"metadata"`
 }
 
-func read(body []byte) response {
-	var envelope struct {
-		Result   json.RawMessage `json:"result"`
-		Error    json.RawMessage `json:"error"`
-		Metadata json.RawMessage `json:"metadata"`
-	}
-	var r response
-	if !wire.ReadJSON(body, &envelope) {
-		return r
-	}
-	r.failed = !isNull(envelope.Error)
-	r.succeeded = !r.failed && !isNull(envelope.Result)
-	if r.succeeded {
-		var result struct {
-			Data     json.RawMessage `json:"data"`
-			Metadata json.RawMessage `json:"metadata"`
-		}
-		wire.ReadJSON(envelope.Result, &result)
-		wire.ReadJSON(result.Data, &r.data)
-		r.metadata = result.Metadata
-		return r
-	}
-	var problem struct {
-		Code     wire.Number     `json:"code"`
-		Data     json.RawMessage `json:"data"`
-		Metadata json.RawMessage `json:"metadata"`
-	}
-	var details struct {
-		Mnemonic wire.Text       `json:"mnemonic"`
-		Field    wire.Text       `json:"field"`
-		Metadata json.RawMessage `json:"metadata"`
-	}
-	wire.ReadJSON(envelope.Error, &problem)
-	wire.ReadJSON(problem.Data, &details)
-	r.code, r.mnemonic, r.field = problem.Code, details.Mnemonic, details.Field
-	for _, place := range []json.RawMessage{details.Metadata, problem.Metadata, envelope.Metadata} {
-		if !isNull(place) {
-			r.metadata = place
-			break
-		}
-	}
+// problem is the error object of any request.
+type problem struct {
+	Code wire.Number `json:"code"`
+	Data struct {
+		Mnemonic wire.Text `json:"mnemonic"`
+		Field    wire.Text `json:"field"`
+		Metadata *metadata `json:"metadata"`
+	} `json:"data"`
+	Metadata *metadata `json:"metadata"`
+}
+
+// metadata are those of a failure. All fields of the limits count points or seconds.
+type metadata struct {
+	Limits struct {
+		DayRemaining wire.Number `json:"day_remaining"`
+		DayReset     wire.Number `json:"day_reset"`
+		MinuteReset  wire.Number `json:"minute_reset"`
+	} `json:"limits"`
+}
+
+func read(body []byte) (r response) {
+	wire.ReadJSON(body, &r)
 	return r
 }
 
-func isNull(raw json.RawMessage) bool {
-	raw = bytes.TrimSpace(raw)
-	return len(raw) == 0 || string(raw) == "null"
-}
-
-// do sends a method and proves its success. The response and the exchange come
-// along with no error.
-func (p *PBX) do(ctx context.Context, req wire.Request, method string, params any) (response, *wire.Exchange, error) {
+// do sends a method and proves its success. The result and the exchange come along
+// with no error.
+func (p *PBX) do(ctx context.Context, req wire.Request, method string, with params) (*result, *wire.Exchange, error) {
 	req.Path = path
 	req.Header = http.Header{"Content-Type": {contentType}}
-	req.Body, _ = json.Marshal(struct { // strings always marshal
+	req.JSON = struct {
 		Version string `json:"jsonrpc"`
 		ID      string `json:"id"`
 		Method  string `json:"method"`
-		Params  any    `json:"params"`
-	}{"2.0", "pbx-" + string(req.Op), method, params})
+		Params  params `json:"params"`
+	}{"2.0", "pbx-" + string(req.Op), method, with}
 	x, err := p.wire.Do(ctx, req)
 	if err != nil {
-		return response{}, nil, err
+		return nil, nil, err
 	}
 	got := read(x.Response.Body)
-	x.Hide(pbx.NewSecret(got.data.AccessToken))
-	if !x.OK() || !got.succeeded {
-		return response{}, nil, p.judge(x, got)
+	if got.Result != nil {
+		x.Hide(pbx.NewSecret(got.Result.Data.AccessToken))
 	}
-	return got, x, nil
+	if !x.OK() || got.Error != nil || got.Result == nil {
+		return nil, nil, p.judge(x, got)
+	}
+	return got.Result, x, nil
 }
 
 // withToken sends a method that has the token for its only parameter.
-func (p *PBX) withToken(ctx context.Context, op pbx.Op, method string, t *pbx.Token) (response, *wire.Exchange, error) {
-	return p.do(ctx, wire.Request{Op: op, Secrets: []pbx.Secret{t.Value}}, method, tokenParams{t.Value.Reveal()})
+func (p *PBX) withToken(ctx context.Context, op pbx.Op, method string, t *pbx.Token) (*result, *wire.Exchange, error) {
+	return p.do(ctx, wire.Request{Op: op, Secrets: []pbx.Secret{t.Value}}, method, params{AccessToken: t.Value.Reveal()})
 }
 
 // judge makes the error for a response that is no success. An error object counts
 // under any HTTP status.
 func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
-	if !got.failed {
+	if got.Error == nil {
 		return x.Unexpected()
 	}
-	number, hasCode := got.code.Int()
-	code := string(got.mnemonic)
+	login := x.Request.Op == pbx.OpLogin
+	number, hasCode := got.Error.Code.Int()
+	code := string(got.Error.Data.Mnemonic)
 	known, listed := mnemonics[code]
 	if !listed {
-		known = meaning{text: "the platform refuses the request for a reason that says nothing about the login"}
-		if group, ok := groups[number]; ok {
-			known = group
-		}
+		known = groups[number]
 	}
 	if code == "" && hasCode {
 		code = strconv.Itoa(number)
 	}
 	kind := known.other
-	if x.Request.Op == pbx.OpLogin {
+	if login {
 		kind = known.login
 	}
 	field := ""
 	if kind == pbx.ErrProtocol || kind == nil { // it is about a parameter
-		field = string(got.field)
+		field = string(got.Error.Data.Field)
 	}
-	failure := x.Fail(kind, code, known.text, field)
+	refusal := x.Fail(kind, code, cmp.Or(known.text, "the platform refuses the request for a reason that says nothing about the login"), field)
 	if listed { // everybody knows these words: one that is missing would show a password
-		failure.Code = code
-		failure.NotJudged = x.Request.Op == pbx.OpLogin && slices.Contains(notJudged, code)
+		refusal.Code = code
+		refusal.NotJudged = login && slices.Contains(notJudged, code)
 	}
-	if number == limits && failure.RetryAfter == 0 {
-		failure.RetryAfter = pause(got.metadata)
+	if number == limits && refusal.RetryAfter == 0 {
+		refusal.RetryAfter = pause(cmp.Or(got.Error.Data.Metadata, got.Error.Metadata, got.Metadata))
 	}
-	p.key.Judge(failure)
-	return failure
+	p.key.Judge(refusal)
+	return refusal
 }
 
 // pause is how long to wait until there are points again: until the end of the
 // minute, or of the day if its points are used up. 0: the metadata do not say.
-func pause(metadata json.RawMessage) time.Duration {
-	var m struct {
-		Limits struct {
-			DayRemaining wire.Number `json:"day_remaining"`
-			DayReset     wire.Number `json:"day_reset"`
-			MinuteReset  wire.Number `json:"minute_reset"`
-		} `json:"limits"`
+func pause(m *metadata) time.Duration {
+	if m == nil {
+		return 0
 	}
-	wire.ReadJSON(metadata, &m)
 	seconds := m.Limits.MinuteReset.Value
 	if day := m.Limits.DayRemaining; day.Known && day.Value <= 0 {
 		seconds = max(seconds, m.Limits.DayReset.Value)

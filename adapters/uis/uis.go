@@ -51,11 +51,11 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/bodytoken"
@@ -79,7 +79,13 @@ const (
 	CoMagic = "comagic"
 )
 
-var addresses = map[string]string{UIS: "https://callapi.uiscom.ru", CoMagic: "https://callapi.comagic.ru"}
+var (
+	addresses = map[string]string{UIS: "https://callapi.uiscom.ru", CoMagic: "https://callapi.comagic.ru"}
+	platforms = strings.Join(slices.Sorted(maps.Keys(addresses)), ", ") // for messages
+)
+
+// readsOnly matches the methods that the vendor names as reading.
+var readsOnly = regexp.MustCompile(`^(list|get)\.`)
 
 // place is where the vendor has the token.
 var place = bodytoken.Place{Driver: Name, Object: "params", Field: "access_token", Form: `{"jsonrpc":"2.0","id":1,"method":…,"params":{…}}`}
@@ -148,51 +154,44 @@ type PBX struct {
 
 // New opens a platform. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg Config) (*PBX, error) {
-	fault := func(setting, format string, args ...any) error {
-		return &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: fmt.Sprintf(format, args...)}
+	fault := func(setting, format string, args ...any) (*PBX, error) {
+		return nil, wire.Misconfigured(Name, setting, format, args...)
 	}
 	switch address := addresses[cfg.Platform]; {
-	case len(cfg.Options) > 0 || len(cfg.Secrets) > 0:
-		return nil, fault("Options", "Options and Secrets are for pbx.Open: set the fields of uis.Config")
-	case cfg.PingMethod != "" && !readsOnly(cfg.PingMethod):
-		return nil, fault("ping_method", "PingMethod (ping_method) %q may change something: name one that begins with list. or get.", cfg.PingMethod)
+	case cfg.PingMethod != "" && !readsOnly.MatchString(cfg.PingMethod):
+		return fault("ping_method", "PingMethod (ping_method) %q may change something: name one that begins with list. or get.", cfg.PingMethod)
 	case cfg.Platform == "" && cfg.URL == "":
-		return nil, fault("URL", "no address: set URL, or Platform (platform) to one of %s", strings.Join(slices.Sorted(maps.Keys(addresses)), ", "))
+		return fault("URL", "no address: set URL, or Platform (platform) to one of %s", platforms)
 	case cfg.Platform != "" && cfg.URL != "":
-		return nil, fault("platform", "set either URL or Platform (platform), not both: a platform has its own address")
+		return fault("platform", "set either URL or Platform (platform), not both: a platform has its own address")
 	case cfg.Platform != "" && address == "":
-		return nil, fault("platform", "Platform (platform) %q is not one of %s", cfg.Platform, strings.Join(slices.Sorted(maps.Keys(addresses)), ", "))
+		return fault("platform", "Platform (platform) %q is not one of %s", cfg.Platform, platforms)
 	case cfg.Platform != "":
 		cfg.URL = address
 	}
-	key, wrong := statickey.New(cfg.Key, cfg.Config)
-	if wrong != "" {
-		return nil, fault(statickey.Option, "%s", wrong)
+	key, err := statickey.New(Name, cfg.Key, cfg.Config)
+	if err != nil {
+		return nil, err
 	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{path}, NoAccount: !key.IsZero()}, cfg.Config)
+	client, err := wire.New(wire.Endpoint{
+		Driver: Name, APIPaths: []string{path},
+		NoAccount: !key.IsZero(), NoOptions: true, Impossible: wire.NotUTF8,
+	}, cfg.Config)
 	if err != nil {
 		return nil, err
 	}
 	return &PBX{wire: client, key: key, pingMethod: cfg.PingMethod}, nil
 }
 
-// readsOnly reports whether a method is one that the vendor names as reading.
-func readsOnly(method string) bool {
-	return strings.HasPrefix(method, "list.") || strings.HasPrefix(method, "get.")
-}
-
 // Format writes which platform this is, whatever the verb, where fmt would write
 // pointers.
 func (p *PBX) Format(f fmt.State, _ rune) { io.WriteString(f, "uis.PBX("+p.wire.URL()+")") }
 
-// loginParams and tokenParams are the params of the driver's own requests.
-type loginParams struct {
-	Login    string `json:"login"`
-	Password string `json:"password"`
-}
-
-type tokenParams struct {
-	AccessToken string `json:"access_token"`
+// params are those of the driver's own requests.
+type params struct {
+	Login       string `json:"login,omitempty"`
+	Password    string `json:"password,omitempty"`
+	AccessToken string `json:"access_token,omitempty"`
 }
 
 // Login implements [pbx.Authenticator]. With a key it makes no login request: it
@@ -205,28 +204,18 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	params := loginParams{account.Username, account.Password.Reveal()}
-	if !utf8.ValidString(params.Login) || !utf8.ValidString(params.Password) {
-		// JSON would carry another password, and that would be a wrong one.
-		setting := "Password"
-		if !utf8.ValidString(params.Login) {
-			setting = "Username"
-		}
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Setting: setting,
-			Message: "nothing was sent, because the login or the password is not UTF-8"}
-	}
 	issued := time.Now()
-	got, x, err := p.do(ctx, wire.Request{Op: pbx.OpLogin}, "login.user", params)
+	got, x, err := p.do(ctx, wire.Request{Op: pbx.OpLogin}, "login.user", params{Login: account.Username, Password: account.Password.Reveal()})
 	if err != nil {
 		return nil, err
 	}
-	if got.data.AccessToken == "" {
+	if got.Data.AccessToken == "" {
 		return nil, x.Fail(pbx.ErrProtocol, "", "the login succeeded and brought no access_token")
 	}
 	return &pbx.Token{
-		Value: pbx.NewSecret(got.data.AccessToken), IssuedAt: issued,
-		ExpiresAt: expiry(x, issued, got.data.ExpireAt),
-		Details:   x.Details(got.metadata),
+		Value: pbx.NewSecret(got.Data.AccessToken), IssuedAt: issued,
+		ExpiresAt: expiry(x, issued, got.Data.ExpireAt),
+		Details:   x.Details(got.Metadata),
 	}, nil
 }
 
@@ -242,11 +231,10 @@ func expiry(x *wire.Exchange, issued time.Time, expireAt wire.Text) time.Time {
 	if date, err := http.ParseTime(x.Response.Header.Get("Date")); err == nil {
 		now = date.Add(time.Second)
 	}
-	left := time.UnixMilli(int64(seconds * 1000)).Sub(now)
-	if left <= 0 {
-		return time.Time{}
+	if left := time.UnixMilli(int64(seconds * 1000)).Sub(now); left > 0 {
+		return issued.Add(left)
 	}
-	return issued.Add(left)
+	return time.Time{}
 }
 
 // KeepAlive implements [pbx.Authenticator]: there is no request for it, and it
@@ -256,8 +244,7 @@ func (p *PBX) KeepAlive(context.Context, *pbx.Token) (*pbx.Token, error) {
 	if !p.key.IsZero() {
 		return p.key.Token(), nil
 	}
-	return nil, &pbx.Error{Driver: Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrNotSupported,
-		Message: "no request extends a token: log in again before it expires"}
+	return nil, p.wire.Unsent(pbx.OpKeepAlive, pbx.ErrNotSupported, "no request extends a token: log in again before it expires")
 }
 
 // Logout implements [pbx.Authenticator]. With a key it sends nothing.
@@ -271,7 +258,7 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 		return nil // dead already
 	case err != nil:
 		return err
-	case got.data.Success != "true":
+	case strings.Trim(string(got.Data.Success), `"`) != "true":
 		return x.Fail(pbx.ErrProtocol, "", "the response to logout.user does not say that it succeeded")
 	}
 	return nil
@@ -281,7 +268,7 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 // [pbx.ErrNotSupported] without one, and if the account may not use the method.
 func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
 	if p.pingMethod == "" {
-		return &pbx.Error{Driver: Name, Op: pbx.OpPing, Kind: pbx.ErrNotSupported, Message: "no harmless method is known: set ping_method"}
+		return p.wire.Unsent(pbx.OpPing, pbx.ErrNotSupported, "no harmless method is known: set ping_method")
 	}
 	_, _, err := p.withToken(ctx, pbx.OpPing, p.pingMethod, t)
 	var failure *pbx.Error
@@ -310,10 +297,9 @@ func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 // Inspect implements [pbx.Requester]. A response that is not the API's, such as a
 // recording, is judged by its HTTP status.
 func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
-	x := p.wire.Inspect(r, body, t)
-	p.key.Hide(x)
+	x := p.key.Inspect(p.wire, r, body, t)
 	got := read(x.Response.Body)
-	if x.OK() && !got.failed {
+	if x.OK() && got.Error == nil {
 		return nil
 	}
 	return p.judge(x, got)
@@ -324,10 +310,7 @@ func (p *PBX) Transport() http.RoundTripper { return p.wire.Transport() }
 
 // Fingerprint implements [pbx.Fingerprinter].
 func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
-	if !p.key.IsZero() {
-		return p.key.Fingerprint(key), nil
-	}
-	return p.wire.Fingerprint(ctx, key)
+	return p.key.Fingerprint(ctx, p.wire, key)
 }
 
 // Traits implements [pbx.Describer].
@@ -336,6 +319,7 @@ func (p *PBX) Traits() pbx.Traits {
 		Driver: Name,
 		URL:    p.wire.URL(), Account: p.wire.Account(), Lifetime: lifetime,
 		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken, Lockout: lockout,
+		Unproven: !p.key.IsZero() && p.pingMethod == "", // nothing is sent with the key
 		// Everything is a POST with a body, so that a GET without one is no login.
 		Probe: p.wire.URL() + path,
 	}

@@ -12,18 +12,21 @@ import (
 
 // response is what the driver reads of any response. All of it may be missing.
 type response struct {
-	Data tokenData
-	raw  json.RawMessage // the data; nil: there is none
+	Data json.RawMessage `json:"data"`
 
-	// Code is wazo-auth's own failure: the status that it repeats beside its
-	// reason, from 400 on. 0: none. What stands in front of it has no such thing.
-	Code int
+	// wazo-auth's own failure.
+	StatusCode wire.Number `json:"status_code"`
+	Reason     []wire.Text `json:"reason"`
 
-	// Of a failure of any daemon.
-	ErrorID string
-	Message bool // there is one: a daemon's or the web framework's
-	Refused bool // the daemon refuses the token, or what it may do
-	Reason  string
+	// A failure of any daemon.
+	ErrorID wire.Text       `json:"error_id"`
+	Message wire.Text       `json:"message"` // also the web framework's
+	Details json.RawMessage `json:"details"`
+
+	token      tokenData
+	hasData    bool
+	details    struct{ Reason wire.Text } // since release 22.05
+	hasDetails bool
 }
 
 type tokenData struct {
@@ -33,40 +36,30 @@ type tokenData struct {
 	UTCExpiresAt string `json:"utc_expires_at"`
 }
 
-func read(body []byte) response {
-	var outer struct {
-		Data       json.RawMessage `json:"data"`
-		StatusCode wire.Number     `json:"status_code"`
-		Reason     []wire.Text     `json:"reason"`
-		ErrorID    wire.Text       `json:"error_id"`
-		Message    wire.Text       `json:"message"`
-		Details    json.RawMessage `json:"details"`
-	}
-	wire.ReadJSON(body, &outer)
-	r := response{ErrorID: string(outer.ErrorID), Message: outer.Message != ""}
-	if wire.ReadJSON(outer.Data, &r.Data) {
-		r.raw = outer.Data
-	}
-	if code, ok := outer.StatusCode.Int(); ok && code >= 400 && code <= 599 && len(outer.Reason) > 0 {
-		r.Code = code
-	}
-	var details struct {
-		Reason wire.Text `json:"reason"` // since release 22.05
-	}
-	if wire.ReadJSON(outer.Details, &details) {
-		r.Refused, r.Reason = r.ErrorID == unauthorized || r.ErrorID == foreignTenant, string(details.Reason)
-	}
+func read(body []byte) (r response) {
+	wire.ReadJSON(body, &r)
+	r.hasData = wire.ReadJSON(r.Data, &r.token)
+	r.hasDetails = wire.ReadJSON(r.Details, &r.details)
 	return r
 }
 
-// The error_id of a request that a daemon refuses with HTTP 401.
-const (
-	unauthorized  = "unauthorized"
-	foreignTenant = "unauthorized-tenant"
-)
+// code is the status that wazo-auth repeats beside its reason, from 400 on. 0: this
+// is no failure of its own. What stands in front of it has no such thing.
+func (r response) code() int {
+	if code, ok := r.StatusCode.Int(); ok && code >= 400 && code <= 599 && len(r.Reason) > 0 {
+		return code
+	}
+	return 0
+}
+
+// refused reports whether a daemon refuses the token, or what it may do, with HTTP
+// status 401.
+func (r response) refused() bool {
+	return r.hasDetails && (r.ErrorID == "unauthorized" || r.ErrorID == "unauthorized-tenant")
+}
 
 // failed reports whether a response is no success, whatever its HTTP status.
-func (r response) failed(x *wire.Exchange) bool { return !x.OK() || r.Code != 0 || r.Refused }
+func (r response) failed(x *wire.Exchange) bool { return !x.OK() || r.code() != 0 || r.refused() }
 
 // lifetime is the difference of the two UTC times, of which neither clock has to
 // be right; asked, if there is none that makes sense.
@@ -80,15 +73,25 @@ func (d tokenData) lifetime(asked time.Duration) time.Duration {
 	return asked
 }
 
-// refusals are wazo-auth's own failures of a request for a token.
-var refusals = map[int]struct {
-	kind    error
-	setting string
-	meaning string
-}{
-	400: {pbx.ErrConfig, "token_ttl", "the server refuses the request: check the token lifetime (token_ttl), which it may limit, and client_id"},
-	401: {pbx.ErrInvalidCredentials, "", "wrong user name or password, or the user is disabled"},
-	429: {pbx.ErrTooManySessions, "", "the user has all the sessions that the server permits (100, unless configured otherwise): log out those that are not needed; expired ones count for up to a minute"},
+// meaning is the driver's reading of a failure.
+type meaning struct {
+	kind error
+	text string
+}
+
+// refusals are wazo-auth's own failures of a login.
+var refusals = map[int]meaning{
+	400: {pbx.ErrConfig, "the server refuses the request: check the token lifetime (token_ttl), which it may limit, and client_id"},
+	401: {pbx.ErrInvalidCredentials, "wrong user name or password, or the user is disabled"},
+	429: {pbx.ErrTooManySessions, "the user has all the sessions that the server permits (100, unless configured otherwise): log out those that are not needed; expired ones count for up to a minute"},
+}
+
+// refusalsOf are wazo-auth's own failures of all requests that it documents them for.
+// Any other is read by its status alone.
+var refusalsOf = map[pbx.Op]map[int]meaning{
+	pbx.OpLogin:     refusals,
+	pbx.OpKeepAlive: {400: refusals[400], 401: {pbx.ErrTokenRejected, "the server refuses the refresh token"}, 429: refusals[429]},
+	pbx.OpPing:      {404: reasons["not_found_or_expired"]},
 }
 
 // starting are the error_ids of a daemon that wazo-auth cannot serve yet, whatever
@@ -98,67 +101,60 @@ var starting = map[string]string{
 	"top-tenant-not-initialized":        "the server is starting up",
 }
 
-// reasons are those of a daemon that refuses a request.
-var reasons = map[string]struct {
-	kind    error
-	meaning string
-}{
+// reasons are those of a daemon that refuses a request, by its details.reason or
+// error_id.
+var reasons = map[wire.Text]meaning{
 	"not_found_or_expired":                 {pbx.ErrTokenRejected, "no such token, or it has expired"},
 	"missing_permission_or_invalid_tenant": {pbx.ErrForbidden, "the user lacks a permission: check the policies of this account"},
+	"unauthorized-tenant":                  {pbx.ErrForbidden, "the header Wazo-Tenant names no tenant of this user"},
 }
 
 // refusal makes the error for a response that has failed. Of the server's own
 // words it takes the names of errors and reasons only: the body of a 401 holds the
 // token.
 func refusal(x *wire.Exchange, got response) *pbx.Error {
-	status, op := x.Response.Status, x.Request.Op
-	switch {
-	case got.Code != 0:
-		return ownRefusal(x, got.Code)
-	case got.Refused && op != pbx.OpLogin:
+	status, op, id := x.Response.Status, x.Request.Op, string(got.ErrorID)
+	switch said := id != "" || got.Message != ""; {
+	case got.code() != 0:
+		return ownRefusal(x, got.code())
+	case got.refused() && op != pbx.OpLogin:
 		return refusedRequest(x, got)
-	case op == pbx.OpLogin && status >= 500 && got.Message && got.ErrorID == "":
+	case op == pbx.OpLogin && status >= 500 && said && id == "":
 		return x.Fail(pbx.ErrUnavailable, "", "the server failed, which says nothing about the password: check that its message broker is up")
-	case starting[got.ErrorID] != "":
-		failure := x.Fail(pbx.ErrUnavailable, got.ErrorID, starting[got.ErrorID])
+	case starting[id] != "":
+		failure := x.Fail(pbx.ErrUnavailable, id, starting[id])
 		failure.NotJudged = op == pbx.OpLogin
 		return failure
-	case op == pbx.OpLogin && status == http.StatusForbidden && (got.ErrorID != "" || got.Message):
-		return x.Fail(nil, got.ErrorID, "the server refuses the login for a reason that it does not document")
-	case status >= 400 && status != http.StatusUnauthorized && (got.ErrorID != "" || got.Message):
-		return x.Fail(wire.StatusKind(op, status), got.ErrorID, "the server refuses the request")
+	case op == pbx.OpLogin && status == http.StatusForbidden && said:
+		return x.Fail(nil, id, "the server refuses the login for a reason that it does not document")
+	case status >= 400 && status != http.StatusUnauthorized && said:
+		return x.Fail(wire.StatusKind(op, status), id, "the server refuses the request")
 	}
 	return x.Unexpected() // also {"message":…} under 401, which gateways send
 }
 
 // ownRefusal makes the error for a failure of wazo-auth's own.
 func ownRefusal(x *wire.Exchange, code int) *pbx.Error {
-	op, text := x.Request.Op, strconv.Itoa(code)
-	known, ok := refusals[code]
-	switch {
-	case op == pbx.OpPing && code == http.StatusNotFound:
-		return x.Fail(pbx.ErrTokenRejected, text, "no such token, or it has expired")
-	case !ok || op != pbx.OpLogin && op != pbx.OpKeepAlive:
-		return x.Fail(wire.StatusKind(op, code), text, "the server refuses the request")
-	case op == pbx.OpKeepAlive && known.kind == pbx.ErrInvalidCredentials:
-		return x.Fail(pbx.ErrTokenRejected, text, "the server refuses the refresh token")
+	known, ok := refusalsOf[x.Request.Op][code]
+	if !ok {
+		known = meaning{wire.StatusKind(x.Request.Op, code), "the server refuses the request"}
 	}
-	failure := x.Fail(known.kind, text, known.meaning)
-	failure.Setting = known.setting
-	failure.NotJudged = op == pbx.OpLogin && code == http.StatusBadRequest // the schema is checked first
+	failure := x.Fail(known.kind, strconv.Itoa(code), known.text)
+	if known.kind == pbx.ErrConfig {
+		failure.Setting = "token_ttl"
+		failure.NotJudged = x.Request.Op == pbx.OpLogin // the schema is checked first
+	}
 	return failure
 }
 
 // refusedRequest distinguishes the meanings of a daemon's 401.
 func refusedRequest(x *wire.Exchange, got response) *pbx.Error {
-	known, ok := reasons[got.Reason]
-	switch {
-	case got.ErrorID == foreignTenant:
-		return x.Fail(pbx.ErrForbidden, got.ErrorID, "the header Wazo-Tenant names no tenant of this user")
-	case ok:
-		return x.Fail(known.kind, got.Reason, known.meaning)
+	for _, name := range []wire.Text{got.ErrorID, got.details.Reason} {
+		if known, ok := reasons[name]; ok {
+			return x.Fail(known.kind, string(name), known.text)
+		}
 	}
-	failure := x.Fail(pbx.ErrTokenRejected, got.ErrorID, "the token is dead, or the user lacks a permission: releases before 22.05 do not say which")
+	failure := x.Fail(pbx.ErrTokenRejected, string(got.ErrorID), "the token is dead, or the user lacks a permission: releases before 22.05 do not say which")
 	failure.Ambiguous = true
 	return failure
 }

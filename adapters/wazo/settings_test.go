@@ -1,7 +1,6 @@
 package wazo_test
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"testing"
@@ -81,17 +80,16 @@ func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
 }
 
 func TestCredentialsThatCannotBeCarriedAreNotSent(t *testing.T) {
-	for name, account := range map[string]pbx.Credentials{
-		"a colon":               {Username: "a:b", Password: pbx.NewSecret(password)},
-		"a user name not UTF-8": {Username: "a\xff", Password: pbx.NewSecret(password)},
-		"a password not UTF-8":  {Username: user, Password: pbx.NewSecret("\xff")},
+	open := func(c pbx.Config) (pbx.Authenticator, error) { return wazo.New(wazo.Config{Config: c}) }
+	for _, tt := range []struct {
+		account       pbx.Credentials
+		setting, says string
+	}{
+		{pbx.Credentials{Username: "a:b", Password: pbx.NewSecret(password)}, "Username", "colon"},
+		{pbx.Credentials{Username: "a\xff", Password: pbx.NewSecret(password)}, "Username", "not UTF-8"},
+		{pbx.Credentials{Username: user, Password: pbx.NewSecret("s3cret\xff")}, "Password", "not UTF-8"},
 	} {
-		cfg := config(drivertest.Unsent{T: t})
-		cfg.Username, cfg.Password = "", pbx.Secret{}
-		cfg.Credentials = func(context.Context) (pbx.Credentials, error) { return account, nil }
-		if _, err := open(t, cfg).Login(t.Context()); failure(t, err).Kind != pbx.ErrConfig || failure(t, err).Sent {
-			t.Errorf("%s: %v", name, err)
-		}
+		drivertest.Impossible(t, wazo.Name, open, config(drivertest.Unsent{T: t}).Config, tt.account, tt.setting, tt.says)
 	}
 }
 
@@ -108,7 +106,7 @@ func TestOptionsOpenTheDriverByName(t *testing.T) {
 }
 
 func TestATokenGoesIntoItsHeader(t *testing.T) {
-	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "wazo.example.com", Path: "/api/confd/1.1/users"}}
+	r := &http.Request{URL: &url.URL{Scheme: "https", Host: "wazo.example.com", Path: "/api/confd/1.1/users"}, Header: http.Header{}}
 	if err := open(t, config(drivertest.Unsent{T: t})).Authorize(r, given()); err != nil {
 		t.Fatal(err)
 	}

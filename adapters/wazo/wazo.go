@@ -44,15 +44,12 @@ package wazo
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
+	"regexp"
 	"time"
-	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/wire"
@@ -131,35 +128,26 @@ type PBX struct {
 
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg Config) (*PBX, error) {
-	fault := func(setting, format string, args ...any) error {
-		return &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: fmt.Sprintf(format, args...)}
-	}
 	if cfg.TokenTTL == 0 {
 		cfg.TokenTTL = defaultTTL
 	}
 	switch {
-	case len(cfg.Options) > 0:
-		return nil, fault("Options", "Options are for pbx.Open: set the fields of wazo.Config")
 	case cfg.TokenTTL < minTTL || cfg.TokenTTL > maxTTL:
-		return nil, fault("token_ttl", "TokenTTL (token_ttl) %s is not from 1s to 87600h, which is what the server permits", cfg.TokenTTL)
-	case !plain(cfg.ClientID):
-		return nil, fault("client_id", "ClientID (client_id) may have letters, digits, and the characters - _ and . only, because it becomes a part of a URL")
-	case strings.Contains(cfg.Username, ":"):
-		return nil, fault("Username", "the user name has a colon, which HTTP Basic authentication cannot carry")
+		return nil, wire.Misconfigured(Name, "token_ttl", "TokenTTL (token_ttl) %s is not from 1s to 87600h, which is what the server permits", cfg.TokenTTL)
+	case !plain.MatchString(cfg.ClientID):
+		return nil, wire.Misconfigured(Name, "client_id", "ClientID (client_id) may have letters, digits, and the characters - _ and . only, because it becomes a part of a URL")
 	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/api", "/api/auth", apiPath, tokenPath}}, cfg.Config)
+	client, err := wire.New(wire.Endpoint{
+		Driver: Name, APIPaths: []string{"/api", "/api/auth", apiPath, tokenPath}, NoOptions: true, Impossible: wire.NotBasic,
+	}, cfg.Config)
 	if err != nil {
 		return nil, err
 	}
 	return &PBX{wire: client, ttl: cfg.TokenTTL.Truncate(time.Second), clientID: cfg.ClientID}, nil
 }
 
-// plain reports whether s can be a segment of a path as it is.
-func plain(s string) bool {
-	return s != "." && s != ".." && !strings.ContainsFunc(s, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.')
-	})
-}
+// plain matches what can be a segment of a path as it is, and the empty string.
+var plain = regexp.MustCompile(`^([\w.-]*[\w-][\w.-]*)?$`)
 
 // tokenRequest is the body of a login and of a refresh.
 type tokenRequest struct {
@@ -176,23 +164,11 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	unsent := &pbx.Error{Driver: Name, Op: pbx.OpLogin, Kind: pbx.ErrConfig}
-	switch {
-	case strings.Contains(account.Username, ":"): // of a Credentials func
-		unsent.Setting, unsent.Message = "Credentials", "nothing was sent, because the user name has a colon, which HTTP Basic authentication cannot carry"
-		return nil, unsent
-	case !utf8.ValidString(account.Username) || !utf8.ValidString(account.Password.Reveal()):
-		unsent.Setting, unsent.Message = "Password", "nothing was sent, because the user name or the password is not UTF-8"
-		return nil, unsent
-	}
 	body := tokenRequest{Expiration: int64(p.ttl / time.Second)}
 	if p.clientID != "" {
 		body.AccessType, body.ClientID = "offline", p.clientID
 	}
-	basic := base64.StdEncoding.EncodeToString([]byte(account.Username + ":" + account.Password.Reveal()))
-	return p.newToken(ctx, wire.Request{
-		Op: pbx.OpLogin, Header: http.Header{"Authorization": {"Basic " + basic}},
-	}, body)
+	return p.newToken(ctx, wire.Request{Op: pbx.OpLogin, JSON: body, Header: http.Header{"Authorization": {wire.Basic(account)}}})
 }
 
 // KeepAlive implements [pbx.Authenticator] with the refresh token. Without a
@@ -200,14 +176,12 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	switch {
 	case p.clientID == "":
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrNotSupported,
-			Message: "no request extends a token: log in again before it expires, or set ClientID (client_id)"}
+		return nil, p.wire.Unsent(pbx.OpKeepAlive, pbx.ErrNotSupported, "no request extends a token: log in again before it expires, or set ClientID (client_id)")
 	case t.Refresh.IsZero(): // it was issued before the ClientID was set
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrTokenRejected,
-			Message: "nothing was sent, because there is no refresh token: log in again"}
+		return nil, p.wire.Unsent(pbx.OpKeepAlive, pbx.ErrTokenRejected, "nothing was sent, because there is no refresh token: log in again")
 	}
-	fresh, err := p.newToken(ctx, wire.Request{Op: pbx.OpKeepAlive, Secrets: []pbx.Secret{t.Refresh, t.Value}},
-		tokenRequest{Expiration: int64(p.ttl / time.Second), ClientID: p.clientID, RefreshToken: t.Refresh.Reveal()})
+	body := tokenRequest{Expiration: int64(p.ttl / time.Second), ClientID: p.clientID, RefreshToken: t.Refresh.Reveal()}
+	fresh, err := p.newToken(ctx, wire.Request{Op: pbx.OpKeepAlive, JSON: body, Secrets: []pbx.Secret{t.Refresh, t.Value}})
 	if err == nil && fresh.Refresh.IsZero() {
 		fresh.Refresh = t.Refresh // which is not used up
 	}
@@ -215,81 +189,79 @@ func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 }
 
 // newToken sends a request for a token.
-func (p *PBX) newToken(ctx context.Context, req wire.Request, body tokenRequest) (*pbx.Token, error) {
+func (p *PBX) newToken(ctx context.Context, req wire.Request) (*pbx.Token, error) {
 	req.Path = tokenPath
-	if req.Header == nil {
-		req.Header = http.Header{}
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Body, _ = json.Marshal(body) // strings and a number always marshal
 	issued := time.Now()
-	x, err := p.wire.Do(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	got := read(x.Response.Body)
-	x.Hide(pbx.NewSecret(got.Data.Token), pbx.NewSecret(got.Data.RefreshToken))
+	got, x, err := p.do(ctx, req)
 	switch {
-	case got.failed(x):
-		return nil, refusal(x, got)
-	case got.raw == nil:
-		return nil, x.Unexpected()
-	case got.Data.Token == "" || !plain(got.Data.Token):
+	case err != nil:
+		return nil, err
+	case got.token.Token == "" || !plain.MatchString(got.token.Token):
 		return nil, x.Fail(pbx.ErrProtocol, "", "the request succeeded and brought no token that a header and a URL can carry")
-	case req.Op == pbx.OpLogin && p.clientID != "" && got.Data.RefreshToken == "":
+	case req.Op == pbx.OpLogin && p.clientID != "" && got.token.RefreshToken == "":
 		return nil, x.Fail(pbx.ErrProtocol, "", "the login succeeded and brought no refresh token, though one was asked for")
 	}
 	return &pbx.Token{
-		Value: pbx.NewSecret(got.Data.Token), Refresh: pbx.NewSecret(got.Data.RefreshToken),
-		IssuedAt: issued, ExpiresAt: issued.Add(got.Data.lifetime(p.ttl)),
-		Details: x.Details(got.raw, "token", "refresh_token"),
+		Value: pbx.NewSecret(got.token.Token), Refresh: pbx.NewSecret(got.token.RefreshToken),
+		IssuedAt: issued, ExpiresAt: issued.Add(got.token.lifetime(p.ttl)),
+		Details: x.Details(got.Data, "token", "refresh_token"),
 	}, nil
+}
+
+// do sends a request and proves its success: there is data.
+func (p *PBX) do(ctx context.Context, req wire.Request) (response, *wire.Exchange, error) {
+	x, err := p.wire.Do(ctx, req)
+	if err != nil {
+		return response{}, nil, err
+	}
+	got := read(x.Response.Body)
+	x.Hide(pbx.NewSecret(got.token.Token), pbx.NewSecret(got.token.RefreshToken))
+	switch {
+	case got.failed(x):
+		return response{}, nil, refusal(x, got)
+	case !got.hasData:
+		return response{}, nil, x.Unexpected()
+	}
+	return got, x, nil
 }
 
 // Logout implements [pbx.Authenticator]. With a ClientID it first deletes the
 // refresh token, which takes a living token and a request of its own.
 func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
-	if p.clientID == "" {
-		return p.logout(ctx, t)
+	var notDeleted *pbx.Error
+	if p.clientID != "" {
+		x, err := p.wire.Do(ctx, wire.Request{
+			Op: pbx.OpLogout, Method: http.MethodDelete, Path: apiPath + "/users/me/tokens/" + p.clientID,
+			Header: http.Header{tokenHeader: {t.Value.Reveal()}}, Secrets: []pbx.Secret{t.Value, t.Refresh},
+		})
+		if err != nil {
+			return err
+		}
+		notDeleted = p.refreshTokenLeft(ctx, x, t)
 	}
-	x, err := p.wire.Do(ctx, wire.Request{
-		Op: pbx.OpLogout, Method: http.MethodDelete, Path: apiPath + "/users/me/tokens/" + p.clientID,
-		Header: http.Header{tokenHeader: {t.Value.Reveal()}}, Secrets: []pbx.Secret{t.Value, t.Refresh},
-	})
-	if err != nil {
+	if err := p.ofToken(ctx, pbx.OpLogout, http.MethodDelete, t); err != nil || notDeleted == nil {
 		return err
 	}
-	failure := forgotten(x)
-	if failure != nil && failure.Ambiguous && errors.Is(p.Ping(ctx, t), pbx.ErrTokenRejected) {
-		failure = nil // without a living token it cannot be deleted
-	}
-	if err := p.logout(ctx, t); err != nil || failure == nil {
-		return err
-	}
-	return failure
+	return notDeleted
 }
 
-// forgotten returns nil if the refresh token is deleted, or cannot be because the
-// token is dead.
-func forgotten(x *wire.Exchange) *pbx.Error {
+// refreshTokenLeft returns nil if the refresh token is deleted, or cannot be because
+// the token is dead.
+func (p *PBX) refreshTokenLeft(ctx context.Context, x *wire.Exchange, t *pbx.Token) *pbx.Error {
 	got := read(x.Response.Body)
 	switch {
 	case x.Response.Status == http.StatusNoContent:
 		return nil
 	case !got.failed(x):
 		return x.Unexpected()
-	case got.Code == http.StatusNotFound, x.Response.Status == http.StatusNotFound && got.ErrorID != "":
+	case got.code() == http.StatusNotFound, x.Response.Status == http.StatusNotFound && got.ErrorID != "":
 		return nil // another program with the same client_id was faster
 	}
 	failure := refusal(x, got)
-	if failure.Kind == pbx.ErrTokenRejected && !failure.Ambiguous {
+	if failure.Kind == pbx.ErrTokenRejected && (!failure.Ambiguous || errors.Is(p.Ping(ctx, t), pbx.ErrTokenRejected)) {
 		return nil
 	}
 	return failure
-}
-
-func (p *PBX) logout(ctx context.Context, t *pbx.Token) error {
-	return p.ofToken(ctx, pbx.OpLogout, http.MethodDelete, t)
 }
 
 // Ping implements [pbx.Pinger]. It needs no permission.
@@ -298,20 +270,10 @@ func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
 }
 
 // ofToken sends a request that has the token in its path and needs no other
-// authorization, and proves its success: there is data.
+// authorization.
 func (p *PBX) ofToken(ctx context.Context, op pbx.Op, method string, t *pbx.Token) error {
-	x, err := p.wire.Do(ctx, wire.Request{Op: op, Method: method, Path: tokenPath + "/" + t.Value.Reveal(), Secrets: []pbx.Secret{t.Value, t.Refresh}})
-	if err != nil {
-		return err
-	}
-	got := read(x.Response.Body)
-	switch {
-	case got.failed(x):
-		return refusal(x, got)
-	case got.raw == nil:
-		return x.Unexpected()
-	}
-	return nil
+	_, _, err := p.do(ctx, wire.Request{Op: op, Method: method, Path: tokenPath + "/" + t.Value.Reveal(), Secrets: []pbx.Secret{t.Value, t.Refresh}})
+	return err
 }
 
 const tokenHeader = "X-Auth-Token"
@@ -319,9 +281,6 @@ const tokenHeader = "X-Auth-Token"
 // Authorize implements [pbx.Requester]: the token goes into the header
 // X-Auth-Token, the only place that the server has for it.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
-	if r.Header == nil {
-		r.Header = http.Header{}
-	}
 	r.Header.Set(tokenHeader, t.Value.Reveal())
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
 )
@@ -27,6 +29,7 @@ type accountSource struct {
 type askedSource struct {
 	ask        func(context.Context) (pbx.Credentials, error)
 	noUsername bool
+	impossible func(pbx.Credentials) (setting, wrong string) // or nil
 
 	mu   sync.Mutex        // guards lent
 	lent []pbx.Credentials // what ask returned last, to be cut out of errors
@@ -36,13 +39,14 @@ type askedSource struct {
 // logins that are under way while the account changes.
 const maxLent = 4
 
-func accountOf(cfg pbx.Config, noUsername bool) (none accountSource, err error) {
+func accountOf(cfg pbx.Config, endpoint Endpoint) (none accountSource, err error) {
 	fixed := pbx.Credentials{Username: cfg.Username, Password: cfg.Password}
+	noUsername := endpoint.NoUsername
 	switch {
 	case cfg.Credentials != nil && (cfg.Username != "" || !cfg.Password.IsZero()):
 		return none, wrong("Credentials", "set either Credentials or Username and Password, not both")
 	case cfg.Credentials != nil:
-		return accountSource{asked: &askedSource{ask: cfg.Credentials, noUsername: noUsername}}, nil
+		return accountSource{asked: &askedSource{ask: cfg.Credentials, noUsername: noUsername, impossible: endpoint.Impossible}}, nil
 	case cfg.Username == "" && !noUsername:
 		return none, wrong("Username", "no user name: set Username to the PBX's API account")
 	case cfg.Username != "" && noUsername:
@@ -53,7 +57,24 @@ func accountOf(cfg pbx.Config, noUsername bool) (none accountSource, err error) 
 	if err := checkBreaks(fixed); err != nil {
 		return none, err
 	}
+	if endpoint.Impossible != nil {
+		if setting, text := endpoint.Impossible(fixed); text != "" {
+			return none, wrong(setting, text)
+		}
+	}
 	return accountSource{fixed: fixed}, nil
+}
+
+// NotUTF8 is an [Endpoint].Impossible for a brand whose login is in JSON, which
+// cannot carry other text: another user name or password would arrive.
+func NotUTF8(account pbx.Credentials) (setting, wrong string) {
+	switch {
+	case !utf8.ValidString(account.Username):
+		return "Username", "the user name is not UTF-8"
+	case !utf8.ValidString(account.Password.Reveal()):
+		return "Password", "the password is not UTF-8"
+	}
+	return "", ""
 }
 
 // checkBreaks refuses an account that is certainly wrong: nobody types a line
@@ -67,6 +88,20 @@ func checkBreaks(account pbx.Credentials) error {
 		return wrong("Password", "the password ends in a line break: was it read from a file? Remove the line break")
 	}
 	return nil
+}
+
+// NotBasic is an [Endpoint].Impossible for a brand whose login is HTTP Basic
+// authentication in UTF-8.
+func NotBasic(account pbx.Credentials) (setting, wrong string) {
+	if strings.Contains(account.Username, ":") {
+		return "Username", "the user name has a colon, which HTTP Basic authentication cannot carry"
+	}
+	return NotUTF8(account)
+}
+
+// Basic returns the Authorization header of HTTP Basic authentication.
+func Basic(account pbx.Credentials) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(account.Username+":"+account.Password.Reveal()))
 }
 
 // Credentials returns the account to log in with. Errors are *[pbx.Error] with
@@ -94,6 +129,11 @@ func (c *Client) Credentials(ctx context.Context) (pbx.Credentials, error) {
 	}
 	if err := checkBreaks(got); err != nil {
 		return fault("Credentials", err.Error())
+	}
+	if source.impossible != nil {
+		if setting, text := source.impossible(got); text != "" {
+			return fault(setting, text)
+		}
 	}
 	source.remember(got)
 	return got, nil

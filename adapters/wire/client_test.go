@@ -204,6 +204,106 @@ func TestABrandWithAKeyNeedsNoAccount(t *testing.T) {
 	}
 }
 
+func TestADriverWithFieldsForItsOptionsRefusesOptions(t *testing.T) {
+	for name, change := range map[string]func(*pbx.Config){
+		"options": func(c *pbx.Config) { c.Options = map[string]string{"ttl": "4h"} },
+		"secrets": func(c *pbx.Config) { c.Secrets = map[string]pbx.Secret{"key": pbx.NewSecret("k")} },
+	} {
+		cfg := settings("pbx.example.com")
+		change(&cfg)
+		if _, err := wire.New(brand, cfg); err != nil {
+			t.Errorf("%s of a driver that reads them itself: %v", name, err)
+		}
+		_, err := wire.New(wire.Endpoint{Driver: "fake", NoOptions: true}, cfg)
+		wantFailure(t, err, pbx.ErrConfig, false, "for pbx.Open")
+		if got := new(pbx.Error); !errors.As(err, &got) || got.Setting != "Options" {
+			t.Errorf("%s: setting %q", name, got.Setting)
+		}
+	}
+}
+
+// tried returns what is wrong with an account: with a fixed one, and with one that a
+// Credentials func returns.
+func tried(t *testing.T, endpoint wire.Endpoint, account pbx.Credentials) (fixed, asked error) {
+	t.Helper()
+	cfg := settings("pbx.example.com")
+	cfg.Username, cfg.Password = account.Username, account.Password
+	_, fixed = wire.New(endpoint, cfg)
+
+	cfg.Username, cfg.Password = "", pbx.Secret{}
+	cfg.Credentials = func(context.Context) (pbx.Credentials, error) { return account, nil }
+	c, err := wire.New(endpoint, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, asked = c.Credentials(t.Context())
+	return fixed, asked
+}
+
+func TestAnAccountThatCannotBeRightIsNotSent(t *testing.T) {
+	for name, tt := range map[string]struct {
+		impossible func(pbx.Credentials) (setting, wrong string)
+		account    pbx.Credentials
+		setting    string // "": it is possible
+		says       string
+	}{
+		"any bytes":                      {nil, pbx.Credentials{Username: "a:\xff", Password: pbx.NewSecret("\xff")}, "", ""},
+		"JSON, a colon":                  {wire.NotUTF8, pbx.Credentials{Username: "a:b", Password: pbx.NewSecret("пароль:")}, "", ""},
+		"JSON, a user name of bytes":     {wire.NotUTF8, pbx.Credentials{Username: "a\xff", Password: pbx.NewSecret("b")}, "Username", "not UTF-8"},
+		"JSON, a password of bytes":      {wire.NotUTF8, pbx.Credentials{Username: "a", Password: pbx.NewSecret("b\xff")}, "Password", "not UTF-8"},
+		"Basic, a colon in the password": {wire.NotBasic, pbx.Credentials{Username: "a", Password: pbx.NewSecret("b:c")}, "", ""},
+		"Basic, a colon":                 {wire.NotBasic, pbx.Credentials{Username: "a:b", Password: pbx.NewSecret("c")}, "Username", "colon"},
+		"Basic, a password of bytes":     {wire.NotBasic, pbx.Credentials{Username: "a", Password: pbx.NewSecret("b\xff")}, "Password", "not UTF-8"},
+	} {
+		endpoint := brand
+		endpoint.Impossible = tt.impossible
+		fixed, asked := tried(t, endpoint, tt.account)
+		if tt.setting == "" {
+			if fixed != nil || asked != nil {
+				t.Errorf("%s: %v, %v", name, fixed, asked)
+			}
+			continue
+		}
+		wantFailure(t, fixed, pbx.ErrConfig, false, tt.says)
+		wantFailure(t, asked, pbx.ErrConfig, false, tt.says)
+		for _, err := range []error{fixed, asked} {
+			if got := new(pbx.Error); !errors.As(err, &got) || got.Setting != tt.setting {
+				t.Errorf("%s: setting %q, want %q", name, got.Setting, tt.setting)
+			}
+		}
+	}
+}
+
+func TestBasicIsTheHeaderOfHTTPBasicAuthentication(t *testing.T) {
+	r := &http.Request{Header: http.Header{"Authorization": {wire.Basic(pbx.Credentials{Username: "мария", Password: pbx.NewSecret("a:b c")})}}}
+	if user, password, ok := r.BasicAuth(); user != "мария" || password != "a:b c" || !ok {
+		t.Errorf("%q, %q, %t", user, password, ok)
+	}
+}
+
+func TestABrandWithoutUserNamesRefusesOne(t *testing.T) {
+	endpoint := brand
+	endpoint.NoUsername = true
+	account := func(user, password string) pbx.Credentials {
+		return pbx.Credentials{Username: user, Password: pbx.NewSecret(password)}
+	}
+	for _, tt := range []struct {
+		account pbx.Credentials
+		says    string // "": it is good
+	}{
+		{account("", "p"), ""}, {account("api", "p"), "user name"}, {account("", ""), "password"},
+	} {
+		fixed, asked := tried(t, endpoint, tt.account)
+		for _, err := range []error{fixed, asked} {
+			if tt.says != "" {
+				wantFailure(t, err, pbx.ErrConfig, false, tt.says)
+			} else if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 func TestATransportAndTLSContradict(t *testing.T) {
 	cfg := settings("pbx.example.com")
 	cfg.Transport = http.DefaultTransport

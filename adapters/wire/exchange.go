@@ -44,6 +44,10 @@ type Request struct {
 	Header http.Header
 	Body   []byte // nil: none
 
+	// JSON becomes the Body, and Content-Type is application/json if Header has
+	// none. nil: Body counts. It must be a value that json.Marshal accepts.
+	JSON any
+
 	// NoProof: the request is part of a login and carries no proof of the
 	// password, like a request for a challenge. Errors then have Sent false, and
 	// are never of kind [pbx.ErrInvalidCredentials].
@@ -183,6 +187,13 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 	}
 	ctx = httptrace.WithClientTrace(context.WithValue(ctx, passageKey{}, p), &p.trace)
 
+	body := req.Body
+	if req.JSON != nil {
+		var err error
+		if body, err = json.Marshal(req.JSON); err != nil { // the error may quote a password
+			return nil, &pbx.Error{Driver: c.driver, Op: req.Op, Kind: pbx.ErrProtocol, Message: "the driver's request cannot be written as JSON"}
+		}
+	}
 	method := req.Method
 	if method == "" {
 		method = http.MethodPost
@@ -191,13 +202,16 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 	if len(req.Query) > 0 {
 		target += "?" + req.Query.Encode()
 	}
-	out, err := newRequest(ctx, method, target, req.Body)
+	out, err := newRequest(ctx, method, target, body)
 	if err != nil {
 		return nil, &pbx.Error{Driver: c.driver, Op: req.Op, Kind: pbx.ErrConfig, Setting: "URL", Message: "no request can be made for the URL " + c.URL()}
 	}
 	// net/http gives the bytes after a response to the next request on the same
 	// connection, and logs them if none comes. They may hold a token.
 	out.Close = true
+	if req.JSON != nil {
+		out.Header.Set("Content-Type", "application/json")
+	}
 	for name, values := range req.Header {
 		out.Header[name] = values
 	}
@@ -226,15 +240,15 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 	if local := p.local.Load(); local != nil {
 		x.Response.LocalAddr = *local
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
-	x.Response.Body = trim(body)
+	got, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
+	x.Response.Body = trim(got)
 	switch {
 	case err != nil && !whole(x.Response.Body):
 		failure := x.unanswered(p, err)
 		failure.Sent, failure.HTTPStatus = !req.NoProof, resp.StatusCode
 		failure.Message = "the response of " + c.host() + " broke off"
 		return nil, failure
-	case len(body) > MaxBody:
+	case len(got) > MaxBody:
 		x.Response.Body = nil
 		return nil, x.Fail(pbx.ErrProtocol, "", fmt.Sprintf("the response is larger than %d KiB: is this the PBX's API?", MaxBody>>10))
 	case x.saysHTTPS():

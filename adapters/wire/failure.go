@@ -64,6 +64,12 @@ func (x *Exchange) Fail(kind error, code, meaning string, said ...string) *pbx.E
 	}
 }
 
+// Unsent makes the error for a request that was not sent, because it cannot succeed
+// or there is none.
+func (c *Client) Unsent(op pbx.Op, kind error, message string) *pbx.Error {
+	return &pbx.Error{Driver: c.driver, Op: op, Kind: kind, Message: message}
+}
+
 // maxCode is how long a code may be, in bytes.
 const maxCode = 64
 

@@ -39,6 +39,36 @@ func TestARequestArrivesAsItWasMade(t *testing.T) {
 	}
 }
 
+func TestARequestInJSONHasItsType(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s", r.Header.Get("Content-Type"), body)
+	})
+	c := open(t, settings(s.URL))
+	object := map[string]string{"name": "a<b"}
+	for name, tt := range map[string]struct {
+		req  wire.Request
+		want string
+	}{
+		"of its own":          {wire.Request{JSON: object}, `application/json {"name":"a\u003cb"}`},
+		"of the driver":       {wire.Request{JSON: object, Header: http.Header{"Content-Type": {"application/json; charset=UTF-8"}}}, `application/json; charset=UTF-8 {"name":"a\u003cb"}`},
+		"instead of the Body": {wire.Request{JSON: object, Body: []byte("x")}, `application/json {"name":"a\u003cb"}`},
+		"nothing":             {wire.Request{Body: []byte("x")}, ` x`},
+	} {
+		tt.req.Op = pbx.OpRequest
+		x, err := c.Do(t.Context(), tt.req)
+		if err != nil || string(x.Response.Body) != tt.want {
+			t.Errorf("%s: %v, %s, want %s", name, err, x.Response.Body, tt.want)
+		}
+	}
+}
+
+func TestARequestThatJSONCannotCarryIsNotSent(t *testing.T) {
+	s := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("sent") })
+	_, err := open(t, settings(s.URL)).Do(t.Context(), wire.Request{Op: pbx.OpLogin, JSON: func() {}})
+	wantFailure(t, err, pbx.ErrProtocol, false, "cannot be written as JSON")
+}
+
 func TestAResponseIsReadUpToABound(t *testing.T) {
 	for size, ok := range map[int]bool{0: true, wire.MaxBody: true, wire.MaxBody + 1: false, 8 * wire.MaxBody: false} {
 		for _, zipped := range []bool{false, true} {

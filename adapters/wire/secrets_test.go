@@ -147,6 +147,32 @@ func TestNoSecretGetsIntoAnErrorOrALine(t *testing.T) {
 	report(t, std)
 }
 
+// A refresh may be refused with a new token beside the refusal, and the text around it
+// may repeat it. Hide takes it out of both.
+func TestANewTokenThatComesWithARefusalIsNotShown(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(403)
+		json.NewEncoder(w).Encode(map[string]string{"token": newToken, "code": newToken, "message": "try again with " + search().Echo(newToken)})
+	})
+	x, err := open(t, settings(s.URL)).Do(t.Context(), wire.Request{Op: pbx.OpKeepAlive})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct{ Token, Code, Message string }
+	if !wire.ReadJSON(x.Response.Body, &got) || got.Token != newToken {
+		t.Fatalf("the response is %s", x.Response.Body)
+	}
+	shown := func() string { return fmt.Sprintf("%+v", *x.Fail(pbx.ErrForbidden, got.Code, "refused", got.Message)) }
+	if !strings.Contains(shown(), newToken) {
+		t.Fatalf("nothing is to be hidden: %s", shown())
+	}
+	x.Hide(pbx.NewSecret(got.Token))
+	leaks := search()
+	leaks.Print("the refusal", x.Fail(pbx.ErrForbidden, got.Code, "refused", got.Message))
+	leaks.Text("its details", string(x.Details(x.Response.Body, "token")))
+	report(t, leaks)
+}
+
 // TestNoSecretOfAVaultGetsIntoAnError: an http.Client's error quotes the URL.
 func TestNoSecretOfAVaultGetsIntoAnError(t *testing.T) {
 	_, failed := http.Get("http://127.0.0.1:0/v1/secret?token=" + newToken)

@@ -19,6 +19,7 @@
 package wire
 
 import (
+	"fmt"
 	"net/http"
 	"reflect"
 	"strings"
@@ -45,6 +46,16 @@ type Endpoint struct {
 	// NoUsername: the brand has a password without a user name. A user name is
 	// an error.
 	NoUsername bool
+	// NoOptions makes Options and Secrets an error. It is for a driver that takes them
+	// out of what [pbx.Open] gives it, and has fields of its own for them.
+	NoOptions bool
+	// Impossible returns which part of an account cannot be right at this brand,
+	// "Username" or "Password", and why, as for a text that the login would change
+	// on its way. It returns "" twice for any other account. The password is not
+	// empty. New asks it about a fixed account, and [Client.Credentials] about what a
+	// Credentials func returned. nil: every account is possible. See [NotUTF8] and
+	// [NotBasic].
+	Impossible func(pbx.Credentials) (setting, wrong string)
 	// Greetings are how services that are not HTTP begin, if people take their
 	// port for the brand's.
 	Greetings []Greeting
@@ -75,6 +86,9 @@ var silent zerolog.Logger
 // New checks what all drivers have in common: the URL, the account and the TLS
 // settings. It sends nothing. Errors are of kind [pbx.ErrConfig].
 func New(endpoint Endpoint, cfg pbx.Config) (*Client, error) {
+	if endpoint.NoOptions && (len(cfg.Options) > 0 || len(cfg.Secrets) > 0) {
+		return nil, Misconfigured(endpoint.Driver, "Options", "Options and Secrets are for pbx.Open: set the fields of the driver's own Config, if it has one")
+	}
 	c := &Client{driver: endpoint.Driver, log: &silent}
 	if greetings := endpoint.Greetings; len(greetings) > 0 {
 		c.greetings = &greetings
@@ -88,7 +102,7 @@ func New(endpoint Endpoint, cfg pbx.Config) (*Client, error) {
 	}
 	c.base, c.noPort = strings.Clone(base.String()), noPort // String makes it with room to spare
 	if !endpoint.NoAccount {
-		if c.account, err = accountOf(cfg, endpoint.NoUsername); err != nil {
+		if c.account, err = accountOf(cfg, endpoint); err != nil {
 			return nil, c.misconfigured(err)
 		}
 	}
@@ -126,9 +140,15 @@ func (e *settingError) Error() string { return e.text }
 func wrong(setting, text string) error { return &settingError{setting, text} }
 
 func (c *Client) misconfigured(err error) error {
-	failure := &pbx.Error{Driver: c.driver, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: err.Error()}
+	setting := ""
 	if e, ok := err.(*settingError); ok {
-		failure.Setting = e.setting
+		setting = e.setting
 	}
-	return failure
+	return Misconfigured(c.driver, setting, "%s", err)
+}
+
+// Misconfigured makes the error for a setting that cannot work, for the function
+// that opens a driver. setting is a field of [pbx.Config] or the name of an option.
+func Misconfigured(driver, setting, format string, args ...any) error {
+	return &pbx.Error{Driver: driver, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: fmt.Sprintf(format, args...)}
 }

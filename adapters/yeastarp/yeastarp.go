@@ -39,14 +39,12 @@ package yeastarp
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/lookalike"
@@ -98,10 +96,9 @@ type PBX struct{ wire *wire.Client }
 // New opens a PBX. It has no settings beyond the common ones, so Options must be
 // empty. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg pbx.Config) (*PBX, error) {
-	if len(cfg.Options) > 0 {
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: "Options", Message: "this driver has no options: leave Options and Secrets empty"}
-	}
-	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8088, APIPaths: []string{"/openapi", apiPath, apiPath + "/get_token"}}, cfg)
+	client, err := wire.New(wire.Endpoint{
+		Driver: Name, Port: 8088, APIPaths: []string{"/openapi", apiPath, apiPath + "/get_token"}, NoOptions: true, Impossible: wire.NotUTF8,
+	}, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -125,11 +122,6 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 		return nil, err
 	}
 	body := credentialsBody{account.Username, account.Password.Reveal()}
-	if setting := notUTF8(account); setting != "" {
-		// JSON would carry another password, and that would be a wrong one.
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Setting: setting,
-			Message: "nothing was sent, because the user name or the password is not UTF-8"}
-	}
 	t, x, err := p.pair(ctx, request(pbx.OpLogin, http.MethodPost, "get_token", body))
 	if err != nil {
 		return nil, err
@@ -140,24 +132,12 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	return t, nil // also without a refresh token: it has taken a place, and is valid
 }
 
-// notUTF8 names the part of an account that JSON cannot carry; "" if there is none.
-func notUTF8(account pbx.Credentials) string {
-	switch {
-	case !utf8.ValidString(account.Username):
-		return "Username"
-	case !utf8.ValidString(account.Password.Reveal()):
-		return "Password"
-	}
-	return ""
-}
-
 // KeepAlive implements [pbx.Authenticator] by refresh_token: the token that it
 // returns is another, and so is its refresh token. Without a refresh token, and if
 // the PBX refuses it, it fails with [pbx.ErrTokenRejected]: a login helps.
 func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	if t.Refresh.IsZero() {
-		return nil, &pbx.Error{Driver: Name, Op: pbx.OpKeepAlive, Kind: pbx.ErrTokenRejected,
-			Message: "nothing was sent, because the refresh token is lost: log in again"}
+		return nil, p.wire.Unsent(pbx.OpKeepAlive, pbx.ErrTokenRejected, "nothing was sent, because the refresh token is lost: log in again")
 	}
 	req := request(pbx.OpKeepAlive, http.MethodPost, "refresh_token", refreshBody{t.Refresh.Reveal()})
 	req.Secrets = []pbx.Secret{t.Refresh, t.Value}
@@ -232,9 +212,6 @@ func missing(err error) bool {
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 	wire.SetQuery(r.URL, tokenName, t.Value.Reveal())
 	if r.Header.Get("User-Agent") == "" {
-		if r.Header == nil {
-			r.Header = http.Header{}
-		}
 		r.Header.Set("User-Agent", userAgent)
 	}
 	return nil
@@ -278,12 +255,7 @@ func (p *PBX) Format(f fmt.State, _ rune) { io.WriteString(f, "yeastarp.PBX("+p.
 
 // request makes a request. A nil body sends none.
 func request(op pbx.Op, method, name string, body any) wire.Request {
-	req := wire.Request{Op: op, Method: method, Path: apiPath + "/" + name, Header: http.Header{"User-Agent": {userAgent}}}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-		req.Body, _ = json.Marshal(body) // structs of strings always marshal
-	}
-	return req
+	return wire.Request{Op: op, Method: method, Path: apiPath + "/" + name, Header: http.Header{"User-Agent": {userAgent}}, JSON: body}
 }
 
 func withToken(req wire.Request, t *pbx.Token) wire.Request {

@@ -87,6 +87,38 @@ func TestAKeyIsTakenFromTheEnvironmentAndIsNoLogin(t *testing.T) {
 	}
 }
 
+func TestASecretThatNothingChecksIsSaidNotToBeProven(t *testing.T) {
+	const notProven = "the secret was not proven"
+	for _, row := range []struct {
+		driver, option string
+		keyed          bool
+		says           bool
+	}{
+		{driver: "freepbx", says: true}, // not every version checks it
+		{driver: "yeastar"},
+		{driver: "uis", keyed: true, says: true}, // nothing is sent
+		{driver: "uis", keyed: true, option: "ping_method=list.calls"},
+	} {
+		sim := simulator(row.driver, pbxsim.Options{})
+		server := pbxsim.Listen(sim)
+		defer server.Close()
+		d := newMachine(t)
+		args := on(row.driver, server.URL)
+		if row.keyed {
+			sim.AddKey("canary-Horse")
+			d.env["PBX_OPTION_KEY"] = "canary-Horse"
+			args = []string{"-driver", row.driver, "-url", server.URL}
+		}
+		if row.option != "" {
+			args = append(args, "-option", row.option)
+		}
+		status, out, _ := d.run(args...)
+		if status != exitFine || strings.Contains(out, notProven) != row.says {
+			t.Errorf("%s %s: status %d:\n%s", row.driver, row.option, status, out)
+		}
+	}
+}
+
 func TestHelpIsPrintedOnRequest(t *testing.T) {
 	status, out, errs := newMachine(t).run("-help")
 	if status != exitFine || errs != "" {

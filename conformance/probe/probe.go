@@ -357,7 +357,11 @@ func (t *test) login(ctx context.Context) (string, error) {
 	if !token.ExpiresAt.IsZero() && !token.ExpiresAt.After(token.IssuedAt) {
 		return "", t.failure(pbx.OpLogin, pbx.ErrProtocol, "the token has already expired: compare this machine's clock with the PBX's")
 	}
-	return "the token " + t.report.Token.String(), nil
+	message := "the token " + t.report.Token.String()
+	if t.traits.Unproven {
+		message += "; the secret was not proven: a wrong one may be accepted here"
+	}
+	return message, nil
 }
 
 // hold keeps a token that has to be logged out.

@@ -2,7 +2,6 @@ package acme
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -56,7 +55,7 @@ type acme struct {
 }
 
 func open(cfg pbx.Config) (pbx.Authenticator, error) {
-	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/v1", loginPath}}, cfg)
+	client, err := wire.New(wire.Endpoint{Driver: Name, APIPaths: []string{"/v1", loginPath}, Impossible: wire.NotUTF8}, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -82,14 +81,14 @@ func (a *acme) Login(ctx context.Context) (*pbx.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	body := encoded(map[string]string{"user": account.Username, "password": account.Password.Reveal(), "tenant": a.tenant})
-	return a.pair(ctx, wire.Request{Op: pbx.OpLogin, Path: loginPath, Body: body})
+	body := map[string]string{"user": account.Username, "password": account.Password.Reveal(), "tenant": a.tenant}
+	return a.pair(ctx, wire.Request{Op: pbx.OpLogin, Path: loginPath, JSON: body})
 }
 
 // KeepAlive is a refresh.
 func (a *acme) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-	body := encoded(map[string]string{"refresh": t.Refresh.Reveal()})
-	return a.pair(ctx, wire.Request{Op: pbx.OpKeepAlive, Path: loginPath + "/refresh", Body: body, Secrets: []pbx.Secret{t.Value, t.Refresh}})
+	body := map[string]string{"refresh": t.Refresh.Reveal()}
+	return a.pair(ctx, wire.Request{Op: pbx.OpKeepAlive, Path: loginPath + "/refresh", JSON: body, Secrets: []pbx.Secret{t.Value, t.Refresh}})
 }
 
 func (a *acme) Logout(ctx context.Context, t *pbx.Token) error {
@@ -191,10 +190,4 @@ func judge(x *wire.Exchange, got response) error {
 		failure.RetryAfter = lockout.Window
 	}
 	return failure
-}
-
-// encoded writes JSON, and not with Sprintf: passwords have quotes in them.
-func encoded(fields map[string]string) []byte {
-	body, _ := json.Marshal(fields) // strings always marshal
-	return body
 }

@@ -154,6 +154,9 @@ func traits(name string, options []string) (string, error) {
 	}
 	line("Tokens of an account at once", tokens)
 	line("Lockout", lockout(t.Lockout))
+	if t.Unproven {
+		line("Login", "may succeed with a wrong secret")
+	}
 	return b.String(), nil
 }
 

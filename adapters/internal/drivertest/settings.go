@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -28,6 +29,34 @@ func Misconfigured(t testing.TB, driver string, opened bool, err error, setting 
 		}
 	}
 	Safe(t, driver, err)
+}
+
+// Impossible checks that an account that cannot be right is refused: on opening,
+// and before anything is sent where a Credentials func returned it. cfg is a good one
+// with a transport, as [Unsent].
+func Impossible(t testing.TB, driver string, open func(pbx.Config) (pbx.Authenticator, error), cfg pbx.Config, account pbx.Credentials, setting string, says ...string) {
+	t.Helper()
+	cfg.Username, cfg.Password = account.Username, account.Password
+	_, err := open(cfg)
+	Misconfigured(t, driver, err == nil, err, setting, says...)
+
+	cfg.Username, cfg.Password = "", pbx.Secret{}
+	cfg.Credentials = func(context.Context) (pbx.Credentials, error) { return account, nil }
+	opened, err := open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = opened.Login(t.Context())
+	got := Failure(t, driver, err)
+	if got.Op != pbx.OpLogin || got.Kind != pbx.ErrConfig || got.Setting != setting || got.Sent {
+		t.Errorf("%v, setting %q, sent %t; want %v at %s, nothing sent", err, got.Setting, got.Sent, pbx.ErrConfig, setting)
+	}
+	for _, text := range append(says, "nothing was sent") {
+		if !strings.Contains(got.Message, text) {
+			t.Errorf("%q does not say %q", got.Message, text)
+		}
+	}
+	Safe(t, driver, err, account.Password.Reveal())
 }
 
 // Addresses opens a driver with each URL, and compares the URL that it uses.

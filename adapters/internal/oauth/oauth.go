@@ -9,7 +9,6 @@ package oauth
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,7 +20,6 @@ import (
 
 // Brand is what a brand's token endpoint wants and does.
 type Brand struct {
-	Driver    string // its registered name
 	TokenPath string // below the PBX's URL
 	Scope     string // to ask for; empty: what the application may do
 
@@ -83,14 +81,11 @@ func (c *Client) Login(ctx context.Context) (*pbx.Token, error) {
 // KeepAlive exchanges the refresh token for another pair. Client credentials have
 // none, and it returns [pbx.ErrNotSupported].
 func (c *Client) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-	unsent := &pbx.Error{Driver: c.brand.Driver, Op: pbx.OpKeepAlive}
 	switch {
 	case c.app == nil:
-		unsent.Kind, unsent.Message = pbx.ErrNotSupported, "no request extends a token: log in again before it expires"
-		return nil, unsent
+		return nil, c.wire.Unsent(pbx.OpKeepAlive, pbx.ErrNotSupported, "no request extends a token: log in again before it expires")
 	case t.Refresh.IsZero():
-		unsent.Kind, unsent.Message = pbx.ErrTokenRejected, "nothing was sent, because the refresh token is lost: log in again"
-		return nil, unsent
+		return nil, c.wire.Unsent(pbx.OpKeepAlive, pbx.ErrTokenRejected, "nothing was sent, because the refresh token is lost: log in again")
 	}
 	req := wire.Request{Op: pbx.OpKeepAlive, Secrets: []pbx.Secret{t.Refresh, t.Value}}
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {t.Refresh.Reveal()}}
@@ -119,8 +114,7 @@ func (c *Client) token(ctx context.Context, req wire.Request, app Application, f
 	req.Header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}}
 	req.Secrets = append(req.Secrets, app.Secret)
 	if c.brand.Basic {
-		pair := base64.StdEncoding.EncodeToString([]byte(app.ID + ":" + app.Secret.Reveal()))
-		req.Header.Set("Authorization", "Basic "+pair)
+		req.Header.Set("Authorization", wire.Basic(pbx.Credentials{Username: app.ID, Password: app.Secret}))
 	} else {
 		form.Set("client_id", app.ID)
 		form.Set("client_secret", app.Secret.Reveal())
@@ -138,7 +132,7 @@ func (c *Client) token(ctx context.Context, req wire.Request, app Application, f
 		return nil, nil, c.refusal(x, got)
 	case got.AccessToken == "" && !got.object:
 		return nil, nil, x.Unexpected()
-	case !bearable(got.AccessToken):
+	case !wire.FitsHeader(got.AccessToken):
 		return nil, nil, x.Fail(pbx.ErrProtocol, "", "the request succeeded and brought no token that a header can carry")
 	case got.TokenType != "" && !strings.EqualFold(string(got.TokenType), "bearer"):
 		return nil, nil, x.Fail(pbx.ErrProtocol, "", "the token is not a bearer token")
@@ -155,11 +149,6 @@ func (c *Client) token(ctx context.Context, req wire.Request, app Application, f
 		t.RefreshExpiresAt = issued.Add(c.brand.RefreshLifetime)
 	}
 	return t, x, nil
-}
-
-// bearable reports whether a header can carry s as a token.
-func bearable(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // Authorize puts a token into a request's Authorization header.

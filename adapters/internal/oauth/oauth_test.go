@@ -52,11 +52,11 @@ func (e *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-var brand = oauth.Brand{Driver: "brand", TokenPath: "/oauth/token", Lifetime: 5 * time.Minute}
+var brand = oauth.Brand{TokenPath: "/oauth/token", Lifetime: 5 * time.Minute}
 
 func client(t testing.TB, e *endpoint, b oauth.Brand, app *oauth.Application) *oauth.Client {
 	t.Helper()
-	w, err := wire.New(wire.Endpoint{Driver: b.Driver}, pbx.Config{
+	w, err := wire.New(wire.Endpoint{Driver: "brand"}, pbx.Config{
 		URL: "https://pbx.example.com", Username: "us&er", Password: pbx.NewSecret("p=ss w+rd/ÿ"), Transport: e,
 	})
 	if err != nil {

@@ -19,7 +19,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -63,42 +62,39 @@ var pathVersion = regexp.MustCompile(`^v[0-9]+(\.[0-9]+)*$`)
 
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(v *Variant, s Settings) (*PBX, error) {
-	fault := func(setting, format string, args ...any) error {
-		return &pbx.Error{Driver: v.Driver, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: fmt.Sprintf(format, args...)}
+	fault := func(setting, format string, args ...any) (*PBX, error) {
+		return nil, wire.Misconfigured(v.Driver, setting, format, args...)
 	}
 	setting, wrong := s.Events.check(v)
 	switch {
-	case len(s.Options) > 0:
-		return nil, fault("Options", "Options are for pbx.Open: set the fields of %s.Config", v.Driver)
 	case wrong != "":
-		return nil, fault(setting, "%s", wrong)
+		return fault(setting, "%s", wrong)
 	case s.TokenTTL < 0:
-		return nil, fault("token_ttl", "TokenTTL %s is negative", s.TokenTTL)
+		return fault("token_ttl", "TokenTTL %s is negative", s.TokenTTL)
 	case s.APIVersion != "" && !pathVersion.MatchString(s.APIVersion):
-		return nil, fault("api_version", "APIVersion (api_version) %q is not a version, as in %s", s.APIVersion, v.Version)
+		return fault("api_version", "APIVersion (api_version) %q is not a version, as in %s", s.APIVersion, v.Version)
 	case s.Format != "" && s.Format != JSON && s.Format != XML:
-		return nil, fault("format", "Format (format) %q is neither json nor xml", string(s.Format))
-	case s.PasswordIsMD5 && !s.Password.IsZero() && !isDigest(s.Password.Reveal()):
-		return nil, fault("Password", "%s", noDigest)
+		return fault("format", "Format (format) %q is neither json nor xml", string(s.Format))
 	}
 	if s.APIVersion != "" {
 		other := *v
 		other.Version = s.APIVersion
 		v = &other
 	}
-	api := "/api/" + v.Version
-	client, err := wire.New(wire.Endpoint{
-		Driver: v.Driver, Port: v.Port, PlainPort: v.Plain, APIPaths: []string{"/api", api, api + "/login"},
-	}, s.Config)
-	if err != nil {
-		return nil, err
-	}
-	p := &PBX{wire: client, variant: v, format: s.Format, digested: s.PasswordIsMD5, ttl: s.TokenTTL}
+	p := &PBX{variant: v, format: s.Format, digested: s.PasswordIsMD5, ttl: s.TokenTTL}
 	if p.format == "" {
 		p.format = JSON
 	}
 	if p.ttl == 0 {
 		p.ttl = v.Lifetime
+	}
+	api := "/api/" + v.Version
+	var err error
+	p.wire, err = wire.New(wire.Endpoint{
+		Driver: v.Driver, Port: v.Port, PlainPort: v.Plain, APIPaths: []string{"/api", api, api + "/login"}, NoOptions: true, Impossible: p.impossible,
+	}, s.Config)
+	if err != nil {
+		return nil, err
 	}
 	p.reporting.Store(s.Events.reporting(v))
 	return p, nil
@@ -107,7 +103,7 @@ func New(v *Variant, s Settings) (*PBX, error) {
 // SetEvents changes where event reports go, from the next heartbeat or login on.
 func (p *PBX) SetEvents(e Events) error {
 	if setting, wrong := e.check(p.variant); wrong != "" {
-		return &pbx.Error{Driver: p.variant.Driver, Op: pbx.OpOpen, Kind: pbx.ErrConfig, Setting: setting, Message: wrong}
+		return wire.Misconfigured(p.variant.Driver, setting, "%s", wrong)
 	}
 	p.reporting.Store(e.reporting(p.variant))
 	return nil
@@ -119,12 +115,8 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	digest, setting, wrong := p.digest(account)
-	if wrong != "" {
-		return nil, &pbx.Error{Driver: p.variant.Driver, Op: pbx.OpLogin, Kind: pbx.ErrConfig, Setting: setting, Message: "nothing was sent: " + wrong}
-	}
 	body := p.reporting.Load().login
-	body.Username, body.Password = account.Username, digest.Reveal()
+	body.Username, body.Password = account.Username, p.digest(account.Password)
 
 	req := p.request(pbx.OpLogin, "login", nil)
 	if p.variant.Typed {
@@ -157,25 +149,26 @@ func (r response) details() json.RawMessage {
 
 var md5Hex = regexp.MustCompile(`^[0-9A-Fa-f]{32}$`)
 
-func isDigest(password string) bool { return md5Hex.MatchString(password) }
-
-const noDigest = "the password has to be an MD5 digest (password_form is md5), and is not 32 hexadecimal digits"
-
-// digest returns what is sent for the account's password, or which setting cannot
-// be sent, and why.
-func (p *PBX) digest(account pbx.Credentials) (digest pbx.Secret, setting, wrong string) {
+// impossible implements [wire.Endpoint].Impossible.
+func (p *PBX) impossible(account pbx.Credentials) (setting, wrong string) {
 	switch {
 	case !utf8.ValidString(account.Username): // it would arrive as another one, and be a wrong login
-		return pbx.Secret{}, "Username", "the user name is not UTF-8"
+		return "Username", "the user name is not UTF-8"
 	case p.format == XML && strings.ContainsFunc(account.Username, notXML):
-		return pbx.Secret{}, "Username", "the user name holds control characters, which XML cannot carry"
-	case !p.digested:
-		sum := md5.Sum([]byte(account.Password.Reveal()))
-		return pbx.NewSecret(hex.EncodeToString(sum[:])), "", ""
-	case !isDigest(account.Password.Reveal()):
-		return pbx.Secret{}, "Password", noDigest
+		return "Username", "the user name holds control characters, which XML cannot carry"
+	case p.digested && !md5Hex.MatchString(account.Password.Reveal()):
+		return "Password", "the password has to be an MD5 digest (password_form is md5), and is not 32 hexadecimal digits"
 	}
-	return pbx.NewSecret(strings.ToLower(account.Password.Reveal())), "", ""
+	return "", ""
+}
+
+// digest returns what is sent for a password.
+func (p *PBX) digest(password pbx.Secret) string {
+	if p.digested {
+		return strings.ToLower(password.Reveal())
+	}
+	sum := md5.Sum([]byte(password.Reveal()))
+	return hex.EncodeToString(sum[:])
 }
 
 // notXML are the characters that no XML document holds, escaped or not.
@@ -191,8 +184,7 @@ func (p *PBX) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	case p.variant.Heartbeat:
 		return p.heartbeat(ctx, t)
 	}
-	return nil, &pbx.Error{Driver: p.variant.Driver, Op: pbx.OpKeepAlive, Kind: pbx.ErrNotSupported,
-		Message: "the login brought nothing to refresh the token with: log in again before it expires"}
+	return nil, p.wire.Unsent(pbx.OpKeepAlive, pbx.ErrNotSupported, "the login brought nothing to refresh the token with: log in again before it expires")
 }
 
 // refresh replaces both values at once. A response that lacks one is a failure:

@@ -7,6 +7,7 @@ package statickey
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 
@@ -23,18 +24,18 @@ const Refused = "the key is refused: make another one in the PBX's interface"
 // Key is a static key. The zero Key is none: the driver logs in with an account.
 type Key struct{ value pbx.Secret }
 
-// New returns a driver's key, or what is wrong with it. An empty value is no key.
-// cfg must have no account beside a key.
-func New(value pbx.Secret, cfg pbx.Config) (k Key, wrong string) {
+// New returns a driver's key. An empty value is no key. cfg must have no account
+// beside a key. Errors are of kind [pbx.ErrConfig].
+func New(driver string, value pbx.Secret, cfg pbx.Config) (Key, error) {
 	switch {
 	case value.IsZero():
-		return Key{}, ""
+		return Key{}, nil
 	case cfg.Username != "" || !cfg.Password.IsZero() || cfg.Credentials != nil:
-		return Key{}, "set either Key (key) or an account, not both: a key needs no user name and no password"
+		return Key{}, wire.Misconfigured(driver, Option, "set either Key (key) or an account, not both: a key needs no user name and no password")
 	case !wire.FitsHeader(value.Reveal()):
-		return Key{}, `Key (key) holds blanks, line breaks or other characters that no key has: give the key alone, without "Bearer"`
+		return Key{}, wire.Misconfigured(driver, Option, `Key (key) holds blanks, line breaks or other characters that no key has: give the key alone, without "Bearer"`)
 	}
-	return Key{value}, ""
+	return Key{value}, nil
 }
 
 // IsZero reports whether there is no key.
@@ -74,11 +75,22 @@ func (k Key) Judge(failure *pbx.Error) {
 	failure.Message = strings.TrimSuffix(Refused+"; "+failure.Message, "; ")
 }
 
-// Fingerprint implements [pbx.Fingerprinter].
-func (k Key) Fingerprint(key []byte) []byte { return wire.Fingerprint(key, "", k.value) }
+// Fingerprint implements [pbx.Fingerprinter]: that of the key, or of the account of
+// w if there is no key.
+func (k Key) Fingerprint(ctx context.Context, w *wire.Client, key []byte) ([]byte, error) {
+	if k.IsZero() {
+		return w.Fingerprint(ctx, key)
+	}
+	return wire.Fingerprint(key, "", k.value), nil
+}
 
-// Hide cuts the key out of texts that are taken from the response.
-func (k Key) Hide(x *wire.Exchange) { x.Hide(k.value) }
+// Inspect is that of w. The key is cut out too of texts that are taken from the
+// response.
+func (k Key) Inspect(w *wire.Client, r *http.Response, body []byte, t *pbx.Token) *wire.Exchange {
+	x := w.Inspect(r, body, t)
+	x.Hide(k.value)
+	return x
+}
 
 // Apply makes the traits of an account those of the key.
 func (k Key) Apply(traits *pbx.Traits) {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/internal/statickey"
 )
 
@@ -19,9 +20,9 @@ var secret = pbx.NewSecret("K-0123456789abcdef")
 
 func made(t *testing.T) statickey.Key {
 	t.Helper()
-	k, wrong := statickey.New(secret, pbx.Config{})
-	if wrong != "" || k.IsZero() {
-		t.Fatal(wrong)
+	k, err := statickey.New("acme", secret, pbx.Config{})
+	if err != nil || k.IsZero() {
+		t.Fatal(err)
 	}
 	return k
 }
@@ -40,12 +41,13 @@ func TestAKeyReplacesAnAccount(t *testing.T) {
 		"a line break":       {pbx.NewSecret("x\n"), pbx.Config{}, "line breaks"},
 		"letters of its own": {pbx.NewSecret("ключ"), pbx.Config{}, "characters"},
 	} {
-		if k, wrong := statickey.New(tt.value, tt.cfg); !strings.Contains(wrong, tt.says) || !k.IsZero() {
-			t.Errorf("%s: %q", name, wrong)
-		}
+		t.Run(name, func(t *testing.T) {
+			k, err := statickey.New("acme", tt.value, tt.cfg)
+			drivertest.Misconfigured(t, "acme", !k.IsZero(), err, statickey.Option, tt.says)
+		})
 	}
-	if k, wrong := statickey.New(pbx.Secret{}, pbx.Config{Username: "api"}); wrong != "" || !k.IsZero() {
-		t.Errorf("no key: %q", wrong)
+	if k, err := statickey.New("acme", pbx.Secret{}, pbx.Config{Username: "api"}); err != nil || !k.IsZero() {
+		t.Errorf("no key: %v", err)
 	}
 }
 
@@ -123,7 +125,9 @@ func TestAKeyIsNotPrinted(t *testing.T) {
 			t.Errorf("%s prints %s", verb, text)
 		}
 	}
-	if a, b := k.Fingerprint([]byte("1")), k.Fingerprint([]byte("2")); string(a) == string(b) || len(a) == 0 {
-		t.Error("the fingerprint does not depend on the key")
+	a, err := k.Fingerprint(t.Context(), nil, []byte("1"))
+	b, _ := k.Fingerprint(t.Context(), nil, []byte("2"))
+	if err != nil || string(a) == string(b) || len(a) == 0 {
+		t.Errorf("the fingerprint does not depend on the key: %v", err)
 	}
 }
