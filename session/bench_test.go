@@ -11,6 +11,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/store"
 )
 
 // contender is one of several ways to do the same thing.
@@ -79,6 +80,34 @@ func BenchmarkToken(b *testing.B) {
 		}
 	}}
 	b.Run("one-core", func(b *testing.B) { compare(b, 20_000, floor, live) })
+	for _, name := range []string{"with a store", "with the store stopped"} {
+		b.Run(name, func(b *testing.B) {
+			memory := &store.Memory{}
+			shared, err := session.NewShared(session.SharedSettings{Store: memory.Faults().Process("one"), Keys: [][]byte{sealKey}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			m := session.NewManager(&session.Options{Store: shared})
+			defer m.Close(ctx)
+			s, err := m.Add("7", &fake{life: time.Hour})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := s.Token(ctx); err != nil {
+				b.Fatal(err)
+			}
+			if name != "with a store" {
+				memory.Faults().Cut("one")
+			}
+			compare(b, 20_000, floor, contender{"session", func(n int) {
+				for range n {
+					if _, err := s.Token(ctx); err != nil {
+						b.Error(err)
+					}
+				}
+			}})
+		})
+	}
 	b.Run("all-cores", func(b *testing.B) {
 		took := compare(b, 1_000_000, live, onAllCores(live))
 		// In most rounds another process holds one of the cores. The quickest

@@ -357,6 +357,32 @@ func TestWhileTheStoreIsAwayThePBXIsNotInDoubt(t *testing.T) {
 	})
 }
 
+func TestALiveTokenCostsNoOperationOfTheStoreAlsoWhileItIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		_, drivers := newShared(1, 30*time.Minute)
+		m := shares(t, memory.Faults().Process("one"), "one")
+		defer m.Close(context.Background())
+		s := mustAdd(t, m, "7", drivers[0])
+		mustToken(t, s)
+		for _, stopped := range []bool{false, true} {
+			if stopped {
+				memory.Faults().Cut("one")
+			}
+			time.Sleep(time.Minute)
+			before, ctx := m.Stats().Store, t.Context()
+			allocs := testing.AllocsPerRun(1000, func() {
+				if _, err := s.Token(ctx); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if after := m.Stats().Store; allocs != 0 || after != before {
+				t.Errorf("stopped: %v: %.0f allocations, %+v before and %+v after", stopped, allocs, before, after)
+			}
+		}
+	})
+}
+
 // hanging is a store that does not respond.
 type hanging struct{ store.Store }
 
