@@ -150,7 +150,7 @@ func TestARestartRemembersARefusedPassword(t *testing.T) {
 	sim := brand.New(&pbxsim.Options{Accounts: map[string]string{"user": "secret"}})
 	server := pbxsim.Listen(sim)
 	defer server.Close()
-	for range 50 {
+	for range 1_000 {
 		guard, err := session.NewGuard(files)
 		if err != nil {
 			t.Fatal(err)
