@@ -21,6 +21,7 @@ import (
 	"github.com/pbxauth/pbx"
 	_ "github.com/pbxauth/pbx/conformance/realservers/qbittorrent"
 	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/store"
 )
 
 // webUI is how a qBittorrent is set up.
@@ -506,6 +507,50 @@ func TestLoopsOfRetryAndAddDoNotBan(t *testing.T) {
 				t.Errorf("the log has %s, want less than 5 wrong logins in a row and no ban", got)
 			}
 		})
+	}
+}
+
+// A service that is restarted again and again, with its ledger in files.
+func TestRestartsWithALedgerInFilesSendAWrongPasswordOnce(t *testing.T) {
+	t.Parallel()
+	q := startQBittorrent(t, webUI{})
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const restarts = 30
+	for range restarts {
+		files, err := store.Files(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		guard, err := session.NewGuard(files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := session.NewManager(&session.Options{Guard: guard})
+		for name, auth := range map[string]pbx.Authenticator{"good": q.good(t)(), "wrong": q.account(t, "admin", "wrong")()} {
+			if _, err := m.Add(name, auth); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		if err := m.Ready(ctx); err != nil {
+			t.Errorf("first verdicts: %v", err)
+		}
+		if good, _ := m.Session("good"); works(t, good) != nil {
+			t.Errorf("the good session is %v", good.Status())
+		}
+		if wrong, _ := m.Session("wrong"); wrong.Status().State != session.Rejected {
+			t.Errorf("the wrong one is %v", wrong.Status())
+		}
+		m.Close(ctx)
+		cancel()
+	}
+	got := q.count(t)
+	report(t, "%s in %d restarts", got, restarts)
+	if want := (qbCounts{Good: restarts, Wrong: 1, InARow: 1}); got != want {
+		t.Errorf("the log has %s, want %s", got, want)
 	}
 }
 
