@@ -21,8 +21,6 @@ type outbox[T any] struct {
 // handed over. Further ones are counted.
 const mostItems = 10_000
 
-const keptItems = 4096
-
 // add puts an item at the end of the queue.
 func (o *outbox[T]) add(item T) {
 	o.mu.Lock()
@@ -85,9 +83,6 @@ func (o *outbox[T]) take() (lost int, any bool) {
 		lost, o.missing = o.missing, 0
 	default:
 		o.busy = false
-		if cap(o.items)+cap(o.batch) > keptItems { // room for some is kept
-			o.items, o.batch, o.rest = nil, nil, nil
-		}
 		if o.idle != nil {
 			close(o.idle)
 			o.idle = nil
