@@ -139,7 +139,7 @@ func (m *Manager) Session(name string) (*Session, bool) {
 }
 
 // Stats costs the same whatever the number of sessions. Its figures are read one
-// after the other, so that a session may be missed between two states.
+// after the other. A session that changes its state is counted once.
 func (m *Manager) Stats() Stats { return m.fleet.read() }
 
 // Format writes how many sessions there are, whatever the verb: fmt would read

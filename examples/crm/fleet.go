@@ -49,8 +49,11 @@ func (f *Fleet) Connect(ctx context.Context, key, driver string, cfg pbx.Config)
 		return err
 	}
 	auth = f.observe(key, auth)
-	if _, ok := f.sessions.Session(key); ok {
-		return f.sessions.Replace(ctx, key, auth)
+	if s, ok := f.sessions.Session(key); ok {
+		if err := f.sessions.Replace(ctx, key, auth); !errors.Is(err, session.ErrClosed) {
+			return err
+		}
+		s.Close(ctx) // another process has removed it: it is ending
 	}
 	_, err = f.sessions.Add(key, auth)
 	return err
