@@ -96,9 +96,13 @@ func TestADayOfFourProcesses(t *testing.T) {
 			}
 			return f
 		})
+		hours := 24
+		if session.RaceDetector || testing.Short() {
+			hours = 4
+		}
 		losses := 0
 		var asked, failed int
-		for tick := range 24 * 6 {
+		for tick := range hours * 6 {
 			i := tick % 4
 			switch hour, minutes := tick/6, tick%6*10; {
 			case minutes == 10 && hour%3 == 0: // a rolling deploy
