@@ -66,8 +66,9 @@ type Authenticator interface {
 // http.Client.
 type Requester interface {
 	// Authorize puts t where the brand expects it. r is a copy that may be
-	// changed, and has a URL and a Header, which may be empty. A driver that replaces the body sets Body, GetBody and
-	// ContentLength, and closes the old Body.
+	// changed, and has a URL and a Header, which may be empty. A driver that
+	// replaces the body sets Body, GetBody and ContentLength, and closes the old
+	// Body.
 	Authorize(r *http.Request, t *Token) error
 
 	// Inspect reports what the response r says about t, the token that the

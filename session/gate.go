@@ -55,9 +55,8 @@ type question struct {
 }
 
 // ask returns whether the visitor may go on. After pass, settle must follow, and
-// after free nothing.
-// After waitEvent and person, the visitor's job is poked when it should ask
-// again.
+// after free nothing. After waitEvent and person, the visitor's job is poked when
+// it should ask again.
 func (g *gate) ask(v *visitor, q question) answer {
 	if q.admit {
 		if at, now := g.schedule.admission(&v.owner.job); !now {

@@ -28,7 +28,8 @@ func (r *Replica) Keep(h *Host) { r.seen = h.Clone() }
 // locks and clearings are kept, no matter which process saw them.
 //
 // It reports whether the store lacks a booking or a refusal, or has a booking that
-// is settled. Then h is to be stored, so that a process that has seen less does not believe it.
+// is settled. Then h is to be stored, so that a process that has seen less does not
+// believe what the store has.
 func (r *Replica) Merge(now time.Time, h *Host) (lacking bool) {
 	t := at(now)
 	seen := &r.seen
