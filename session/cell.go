@@ -135,6 +135,13 @@ func (h *host) apply(change func(time.Time, *lockout.Host)) {
 	}
 }
 
+// putBack writes what the store has lost of the ledger, if it may have lost any.
+func (h *host) putBack() {
+	if h.forgotten.Swap(false) {
+		_ = h.change(func(time.Time, *lockout.Host) bool { return false }) // without the store, its return is another reason
+	}
+}
+
 // load brings the ledger up to date. The cell's turn is held, as in what follows.
 func (h *host) load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, h.cell.timeout)

@@ -137,6 +137,13 @@ func (g *Guard) tidy(h *host) {
 	}
 }
 
+// doubt has the sessions of each host put back what the store lacks.
+func (g *Guard) doubt() {
+	for _, h := range g.list() {
+		h.forgotten.Store(true)
+	}
+}
+
 func (g *Guard) list() []*host {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -20,6 +20,8 @@ type host struct {
 	name  string        // empty: the unknown host of one session
 	alert atomic.Uint32 // trouble: requests with tokens have to ask and report, see look
 
+	forgotten atomic.Bool // the store may have lost the ledger
+
 	mu      sync.Mutex // guards what follows
 	calls   int32      // requests of drivers under way
 	members []*visitor

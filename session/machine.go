@@ -116,7 +116,6 @@ const (
 	stored                       // the store has a token of another process instead
 	woken                        // next has come, or the gate's event
 	noticed                      // the store reports that another process has written there
-	returned                     // the store is back, as it seems
 	answered                     // the gate said something
 	finished                     // an operation has ended
 	invalidated                  // the PBX refused the token
@@ -250,10 +249,6 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 		m.wake(now, chance, &p)
 	case noticed:
 		m.peek(&p)
-	case returned:
-		if m.phase == resting && m.away > 0 {
-			m.earlierBy(now.Add(time.Duration(chance * float64(returnSpread))))
-		}
 	case answered:
 		if p.stale = m.phase != asking || m.waiting || e.ticket != m.ticket; !p.stale {
 			m.heed(now, e.answer, chance, &p)
@@ -461,7 +456,6 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 const (
 	firstShare   = 250 * time.Millisecond // between two looks at a token that another process renews
 	slowestShare = 10 * time.Second       // between two attempts to reach the store
-	returnSpread = time.Second            // over which sessions use a store that is back
 )
 
 func earliest(a, b time.Time) time.Time {

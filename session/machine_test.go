@@ -314,7 +314,7 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 		moves = append(moves, move{name: "stored", e: event{kind: stored, token: k.token(w.now, "stored")}})
 	}
 	if k.rules.shares {
-		moves = append(moves, move{name: "noticed", e: event{kind: noticed}}, move{name: "returned", e: event{kind: returned}})
+		moves = append(moves, move{name: "noticed", e: event{kind: noticed}})
 	}
 	if w.oldTicket {
 		moves = append(moves,

@@ -8,8 +8,10 @@ import (
 	"iter"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -223,7 +225,14 @@ func (m *Manager) end() {
 // ends. What it misses they find out when they renew, or when the PBX refuses a
 // token.
 func (m *Manager) follow(ctx context.Context, w store.Watcher) {
-	err := w.Watch(ctx, m.noticed)
+	var again atomic.Bool
+	err := w.Watch(ctx, func(key string) {
+		if key == "" {
+			m.reconnected(again.Swap(true))
+		} else {
+			m.noticed(key)
+		}
+	})
 	if ctx.Err() == nil {
 		m.fleet.families.settings.journal.write(zerolog.WarnLevel, "the store reports no changes", func(e *zerolog.Event) {
 			e.AnErr("error", err).Str("reason", "other processes' tokens are found when they are needed")
@@ -231,15 +240,33 @@ func (m *Manager) follow(ctx context.Context, w store.Watcher) {
 	}
 }
 
-// noticed follows a notice of the store. It does not block.
-func (m *Manager) noticed(key string) {
-	if key == "" { // it was out of reach
-		m.fleet.shared.down.leave(time.Now(), true)
-		for _, s := range m.All() {
-			s.deliver(event{kind: returned}, nil)
-		}
-		return
+// reconnected follows the notice that the store responds. If it is back again, it
+// may have lost what it had: every session then looks, and puts back what is
+// missing. At first only sessions without a token have waited for it.
+func (m *Manager) reconnected(again bool) {
+	m.fleet.shared.down.leave(time.Now(), true)
+	all := maps.Collect(m.All())
+	spread := max(returnSpread, time.Duration(len(all))*returnPause)
+	if again {
+		m.fleet.gate.guard.doubt()
 	}
+	for _, s := range all {
+		switch {
+		case s.current.Load() == nil:
+			s.look(time.Duration(rand.Int64N(int64(returnSpread))))
+		case again:
+			s.look(time.Duration(rand.Int64N(int64(spread))))
+		}
+	}
+}
+
+const (
+	returnSpread = time.Second            // at least, for the looks at a store that is back
+	returnPause  = 500 * time.Microsecond // between two of them
+)
+
+// noticed follows a notice of a change in the store. It does not block.
+func (m *Manager) noticed(key string) {
 	if name, ok := tokencell.SessionName(m.fleet.shared.settings.Prefix, key); ok {
 		if s, ok := m.Session(name); ok {
 			s.notice(key)

@@ -243,6 +243,51 @@ func TestProvenCredentialsAreKnownAfterTheStoreHasForgotten(t *testing.T) {
 	})
 }
 
+// A store that is back may have lost all or the newest of what it had. The
+// processes put it back at once, so that others can start then.
+func TestProcessesPutBackWhatTheStoreHasForgotten(t *testing.T) {
+	for _, lost := range []time.Duration{time.Minute, 20 * time.Minute, 40 * time.Minute, 24 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newSimulation(t, 1, append(manyAccounts("user", 20), manyAccounts("wrong", 2)...), 0)
+			for _, user := range []string{"wrong-0", "wrong-1"} {
+				w.sim.SetPassword(user, "not right")
+			}
+			w.processes = []*process{w.start(), w.start()}
+			defer w.close()
+			for minute := range 120 {
+				if minute == 10 {
+					w.sim.SetPassword("wrong-0", "right")
+					w.sim.SetPassword("wrong-1", "right")
+					w.sim.Restart()
+				}
+				time.Sleep(time.Minute)
+				if err := w.allWork(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := w.sim.Counts()
+			if lost < time.Hour {
+				w.faults.Forget(lost)
+			} else {
+				w.faults.ForgetAll()
+			}
+			time.Sleep(2 * time.Second)
+			for i, p := range w.processes {
+				w.kill(p)
+				w.processes[i] = w.start()
+			}
+			time.Sleep(5 * time.Minute)
+			if err := w.allWork(); err != nil {
+				t.Errorf("%s are lost: %v", lost, err)
+			}
+			after := w.sim.Counts()
+			if after.GoodLogins != before.GoodLogins || after.WrongLogins != before.WrongLogins {
+				t.Errorf("%s are lost: %d logins, %d wrong ones", lost, after.GoodLogins-before.GoodLogins, after.WrongLogins-before.WrongLogins)
+			}
+		})
+	}
+}
+
 // Requests extend a token for hours without a keep-alive. A process that starts
 // then finds it alive.
 func TestAProcessThatStartsAdoptsATokenThatRequestsExtended(t *testing.T) {

@@ -249,12 +249,12 @@ func (s *Session) log(level zerolog.Level, message string, fields func(*zerolog.
 func (s *Session) run() {
 	l := s.link.Load()
 	changed := l.cell != nil && l.cell.noticed.Swap(false)
+	if changed {
+		l.host.putBack()
+	}
 	p := s.deliver(event{kind: woken}, nil)
 	if changed && !p.ask && !p.call {
 		p = s.deliver(event{kind: noticed}, nil)
-	}
-	if l.cell != nil && !p.ask && !p.call {
-		s.extend(l)
 	}
 	var a *attempt
 	if p.ask && p.op == pbx.OpLogin {
@@ -279,6 +279,9 @@ func (s *Session) run() {
 	}
 	if !sent {
 		s.fleet.gate.passOn(l)
+		if l.cell != nil {
+			s.publish(l)
+		}
 	}
 	if a == nil {
 		return
@@ -314,17 +317,20 @@ func (s *Session) tidy(l *visitor, claims bool) {
 	}
 }
 
-// extend tells the other processes for how long requests have extended the token.
-func (s *Session) extend(l *visitor) {
+// publish writes what the store lacks about a token that works: for how long
+// requests have extended it, or all, if the store has forgotten it.
+func (s *Session) publish(l *visitor) {
 	s.mu.Lock()
 	var token *pbx.Token
 	var ends time.Time
-	if m := &s.machine; m.state == Live && m.living(time.Now()) && m.lease.span != 0 {
-		token, ends = m.lease.token, m.lease.end()
+	if m := &s.machine; m.state == Live && m.living(time.Now()) {
+		if token = m.lease.token; m.lease.span != 0 {
+			ends = m.lease.end()
+		}
 	}
 	s.mu.Unlock()
 	if token != nil {
-		l.cell.extend(context.Background(), token.Value, ends)
+		l.cell.publish(context.Background(), token.Value, ends)
 	}
 }
 
@@ -399,8 +405,13 @@ func (s *Session) notice(key string) {
 	if c.key != key || time.Now().UnixNano()-c.written.Load() < int64(echoLasts) {
 		return
 	}
-	c.noticed.Store(true)
-	s.fleet.schedule.pokeAt(&s.job, time.Now().Add(noticePause))
+	s.look(noticePause)
+}
+
+// look has the session look at the store by then.
+func (s *Session) look(after time.Duration) {
+	s.link.Load().cell.noticed.Store(true)
+	s.fleet.schedule.pokeAt(&s.job, time.Now().Add(after))
 }
 
 const (

@@ -361,7 +361,13 @@ func (c *tokenCell) claim(ctx context.Context, need tokencell.Need, op pbx.Op, l
 // forgotten reports whether the store has forgotten the session's token and has
 // another one since, whose generation is no higher.
 func (c *tokenCell) forgotten() bool {
-	return c.record.Generation > 0 && c.record.Generation <= c.have && !c.record.Token.Value.Equal(c.value())
+	return c.record.Generation > 0 && c.record.Generation <= c.have && !c.record.Token.Value.Equal(c.value()) && !c.behind()
+}
+
+// behind reports whether the store has forgotten the session's token, and has no
+// other or an older one.
+func (c *tokenCell) behind() bool {
+	return c.token != nil && c.record.Behind(c.have, c.stored(c.token))
 }
 
 // value is the session's token.
@@ -418,21 +424,27 @@ func (c *tokenCell) pay(ctx context.Context) (other *pbx.Token) {
 	return nil
 }
 
-// extend writes that requests have extended the session's token until ends, unless
-// the store knows an end that is more than half as far off. Else a process that
-// starts would take the token for dead.
-func (c *tokenCell) extend(ctx context.Context, t pbx.Secret, ends time.Time) {
+// publish writes what the store lacks about the session's token, which is valid
+// until ends, or for good: the token, if the store has forgotten it, or its end, if requests
+// have extended it and the store knows one that is less than half as far off. Else
+// a process that starts would log in.
+func (c *tokenCell) publish(ctx context.Context, t pbx.Secret, ends time.Time) {
 	if c.enter(ctx) != nil {
 		return
 	}
 	defer c.leave()
 	for range mostSwaps {
-		if !c.known && c.load(ctx) != nil {
+		if !t.Equal(c.value()) || !c.known && c.load(ctx) != nil {
 			return
 		}
-		left := time.Until(c.record.Token.ExpiresAt.Add(-c.offset))
-		next, later := c.record.Extended(c.shared.writer(), c.have, ends.Add(c.offset))
-		if !later || !t.Equal(c.record.Token.Value) || left > time.Until(ends)/2 {
+		writer := c.shared.writer()
+		next, lacks := c.record.Restored(writer, time.Now().Add(c.offset), c.have, c.stored(c.token))
+		if !ends.IsZero() && time.Until(next.Token.ExpiresAt.Add(-c.offset)) <= time.Until(ends)/2 {
+			var later bool
+			next, later = next.Extended(writer, c.have, ends.Add(c.offset))
+			lacks = lacks || later && t.Equal(c.record.Token.Value)
+		}
+		if !lacks {
 			return
 		}
 		if won, err := c.put(ctx, next); err != nil || won {

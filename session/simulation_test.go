@@ -39,6 +39,7 @@ type simulation struct {
 	latency  time.Duration // of a request
 	kills    bool          // processes are killed and started again
 	forgets  bool          // the store forgets everything, again and again
+	tacit    bool          // the store reports no changes, and not that it was away
 
 	processes []*process
 	started   int
@@ -109,7 +110,11 @@ func isWrong(user string) bool { return strings.HasPrefix(user, "wrong") }
 func (w *simulation) start() *process {
 	w.started++
 	p := &process{name: fmt.Sprint("p", w.started), latency: w.latency, next: w.server.Client().Transport}
-	shared := share(w.t, w.faults.Process(p.name), p.name)
+	s := w.faults.Process(p.name)
+	if w.tacit {
+		s = tacit{s}
+	}
+	shared := share(w.t, s, p.name)
 	p.guard, p.manager = shared.Guard(), session.NewManager(&session.Options{Store: shared})
 	for _, user := range w.accounts {
 		password := "right"
@@ -181,8 +186,11 @@ func TestProcessesInASimulation(t *testing.T) {
 // simulate returns whether the PBX locked this client, which only both kinds of
 // faults together may bring about, and whether a person had to forgive in the end.
 func simulate(t *testing.T, seed uint64, kills, forgets bool) (locked, waits bool) {
-	w := newSimulation(t, seed, []string{"sales", "support", "night", "wrong"}, 3)
-	w.kills, w.forgets = kills, forgets
+	w := newSimulation(t, seed, []string{"sales", "support", "night", "wrong"}, 0)
+	w.kills, w.forgets, w.tacit = kills, forgets, seed%2 == 1
+	for range 3 {
+		w.processes = append(w.processes, w.start())
+	}
 	defer w.close()
 	for range 120 {
 		w.step()

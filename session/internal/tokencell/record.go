@@ -130,6 +130,22 @@ func (r Record) Refused(writer string, have uint64) (Record, bool) {
 	return r, true
 }
 
+// Behind reports whether the store has forgotten generation have, whose token is t:
+// it has no token, or an earlier one.
+func (r Record) Behind(have uint64, t Token) bool {
+	return r.Generation < have && r.Removed.IsZero() && (r.Token.Value.IsZero() || r.Token.IssuedAt.Before(t.IssuedAt))
+}
+
+// Restored is the record with the token of generation have, which the store has
+// forgotten. It reports false if there is nothing to write, or if somebody is
+// renewing the token.
+func (r Record) Restored(writer string, now time.Time, have uint64, t Token) (Record, bool) {
+	if !r.Behind(have, t) || r.Claim.Held(now) {
+		return r, false
+	}
+	return Record{Generation: have, Writer: writer, Token: t, Dead: r.Dead}, true
+}
+
 // Extended is the record whose token of generation have expires later, because
 // requests have extended it; its lifetime counts anew. It reports false if there is
 // nothing to write.
