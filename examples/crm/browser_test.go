@@ -139,7 +139,16 @@ func (b *tab) wait(expression string) {
 func (b *tab) click(selector string) {
 	b.t.Helper()
 	b.wait(fmt.Sprintf("document.querySelector(%q)", selector))
-	b.do(chromedp.Click(chromedp.CSS(selector)))
+	ctx, cancel := context.WithTimeout(b.ctx, deadline)
+	defer cancel()
+	err := chromedp.Do(ctx, chromedp.Click(chromedp.CSS(selector)))
+	for err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "Could not find node") {
+		// An update of the page replaced the element before the mouse was moved to it.
+		err = chromedp.Do(ctx, chromedp.Click(chromedp.CSS(selector)))
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // fill types into a field.
