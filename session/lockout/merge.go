@@ -82,10 +82,29 @@ func (r *Replica) Merge(now time.Time, h *Host) (lacking bool) {
 		lacking = lacking || k == nil || k.state != b.state
 	}
 	// Of a full host, the store never has all that works.
-	return lacking || len(loaded.credentials) == 0 && len(h.credentials) > 0 || slices.ContainsFunc(h.credentials, func(c credential) bool {
-		k := loaded.credential(t, c.url, c.print)
-		return c.isRefused() && !k.isRefused()
-	})
+	return lacking || len(loaded.credentials) == 0 && len(h.credentials) > 0 || h.lacksRefusal(t, &loaded)
+}
+
+// lacksRefusal reports whether h knows of a refusal that loaded does not. The
+// credentials of both are ordered.
+func (h *Host) lacksRefusal(now instant, loaded *Host) bool {
+	known := loaded.credentials
+	for i := range h.credentials {
+		c := &h.credentials[i]
+		if !c.isRefused() {
+			continue
+		}
+		for len(known) > 0 && compareCredentials(&known[0], c) < 0 {
+			known = known[1:]
+		}
+		if len(known) == 0 || compareCredentials(&known[0], c) > 0 {
+			return true
+		}
+		if k := known[0].clamped(now); !k.isRefused() {
+			return true
+		}
+	}
+	return false
 }
 
 func (h *Host) find(id ID) *Booking {
@@ -115,7 +134,7 @@ func mergeCredentials(a, b []credential) []credential {
 	}
 	merged := make([]credential, 0, max(len(a), len(b)))
 	for len(a) > 0 && len(b) > 0 {
-		switch order := compareCredentials(a[0], b[0]); {
+		switch order := compareCredentials(&a[0], &b[0]); {
 		case order < 0:
 			merged, a = append(merged, a[0]), a[1:]
 		case order > 0:
