@@ -117,14 +117,20 @@ func (h *Host) find(id ID) *Booking {
 }
 
 // Clone returns a copy that shares nothing with h.
-func (h *Host) Clone() Host {
-	c := *h
-	c.bookings = slices.Clone(h.bookings)
-	c.credentials = slices.Clone(h.credentials)
-	c.locks = slices.Clone(h.locks)
-	c.clearings = slices.Clone(h.clearings)
-	c.suspects = slices.Clone(h.suspects)
+func (h *Host) Clone() (c Host) {
+	h.copyTo(&c)
 	return c
+}
+
+// copyTo makes c a copy that shares nothing with h. It uses c's own arrays again.
+func (h *Host) copyTo(c *Host) {
+	own := *c
+	*c = *h
+	c.bookings = append(own.bookings[:0], h.bookings...)
+	c.credentials = append(own.credentials[:0], h.credentials...)
+	c.locks = append(own.locks[:0], h.locks...)
+	c.clearings = append(own.clearings[:0], h.clearings...)
+	c.suspects = append(own.suspects[:0], h.suspects...)
 }
 
 // mergeCredentials merges two ordered lists. Each time is the newer of the two.
