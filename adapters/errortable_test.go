@@ -16,6 +16,7 @@ import (
 	_ "github.com/pbxauth/pbx/adapters"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
+	_ "github.com/pbxauth/pbx/internal/fewgc"
 	"github.com/pbxauth/pbx/session"
 )
 

@@ -16,6 +16,7 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
 
 	_ "github.com/pbxauth/pbx/adapters"
+	_ "github.com/pbxauth/pbx/internal/fewgc"
 )
 
 var update = flag.Bool("update", false, "write the reports anew")

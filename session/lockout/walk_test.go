@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	_ "github.com/pbxauth/pbx/internal/fewgc"
 	"github.com/pbxauth/pbx/session/lockout"
 )
 
