@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,11 +88,12 @@ func (s *tableSession) waitsForAPerson() bool {
 	return status.State == session.Rejected || status.State == session.Locked && status.Next.IsZero()
 }
 
-// looks is all that a session gets to see of a fault on a login with a wrong password:
-// the kind of the error, and what follows for the lockout, which the session leaves to
-// [lockout.Classify]. The text, the code and the HTTP status are for people. A session
-// does the same under faults of one driver that look the same, if Traits are the same
-// too, so that it is enough to play one of them for days.
+// looks is all that a session without a token gets to see of a PBX at which each login,
+// with a wrong password, meets a fault: the kind of the error, what follows for the
+// lockout, which the session leaves to [lockout.Classify], and the Traits that are not
+// about tokens. The text, the code and the HTTP status are for people. What looks the
+// same makes no difference to a session, however long it lasts, so that an hour of it
+// is enough, and two days of it once.
 func looks(t *testing.T, s simulators.Simulator, fault pbxsim.Fault) (all string) {
 	t.Helper()
 	atARow(t, s, tablePassword, func(ts *tableSession) {
@@ -104,37 +104,52 @@ func looks(t *testing.T, s simulators.Simulator, fault pbxsim.Fault) (all string
 		_, err := ts.auth.Login(context.Background())
 		after, e := ts.sim.Counts(), new(pbx.Error)
 		errors.As(err, &e)
-		all = fmt.Sprintf("%s %+v: %v %+v sent %t, not judged %t, ambiguous %t, retry after %v, setting %q, cause %v; %d requests, %d logins in %v",
-			s.Driver, ts.auth.(inARow).Traits(), e.Kind, lockout.Classify(err), e.Sent, e.NotJudged, e.Ambiguous, e.RetryAfter, e.Setting, e.Err,
+		traits := ts.auth.(inARow).Traits()
+		_, requests := pbx.As[pbx.Requester](ts.auth)
+		all = fmt.Sprintf("%+v, unproven %t, probed %t, requests %t: %v %+v sent %t, not judged %t, ambiguous %t, retry after %v, setting %q, cause %v; %d requests, %d logins in %v",
+			traits.Lockout, traits.Unproven, traits.Probe != "", requests,
+			e.Kind, lockout.Classify(err), e.Sent, e.NotJudged, e.Ambiguous, e.RetryAfter, e.Setting, e.Err,
 			after.Requests-before.Requests, after.Logins-before.Logins, time.Since(begun))
 		all = strings.ReplaceAll(all, ts.server.URL, "") // each server has an address of its own
 	})
 	return all
 }
 
-// once reports whether something is new. With PBX_TESTS=all, everything is.
-type once struct {
+// different notes what was played for two days.
+type different struct {
 	mu   sync.Mutex // guards seen
 	seen map[string]bool
 }
 
-func (o *once) isNew(what ...any) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.seen == nil {
-		o.seen = map[string]bool{}
+// lasts is how long to play what looks like this: two days if it is new, or with
+// PBX_TESTS=all, and otherwise an hour.
+func (d *different) lasts(looks string, proven bool) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.seen == nil {
+		d.seen = map[string]bool{}
 	}
-	key := fmt.Sprintln(what...)
-	known := o.seen[key]
-	o.seen[key] = true
-	return !known || thorough.Tests()
+	key := fmt.Sprint(looks, proven)
+	known := d.seen[key]
+	d.seen[key] = true
+	if known && !thorough.Tests() {
+		return time.Hour
+	}
+	return 48 * time.Hour
+}
+
+func (d *different) log(t *testing.T) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t.Logf("%d rows look different, and last for two days", len(d.seen))
 }
 
 // TestNoErrorThatIsNoVerdictMakesAGoodSessionWaitForAPerson plays each error of a
 // login that the vendor documents as something else than a wrong password, for an
 // hour, and for two days each that looks different. With -v, it prints a table.
 func TestNoErrorThatIsNoVerdictMakesAGoodSessionWaitForAPerson(t *testing.T) {
-	rows, long := 0, new(once)
+	rows, rest := 0, new(different)
+	t.Cleanup(func() { rest.log(t) })
 	for _, s := range simulators.All() {
 		all, names := errorsOf(s)
 		for _, name := range names {
@@ -148,10 +163,11 @@ func TestNoErrorThatIsNoVerdictMakesAGoodSessionWaitForAPerson(t *testing.T) {
 			t.Run(s.Name()+", "+name, func(t *testing.T) {
 				t.Parallel()
 				row := tableRow{s, e, response{status: max(e.status, http.StatusOK)}}
-				for _, length := range []time.Duration{time.Hour, 48 * time.Hour} {
-					if length > time.Hour && !long.isNew(looks(t, s, row.fault(pbxsim.Login, -1))) {
-						continue
-					}
+				lengths := []time.Duration{time.Hour}
+				if rest.lasts(looks(t, s, row.fault(pbxsim.Login, -1)), true) > time.Hour {
+					lengths = append(lengths, 48*time.Hour)
+				}
+				for _, length := range lengths {
 					atARow(t, s, tablePassword, func(ts *tableSession) {
 						ts.loseToken(t)
 						before := ts.sim.Counts().Logins
@@ -191,8 +207,8 @@ func TestNoErrorThatIsNoVerdictMakesAGoodSessionWaitForAPerson(t *testing.T) {
 // vendor documents that the code is no verdict: nobody could tell such a PBX from one
 // that keeps its word.
 func TestAnErrorOfAnyCodeAddsUpToNoLockout(t *testing.T) {
-	different, played := new(once), new(atomic.Int64)
-	t.Cleanup(func() { t.Logf("%d rows played", played.Load()) })
+	rest := new(different)
+	t.Cleanup(func() { rest.log(t) })
 	for _, s := range simulators.All() {
 		all, names := errorsOf(s)
 		t.Run(s.Name(), func(t *testing.T) {
@@ -212,10 +228,9 @@ func TestAnErrorOfAnyCodeAddsUpToNoLockout(t *testing.T) {
 				}}
 				looks := looks(t, s, lie)
 				for _, proven := range []bool{false, true} {
-					if proven && slices.Contains(names, e.name) || !different.isNew(looks, proven) {
+					if proven && slices.Contains(names, e.name) {
 						continue
 					}
-					played.Add(1)
 					password := tablePassword
 					if !proven {
 						password = "wrong-" + tablePassword
@@ -226,7 +241,7 @@ func TestAnErrorOfAnyCodeAddsUpToNoLockout(t *testing.T) {
 							ts.sim.SetPassword(tableUser, "another")
 						}
 						ts.sim.Fault(lie)
-						time.Sleep(48 * time.Hour)
+						time.Sleep(rest.lasts(looks, proven))
 						if n, locks := ts.sim.Counts().WrongLogins, ts.sim.Locks(); n == 0 && !isWithoutLogin(ts) || n >= rowLocks || len(locks) > 0 {
 							t.Errorf("%s, proven %v: %d wrong logins, %d locks: %v", e.name, proven, n, len(locks), ts.Status())
 						}
@@ -243,8 +258,8 @@ func isWithoutLogin(ts *tableSession) bool { return ts.Status().State == session
 // TestAWrongPasswordThatIsRefusedByTheHTTPStatusAloneLocksNobodyOut: no vendor
 // documents that, and firmware may do it. The session counts what it cannot rule out.
 func TestAWrongPasswordThatIsRefusedByTheHTTPStatusAloneLocksNobodyOut(t *testing.T) {
-	different, played := new(once), new(atomic.Int64)
-	t.Cleanup(func() { t.Logf("%d rows played", played.Load()) })
+	rest := new(different)
+	t.Cleanup(func() { rest.log(t) })
 	seen := map[string]bool{}
 	for _, s := range simulators.All() {
 		if seen[s.Driver] {
@@ -262,10 +277,6 @@ func TestAWrongPasswordThatIsRefusedByTheHTTPStatusAloneLocksNobodyOut(t *testin
 				}}
 				looks := looks(t, s, refusal)
 				for _, proven := range []bool{false, true} {
-					if !different.isNew(looks, proven) {
-						continue
-					}
-					played.Add(1)
 					password := tablePassword
 					if !proven {
 						password = "wrong-" + tablePassword
@@ -277,7 +288,7 @@ func TestAWrongPasswordThatIsRefusedByTheHTTPStatusAloneLocksNobodyOut(t *testin
 						}
 						before := ts.sim.Counts().WrongLogins
 						ts.sim.Fault(refusal)
-						time.Sleep(48 * time.Hour)
+						time.Sleep(rest.lasts(looks, proven))
 						n := ts.sim.Counts().WrongLogins
 						t.Logf("proven %v: %d wrong logins, %s", proven, n, strings.SplitN(ts.Status().String(), ",", 2)[0])
 						if locks := ts.sim.Locks(); n-before >= rowLocks || n == 0 || len(locks) > 0 {
