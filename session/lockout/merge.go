@@ -117,7 +117,8 @@ func (h *Host) find(id ID) *Booking {
 }
 
 // Clone returns a copy that shares nothing with h.
-func (h *Host) Clone() (c Host) {
+func (h *Host) Clone() Host {
+	var c Host
 	h.copyTo(&c)
 	return c
 }
