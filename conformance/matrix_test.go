@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	_ "github.com/pbxauth/pbx/internal/fewgc"
 )
 
 var (

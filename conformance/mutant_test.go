@@ -947,6 +947,9 @@ func tookForWrong(e *pbx.Error) {
 	}
 }
 
+// TestAnUntouchedDriverIsNotFailed: what the mutants are failed for is not that they
+// are mutants. The drivers themselves pass in package conformance/reports and in
+// examples/newdriver.
 func TestAnUntouchedDriverIsNotFailed(t *testing.T) {
 	for _, row := range []struct {
 		harness Harness
@@ -955,20 +958,19 @@ func TestAnUntouchedDriverIsNotFailed(t *testing.T) {
 		{yeastarHarness, "LOGIN-07 KEEPALIVE-04 KEEPALIVE-06 KEEPALIVE-07 KEEPALIVE-08 LOGOUT-05 LOCKOUT-05 EXPIRY-05 EXPIRY-06"},
 		{acmeHarness, "KEEPALIVE-04 LOGOUT-05 LOCKOUT-05 SESSION-07"},
 	} {
-		for _, h := range []Harness{row.harness, mutateAs(row.harness, func(*mutant) {})} {
-			var skipped []string
-			for _, r := range Rules() {
-				got := r.try(t, h)
-				if got.err != nil {
-					t.Errorf("%s: %s: %v", h.Driver, r.ID, got.err)
-				}
-				if got.skipped != "" {
-					skipped = append(skipped, r.ID)
-				}
+		h := mutateAs(row.harness, func(*mutant) {})
+		var skipped []string
+		for _, r := range Rules() {
+			got := r.try(t, h)
+			if got.err != nil {
+				t.Errorf("%s: %s: %v", h.Driver, r.ID, got.err)
 			}
-			if got := strings.Join(skipped, " "); got != row.skipped {
-				t.Errorf("%s: skipped are %s, want %s", h.Driver, got, row.skipped)
+			if got.skipped != "" {
+				skipped = append(skipped, r.ID)
 			}
+		}
+		if got := strings.Join(skipped, " "); got != row.skipped {
+			t.Errorf("%s: skipped are %s, want %s", h.Driver, got, row.skipped)
 		}
 	}
 }

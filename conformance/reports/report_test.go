@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,8 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
 
 	_ "github.com/pbxauth/pbx/adapters"
+	_ "github.com/pbxauth/pbx/internal/fewgc"
+	"github.com/pbxauth/pbx/internal/thorough"
 )
 
 var update = flag.Bool("update", false, "write the reports anew")
@@ -89,8 +92,17 @@ func (c *countingLogins) Login(ctx context.Context) (*pbx.Token, error) {
 
 func (c *countingLogins) Unwrap() pbx.Authenticator { return c.Authenticator }
 
+// TestAWrapperChangesNoReport: the suite and a session find what a driver can do
+// through a wrapper. By default one driver stands for all that can do the same. With
+// PBX_TESTS=all, each is wrapped.
 func TestAWrapperChangesNoReport(t *testing.T) {
+	seen := map[string]bool{}
 	for _, sim := range simulators.All() {
+		abilities := abilitiesOf(t, sim)
+		if seen[abilities] && !thorough.Tests() {
+			continue
+		}
+		seen[abilities] = true
 		t.Run(sim.Name(), func(t *testing.T) {
 			t.Parallel()
 			var opened atomic.Int64
@@ -121,6 +133,27 @@ func TestAWrapperChangesNoReport(t *testing.T) {
 			}
 		})
 	}
+}
+
+// abilitiesOf are the optional interfaces of a driver, which a wrapper hides, and how a
+// session keeps its tokens alive.
+func abilitiesOf(t *testing.T, sim simulators.Simulator) string {
+	t.Helper()
+	auth, err := pbx.Open(sim.Driver, pbx.Config{
+		URL: "https://pbx.example.com", Username: "api", Password: pbx.NewSecret("secret"), Options: sim.Options,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	describer, describes := pbx.As[pbx.Describer](auth)
+	_, requests := pbx.As[pbx.Requester](auth)
+	_, pings := pbx.As[pbx.Pinger](auth)
+	_, prints := pbx.As[pbx.Fingerprinter](auth)
+	var traits pbx.Traits
+	if describes {
+		traits = describer.Traits()
+	}
+	return fmt.Sprint(describes, requests, pings, prints, traits.KeepAlive)
 }
 
 func TestEveryRegisteredDriverHasAReport(t *testing.T) {

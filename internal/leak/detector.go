@@ -22,6 +22,7 @@ import (
 type Detector struct {
 	mu      sync.Mutex // guards what follows
 	secrets map[string]string
+	search  *search           // for the secrets; nil: one was planted since
 	texts   map[string]string // a text and where it was seen first
 	printed map[string]int    // how many values of a type were printed, by place
 	log     bytes.Buffer
@@ -39,7 +40,18 @@ func (d *Detector) Plant(name, secret string) {
 	if d.secrets == nil {
 		d.secrets = map[string]string{}
 	}
-	d.secrets[secret] = name
+	if known, planted := d.secrets[secret]; !planted || known != name {
+		d.secrets[secret] = name
+		d.search = nil
+	}
+}
+
+// finder returns the search for the secrets so far. d.mu is held.
+func (d *Detector) finder() *search {
+	if d.search == nil {
+		d.search = newSearch(d.secrets)
+	}
+	return d.search
 }
 
 // Text collects a text. where is what a finding says about its origin.
@@ -143,7 +155,7 @@ func printed(v any) string {
 // of [Spellings].
 func (d *Detector) Among(text string) []string {
 	d.mu.Lock()
-	search := newSearch(d.secrets)
+	search := d.finder()
 	d.mu.Unlock()
 	var secrets []string
 	search.each(text, func(found spelling, _, _ int) { secrets = append(secrets, found.secret) })
@@ -154,7 +166,7 @@ func (d *Detector) Among(text string) []string {
 // Leaks returns one line for each secret and place where it shows.
 func (d *Detector) Leaks() []string {
 	d.mu.Lock()
-	search := newSearch(d.secrets)
+	search := d.finder()
 	texts := maps.Clone(d.texts)
 	logged := d.log.String()
 	d.mu.Unlock()

@@ -17,14 +17,14 @@ const minKey = 4
 // renewals is thousands of secrets, and as many texts.
 type search struct {
 	byKey  map[string][]spelling // by the first minKey bytes
-	begins *[1 << 16]bool        // by the first two, to pass over most of a text fast
+	begins [1 << 10]uint64       // a bit for each two that begin one, to pass over most of a text fast
 	short  []spelling            // those that have less than minKey
 }
 
 type spelling struct{ secret, text, name string }
 
-func newSearch(secrets map[string]string) search {
-	s := search{byKey: map[string][]spelling{}, begins: new([1 << 16]bool)}
+func newSearch(secrets map[string]string) *search {
+	s := &search{byKey: map[string][]spelling{}}
 	for secret, name := range secrets {
 		for _, text := range searched(secret) {
 			known := spelling{secret, text, name}
@@ -33,7 +33,8 @@ func newSearch(secrets map[string]string) search {
 				continue
 			}
 			s.byKey[text[:minKey]] = append(s.byKey[text[:minKey]], known)
-			s.begins[firstTwo(text, 0)] = true
+			two := firstTwo(text, 0)
+			s.begins[two/64] |= 1 << (two % 64)
 		}
 	}
 	return s
@@ -56,10 +57,10 @@ func searched(secret string) []string {
 
 // each reports the secrets that show in text. from and to are offsets in the
 // text in lower case.
-func (s search) each(text string, report func(found spelling, from, to int)) {
+func (s *search) each(text string, report func(found spelling, from, to int)) {
 	text = strings.ToLower(text)
 	for at := 0; at+minKey <= len(text); at++ {
-		if !s.begins[firstTwo(text, at)] {
+		if two := firstTwo(text, at); s.begins[two/64]&(1<<(two%64)) == 0 {
 			continue
 		}
 		for _, known := range s.byKey[text[at:at+minKey]] {

@@ -1,6 +1,7 @@
 package lockout
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -18,7 +19,8 @@ var exhaustiveEvents = flag.Int("exhaustive.events", 0, "events in each order (d
 // TestEveryOrderOfSevenEvents plays all orders of up to seven events with three
 // credentials, and checks each state against a second account of what the PBX
 // may have counted, which is kept beside it and written without the ledger's
-// code. States whose instants differ only within a magnitude are visited once.
+// code. States whose instants differ only within a magnitude are visited once, and
+// so are states that differ only in which credential is which: see key.
 func TestEveryOrderOfSevenEvents(t *testing.T) {
 	most := *exhaustiveEvents
 	if testing.Short() || raceBuild {
@@ -64,7 +66,7 @@ type played struct {
 	host    Host
 	local   Local
 	now     instant
-	flights [credentialsPlayed]*Booking
+	flights [credentialsPlayed]Booking // ID.Number 0: no login in flight
 	number  uint64
 
 	counted []countedLogin
@@ -73,12 +75,19 @@ type played struct {
 	proven  [credentialsPlayed]bool // the last verdict was a success
 	doubt   bool
 	bad     instant // the last unclear outcome, if no verdict has followed
-	trail   *trail
+	trail   trail
 }
 
+// trail is the event that led to a state, and those before it.
 type trail struct {
-	before *trail
-	what   string
+	before *trail // nil: this is the beginning
+	what   event
+}
+
+// event is what happens, and to which credential; −1: to none.
+type event struct {
+	what string
+	who  int
 }
 
 // countedLogin is a login that the PBX may have counted.
@@ -92,13 +101,17 @@ type countedLogin struct {
 	judgedAtLatest instant
 }
 
-func (p *played) clone() *played {
-	c := *p
-	c.host = p.host.Clone()
-	c.local.urls = slices.Clone(p.local.urls)
-	c.local.pauses = slices.Clone(p.local.pauses)
-	c.counted = slices.Clone(p.counted)
-	return &c
+func (p *played) flying(i int) bool { return p.flights[i].ID.Number != 0 }
+
+// copyTo makes c a copy that shares nothing with p. It uses c's own arrays again.
+func (p *played) copyTo(c *played) {
+	host, urls, pauses, counted := c.host, c.local.urls, c.local.pauses, c.counted
+	*c = *p
+	c.host = host
+	p.host.copyTo(&c.host)
+	c.local.urls = append(urls[:0], p.local.urls...)
+	c.local.pauses = append(pauses[:0], p.local.pauses...)
+	c.counted = append(counted[:0], p.counted...)
 }
 
 type explorer struct {
@@ -110,10 +123,13 @@ type explorer struct {
 	seed   maphash.Seed
 	failed bool
 	states int
+
+	next   []played // by depth: the state that is tried
+	probed played   // the copy that check changes
 }
 
 func explore(t testing.TB, name string, limits Limits, proven, depth int) int {
-	x := &explorer{t: t, name: name, limits: limits, seen: map[uint64]int8{}, seed: maphash.MakeSeed()}
+	x := &explorer{t: t, name: name, limits: limits, seen: map[uint64]int8{}, seed: maphash.MakeSeed(), next: make([]played, depth)}
 	for i := range x.logins {
 		x.logins[i] = Login{URL: "https://pbx.example", Account: string(rune('a' + i)), Fingerprint: Fingerprint{byte(i + 1)}, Limits: limits}
 	}
@@ -134,13 +150,23 @@ func (x *explorer) fail(p *played, format string, args ...any) {
 	}
 	x.failed = true
 	var steps []string
-	for s := p.trail; s != nil; s = s.before {
-		steps = append(steps, s.what)
+	for s := &p.trail; s.before != nil; s = s.before {
+		step := s.what.what
+		if who := s.what.who; who >= 0 {
+			step = x.logins[who].Account + " " + step
+		}
+		steps = append(steps, step)
 	}
 	slices.Reverse(steps)
 	state, _ := p.host.MarshalJSON()
 	x.t.Errorf("%s: %s\nafter %s\n%s", x.name, fmt.Sprintf(format, args...), strings.Join(steps, "; "), state)
 }
+
+// The words for outcomes.
+var (
+	loggedIn = map[OutcomeKind]string{Success: "logs in: accepted", Refused: "logs in: refused", Unclear: "logs in: unclear", NotSent: "logs in: not sent"}
+	settled  = map[OutcomeKind]string{Success: "is accepted", Refused: "is refused", Unclear: "is unclear"}
+)
 
 func (x *explorer) visit(p *played, depth int) {
 	if x.failed {
@@ -157,37 +183,42 @@ func (x *explorer) visit(p *played, depth int) {
 	if depth == 0 {
 		return
 	}
-	try := func(what string, do func(c *played) bool) {
-		c := p.clone()
-		c.trail = &trail{p.trail, what}
-		if do(c) {
+	try := func(what event, do func(c *played) bool) bool {
+		c := &x.next[depth-1]
+		p.copyTo(c)
+		c.trail = trail{&p.trail, what}
+		possible := do(c)
+		if possible {
 			x.visit(c, depth-1)
 		}
+		return possible
 	}
+	login := func(i int, kind OutcomeKind) bool {
+		return try(event{loggedIn[kind], i}, func(c *played) bool {
+			if !x.begin(c, i) {
+				return false
+			}
+			c.now += 500
+			x.end(c, i, kind)
+			return true
+		})
+	}
+	notSent := false // by one is as good as by another
 	for i := range credentialsPlayed {
-		name := x.logins[i].Account
-		if p.flights[i] != nil {
-			for kind, text := range map[OutcomeKind]string{Success: "accepted", Refused: "refused", Unclear: "unclear"} {
-				try(name+" is "+text, func(c *played) bool { c.now += 1000; x.end(c, i, kind); return true })
+		if p.flying(i) {
+			for _, kind := range []OutcomeKind{Success, Refused, Unclear} {
+				try(event{settled[kind], i}, func(c *played) bool { c.now += 1000; x.end(c, i, kind); return true })
 			}
 			continue
 		}
-		for kind, text := range map[OutcomeKind]string{Success: "accepted", Refused: "refused", Unclear: "unclear", NotSent: "not sent"} {
-			if kind == NotSent && i > 0 {
-				continue
-			}
-			try(name+" logs in: "+text, func(c *played) bool {
-				if !x.begin(c, i) {
-					return false
-				}
-				c.now += 500
-				x.end(c, i, kind)
-				return true
-			})
+		if login(i, Success) {
+			login(i, Refused)
+			login(i, Unclear)
+			notSent = notSent || login(i, NotSent)
+			try(event{"logs in: in flight", i}, func(c *played) bool { return x.begin(c, i) })
 		}
-		try(name+" logs in: in flight", func(c *played) bool { return x.begin(c, i) })
 		if p.refused[i] {
-			try("retry of "+name, func(c *played) bool {
+			try(event{"is retried", i}, func(c *played) bool {
 				if c.host.Retry(c.now.time(), &c.local, x.logins[i]).Reason != None {
 					return false
 				}
@@ -197,21 +228,17 @@ func (x *explorer) visit(p *played, depth int) {
 			})
 		}
 	}
-	try("31 s pass", func(c *played) bool { c.now += 31_000; return true })
-	try("12 min pass", func(c *played) bool { c.now += 12 * 60_000; return true })
+	try(event{"31 s pass", -1}, func(c *played) bool { c.now += 31_000; return true })
+	try(event{"12 min pass", -1}, func(c *played) bool { c.now += 12 * 60_000; return true })
 	if x.limits.Memory < pbx.Forever {
-		try("63 min pass", func(c *played) bool { c.now += 63 * 60_000; return true })
+		try(event{"63 min pass", -1}, func(c *played) bool { c.now += 63 * 60_000; return true })
 	}
-	try("the process is killed", func(c *played) bool {
-		for i, f := range c.flights {
-			if f != nil {
-				c.flights[i] = nil
-			}
-		}
+	try(event{"the process is killed", -1}, func(c *played) bool {
+		clear(c.flights[:])
 		c.local, c.doubt = Local{}, false
 		return true
 	})
-	try("forgiven", func(c *played) bool {
+	try(event{"forgiven", -1}, func(c *played) bool {
 		c.host.Forgive(c.now.time())
 		c.bad = 0 // a person has looked
 		x.forget(c, func(k countedLogin) bool { return true }, c.now)
@@ -300,16 +327,15 @@ func (x *explorer) begin(p *played, i int) bool {
 	case p.bad > 0 && p.now < p.bad+1000 && p.retried[i] < p.bad: // a person's retry skips pauses
 		x.fail(p, "%s may go %d ms after an unclear outcome", g.Account, p.now-p.bad)
 	}
-	b := d.Booking
-	p.flights[i] = &b
+	p.flights[i] = d.Booking
 	p.counted = append(p.counted, countedLogin{who: i, booked: p.now, flying: true, number: p.number, judgedAtLatest: p.now + 135_000})
 	return true
 }
 
 func (x *explorer) end(p *played, i int, kind OutcomeKind) {
 	b := p.flights[i]
-	p.flights[i] = nil
-	p.host.Settle(p.now.time(), &p.local, x.logins[i], *b, Outcome{Kind: kind})
+	p.flights[i] = Booking{}
+	p.host.Settle(p.now.time(), &p.local, x.logins[i], b, Outcome{Kind: kind})
 	x.age(p)
 	at := slices.IndexFunc(p.counted, func(k countedLogin) bool { return k.number == b.ID.Number })
 	switch kind {
@@ -352,7 +378,8 @@ func (x *explorer) end(p *played, i int, kind OutcomeKind) {
 // check is what holds in every state.
 func (x *explorer) check(p *played) {
 	x.age(p)
-	c := p.clone()
+	c := &x.probed
+	p.copyTo(c)
 	c.host.expire(c.now)
 	if got := len(c.host.bookings); got != len(p.counted) {
 		x.fail(p, "%d bookings stand, and the PBX may have counted %d logins", got, len(p.counted))
@@ -390,50 +417,60 @@ func (x *explorer) check(p *played) {
 // magnitudes are the ages at which a rule changes its mind, in milliseconds.
 var magnitudes = [...]instant{0, 500, 1000, 2000, 10_000, 15_000, 30_000, 135_000, 660_000, 3_602_000, 3_737_000}
 
+// key is equal for states that differ only within a magnitude, or only in the names
+// of the credentials. The ledger and the model compare fingerprints and accounts with
+// each other and with nothing else, and all three logins have one URL and the same
+// limits. So what can follow on a state follows on the renamed one too, with the names
+// changed, and it is enough to visit one of them. What is known of each credential is
+// written down without its name, with the places of its bookings in the list, and the
+// three texts are sorted: equal sorted texts are states that a renaming turns into
+// each other.
 func (x *explorer) key(p *played) uint64 {
-	var h maphash.Hash
-	h.SetSeed(x.seed)
-	age := func(t instant) {
+	var buffers [credentialsPlayed][96]byte
+	var of [credentialsPlayed][]byte
+	for i := range of {
+		of[i] = buffers[i][:0]
+	}
+	age := func(t instant) byte {
 		if t == 0 {
-			h.WriteByte(255)
-			return
+			return 255
 		}
 		i, _ := slices.BinarySearch(magnitudes[:], p.now-t)
-		h.WriteByte(byte(i))
+		return byte(i)
 	}
-	for _, b := range p.host.bookings {
-		h.Write(b.Fingerprint[:1])
-		h.WriteByte(byte(b.state))
-		age(b.booked)
-		age(b.settled)
-		if p.flights[b.Fingerprint[0]-1] != nil && p.flights[b.Fingerprint[0]-1].ID == b.ID {
-			h.WriteByte(77)
-		}
+	for place, b := range p.host.bookings {
+		i := b.Fingerprint[0] - 1
+		of[i] = append(of[i], 'b', byte(place), byte(b.state), age(b.booked), age(b.settled), byte(b2i(p.flights[i].ID == b.ID)))
 	}
 	for _, c := range p.host.credentials {
-		h.WriteByte(c.print[0])
-		age(c.proven)
-		age(c.refused)
-		age(c.retried)
-		h.WriteByte(byte(b2i(c.isProven()) + 2*b2i(c.isRefused())))
+		i := c.print[0] - 1
+		of[i] = append(of[i], 'c', age(c.proven), age(c.refused), age(c.retried), byte(b2i(c.isProven())+2*b2i(c.isRefused())))
 	}
-	for _, c := range p.host.clearings {
-		h.WriteByte(byte(c.kind))
-		age(c.at)
+	var all [4 * 96]byte
+	rest := all[:0]
+	for place, c := range p.host.clearings {
+		switch c.kind {
+		case clearedAccount:
+			i := c.account[0] - 'a'
+			of[i] = append(of[i], 'a', byte(place), age(c.at))
+		case clearedTry:
+			i := c.print[0] - 1
+			of[i] = append(of[i], 't', byte(place), age(c.at))
+		default:
+			rest = append(rest, byte(place), byte(c.kind), age(c.at))
+		}
 	}
-	h.WriteByte(byte(min(p.host.row.count, 3)))
-	h.WriteByte(byte(min(p.host.row.inFront, 3)))
-	age(p.host.row.since)
-	age(p.host.row.last)
+	rest = append(rest, '|', byte(min(p.host.row.count, 3)), byte(min(p.host.row.inFront, 3)), age(p.host.row.since), age(p.host.row.last))
 	l := &p.local
-	for _, t := range []instant{l.doubt, l.lastBad, l.lastUnclear, l.lastSuccess} {
-		age(t)
-	}
+	rest = append(rest, age(l.doubt), age(l.lastBad), age(l.lastUnclear), age(l.lastSuccess))
 	for _, u := range l.urls {
-		age(u.evidence)
-		h.WriteByte(byte(min(u.checks, 4)))
+		rest = append(rest, age(u.evidence), byte(min(u.checks, 4)))
 	}
-	return h.Sum64()
+	slices.SortFunc(of[:], bytes.Compare)
+	for _, text := range of {
+		rest = append(append(rest, '|'), text...)
+	}
+	return maphash.Bytes(x.seed, rest)
 }
 
 func b2i(b bool) int {

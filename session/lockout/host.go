@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"sort"
+	"strings"
 	"time"
 )
 
@@ -245,14 +247,22 @@ func (c credential) clamped(now instant) credential {
 	return c
 }
 
-func compareCredentials(a, b credential) int {
-	return cmp.Or(cmp.Compare(a.url, b.url), bytes.Compare(a.print[:], b.print[:]))
+func compareCredentials(a, b *credential) int {
+	if order := strings.Compare(a.url, b.url); order != 0 {
+		return order
+	}
+	return bytes.Compare(a.print[:], b.print[:])
+}
+
+// place returns where the credential stands in the order, or would stand.
+func (h *Host) place(c *credential) (int, bool) {
+	return sort.Find(len(h.credentials), func(i int) int { return compareCredentials(c, &h.credentials[i]) })
 }
 
 // credential returns what is known of the fingerprint: nothing, if it is new.
 func (h *Host) credential(now instant, url string, print Fingerprint) credential {
 	key := credential{url: url, print: print}
-	i, found := slices.BinarySearchFunc(h.credentials, key, compareCredentials)
+	i, found := h.place(&key)
 	if !found {
 		return key
 	}
@@ -260,7 +270,7 @@ func (h *Host) credential(now instant, url string, print Fingerprint) credential
 }
 
 func (h *Host) setCredential(c credential) {
-	i, found := slices.BinarySearchFunc(h.credentials, c, compareCredentials)
+	i, found := h.place(&c)
 	if found {
 		h.credentials[i] = c
 	} else {
@@ -270,7 +280,12 @@ func (h *Host) setCredential(c credential) {
 
 // anyProven reports whether some credentials at the host work.
 func (h *Host) anyProven() bool {
-	return slices.ContainsFunc(h.credentials, func(c credential) bool { return c.isProven() })
+	for i := range h.credentials {
+		if h.credentials[i].isProven() {
+			return true
+		}
+	}
+	return false
 }
 
 // expire removes the bookings that the PBX has forgotten.

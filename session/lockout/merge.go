@@ -82,10 +82,29 @@ func (r *Replica) Merge(now time.Time, h *Host) (lacking bool) {
 		lacking = lacking || k == nil || k.state != b.state
 	}
 	// Of a full host, the store never has all that works.
-	return lacking || len(loaded.credentials) == 0 && len(h.credentials) > 0 || slices.ContainsFunc(h.credentials, func(c credential) bool {
-		k := loaded.credential(t, c.url, c.print)
-		return c.isRefused() && !k.isRefused()
-	})
+	return lacking || len(loaded.credentials) == 0 && len(h.credentials) > 0 || h.lacksRefusal(t, &loaded)
+}
+
+// lacksRefusal reports whether h knows of a refusal that loaded does not. The
+// credentials of both are ordered.
+func (h *Host) lacksRefusal(now instant, loaded *Host) bool {
+	known := loaded.credentials
+	for i := range h.credentials {
+		c := &h.credentials[i]
+		if !c.isRefused() {
+			continue
+		}
+		for len(known) > 0 && compareCredentials(&known[0], c) < 0 {
+			known = known[1:]
+		}
+		if len(known) == 0 || compareCredentials(&known[0], c) > 0 {
+			return true
+		}
+		if k := known[0].clamped(now); !k.isRefused() {
+			return true
+		}
+	}
+	return false
 }
 
 func (h *Host) find(id ID) *Booking {
@@ -99,13 +118,20 @@ func (h *Host) find(id ID) *Booking {
 
 // Clone returns a copy that shares nothing with h.
 func (h *Host) Clone() Host {
-	c := *h
-	c.bookings = slices.Clone(h.bookings)
-	c.credentials = slices.Clone(h.credentials)
-	c.locks = slices.Clone(h.locks)
-	c.clearings = slices.Clone(h.clearings)
-	c.suspects = slices.Clone(h.suspects)
+	var c Host
+	h.copyTo(&c)
 	return c
+}
+
+// copyTo makes c a copy that shares nothing with h. It uses c's own arrays again.
+func (h *Host) copyTo(c *Host) {
+	own := *c
+	*c = *h
+	c.bookings = append(own.bookings[:0], h.bookings...)
+	c.credentials = append(own.credentials[:0], h.credentials...)
+	c.locks = append(own.locks[:0], h.locks...)
+	c.clearings = append(own.clearings[:0], h.clearings...)
+	c.suspects = append(own.suspects[:0], h.suspects...)
 }
 
 // mergeCredentials merges two ordered lists. Each time is the newer of the two.
@@ -115,7 +141,7 @@ func mergeCredentials(a, b []credential) []credential {
 	}
 	merged := make([]credential, 0, max(len(a), len(b)))
 	for len(a) > 0 && len(b) > 0 {
-		switch order := compareCredentials(a[0], b[0]); {
+		switch order := compareCredentials(&a[0], &b[0]); {
 		case order < 0:
 			merged, a = append(merged, a[0]), a[1:]
 		case order > 0:

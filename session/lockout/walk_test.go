@@ -8,11 +8,13 @@ import (
 	"testing"
 	"time"
 
+	_ "github.com/pbxauth/pbx/internal/fewgc"
+	"github.com/pbxauth/pbx/internal/thorough"
 	"github.com/pbxauth/pbx/session/lockout"
 )
 
 var (
-	walkSteps  = flag.Int("walk.steps", 0, "steps of the random walk for each model and seed (default 20,000; 2,000 with -short or -race)")
+	walkSteps  = flag.Int("walk.steps", 0, "steps of the random walk for each model and seed (default 4,000; 10,000 with PBX_TESTS=all; 2,000 with -short or -race)")
 	walkModels = flag.Int("walk.models", 0, "models beyond those that hold every pair of values, chosen at random")
 	walkSeed   = flag.Uint64("walk.seed", 0, "the random seed (default: the time; it is printed)")
 )
@@ -118,7 +120,10 @@ func randomValues(rng *rand.Rand) (v values) {
 func TestRandomWalk(t *testing.T) {
 	steps := *walkSteps
 	if steps == 0 {
-		steps = 10_000
+		steps = 4_000
+		if thorough.Tests() {
+			steps = 10_000
+		}
 		if testing.Short() || lockout.RaceBuild {
 			steps = 2_000
 		}
