@@ -85,8 +85,7 @@ func exchanged(bits uint8) uint8 { return bits&1<<1 | bits>>1&1 }
 func (w *world) clone() world {
 	c := *w
 	if w.m.lease != nil {
-		l := &lease{token: w.m.lease.token, generation: w.m.lease.generation, base: w.m.lease.base, age: w.m.lease.age,
-			pinged: w.m.lease.pinged, span: w.m.lease.span, lead: w.m.lease.lead}
+		l := &lease{token: w.m.lease.token, generation: w.m.lease.generation, base: w.m.lease.base, span: w.m.lease.span, lead: w.m.lease.lead}
 		l.until.Store(w.m.lease.until.Load())
 		l.good.Store(w.m.lease.good.Load())
 		c.m.lease = l
@@ -179,9 +178,6 @@ func (w *world) key(bit func(fingerprint) uint8) (k key) {
 	}
 	k[4] |= flagsOf(m.claimed, m.seen)<<4 | flagsOf(w.claim)<<6
 	k[5] = classAt(m.next, w.now)
-	if m.peeking() {
-		k[5] = classAt(m.resume, w.now)
-	}
 	k[6] = flagsOf(m.old != nil, m.lease != nil, w.oldTicket, w.standing, m.relogin, w.only, w.beat)
 	k[7] = byte(min(m.fails, 1) | min(m.away, 1)<<1)
 	k[8] = byte(min(m.early, freeEarly+1))
@@ -200,7 +196,7 @@ func (w *world) key(bit func(fingerprint) uint8) (k key) {
 	if l := m.lease; l != nil {
 		k[14] = class(l.end().Sub(w.now))
 		k[15] = classAt(l.renewal(), w.now)
-		k[16] = flagsOf(l.good.Load(), l.pinged != 0 && w.now.Sub(l.base)-l.pinged < pingLasts, l.span == 0, w.dead == l.generation)
+		k[16] = flagsOf(l.good.Load(), m.pingedLately(w.now), l.span == 0, w.dead == l.generation)
 		switch age := l.older(w.now); {
 		case age >= earlyAge:
 			k[17] = 3

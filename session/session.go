@@ -119,7 +119,7 @@ func (s *Session) connect(auth pbx.Authenticator) (*visitor, error) {
 	l.family = s.fleet.families.of(l.traits.brand().Driver)
 	s.fleet.gate.guard.join(l)
 	if c := s.fleet.shared; c != nil {
-		l.cell = c.cell(s.name, l.traits)
+		l.cell = c.cell(l)
 	}
 	return l, err
 }
@@ -181,7 +181,7 @@ func (s *Session) step(e event) plan {
 	if s.current.Load() != m.lease {
 		s.current.Store(m.lease)
 	}
-	s.fleet.schedule.set(&s.job, m.next, m.fails+m.away > 0)
+	s.fleet.schedule.set(&s.job, m.wakes(), m.fails+m.away > 0)
 	if p.change.happened {
 		s.link.Load().family.moved(p.change.from, p.change.to)
 		s.fleet.changed(s)
@@ -402,7 +402,7 @@ func (s *Session) claim(l *visitor, a *attempt, p plan) (claimResult, error) {
 // notice has the session look at the store soon, unless the change is its own.
 func (s *Session) notice(key string) {
 	c := s.link.Load().cell
-	if c.key != key || time.Now().UnixNano()-c.written.Load() < int64(echoLasts) {
+	if c.key() != key || time.Now().UnixNano()-c.written.Load() < int64(echoLasts) {
 		return
 	}
 	s.look(noticePause)
