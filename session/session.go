@@ -384,11 +384,7 @@ func (s *Session) call(l *visitor, a *attempt, p plan) plan {
 // claim looks into the store, and claims the token there. While the store is away,
 // a heartbeat needs no claim, and a refresh none if this process wrote the token.
 func (s *Session) claim(l *visitor, a *attempt, p plan) (claimResult, error) {
-	lasts := l.limit(p.want)
-	if l.rules(true).prints { // the look at the credentials comes first
-		lasts += l.limit(opLook)
-	}
-	found, err := l.cell.claim(a.ctx, tokencell.Need{Refused: p.refused}, p.want, lasts, p.take)
+	found, err := l.cell.claim(a.ctx, tokencell.Need{Refused: p.refused}, p.want, l.limit(p.want), p.take)
 	unreadable := (*tokencell.UnreadableError)(nil)
 	if err == nil || p.want != pbx.OpKeepAlive || errors.As(err, &unreadable) {
 		return found, err
