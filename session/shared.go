@@ -399,12 +399,12 @@ func (c *tokenCell) adopt() *pbx.Token {
 
 // commit writes a new token. If another process was quicker, it returns the
 // token of that one, which is to be used instead.
-func (c *tokenCell) commit(ctx context.Context, t *pbx.Token) (other *pbx.Token) {
+func (c *tokenCell) commit(t *pbx.Token) (other *pbx.Token) {
 	c.enter(context.Background())
 	defer c.leave()
 	c.owed = t
 	c.holder.Store(&c.shared().settings.Process)
-	other = c.pay(ctx)
+	other = c.pay(context.Background())
 	c.lacks.Store(c.owed != nil)
 	return other
 }
