@@ -387,22 +387,110 @@ func TestALoginIsBookedInTheStoreBeforeItIsSent(t *testing.T) {
 	})
 }
 
-// Each wrong login is a booking of its own, whichever process sent it.
-func TestBookingsOfTwoSessionsAreTwo(t *testing.T) {
+// A login settles its own booking, and no other that has the same number in its
+// process or is of the same process.
+func TestALoginSettlesItsOwnBooking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := &store.Memory{}
-		for i := range 2 {
-			m := shares(t, memory, "one")
-			defer m.Close(context.Background())
-			for j := range 2 {
-				account := fmt.Sprintf("%d%d", i, j)
-				_, d := newWrong(account)
-				s := mustAdd(t, m, account, d)
-				time.Sleep(time.Minute)
-				if n := len(booked(t, memory)); n != min(2*i+j+1, 3) { // the fourth would be one too many
-					t.Errorf("after login %d of process %d: %d bookings, %v", j, i, n, s.Status())
+		one, two := shares(t, memory, "one"), shares(t, memory, "two")
+		defer one.Close(context.Background())
+		defer two.Close(context.Background())
+		for i, row := range []struct {
+			process *session.Manager
+			right   bool
+			refused int // bookings after it
+		}{{one, false, 1}, {one, true, 1}, {two, true, 1}, {two, false, 2}, {two, true, 2}} {
+			account := fmt.Sprint(i)
+			_, d := newWrong(account)
+			d.(*printed).wrong = !row.right
+			mustAdd(t, row.process, account, d)
+			time.Sleep(time.Minute)
+			got := booked(t, memory)
+			if len(got) != row.refused {
+				t.Errorf("after login %d: %v", i, got)
+			}
+			for _, use := range got {
+				if use.What != "refused" {
+					t.Errorf("after login %d: %v", i, got)
 				}
 			}
+		}
+	})
+}
+
+// lost is a process that was cut off while the store lost everything.
+func lost(t *testing.T, f *fake, drivers []pbx.Authenticator) (faults *store.Faults, s *session.Session, done func()) {
+	t.Helper()
+	faults = (&store.Memory{}).Faults()
+	m := shares(t, faults.Process("one"), "one")
+	s = mustAdd(t, m, "7", drivers[0])
+	mustToken(t, s)
+	time.Sleep(time.Hour) // its token is renewed
+	faults.Cut("one")
+	faults.ForgetAll()
+	return faults, s, func() { m.Close(context.Background()) }
+}
+
+func TestATokenThatTheStoreHasForgottenIsPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, drivers := newShared(2, 30*time.Minute)
+		faults, s, done := lost(t, f, drivers)
+		defer done()
+		faults.Rejoin("one")
+		time.Sleep(2 * time.Second)
+		two := shares(t, faults.Process("two"), "two")
+		defer two.Close(context.Background())
+		if got := mustToken(t, mustAdd(t, two, "7", drivers[1])); !got.Value.Equal(mustToken(t, s).Value) {
+			t.Error("the processes have different tokens")
+		}
+		if logins, _, _ := f.counts(); logins != 1 {
+			t.Errorf("%d logins", logins)
+		}
+	})
+}
+
+// After a loss, another process has logged in. Its token is newer, though its
+// generation is lower, and stays.
+func TestANewerTokenIsAdoptedByThoseWhoKnowOfOneThatTheStoreHasForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, drivers := newShared(2, 30*time.Minute)
+		faults, s, done := lost(t, f, drivers)
+		defer done()
+		two := shares(t, faults.Process("two"), "two")
+		defer two.Close(context.Background())
+		other := mustAdd(t, two, "7", drivers[1])
+		mustToken(t, other)
+		time.Sleep(time.Second)
+		faults.Rejoin("one")
+		time.Sleep(2 * time.Second)
+		p := &pair{sessions: []*session.Session{s, other}}
+		p.wantOneToken(t, "token-2")
+		if logins, _, logouts := f.counts(); logins != 2 || logouts != 0 {
+			t.Errorf("%d logins, %d logouts", logins, logouts)
+		}
+	})
+}
+
+// After a loss, another process is logging in. What the first one has is not written
+// over its claim.
+func TestNothingIsPutBackOverTheClaimOfAnotherProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, drivers := newShared(2, 30*time.Minute)
+		faults, s, done := lost(t, f, drivers)
+		defer done()
+		f.login = func(context.Context) (*pbx.Token, error) {
+			faults.Rejoin("one")
+			time.Sleep(5 * time.Second)
+			return f.token(), nil
+		}
+		two := shares(t, faults.Process("two"), "two")
+		defer two.Close(context.Background())
+		other := mustAdd(t, two, "7", drivers[1])
+		time.Sleep(10 * time.Second)
+		p := &pair{sessions: []*session.Session{s, other}}
+		p.wantOneToken(t, "token-2")
+		if logins, _, logouts := f.counts(); logins != 2 || logouts != 0 {
+			t.Errorf("%d logins, %d logouts", logins, logouts)
 		}
 	})
 }
@@ -498,7 +586,7 @@ func TestWhatIsShared(t *testing.T) {
 
 // What a process cannot read of a host stays as it is, and nothing logs in there.
 func TestALedgerThatCannotBeReadIsLeftAlone(t *testing.T) {
-	for _, there := range []string{`{"version":99}`, "not a ledger"} {
+	for _, there := range []string{`{"v":99}`, "not a ledger"} {
 		synctest.Test(t, func(t *testing.T) {
 			memory := &store.Memory{}
 			if _, _, err := memory.Swap(t.Context(), "h/pbx.test", 0, []byte(there), 0); err != nil {

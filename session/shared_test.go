@@ -476,6 +476,7 @@ func TestARenewalCostsTwoSwaps(t *testing.T) {
 		defer m.Close(context.Background())
 		s := mustAdd(t, m, "7", drivers[0])
 		mustToken(t, s)
+		time.Sleep(2 * time.Second) // the store's first notice leads to a look
 		var loads, swaps atomic.Int32
 		faults.Intercept(func(op store.Op) store.Fault {
 			if op.Swap {
