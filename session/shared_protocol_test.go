@@ -1,7 +1,9 @@
 package session_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -237,6 +239,28 @@ func TestAClaimOutlastsTheSlowestRenewal(t *testing.T) {
 	})
 }
 
+// A renewal that brought nothing leaves no claim behind: others need not wait for its
+// end.
+func TestAClaimThatBroughtNothingIsReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var at [2]time.Time
+		c := newContest(t, func(c *contest, number int32) (*pbx.Token, error) {
+			at[number-1] = time.Now()
+			if number == 1 {
+				return nil, &pbx.Error{Op: pbx.OpKeepAlive, Kind: pbx.ErrUnavailable, Sent: true, RetryAfter: time.Minute}
+			}
+			time.Sleep(time.Second)
+			return c.token(c.pbx), nil
+		})
+		defer c.close()
+		c.run()
+		c.wantOneToken(t, "token-2")
+		if wait := at[1].Sub(at[0]); wait > 3*time.Second {
+			t.Errorf("the other process waited %s", wait)
+		}
+	})
+}
+
 // Two Managers of one process keep out of each other's way like two processes.
 func TestTwoManagersOfAProcessShareOneRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -253,11 +277,12 @@ func TestTwoManagersOfAProcessShareOneRenewal(t *testing.T) {
 	})
 }
 
-// lossy makes the first Swap of a session's cell fail, and counts the others.
-func lossy(f *store.Faults, fault store.Fault) *atomic.Int32 {
+// lossy makes the first Swap of a session's cell ("s/") or a host's ("h/") fail, and
+// counts all of them.
+func lossy(f *store.Faults, kind string, fault store.Fault) *atomic.Int32 {
 	var swaps atomic.Int32
 	f.Intercept(func(op store.Op) store.Fault {
-		if op.Swap && strings.HasPrefix(op.Key, "s/") && swaps.Add(1) == 1 {
+		if op.Swap && strings.HasPrefix(op.Key, kind) && swaps.Add(1) == 1 {
 			return fault
 		}
 		return store.Fault{}
@@ -270,7 +295,7 @@ func TestAClaimWhoseResponseWasLostIsNotWrittenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, drivers := newShared(1, time.Hour)
 		faults := (&store.Memory{}).Faults()
-		swaps := lossy(faults, store.Fault{After: errors.New("response lost")})
+		swaps := lossy(faults, "s/", store.Fault{After: errors.New("response lost")})
 		m := shares(t, faults.Process("one"), "one")
 		defer m.Close(context.Background())
 		mustToken(t, mustAdd(t, m, "7", drivers[0]))
@@ -290,10 +315,33 @@ func TestAClaimThatDidNotReachTheStoreIsMadeAgain(t *testing.T) {
 			return c.token(c.pbx), nil
 		})
 		defer c.close()
-		lossy(c.faults, store.Fault{Before: errors.New("not reached")})
+		lossy(c.faults, "s/", store.Fault{Before: errors.New("not reached")})
 		c.run()
 		c.wantOneToken(t, "token-2")
 		wantCounts(t, c.pbx, 1, 1, 0)
+	})
+}
+
+// A booking whose response was lost is not heard of, so that its login is not sent. It
+// holds up no other.
+func TestABookingWhoseResponseWasLostIsTakenOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, drivers := newShared(1, time.Hour)
+		memory := &store.Memory{}
+		swaps := lossy(memory.Faults(), "h/", store.Fault{After: errors.New("response lost")})
+		m := shares(t, memory.Faults().Process("one"), "one")
+		defer m.Close(context.Background())
+		s := mustAdd(t, m, "7", drivers[0])
+		time.Sleep(time.Second)
+		wantCounts(t, f, 0, 0, 0)
+		if got := booked(t, memory); len(got) != 1 || swaps.Load() != 1 {
+			t.Fatalf("%d swaps, %v", swaps.Load(), got)
+		}
+		time.Sleep(10 * time.Second)
+		mustToken(t, s)
+		if got := booked(t, memory); len(got) != 0 {
+			t.Errorf("after the login: %v", got)
+		}
 	})
 }
 
@@ -648,6 +696,101 @@ func TestAStoreThatHangsIsAskedOncePerSecond(t *testing.T) {
 	})
 }
 
+// A token that the PBX refused is not adopted, though nobody has another yet.
+func TestADeadTokenIsNotAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		f, drivers := newShared(2, 10*time.Hour)
+		one, two := shares(t, memory, "one"), shares(t, memory, "two")
+		defer one.Close(context.Background())
+		defer two.Close(context.Background())
+		s := mustAdd(t, one, "7", drivers[0])
+		dead := mustToken(t, s)
+		f.set(func() { f.login = fails(pbx.ErrUnavailable, false) })
+		s.Invalidate(dead)
+		time.Sleep(time.Minute)
+		other := mustAdd(t, two, "7", drivers[1])
+		time.Sleep(time.Minute)
+		if token, err := other.Token(expired); err == nil {
+			t.Errorf("the other process has %s", token.Value.Reveal())
+		}
+	})
+}
+
+func TestASessionThatIsAddedAgainAfterItsRemovalGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, drivers := newShared(2, 30*time.Minute)
+		p := newPair(t, f, func(i int) pbx.Authenticator { return drivers[i] })
+		defer p.close()
+		if err := p.managers[0].Remove(t.Context(), "7"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		s := mustAdd(t, p.managers[0], "7", drivers[0])
+		time.Sleep(12 * time.Hour)
+		wantState(t, s, session.Live)
+		if logins, _, logouts := f.counts(); logins != 2 || logouts != 1 {
+			t.Errorf("%d logins, %d logouts", logins, logouts)
+		}
+	})
+}
+
+// digesting is a driver that digests its credentials with the key, as those of PBXs do.
+type digesting struct{ *printed }
+
+func (d digesting) Fingerprint(_ context.Context, key []byte) ([]byte, error) {
+	sum := sha256.Sum256(append(bytes.Clone(key), d.print...))
+	return sum[:], nil
+}
+
+// All processes have one key for fingerprints, whether or not their store has it.
+func TestAPasswordHasOneFingerprintInAllProcesses(t *testing.T) {
+	for name, s := range map[string]store.Store{"the store's": &store.Memory{}, "one of Keys": tacit{&store.Memory{}}} {
+		synctest.Test(t, func(t *testing.T) {
+			logins := 0
+			for i := range 4 {
+				f, d := newWrong("night")
+				m := shares(t, s, fmt.Sprint(i))
+				defer m.Close(context.Background())
+				mustAdd(t, m, fmt.Sprint("session-", i), digesting{d.(*printed)})
+				time.Sleep(time.Minute)
+				sent, _, _ := f.counts()
+				logins += sent
+			}
+			if logins != 1 {
+				t.Errorf("the key is %s: %d logins", name, logins)
+			}
+		})
+	}
+}
+
+// A person corrects the account at the PBX, and one process is told.
+func TestRetryEndsTheRefusalInAllProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		f, drivers := newShared(2, time.Hour)
+		var sessions []*session.Session
+		for i, d := range drivers {
+			d.(*printed).wrong = true
+			m := shares(t, memory, fmt.Sprint(i))
+			defer m.Close(context.Background())
+			sessions = append(sessions, mustAdd(t, m, "7", d))
+		}
+		time.Sleep(time.Minute)
+		wantCounts(t, f, 1, 0, 0)
+		f.set(func() { drivers[0].(*printed).wrong, drivers[1].(*printed).wrong = false, false })
+		time.Sleep(time.Hour)
+		wantCounts(t, f, 1, 0, 0)
+		if err := sessions[1].Retry(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		p := &pair{sessions: sessions}
+		p.wantOneToken(t, "token-1")
+		wantCounts(t, f, 2, 0, 0)
+	})
+}
+
 // elsewhere runs a process on a machine of its own: in a bubble, whose clock begins
 // anew. The store's clock goes on meanwhile, whatever the machine's says.
 func elsewhere(t *testing.T, faults *store.Faults, run func(t *testing.T)) {
@@ -770,4 +913,33 @@ func TestALockIsDatedByTheStoresClock(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		mustToken(t, s)
 	})
+}
+
+// Bookings count for a day. Processes whose clocks are days off forget none.
+func TestBookingsAreDatedByTheStoresClock(t *testing.T) {
+	for _, ahead := range []time.Duration{72 * time.Hour, -72 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			memory := &store.Memory{}
+			memory.Faults().Jump(ahead)
+			_, drivers := newShared(1, 0)
+			m := shares(t, memory, "first")
+			defer m.Close(context.Background())
+			mustToken(t, mustAdd(t, m, "7", drivers[0]))
+			for i := range 2 {
+				m := shares(t, memory, fmt.Sprint(i))
+				defer m.Close(context.Background())
+				account := fmt.Sprint(i)
+				_, d := newWrong(account)
+				mustAdd(t, m, account, d)
+				time.Sleep(time.Minute)
+				if got := booked(t, memory); len(got) != i+1 {
+					t.Errorf("the store is %s ahead: after %d wrong logins: %v", ahead, i+1, got)
+				}
+			}
+			time.Sleep(25 * time.Hour)
+			if got := booked(t, memory); len(got) != 0 {
+				t.Errorf("the store is %s ahead: a day later: %v", ahead, got)
+			}
+		})
+	}
 }
