@@ -440,6 +440,30 @@ func TestALoginIsBookedInTheStoreBeforeItIsSent(t *testing.T) {
 	})
 }
 
+// A login is sent when the store has its claim, and not before.
+func TestALoginIsClaimedInTheStoreBeforeItIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := (&store.Memory{}).Faults()
+		faults.Intercept(func(op store.Op) (f store.Fault) {
+			if op.Swap && strings.HasPrefix(op.Key, "s/") {
+				f.Before = errors.New("not reached")
+			}
+			return f
+		})
+		f, drivers := newShared(1, time.Hour)
+		m := shares(t, faults.Process("one"), "one")
+		defer m.Close(context.Background())
+		s := mustAdd(t, m, "7", drivers[0])
+		time.Sleep(time.Minute)
+		wantKind(t, s.Status().Err, pbx.ErrUnavailable)
+		wantCounts(t, f, 0, 0, 0)
+		faults.Intercept(nil)
+		time.Sleep(time.Minute)
+		mustToken(t, s)
+		wantCounts(t, f, 1, 0, 0)
+	})
+}
+
 // A login settles its own booking, and no other that has the same number in its
 // process or is of the same process.
 func TestALoginSettlesItsOwnBooking(t *testing.T) {
@@ -608,7 +632,7 @@ func TestAProcessThatStartsHoursLaterFindsWhatTheLastOneLeft(t *testing.T) {
 
 // Applications with different prefixes have nothing in common in a store. Behind
 // another address, processes have a budget of their own and share the tokens.
-func TestWhatIsShared(t *testing.T) {
+func TestPrefixAndEgressSayWhatIsShared(t *testing.T) {
 	for _, row := range []struct {
 		prefixes, egresses [2]string
 		logins, wrong      int
