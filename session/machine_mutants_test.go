@@ -1,22 +1,14 @@
 package session
 
 import (
-	"encoding/json"
-	"flag"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
+
+	"github.com/pbxauth/pbx/internal/mutants"
 )
 
-var machineMutants = flag.Bool("mutants", false, "break the machine in each known way and check that the sentence notices: go test ./session -run MutantsOfTheMachine -mutants -timeout 30m")
-
-// brokenMachines are machines with one mistake each: in file, the text old, which
-// occurs once, is replaced. TestEveryReachableState has to fail with the sentence.
-var brokenMachines = []struct {
-	mistake, file, old, new, sentence string
-}{
+// brokenMachines are machines with one mistake each, and the sentence with which
+// TestEveryReachableState has to fail.
+var brokenMachines = []mutants.Mutant{
 	{"a refusal in a request is not remembered", "machine.go", "	if m.print != (fingerprint{}) || !m.rules.prints {\n		m.refuse(m.print)", "	if m.print != (fingerprint{}) || !m.rules.prints {",
 		"a refused password is not sent again"},
 	{"only the newest refusal is remembered", "machine.go", "kept := r.refused[max(0, len(r.refused)-mostRefused+1):]", "kept := r.refused[:0]",
@@ -77,52 +69,12 @@ var brokenMachines = []struct {
 		"only a locked session names who holds the lock"},
 }
 
+// go test ./session -run MutantsOfTheMachine -mutants -timeout 30m
 func TestMutantsOfTheMachine(t *testing.T) {
-	if !*machineMutants {
-		t.Skip("takes minutes: -mutants")
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range brokenMachines {
-		t.Run(m.mistake, func(t *testing.T) {
-			source, err := os.ReadFile(m.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n := strings.Count(string(source), m.old); n != 1 {
-				t.Fatalf("the text to be replaced occurs %d times in %s", n, m.file)
-			}
-			temp := t.TempDir()
-			broken, overlay := filepath.Join(temp, "broken.go"), filepath.Join(temp, "overlay.json")
-			data, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(dir, m.file): broken}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(broken, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(overlay, data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			out, err := exec.Command("go", "test", "-vet=off", "-overlay", overlay, "-timeout", "5m", "-run", "^TestEveryReachableState$", ".").CombinedOutput()
-			switch {
-			case err == nil:
-				t.Error("nothing noticed it")
-			case !strings.Contains(string(out), m.sentence):
-				t.Errorf("it broke another sentence, or nothing:\n%.2000s", out)
-			}
-		})
-	}
+	mutants.RunOne(t, "TestEveryReachableState", brokenMachines)
 }
 
-// A change of the code must not leave a mistake without its place.
 func TestEachMistakeHasItsPlace(t *testing.T) {
-	for _, b := range brokenMachines {
-		text, err := os.ReadFile(b.file)
-		if n := strings.Count(string(text), b.old); err != nil || n != 1 {
-			t.Errorf("%s: the text is %d times in %s, %v", b.mistake, n, b.file, err)
-		}
-	}
+	mutants.Check(t, brokenMachines)
+	mutants.Check(t, brokenProtocols)
 }

@@ -151,10 +151,12 @@ func TestProcessesShareOneLogin(t *testing.T) {
 			}
 		}
 		wantCounts(t, f, 1, 0, 0)
-		time.Sleep(12 * time.Hour)
+		time.Sleep(48 * time.Hour)
 		_, beats, _ := f.counts()
-		if most := 40; beats > most {
-			t.Errorf("%d keep-alives in 12 hours of 4 processes, want at most %d", beats, most)
+		perHour := float64(beats) / 48
+		t.Logf("4 processes send %.2f keep-alives per hour", perHour)
+		if perHour < 3 || perHour > 3.3 {
+			t.Errorf("4 processes send %.2f keep-alives per hour", perHour)
 		}
 		for _, m := range managers {
 			if err := m.Close(t.Context()); err != nil {
@@ -476,6 +478,7 @@ func TestARenewalCostsTwoSwaps(t *testing.T) {
 		defer m.Close(context.Background())
 		s := mustAdd(t, m, "7", drivers[0])
 		mustToken(t, s)
+		time.Sleep(2 * time.Second) // the store's first notice leads to a look
 		var loads, swaps atomic.Int32
 		faults.Intercept(func(op store.Op) store.Fault {
 			if op.Swap {

@@ -1,24 +1,13 @@
 package lockout_test
 
 import (
-	"encoding/json"
-	"flag"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
+
+	"github.com/pbxauth/pbx/internal/mutants"
 )
 
-var mutants = flag.Bool("mutants", false, "break each rule in turn and check that its scenario notices: go test -run TestMutants -mutants -timeout 20m")
-
-// mutant is a broken ledger: in file, the text old, which occurs once, is
-// replaced, and the test has to fail.
-type mutant struct {
-	rule, file, old, new, killedBy string
-}
-
-var brokenLedgers = []mutant{
+// brokenLedgers are ledgers with one mistake each, and the test that has to notice.
+var brokenLedgers = []mutants.Mutant{
 	{"the first unclear outcome of proven credentials is free", "settle.go",
 		"settleAs(unclear)", "if c := h.credential(t, b.URL, b.Fingerprint); c.isProven() { remove() } else { settleAs(unclear) }", "TestAllResponsesLost"},
 	{"a success clears the account everywhere", "settle.go",
@@ -159,43 +148,7 @@ var brokenLedgers = []mutant{
 		"l.until = now.add(l.window)", "_ = now", "TestClocks"},
 }
 
-func TestMutants(t *testing.T) {
-	if !*mutants {
-		t.Skip("only with -mutants: it takes minutes")
-	}
-	for _, m := range brokenLedgers {
-		t.Run(strings.ReplaceAll(m.rule, " ", "-"), func(t *testing.T) {
-			source, err := os.ReadFile(m.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n := strings.Count(string(source), m.old); n != 1 {
-				t.Fatalf("%q occurs %d times in %s, want once", m.old, n, m.file)
-			}
-			dir := t.TempDir()
-			broken := filepath.Join(dir, m.file)
-			if err := os.WriteFile(broken, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			original, err := filepath.Abs(m.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			overlay := filepath.Join(dir, "overlay.json")
-			data, err := json.Marshal(map[string]map[string]string{"Replace": {original: broken}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(overlay, data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			out, err := exec.Command("go", "test", "-vet=off", "-overlay", overlay, "-timeout", "2m", "-run", "^"+m.killedBy+"$", ".").CombinedOutput()
-			switch {
-			case err == nil:
-				t.Errorf("%s does not notice", m.killedBy)
-			case !strings.Contains(string(out), "--- FAIL: "+m.killedBy) && !strings.Contains(string(out), "panic: "):
-				t.Errorf("the tests did not run: %.600s", out)
-			}
-		})
-	}
-}
+// go test ./session/lockout -run TestMutants -mutants -timeout 30m
+func TestMutants(t *testing.T) { mutants.Run(t, brokenLedgers) }
+
+func TestEachMistakeHasItsPlace(t *testing.T) { mutants.Check(t, brokenLedgers) }
