@@ -76,9 +76,7 @@ func printBit(p fingerprint) uint8 {
 	return 0
 }
 
-// otherBit is printBit with the two exchanged.
-func otherBit(p fingerprint) uint8 { return exchanged(printBit(p)) }
-
+// exchanged has bit 0 where bits has bit 1, and the other way round.
 func exchanged(bits uint8) uint8 { return bits&1<<1 | bits>>1&1 }
 
 // clone copies the world with everything that step may change.
@@ -102,30 +100,27 @@ func (k *driverKind) sent(w *world) uint8 {
 	return w.printed
 }
 
-// key is the state, with instants reduced to classes. Everything that step looks
-// at is in it.
-type key [24]byte
+// key is the state, with instants reduced to classes.
+type key [20]byte
 
-// hash is that of the key. Where the credentials may change, two states are one if
-// they differ only in which credentials are which.
-func (k *driverKind) hash(w *world) uint64 {
-	id := w.key(printBit).hash()
-	if k.changing {
-		id = min(id, w.key(otherBit).hash())
+// hash is that of the state's key. Where the credentials may change, two states are
+// one if they differ only in which credentials are which.
+func (k *driverKind) hash(w *world, all bool) uint64 {
+	id := w.key(all)
+	if !k.changing {
+		return id.hash()
 	}
-	return id
+	return min(id.hash(), id.renamed().hash())
 }
 
 // hash mixes the bytes well enough for a few million of them.
-func (k key) hash() (h uint64) {
-	for i := 0; i < len(k); i += 8 {
-		h ^= binary.LittleEndian.Uint64(k[i:])
-		high, low := bits.Mul64(h, 0x9e3779b97f4a7c15)
-		h = high ^ low ^ h>>29
-		high, low = bits.Mul64(h, 0xd6e8feb86659fd93)
-		h = high ^ low
-	}
-	return h
+func (k key) hash() uint64 {
+	a, b := binary.LittleEndian.Uint64(k[:]), binary.LittleEndian.Uint64(k[8:])
+	c := uint64(binary.LittleEndian.Uint32(k[16:]))
+	high, low := bits.Mul64(a^0x9e3779b97f4a7c15, b^0xd6e8feb86659fd93)
+	high, low = bits.Mul64(high^low^c, 0xa0761d6478bd642f)
+	high, low = bits.Mul64(high^low^a, b^0xe7037ed1a0b428db)
+	return high ^ low
 }
 
 // class is the order and magnitude of a time from now.
@@ -155,75 +150,115 @@ func flagsOf(flags ...bool) (b byte) {
 	return b
 }
 
-func (w *world) key(bit func(fingerprint) uint8) (k key) {
-	m := &w.m
-	refused, printed, condemned := w.refused, w.printed, w.condemned
-	if m.rules.prints && bit(printB) == 1 {
-		refused, printed, condemned = exchanged(refused), exchanged(printed), exchanged(condemned)
+// The bytes of a key that say which credentials are meant.
+const (
+	keyRefused = iota
+	keyMemory
+	keyPrint
+	keyCredentials
+)
+
+// renamed is the key of the same state with the credentials exchanged.
+func (k key) renamed() key {
+	for i := range keyCredentials {
+		k[i] = exchanged(k[i]&0xf) | exchanged(k[i]>>4)<<4
 	}
-	k[0], k[1] = byte(m.phase), byte(m.state) // err and holder are only shown
-	k[3] = flagsOf(m.waiting, m.again, m.gone, m.suspect, m.noBeat, m.noPing, m.refreshed && m.early > 0, m.rash && m.rules.many)
+	return k
+}
+
+// key has everything that step looks at. Unless all is set, it leaves out what cannot
+// matter any more: what is replaced before it is looked at, and what no longer decides
+// anything.
+func (w *world) key(all bool) (k key) {
+	m := &w.m
+	k[4], k[5] = byte(m.phase), byte(m.state) // err and holder are only shown
 	switch m.op {
 	case pbx.OpLogin:
-		k[4] = 1
+		k[6] = 1
 	case pbx.OpKeepAlive:
-		k[4] = 2
+		k[6] = 2
 	case opLook:
-		k[4] = 3
+		k[6] = 3
 	case opPing:
-		k[4] = 4
+		k[6] = 4
 	case opClaim:
-		k[4] = 5
+		k[6] = 5
 	case opPeek:
-		k[4] = 6
+		k[6] = 6
 	}
-	k[4] |= flagsOf(m.claimed, m.seen)<<4 | flagsOf(w.claim)<<6
-	k[5] = classAt(m.next, w.now)
+	if !all && m.phase >= ending { // nothing is asked or sent any more
+		k[7] = flagsOf(m.old != nil, w.oldTicket)
+		return k
+	}
+	l, t := m.lease, m.old
+	age := time.Duration(-1)
+	if l != nil {
+		age = l.older(w.now)
+	}
+	// Only a keep-alive tells the old token from another. Without a token, one is sent
+	// to refresh it, or is under way.
+	renews := all || l != nil || m.rules.shares || m.op == pbx.OpKeepAlive || m.rules.refreshes
+	// The PBX's acceptance decides after several early refusals, of a young token.
+	doubtful := all || m.early >= freeEarly && age < earlyAge
+
+	claim, only, beat := w.claim, w.only, w.beat
+	if !all {
+		looks := m.op == opClaim // then nothing is claimed yet
+		claim, only, beat = claim && !only, only && looks, beat && looks
+	}
+	gone, refreshed := m.gone, m.refreshed && m.early > 0
+	if !all {
+		gone = gone && renews && (t != nil || m.rules.shares)
+		refreshed = refreshed && renews && (l != nil || t != nil)
+	}
+	k[7] = flagsOf(m.waiting, m.again, gone, m.suspect, m.noBeat, m.noPing, refreshed, m.rash && m.rules.many && (all || l != nil))
+	k[8] = flagsOf(t != nil, l != nil, w.oldTicket, w.standing, m.relogin, claim, only, beat)
+	k[9] = flagsOf(m.claimed, m.seen, m.away > 0, all && m.fails > 0)
+	k[10] = byte(min(m.early, freeEarly+1)) | byte(m.badRefreshes)<<4
+	k[11] = classAt(m.next, w.now)
 	if m.peeking() {
-		k[5] = classAt(m.resume, w.now)
+		k[11] = classAt(m.resume, w.now)
 	}
-	k[6] = flagsOf(m.old != nil, m.lease != nil, w.oldTicket, w.standing, m.relogin, w.only, w.beat)
-	k[7] = byte(min(m.fails, 1) | min(m.away, 1)<<1)
-	k[8] = byte(min(m.early, freeEarly+1))
-	k[9] = byte(m.badRefreshes)
-	k[10] = refused
+	k[keyRefused] = w.refused
 	if m.op == pbx.OpLogin {
-		k[10] |= printed << 4
+		k[keyRefused] |= w.printed << 4
 	}
 	if m.memory != nil {
 		for _, p := range m.memory.refused {
-			k[11] |= bit(p)
+			k[keyMemory] |= printBit(p)
 		}
 		k[12] = flagsOf(!m.memory.retried.IsZero() && w.now.Sub(m.memory.retried) < retryPause, m.memory.unseen)
 	}
-	k[13] = bit(m.print) | condemned<<4
-	if l := m.lease; l != nil {
-		k[14] = class(l.end().Sub(w.now))
-		k[15] = classAt(l.renewal(), w.now)
-		k[16] = flagsOf(l.good.Load(), l.pinged != 0 && w.now.Sub(l.base)-l.pinged < pingLasts, l.span == 0, w.dead == l.generation)
-		switch age := l.older(w.now); {
+	k[keyPrint] = printBit(m.print) | w.condemned<<4
+	if l != nil {
+		k[13] = class(l.end().Sub(w.now))
+		if all || m.state == Live || m.relogin { // else what follows does not depend on it
+			k[14] = classAt(l.renewal(), w.now)
+		}
+		k[15] = flagsOf(doubtful && l.good.Load(), l.pinged != 0 && w.now.Sub(l.base)-l.pinged < pingLasts, l.span == 0, w.dead == l.generation)
+		switch {
 		case age >= earlyAge:
-			k[17] = 3
-		case age > trusted(int(m.early)):
-			k[17] = 2
-		case age > 0:
-			k[17] = 1
+			k[16] = 3
+		case all && age == 0:
+		case doubtful && age >= trusted(int(m.early)):
+			k[16] = 2
+		default:
+			k[16] = 1
 		}
 	}
-	if t := m.old; t != nil {
-		k[18] = 1
+	if t != nil && renews {
+		if l != nil && l.token != t {
+			k[17] = 1
+		}
 		if !t.ExpiresAt.IsZero() {
 			switch since := w.now.Sub(t.ExpiresAt); {
 			case since < 0:
-				k[18] = 2
+				k[18] = 1
 			case since < refreshPatience:
-				k[18] = 3
+				k[18] = 2
 			default:
-				k[18] = 4
+				k[18] = 3
 			}
-		}
-		if m.lease != nil && m.lease.token != t {
-			k[19] = 1
 		}
 	}
 	return k
@@ -642,7 +677,7 @@ func explore(k *driverKind, limit int) (states, transitions int, fault string) {
 	start.m = machine{rules: k.rules, since: start.now, noBeat: k.rules.noBeat}
 	start, _ = k.step(&start, move{e: event{kind: begun}}, 0.5)
 	nodes := []node{{parent: -1, move: "begun"}}
-	seen := map[uint64]struct{}{k.hash(&start): {}}
+	seen := map[uint64]struct{}{k.hash(&start, false): {}}
 	this, following := []world{start}, []world(nil) // worlds at the same distance from the start
 	first := 0                                      // the node of this[0]
 	var moves []move
@@ -664,7 +699,7 @@ func explore(k *driverKind, limit int) (states, transitions int, fault string) {
 					slices.Reverse(way)
 					return len(nodes), transitions, broken + "\n\tafter: " + strings.Join(way, " · ") + fmt.Sprintf("\n\tstate %+v", next.m.state)
 				}
-				id := k.hash(&next)
+				id := k.hash(&next, false)
 				if _, known := seen[id]; known {
 					continue
 				}
