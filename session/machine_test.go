@@ -166,9 +166,8 @@ func (k key) renamed() key {
 	return k
 }
 
-// key has everything that step looks at. Unless all is set, it leaves out what cannot
-// matter any more: what is replaced before it is looked at, and what no longer decides
-// anything.
+// key has everything that step looks at. Unless all is set, it leaves out what step does
+// not look at before it is replaced, or looks at and decides the same in either case.
 func (w *world) key(all bool) (k key) {
 	m := &w.m
 	k[4], k[5] = byte(m.phase), byte(m.state) // err and holder are only shown
@@ -186,34 +185,14 @@ func (w *world) key(all bool) (k key) {
 	case opPeek:
 		k[6] = 6
 	}
+	l, t := m.lease, m.old
 	if !all && m.phase >= ending { // nothing is asked or sent any more
-		k[7] = flagsOf(m.old != nil, w.oldTicket)
+		k[8] = flagsOf(t != nil, false, w.oldTicket)
 		return k
 	}
-	l, t := m.lease, m.old
-	age := time.Duration(-1)
-	if l != nil {
-		age = l.older(w.now)
-	}
-	// Only a keep-alive tells the old token from another. Without a token, one is sent
-	// to refresh it, or is under way.
-	renews := all || l != nil || m.rules.shares || m.op == pbx.OpKeepAlive || m.rules.refreshes
-	// The PBX's acceptance decides after several early refusals, of a young token.
-	doubtful := all || m.early >= freeEarly && age < earlyAge
-
-	claim, only, beat := w.claim, w.only, w.beat
-	if !all {
-		looks := m.op == opClaim // then nothing is claimed yet
-		claim, only, beat = claim && !only, only && looks, beat && looks
-	}
-	gone, refreshed := m.gone, m.refreshed && m.early > 0
-	if !all {
-		gone = gone && renews && (t != nil || m.rules.shares)
-		refreshed = refreshed && renews && (l != nil || t != nil)
-	}
-	k[7] = flagsOf(m.waiting, m.again, gone, m.suspect, m.noBeat, m.noPing, refreshed, m.rash && m.rules.many && (all || l != nil))
-	k[8] = flagsOf(t != nil, l != nil, w.oldTicket, w.standing, m.relogin, claim, only, beat)
-	k[9] = flagsOf(m.claimed, m.seen, m.away > 0, all && m.fails > 0)
+	k[7] = flagsOf(m.waiting, m.again, m.gone, m.suspect, m.noBeat, m.noPing, m.refreshed && m.early > 0, m.rash && m.rules.many && (all || l != nil))
+	k[8] = flagsOf(t != nil, l != nil, w.oldTicket, w.standing, m.relogin, w.claim, w.only, w.beat)
+	k[9] = flagsOf(m.claimed, m.seen, m.away > 0, m.fails > 0)
 	k[10] = byte(min(m.early, freeEarly+1)) | byte(m.badRefreshes)<<4
 	k[11] = classAt(m.next, w.now)
 	if m.peeking() {
@@ -231,22 +210,31 @@ func (w *world) key(all bool) (k key) {
 	}
 	k[keyPrint] = printBit(m.print) | w.condemned<<4
 	if l != nil {
-		k[13] = class(l.end().Sub(w.now))
-		if all || m.state == Live || m.relogin { // else what follows does not depend on it
-			k[14] = classAt(l.renewal(), w.now)
+		since := w.now.Sub(l.base)
+		age, until := l.age+since, time.Duration(l.until.Load())
+		// After few early refusals, or of a token that is not young, a refusal counts
+		// whether or not the PBX has accepted the token before.
+		doubtful := all || m.early >= freeEarly && age < earlyAge
+		k[13] = class(until - since)
+		if all || m.state == Live || m.relogin { // other states renew at once, or never
+			k[14] = 9
+			if l.span != 0 {
+				k[14] = class(max(until-l.lead, minRenewal) - since)
+			}
 		}
-		k[15] = flagsOf(doubtful && l.good.Load(), l.pinged != 0 && w.now.Sub(l.base)-l.pinged < pingLasts, l.span == 0, w.dead == l.generation)
+		k[15] = flagsOf(doubtful && l.good.Load(), l.pinged != 0 && since-l.pinged < pingLasts, l.span == 0, w.dead == l.generation)
 		switch {
 		case age >= earlyAge:
 			k[16] = 3
-		case all && age == 0:
-		case doubtful && age >= trusted(int(m.early)):
+		case age > trusted(int(m.early)):
 			k[16] = 2
-		default:
+		case age > 0:
 			k[16] = 1
 		}
 	}
-	if t != nil && renews {
+	// Only a keep-alive makes something of when the old token expires. Without a token,
+	// one is sent to refresh it, or is under way.
+	if t != nil && (all || l != nil || m.rules.shares || m.rules.refreshes || m.op == pbx.OpKeepAlive) {
 		if l != nil && l.token != t {
 			k[17] = 1
 		}
