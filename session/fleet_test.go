@@ -54,6 +54,7 @@ func TestLoginsAfterAStartAreAdmittedAtTheSetRate(t *testing.T) {
 }
 
 func TestSessionsThatLogInTogetherAreNotRenewedTogether(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := *fleetSize
 		var mu sync.Mutex
