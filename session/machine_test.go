@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"math/bits"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -690,8 +689,6 @@ func TestEveryReachableState(t *testing.T) {
 		limit = 5_000
 	}
 	all := thorough.Tests()
-	percent := debug.SetGCPercent(500) // garbage is all that it makes
-	t.Cleanup(func() { debug.SetGCPercent(percent) })
 	for _, k := range driverKinds {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
