@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/internal/thorough"
 	"github.com/pbxauth/pbx/session"
 	"github.com/pbxauth/pbx/session/store"
 )
@@ -24,12 +25,16 @@ func manyAccounts(kind string, n int) (users []string) {
 }
 
 func TestSixProcessesWithTenWrongPasswordsStayBelowTheLockout(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newSimulation(t, 1, manyAccounts("wrong", 10), 6)
 		defer w.close()
-		took := 4 * time.Hour
-		if session.RaceDetector || testing.Short() {
+		took := time.Hour
+		switch {
+		case session.RaceDetector || testing.Short():
 			took = 10 * time.Minute
+		case thorough.Tests():
+			took = 4 * time.Hour
 		}
 		time.Sleep(took)
 		counts := w.sim.Counts()
@@ -42,6 +47,7 @@ func TestSixProcessesWithTenWrongPasswordsStayBelowTheLockout(t *testing.T) {
 
 // All processes are killed, at rest and inside their logins, and started again.
 func TestProcessesThatAreKilledLeaveTheirTokens(t *testing.T) {
+	t.Parallel()
 	var inLogins int
 	for _, after := range []time.Duration{time.Minute, 310 * time.Millisecond, 510 * time.Millisecond, 1050 * time.Millisecond, 2130 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
@@ -73,10 +79,12 @@ func TestProcessesThatAreKilledLeaveTheirTokens(t *testing.T) {
 	}
 }
 
-// A day of four processes with 20 accounts. After an hour, the passwords of two are
-// changed at the PBX. Processes are replaced, killed and cut off from the store, the PBX restarts, the
-// store is slow, loses responses, and twice loses everything.
+// A day of four processes with 20 accounts, or six hours of it without PBX_TESTS=all.
+// After an hour, the passwords of two are changed at the PBX. Processes are replaced,
+// killed and cut off from the store, the PBX restarts, the store is slow, loses
+// responses, and twice loses everything.
 func TestADayOfFourProcesses(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newSimulation(t, 1, append(manyAccounts("user", 18), manyAccounts("wrong", 2)...), 0)
 		w.sim.SetPassword("wrong-0", "not right")
@@ -100,9 +108,12 @@ func TestADayOfFourProcesses(t *testing.T) {
 			}
 			return f
 		})
-		hours := 24
-		if session.RaceDetector || testing.Short() {
+		hours := 6
+		switch {
+		case session.RaceDetector || testing.Short():
 			hours = 4
+		case thorough.Tests():
+			hours = 24
 		}
 		losses := 0
 		var asked, failed int
@@ -127,7 +138,7 @@ func TestADayOfFourProcesses(t *testing.T) {
 				for _, p := range w.processes {
 					w.faults.Rejoin(p.name)
 				}
-			case minutes == 0 && (hour == 12 || hour == 20):
+			case minutes == 0 && (hour == hours/2 || hour == hours*5/6):
 				w.faults.ForgetAll()
 				losses++
 			}
@@ -246,6 +257,7 @@ func TestProvenCredentialsAreKnownAfterTheStoreHasForgotten(t *testing.T) {
 // A store that is back may have lost all or the newest of what it had. The
 // processes put it back at once, so that others can start then.
 func TestProcessesPutBackWhatTheStoreHasForgotten(t *testing.T) {
+	t.Parallel()
 	for _, lost := range []time.Duration{time.Minute, 20 * time.Minute, 40 * time.Minute, 24 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newSimulation(t, 1, append(manyAccounts("user", 20), manyAccounts("wrong", 2)...), 0)
