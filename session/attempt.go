@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,25 +23,13 @@ type attempt struct {
 	// What follows is guarded by the session's mutex.
 	stop    context.CancelFunc // of its operation; nil: there was none
 	stopped bool               // nobody needs what is under way
-	over    bool               // its outcome is in the session's state
-	settled chan struct{}      // closed then; nil: nobody waits for it
+	settled chan struct{}      // closed when its outcome is in the session's state; nil: nobody waits for it
 }
 
 func newAttempt() *attempt { return &attempt{known: pbx.WithAttempt(context.Background())} }
 
 // again is the attempt when it goes on after a wait.
 func (a *attempt) again() *attempt { return &attempt{known: a.known} }
-
-// within returns the context of one operation.
-func (a *attempt) within(mu *sync.Mutex, limit time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(a.known, limit)
-	mu.Lock()
-	defer mu.Unlock()
-	if a.stop = cancel; a.stopped {
-		cancel()
-	}
-	return ctx, cancel
-}
 
 // cancel ends the operation under way.
 func (a *attempt) cancel() {
@@ -52,21 +39,11 @@ func (a *attempt) cancel() {
 	}
 }
 
-// settle ends the attempt.
-func (a *attempt) settle() {
-	a.over = true
-	if a.settled != nil {
-		close(a.settled)
-	}
-}
-
-// end is closed when the attempt has ended.
-func (a *attempt) end() <-chan struct{} {
+// wait returns a channel that is closed when the attempt, which is under way, has
+// ended.
+func (a *attempt) wait() <-chan struct{} {
 	if a.settled == nil {
 		a.settled = make(chan struct{})
-		if a.over {
-			close(a.settled)
-		}
 	}
 	return a.settled
 }

@@ -280,7 +280,9 @@ func (s *Session) run() {
 	if s.attempt == a {
 		s.attempt = nil
 	}
-	a.settle()
+	if a.settled != nil {
+		close(a.settled)
+	}
 }
 
 // tidy leaves the store as the others need it: without a claim, and with the token.
@@ -340,9 +342,20 @@ func (s *Session) ask(l *visitor, a *attempt, p plan) plan {
 	return next
 }
 
+// within returns the context of one operation of an attempt.
+func (s *Session) within(a *attempt, limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(a.known, limit)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.stop = cancel; a.stopped {
+		cancel()
+	}
+	return ctx, cancel
+}
+
 // call has the driver do something, and reports what came of it.
 func (s *Session) call(l *visitor, a *attempt, p plan) plan {
-	ctx, cancel := a.within(&s.mu, l.limit(p.op))
+	ctx, cancel := s.within(a, l.limit(p.op))
 	defer cancel()
 	if p.op == opClaim || p.op == opPeek {
 		found, err := s.claim(ctx, l, p)
@@ -657,7 +670,7 @@ func (s *Session) end(ctx context.Context) (t *pbx.Token, first bool) {
 	s.mu.Lock()
 	var settled <-chan struct{}
 	if s.attempt != nil {
-		settled = s.attempt.end()
+		settled = s.attempt.wait()
 	}
 	s.mu.Unlock()
 	if settled != nil {
