@@ -685,7 +685,11 @@ func (k *driverKind) invariant(w *world) string {
 
 func TestEveryReachableState(t *testing.T) {
 	limit := *machineStates
-	if limit == 0 && (testing.Short() || raceDetector) {
+	switch {
+	case limit > 0:
+	case raceDetector: // there is one goroutine
+		limit = 1_000
+	case testing.Short():
 		limit = 5_000
 	}
 	all := thorough.Tests()

@@ -56,10 +56,13 @@ func wordless(brand simulators.Simulator) bool {
 	return false
 }
 
-// aDay is a day, or six hours without PBX_TESTS=all.
+// aDay is a day, or six hours without PBX_TESTS=all, or two under the race detector.
 func aDay() time.Duration {
-	if thorough.Tests() {
+	switch {
+	case thorough.Tests():
 		return 24 * time.Hour
+	case session.RaceDetector:
+		return 2 * time.Hour
 	}
 	return 6 * time.Hour
 }
@@ -308,8 +311,11 @@ func TestAPBXThatRestartsHourlyIsLiveSoon(t *testing.T) {
 		defer o.close()
 		o.addAll(30)
 		restarts := 2
-		if thorough.Tests() {
+		switch {
+		case thorough.Tests():
 			restarts = 4
+		case session.RaceDetector:
+			restarts = 1
 		}
 		for range restarts {
 			time.Sleep(time.Hour)
