@@ -53,10 +53,10 @@ func TestSoak(t *testing.T) {
 	took := *soakTime
 	switch {
 	case took > 0:
-	case thorough.Tests():
-		took = 24 * time.Hour
 	case session.RaceDetector:
 		took = 4 * time.Hour
+	case thorough.Tests():
+		took = 24 * time.Hour
 	default:
 		took = 8 * time.Hour
 	}

@@ -59,10 +59,10 @@ func wordless(brand simulators.Simulator) bool {
 // aDay is a day, or six hours without PBX_TESTS=all, or two under the race detector.
 func aDay() time.Duration {
 	switch {
-	case thorough.Tests():
-		return 24 * time.Hour
 	case session.RaceDetector:
 		return 2 * time.Hour
+	case thorough.Tests():
+		return 24 * time.Hour
 	}
 	return 6 * time.Hour
 }
@@ -70,7 +70,7 @@ func aDay() time.Duration {
 // longHours is three days, or 30 hours without PBX_TESTS=all. Of silent brands, 24 hours
 // are assumed.
 func longHours() int {
-	if thorough.Tests() {
+	if thorough.Tests() && !session.RaceDetector {
 		return 72
 	}
 	return 30
@@ -312,10 +312,10 @@ func TestAPBXThatRestartsHourlyIsLiveSoon(t *testing.T) {
 		o.addAll(30)
 		restarts := 2
 		switch {
-		case thorough.Tests():
-			restarts = 4
 		case session.RaceDetector:
 			restarts = 1
+		case thorough.Tests():
+			restarts = 4
 		}
 		for range restarts {
 			time.Sleep(time.Hour)
