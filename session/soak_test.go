@@ -27,7 +27,7 @@ import (
 
 var (
 	soakSessions = flag.Int("soak-sessions", 60, "sessions of TestSoak")
-	soakTime     = flag.Duration("soak-time", 0, "virtual time of TestSoak; 0: a day, or eight hours without PBX_TESTS=all")
+	soakTime     = flag.Duration("soak-time", 0, "virtual time of TestSoak; 0: a day with PBX_TESTS=all, otherwise eight hours, or four under the race detector")
 )
 
 // soaked is one PBX of the soak and what this side knows of its account.
@@ -53,6 +53,8 @@ func TestSoak(t *testing.T) {
 	took := *soakTime
 	switch {
 	case took > 0:
+	case session.RaceDetector:
+		took = 4 * time.Hour
 	case thorough.Tests():
 		took = 24 * time.Hour
 	default:

@@ -56,9 +56,12 @@ func wordless(brand simulators.Simulator) bool {
 	return false
 }
 
-// aDay is a day, or six hours without PBX_TESTS=all.
+// aDay is a day, or six hours without PBX_TESTS=all, or two under the race detector.
 func aDay() time.Duration {
-	if thorough.Tests() {
+	switch {
+	case session.RaceDetector:
+		return 2 * time.Hour
+	case thorough.Tests():
 		return 24 * time.Hour
 	}
 	return 6 * time.Hour
@@ -67,7 +70,7 @@ func aDay() time.Duration {
 // longHours is three days, or 30 hours without PBX_TESTS=all. Of silent brands, 24 hours
 // are assumed.
 func longHours() int {
-	if thorough.Tests() {
+	if thorough.Tests() && !session.RaceDetector {
 		return 72
 	}
 	return 30
@@ -308,7 +311,10 @@ func TestAPBXThatRestartsHourlyIsLiveSoon(t *testing.T) {
 		defer o.close()
 		o.addAll(30)
 		restarts := 2
-		if thorough.Tests() {
+		switch {
+		case session.RaceDetector:
+			restarts = 1
+		case thorough.Tests():
 			restarts = 4
 		}
 		for range restarts {
