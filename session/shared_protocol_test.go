@@ -316,6 +316,8 @@ func TestAClaimThatDidNotReachTheStoreIsMadeAgain(t *testing.T) {
 		})
 		defer c.close()
 		lossy(c.faults, "s/", store.Fault{Before: errors.New("not reached")})
+		first := c.sessions[0] // which has written the record
+		first.Invalidate(mustToken(t, first))
 		c.run()
 		c.wantOneToken(t, "token-2")
 		wantCounts(t, c.pbx, 1, 1, 0)
