@@ -18,20 +18,34 @@ import (
 // It sends the credentials that it has looked at. While its login waits at the
 // gate, the attempt is held, to go on with the same credentials.
 type attempt struct {
-	ctx     context.Context
-	cancel  context.CancelFunc
-	settled chan struct{} // closed when its outcome is in the session's state
-	held    bool          // its session holds it; guarded by the session's mutex
+	known context.Context // remembers the credentials: see pbx.WithAttempt
+
+	// What follows is guarded by the session's mutex.
+	stop    context.CancelFunc // of its operation; nil: there was none
+	stopped bool               // nobody needs what is under way
+	settled chan struct{}      // closed when its outcome is in the session's state; nil: nobody waits for it
 }
 
-func newAttempt() *attempt {
-	ctx, cancel := context.WithCancel(context.Background())
-	return &attempt{ctx: pbx.WithAttempt(ctx), cancel: cancel, settled: make(chan struct{})}
-}
+func newAttempt() *attempt { return &attempt{known: pbx.WithAttempt(context.Background())} }
 
 // again is the attempt when it goes on after a wait.
-func (a *attempt) again() *attempt {
-	return &attempt{ctx: a.ctx, cancel: a.cancel, settled: make(chan struct{})}
+func (a *attempt) again() *attempt { return &attempt{known: a.known} }
+
+// cancel ends the operation under way.
+func (a *attempt) cancel() {
+	a.stopped = true
+	if a.stop != nil {
+		a.stop()
+	}
+}
+
+// wait returns a channel that is closed when the attempt, which is under way, has
+// ended.
+func (a *attempt) wait() <-chan struct{} {
+	if a.settled == nil {
+		a.settled = make(chan struct{})
+	}
+	return a.settled
 }
 
 // driver is a pbx.Authenticator that is other people's code: every operation
@@ -69,12 +83,13 @@ type result struct {
 	err    error
 }
 
-// perform runs one operation with a token, or without one.
+// perform runs one operation with a token, or without one, within ctx, which has
+// its deadline.
 func (d *driver) perform(ctx context.Context, op pbx.Op, t *pbx.Token, key []byte) result {
 	if err := d.hangs(op); err != nil {
 		return result{sent: time.Now(), err: err}
 	}
-	return d.bounded(ctx, op, func(ctx context.Context) (r result) {
+	return d.within(ctx, op, func(ctx context.Context) (r result) {
 		switch op {
 		case opLook:
 			f, _ := pbx.As[pbx.Fingerprinter](d.auth)
@@ -125,73 +140,88 @@ const grace = time.Second
 
 // bounded runs an operation within the timeout.
 func (d *driver) bounded(ctx context.Context, op pbx.Op, fn func(context.Context) result) result {
-	started := time.Now()
-	r := d.within(ctx, op, fn)
-	r.sent = started
-	return d.judged(op, r)
-}
-
-// judged checks what an operation brought, and counts it.
-func (d *driver) judged(op pbx.Op, r result) result {
-	took := time.Since(r.sent)
-	if r.err == nil && (op == pbx.OpLogin || op == pbx.OpKeepAlive) {
-		r.err = sound(op, r.token, r.sent.Add(took))
-	}
-	d.ended(op, took, r.err)
-	if d.hook != nil {
-		d.hook.infos.add(OpInfo{Session: d.owner.name, Driver: d.traits.brand().Driver, URL: d.traits.URL, Op: op, Started: r.sent, Took: took, Err: r.err})
-	}
-	return r
-}
-
-// within runs fn within the timeout. A driver that ignores its context is left
-// behind, and what a late login brings is logged out.
-func (d *driver) within(ctx context.Context, op pbx.Op, fn func(context.Context) result) result {
 	ctx, cancel := context.WithTimeout(ctx, d.limit(op))
 	defer cancel()
-	const (
-		finished = iota + 1
-		leftBehind
-	)
-	var fate atomic.Int32
-	done := make(chan result, 1)
-	go func() {
-		r := result{err: &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Sent: true, Message: "the driver ended its goroutine"}}
-		defer func() {
-			if fate.CompareAndSwap(0, finished) {
-				done <- r
-				return
-			}
-			d.stray.Add(-1)
-			if op == pbx.OpLogin && r.err == nil && r.token != nil { // nobody needs it any more
-				ctx, cancel := context.WithTimeout(context.Background(), d.timeout)
-				defer cancel()
-				_ = d.contain(pbx.OpLogout, func() error { return d.auth.Logout(ctx, r.token) })
-			}
-		}()
-		if err := d.contain(op, func() error { r = fn(ctx); return nil }); err != nil {
-			r = result{err: err}
-		}
-	}()
+	return d.within(ctx, op, fn)
+}
+
+// within runs fn within ctx. A driver that ignores its context is left behind, and
+// what a late login brings is logged out.
+func (d *driver) within(ctx context.Context, op pbx.Op, fn func(context.Context) result) result {
+	o := &operation{done: make(chan struct{})}
+	started := time.Now()
+	go d.run(ctx, op, fn, o)
 	select {
-	case r := <-done:
-		return r
+	case <-o.done:
+		return d.judged(op, started, o.result)
 	case <-ctx.Done():
 	}
 	last := time.NewTimer(grace)
 	defer last.Stop()
 	select {
-	case r := <-done:
-		return r
+	case <-o.done:
+		return d.judged(op, started, o.result)
 	case <-last.C:
 	}
 	d.stray.Add(1)
-	if !fate.CompareAndSwap(0, leftBehind) {
+	if !o.fate.CompareAndSwap(underWay, leftBehind) {
 		d.stray.Add(-1)
-		return <-done
+		<-o.done
+		return d.judged(op, started, o.result)
 	}
-	return result{err: &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Sent: true,
-		Message: "the driver does not return though its context has ended", Err: ctx.Err()}}
+	return d.judged(op, started, result{err: &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Sent: true,
+		Message: "the driver does not return though its context has ended", Err: ctx.Err()}})
+}
+
+// operation is one that a driver is at.
+type operation struct {
+	fate   atomic.Int32
+	done   chan struct{} // closed when it has returned and was not left behind
+	result result
+}
+
+const (
+	underWay = iota
+	returned
+	leftBehind
+)
+
+// run is the goroutine of an operation.
+func (d *driver) run(ctx context.Context, op pbx.Op, fn func(context.Context) result, o *operation) {
+	whole := false
+	defer func() {
+		if !whole {
+			o.result = result{err: &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Sent: true, Message: "the driver ended its goroutine"}}
+		}
+		if o.fate.CompareAndSwap(underWay, returned) {
+			close(o.done)
+			return
+		}
+		d.stray.Add(-1)
+		if t := o.result.token; op == pbx.OpLogin && o.result.err == nil && t != nil { // nobody needs it any more
+			ctx, cancel := context.WithTimeout(context.Background(), d.timeout)
+			defer cancel()
+			_ = d.contain(pbx.OpLogout, func() error { return d.auth.Logout(ctx, t) })
+		}
+	}()
+	if err := d.contain(op, func() error { o.result = fn(ctx); return nil }); err != nil {
+		o.result = result{err: err}
+	}
+	whole = true
+}
+
+// judged checks what an operation brought, and counts it.
+func (d *driver) judged(op pbx.Op, started time.Time, r result) result {
+	r.sent = started
+	took := time.Since(started)
+	if r.err == nil && (op == pbx.OpLogin || op == pbx.OpKeepAlive) {
+		r.err = sound(op, r.token, started.Add(took))
+	}
+	d.ended(op, took, r.err)
+	if d.hook != nil {
+		d.hook.infos.add(OpInfo{Session: d.owner.name, Driver: d.traits.brand().Driver, URL: d.traits.URL, Op: op, Started: started, Took: took, Err: r.err})
+	}
+	return r
 }
 
 // contain turns a panic of the driver into an error. The value is not shown

@@ -38,5 +38,5 @@ func (g *Guard) Standing() (n int) {
 // Count does with an operation of the driver what comes on top of running it: it
 // looks at the clock when it has ended, counts, and hands it to OnOp.
 func (s *Session) Count(started time.Time) {
-	s.link.Load().judged(pbx.OpPing, result{sent: started})
+	s.link.Load().judged(pbx.OpPing, started, result{})
 }

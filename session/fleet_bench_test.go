@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -64,12 +63,12 @@ var idleRows = []struct {
 }{
 	{"small driver", func(testing.TB) func(int) pbx.Authenticator {
 		return func(i int) pbx.Authenticator { return small(i) }
-	}, 1100, 4, 100_000, false},
-	{"yeastar", yeastars(true), 1450, 1, 100_000, false}, // less in a larger fleet
+	}, 1024, 4, 100_000, false},
+	{"yeastar", yeastars(true), 1300, 1, 100_000, false}, // less in a larger fleet
 	{"yeastar, all at one host", yeastars(false), 1150, 1, 100_000, false},
 	{"store, small driver", func(testing.TB) func(int) pbx.Authenticator {
 		return func(i int) pbx.Authenticator { return small(i) }
-	}, 1400, 1, 100_000, true},
+	}, 1100, 1, 100_000, true}, // less in a larger fleet
 }
 
 // small is a driver that holds nothing but the number of its PBX.
@@ -77,7 +76,7 @@ type small int
 
 func (small) Login(context.Context) (*pbx.Token, error) {
 	now := time.Now()
-	return &pbx.Token{Value: pbx.NewSecret("48a7d7481a5355aa4fb5dc285edeb40e"), IssuedAt: now, ExpiresAt: now.Add(30 * time.Minute)}, nil
+	return &pbx.Token{Value: pbx.NewSecret("48a7d7481a5355aa4fb5dc285edeb40e"), IssuedAt: now}, nil
 }
 
 func (small) KeepAlive(_ context.Context, t *pbx.Token) (*pbx.Token, error) { return t, nil }
@@ -90,32 +89,36 @@ func (s small) Traits() pbx.Traits {
 }
 
 // yeastars opens a driver per PBX as an application does, each with a host of its
-// own if apart is set. They share a server, which issues tokens and remembers
-// nothing.
+// own if apart is set. What responds issues tokens and remembers nothing.
 func yeastars(apart bool) func(tb testing.TB) func(i int) pbx.Authenticator {
 	return func(tb testing.TB) func(i int) pbx.Authenticator { return openYeastars(tb, apart) }
 }
 
 func openYeastars(tb testing.TB, apart bool) func(i int) pbx.Authenticator {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
-		io.WriteString(w, `{"status":"Success","token":"48a7d7481a5355aa4fb5dc285edeb40e"}`)
-	}))
-	tb.Cleanup(server.Close)
-	shared := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
-	}}
-	return func(i int) pbx.Authenticator {
-		cfg := pbx.Config{URL: server.URL, Username: "api-" + strconv.Itoa(i), Password: pbx.NewSecret("secret-" + strconv.Itoa(i))}
-		if apart {
-			cfg.URL, cfg.Transport, cfg.AllowPlainHTTP = fmt.Sprintf("http://pbx-%d.test:8088", i), shared, true
-		}
+	const loggedIn = `{"status":"Success","token":"48a7d7481a5355aa4fb5dc285edeb40e"}`
+	open := func(i int, cfg pbx.Config) pbx.Authenticator {
+		cfg.Username, cfg.Password = "api-"+strconv.Itoa(i), pbx.NewSecret("secret-"+strconv.Itoa(i))
 		auth, err := pbx.Open("yeastar", cfg)
 		if err != nil {
 			tb.Fatal(err)
 		}
 		return auth
 	}
+	if apart {
+		shared := roundTrip(func(r *http.Request) (*http.Response, error) {
+			r.Body.Close()
+			return answer(r, http.StatusOK, loggedIn), nil
+		})
+		return func(i int) pbx.Authenticator {
+			return open(i, pbx.Config{URL: fmt.Sprintf("http://pbx-%d.test:8088", i), Transport: shared, AllowPlainHTTP: true})
+		}
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, loggedIn)
+	}))
+	tb.Cleanup(server.Close)
+	return func(i int) pbx.Authenticator { return open(i, pbx.Config{URL: server.URL}) }
 }
 
 // idle makes a fleet of n and returns what each live session has added to the

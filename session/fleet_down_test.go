@@ -13,7 +13,7 @@ import (
 )
 
 // go test -run AllDownForADay -v ./session -down 10000 takes a few minutes.
-var downFleet = flag.Int("down", 200, "how many hosts the test of a fleet that is down for a day has")
+var downFleet = flag.Int("down", 100, "how many hosts the test of a fleet that is down for a day has")
 
 // TestAFleetWhoseHostsAreAllDownForADayIsCheckedSlowly: each host has one session.
 // With -v, it prints what the day costs.

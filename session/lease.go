@@ -16,12 +16,10 @@ type lease struct {
 	generation uint32      // counts tokens: a heartbeat that extends one keeps it
 	good       atomic.Bool // the PBX accepted a request with it
 
-	base   time.Time
-	age    time.Duration // of the token at base, since it came
-	pinged time.Duration // after base: when a ping found it alive; 0: never
-	span   time.Duration // a full lifetime; 0: unknown
-	lead   time.Duration // how long before its expiry the token is renewed
-	until  atomic.Int64  // nanoseconds after base
+	base  time.Time     // when the token came
+	span  time.Duration // a full lifetime; 0: unknown
+	lead  time.Duration // how long before its expiry the token is renewed; below 0: after
+	until atomic.Int64  // nanoseconds after base
 }
 
 // lifetime returns how long t is valid from now, and its full lifetime, which
@@ -47,7 +45,7 @@ func (l *lease) living(now time.Time) bool {
 }
 
 // older is how old the token is.
-func (l *lease) older(now time.Time) time.Duration { return l.age + now.Sub(l.base) }
+func (l *lease) older(now time.Time) time.Duration { return now.Sub(l.base) }
 
 func (l *lease) end() time.Time { return l.base.Add(time.Duration(l.until.Load())) }
 
@@ -56,7 +54,7 @@ func (l *lease) renewal() time.Time {
 	if l.span == 0 {
 		return time.Time{}
 	}
-	return l.base.Add(max(time.Duration(l.until.Load())-l.lead, minRenewal))
+	return l.base.Add(time.Duration(l.until.Load()) - l.lead)
 }
 
 // renewBy moves the renewal forward to at, if it would come later, and reports

@@ -38,8 +38,7 @@ type machine struct {
 	state     State
 	holder    LockHolder
 	since     time.Time // of state
-	next      time.Time // when to wake the session; zero: no plan
-	resume    time.Time // opPeek: next, before it
+	next      time.Time // when to wake the session, unless an operation is under way; zero: no plan
 	err       error     // of the last attempt
 
 	lease      *lease     // what Token hands out; nil: nothing
@@ -60,6 +59,7 @@ type memory struct {
 	refused []fingerprint // credentials that requests found refused or forbidden, newest last
 	unseen  bool          // a request found credentials refused that no look has seen
 	retried time.Time     // a person's last Retry
+	pinged  time.Time     // when a ping last found the token alive
 }
 
 // rules is what a machine knows of its driver.
@@ -377,7 +377,7 @@ func (m *machine) peek(p *plan) {
 	if m.phase != resting || !m.rules.shares {
 		return
 	}
-	m.phase, m.op, m.resume, m.next = calling, opPeek, m.next, time.Time{}
+	m.phase, m.op = calling, opPeek // next is as before
 	m.ticket++
 	p.call, p.op, p.ticket = true, opPeek, m.ticket
 }
@@ -394,7 +394,7 @@ func (m *machine) peeked(now time.Time, e event, chance float64, p *plan) {
 	case m.state == Live, m.suspect, e.err == nil && m.away > 0:
 		m.rest(now)
 	default:
-		m.rest(m.resume)
+		m.rest(m.next)
 	}
 }
 
@@ -805,7 +805,7 @@ func (m *machine) pinged(now time.Time, e event, chance float64, p *plan) {
 		return
 	case e.err == nil && m.lease != nil:
 		m.lease.good.Store(true)
-		m.lease.pinged = max(now.Sub(m.lease.base), 1)
+		m.remember(func(r *memory) { r.pinged = now })
 	}
 	switch {
 	case m.state == Rejected:
@@ -949,7 +949,7 @@ func sound(op pbx.Op, t *pbx.Token, now time.Time) error {
 // adopt puts a sound token that op returned into use.
 func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, p *plan) {
 	another := op == pbx.OpLogin || m.old == nil || !m.old.Value.Equal(t.Value)
-	var age time.Duration
+	base := now
 	if another {
 		if m.lease != nil { // its token served until its renewal: the next refusal is the first
 			m.outlived(now, p)
@@ -962,20 +962,20 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 		}
 	} else if m.lease != nil {
 		m.outlived(now, p)
-		age = m.lease.older(now)
+		base = m.lease.base
 	}
 	p.adopted = op == pbx.OpOpen
-	l := &lease{age: age, token: t, base: now, generation: m.generation}
+	l := &lease{token: t, base: base, generation: m.generation}
 	var remaining time.Duration
 	remaining, l.span = lifetime(t, m.rules.lifetime, now)
-	l.until.Store(int64(remaining))
+	l.until.Store(int64(now.Sub(base) + remaining))
 	share := renewalShare + renewalSpread*(chance-0.5)
 	if m.rules.many && (m.lease == nil || m.rash) {
 		// Sessions that get their tokens together, after a start or an outage,
 		// must not go on being renewed together.
 		share = renewalShare * (0.1 + 0.9*chance)
 	}
-	l.lead = time.Duration(float64(min(l.span, remaining)) * (1 - share))
+	l.lead = min(time.Duration(float64(min(l.span, remaining))*(1-share)), remaining-minRenewal)
 	if at := unixNano(t.IssuedAt); op == pbx.OpLogin || at < m.issued {
 		m.issued = at
 	}
@@ -1026,7 +1026,7 @@ func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 		return // the PBX accepts it elsewhere: it is the request, not the token
 	}
 	if e.ambiguous && m.rules.pings && !m.noPing {
-		if (m.phase == resting || m.peeking()) && (m.lease.pinged == 0 || now.Sub(m.lease.base)-m.lease.pinged >= pingLasts) {
+		if (m.phase == resting || m.peeking()) && !m.pingedLately(now) {
 			m.suspect = true
 			m.next = now
 		}
@@ -1046,11 +1046,12 @@ func (m *machine) doubt(now time.Time, before time.Time, p *plan) {
 		return
 	}
 	m.become(now, Connecting, nil, "the PBX refuses the tokens of that time", p)
-	m.resume = now
-	if m.phase != calling {
-		m.withdraw(p)
-		m.rest(now)
+	if m.phase == calling {
+		m.next = now
+		return
 	}
+	m.withdraw(p)
+	m.rest(now)
 }
 
 // makeRoom plans a login with credentials that work, whose success resets the
@@ -1063,6 +1064,10 @@ func (m *machine) makeRoom(now time.Time) {
 
 // pingLasts is how long a ping speaks for its token.
 const pingLasts = time.Second
+
+func (m *machine) pingedLately(now time.Time) bool {
+	return m.memory != nil && now.Sub(m.memory.pinged) < pingLasts && !m.memory.pinged.Before(m.lease.base)
+}
 
 // give gives the token up and plans another.
 func (m *machine) give(now time.Time, chance float64, p *plan) {
@@ -1083,7 +1088,7 @@ func (m *machine) give(now time.Time, chance float64, p *plan) {
 	p.contest = m.early == suspiciousEarly
 	if m.phase == calling { // what is under way must not revive it
 		m.become(now, Connecting, nil, "the PBX refused the token", p)
-		m.resume = now
+		m.next = now
 		return
 	}
 	m.withdraw(p)
@@ -1160,11 +1165,12 @@ func (m *machine) retry(now time.Time, p *plan) error {
 		state = Renewing
 	}
 	m.become(now, state, nil, "retry requested", p)
-	m.resume = now
-	if m.phase != calling { // a look decides what it leads to
-		m.withdraw(p)
-		m.rest(now)
+	if m.phase == calling { // a look decides what it leads to
+		m.next = now
+		return nil
 	}
+	m.withdraw(p)
+	m.rest(now)
 	return nil
 }
 
@@ -1269,8 +1275,17 @@ func (m *machine) planned() time.Time {
 	switch {
 	case m.state == Rejected: // what is planned is a look at the credentials
 		return time.Time{}
-	case m.peeking():
-		return m.resume
+	case m.phase == calling && !m.peeking():
+		return time.Time{}
+	}
+	return m.next
+}
+
+// wakes is when to wake the session; zero: something is under way that ends by
+// itself, or nothing is planned.
+func (m *machine) wakes() time.Time {
+	if m.phase == calling {
+		return time.Time{}
 	}
 	return m.next
 }

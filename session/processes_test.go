@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/internal/thorough"
 	"github.com/pbxauth/pbx/session"
 	"github.com/pbxauth/pbx/session/store"
 )
@@ -24,12 +25,16 @@ func manyAccounts(kind string, n int) (users []string) {
 }
 
 func TestSixProcessesWithTenWrongPasswordsStayBelowTheLockout(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newSimulation(t, 1, manyAccounts("wrong", 10), 6)
 		defer w.close()
-		took := 4 * time.Hour
-		if session.RaceDetector || testing.Short() {
+		took := time.Hour
+		switch {
+		case session.RaceDetector || testing.Short():
 			took = 10 * time.Minute
+		case thorough.Tests():
+			took = 4 * time.Hour
 		}
 		time.Sleep(took)
 		counts := w.sim.Counts()
@@ -42,8 +47,13 @@ func TestSixProcessesWithTenWrongPasswordsStayBelowTheLockout(t *testing.T) {
 
 // All processes are killed, at rest and inside their logins, and started again.
 func TestProcessesThatAreKilledLeaveTheirTokens(t *testing.T) {
+	t.Parallel()
 	var inLogins int
-	for _, after := range []time.Duration{time.Minute, 310 * time.Millisecond, 510 * time.Millisecond, 1050 * time.Millisecond, 2130 * time.Millisecond} {
+	afters := []time.Duration{time.Minute, 310 * time.Millisecond, 510 * time.Millisecond, 1050 * time.Millisecond, 2130 * time.Millisecond}
+	if session.RaceDetector {
+		afters = afters[:2]
+	}
+	for _, after := range afters {
 		synctest.Test(t, func(t *testing.T) {
 			w := newSimulation(t, 1, manyAccounts("user", 50), 0)
 			w.latency = 200 * time.Millisecond
@@ -56,7 +66,7 @@ func TestProcessesThatAreKilledLeaveTheirTokens(t *testing.T) {
 				w.kill(p)
 				w.processes[i] = w.start()
 			}
-			time.Sleep(3 * time.Minute)
+			time.Sleep(20 * time.Second) // a claim lasts 6 s longer than a login may take
 			if err := w.allWork(); err != nil {
 				t.Errorf("killed after %s: %v", after, err)
 			}
@@ -73,10 +83,12 @@ func TestProcessesThatAreKilledLeaveTheirTokens(t *testing.T) {
 	}
 }
 
-// A day of four processes with 20 accounts. After an hour, the passwords of two are
-// changed at the PBX. Processes are replaced, killed and cut off from the store, the PBX restarts, the
-// store is slow, loses responses, and twice loses everything.
+// A day of four processes with 20 accounts, or six hours of it without PBX_TESTS=all.
+// After an hour, the passwords of two are changed at the PBX. Processes are replaced,
+// killed and cut off from the store, the PBX restarts, the store is slow, loses
+// responses, and twice loses everything.
 func TestADayOfFourProcesses(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newSimulation(t, 1, append(manyAccounts("user", 18), manyAccounts("wrong", 2)...), 0)
 		w.sim.SetPassword("wrong-0", "not right")
@@ -100,9 +112,12 @@ func TestADayOfFourProcesses(t *testing.T) {
 			}
 			return f
 		})
-		hours := 24
-		if session.RaceDetector || testing.Short() {
+		hours := 6
+		switch {
+		case session.RaceDetector || testing.Short():
 			hours = 4
+		case thorough.Tests():
+			hours = 24
 		}
 		losses := 0
 		var asked, failed int
@@ -127,7 +142,7 @@ func TestADayOfFourProcesses(t *testing.T) {
 				for _, p := range w.processes {
 					w.faults.Rejoin(p.name)
 				}
-			case minutes == 0 && (hour == 12 || hour == 20):
+			case minutes == 0 && (hour == hours/2 || hour == hours*5/6):
 				w.faults.ForgetAll()
 				losses++
 			}
@@ -246,7 +261,12 @@ func TestProvenCredentialsAreKnownAfterTheStoreHasForgotten(t *testing.T) {
 // A store that is back may have lost all or the newest of what it had. The
 // processes put it back at once, so that others can start then.
 func TestProcessesPutBackWhatTheStoreHasForgotten(t *testing.T) {
-	for _, lost := range []time.Duration{time.Minute, 20 * time.Minute, 40 * time.Minute, 24 * time.Hour} {
+	t.Parallel()
+	losses := []time.Duration{time.Minute, 24 * time.Hour, 20 * time.Minute, 40 * time.Minute}
+	if session.RaceDetector {
+		losses = losses[:2]
+	}
+	for _, lost := range losses {
 		synctest.Test(t, func(t *testing.T) {
 			w := newSimulation(t, 1, append(manyAccounts("user", 20), manyAccounts("wrong", 2)...), 0)
 			for _, user := range []string{"wrong-0", "wrong-1"} {

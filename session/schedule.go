@@ -15,6 +15,7 @@ const longestSleep = time.Minute
 type scheduler struct {
 	epoch  time.Time     // times are counted from it
 	nudge  chan struct{} // the timer may be set too late
+	handed chan task     // to the worker that is idle
 	stop   chan struct{}
 	ended  sync.WaitGroup
 	clock  *wallClock
@@ -25,6 +26,7 @@ type scheduler struct {
 	failing pool // jobs whose last run failed
 	busy    int
 	most    int
+	idle    bool    // a worker waits at handed
 	armed   instant // when the timer fires
 	each    time.Duration
 	slot    instant // the next free one for a login
@@ -63,7 +65,7 @@ func newJob(run func()) job { return job{run: run, due: never, index: -1} }
 // of the monotonic one.
 func newScheduler(workers, loginsPerSecond int, wall func() time.Time, jumped func(time.Duration)) *scheduler {
 	s := &scheduler{
-		epoch: time.Now(), nudge: make(chan struct{}, 1), stop: make(chan struct{}), clock: newWallClock(wall), jumped: jumped,
+		epoch: time.Now(), nudge: make(chan struct{}, 1), handed: make(chan task, 1), stop: make(chan struct{}), clock: newWallClock(wall), jumped: jumped,
 		healthy: pool{most: workers}, failing: pool{most: max(workers/2, 1)}, most: workers,
 		each: time.Second / time.Duration(loginsPerSecond), slot: -instant(time.Hour),
 	}
@@ -134,7 +136,7 @@ func (s *scheduler) place(j *job) {
 		heap.Remove(q, int(j.index))
 	case j.due == never:
 	case queued:
-		heap.Fix(q, int(j.index))
+		q.moved(j)
 	default:
 		heap.Push(q, j)
 	}
@@ -163,7 +165,12 @@ func (s *scheduler) watch() {
 		now := s.now()
 		for _, p := range []*pool{&s.healthy, &s.failing} {
 			for j := s.take(p, now); j != nil; j = s.take(p, now) {
-				s.ended.Go(func() { s.work(j, p) })
+				if s.idle {
+					s.idle = false
+					s.handed <- task{j, p}
+					continue
+				}
+				s.ended.Go(func() { s.work(task{j, p}) })
 			}
 		}
 		s.armed = now + instant(longestSleep)
@@ -199,29 +206,62 @@ func (s *scheduler) take(p *pool, now instant) *job {
 	return j
 }
 
+// task is a job for a worker of a pool.
+type task struct {
+	job  *job
+	pool *pool
+}
+
 // work runs a job, and then others that have become due.
-func (s *scheduler) work(j *job, p *pool) {
-	for j != nil {
-		j.run()
-		s.mu.Lock()
-		s.busy--
-		p.busy--
-		now := s.now()
-		if p, j = &s.healthy, s.take(&s.healthy, now); j == nil {
-			p, j = &s.failing, s.take(&s.failing, now)
+func (s *scheduler) work(t task) {
+	for t.job != nil {
+		t.job.run()
+		t = s.next(t.pool)
+	}
+}
+
+// worthWaiting is how many jobs a fleet has in which a worker waits for the next
+// one. To start a worker takes as long as much of a keep-alive.
+const worthWaiting = 100
+
+// next ends a run in a pool and returns what the worker does next; the zero task:
+// it ends.
+func (s *scheduler) next(p *pool) task {
+	s.mu.Lock()
+	s.busy--
+	p.busy--
+	now := s.now()
+	for _, p := range []*pool{&s.healthy, &s.failing} {
+		if j := s.take(p, now); j != nil {
+			s.mu.Unlock()
+			return task{j, p}
 		}
-		if j == nil { // the timer did not look at queues that had no worker
-			for _, p := range []*pool{&s.healthy, &s.failing} {
-				if len(p.queue) > 0 && p.queue[0].due < s.armed {
-					s.armed = p.queue[0].due
-					select {
-					case s.nudge <- struct{}{}:
-					default:
-					}
-				}
+	}
+	for _, p := range []*pool{&s.healthy, &s.failing} { // the timer did not look at queues that had no worker
+		if len(p.queue) > 0 && p.queue[0].due < s.armed {
+			s.armed = p.queue[0].due
+			select {
+			case s.nudge <- struct{}{}:
+			default:
 			}
 		}
-		s.mu.Unlock()
+	}
+	waits := !s.idle && !s.stopped && len(s.healthy.queue) >= worthWaiting
+	s.idle = s.idle || waits
+	s.mu.Unlock()
+	if !waits {
+		return task{}
+	}
+	select {
+	case t := <-s.handed:
+		return t
+	case <-s.stop:
+	}
+	select {
+	case t := <-s.handed: // just before the stop
+		return t
+	default:
+		return task{}
 	}
 }
 
@@ -247,25 +287,37 @@ func (s *scheduler) admitted(j *job) {
 	j.admitted = false
 }
 
-// queue is a heap by time.
-type queue []*job
+// queue is a heap by time. The times stand in it, because jobs are far apart in
+// memory.
+type queue []planned
+
+type planned struct {
+	due instant
+	job *job
+}
 
 func (q queue) Len() int           { return len(q) }
 func (q queue) Less(i, k int) bool { return q[i].due < q[k].due }
 func (q queue) Swap(i, k int) {
 	q[i], q[k] = q[k], q[i]
-	q[i].index, q[k].index = int32(i), int32(k)
+	q[i].job.index, q[k].job.index = int32(i), int32(k)
 }
 func (q *queue) Push(x any) {
 	j := x.(*job)
 	j.index = int32(len(*q))
-	*q = append(*q, j)
+	*q = append(*q, planned{j.due, j})
 }
 func (q *queue) Pop() any {
 	last := len(*q) - 1
-	j := (*q)[last]
-	(*q)[last] = nil
+	j := (*q)[last].job
+	(*q)[last] = planned{}
 	*q = (*q)[:last]
 	j.index = -1
 	return j
+}
+
+// moved puts a job whose time has changed where it belongs.
+func (q queue) moved(j *job) {
+	q[j.index].due = j.due
+	heap.Fix(&q, int(j.index))
 }

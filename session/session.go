@@ -119,7 +119,7 @@ func (s *Session) connect(auth pbx.Authenticator) (*visitor, error) {
 	l.family = s.fleet.families.of(l.traits.brand().Driver)
 	s.fleet.gate.guard.join(l)
 	if c := s.fleet.shared; c != nil {
-		l.cell = c.cell(s.name, l.traits)
+		l.cell = c.cell(l)
 	}
 	return l, err
 }
@@ -141,24 +141,13 @@ func (s *Session) deliver(e event, a *attempt) plan {
 	}
 	switch {
 	case a != nil && s.machine.waiting && s.machine.op == pbx.OpLogin:
-		s.hold(a)
+		s.held = a
 	case s.machine.phase != asking:
-		s.hold(nil)
+		s.held = nil
 	}
 	s.mu.Unlock()
 	s.announce(p)
 	return p
-}
-
-// hold keeps an attempt whose login waits, in exchange for the one before. Who
-// holds an attempt, or takes it back, ends its context. s.mu is held.
-func (s *Session) hold(a *attempt) {
-	if s.held != nil {
-		s.held.cancel()
-	}
-	if s.held = a; a != nil {
-		a.held = true
-	}
 }
 
 // takeBack returns the attempt that is held, to go on with it.
@@ -181,7 +170,7 @@ func (s *Session) step(e event) plan {
 	if s.current.Load() != m.lease {
 		s.current.Store(m.lease)
 	}
-	s.fleet.schedule.set(&s.job, m.next, m.fails+m.away > 0)
+	s.fleet.schedule.set(&s.job, m.wakes(), m.fails+m.away > 0)
 	if p.change.happened {
 		s.link.Load().family.moved(p.change.from, p.change.to)
 		s.fleet.changed(s)
@@ -287,14 +276,13 @@ func (s *Session) run() {
 		return
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.attempt == a {
 		s.attempt = nil
 	}
-	if !a.held {
-		a.cancel()
+	if a.settled != nil {
+		close(a.settled)
 	}
-	s.mu.Unlock()
-	close(a.settled)
 }
 
 // tidy leaves the store as the others need it: without a claim, and with the token.
@@ -354,16 +342,29 @@ func (s *Session) ask(l *visitor, a *attempt, p plan) plan {
 	return next
 }
 
+// within returns the context of one operation of an attempt.
+func (s *Session) within(a *attempt, limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(a.known, limit)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.stop = cancel; a.stopped {
+		cancel()
+	}
+	return ctx, cancel
+}
+
 // call has the driver do something, and reports what came of it.
 func (s *Session) call(l *visitor, a *attempt, p plan) plan {
+	ctx, cancel := s.within(a, l.limit(p.op))
+	defer cancel()
 	if p.op == opClaim || p.op == opPeek {
-		found, err := s.claim(l, a, p)
+		found, err := s.claim(ctx, l, p)
 		return s.deliver(event{kind: finished, ticket: p.ticket, claim: found, err: err}, a)
 	}
-	r := l.perform(a.ctx, p.op, p.token, s.fleet.gate.guard.key)
+	r := l.perform(ctx, p.op, p.token, s.fleet.gate.guard.key)
 	s.fleet.gate.settle(l, p.op, r.err, r.sent)
 	if r.err == nil && r.token != nil && l.cell != nil {
-		if other := l.cell.commit(a.ctx, r.token); other != nil { // another process was quicker
+		if other := l.cell.commit(r.token); other != nil { // another process was quicker
 			l.family.adopted.Add(1)
 			if p.op == pbx.OpLogin { // else others may use it still
 				s.logout(l, r.token)
@@ -383,12 +384,8 @@ func (s *Session) call(l *visitor, a *attempt, p plan) plan {
 
 // claim looks into the store, and claims the token there. While the store is away,
 // a heartbeat needs no claim, and a refresh none if this process wrote the token.
-func (s *Session) claim(l *visitor, a *attempt, p plan) (claimResult, error) {
-	lasts := l.limit(p.want)
-	if l.rules(true).prints { // the look at the credentials comes first
-		lasts += l.limit(opLook)
-	}
-	found, err := l.cell.claim(a.ctx, tokencell.Need{Refused: p.refused}, p.want, lasts, p.take)
+func (s *Session) claim(ctx context.Context, l *visitor, p plan) (claimResult, error) {
+	found, err := l.cell.claim(ctx, tokencell.Need{Refused: p.refused}, p.want, l.limit(p.want), p.take)
 	unreadable := (*tokencell.UnreadableError)(nil)
 	if err == nil || p.want != pbx.OpKeepAlive || errors.As(err, &unreadable) {
 		return found, err
@@ -402,7 +399,7 @@ func (s *Session) claim(l *visitor, a *attempt, p plan) (claimResult, error) {
 // notice has the session look at the store soon, unless the change is its own.
 func (s *Session) notice(key string) {
 	c := s.link.Load().cell
-	if c.key != key || time.Now().UnixNano()-c.written.Load() < int64(echoLasts) {
+	if c.key() != key || time.Now().UnixNano()-c.written.Load() < int64(echoLasts) {
 		return
 	}
 	s.look(noticePause)
@@ -671,19 +668,19 @@ func (s *Session) end(ctx context.Context) (t *pbx.Token, first bool) {
 		return nil, false
 	}
 	s.mu.Lock()
-	a := s.attempt
+	var settled <-chan struct{}
+	if s.attempt != nil {
+		settled = s.attempt.wait()
+	}
 	s.mu.Unlock()
-	if a != nil {
+	if settled != nil {
 		select {
-		case <-a.settled:
+		case <-settled:
 		case <-ctx.Done():
-			a.cancel()
-			<-a.settled // soon: neither driver nor hook is waited for any longer
+			s.hurry()
+			<-settled // soon: neither driver nor hook is waited for any longer
 		}
 	}
-	s.mu.Lock()
-	s.hold(nil)
-	s.mu.Unlock()
 	return s.deliver(event{kind: drained}, nil).logout, true
 }
 

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -30,6 +29,7 @@ type Shared struct {
 	sealer   *tokencell.Sealer
 	guard    *Guard
 	writes   atomic.Uint64
+	sessions atomic.Uint32
 	down     breaker
 
 	operations, errors atomic.Uint64
@@ -185,57 +185,63 @@ func (c *Shared) stats() StoreStats {
 }
 
 // tokenCell is a session's part of the store. One operation uses it at a time:
-// that of the session's attempt.
+// that of the session's attempt. A fleet has one for each session, so it is small.
 type tokenCell struct {
-	shared *Shared
-	key    string
-	number uint64 // of the session in this process, for by
+	visitor *visitor // whose it is
 
 	written atomic.Int64           // when this process wrote last: Unix nanoseconds
 	holder  atomic.Pointer[string] // the process that brought the session's token
 	lacks   atomic.Bool            // owed is set
 	noticed atomic.Bool            // the store reports a change
+	number  uint32                 // of the cell in this process, for by
 
+	users int32         // of turn; mu guards both
 	mu    sync.Mutex    // guards turn and users
-	users int32         // of turn
 	turn  chan struct{} // who puts one in has what follows; nil: nobody wants it
 
-	known  bool              // record is what the store had at some time
-	held   bool              // the claim is this session's
-	ours   bool              // this process wrote the generation that it has
-	record *tokencell.Record // nil while nobody has the turn and rest says the same
-	rest   restingRecord
-	rev    uint64
-	offset time.Duration // from this machine's clock to the store's
-	have   uint64        // the generation of the session's token; 0: none
-	token  *pbx.Token    // that token, as the session has it
-	owed   *pbx.Token    // a token that the store does not have yet
+	known   bool              // record is what the store had at some time
+	held    bool              // the claim is this session's
+	ours    bool              // this process wrote the generation that it has
+	resting bool              // record is nil, and says the same as token, gap, ends and later
+	gap     uint32            // resting: how many generations ago the PBX refused one
+	record  *tokencell.Record // nil while nobody has the turn and it says nothing more
+	ends    int64             // resting: the token's expiry by the store's clock, Unix nanoseconds; 0: unknown
+	later   time.Duration     // resting: from the token's other times to the record's
+	rev     uint64
+	offset  time.Duration // from this machine's clock to the store's
+	have    uint64        // the generation of the session's token; 0: none
+	token   *pbx.Token    // that token, as the session has it
+	owed    *pbx.Token    // a token that the store does not have yet
 }
 
-// restingRecord is what a record with the session's token says beyond it. A
-// fleet has one for each session, most of the time.
-type restingRecord struct {
-	generation, dead          uint64
-	issued, ends, refreshEnds int64 // by the store's clock: Unix nanoseconds
-	by                        string
+// shared is the store.
+func (c *tokenCell) shared() *Shared { return c.visitor.owner.fleet.shared }
+
+// key is the store's name of the cell.
+func (c *tokenCell) key() string {
+	return tokencell.SessionKey(c.shared().settings.Prefix, c.visitor.owner.name, c.visitor.traits.URL, c.visitor.traits.Account)
 }
 
 // by is who claims, for other sessions and for people.
 func (c *tokenCell) by() string {
-	return fmt.Sprintf("%s/%d", c.shared.settings.Process, c.number)
+	return fmt.Sprintf("%s/%d", c.shared().settings.Process, c.number)
 }
 
 // settle puts the record away, if it says no more than that the session has its
 // token. The turn is held, as in wake.
 func (c *tokenCell) settle() {
 	r := c.record
-	switch {
-	case !c.known:
-		c.record, c.rest = nil, restingRecord{}
-	case c.token != nil && r.Generation > 0 && r.Claim == (tokencell.Claim{}) && r.Removed.IsZero() && r.Token.LoggedInAt.IsZero() &&
-		r.Token.Value.Equal(c.token.Value) && r.Token.Refresh.Equal(c.token.Refresh) && bytes.Equal(r.Token.Details, c.token.Details):
-		c.rest = restingRecord{r.Generation, r.Dead, unixNano(r.Token.IssuedAt), unixNano(r.Token.ExpiresAt), unixNano(r.Token.RefreshExpiresAt), r.Token.By}
-		c.record = nil
+	if !c.known {
+		c.record, c.resting = nil, false
+		return
+	}
+	if c.token == nil || r.Generation == 0 {
+		return
+	}
+	gap, later := r.Generation-r.Dead, r.Token.IssuedAt.Sub(c.token.IssuedAt.Round(0))
+	c.gap, c.ends, c.later = uint32(gap), unixNano(r.Token.ExpiresAt), later
+	if uint64(c.gap) == gap && c.rested().Same(*r) {
+		c.record, c.resting = nil, true
 	}
 }
 
@@ -245,12 +251,18 @@ func (c *tokenCell) wake() {
 		return
 	}
 	c.record = &tokencell.Record{}
-	if c.rest.generation > 0 {
-		*c.record = tokencell.Record{Generation: c.rest.generation, Dead: c.rest.dead, Token: tokencell.Token{
-			Value: c.token.Value, Refresh: c.token.Refresh, Details: c.token.Details, By: c.rest.by,
-			IssuedAt: sinceUnix(c.rest.issued), ExpiresAt: sinceUnix(c.rest.ends), RefreshExpiresAt: sinceUnix(c.rest.refreshEnds),
-		}}
+	if c.resting {
+		*c.record, c.resting = c.rested(), false
 	}
+}
+
+// rested is the record that resting stands for.
+func (c *tokenCell) rested() tokencell.Record {
+	t := c.token
+	return tokencell.Record{Generation: c.have, Dead: c.have - uint64(c.gap), Token: tokencell.Token{
+		Value: t.Value, Refresh: t.Refresh, Details: t.Details, By: c.broughtBy(),
+		IssuedAt: shift(t.IssuedAt, c.later).UTC(), ExpiresAt: sinceUnix(c.ends), RefreshExpiresAt: shift(t.RefreshExpiresAt, c.later).UTC(),
+	}}
 }
 
 // sinceUnix is the inverse of unixNano.
@@ -262,9 +274,8 @@ func sinceUnix(nanoseconds int64) time.Time {
 }
 
 // cell makes a session's part of the store.
-func (c *Shared) cell(name string, traits traits) *tokenCell {
-	return &tokenCell{shared: c, number: c.writes.Add(1),
-		key: tokencell.SessionKey(c.settings.Prefix, name, traits.URL, traits.Account)}
+func (c *Shared) cell(v *visitor) *tokenCell {
+	return &tokenCell{visitor: v, number: c.sessions.Add(1)}
 }
 
 // enter waits for the turn, which another operation has for as long as the store
@@ -346,7 +357,7 @@ func (c *tokenCell) claim(ctx context.Context, need tokencell.Need, op pbx.Op, l
 			c.known = false
 			continue
 		}
-		won, err := c.put(ctx, c.record.Claimed(c.shared.writer(), need, op, now.Add(lasts+claimGrace)))
+		won, err := c.put(ctx, c.record.Claimed(c.shared().writer(), need, op, now.Add(lasts+claimGrace)))
 		if err != nil {
 			return claimResult{}, err
 		}
@@ -388,12 +399,12 @@ func (c *tokenCell) adopt() *pbx.Token {
 
 // commit writes a new token. If another process was quicker, it returns the
 // token of that one, which is to be used instead.
-func (c *tokenCell) commit(ctx context.Context, t *pbx.Token) (other *pbx.Token) {
+func (c *tokenCell) commit(t *pbx.Token) (other *pbx.Token) {
 	c.enter(context.Background())
 	defer c.leave()
 	c.owed = t
-	c.holder.Store(&c.shared.settings.Process)
-	other = c.pay(ctx)
+	c.holder.Store(&c.shared().settings.Process)
+	other = c.pay(context.Background())
 	c.lacks.Store(c.owed != nil)
 	return other
 }
@@ -410,7 +421,7 @@ func (c *tokenCell) pay(ctx context.Context) (other *pbx.Token) {
 		}
 		base := *c.record
 		base.Generation = max(base.Generation, c.have) // a store that forgot
-		won, err := c.put(ctx, base.Committed(c.shared.writer(), c.stored(c.owed)))
+		won, err := c.put(ctx, base.Committed(c.shared().writer(), c.stored(c.owed)))
 		switch {
 		case err != nil:
 			c.held = false // the claim expires
@@ -437,7 +448,7 @@ func (c *tokenCell) publish(ctx context.Context, t pbx.Secret, ends time.Time) {
 		if !t.Equal(c.value()) || !c.known && c.load(ctx) != nil {
 			return
 		}
-		writer := c.shared.writer()
+		writer := c.shared().writer()
 		next, lacks := c.record.Restored(writer, time.Now().Add(c.offset), c.have, c.stored(c.token))
 		if !ends.IsZero() && time.Until(next.Token.ExpiresAt.Add(-c.offset)) <= time.Until(ends)/2 {
 			var later bool
@@ -482,7 +493,7 @@ func (c *tokenCell) release(ctx context.Context) {
 	c.enter(context.Background())
 	defer c.leave()
 	for c.held {
-		next, mine := c.record.Released(c.shared.writer(), c.by())
+		next, mine := c.record.Released(c.shared().writer(), c.by())
 		if !mine {
 			c.held = false
 			return
@@ -504,7 +515,7 @@ func (c *tokenCell) remove(ctx context.Context) error {
 				return err
 			}
 		}
-		won, err := c.put(ctx, c.record.Gone(c.shared.writer(), time.Now().Add(c.offset)))
+		won, err := c.put(ctx, c.record.Gone(c.shared().writer(), time.Now().Add(c.offset)))
 		if err != nil || won {
 			return err
 		}
@@ -520,7 +531,7 @@ func (c *tokenCell) wrote() bool {
 }
 
 func (c *tokenCell) load(ctx context.Context) error {
-	e, err := c.shared.Load(ctx, c.key)
+	e, err := c.shared().Load(ctx, c.key())
 	if err != nil {
 		return err
 	}
@@ -530,12 +541,13 @@ func (c *tokenCell) load(ctx context.Context) error {
 // put writes next. A loser gets the present record. After an error the outcome is
 // unknown: the record is loaded, and an own write is recognised by its writer.
 func (c *tokenCell) put(ctx context.Context, next tokencell.Record) (won bool, err error) {
-	data, err := c.shared.sealer.Seal(c.key, next)
+	key := c.key()
+	data, err := c.shared().sealer.Seal(key, next)
 	if err != nil {
 		return false, err
 	}
 	c.written.Store(time.Now().UnixNano()) // the notice may be quicker than the response
-	e, won, err := c.shared.Swap(ctx, c.key, c.rev, data, c.keep(next))
+	e, won, err := c.shared().Swap(ctx, key, c.rev, data, c.keep(next))
 	switch {
 	case err != nil:
 		if failed := err; c.load(ctx) != nil {
@@ -569,7 +581,7 @@ func (c *tokenCell) keep(r tokencell.Record) time.Duration {
 }
 
 func (c *tokenCell) take(e store.Entry) error {
-	r, err := c.shared.sealer.Open(c.key, e.Value)
+	r, err := c.shared().sealer.Open(c.key(), e.Value)
 	if err != nil {
 		c.known = false
 		return err
@@ -596,7 +608,7 @@ func (c *tokenCell) local() *pbx.Token {
 // stored is a token by the store's clock.
 func (c *tokenCell) stored(t *pbx.Token) tokencell.Token {
 	return tokencell.Token{Value: t.Value, Refresh: t.Refresh, Details: t.Details,
-		IssuedAt: shift(t.IssuedAt, c.offset), ExpiresAt: shift(t.ExpiresAt, c.offset), RefreshExpiresAt: shift(t.RefreshExpiresAt, c.offset), By: c.shared.settings.Process}
+		IssuedAt: shift(t.IssuedAt, c.offset), ExpiresAt: shift(t.ExpiresAt, c.offset), RefreshExpiresAt: shift(t.RefreshExpiresAt, c.offset), By: c.shared().settings.Process}
 }
 
 func shift(t time.Time, by time.Duration) time.Time {

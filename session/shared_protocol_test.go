@@ -334,7 +334,7 @@ func TestABookingWhoseResponseWasLostIsTakenOut(t *testing.T) {
 		f, drivers := newShared(1, time.Hour)
 		memory := &store.Memory{}
 		swaps := lossy(memory.Faults(), "h/", store.Fault{After: errors.New("response lost")})
-		m := shares(t, tacit{memory.Faults().Process("one")}, "one") // a notice would end the pause
+		m := shares(t, tacit{memory.Faults().Process("one")}, "one") // no notice has it try again sooner
 		defer m.Close(context.Background())
 		s := mustAdd(t, m, "7", drivers[0])
 		time.Sleep(time.Second)

@@ -502,6 +502,7 @@ func TestARenewalCostsTwoSwaps(t *testing.T) {
 }
 
 func TestSixteenProcessesSendOneWrongPasswordOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		memory := &store.Memory{}
 		f, drivers := newShared(16, time.Hour)
@@ -512,11 +513,7 @@ func TestSixteenProcessesSendOneWrongPasswordOnce(t *testing.T) {
 			defer m.Close(context.Background())
 			mustAdd(t, m, "7", d)
 		}
-		hours := 24
-		if session.RaceDetector {
-			hours = 1
-		}
-		time.Sleep(time.Duration(hours) * time.Hour)
+		time.Sleep(aDay())
 		wantCounts(t, f, 1, 0, 0)
 	})
 }

@@ -1,12 +1,15 @@
 package session_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,12 +21,13 @@ import (
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/internal/thorough"
 	"github.com/pbxauth/pbx/session"
 	"github.com/pbxauth/pbx/session/store"
 )
 
 var (
-	simulationSeeds = flag.Int("simulation-seeds", 100, "how many seeds TestProcessesInASimulation plays of each kind")
+	simulationSeeds = flag.Int("simulation-seeds", 0, "how many seeds TestProcessesInASimulation plays of each kind; 0: 20, or 100 with PBX_TESTS=all, or 5 with -short and -race")
 	simulationSeed  = flag.Uint64("simulation-seed", 0, "a single seed for it, to repeat a failure")
 )
 
@@ -33,7 +37,7 @@ type simulation struct {
 	t        *testing.T
 	random   *rand.Rand
 	sim      *pbxsim.PBX
-	server   *pbxsim.Server
+	server   *pbxsim.Server // which only gives it an address
 	accounts []string
 	faults   *store.Faults
 	latency  time.Duration // of a request
@@ -80,7 +84,7 @@ type process struct {
 	dead     atomic.Bool  // killed: it sends nothing and hears nothing
 	logins   atomic.Int32 // under way
 	latency  time.Duration
-	next     http.RoundTripper
+	sim      *pbxsim.PBX
 }
 
 var errKilled = errors.New("the process is dead")
@@ -94,7 +98,7 @@ func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
 	if p.dead.Load() {
 		return nil, errKilled
 	}
-	resp, err := p.next.RoundTrip(r)
+	resp, err := serve(p.sim, r)
 	time.Sleep(p.latency / 2)
 	if p.dead.Load() { // the PBX has judged, and nobody hears it
 		if err == nil {
@@ -105,11 +109,37 @@ func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// serve is the PBX's response to a request, without a connection: setting up and
+// tearing down one for each request would take as long as all else that a simulation
+// does.
+func serve(p *pbxsim.PBX, r *http.Request) (resp *http.Response, err error) {
+	in := r.Clone(r.Context())
+	in.RemoteAddr, in.Host = "127.0.0.1:1024", r.URL.Host
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	defer in.Body.Close()
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler: // as it cuts a connection
+			resp, err = nil, cmp.Or(r.Context().Err(), io.ErrUnexpectedEOF)
+		default:
+			panic(v)
+		}
+	}()
+	out := httptest.NewRecorder()
+	p.ServeHTTP(out, in)
+	resp = out.Result()
+	resp.Request = r
+	return resp, nil
+}
+
 func isWrong(user string) bool { return strings.HasPrefix(user, "wrong") }
 
 func (w *simulation) start() *process {
 	w.started++
-	p := &process{name: fmt.Sprint("p", w.started), latency: w.latency, next: w.server.Client().Transport}
+	p := &process{name: fmt.Sprint("p", w.started), latency: w.latency, sim: w.sim}
 	s := w.faults.Process(p.name)
 	if w.tacit {
 		s = tacit{s}
@@ -149,15 +179,22 @@ func TestProcessesInASimulation(t *testing.T) {
 		{"a store that loses everything every two minutes", false, true},
 		{"both", true, true}, // of which no promise is made: a number
 	} {
-		seeds := make([]uint64, *simulationSeeds)
+		n := *simulationSeeds
+		switch {
+		case n > 0:
+		case testing.Short() || session.RaceDetector:
+			n = 5
+		case thorough.Tests():
+			n = 100
+		default:
+			n = 20
+		}
+		seeds := make([]uint64, n)
 		for i := range seeds {
 			seeds[i] = uint64(i + 1)
 		}
 		if *simulationSeed != 0 {
 			seeds = []uint64{*simulationSeed}
-		}
-		if testing.Short() || session.RaceDetector {
-			seeds = seeds[:min(len(seeds), 5)]
 		}
 		var locked, waited atomic.Int32
 		t.Run(kind.name, func(t *testing.T) {

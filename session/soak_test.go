@@ -20,13 +20,14 @@ import (
 	_ "github.com/pbxauth/pbx/adapters"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
+	"github.com/pbxauth/pbx/internal/thorough"
 	"github.com/pbxauth/pbx/session"
 	"github.com/rs/zerolog"
 )
 
 var (
 	soakSessions = flag.Int("soak-sessions", 60, "sessions of TestSoak")
-	soakTime     = flag.Duration("soak-time", 24*time.Hour, "virtual time of TestSoak")
+	soakTime     = flag.Duration("soak-time", 0, "virtual time of TestSoak; 0: a day with PBX_TESTS=all, otherwise eight hours, or four under the race detector")
 )
 
 // soaked is one PBX of the soak and what this side knows of its account.
@@ -43,11 +44,22 @@ type soaked struct {
 
 const canary = "c4n4ry" // in every password and token
 
-// TestSoak keeps a fleet of all brands logged in for a day (a week, and a
-// thousand of them, with -soak-time 168h -soak-sessions 1000) of virtual time,
-// while one answer in ten is faulty, PBXs restart, passwords change, and other
+// TestSoak keeps a fleet of all brands logged in for eight hours (a day with
+// PBX_TESTS=all; a week, and a thousand of them, with -soak-time 168h
+// -soak-sessions 1000) of virtual time, while one answer in ten is faulty, PBXs restart, passwords change, and other
 // people get this machine locked out.
 func TestSoak(t *testing.T) {
+	t.Parallel()
+	took := *soakTime
+	switch {
+	case took > 0:
+	case session.RaceDetector:
+		took = 4 * time.Hour
+	case thorough.Tests():
+		took = 24 * time.Hour
+	default:
+		took = 8 * time.Hour
+	}
 	log := &searchedLog{secrets: map[string]bool{}}
 	logger := zerolog.New(log)
 	synctest.Test(t, func(t *testing.T) {
@@ -87,7 +99,7 @@ func TestSoak(t *testing.T) {
 		}
 
 		available, asked := 0, 0
-		for start := time.Now(); time.Since(start) < *soakTime; {
+		for start := time.Now(); time.Since(start) < took; {
 			time.Sleep(time.Minute)
 			for _, p := range fleet {
 				if time.Since(start) > 10*time.Minute { // all are logged in by then
@@ -139,7 +151,7 @@ func TestSoak(t *testing.T) {
 		}
 		share := 100 * float64(available) / float64(asked)
 		t.Logf("%d sessions, %s: a token at hand %.3f %% of the time; %d logins (%d wrong, %d while locked by others), %d keep-alives; %d lockouts caused",
-			len(fleet), *soakTime, share, total.Logins, total.WrongLogins, total.LockedLogins, total.KeepAlives, caused)
+			len(fleet), took, share, total.Logins, total.WrongLogins, total.LockedLogins, total.KeepAlives, caused)
 		t.Logf("at the end: %+v", stats)
 		if caused > 0 {
 			t.Errorf("%d PBXs were led to lock this machine out", caused)

@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
+	"github.com/pbxauth/pbx/internal/thorough"
 	"github.com/pbxauth/pbx/session"
 	"github.com/pbxauth/pbx/session/store"
 )
@@ -54,6 +56,26 @@ func wordless(brand simulators.Simulator) bool {
 	return false
 }
 
+// aDay is a day, or six hours without PBX_TESTS=all, or two under the race detector.
+func aDay() time.Duration {
+	switch {
+	case session.RaceDetector:
+		return 2 * time.Hour
+	case thorough.Tests():
+		return 24 * time.Hour
+	}
+	return 6 * time.Hour
+}
+
+// longHours is three days, or 30 hours without PBX_TESTS=all. Of silent brands, 24 hours
+// are assumed.
+func longHours() int {
+	if thorough.Tests() && !session.RaceDetector {
+		return 72
+	}
+	return 30
+}
+
 func eachBrand(t *testing.T, test func(t *testing.T, brand simulators.Simulator)) {
 	for _, brand := range brands() {
 		t.Run(brand.Name(), func(t *testing.T) {
@@ -87,7 +109,7 @@ func TestAChangedPasswordOfEightSessionsIsSentOnce(t *testing.T) {
 				t.Errorf("%v: %v", s.Status(), err)
 			}
 		}
-		time.Sleep(24 * time.Hour)
+		time.Sleep(aDay())
 		if wrong := o.sim.Counts().WrongLogins; wrong > wrongOf(brand) {
 			t.Errorf("%d wrong logins", wrong)
 		}
@@ -99,7 +121,7 @@ func TestRemovingAndAddingAnAccountSendsItsWrongPasswordOnce(t *testing.T) {
 	eachBrand(t, func(t *testing.T, brand simulators.Simulator) {
 		o := newOffice(t, brand, 1, pbxsim.Options{})
 		defer o.close()
-		for range 72 * 6 {
+		for range longHours() * 6 {
 			s := o.add("user-0", "wrong")
 			time.Sleep(10 * time.Minute)
 			wantState(t, s, session.Rejected)
@@ -123,7 +145,7 @@ func TestRetriesWithAWrongPasswordStopShortOfTheLockout(t *testing.T) {
 		defer o.close()
 		s := o.add("user-0", "wrong")
 		var err error
-		for range 72 * 6 {
+		for range longHours() * 6 {
 			time.Sleep(10 * time.Minute)
 			err = s.Retry()
 		}
@@ -172,12 +194,14 @@ func TestARestartRemembersARefusedPassword(t *testing.T) {
 }
 
 func TestProcessesOverOneStoreSendAWrongPasswordOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared := &store.Memory{}
 		brand := brands()[1]
 		sim := brand.New(&pbxsim.Options{Accounts: map[string]string{"user": "secret", "good": "secret"}})
 		server := pbxsim.ListenMemory(sim)
 		defer server.Close()
+		transport := roundTrip(func(r *http.Request) (*http.Response, error) { return serve(sim, r) })
 		for i := range 16 {
 			guard, err := session.NewGuard(shared)
 			if err != nil {
@@ -186,7 +210,7 @@ func TestProcessesOverOneStoreSendAWrongPasswordOnce(t *testing.T) {
 			m := session.NewManager(&session.Options{Guard: guard})
 			defer m.Close(context.Background())
 			for user, password := range map[string]string{"user": "wrong", "good": "secret"} {
-				auth, err := pbx.Open(brand.Driver, pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(password), Options: brand.Options, Transport: server.Client().Transport})
+				auth, err := pbx.Open(brand.Driver, pbx.Config{URL: server.URL, Username: user, Password: pbx.NewSecret(password), Options: brand.Options, Transport: transport})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -195,7 +219,7 @@ func TestProcessesOverOneStoreSendAWrongPasswordOnce(t *testing.T) {
 				}
 			}
 		}
-		time.Sleep(24 * time.Hour)
+		time.Sleep(aDay())
 		if counts := sim.Counts(); counts.WrongLogins != 1 || counts.LockedLogins > 0 {
 			t.Errorf("counts %+v", counts)
 		}
@@ -286,7 +310,14 @@ func TestAPBXThatRestartsHourlyIsLiveSoon(t *testing.T) {
 		o := newOffice(t, brand, 30, pbxsim.Options{})
 		defer o.close()
 		o.addAll(30)
-		for range 4 {
+		restarts := 2
+		switch {
+		case session.RaceDetector:
+			restarts = 1
+		case thorough.Tests():
+			restarts = 4
+		}
+		for range restarts {
 			time.Sleep(time.Hour)
 			o.sim.Restart()
 			for _, s := range o.sessions {

@@ -1,6 +1,7 @@
 package tokencell
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 
@@ -48,6 +49,14 @@ func (c Claim) Held(now time.Time) bool { return c.By != "" && now.Before(c.Unti
 func (r Record) Valid(now time.Time) bool {
 	t := r.Token
 	return r.Generation > r.Dead && r.Removed.IsZero() && !t.Value.IsZero() && (t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt))
+}
+
+// Same reports whether the records say the same, also if different processes wrote them.
+func (r Record) Same(other Record) bool {
+	t, o := r.Token, other.Token
+	return r.Generation == other.Generation && r.Dead == other.Dead && r.Claim == other.Claim && r.Removed.Equal(other.Removed) &&
+		t.Value.Equal(o.Value) && t.Refresh.Equal(o.Refresh) && bytes.Equal(t.Details, o.Details) && t.By == o.By &&
+		t.IssuedAt.Equal(o.IssuedAt) && t.ExpiresAt.Equal(o.ExpiresAt) && t.LoggedInAt.Equal(o.LoggedInAt) && t.RefreshExpiresAt.Equal(o.RefreshExpiresAt)
 }
 
 // Need is what a session wants from the cell.

@@ -117,6 +117,8 @@ var causes = []*regexp.Regexp{
 	regexp.MustCompile(`^request: .*token rejected`),
 	// The process that was logging in was killed or stopped.
 	regexp.MustCompile(`^connecting: context deadline exceeded$`),
+	// The process itself was stopped until its request's deadline had passed.
+	regexp.MustCompile(`^stopped: .*context deadline exceeded$`),
 }
 
 // check says whether what holds over all faults has held.

@@ -98,8 +98,9 @@ func program(in io.Reader, out, errs io.Writer) error {
 		return err
 	}
 	manager := session.NewManager(&session.Options{Store: shared, Logger: zerolog.New(errs).With().Timestamp().Logger()})
-	w := &worker{report: report{States: map[string]string{}, Accepted: map[string]int{}, Lost: map[string]int{}}}
+	w := &worker{report: report{States: map[string]string{}, Accepted: map[string]int{}, Lost: map[string]int{}}, ran: time.Now()}
 	var users sync.WaitGroup
+	users.Go(func() { w.watchForStops(ctx) })
 	for _, account := range a.Accounts {
 		auth, err := account.open()
 		if err != nil {
@@ -162,19 +163,55 @@ func (a account) request() simulators.Request {
 type worker struct {
 	mu     sync.Mutex // guards what follows
 	report report
+	ran    time.Time // when the process was last seen to run
+	woke   time.Time // when it woke up after the last stop
+}
+
+// watchForStops notes when the process has not run for a second: a signal stopped it.
+func (w *worker) watchForStops(ctx context.Context) {
+	for ctx.Err() == nil {
+		w.seen(time.Now())
+		sleep(ctx, reportEvery)
+	}
+}
+
+func (w *worker) seen(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if now.Sub(w.ran) > time.Second {
+		w.woke = now
+	}
+	w.ran = now
+}
+
+// stoppedSince reports whether a request's deadline may have passed in a process that
+// did not run.
+func (w *worker) stoppedSince(begun time.Time) bool {
+	w.seen(time.Now())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.woke.After(begun)
 }
 
 func (w *worker) use(ctx context.Context, s *session.Session, request simulators.Request) {
 	for ctx.Err() == nil {
+		begun := time.Now()
 		err := send(ctx, s, request)
 		if ctx.Err() != nil {
 			return
+		}
+		why := ""
+		if err != nil {
+			why = cause(err)
+			if errors.Is(err, context.DeadlineExceeded) && w.stoppedSince(begun) {
+				why = "stopped: " + why
+			}
 		}
 		w.mu.Lock()
 		if err == nil {
 			w.report.Accepted[s.Name()]++
 		} else if !expected(s, err) {
-			w.report.Lost[cause(err)]++
+			w.report.Lost[why]++
 		}
 		w.mu.Unlock()
 		sleep(ctx, requestEvery)
