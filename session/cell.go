@@ -90,7 +90,7 @@ func (h *host) changeWithin(ctx context.Context, decide func(time.Time, *lockout
 		if !changed && fresh && !c.lacking {
 			return nil
 		}
-		if !changed && !fresh {
+		if !fresh && (!changed || c.rev == 0) { // without the store's clock, nothing is booked
 			if err := h.load(ctx); err != nil {
 				return err
 			}
@@ -119,6 +119,9 @@ func (h *host) apply(change func(time.Time, *lockout.Host)) {
 	defer h.exit(c)
 	c.turn <- struct{}{} // soon: each operation has its time
 	defer func() { <-c.turn }()
+	if c.rev == 0 { // the store's clock may not be known
+		_ = h.load(context.Background())
+	}
 	h.lock()
 	change(h.now(), &h.ledger)
 	next := h.ledger.Clone()
@@ -178,7 +181,7 @@ func (h *host) merge(e store.Entry) error {
 	var next lockout.Host
 	if e.Rev != 0 {
 		if err := next.UnmarshalJSON(e.Value); err != nil {
-			return h.unstored(err)
+			return h.unstored(unreadable{err})
 		}
 	}
 	now := e.Now
@@ -203,10 +206,17 @@ func (h *host) take(next *lockout.Host, e store.Entry) {
 	h.look()
 }
 
+// unreadable is the error of a ledger that cannot be decoded.
+type unreadable struct{ error }
+
+func (unreadable) Is(target error) bool { return target == store.ErrUnreadable }
+
+func (u unreadable) Unwrap() error { return u.error }
+
 // unstored is the error of a login that is not sent because of the store.
 func (h *host) unstored(err error) error {
 	what := "the store does not respond"
-	if errors.Is(err, store.ErrUnreadable) || errors.Is(err, lockout.ErrNewer) {
+	if errors.Is(err, store.ErrUnreadable) {
 		what = "what the store has about it cannot be read"
 	}
 	return &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Err: err,

@@ -193,6 +193,7 @@ type plan struct {
 	renewed bool          // another token takes a token's place, or it expired first
 	left    time.Duration // renewed: the share of its lifetime that was left; whole: all
 	adopted bool          // the token came from another process
+	ended   bool          // another process removed the session
 
 	change change
 }
@@ -418,7 +419,9 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 		m.earlier(now, living)
 		return
 	case e.claim.verdict == gone:
+		m.phase, p.ended = resting, true // nothing is under way any more
 		m.close(now, p)
+		m.old = nil // it was logged out
 		return
 	case e.claim.verdict == adopted:
 		m.seen = false

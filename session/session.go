@@ -359,7 +359,11 @@ func (s *Session) call(l *visitor, a *attempt, p plan) plan {
 	defer cancel()
 	if p.op == opClaim || p.op == opPeek {
 		found, err := s.claim(ctx, l, p)
-		return s.deliver(event{kind: finished, ticket: p.ticket, claim: found, err: err}, a)
+		next := s.deliver(event{kind: finished, ticket: p.ticket, claim: found, err: err}, a)
+		if next.ended {
+			s.fleet.background.Go(func() { s.finish(context.Background()) })
+		}
+		return next
 	}
 	r := l.perform(ctx, p.op, p.token, s.fleet.gate.guard.key)
 	s.fleet.gate.settle(l, p.op, r.err, r.sent)

@@ -372,7 +372,7 @@ func (c *tokenCell) claim(ctx context.Context, need tokencell.Need, op pbx.Op, l
 // forgotten reports whether the store has forgotten the session's token and has
 // another one since, whose generation is no higher.
 func (c *tokenCell) forgotten() bool {
-	return c.record.Generation > 0 && c.record.Generation <= c.have && !c.record.Token.Value.Equal(c.value()) && !c.behind()
+	return c.record.Generation > 0 && c.record.Removed.IsZero() && c.record.Generation <= c.have && !c.record.Token.Value.Equal(c.value()) && !c.behind()
 }
 
 // behind reports whether the store has forgotten the session's token, and has no
@@ -547,21 +547,31 @@ func (c *tokenCell) put(ctx context.Context, next tokencell.Record) (won bool, e
 		return false, err
 	}
 	c.written.Store(time.Now().UnixNano()) // the notice may be quicker than the response
-	e, won, err := c.shared().Swap(ctx, key, c.rev, data, c.keep(next))
-	switch {
-	case err != nil:
-		if failed := err; c.load(ctx) != nil {
-			c.known = false
-			return false, failed
+	var failed error
+	for range 2 {
+		rev := c.rev
+		e, won, err := c.shared().Swap(ctx, key, rev, data, c.keep(next))
+		switch {
+		case err != nil:
+			if failed = err; c.load(ctx) != nil {
+				c.known = false
+				return false, failed
+			}
+		case won:
+			c.written.Store(time.Now().UnixNano())
+			c.record, c.rev = &next, e.Rev
+			c.clock(e)
+			return true, nil
+		default:
+			if err := c.take(e); err != nil {
+				return false, err
+			}
 		}
-		return c.record.Writer == next.Writer, nil
-	case won:
-		c.written.Store(time.Now().UnixNano())
-		c.record, c.rev = &next, e.Rev
-		c.clock(e)
-		return true, nil
+		if c.rev != rev {
+			return c.record.Writer == next.Writer, nil
+		}
 	}
-	return false, c.take(e)
+	return false, failed // the store serves reads and refuses writes
 }
 
 // keep is for how long the store keeps a record: as long as it can be of use.
