@@ -213,7 +213,7 @@ var brokenProtocols = []mutants.Mutant{
 		"		m.become(now, Connecting, err, \"the token cannot be renewed\", p)\n		m.ask(pbx.OpLogin, p)",
 		"TestARefusedRefreshIsFollowedByALookBeforeALogin"},
 	{"a token of another process is not adopted", "internal/tokencell/record.go",
-		"case r.Valid(now) && r.Generation > n.Have && !n.Force:",
+		"case r.Valid(now) && r.Generation > n.Have:",
 		"case false:",
 		"TestProcessesShareOneLogin"},
 	{"a dead token is adopted", "internal/tokencell/record.go",

@@ -29,7 +29,6 @@ type Record struct {
 type Token struct {
 	Value, Refresh      pbx.Secret
 	IssuedAt, ExpiresAt time.Time
-	LoggedInAt          time.Time // of the login that it descends from
 	RefreshExpiresAt    time.Time
 	Details             json.RawMessage
 	By                  string // the process that brought it; empty: written by an older version
@@ -56,7 +55,7 @@ func (r Record) Same(other Record) bool {
 	t, o := r.Token, other.Token
 	return r.Generation == other.Generation && r.Dead == other.Dead && r.Claim == other.Claim && r.Removed.Equal(other.Removed) &&
 		t.Value.Equal(o.Value) && t.Refresh.Equal(o.Refresh) && bytes.Equal(t.Details, o.Details) && t.By == o.By &&
-		t.IssuedAt.Equal(o.IssuedAt) && t.ExpiresAt.Equal(o.ExpiresAt) && t.LoggedInAt.Equal(o.LoggedInAt) && t.RefreshExpiresAt.Equal(o.RefreshExpiresAt)
+		t.IssuedAt.Equal(o.IssuedAt) && t.ExpiresAt.Equal(o.ExpiresAt) && t.RefreshExpiresAt.Equal(o.RefreshExpiresAt)
 }
 
 // Need is what a session wants from the cell.
@@ -64,7 +63,6 @@ type Need struct {
 	Process string // of the session
 	Have    uint64 // the generation that it holds; 0: none
 	Refused bool   // the PBX refused that generation
-	Force   bool   // a person wants another attempt, whatever token there is
 }
 
 // Verb is what to do next.
@@ -93,7 +91,7 @@ func (r Record) Decide(now time.Time, n Need) Step {
 	switch {
 	case !r.Removed.IsZero() && n.Have > 0:
 		return Step{Verb: End}
-	case r.Valid(now) && r.Generation > n.Have && !n.Force:
+	case r.Valid(now) && r.Generation > n.Have:
 		return Step{Verb: Adopt}
 	case r.Claim.Held(now) && r.Claim.By != n.Process:
 		return Step{Verb: Wait, Until: r.Claim.Until, By: r.Claim.By}
@@ -126,16 +124,6 @@ func (r Record) Released(writer, process string) (Record, bool) {
 		return r, false
 	}
 	r.Writer, r.Claim = writer, Claim{}
-	return r, true
-}
-
-// Refused is the record in which generation have is dead. It reports false if
-// there is nothing to write.
-func (r Record) Refused(writer string, have uint64) (Record, bool) {
-	if have == 0 || have > r.Generation || have <= r.Dead {
-		return r, false
-	}
-	r.Writer, r.Dead = writer, have
 	return r, true
 }
 

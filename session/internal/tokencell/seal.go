@@ -116,7 +116,6 @@ type contents struct {
 	Value            string          `json:"value"`
 	Refresh          string          `json:"refresh,omitempty"`
 	IssuedAt         time.Time       `json:"issued"`
-	LoggedInAt       time.Time       `json:"login"`
 	RefreshExpiresAt time.Time       `json:"refresh_expires,omitzero"`
 	Details          json.RawMessage `json:"details,omitempty"`
 	By               string          `json:"by,omitempty"`
@@ -138,7 +137,7 @@ func (s *Sealer) Seal(name string, r Record) ([]byte, error) {
 		e.Claim = &claim{r.Claim.By, r.Claim.Op, r.Claim.Until.UTC().Round(0)}
 	}
 	t := r.Token
-	inside := contents{t.Value.Reveal(), t.Refresh.Reveal(), t.IssuedAt, t.LoggedInAt, t.RefreshExpiresAt, t.Details, t.By}
+	inside := contents{t.Value.Reveal(), t.Refresh.Reveal(), t.IssuedAt, t.RefreshExpiresAt, t.Details, t.By}
 	plain, err := json.Marshal(inside)
 	if err != nil {
 		return nil, errors.New("the token's Details are not JSON")
@@ -209,7 +208,7 @@ func (e envelope) record(inside contents) Record {
 		Generation: e.Generation, Writer: e.Writer, Dead: e.Dead, Removed: e.Removed,
 		Token: Token{
 			Value: pbx.NewSecret(inside.Value), Refresh: pbx.NewSecret(inside.Refresh),
-			IssuedAt: inside.IssuedAt, LoggedInAt: inside.LoggedInAt, ExpiresAt: e.ExpiresAt,
+			IssuedAt: inside.IssuedAt, ExpiresAt: e.ExpiresAt,
 			RefreshExpiresAt: inside.RefreshExpiresAt, Details: inside.Details, By: inside.By,
 		},
 	}

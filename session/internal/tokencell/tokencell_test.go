@@ -35,7 +35,7 @@ func sealer(t testing.TB, keys ...[]byte) *tokencell.Sealer {
 func live() tokencell.Record {
 	return tokencell.Record{Writer: "a.1"}.Committed("a.2", tokencell.Token{
 		Value: pbx.NewSecret(canary), Refresh: pbx.NewSecret(canary + "-refresh"),
-		IssuedAt: start, LoggedInAt: start, ExpiresAt: start.Add(30 * time.Minute),
+		IssuedAt: start, ExpiresAt: start.Add(30 * time.Minute),
 		RefreshExpiresAt: start.Add(time.Hour), Details: json.RawMessage(`{"a":1}`), By: "a",
 	})
 }
@@ -156,28 +156,33 @@ func TestBadKeysAreNamed(t *testing.T) {
 	}
 }
 
+// dead is the record after a process has claimed it because the PBX refused a
+// generation, and has brought no token.
+func dead(writer string, generation uint64) tokencell.Record {
+	r, _ := live().Claimed(writer, tokencell.Need{Process: "b", Have: generation, Refused: true}, pbx.OpLogin, start).Released(writer, "b")
+	return r
+}
+
 func TestDecisions(t *testing.T) {
 	claimed := live().Claimed("b.1", tokencell.Need{Process: "b"}, pbx.OpKeepAlive, start.Add(time.Minute))
-	refused, _ := live().Refused("b.1", 1)
+	refused := dead("b.1", 1)
 	for name, tt := range map[string]struct {
 		record tokencell.Record
 		after  time.Duration
 		need   tokencell.Need
 		want   tokencell.Step
 	}{
-		"nothing there":                        {tokencell.Record{}, 0, tokencell.Need{Process: "a"}, tokencell.Step{}},
-		"a newer token":                        {live(), 0, tokencell.Need{Process: "a"}, tokencell.Step{Verb: tokencell.Adopt}},
-		"its own token":                        {live(), 0, tokencell.Need{Process: "a", Have: 1}, tokencell.Step{}},
-		"an expired token":                     {live(), 30 * time.Minute, tokencell.Need{Process: "a"}, tokencell.Step{}},
-		"a refused token":                      {refused, 0, tokencell.Need{Process: "a"}, tokencell.Step{}},
-		"a person insists":                     {live(), 0, tokencell.Need{Process: "a", Force: true}, tokencell.Step{}},
-		"another is at it":                     {claimed, 0, tokencell.Need{Process: "a", Have: 1}, tokencell.Step{Verb: tokencell.Wait, Until: start.Add(time.Minute), By: "b"}},
-		"another is at it, and has one":        {claimed, 0, tokencell.Need{Process: "a"}, tokencell.Step{Verb: tokencell.Adopt}},
-		"another's claim has expired":          {claimed, time.Minute, tokencell.Need{Process: "a", Have: 1}, tokencell.Step{}},
-		"its own claim":                        {claimed, 0, tokencell.Need{Process: "b", Have: 1}, tokencell.Step{}},
-		"removed while it held a token":        {live().Gone("c.1", start), 0, tokencell.Need{Process: "a", Have: 1}, tokencell.Step{Verb: tokencell.End}},
-		"removed before, and now added":        {live().Gone("c.1", start), 0, tokencell.Need{Process: "a"}, tokencell.Step{}},
-		"a claim that a person does not break": {claimed, 0, tokencell.Need{Process: "a", Force: true}, tokencell.Step{Verb: tokencell.Wait, Until: start.Add(time.Minute), By: "b"}},
+		"nothing there":                 {tokencell.Record{}, 0, tokencell.Need{Process: "a"}, tokencell.Step{}},
+		"a newer token":                 {live(), 0, tokencell.Need{Process: "a"}, tokencell.Step{Verb: tokencell.Adopt}},
+		"its own token":                 {live(), 0, tokencell.Need{Process: "a", Have: 1}, tokencell.Step{}},
+		"an expired token":              {live(), 30 * time.Minute, tokencell.Need{Process: "a"}, tokencell.Step{}},
+		"a refused token":               {refused, 0, tokencell.Need{Process: "a"}, tokencell.Step{}},
+		"another is at it":              {claimed, 0, tokencell.Need{Process: "a", Have: 1}, tokencell.Step{Verb: tokencell.Wait, Until: start.Add(time.Minute), By: "b"}},
+		"another is at it, and has one": {claimed, 0, tokencell.Need{Process: "a"}, tokencell.Step{Verb: tokencell.Adopt}},
+		"another's claim has expired":   {claimed, time.Minute, tokencell.Need{Process: "a", Have: 1}, tokencell.Step{}},
+		"its own claim":                 {claimed, 0, tokencell.Need{Process: "b", Have: 1}, tokencell.Step{}},
+		"removed while it held a token": {live().Gone("c.1", start), 0, tokencell.Need{Process: "a", Have: 1}, tokencell.Step{Verb: tokencell.End}},
+		"removed before, and now added": {live().Gone("c.1", start), 0, tokencell.Need{Process: "a"}, tokencell.Step{}},
 	} {
 		if diff := cmp.Diff(tt.want, tt.record.Decide(start.Add(tt.after), tt.need)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
@@ -193,17 +198,13 @@ func TestWritesThatChangeNothingAreNotMade(t *testing.T) {
 	if r, ok := claimed.Released("b.2", "b"); !ok || r.Claim.By != "" || r.Generation != 1 {
 		t.Errorf("its own claim: %v", r)
 	}
-	if _, ok := live().Refused("a.3", 2); ok {
-		t.Error("a generation that never was is refused")
+	if r := dead("a.3", 2); r.Dead != 1 {
+		t.Errorf("generation %d never was and is refused", r.Dead)
 	}
-	dead, ok := live().Refused("a.3", 1)
-	if !ok || dead.Valid(start) {
+	if dead("a.3", 1).Valid(start) {
 		t.Error("a refused token stays valid")
 	}
-	if _, ok := dead.Refused("a.4", 1); ok {
-		t.Error("a token is refused twice")
-	}
-	if _, ok := dead.Extended("a.4", 1, start.Add(time.Hour)); ok {
+	if _, ok := dead("a.3", 1).Extended("a.4", 1, start.Add(time.Hour)); ok {
 		t.Error("a refused token is extended")
 	}
 	if _, ok := live().Extended("a.3", 1, start.Add(30*time.Minute)); ok {
