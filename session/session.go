@@ -361,7 +361,11 @@ func (s *Session) call(l *visitor, a *attempt, p plan) plan {
 		found, err := s.claim(ctx, l, p)
 		next := s.deliver(event{kind: finished, ticket: p.ticket, claim: found, err: err}, a)
 		if next.ended {
-			s.fleet.background.Go(func() { s.finish(context.Background()) })
+			s.fleet.background.Go(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), s.fleet.families.settings.timeout)
+				defer cancel()
+				s.finish(ctx)
+			})
 		}
 		return next
 	}
