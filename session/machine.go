@@ -37,6 +37,7 @@ type machine struct {
 	op        pbx.Op // that is asked for or called
 	state     State
 	holder    LockHolder
+	unsaid    bool      // a refused token is not reported to the gate yet
 	since     time.Time // of state
 	next      time.Time // when to wake the session, unless an operation is under way; zero: no plan
 	err       error     // of the last attempt
@@ -187,6 +188,7 @@ type plan struct {
 	cancel   bool       // nobody needs what is under way
 	logout   *pbx.Token // nobody needs this token
 	dead     bool       // the PBX refused a token before its expiry
+	wake     bool       // wake the session at once, whatever is under way
 	contest  bool       // report that another program may use the account
 	refusal  error      // why a retry or close did nothing
 
@@ -247,6 +249,9 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 	case stored:
 		m.store(now, e.token, chance, &p)
 	case woken:
+		if m.unsaid {
+			m.unsaid, p.dead, p.print = false, true, m.print
+		}
 		m.wake(now, chance, &p)
 	case noticed:
 		m.peek(&p)
@@ -260,6 +265,9 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 		}
 	case invalidated:
 		m.invalidate(now, e, chance, &p)
+		if p.dead && m.rules.shares { // the report waits for the store, and a request does not
+			m.unsaid, p.dead, p.wake = true, false, true
+		}
 	case condemned:
 		m.condemn(now, e, chance, &p)
 	case suspected:

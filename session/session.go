@@ -181,6 +181,9 @@ func (s *Session) step(e event) plan {
 	if p.adopted {
 		s.link.Load().family.adopted.Add(1)
 	}
+	if p.wake {
+		s.fleet.schedule.poke(&s.job)
+	}
 	if p.cancel && s.attempt != nil {
 		s.attempt.cancel()
 	}

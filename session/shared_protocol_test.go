@@ -1094,3 +1094,33 @@ func TestAStoreThatRefusesWritesIsNotFlooded(t *testing.T) {
 		}
 	})
 }
+
+// A request that reports a dead token does not wait for the store, which hangs.
+func TestARefusedTokenIsReportedWithoutAWaitForTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := (&store.Memory{}).Faults()
+		_, drivers := newShared(1, time.Hour)
+		m := shares(t, faults.Process("one"), "one")
+		defer m.Close(context.Background())
+		s := mustAdd(t, m, "7", drivers[0])
+		token := mustToken(t, s)
+		hangs := true
+		faults.Intercept(func(store.Op) (f store.Fault) {
+			if hangs {
+				f.Delay = time.Hour
+			}
+			return f
+		})
+		began := time.Now()
+		s.Invalidate(token)
+		if took := time.Since(began); took > 0 {
+			t.Errorf("it took %s", took)
+		}
+		time.Sleep(10 * time.Second)
+		hangs = false
+		time.Sleep(time.Minute)
+		if next := mustToken(t, s); next == token {
+			t.Error("the token is still the refused one")
+		}
+	})
+}
