@@ -33,8 +33,9 @@ type family struct {
 type families struct {
 	settings settings
 
-	mu     sync.Mutex // guards what follows
-	byName map[string]*family
+	mu       sync.Mutex // guards what follows
+	byName   map[string]*family
+	nameless *family // of drivers that have not stated their name yet; it is not read
 }
 
 // mostFamilies bounds the names that are counted separately: a driver may
@@ -65,6 +66,16 @@ func (fs *families) of(name string) *family {
 		fs.byName[name] = f
 	}
 	return f
+}
+
+// ofNobody returns the family of a driver that has not stated its name yet.
+func (fs *families) ofNobody() *family {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.nameless == nil {
+		fs.nameless = &family{settings: &fs.settings}
+	}
+	return fs.nameless
 }
 
 func (fs *families) read() (all []DriverStats) {

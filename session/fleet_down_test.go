@@ -3,7 +3,6 @@ package session_test
 import (
 	"context"
 	"flag"
-	"runtime/metrics"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,12 +73,4 @@ func TestAFleetWhoseHostsAreAllDownForADayIsCheckedSlowly(t *testing.T) {
 		}
 	})
 	t.Logf("%.1f s of CPU, %v", cpuSeconds()-cpu, time.Since(began).Round(time.Second))
-}
-
-// cpuSeconds is the time that the program has computed so far.
-func cpuSeconds() float64 {
-	footprint() // the collector updates it
-	sample := []metrics.Sample{{Name: "/cpu/classes/user:cpu-seconds"}, {Name: "/cpu/classes/gc/total:cpu-seconds"}}
-	metrics.Read(sample)
-	return sample[0].Value.Float64() + sample[1].Value.Float64()
 }

@@ -111,7 +111,7 @@ func newSession(name string, auth pbx.Authenticator, f *fleet) *Session {
 
 // connect describes auth. The error says that its Traits panicked.
 func (s *Session) connect(auth pbx.Authenticator) (*visitor, error) {
-	l := &visitor{driver: driver{auth: auth, owner: s, family: &family{settings: &s.fleet.families.settings}}} // which it is, the traits say
+	l := &visitor{driver: driver{auth: auth, owner: s, family: s.fleet.families.ofNobody()}} // which it is, the traits say
 	if _, prints := pbx.As[pbx.Fingerprinter](auth); !prints {
 		crand.Read(l.own[:])
 	}
