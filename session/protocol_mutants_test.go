@@ -25,7 +25,7 @@ var brokenProtocols = []mutants.Mutant{
 	{"a booking that another process was quicker than stands", "cell.go",
 		"		won, err := h.put(ctx, &next)\n		if err != nil || won {\n			return err",
 		"		won, err := h.put(ctx, &next)\n		if err != nil || won || changed {\n			return err",
-		"TestAProcessThatStartsHoursLaterFindsWhatTheLastOneLeft"},
+		"TestABookingThatCameTooLateIsDecidedAnew"},
 	{"a process decides by what it knew", "cell.go",
 		"if !changed && fresh && !c.lacking {",
 		"if !changed && !c.lacking {",

@@ -1124,3 +1124,29 @@ func TestARefusedTokenIsReportedWithoutAWaitForTheStore(t *testing.T) {
 		}
 	})
 }
+
+// A process whose booking came too late decides anew, by what the quicker one has
+// written.
+func TestABookingThatCameTooLateIsDecidedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := (&store.Memory{}).Faults()
+		var swaps atomic.Int32
+		faults.Intercept(func(op store.Op) (f store.Fault) {
+			if op.Process == "one" && op.Swap && strings.HasPrefix(op.Key, "h/") && swaps.Add(1) == 1 {
+				f.Delay = time.Second
+			}
+			return f
+		})
+		late, lateDriver := newWrong("night")
+		quick, quickDriver := newWrong("night")
+		one, two := shares(t, tacit{faults.Process("one")}, "one"), shares(t, tacit{faults.Process("two")}, "two")
+		defer one.Close(context.Background())
+		defer two.Close(context.Background())
+		mustAdd(t, one, "7", lateDriver)
+		time.Sleep(100 * time.Millisecond)
+		mustAdd(t, two, "8", quickDriver)
+		time.Sleep(time.Minute)
+		wantCounts(t, quick, 1, 0, 0)
+		wantCounts(t, late, 0, 0, 0)
+	})
+}
