@@ -166,6 +166,9 @@ func (h *host) put(ctx context.Context, next *lockout.Host) (won bool, err error
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	e, won, err := c.store.Swap(ctx, c.key, c.rev, data, 0)
+	if err == nil {
+		err = promised(c.rev, e, won)
+	}
 	if err != nil {
 		return false, h.unstored(err)
 	}

@@ -116,10 +116,27 @@ func (c *Shared) Load(ctx context.Context, key string) (e store.Entry, err error
 // Swap is documented at Load.
 func (c *Shared) Swap(ctx context.Context, key string, rev uint64, value []byte, keep time.Duration) (e store.Entry, won bool, err error) {
 	err = c.within(ctx, func(ctx context.Context) error {
-		e, won, err = c.settings.Store.Swap(ctx, key, rev, value, keep)
+		if e, won, err = c.settings.Store.Swap(ctx, key, rev, value, keep); err == nil {
+			err = promised(rev, e, won)
+		}
 		return err
 	})
 	return e, won, err
+}
+
+// promised says which promise of package store the outcome of a Swap breaks that
+// named rev and wrote a value; nil: none that shows.
+func promised(rev uint64, e store.Entry, won bool) error {
+	const broken = "the store breaks its promise %s: check it with package storetest"
+	switch {
+	case won && (e.Rev == 0 || e.Rev == rev):
+		return fmt.Errorf(broken, "ST-03, a Swap won and brought no new revision")
+	case !won && e.Rev == rev:
+		return fmt.Errorf(broken, "ST-01, a Swap lost against the revision that it named")
+	case !won && e.Rev != 0 && len(e.Value) == 0:
+		return fmt.Errorf(broken, "ST-04, the loser of a Swap got no value")
+	}
+	return nil
 }
 
 func (c *Shared) within(ctx context.Context, do func(context.Context) error) error {

@@ -1150,3 +1150,52 @@ func TestABookingThatCameTooLateIsDecidedAnew(t *testing.T) {
 		wantCounts(t, late, 0, 0, 0)
 	})
 }
+
+// liar is a store whose Swaps are not what it says.
+type liar struct {
+	store.Store
+	says func(named uint64, e *store.Entry, won *bool)
+}
+
+func (liar) Key() []byte { return sealKey }
+
+func (l liar) Swap(ctx context.Context, key string, rev uint64, value []byte, keep time.Duration) (store.Entry, bool, error) {
+	e, won, err := l.Store.Swap(ctx, key, rev, value, keep)
+	l.says(rev, &e, &won)
+	return e, won, err
+}
+
+// A store that breaks a promise is named, and like one that is away: nothing logs in.
+func TestAStoreThatBreaksAPromiseIsNamedAndNothingLogsIn(t *testing.T) {
+	for promise, says := range map[string]func(uint64, *store.Entry, *bool){
+		"ST-01": func(named uint64, e *store.Entry, won *bool) { e.Rev, *won = named, false },
+		"ST-03": func(named uint64, e *store.Entry, _ *bool) { e.Rev = named },
+		"ST-04": func(_ uint64, e *store.Entry, won *bool) { e.Value, *won = nil, false },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := liar{&store.Memory{}, says}
+			f, drivers := newShared(1, time.Hour)
+			m := shares(t, l, "one")
+			defer m.Close(context.Background())
+			s := mustAdd(t, m, "7", drivers[0])
+			time.Sleep(time.Minute)
+			if err := s.Status().Err; err == nil || !strings.Contains(err.Error(), promise+", ") {
+				t.Errorf("%s: the reason is %v", promise, err)
+			}
+			wantCounts(t, f, 0, 0, 0)
+
+			guard, err := session.NewGuard(liar{&store.Memory{}, says})
+			if err != nil {
+				t.Fatal(err)
+			}
+			alone := session.NewManager(&session.Options{Guard: guard})
+			defer alone.Close(context.Background())
+			s = mustAdd(t, alone, "7", drivers[0])
+			time.Sleep(time.Minute)
+			if err := s.Status().Err; err == nil || !strings.Contains(err.Error(), promise+", ") {
+				t.Errorf("%s, a Guard alone: %v", promise, s.Status())
+			}
+			wantCounts(t, f, 0, 0, 0)
+		})
+	}
+}
