@@ -345,8 +345,8 @@ func (s *Session) ask(l *visitor, a *attempt, p plan) plan {
 	return next
 }
 
-// within returns the context of one operation of an attempt.
-func (s *Session) within(a *attempt, limit time.Duration) (context.Context, context.CancelFunc) {
+// contextOf returns the context of one operation of an attempt.
+func (s *Session) contextOf(a *attempt, limit time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(a.known, limit)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -358,7 +358,7 @@ func (s *Session) within(a *attempt, limit time.Duration) (context.Context, cont
 
 // call has the driver do something, and reports what came of it.
 func (s *Session) call(l *visitor, a *attempt, p plan) plan {
-	ctx, cancel := s.within(a, l.limit(p.op))
+	ctx, cancel := s.contextOf(a, l.limit(p.op))
 	defer cancel()
 	if p.op == opClaim || p.op == opPeek {
 		found, err := s.claim(ctx, l, p)
