@@ -1104,9 +1104,9 @@ func TestARefusedTokenIsReportedWithoutAWaitForTheStore(t *testing.T) {
 		defer m.Close(context.Background())
 		s := mustAdd(t, m, "7", drivers[0])
 		token := mustToken(t, s)
-		hangs := true
+		var works atomic.Bool
 		faults.Intercept(func(store.Op) (f store.Fault) {
-			if hangs {
+			if !works.Load() {
 				f.Delay = time.Hour
 			}
 			return f
@@ -1117,7 +1117,7 @@ func TestARefusedTokenIsReportedWithoutAWaitForTheStore(t *testing.T) {
 			t.Errorf("it took %s", took)
 		}
 		time.Sleep(10 * time.Second)
-		hangs = false
+		works.Store(true)
 		time.Sleep(time.Minute)
 		if next := mustToken(t, s); next == token {
 			t.Error("the token is still the refused one")
