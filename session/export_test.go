@@ -23,7 +23,7 @@ func (g *Guard) Standing() (n int) {
 		h.mu.Lock()
 		for _, m := range h.members {
 			w := m.waiter
-			if w == nil || w.called || h.calls >= m.gate().perHost {
+			if w == nil || w.called || h.calls >= m.perHost {
 				continue
 			}
 			if w.beat || h.ledger.Ask(h.now(), &h.local, w.login).Verdict == lockout.Go {

@@ -31,7 +31,7 @@ type family struct {
 
 // families are those of a Manager.
 type families struct {
-	settings settings
+	settings *settings
 
 	mu       sync.Mutex // guards what follows
 	byName   map[string]*family
@@ -59,7 +59,7 @@ func (fs *families) of(name string) *family {
 	}
 	f := fs.byName[name]
 	if f == nil {
-		f = &family{settings: &fs.settings, name: name}
+		f = &family{settings: fs.settings, name: name}
 		if fs.byName == nil {
 			fs.byName = map[string]*family{}
 		}
@@ -73,7 +73,7 @@ func (fs *families) ofNobody() *family {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.nameless == nil {
-		fs.nameless = &family{settings: &fs.settings}
+		fs.nameless = &family{settings: fs.settings}
 	}
 	return fs.nameless
 }

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -15,95 +14,62 @@ import (
 // it the session's turn in a fleet that starts, is there room at the host, and
 // may a login be sent without a lockout?
 type gate struct {
-	ctx      context.Context // ends with the Manager
-	schedule *scheduler
-	guard    *Guard
-	perHost  int32
-	journal  *journal
+	*settings
+	guard *Guard
 }
 
-// visitor is a session's driver with its place at the gate.
-type visitor struct {
-	driver
+// link is a session's driver with its host.
+type link struct {
+	visitor
 	host *host
-	own  fingerprint // of a driver that cannot say
-	cell *tokenCell  // the session's part of the store; nil: it shares nothing
-
-	// What follows is guarded by host.mu.
-	waiter *waiter // nil: it does not wait
-	flight *flight // its login under way
-	member int32   // its index among the host's
-	trying bool    // its token is on trial
+	cell *tokenCell // the session's part of the store; nil: it shares nothing
 }
 
-// gate is that of the visitor's Manager.
-func (v *visitor) gate() *gate { return v.owner.fleet.gate }
-
-// poke has the visitor ask again.
-func (v *visitor) poke() { v.gate().schedule.poke(&v.owner.job) }
-
-// question is what a visitor wants to do.
-type question struct {
-	op      pbx.Op
-	ticket  uint32
-	print   fingerprint // of a login's credentials
-	admit   bool        // it counts against the fleet's rate of logins
-	relogin bool        // the login is to make room for others
-	failed  bool        // the last attempt failed
-
-	unclaimed bool // say only whether the login may go
-}
-
-// ask returns whether the visitor may go on. After pass, settle must follow, and
-// after free nothing. After waitEvent and person, the visitor's job is poked when
-// it should ask again.
-func (g *gate) ask(v *visitor, q question) answer {
+// ask returns whether the link's session may go on. After pass, settle must follow,
+// and after free nothing. After waitEvent and person, the session's job is poked
+// when it should ask again.
+func (g *gate) ask(l *link, q question) answer {
 	if q.admit {
-		if at, now := g.schedule.admission(&v.owner.job); !now {
+		if at, now := g.schedule.admission(l.job); !now {
 			return answer{verdict: waitUntil, until: at, state: Connecting}
 		}
 	}
 	if q.op == opLook { // nothing is sent
 		return answer{}
 	}
-	a := v.host.ask(v, q)
+	a := l.host.ask(&l.visitor, q)
 	if a.verdict == pass && q.op == pbx.OpLogin {
-		g.schedule.admitted(&v.owner.job)
+		g.schedule.admitted(l.job)
 	}
 	return a
 }
 
 // settle reports how something ended that was let through and sent at that time.
-func (g *gate) settle(v *visitor, op pbx.Op, err error, sent time.Time) {
-	if op != opLook {
-		v.host.settle(v, op, err, sent)
+func (g *gate) settle(l *link, op pbx.Op, err error, sent time.Time) {
+	if op == opLook {
+		return
+	}
+	if dropped := l.host.settle(&l.visitor, op, err, sent); dropped > 0 {
+		g.journal.write(zerolog.WarnLevel, "credentials forgotten", func(e *zerolog.Event) {
+			e.Str("host", l.host.name).Int("credentials", dropped).Str("reason", "there are too many accounts at this host")
+		})
 	}
 }
 
 // refund reports that something was let through that nobody will do.
-func (g *gate) refund(v *visitor, op pbx.Op) {
+func (g *gate) refund(l *link, op pbx.Op) {
 	if op != opLook {
-		v.host.refund(v, op)
+		g.settle(l, op, errWithdrawn, time.Now())
+		g.guard.tidy(l.host) // the session may have ended meanwhile
 	}
 }
 
-// withdraw takes the visitor out of the line, if it stands there with that
-// ticket or an earlier one.
-func (g *gate) withdraw(v *visitor, ticket uint32) { v.host.withdraw(v, ticket) }
-
-// passOn follows a turn that the visitor did not use: somebody else may.
-func (g *gate) passOn(v *visitor) { v.host.move() }
-
-// leave forgets the visitor, whose session has ended.
-func (g *gate) leave(v *visitor) { g.guard.leave(v) }
-
-// refused reports that the PBX refused a living token of credentials with that
-// fingerprint.
-func (g *gate) refused(v *visitor, print fingerprint) { v.host.refused(v, print) }
+// errWithdrawn is the outcome of what was not sent after all.
+var errWithdrawn error = &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrNotSupported, Message: "not sent: the session no longer needs it"}
 
 // retry asks for a person's retry, and returns why it would do nothing.
-func (g *gate) retry(v *visitor, print fingerprint) error {
-	d, err := v.host.retry(v, print)
+func (g *gate) retry(l *link, print fingerprint) error {
+	d, err := l.host.retry(&l.visitor, print)
 	switch {
 	case err != nil:
 		return err
@@ -112,12 +78,5 @@ func (g *gate) retry(v *visitor, print fingerprint) error {
 	case d.Reason == lockout.NoEvidence, d.Reason == lockout.OneByOne, d.Reason == lockout.SameCredentials:
 		return errors.New("not retried: " + d.Reason.String())
 	}
-	return v.host.explain(v, print, d)
-}
-
-// forgot writes that a host's ledger has dropped credentials.
-func (g *gate) forgot(host string, n int) {
-	g.journal.write(zerolog.WarnLevel, "credentials forgotten", func(e *zerolog.Event) {
-		e.Str("host", host).Int("credentials", n).Str("reason", "there are too many accounts at this host")
-	})
+	return l.host.explain(&l.visitor, print, d)
 }

@@ -39,18 +39,12 @@ type Guard struct {
 	// 0: as many as the PBX's limit allows. Set it before the Guard is used.
 	Limit int
 
-	cells *cells // nil: in memory
+	once   sync.Once
+	key    []byte // of fingerprints
+	common common
 
-	once    sync.Once
-	key     []byte // of fingerprints
-	process string // the incarnation that bookings are named after
-	start   time.Time
-
-	troubled troubled
-
-	mu     sync.Mutex // guards what follows
-	hosts  map[string]*host
-	booked uint64
+	mu    sync.Mutex // guards what follows
+	hosts map[string]*host
 }
 
 // processWide is the Guard of all sessions that are given none: the PBX sees
@@ -68,7 +62,11 @@ func NewGuard(s store.Store) (*Guard, error) {
 	if !ok {
 		return nil, fmt.Errorf("session: NewGuard: %T has no key for fingerprints of credentials: use store.Files", s)
 	}
-	return &Guard{cells: &cells{store: s, timeout: storeTimeout}, key: keyed.Key()}, nil
+	return storedGuard(&cells{store: s, timeout: storeTimeout}, keyed.Key()), nil
+}
+
+func storedGuard(c *cells, key []byte) *Guard {
+	return &Guard{key: key, common: common{cells: c}}
 }
 
 // ready fills in what the zero Guard lacks.
@@ -80,52 +78,40 @@ func (g *Guard) ready() {
 		}
 		id := make([]byte, 6)
 		rand.Read(id)
-		g.process = hex.EncodeToString(id)
-		g.start = time.Now()
+		c := &g.common
+		c.limit, c.process, c.start = g.Limit, hex.EncodeToString(id), time.Now()
 	})
 }
 
-// now is the time of the ledgers: the wall clock as it was at first, and
-// monotonic time since. Setting the clock moves nothing.
-func (g *Guard) now() time.Time { return g.start.Add(time.Since(g.start)).Round(0) }
-
-// id names a booking.
-func (g *Guard) id() lockout.ID {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.booked++
-	return lockout.ID{Process: g.process, Number: g.booked}
-}
-
-// join adds a visitor to its host.
-func (g *Guard) join(v *visitor) {
+// join adds a visitor to its host, and returns that.
+func (g *Guard) join(v *visitor) *host {
 	g.ready()
 	name := hostOf(v.traits.URL)
 	if name == "" {
-		v.host = &host{guard: g}
-		v.host.join(v)
-		return
+		h := &host{common: &g.common}
+		h.join(v)
+		return h
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	h := g.hosts[name]
 	if h == nil {
-		h = &host{guard: g, name: name}
+		h = &host{common: &g.common, name: name}
 		if g.hosts == nil {
 			g.hosts = map[string]*host{}
 		}
 		g.hosts[name] = h
 	}
-	v.host = h
 	h.join(v)
+	return h
 }
 
-// leave removes a visitor whose session has ended, and its host if nothing about
-// it has to be remembered.
-func (g *Guard) leave(v *visitor) {
-	v.host.leave(v)
-	g.tidy(v.host)
-	v.host.move()
+// leave removes a visitor whose session has ended from its host, and forgets the
+// host if nothing about it has to be remembered.
+func (g *Guard) leave(v *visitor, h *host) {
+	h.leave(v)
+	g.tidy(h)
+	h.move()
 }
 
 // tidy forgets a host of which nothing has to be remembered.
@@ -216,4 +202,31 @@ func (g *Guard) Forgive(ctx context.Context, name string) (lockout.Forgotten, er
 		})
 	}
 	return forgotten, nil
+}
+
+func (h *host) status() HostStatus {
+	h.lock()
+	defer h.unlock()
+	now := h.now()
+	s := HostStatus{Host: h.name, Status: h.ledger.Status(now, &h.local)}
+	for _, c := range h.checks {
+		if at := h.nextCheck(c.url, now); s.Checking.IsZero() || at.Before(s.Checking) {
+			s.Checking = at
+		}
+	}
+	for _, m := range h.members {
+		if w := m.waiter; w != nil && !w.beat {
+			s.Waiting = append(s.Waiting, Waiting{Session: m.name, URL: m.traits.URL, Account: m.traits.Account, Reason: w.reason, Until: h.here(w.until, now)})
+		}
+	}
+	slices.SortFunc(s.Waiting, func(a, b Waiting) int {
+		switch {
+		case a.Session < b.Session:
+			return -1
+		case a.Session > b.Session:
+			return 1
+		}
+		return 0
+	})
+	return s
 }

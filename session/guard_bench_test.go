@@ -40,12 +40,12 @@ func BenchmarkBookedLogin(b *testing.B) {
 
 func bookLogins(b *testing.B, g *Guard) {
 	g.ready()
-	h := &host{guard: g, name: "pbx.test"}
+	h := &host{common: &g.common, name: "pbx.test"}
 	limits := lockout.Resolve(pbx.Lockout{Attempts: 8, Memory: pbx.Forever}, 0)
 	login := func(n byte) lockout.Login {
 		return lockout.Login{URL: "https://pbx.test", Account: "sales", Fingerprint: lockout.Fingerprint{n}, Limits: limits, NoProbe: true}
 	}
-	v := &visitor{host: h}
+	v := &visitor{}
 	for n := range byte(4) {
 		kind := lockout.Refused
 		if n == 0 {

@@ -120,7 +120,7 @@ func (s Status) troubled() bool {
 
 func (s *Session) row(status Status) reportRow {
 	l := s.link.Load()
-	row := reportRow{Session: s.name, Driver: l.traits.brand().Driver, PBX: l.traits.URL, State: status.State, Since: status.Since,
+	row := reportRow{Session: l.name, Driver: l.traits.brand().Driver, PBX: l.traits.URL, State: status.State, Since: status.Since,
 		LockedBy: status.LockedBy.String(), Warning: status.Warning}
 	if !status.Next.IsZero() {
 		row.Next = &status.Next

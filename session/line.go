@@ -7,6 +7,30 @@ import (
 	"github.com/pbxauth/pbx/session/lockout"
 )
 
+// visitor is a session's driver with its place at a host.
+type visitor struct {
+	driver
+	job *job        // its session's
+	own fingerprint // of a driver that cannot say
+
+	// What follows is guarded by host.mu.
+	waiter *waiter // nil: it does not wait
+	flight *flight // its login under way
+	member int32   // its index among the host's
+	trying bool    // its token is on trial
+}
+
+// poke has the visitor ask again.
+func (v *visitor) poke() { v.schedule.poke(v.job) }
+
+// printOr is the fingerprint of a login: the driver's own where it cannot say.
+func (v *visitor) printOr(print fingerprint) fingerprint {
+	if print == (fingerprint{}) {
+		return v.own
+	}
+	return print
+}
+
 // line is the queue at a host. Keep-alives, which are of tokens in use, go before
 // logins. Logins go in the order of the ledger's ranks, and within a rank first
 // come, first served. A host's mutex guards it.
@@ -60,7 +84,7 @@ func (c called) poke() {
 		if k.at.IsZero() {
 			k.v.poke()
 		} else {
-			k.v.gate().schedule.pokeAt(&k.v.owner.job, k.at)
+			k.v.schedule.pokeAt(k.v.job, k.at)
 		}
 	}
 }
@@ -182,81 +206,4 @@ func (l *line) callAll() (next called) {
 		}
 	}
 	return next
-}
-
-// advance calls those that may go now: more would race for it. h.mu is held.
-func (h *host) advance(now time.Time) (next called) {
-	free := func(v *visitor) bool { return h.calls+int32(len(next)) < v.gate().perHost }
-	// A waiter that found no reason to wait so long asks again earlier.
-	var sooner called
-	defer func() { next = append(next, sooner...) }()
-	for i := 0; i < len(h.line.beats); {
-		w := h.line.beats[i]
-		url := w.v.traits.URL
-		if !free(w.v) {
-			break
-		}
-		if h.trial[url] != nil || w.unsure && !h.local.Responds(url, now) {
-			i++
-			continue
-		}
-		h.line.call(w)
-		next = append(next, call{v: w.v})
-	}
-	if w := h.firstOf(now, lockout.Ranks, &sooner); w != nil && free(w.v) {
-		h.line.call(w)
-		next = append(next, call{v: w.v})
-	}
-	return next
-}
-
-// better returns a waiter that goes before a login that may go. h.mu is held.
-func (h *host) better(now time.Time, g lockout.Login) *waiter {
-	rank := h.ledger.Rank(now, g)
-	if w := h.firstOf(now, rank, nil); w != nil {
-		return w
-	}
-	if q := h.line.logins[rank]; len(q) > 0 && q[0].login.Waiting.Before(g.Waiting) && h.mayGo(now, q[0], nil) {
-		return q[0]
-	}
-	return nil
-}
-
-// firstOf returns the first login in the queue that may go, of ranks below one.
-// h.mu is held.
-func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
-	for rank := range below {
-		var blocked []lockout.Limits // those who state the same wait for the same
-		for _, w := range h.line.logins[rank] {
-			if slices.Contains(blocked, w.login.Limits) {
-				continue
-			}
-			if h.mayGo(now, w, sooner) {
-				return w
-			}
-			if w.reason == lockout.OneByOne || w.reason == lockout.NoPlace && !w.login.Limits.PerAccount {
-				if blocked = append(blocked, w.login.Limits); len(blocked) == len(h.line.kinds[rank]) {
-					break
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// mayGo asks the ledger anew about a waiter, and notes the reason. h.mu is held.
-func (h *host) mayGo(now time.Time, w *waiter, sooner *called) bool {
-	d := h.ledger.Ask(now, &h.local, w.login)
-	if d.Verdict == lockout.Go {
-		return true
-	}
-	w.reason = d.Reason
-	if sooner != nil && !d.Until.IsZero() && (w.until.IsZero() || d.Until.Before(w.until)) {
-		w.until = d.Until
-		*sooner = append(*sooner, call{w.v, h.here(d.Until, now)})
-	}
-	if d.Reason == lockout.NoEvidence {
-		h.check(w.v, now)
-	}
-	return false
 }

@@ -138,6 +138,7 @@ type answer struct {
 	holder  LockHolder
 	err     error // the reason; nil: the session's turn has not come
 	away    bool  // the reason is the store
+	crowded bool  // another session may make room for the login
 }
 
 type verdict uint8

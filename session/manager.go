@@ -64,15 +64,17 @@ func newManager(opts *Options, wall func() time.Time) *Manager {
 	m := &Manager{workers: o.Workers, wrong: wrong, byName: map[string]*Session{}}
 	f := &m.fleet
 	log := newJournal(o.Logger)
-	f.families.settings = settings{timeout: o.Timeout, journal: log, hook: newHook(o.OnOp, log)}
-	f.schedule = newScheduler(o.Workers, o.LoginRate, wall, m.jumped)
+	f.settings = settings{ctx: ctx, journal: log, hook: newHook(o.OnOp, log), timeout: o.Timeout, perHost: int32(min(o.PerHost, math.MaxInt32)),
+		schedule: newScheduler(o.Workers, o.LoginRate, wall, m.jumped)}
 	o.Guard.ready()
 	m.stop = stop
-	f.gate = &gate{ctx: ctx, schedule: f.schedule, guard: o.Guard, perHost: int32(min(o.PerHost, math.MaxInt32)), journal: log}
-	f.many, f.shared = true, o.Store
+	f.families.settings = &f.settings
+	f.gate = gate{settings: &f.settings, guard: o.Guard}
+	f.many = true
 	f.changed, f.ended = m.watchers.tell, m.forget
 	if o.Store != nil && wrong == nil {
-		if w, ok := o.Store.settings.Store.(store.Watcher); ok {
+		f.store = &o.Store.backing
+		if w, ok := f.store.store.(store.Watcher); ok {
 			f.background.Go(func() { m.follow(ctx, w) })
 		}
 	}
@@ -92,7 +94,8 @@ func (m *Manager) Add(name string, auth pbx.Authenticator) (*Session, error) {
 	}
 	s := newSession(name, auth, &m.fleet)
 	if err := m.admit(s); err != nil {
-		m.fleet.gate.leave(s.link.Load())
+		l := s.link.Load()
+		m.fleet.gate.guard.leave(&l.visitor, l.host)
 		return nil, err
 	}
 	s.begin()
@@ -106,10 +109,10 @@ func (m *Manager) admit(s *Session) error {
 	if m.closed {
 		return ErrClosed
 	}
-	if _, taken := m.byName[s.name]; taken {
-		return fmt.Errorf("session: the name %q is taken: close that session first, or use Replace", s.name)
+	if _, taken := m.byName[s.Name()]; taken {
+		return fmt.Errorf("session: the name %q is taken: close that session first, or use Replace", s.Name())
 	}
-	m.byName[s.name] = s
+	m.byName[s.Name()] = s
 	s.link.Load().family.joined(Connecting) // a Replace may move it from now on
 	return nil
 }
@@ -201,14 +204,14 @@ func (m *Manager) Close(ctx context.Context) error {
 	for i, s := range sessions {
 		group.Go(func() error {
 			if err := s.Close(ctx); err != nil {
-				errs[i] = fmt.Errorf("session %s: %w", s.name, err)
+				errs[i] = fmt.Errorf("session %s: %w", s.Name(), err)
 			}
 			return nil
 		})
 	}
 	group.Wait()
 	m.end()
-	m.fleet.families.settings.flush(ctx.Done())
+	m.fleet.flush(ctx.Done())
 	m.watchers.close()
 	return errors.Join(errs...)
 }
@@ -234,7 +237,7 @@ func (m *Manager) follow(ctx context.Context, w store.Watcher) {
 		}
 	})
 	if ctx.Err() == nil {
-		m.fleet.families.settings.journal.write(zerolog.WarnLevel, "the store reports no changes", func(e *zerolog.Event) {
+		m.fleet.journal.write(zerolog.WarnLevel, "the store reports no changes", func(e *zerolog.Event) {
 			e.AnErr("error", err).Str("reason", "other processes' tokens are found when they are needed")
 		})
 	}
@@ -244,7 +247,7 @@ func (m *Manager) follow(ctx context.Context, w store.Watcher) {
 // may have lost what it had: every session then looks, and puts back what is
 // missing. At first only sessions without a token have waited for it.
 func (m *Manager) reconnected(again bool) {
-	m.fleet.shared.down.leave(time.Now(), true)
+	m.fleet.store.down.leave(time.Now(), true)
 	all := maps.Collect(m.All())
 	spread := max(returnSpread, time.Duration(len(all))*returnPause)
 	if again {
@@ -267,7 +270,7 @@ const (
 
 // noticed follows a notice of a change in the store. It does not block.
 func (m *Manager) noticed(key string) {
-	if name, ok := tokencell.SessionName(m.fleet.shared.settings.Prefix, key); ok {
+	if name, ok := tokencell.SessionName(m.fleet.store.prefix, key); ok {
 		if s, ok := m.Session(name); ok {
 			s.notice(key)
 		}
@@ -277,7 +280,7 @@ func (m *Manager) noticed(key string) {
 // forget drops a closed session.
 func (m *Manager) forget(s *Session) {
 	m.mu.Lock()
-	delete(m.byName, s.name)
+	delete(m.byName, s.Name())
 	m.mu.Unlock()
 }
 
@@ -290,7 +293,7 @@ func (m *Manager) jumped(time.Duration) {
 
 // read sums up what the drivers did.
 func (f *fleet) read() Stats {
-	s := Stats{Drivers: f.families.read(), Hosts: f.gate.guard.troubled.read(time.Now())}
+	s := Stats{Drivers: f.families.read(), Hosts: f.gate.guard.common.trouble()}
 	for _, d := range s.Drivers {
 		s.Connecting += d.Sessions[Connecting]
 		s.Live += d.Sessions[Live]
@@ -306,8 +309,8 @@ func (f *fleet) read() Stats {
 		add(pbx.OpKeepAlive, &s.KeepAlives, &s.FailedKeepAlives)
 		add(pbx.OpLogout, &s.Logouts, &s.FailedLogouts)
 	}
-	if f.shared != nil {
-		s.Store = f.shared.stats()
+	if f.store != nil {
+		s.Store = f.store.stats()
 	}
 	return s
 }
@@ -317,11 +320,9 @@ func (f *fleet) read() Stats {
 // the most logins that count, then those in doubt for longest. It costs more the
 // more hosts are in trouble.
 func (m *Manager) HostsInTrouble(most int) []HostStatus {
-	t := &m.fleet.gate.guard.troubled
-	t.read(time.Now())
-	t.mu.Lock()
-	hosts := slices.Collect(maps.Keys(t.hosts))
-	t.mu.Unlock()
+	c := &m.fleet.gate.guard.common
+	c.trouble()
+	hosts := c.troubled.list()
 	all := make([]HostStatus, len(hosts))
 	for i, h := range hosts {
 		all[i] = h.status()

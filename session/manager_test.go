@@ -131,7 +131,13 @@ func TestOneLogLinePerChangeOfStateAndNoneForTheRoutine(t *testing.T) {
 		}
 		mustToken(t, s)
 		time.Sleep(10 * time.Hour) // some thirty keep-alives
-		f.set(func() { f.login = fails(pbx.ErrInvalidCredentials, true) })
+		refuse := fails(pbx.ErrInvalidCredentials, true)
+		f.set(func() {
+			f.login = func(ctx context.Context) (*pbx.Token, error) {
+				time.Sleep(time.Second) // lines of one moment have no order
+				return refuse(ctx)
+			}
+		})
 		s.Invalidate(mustToken(t, s))
 		s.Token(t.Context())
 		m.Close(t.Context())

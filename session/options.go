@@ -73,8 +73,8 @@ func (o *Options) resolved() (r Options, err error) {
 	switch {
 	case r.Store != nil && r.Guard != nil:
 		err = errors.New("session: Options.Guard and Options.Store are both set: the Store has a Guard, leave Options.Guard nil")
-	case r.Store != nil && r.Store.settings.Timeout >= r.Timeout:
-		err = fmt.Errorf("session: the Timeout of Options.Store (%s) must be below Options.Timeout (%s)", r.Store.settings.Timeout, r.Timeout)
+	case r.Store != nil && r.Store.backing.timeout >= r.Timeout:
+		err = fmt.Errorf("session: the Timeout of Options.Store (%s) must be below Options.Timeout (%s)", r.Store.backing.timeout, r.Timeout)
 	}
 	switch {
 	case r.Store != nil:

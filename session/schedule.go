@@ -50,7 +50,7 @@ type pool struct {
 
 // job is something to run at a certain time. A scheduler's mutex guards it.
 type job struct {
-	run      func()
+	runner
 	due      instant // never: not by time
 	slot     instant // for a login
 	index    int32   // in a queue; -1: in none
@@ -59,7 +59,10 @@ type job struct {
 	admitted bool    // slot is given
 }
 
-func newJob(run func()) job { return job{run: run, due: never, index: -1} }
+// runner is who has a job.
+type runner interface{ run() }
+
+func newJob(r runner) job { return job{runner: r, due: never, index: -1} }
 
 // newScheduler starts a scheduler. jumped is called when the wall clock ran ahead
 // of the monotonic one.

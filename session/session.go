@@ -66,17 +66,17 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session/internal/tokencell"
+	"github.com/pbxauth/pbx/session/lockout"
 	"github.com/rs/zerolog"
 )
 
 // Session is one account on one PBX, kept logged in. It is safe for concurrent
 // use. Its first login starts when it is made.
 type Session struct {
-	name    string
 	fleet   *fleet
-	link    atomic.Pointer[visitor] // changes with Manager.Replace
-	current atomic.Pointer[lease]   // what Token hands out; nil: nothing
-	job     job                     // of the scheduler
+	link    atomic.Pointer[link]  // changes with Manager.Replace
+	current atomic.Pointer[lease] // what Token hands out; nil: nothing
+	job     job                   // of the scheduler
 
 	mu      sync.Mutex // guards what follows
 	machine machine
@@ -88,11 +88,10 @@ type Session struct {
 
 // fleet is what the sessions of a Manager share.
 type fleet struct {
-	schedule *scheduler
-	gate     *gate
+	settings
+	gate     gate
 	families families // of the drivers
 	many     bool
-	shared   *Shared        // nil: this process is alone
 	changed  func(*Session) // notes it for watchers, and does not block
 	ended    func(*Session)
 
@@ -101,25 +100,25 @@ type fleet struct {
 
 // newSession makes a session that has not begun.
 func newSession(name string, auth pbx.Authenticator, f *fleet) *Session {
-	s := &Session{name: name, fleet: f}
-	s.job = newJob(s.run)
-	l, err := s.connect(auth)
+	s := &Session{fleet: f}
+	s.job = newJob(s)
+	l, err := s.connect(name, auth)
 	s.link.Store(l)
 	s.machine = machine{rules: l.rules(f.many), since: time.Now(), err: err, noBeat: l.traits.brand().KeepAlive == pbx.KeepAliveNone}
 	return s
 }
 
 // connect describes auth. The error says that its Traits panicked.
-func (s *Session) connect(auth pbx.Authenticator) (*visitor, error) {
-	l := &visitor{driver: driver{auth: auth, owner: s, family: s.fleet.families.ofNobody()}} // which it is, the traits say
+func (s *Session) connect(name string, auth pbx.Authenticator) (*link, error) {
+	l := &link{visitor: visitor{job: &s.job, driver: driver{name: name, auth: auth, family: s.fleet.families.ofNobody()}}} // which family it is, the traits say
 	if _, prints := pbx.As[pbx.Fingerprinter](auth); !prints {
 		crand.Read(l.own[:])
 	}
 	err := l.describe()
 	l.family = s.fleet.families.of(l.traits.brand().Driver)
-	s.fleet.gate.guard.join(l)
-	if c := s.fleet.shared; c != nil {
-		l.cell = c.cell(l)
+	l.host = s.fleet.gate.guard.join(&l.visitor)
+	if s.fleet.store != nil {
+		l.cell = newTokenCell(&l.visitor)
 	}
 	return l, err
 }
@@ -198,18 +197,18 @@ func (s *Session) step(e event) plan {
 func (s *Session) announce(p plan) {
 	l := s.link.Load()
 	if p.withdraw {
-		s.fleet.gate.withdraw(l, p.ticket)
+		l.host.withdraw(&l.visitor, p.ticket)
 	}
 	if p.dead {
 		l.family.refused.Add(1)
-		s.fleet.gate.refused(l, p.print)
+		s.suspectOthers(l, p.print)
 	}
 	if p.contest {
 		s.log(zerolog.WarnLevel, "another program may log in with this account", func(e *zerolog.Event) {
 			e.Str("reason", "the PBX refuses tokens soon after it has issued them")
 		})
 	}
-	if p.change.happened && s.fleet.families.settings.journal.enabled(p.change.level) {
+	if p.change.happened && s.fleet.journal.enabled(p.change.level) {
 		s.note(p.change)
 	}
 }
@@ -222,13 +221,13 @@ func (s *Session) note(c change) {
 }
 
 func (s *Session) log(level zerolog.Level, message string, fields func(*zerolog.Event)) {
-	if !s.fleet.families.settings.journal.enabled(level) {
+	if !s.fleet.journal.enabled(level) {
 		return
 	}
-	url := s.URL()
-	s.fleet.families.settings.journal.write(level, message, func(e *zerolog.Event) {
-		if s.name != "" {
-			e.Str("session", s.name)
+	name, url := s.Name(), s.URL()
+	s.fleet.journal.write(level, message, func(e *zerolog.Event) {
+		if name != "" {
+			e.Str("session", name)
 		}
 		if url != "" {
 			e.Str("pbx", url)
@@ -270,7 +269,7 @@ func (s *Session) run() {
 		}
 	}
 	if !sent {
-		s.fleet.gate.passOn(l)
+		l.host.move() // it did not use its turn: another may
 		if l.cell != nil {
 			s.publish(l)
 		}
@@ -289,7 +288,7 @@ func (s *Session) run() {
 }
 
 // tidy leaves the store as the others need it: without a claim, and with the token.
-func (s *Session) tidy(l *visitor, claims bool) {
+func (s *Session) tidy(l *link, claims bool) {
 	ctx := context.Background()
 	if claims {
 		l.cell.release(ctx)
@@ -310,7 +309,7 @@ func (s *Session) tidy(l *visitor, claims bool) {
 
 // publish writes what the store lacks about a token that works: for how long
 // requests have extended it, or all, if the store has forgotten it.
-func (s *Session) publish(l *visitor) {
+func (s *Session) publish(l *link) {
 	s.mu.Lock()
 	var token *pbx.Token
 	var ends time.Time
@@ -327,20 +326,23 @@ func (s *Session) publish(l *visitor) {
 
 // ask asks the gate. What it let through and the session no longer wants goes
 // back.
-func (s *Session) ask(l *visitor, a *attempt, p plan) plan {
-	g := s.fleet.gate
+func (s *Session) ask(l *link, a *attempt, p plan) plan {
+	g := &s.fleet.gate
 	var said answer
 	if err := l.hangs(p.op); err != nil {
 		said = answer{verdict: waitUntil, until: time.Now().Add(slowBackoff), state: Unavailable, err: err}
 	} else {
 		said = g.ask(l, question{op: p.op, ticket: p.ticket, print: p.print, admit: p.admit, relogin: p.relogin, failed: p.failed, unclaimed: p.unclaimed})
 	}
+	if said.crowded {
+		said = s.makeRoom(l, p.print, said)
+	}
 	next := s.deliver(event{kind: answered, ticket: p.ticket, answer: said}, a)
 	switch {
 	case said.verdict == pass && next.stale:
 		g.refund(l, p.op)
 	case next.stale:
-		g.withdraw(l, p.ticket)
+		l.host.withdraw(&l.visitor, p.ticket)
 	}
 	return next
 }
@@ -357,7 +359,7 @@ func (s *Session) contextOf(a *attempt, limit time.Duration) (context.Context, c
 }
 
 // call has the driver do something, and reports what came of it.
-func (s *Session) call(l *visitor, a *attempt, p plan) plan {
+func (s *Session) call(l *link, a *attempt, p plan) plan {
 	ctx, cancel := s.contextOf(a, l.limit(p.op))
 	defer cancel()
 	if p.op == opClaim || p.op == opPeek {
@@ -365,7 +367,7 @@ func (s *Session) call(l *visitor, a *attempt, p plan) plan {
 		next := s.deliver(event{kind: finished, ticket: p.ticket, claim: found, err: err}, a)
 		if next.ended {
 			s.fleet.background.Go(func() {
-				ctx, cancel := context.WithTimeout(context.Background(), s.fleet.families.settings.timeout)
+				ctx, cancel := context.WithTimeout(context.Background(), s.fleet.timeout)
 				defer cancel()
 				s.finish(ctx)
 			})
@@ -395,7 +397,7 @@ func (s *Session) call(l *visitor, a *attempt, p plan) plan {
 
 // claim looks into the store, and claims the token there. While the store is away,
 // a heartbeat needs no claim, and a refresh none if this process wrote the token.
-func (s *Session) claim(ctx context.Context, l *visitor, p plan) (claimResult, error) {
+func (s *Session) claim(ctx context.Context, l *link, p plan) (claimResult, error) {
 	found, err := l.cell.claim(ctx, tokencell.Need{Refused: p.refused}, p.want, l.limit(p.want), p.take)
 	unreadable := (*tokencell.UnreadableError)(nil)
 	if err == nil || p.want != pbx.OpKeepAlive || errors.As(err, &unreadable) {
@@ -427,20 +429,57 @@ const (
 	noticePause = 20 * time.Millisecond  // several notices within it lead to one look
 )
 
+// sessionOf is the session that a visitor belongs to.
+func sessionOf(v *visitor) *Session { return v.job.runner.(*Session) }
+
+// suspectOthers follows the refusal of a living token: the PBX may have dropped
+// those of other sessions too, which then give them up.
+func (s *Session) suspectOthers(l *link, print fingerprint) {
+	for _, v := range l.host.refused(&l.visitor, print) {
+		sessionOf(v).deliver(event{kind: suspected, before: time.Now()}, nil)
+	}
+}
+
+// reloginLasts is after what time a login that waits for a place asks again, if
+// another session may make one.
+const reloginLasts = 20 * time.Second
+
+// makeRoom has another session log in anew, whose success makes room for a login
+// with these credentials. It returns the answer with the time to ask again.
+func (s *Session) makeRoom(l *link, print fingerprint, a answer) answer {
+	var holders []lockout.Holder
+	var who []*Session
+	for _, v := range l.host.visitors() {
+		other := sessionOf(v)
+		if print, idle, ok := other.holds(v); ok {
+			holders = append(holders, lockout.Holder{Login: l.host.login(v, print, time.Time{}), Idle: idle, Single: v.traits.brand().MaxTokens == 1})
+			who = append(who, other)
+		}
+	}
+	i, worth := l.host.relogin(&l.visitor, print, holders)
+	if i >= 0 {
+		who[i].deliver(event{kind: relogin}, nil)
+	}
+	if again := time.Now().Add(reloginLasts); worth && (a.until.IsZero() || again.Before(a.until)) {
+		a.until = again
+	}
+	return a
+}
+
 // holds reports whether the session could log in anew, to make room for others,
 // with which credentials, and whether nobody has used its token lately.
 func (s *Session) holds(v *visitor) (print fingerprint, idle, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := &s.machine
-	if s.link.Load() != v || m.phase != resting || m.state != Live || !m.living(time.Now()) {
+	if &s.link.Load().visitor != v || m.phase != resting || m.state != Live || !m.living(time.Now()) {
 		return fingerprint{}, false, false
 	}
 	return m.print, !m.lease.good.Load(), m.print != (fingerprint{}) || !m.rules.prints
 }
 
 // logout logs a token out that nobody needs, in the background.
-func (s *Session) logout(l *visitor, t *pbx.Token) {
+func (s *Session) logout(l *link, t *pbx.Token) {
 	s.fleet.background.Go(func() {
 		_ = l.logout(context.Background(), t)
 	})
@@ -509,9 +548,9 @@ func (s *Session) listen() <-chan struct{} {
 func (s *Session) failure(cause error) error {
 	m := &s.machine
 	if m.state == Closed {
-		return &Error{Session: s.name, State: Closed, Since: m.since, Err: ErrClosed}
+		return &Error{Session: s.Name(), State: Closed, Since: m.since, Err: ErrClosed}
 	}
-	return &Error{Session: s.name, State: m.state, Since: m.since, Next: m.planned(), Err: cause}
+	return &Error{Session: s.Name(), State: m.state, Since: m.since, Next: m.planned(), Err: cause}
 }
 
 // Invalidate reports that the PBX refused t. The session then gets another token.
@@ -562,7 +601,7 @@ func (s *Session) Retry() error {
 // Status returns where the session stands.
 func (s *Session) Status() Status {
 	l := s.link.Load()
-	check, cell := l.host.checking(l), l.cell
+	check, cell := l.host.checking(&l.visitor), l.cell
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := &s.machine
@@ -584,7 +623,7 @@ func (s *Session) Status() Status {
 
 // String returns the session's name, PBX and state.
 func (s *Session) String() string {
-	return strings.Join(slices.DeleteFunc([]string{"session", s.name, s.URL(), s.Status().State.String()},
+	return strings.Join(slices.DeleteFunc([]string{"session", s.Name(), s.URL(), s.Status().State.String()},
 		func(part string) bool { return part == "" }), " ")
 }
 
@@ -593,7 +632,7 @@ func (s *Session) String() string {
 func (s *Session) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 
 // Name is the session's name in its Manager; empty for one made by New.
-func (s *Session) Name() string { return s.name }
+func (s *Session) Name() string { return s.link.Load().name }
 
 // URL is where requests to this PBX begin, as the driver states it: scheme, host,
 // port and base path, without a slash at the end. Empty if the driver does not
@@ -607,7 +646,7 @@ func (s *Session) URL() string { return s.link.Load().traits.URL }
 func (s *Session) Close(ctx context.Context) error { return s.shut(ctx, false) }
 
 func (s *Session) shut(ctx context.Context, remove bool) error {
-	ctx, cancel := context.WithTimeout(ctx, s.fleet.families.settings.timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.fleet.timeout)
 	defer cancel()
 	t, first := s.end(ctx)
 	if !first {
@@ -623,7 +662,7 @@ func (s *Session) shut(ctx context.Context, remove bool) error {
 	l := s.link.Load()
 	switch {
 	case l.cell != nil && !remove: // it is the others' too
-	case t == nil, l.host.isSuspect(l, t): // nothing to log out
+	case t == nil, l.host.isSuspect(&l.visitor, t): // nothing to log out
 	case ctx.Err() != nil:
 		err = &pbx.Error{Op: pbx.OpLogout, Kind: pbx.ErrUnavailable, Err: ctx.Err(), Message: "not sent: there was no time left"}
 	case !s.alive(ctx, l, t):
@@ -640,13 +679,13 @@ func (s *Session) shut(ctx context.Context, remove bool) error {
 // alive reports whether a token may be sent in a logout. Where dead tokens count
 // as wrong logins, one token is asked for first, and if it is dead, so are those
 // that were issued before.
-func (s *Session) alive(ctx context.Context, l *visitor, t *pbx.Token) bool {
+func (s *Session) alive(ctx context.Context, l *link, t *pbx.Token) bool {
 	pinger, ok := pbx.As[pbx.Pinger](l.auth)
 	if l.traits.brand().Lockout.DeadTokens != pbx.DeadTokensCount || !ok {
 		return true
 	}
 	done, err := l.host.oneLogout(ctx, l.traits.URL)
-	if err != nil || l.host.isSuspect(l, t) {
+	if err != nil || l.host.isSuspect(&l.visitor, t) {
 		if done != nil {
 			done()
 		}
@@ -655,7 +694,7 @@ func (s *Session) alive(ctx context.Context, l *visitor, t *pbx.Token) bool {
 	defer done()
 	err = l.bounded(ctx, pbx.OpPing, func(ctx context.Context) result { return result{err: pinger.Ping(ctx, t)} }).err
 	if errors.Is(err, pbx.ErrTokenRejected) {
-		l.host.refused(l, fingerprint{})
+		s.suspectOthers(l, fingerprint{})
 		return false
 	}
 	return true
@@ -706,9 +745,10 @@ func (s *Session) hurry() {
 
 // finish forgets the session and wakes up what waits for its end.
 func (s *Session) finish(ctx context.Context) {
-	s.fleet.gate.leave(s.link.Load())
+	l := s.link.Load()
+	s.fleet.gate.guard.leave(&l.visitor, l.host)
 	s.fleet.ended(s)
-	s.fleet.families.settings.flush(ctx.Done())
+	s.fleet.flush(ctx.Done())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.done == nil {
@@ -722,11 +762,11 @@ func (s *Session) jumped() { s.deliver(event{kind: jumped}, nil) }
 
 // replace changes the driver, and logs the old one's token out in the background.
 func (s *Session) replace(auth pbx.Authenticator) error {
-	fresh, _ := s.connect(auth)
+	fresh, _ := s.connect(s.Name(), auth)
 	s.mu.Lock()
 	if s.machine.phase >= ending {
 		s.mu.Unlock()
-		s.fleet.gate.leave(fresh)
+		s.fleet.gate.guard.leave(&fresh.visitor, fresh.host)
 		return ErrClosed
 	}
 	old := s.link.Swap(fresh)
@@ -735,13 +775,13 @@ func (s *Session) replace(auth pbx.Authenticator) error {
 	p := s.step(event{kind: replaced, rules: fresh.rules(s.fleet.many)})
 	s.mu.Unlock()
 	if p.withdraw {
-		s.fleet.gate.withdraw(old, p.ticket)
+		old.host.withdraw(&old.visitor, p.ticket)
 		p.withdraw = false
 	}
 	s.announce(p)
 	if p.logout != nil && old.cell == nil { // else it is the others' too
 		s.logout(old, p.logout)
 	}
-	s.fleet.gate.leave(old)
+	s.fleet.gate.guard.leave(&old.visitor, old.host)
 	return nil
 }

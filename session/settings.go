@@ -1,12 +1,20 @@
 package session
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
-// settings hold for all drivers of a Manager.
+// settings are what the drivers of a Manager, and the hosts that they are at, have
+// from it.
 type settings struct {
-	timeout time.Duration
-	journal *journal
-	hook    *hook // nil: the application wants none
+	ctx      context.Context // ends with the Manager
+	schedule *scheduler
+	store    *backing // nil: this process is alone
+	journal  *journal
+	hook     *hook         // nil: the application wants none
+	timeout  time.Duration // of a request
+	perHost  int32         // requests at a time
 }
 
 // flush waits until OnOp and the log have what has happened so far, or stop is

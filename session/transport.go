@@ -179,7 +179,7 @@ func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err
 			base = http.DefaultTransport
 		}
 	}
-	used, err := l.host.use(r.Context(), l)
+	used, err := l.host.use(r.Context(), &l.visitor)
 	if err != nil {
 		closeBody(r)
 		return nil, nil, err
@@ -232,7 +232,7 @@ func isAmbiguous(verdict error) bool {
 // it waits as long as ctx allows.
 func (s *Session) refused(ctx context.Context, l *lease, ambiguous bool) bool {
 	s.deliver(event{kind: invalidated, generation: l.generation, ambiguous: ambiguous}, nil)
-	ctx, cancel := context.WithTimeout(ctx, s.fleet.families.settings.timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.fleet.timeout)
 	defer cancel()
 	for {
 		s.mu.Lock()
@@ -257,14 +257,14 @@ func (s *Session) accepted(l *lease, sent time.Time, sliding bool) {
 	if now := s.current.Load(); now != nil && now.generation == l.generation {
 		now.accept(sent, sliding)
 	}
-	v := s.link.Load()
-	v.host.accepted(v, sent)
+	link := s.link.Load()
+	link.host.accepted(&link.visitor, sent)
 }
 
 // exchange is one request of the application and its response.
 type exchange struct {
 	session   *Session
-	link      *visitor
+	link      *link
 	requester pbx.Requester
 	lease     *lease
 

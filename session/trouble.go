@@ -1,6 +1,8 @@
 package session
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,10 +20,10 @@ const (
 // reasons are those that a person should know.
 const reasons = inDoubt | wrongLogins | lockedOut
 
-// troubled are the hosts of a Guard that are in trouble.
-type troubled struct {
+// troubled are the hosts that are in trouble.
+type troubled[Host comparable] struct {
 	mu    sync.Mutex // guards what follows
-	hosts map[*host]troubledHost
+	hosts map[Host]troubledHost
 	count HostStats
 	next  time.Time // nothing passes before; zero: nothing passes
 }
@@ -32,7 +34,7 @@ type troubledHost struct {
 }
 
 // note notes what is wrong at a host now, and when some of that passes.
-func (t *troubled) note(h *host, now trouble, passes time.Time) {
+func (t *troubled[Host]) note(h Host, now trouble, passes time.Time) {
 	now &= reasons
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -43,7 +45,7 @@ func (t *troubled) note(h *host, now trouble, passes time.Time) {
 		return
 	}
 	if t.hosts == nil {
-		t.hosts = map[*host]troubledHost{}
+		t.hosts = map[Host]troubledHost{}
 	}
 	t.hosts[h] = troubledHost{now, passes}
 	t.next = sooner(t.next, passes)
@@ -57,7 +59,7 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-func (t *troubled) add(what trouble, n int) {
+func (t *troubled[Host]) add(what trouble, n int) {
 	if what != 0 {
 		t.count.InTrouble += n
 	}
@@ -72,19 +74,20 @@ func (t *troubled) add(what trouble, n int) {
 	}
 }
 
-// read returns the counts at now. Hosts where nothing happens do not note by
-// themselves that their trouble has passed.
-func (t *troubled) read(now time.Time) HostStats {
-	for _, h := range t.passed(now) {
-		h.lookAgain()
-	}
+func (t *troubled[Host]) list() []Host {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Keys(t.hosts))
+}
+
+func (t *troubled[Host]) counts() HostStats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.count
 }
 
 // passed returns the hosts at which some trouble has passed.
-func (t *troubled) passed(now time.Time) (hosts []*host) {
+func (t *troubled[Host]) passed(now time.Time) (hosts []Host) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.next.IsZero() || now.Before(t.next) {

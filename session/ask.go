@@ -1,0 +1,272 @@
+package session
+
+import (
+	"context"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session/lockout"
+)
+
+// question is what a visitor wants to do.
+type question struct {
+	op      pbx.Op
+	ticket  uint32
+	print   fingerprint // of a login's credentials
+	admit   bool        // it counts against the fleet's rate of logins
+	relogin bool        // the login is to make room for others
+	failed  bool        // the last attempt failed
+
+	unclaimed bool // say only whether the login may go
+}
+
+// ask asks for a request of the driver: see gate.
+func (h *host) ask(v *visitor, q question) answer {
+	if q.op != pbx.OpLogin {
+		return h.askWithToken(v, q)
+	}
+	h.lock()
+	now := h.now()
+	g := h.login(v, q.print, h.line.since(v, now))
+	if h.calls >= v.perHost {
+		a := h.wait(v, q, g, lockout.Decision{Verdict: lockout.WaitEvent, Reason: lockout.OneByOne, Until: now.Add(turnLasts)}, now)
+		h.unlock()
+		return a
+	}
+	if !q.relogin && !h.line.isCalled(v) {
+		if better := h.better(now, g); better != nil {
+			a := h.wait(v, q, g, lockout.Decision{Verdict: lockout.WaitEvent, Reason: lockout.OneByOne, Until: now.Add(turnLasts)}, now)
+			h.line.call(better)
+			h.unlock()
+			better.v.poke()
+			return a
+		}
+	}
+	h.calls++ // until it is clear that it does not go
+	h.unlock()
+
+	d, err := h.book(v, g, q)
+
+	h.lock()
+	now = h.now()
+	if err == nil && d.Verdict == lockout.Go {
+		said := free
+		if q.unclaimed {
+			h.calls--
+		} else {
+			v.flight, said = &flight{g, d.Booking}, pass
+		}
+		h.line.drop(v)
+		h.look()
+		next := h.advance(now)
+		h.unlock()
+		next.poke()
+		return answer{verdict: said}
+	}
+	h.calls--
+	if err != nil {
+		h.line.drop(v)
+		h.unlock()
+		return answer{verdict: waitUntil, until: time.Now().Add(storePause), state: Unavailable, err: err, away: true}
+	}
+	if q.relogin && d.Reason != lockout.NoEvidence {
+		h.line.drop(v)
+		h.unlock()
+		return answer{verdict: waitUntil, until: time.Now(), state: Connecting}
+	}
+	a := h.wait(v, q, g, d, now)
+	h.unlock()
+	if q.relogin { // it is the others that wait for it
+		return answer{verdict: waitEvent, until: time.Now().Add(turnLasts), state: Connecting}
+	}
+	a.crowded = d.Reason == lockout.NoPlace && g.Limits.Reset == pbx.ResetAddress
+	return a
+}
+
+// turnLasts bounds how long a visitor waits for one that goes before it.
+const turnLasts = 15 * time.Second
+
+// wait puts the visitor into the queue. h.mu is held.
+func (h *host) wait(v *visitor, q question, g lockout.Login, d lockout.Decision, now time.Time) answer {
+	h.line.add(v, q.ticket, g, d, h.ledger.Rank(now, g))
+	if d.Reason == lockout.NoEvidence {
+		h.check(v, now)
+	}
+	return h.answer(g, d, now)
+}
+
+// book books a login, in the store too. One that is not claimed is only decided.
+func (h *host) book(v *visitor, g lockout.Login, q question) (d lockout.Decision, err error) {
+	id := h.common.id()
+	err = h.change(func(now time.Time, ledger *lockout.Host) bool {
+		switch {
+		case q.unclaimed:
+			d = ledger.Ask(now, &h.local, g)
+			return false
+		case q.relogin:
+			d = ledger.BookRelogin(now, &h.local, g, id)
+		default:
+			d = ledger.Book(now, &h.local, g, id)
+		}
+		return d.Verdict == lockout.Go
+	})
+	if err == nil && d.Reason == lockout.NoPlace {
+		h.lock()
+		d.Used = h.ledger.Ask(h.now(), &h.local, g).Used
+		h.unlock()
+	}
+	return d, err
+}
+
+// askWithToken asks for a keep-alive or a ping.
+func (h *host) askWithToken(v *visitor, q question) answer {
+	h.mu.Lock()
+	if h.books == nil && h.calls < v.perHost && !q.failed { // nothing is wrong
+		h.calls++
+		h.mu.Unlock()
+		return answer{}
+	}
+	h.mu.Unlock()
+	h.lock()
+	defer h.unlock()
+	now := h.now()
+	if until := h.coveredUntil(v, now); !until.IsZero() {
+		h.line.drop(v)
+		return answer{verdict: waitUntil, until: h.here(until, now), state: Locked, holder: LockedByPBX, err: lockedByPBX(pbx.OpKeepAlive, until.Sub(now))}
+	}
+	if q.failed && h.probes(v) && !h.local.Responds(v.traits.URL, now) {
+		h.line.addBeat(v, q.ticket, true)
+		h.check(v, now)
+		return answer{verdict: waitEvent, state: Unavailable}
+	}
+	if h.calls >= v.perHost || h.trial[v.traits.URL] != nil && h.local.OneTokenAtATime(v.traits.URL) {
+		h.line.addBeat(v, q.ticket, false)
+		return answer{verdict: waitEvent, state: Connecting}
+	}
+	h.line.drop(v)
+	h.calls++
+	if h.local.OneTokenAtATime(v.traits.URL) {
+		h.try(v.traits.URL)
+		v.trying = true
+	}
+	return answer{}
+}
+
+// settle reports how a request of a driver ended that was sent at that time. It
+// returns how many credentials the ledger had to forget.
+func (h *host) settle(v *visitor, op pbx.Op, err error, sent time.Time) (dropped int) {
+	h.mu.Lock()
+	if h.books == nil && err == nil && op != pbx.OpLogin {
+		h.calls--
+		h.mu.Unlock()
+		return 0
+	}
+	h.mu.Unlock()
+	switch {
+	case op == pbx.OpLogin:
+		f := v.flight
+		v.flight = nil
+		dropped = h.settled(f.login, f.booking, lockout.Classify(err))
+	case lockout.Classify(err).Kind == lockout.Locked:
+		h.settled(h.login(v, fingerprint{}, time.Time{}), lockout.Booking{URL: v.traits.URL, Account: v.traits.Account}, lockout.Classify(err))
+	}
+	h.lock()
+	now := h.now()
+	h.calls--
+	if op != pbx.OpLogin {
+		if err == nil && h.alert.Load() != 0 {
+			h.local.TokenAccepted(v.traits.URL, now.Add(-time.Since(sent)), now)
+		}
+		if v.trying {
+			v.trying = false
+			h.tried(v.traits.URL)
+		}
+	}
+	h.look()
+	next := h.advance(now)
+	h.unlock()
+	next.poke()
+	return dropped
+}
+
+// settled settles a booking and calls the visitors that the outcome concerns.
+func (h *host) settled(g lockout.Login, b lockout.Booking, o lockout.Outcome) (dropped int) {
+	h.apply(func(now time.Time, ledger *lockout.Host) {
+		dropped = ledger.Settle(now, &h.local, g, b, o)
+	})
+	h.lock()
+	next := h.line.callParked(func(w *waiter) bool {
+		return w.reason == lockout.SameCredentials && w.login.Fingerprint == g.Fingerprint ||
+			o.Kind == lockout.Success && g.Limits.LooksWrong && (w.reason == lockout.MayBeLocked || w.reason == lockout.PasswordRefused)
+	})
+	h.unlock()
+	next.poke()
+	return dropped
+}
+
+// withdraw takes the visitor out of the queue.
+func (h *host) withdraw(v *visitor, ticket uint32) {
+	h.lock()
+	if w := v.waiter; w != nil && w.ticket <= ticket {
+		h.line.drop(v)
+	}
+	h.unlock()
+	h.move()
+}
+
+// move calls the visitors that may go: one left the queue, or did not use its turn.
+func (h *host) move() {
+	h.mu.Lock()
+	quiet := h.books == nil
+	h.mu.Unlock()
+	if quiet {
+		return
+	}
+	h.lock()
+	next := h.advance(h.now())
+	h.unlock()
+	next.poke()
+}
+
+// retry asks for a person's retry, and returns why it would do nothing.
+func (h *host) retry(v *visitor, print fingerprint) (d lockout.Decision, err error) {
+	g := h.login(v, print, time.Time{})
+	err = h.change(func(now time.Time, ledger *lockout.Host) bool {
+		d = ledger.Retry(now, &h.local, g)
+		return d.Reason == lockout.None
+	})
+	return d, err
+}
+
+// explain is the error of a decision, for the one whose login it is.
+func (h *host) explain(v *visitor, print fingerprint, d lockout.Decision) error {
+	h.lock()
+	defer h.unlock()
+	return h.answer(h.login(v, print, time.Time{}), d, h.now()).err
+}
+
+func (h *host) forgive(ctx context.Context) (forgotten lockout.Forgotten, err error) {
+	err = h.changeWithin(ctx, func(now time.Time, ledger *lockout.Host) bool {
+		forgotten = ledger.Forgive(now)
+		return true
+	})
+	if err != nil {
+		return lockout.Forgotten{}, err
+	}
+	h.lock()
+	h.look()
+	next := h.line.callAll()
+	h.unlock()
+	next.poke()
+	return forgotten, nil
+}
+
+// relogin chooses whose login makes room for the visitor's, by its index; -1:
+// nobody's does now. worth: it is worth asking again soon.
+func (h *host) relogin(v *visitor, print fingerprint, holders []lockout.Holder) (i int, worth bool) {
+	h.lock()
+	defer h.unlock()
+	now := h.now()
+	i, again := h.ledger.Relogin(now, &h.local, h.login(v, print, h.line.since(v, now)), holders)
+	return i, i >= 0 || !again.IsZero()
+}

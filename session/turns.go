@@ -1,0 +1,156 @@
+package session
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pbxauth/pbx/session/lockout"
+)
+
+// advance calls those that may go now: more would race for it. h.mu is held.
+func (h *host) advance(now time.Time) (next called) {
+	free := func(v *visitor) bool { return h.calls+int32(len(next)) < v.perHost }
+	// A waiter that found no reason to wait so long asks again earlier.
+	var sooner called
+	defer func() { next = append(next, sooner...) }()
+	for i := 0; i < len(h.line.beats); {
+		w := h.line.beats[i]
+		url := w.v.traits.URL
+		if !free(w.v) {
+			break
+		}
+		if h.trial[url] != nil || w.unsure && !h.local.Responds(url, now) {
+			i++
+			continue
+		}
+		h.line.call(w)
+		next = append(next, call{v: w.v})
+	}
+	if w := h.firstOf(now, lockout.Ranks, &sooner); w != nil && free(w.v) {
+		h.line.call(w)
+		next = append(next, call{v: w.v})
+	}
+	return next
+}
+
+// better returns a waiter that goes before a login that may go. h.mu is held.
+func (h *host) better(now time.Time, g lockout.Login) *waiter {
+	rank := h.ledger.Rank(now, g)
+	if w := h.firstOf(now, rank, nil); w != nil {
+		return w
+	}
+	if q := h.line.logins[rank]; len(q) > 0 && q[0].login.Waiting.Before(g.Waiting) && h.mayGo(now, q[0], nil) {
+		return q[0]
+	}
+	return nil
+}
+
+// firstOf returns the first login in the queue that may go, of ranks below one.
+// h.mu is held.
+func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
+	for rank := range below {
+		var blocked []lockout.Limits // those who state the same wait for the same
+		for _, w := range h.line.logins[rank] {
+			if slices.Contains(blocked, w.login.Limits) {
+				continue
+			}
+			if h.mayGo(now, w, sooner) {
+				return w
+			}
+			if w.reason == lockout.OneByOne || w.reason == lockout.NoPlace && !w.login.Limits.PerAccount {
+				if blocked = append(blocked, w.login.Limits); len(blocked) == len(h.line.kinds[rank]) {
+					break
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// mayGo asks the ledger anew about a waiter, and notes the reason. h.mu is held.
+func (h *host) mayGo(now time.Time, w *waiter, sooner *called) bool {
+	d := h.ledger.Ask(now, &h.local, w.login)
+	if d.Verdict == lockout.Go {
+		return true
+	}
+	w.reason = d.Reason
+	if sooner != nil && !d.Until.IsZero() && (w.until.IsZero() || d.Until.Before(w.until)) {
+		w.until = d.Until
+		*sooner = append(*sooner, call{w.v, h.here(d.Until, now)})
+	}
+	if d.Reason == lockout.NoEvidence {
+		h.check(w.v, now)
+	}
+	return false
+}
+
+// check plans a check of the visitor's URL, if there is none yet. h.mu is held.
+func (h *host) check(v *visitor, now time.Time) {
+	url := v.traits.URL
+	if h.checks[url] != nil {
+		return
+	}
+	c := &check{host: h, url: url, by: v}
+	c.job = newJob(c)
+	if h.checks == nil {
+		h.checks = map[string]*check{}
+	}
+	h.checks[url] = c
+	v.schedule.set(&c.job, h.nextCheck(url, now), true)
+}
+
+// wanted reports whether somebody waits for the URL to respond. h.mu is held.
+func (h *host) wanted(url string, now time.Time) bool {
+	for _, w := range h.line.beats {
+		if w.unsure && w.v.traits.URL == url && !h.local.Responds(url, now) {
+			return true
+		}
+	}
+	for _, q := range h.line.logins {
+		for _, w := range q {
+			if w.login.URL == url && h.ledger.Ask(now, &h.local, w.login).Reason == lockout.NoEvidence {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// run checks once, and plans the next check.
+func (c *check) run() {
+	h := c.host
+	h.lock()
+	now := h.now()
+	v := c.by
+	if v == nil {
+		h.unlock()
+		return
+	}
+	if !h.wanted(c.url, now) {
+		delete(h.checks, c.url)
+		h.unlock()
+		return
+	}
+	if at := h.local.NextCheck(c.url); at.After(now) {
+		due := h.here(at, now)
+		h.unlock()
+		v.schedule.set(&c.job, due, true)
+		return
+	}
+	h.unlock()
+
+	status := v.probe(v.ctx)
+
+	h.lock()
+	sent := now
+	now = h.now()
+	h.local.Checked(c.url, sent, now, status)
+	next := h.advance(now)
+	var due time.Time
+	if c.by != nil {
+		due = h.nextCheck(c.url, now)
+	}
+	h.unlock()
+	next.poke()
+	v.schedule.set(&c.job, due, true)
+}

@@ -1,0 +1,132 @@
+package session
+
+import (
+	"context"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session/lockout"
+)
+
+// use waits until the visitor's token may be used in a request, and returns what
+// to report afterwards. It costs nothing while nothing is wrong at the host.
+func (h *host) use(ctx context.Context, v *visitor) (done func(), err error) {
+	if h.alert.Load() == 0 {
+		return func() {}, nil
+	}
+	for {
+		h.lock()
+		now := h.now()
+		if until := h.coveredUntil(v, now); !until.IsZero() {
+			h.unlock()
+			return nil, lockedByPBX(pbx.OpRequest, until.Sub(now))
+		}
+		if !h.local.OneTokenAtATime(v.traits.URL) {
+			h.unlock()
+			return func() {}, nil
+		}
+		busy := h.trial[v.traits.URL]
+		if busy == nil {
+			h.try(v.traits.URL)
+			h.unlock()
+			return func() {
+				h.lock()
+				h.tried(v.traits.URL)
+				next := h.advance(h.now())
+				h.unlock()
+				next.poke()
+			}, nil
+		}
+		h.unlock()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// try and tried begin and end the trial of a token. h.mu is held.
+func (h *host) try(url string) {
+	if h.trial == nil {
+		h.trial = map[string]chan struct{}{}
+	}
+	h.trial[url] = make(chan struct{})
+}
+
+func (h *host) tried(url string) {
+	if c := h.trial[url]; c != nil {
+		close(c)
+		delete(h.trial, url)
+	}
+}
+
+// oneLogout waits until no other logout to the URL asks for its token.
+func (h *host) oneLogout(ctx context.Context, url string) (done func(), err error) {
+	for {
+		h.lock()
+		busy := h.trial[url]
+		if busy == nil {
+			h.try(url)
+			h.unlock()
+			return func() {
+				h.lock()
+				defer h.unlock()
+				h.tried(url)
+			}, nil
+		}
+		h.unlock()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// accepted reports that the PBX accepted a token in a request.
+func (h *host) accepted(v *visitor, sent time.Time) {
+	if h.alert.Load() == 0 {
+		return
+	}
+	h.lock()
+	now := h.now()
+	h.local.TokenAccepted(v.traits.URL, now.Add(-time.Since(sent)), now)
+	h.look()
+	next := h.advance(now)
+	h.unlock()
+	next.poke()
+}
+
+// isSuspect reports whether a token is not to be sent any more.
+func (h *host) isSuspect(v *visitor, t *pbx.Token) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.books == nil {
+		return false
+	}
+	issued := t.IssuedAt
+	if !issued.IsZero() {
+		issued = h.now().Add(-time.Since(issued))
+	}
+	return h.ledger.Suspect(v.traits.URL, issued)
+}
+
+// refused reports that the PBX refused a living token. Where that makes the tokens
+// of others suspect, it returns them.
+func (h *host) refused(v *visitor, print fingerprint) (others []*visitor) {
+	g := h.login(v, print, time.Time{})
+	id := h.common.id()
+	h.apply(func(now time.Time, ledger *lockout.Host) { ledger.TokenRefused(now, &h.local, g, id) })
+	h.lock()
+	h.look()
+	if h.ledger.Suspect(g.URL, h.now()) {
+		for _, m := range h.members {
+			if m.traits.URL == g.URL {
+				others = append(others, m)
+			}
+		}
+	}
+	h.unlock()
+	return others
+}
