@@ -18,13 +18,6 @@ type gate struct {
 	guard *Guard
 }
 
-// link is a session's driver with its host.
-type link struct {
-	visitor
-	host *host
-	cell *tokenCell // the session's part of the store; nil: it shares nothing
-}
-
 // ask returns whether the link's session may go on. After pass, settle must follow,
 // and after free nothing. After waitEvent and person, the session's job is poked
 // when it should ask again.

@@ -83,14 +83,21 @@ func (g *Guard) ready() {
 	})
 }
 
-// join adds a visitor to its host, and returns that.
-func (g *Guard) join(v *visitor) *host {
+// link is a session's driver with its host.
+type link struct {
+	visitor
+	host *host
+	cell *tokenCell // the session's part of the store; nil: it shares nothing
+}
+
+// join puts the link's driver at its host.
+func (g *Guard) join(l *link) {
 	g.ready()
-	name := hostOf(v.traits.URL)
+	name := hostOf(l.traits.URL)
 	if name == "" {
-		h := &host{common: &g.common}
-		h.join(v)
-		return h
+		l.host = &host{common: &g.common}
+		l.host.join(&l.visitor)
+		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -102,16 +109,16 @@ func (g *Guard) join(v *visitor) *host {
 		}
 		g.hosts[name] = h
 	}
-	h.join(v)
-	return h
+	l.host = h
+	h.join(&l.visitor)
 }
 
-// leave removes a visitor whose session has ended from its host, and forgets the
-// host if nothing about it has to be remembered.
-func (g *Guard) leave(v *visitor, h *host) {
-	h.leave(v)
-	g.tidy(h)
-	h.move()
+// leave removes the driver of a session that has ended from its host, and forgets
+// the host if nothing about it has to be remembered.
+func (g *Guard) leave(l *link) {
+	l.host.leave(&l.visitor)
+	g.tidy(l.host)
+	l.host.move()
 }
 
 // tidy forgets a host of which nothing has to be remembered.

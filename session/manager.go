@@ -94,8 +94,7 @@ func (m *Manager) Add(name string, auth pbx.Authenticator) (*Session, error) {
 	}
 	s := newSession(name, auth, &m.fleet)
 	if err := m.admit(s); err != nil {
-		l := s.link.Load()
-		m.fleet.gate.guard.leave(&l.visitor, l.host)
+		m.fleet.gate.guard.leave(s.link.Load())
 		return nil, err
 	}
 	s.begin()

@@ -105,6 +105,7 @@ func newSession(name string, auth pbx.Authenticator, f *fleet) *Session {
 	l, err := s.connect(name, auth)
 	s.link.Store(l)
 	s.machine = machine{rules: l.rules(f.many), since: time.Now(), err: err, noBeat: l.traits.brand().KeepAlive == pbx.KeepAliveNone}
+	f.gate.guard.join(l) // others at the host may report to it from now on
 	return s
 }
 
@@ -116,7 +117,6 @@ func (s *Session) connect(name string, auth pbx.Authenticator) (*link, error) {
 	}
 	err := l.describe()
 	l.family = s.fleet.families.of(l.traits.brand().Driver)
-	l.host = s.fleet.gate.guard.join(&l.visitor)
 	if s.fleet.store != nil {
 		l.cell = newTokenCell(&l.visitor)
 	}
@@ -745,8 +745,7 @@ func (s *Session) hurry() {
 
 // finish forgets the session and wakes up what waits for its end.
 func (s *Session) finish(ctx context.Context) {
-	l := s.link.Load()
-	s.fleet.gate.guard.leave(&l.visitor, l.host)
+	s.fleet.gate.guard.leave(s.link.Load())
 	s.fleet.ended(s)
 	s.fleet.flush(ctx.Done())
 	s.mu.Lock()
@@ -763,10 +762,11 @@ func (s *Session) jumped() { s.deliver(event{kind: jumped}, nil) }
 // replace changes the driver, and logs the old one's token out in the background.
 func (s *Session) replace(auth pbx.Authenticator) error {
 	fresh, _ := s.connect(s.Name(), auth)
+	s.fleet.gate.guard.join(fresh)
 	s.mu.Lock()
 	if s.machine.phase >= ending {
 		s.mu.Unlock()
-		s.fleet.gate.guard.leave(&fresh.visitor, fresh.host)
+		s.fleet.gate.guard.leave(fresh)
 		return ErrClosed
 	}
 	old := s.link.Swap(fresh)
@@ -782,6 +782,6 @@ func (s *Session) replace(auth pbx.Authenticator) error {
 	if p.logout != nil && old.cell == nil { // else it is the others' too
 		s.logout(old, p.logout)
 	}
-	s.fleet.gate.guard.leave(&old.visitor, old.host)
+	s.fleet.gate.guard.leave(old)
 	return nil
 }
