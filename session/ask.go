@@ -54,10 +54,11 @@ func (h *host) ask(v *visitor, q question) answer {
 		if q.unclaimed {
 			h.calls--
 		} else {
-			v.flight, said = &flight{g, d.Booking}, pass
+			booking := d.Booking
+			v.flight, said = &booking, pass
 		}
 		h.line.drop(v)
-		h.look()
+		h.look(now)
 		next := h.advance(now)
 		h.unlock()
 		next.poke()
@@ -164,9 +165,9 @@ func (h *host) settle(v *visitor, op pbx.Op, err error, sent time.Time) (dropped
 	h.mu.Unlock()
 	switch {
 	case op == pbx.OpLogin:
-		f := v.flight
+		b := *v.flight
 		v.flight = nil
-		dropped = h.settled(f.login, f.booking, lockout.Classify(err))
+		dropped = h.settled(h.login(v, b.Fingerprint, time.Time{}), b, lockout.Classify(err))
 	case lockout.Classify(err).Kind == lockout.Locked:
 		h.settled(h.login(v, fingerprint{}, time.Time{}), lockout.Booking{URL: v.traits.URL, Account: v.traits.Account}, lockout.Classify(err))
 	}
@@ -182,7 +183,7 @@ func (h *host) settle(v *visitor, op pbx.Op, err error, sent time.Time) (dropped
 			h.tried(v.traits.URL)
 		}
 	}
-	h.look()
+	h.look(now)
 	next := h.advance(now)
 	h.unlock()
 	next.poke()
@@ -254,7 +255,7 @@ func (h *host) forgive(ctx context.Context) (forgotten lockout.Forgotten, err er
 		return lockout.Forgotten{}, err
 	}
 	h.lock()
-	h.look()
+	h.look(h.now())
 	next := h.line.callAll()
 	h.unlock()
 	next.poke()

@@ -172,7 +172,7 @@ func (h *host) take(next *lockout.Host, e store.Entry) {
 	if !e.Now.IsZero() {
 		h.offset = e.Now.Sub(h.common.now())
 	}
-	h.look()
+	h.look(h.now())
 }
 
 // unstored is the error of a login that is not sent because of the store.

@@ -94,8 +94,9 @@ func (h *host) lock() {
 
 // unlock closes the books if they hold nothing, and unlocks the host.
 func (h *host) unlock() {
-	if h.calls == 0 && h.line.waiting == 0 && len(h.trial)+len(h.checks) == 0 && h.alert.Load() == 0 && h.local.Quiet(h.now()) && !h.cell.busy() {
-		if proof, ok := h.ledger.Proof(h.now()); ok {
+	if h.calls == 0 && h.line.waiting == 0 && len(h.trial)+len(h.checks) == 0 && h.alert.Load() == 0 && !h.cell.busy() {
+		now := h.now()
+		if proof, ok := h.ledger.Proof(now); ok && h.local.Quiet(now) {
 			h.proof, h.books = proof, nil
 		}
 	}
@@ -134,7 +135,7 @@ func (h *host) join(v *visitor) {
 	v.member = int32(len(h.members))
 	h.members = append(h.members, v)
 	if h.books != nil {
-		h.look()
+		h.look(h.now())
 	}
 }
 
@@ -148,7 +149,7 @@ func (h *host) leave(v *visitor) {
 		h.members[i].member = v.member
 		h.members[last] = nil
 		h.members = h.members[:last]
-		h.look()
+		h.look(h.now())
 	}
 	for url, c := range h.checks {
 		if c.by == v {
@@ -180,16 +181,16 @@ func (h *host) coveredUntil(v *visitor, now time.Time) time.Time {
 
 // look notes what is wrong at the host. While anything is, requests with tokens
 // have to ask and report. h.mu is held.
-func (h *host) look() {
+func (h *host) look(now time.Time) {
 	var what trouble
 	var passes time.Time
-	if now := h.now(); len(h.members) > 0 {
+	if len(h.members) > 0 {
 		what, passes = h.trouble(now), h.ledger.Passes(now)
 	}
 	if what != trouble(h.alert.Load()) || !passes.Equal(h.passes) {
 		h.passes = passes
 		h.alert.Store(uint32(what))
-		h.common.troubled.note(h, what, h.here(passes, h.now()))
+		h.common.troubled.note(h, what, h.here(passes, now))
 	}
 }
 
@@ -197,7 +198,7 @@ func (h *host) look() {
 func (h *host) lookAgain() {
 	h.lock()
 	defer h.unlock()
-	h.look()
+	h.look(h.now())
 }
 
 func (h *host) trouble(now time.Time) (what trouble) {

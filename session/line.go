@@ -14,10 +14,10 @@ type visitor struct {
 	own fingerprint // of a driver that cannot say
 
 	// What follows is guarded by host.mu.
-	waiter *waiter // nil: it does not wait
-	flight *flight // its login under way
-	member int32   // its index among the host's
-	trying bool    // its token is on trial
+	waiter *waiter          // nil: it does not wait
+	flight *lockout.Booking // its login under way
+	member int32            // its index among the host's
+	trying bool             // its token is on trial
 }
 
 // poke has the visitor ask again.
@@ -36,10 +36,15 @@ func (v *visitor) printOr(print fingerprint) fingerprint {
 // come, first served. A host's mutex guards it.
 type line struct {
 	beats   []*waiter
-	logins  [lockout.Ranks][]*waiter
-	kinds   [lockout.Ranks][]kind // of logins
+	ranks   []rank // of logins, by the ledger's rank; nil: none has waited
 	parked  []*waiter
 	waiting int // visitors with a waiter
+}
+
+// rank is the part of the queue with the logins of one rank.
+type rank struct {
+	logins []*waiter
+	kinds  []kind
 }
 
 // kind counts the logins of a rank that state the same limits. They wait for the
@@ -63,12 +68,6 @@ type waiter struct {
 	reason lockout.Reason
 	until  time.Time // when it asks again by itself, by the ledger's clock; zero: never
 	rank   int
-}
-
-// flight is a login under way.
-type flight struct {
-	login   lockout.Login
-	booking lockout.Booking
 }
 
 // called are visitors that are to ask again. They are poked without a lock.
@@ -113,9 +112,9 @@ func (l *line) addBeat(v *visitor, ticket uint32, unsure bool) {
 }
 
 // add puts a login into the queue: at the place that it had, if it stood there.
-func (l *line) add(v *visitor, ticket uint32, g lockout.Login, d lockout.Decision, rank int) {
+func (l *line) add(v *visitor, ticket uint32, g lockout.Login, d lockout.Decision, place int) {
 	l.drop(v)
-	w := &waiter{v: v, ticket: ticket, login: g, reason: d.Reason, until: d.Until, rank: rank}
+	w := &waiter{v: v, ticket: ticket, login: g, reason: d.Reason, until: d.Until, rank: place}
 	switch d.Reason {
 	case lockout.PasswordRefused, lockout.MayBeLocked, lockout.AccountPaused, lockout.SameCredentials:
 		w.parked = true
@@ -126,15 +125,18 @@ func (l *line) add(v *visitor, ticket uint32, g lockout.Login, d lockout.Decisio
 		l.parked = append(l.parked, w)
 		return
 	}
+	if l.ranks == nil {
+		l.ranks = make([]rank, lockout.Ranks)
+	}
 	l.count(w, 1)
-	q := l.logins[rank]
+	q := l.ranks[place].logins
 	i, _ := slices.BinarySearchFunc(q, g.Waiting, func(before *waiter, since time.Time) int {
 		if before.login.Waiting.After(since) {
 			return 1
 		}
 		return -1 // of two, the later comer is behind
 	})
-	l.logins[rank] = slices.Insert(q, i, w)
+	l.ranks[place].logins = slices.Insert(q, i, w)
 }
 
 // drop takes the visitor out of the queue.
@@ -152,13 +154,14 @@ func (l *line) remove(w *waiter) {
 	if w.called {
 		return
 	}
-	q := &l.logins[w.rank]
+	var q *[]*waiter
 	switch {
 	case w.beat:
 		q = &l.beats
 	case w.parked:
 		q = &l.parked
 	default:
+		q = &l.ranks[w.rank].logins
 		l.count(w, -1)
 	}
 	if i := slices.Index(*q, w); i >= 0 {
@@ -168,7 +171,7 @@ func (l *line) remove(w *waiter) {
 
 // count notes that a login has come into the queue, or left it.
 func (l *line) count(w *waiter, n int) {
-	kinds := &l.kinds[w.rank]
+	kinds := &l.ranks[w.rank].kinds
 	i := slices.IndexFunc(*kinds, func(k kind) bool { return k.limits == w.login.Limits })
 	if i < 0 {
 		i = len(*kinds)
@@ -199,8 +202,8 @@ func (l *line) callParked(holds func(*waiter) bool) (next called) {
 // callAll calls all that wait to log in.
 func (l *line) callAll() (next called) {
 	next = l.callParked(func(*waiter) bool { return true })
-	for _, q := range l.logins {
-		for _, w := range slices.Clone(q) {
+	for _, r := range l.ranks {
+		for _, w := range slices.Clone(r.logins) {
 			l.call(w)
 			next = append(next, call{v: w.v})
 		}

@@ -39,8 +39,10 @@ func (h *host) better(now time.Time, g lockout.Login) *waiter {
 	if w := h.firstOf(now, rank, nil); w != nil {
 		return w
 	}
-	if q := h.line.logins[rank]; len(q) > 0 && q[0].login.Waiting.Before(g.Waiting) && h.mayGo(now, q[0], nil) {
-		return q[0]
+	if rank < len(h.line.ranks) {
+		if q := h.line.ranks[rank].logins; len(q) > 0 && q[0].login.Waiting.Before(g.Waiting) && h.mayGo(now, q[0], nil) {
+			return q[0]
+		}
 	}
 	return nil
 }
@@ -48,9 +50,9 @@ func (h *host) better(now time.Time, g lockout.Login) *waiter {
 // firstOf returns the first login in the queue that may go, of ranks below one.
 // h.mu is held.
 func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
-	for rank := range below {
+	for _, rank := range h.line.ranks[:min(below, len(h.line.ranks))] {
 		var blocked []lockout.Limits // those who state the same wait for the same
-		for _, w := range h.line.logins[rank] {
+		for _, w := range rank.logins {
 			if slices.Contains(blocked, w.login.Limits) {
 				continue
 			}
@@ -58,7 +60,7 @@ func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
 				return w
 			}
 			if w.reason == lockout.OneByOne || w.reason == lockout.NoPlace && !w.login.Limits.PerAccount {
-				if blocked = append(blocked, w.login.Limits); len(blocked) == len(h.line.kinds[rank]) {
+				if blocked = append(blocked, w.login.Limits); len(blocked) == len(rank.kinds) {
 					break
 				}
 			}
@@ -106,8 +108,8 @@ func (h *host) wanted(url string, now time.Time) bool {
 			return true
 		}
 	}
-	for _, q := range h.line.logins {
-		for _, w := range q {
+	for _, r := range h.line.ranks {
+		for _, w := range r.logins {
 			if w.login.URL == url && h.ledger.Ask(now, &h.local, w.login).Reason == lockout.NoEvidence {
 				return true
 			}

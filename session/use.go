@@ -92,7 +92,7 @@ func (h *host) accepted(v *visitor, sent time.Time) {
 	h.lock()
 	now := h.now()
 	h.local.TokenAccepted(v.traits.URL, now.Add(-time.Since(sent)), now)
-	h.look()
+	h.look(now)
 	next := h.advance(now)
 	h.unlock()
 	next.poke()
@@ -119,8 +119,9 @@ func (h *host) refused(v *visitor, print fingerprint) (others []*visitor) {
 	id := h.common.id()
 	h.apply(func(now time.Time, ledger *lockout.Host) { ledger.TokenRefused(now, &h.local, g, id) })
 	h.lock()
-	h.look()
-	if h.ledger.Suspect(g.URL, h.now()) {
+	now := h.now()
+	h.look(now)
+	if h.ledger.Suspect(g.URL, now) {
 		for _, m := range h.members {
 			if m.traits.URL == g.URL {
 				others = append(others, m)
