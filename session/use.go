@@ -117,10 +117,14 @@ func (h *host) isSuspect(v *visitor, t *pbx.Token) bool {
 func (h *host) refused(v *visitor, print fingerprint) (others []*visitor) {
 	g := h.login(v, print, time.Time{})
 	id := h.common.id()
-	h.apply(func(now time.Time, ledger *lockout.Host) { ledger.TokenRefused(now, &h.local, g, id) })
+	var refused time.Time
+	h.apply(func(now time.Time, ledger *lockout.Host) {
+		refused = now
+		ledger.TokenRefused(now, &h.local, g, id)
+	})
 	h.lock()
 	h.look()
-	if h.ledger.Suspect(g.URL, h.now()) {
+	if h.ledger.Suspect(g.URL, refused) {
 		for _, m := range h.members {
 			if m.traits.URL == g.URL {
 				others = append(others, m)
