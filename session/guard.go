@@ -79,7 +79,7 @@ func (g *Guard) ready() {
 		id := make([]byte, 6)
 		rand.Read(id)
 		c := &g.common
-		c.limit, c.process, c.start = g.Limit, hex.EncodeToString(id), time.Now()
+		c.limit, c.process, c.start = &g.Limit, hex.EncodeToString(id), time.Now()
 	})
 }
 

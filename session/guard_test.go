@@ -135,6 +135,23 @@ func TestALowerLimitOfOnesOwnHolds(t *testing.T) {
 	})
 }
 
+func TestALimitThatIsSetAfterTheManagerWasMadeHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		m := session.NewManager(&session.Options{Guard: guard})
+		defer m.Close(context.Background())
+		guard.Limit = 1
+		wrong := &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrInvalidCredentials, true)}
+		mustAdd(t, m, "wrong", wrong)
+		synctest.Wait()
+		f := &fake{traits: onHost("pbx.test")}
+		s := mustAdd(t, m, "right", f)
+		synctest.Wait()
+		wantState(t, s, session.Locked)
+		wantCounts(t, f, 0, 0, 0)
+	})
+}
+
 func TestALockThatEndsSoonIsNotTriedEverySecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{traits: onHost("pbx.test")}

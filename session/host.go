@@ -13,7 +13,7 @@ import (
 // common is what the hosts of a Guard have in common.
 type common struct {
 	cells    *cells    // nil: the ledgers are in memory
-	limit    int       // Guard.Limit
+	limit    *int      // Guard.Limit
 	process  string    // the incarnation that bookings are named after
 	start    time.Time // of the clock
 	booked   atomic.Uint64
@@ -118,7 +118,7 @@ func (h *host) here(t, now time.Time) time.Time {
 func (h *host) login(v *visitor, print fingerprint, waiting time.Time) lockout.Login {
 	return lockout.Login{
 		URL: v.traits.URL, Account: v.traits.Account, Fingerprint: v.printOr(print),
-		Limits: lockout.Resolve(v.traits.brand().Lockout, h.common.limit), Timeout: v.limit(pbx.OpLogin), Waiting: waiting,
+		Limits: lockout.Resolve(v.traits.brand().Lockout, *h.common.limit), Timeout: v.limit(pbx.OpLogin), Waiting: waiting,
 		NoProbe: !h.probes(v),
 	}
 }

@@ -48,7 +48,8 @@ type pool struct {
 	most  int
 }
 
-// job is something to run at a certain time. A scheduler's mutex guards it.
+// job is something to run at a certain time. A scheduler's mutex guards it, but for
+// the runner, which does not change.
 type job struct {
 	runner
 	due      instant // never: not by time

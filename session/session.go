@@ -435,8 +435,9 @@ func sessionOf(v *visitor) *Session { return v.job.runner.(*Session) }
 // suspectOthers follows the refusal of a living token: the PBX may have dropped
 // those of other sessions too, which then give them up.
 func (s *Session) suspectOthers(l *link, print fingerprint) {
-	for _, v := range l.host.refused(&l.visitor, print) {
-		sessionOf(v).deliver(event{kind: suspected, before: time.Now()}, nil)
+	others, before := l.host.refused(&l.visitor, print)
+	for _, v := range others {
+		sessionOf(v).deliver(event{kind: suspected, before: before}, nil)
 	}
 }
 

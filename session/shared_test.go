@@ -553,3 +553,39 @@ func TestFourProcessesLogFiftyAccountsInOnce(t *testing.T) {
 		}
 	})
 }
+
+// distant is a store whose operations take some time.
+type distant struct{ *store.Memory }
+
+func (d distant) Load(ctx context.Context, key string) (store.Entry, error) {
+	time.Sleep(3 * time.Millisecond)
+	return d.Memory.Load(ctx, key)
+}
+
+func (d distant) Swap(ctx context.Context, key string, rev uint64, value []byte, keep time.Duration) (store.Entry, bool, error) {
+	time.Sleep(3 * time.Millisecond)
+	return d.Memory.Swap(ctx, key, rev, value, keep)
+}
+
+func TestADeadTokenMakesOthersSuspectThoughTheStoreTakesItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Store: share(t, distant{&store.Memory{}}, "one")})
+		defer m.Close(context.Background())
+		var sessions []*session.Session
+		var old []*pbx.Token
+		for _, name := range []string{"sales", "support"} {
+			f := &fake{traits: onHost("pbx.test")}
+			f.traits.Account, f.traits.Lockout.DeadTokens = name, pbx.DeadTokensCount
+			s := mustAdd(t, m, name, &printed{fake: f, print: name + ":right"})
+			sessions, old = append(sessions, s), append(old, mustToken(t, s))
+		}
+		time.Sleep(time.Minute)
+		sessions[0].Invalidate(old[0])
+		time.Sleep(time.Minute)
+		for i, s := range sessions {
+			if mustToken(t, s).Value.Equal(old[i].Value) {
+				t.Errorf("%s has its old token", s.Name())
+			}
+		}
+	})
+}

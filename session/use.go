@@ -113,21 +113,25 @@ func (h *host) isSuspect(v *visitor, t *pbx.Token) bool {
 }
 
 // refused reports that the PBX refused a living token. Where that makes the tokens
-// of others suspect, it returns them.
-func (h *host) refused(v *visitor, print fingerprint) (others []*visitor) {
+// of others suspect, it returns them, and the time until which these were issued.
+func (h *host) refused(v *visitor, print fingerprint) (others []*visitor, before time.Time) {
 	g := h.login(v, print, time.Time{})
 	id := h.common.id()
-	h.apply(func(now time.Time, ledger *lockout.Host) { ledger.TokenRefused(now, &h.local, g, id) })
+	var refused time.Time
+	h.apply(func(now time.Time, ledger *lockout.Host) {
+		refused = now
+		ledger.TokenRefused(now, &h.local, g, id)
+	})
 	h.lock()
+	defer h.unlock()
 	now := h.now()
 	h.look(now)
-	if h.ledger.Suspect(g.URL, now) {
+	if h.ledger.Suspect(g.URL, refused) {
 		for _, m := range h.members {
 			if m.traits.URL == g.URL {
 				others = append(others, m)
 			}
 		}
 	}
-	h.unlock()
-	return others
+	return others, h.here(refused, now)
 }
