@@ -230,9 +230,9 @@ func (h *host) move() {
 }
 
 // retry asks for a person's retry, and returns why it would do nothing.
-func (h *host) retry(v *visitor, print fingerprint) (d lockout.Decision, err error) {
+func (h *host) retry(ctx context.Context, v *visitor, print fingerprint) (d lockout.Decision, err error) {
 	g := h.login(v, print, time.Time{})
-	err = h.change(func(now time.Time, ledger *lockout.Host) bool {
+	err = h.changeWithin(ctx, func(now time.Time, ledger *lockout.Host) bool {
 		d = ledger.Retry(now, &h.local, g)
 		return d.Reason == lockout.None
 	})

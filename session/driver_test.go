@@ -146,7 +146,7 @@ func TestARetryDuringALookForCredentialsSendsOneLogin(t *testing.T) {
 		s := session.New(f, &session.Options{Guard: &session.Guard{}})
 		defer s.Close(context.Background())
 		time.Sleep(75 * time.Second) // a look is under way
-		s.Retry()
+		s.Retry(t.Context())
 		time.Sleep(30 * time.Second) // it said that they had changed, before the retry
 		wantCounts(t, f.fake, 2, 0, 0)
 	})

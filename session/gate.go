@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -61,8 +62,8 @@ func (g *gate) refund(l *link, op pbx.Op) {
 var errWithdrawn error = &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrNotSupported, Message: "not sent: the session no longer needs it"}
 
 // retry asks for a person's retry, and returns why it would do nothing.
-func (g *gate) retry(l *link, print fingerprint) error {
-	d, err := l.host.retry(&l.visitor, print)
+func (g *gate) retry(ctx context.Context, l *link, print fingerprint) error {
+	d, err := l.host.retry(ctx, &l.visitor, print)
 	switch {
 	case err != nil:
 		return err

@@ -81,7 +81,7 @@ func lineWalk(t *testing.T, random *rand.Rand) {
 			cancel()
 			members[i] = open()
 		case 2:
-			s.Retry()
+			s.Retry(t.Context())
 		case 3:
 			if token, err := s.Token(expired); err == nil {
 				s.Invalidate(token)
@@ -109,7 +109,7 @@ func lineWalk(t *testing.T, random *rand.Rand) {
 	for range 30 {
 		time.Sleep(10 * time.Minute)
 		for _, s := range members {
-			s.Retry() // of those that are rejected
+			s.Retry(t.Context()) // of those that are rejected
 		}
 	}
 	for _, s := range members {

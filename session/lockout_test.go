@@ -123,7 +123,7 @@ func lockoutWalk(t *testing.T, seed uint64, successKeepsCount bool, steps int) {
 			passwords[user] = fmt.Sprintf("right-%d", step)
 			sim.SetPassword(user, passwords[user])
 		case 4:
-			s.Retry()
+			s.Retry(t.Context())
 		case 5:
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			s.Close(ctx)

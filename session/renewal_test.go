@@ -73,7 +73,7 @@ func TestAKeepAliveWhoseCredentialsAreRefusedIsFollowedByNoLogin(t *testing.T) {
 			t.Errorf("Token returns %v", err)
 		}
 		f.set(func() { f.beat = nil })
-		if err := s.Retry(); err != nil {
+		if err := s.Retry(t.Context()); err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()

@@ -580,13 +580,14 @@ func (s *Session) reissued(t *pbx.Token) bool {
 // person has fixed the cause. It ends the refusal of the credentials and skips
 // pauses. The budget of wrong logins still holds. It returns an *[Error] that says
 // why it did nothing: there is nothing to retry, logins are locked, or the last
-// Retry was less than 10 seconds ago.
-func (s *Session) Retry() error {
+// Retry was less than 10 seconds ago. With [Options].Store it waits for the store,
+// as long as ctx allows.
+func (s *Session) Retry(ctx context.Context) error {
 	s.mu.Lock()
 	refusal, print := s.machine.retriable(time.Now()), s.machine.print
 	s.mu.Unlock()
 	if l := s.link.Load(); refusal == nil && (print != (fingerprint{}) || l.own != (fingerprint{})) {
-		refusal = s.fleet.gate.retry(l, print)
+		refusal = s.fleet.gate.retry(ctx, l, print)
 	}
 	if refusal == nil {
 		refusal = s.deliver(event{kind: retry}, nil).refusal

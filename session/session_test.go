@@ -77,22 +77,22 @@ func TestRetrySendsOneMoreLogin(t *testing.T) {
 	f := &fake{login: fails(pbx.ErrInvalidCredentials, true), life: time.Hour}
 	during(t, f, func(t *testing.T, s *session.Session) {
 		synctest.Wait()
-		s.Retry()
+		s.Retry(t.Context())
 		_, err := s.Token(t.Context())
 		wantKind(t, err, pbx.ErrInvalidCredentials)
 		wantCounts(t, f, 2, 0, 0)
 
 		f.set(func() { f.login = nil })
-		if err := s.Retry(); err == nil || !strings.Contains(err.Error(), "the last retry was 0s ago; wait 10s") {
+		if err := s.Retry(t.Context()); err == nil || !strings.Contains(err.Error(), "the last retry was 0s ago; wait 10s") {
 			t.Errorf("a second retry at once: %v", err)
 		}
 		time.Sleep(10 * time.Second)
-		if err := s.Retry(); err != nil {
+		if err := s.Retry(t.Context()); err != nil {
 			t.Errorf("Retry: %v", err)
 		}
 		mustToken(t, s)
 		wantCounts(t, f, 3, 0, 0)
-		if err := s.Retry(); err == nil || !strings.Contains(err.Error(), "a token that works") {
+		if err := s.Retry(t.Context()); err == nil || !strings.Contains(err.Error(), "a token that works") {
 			t.Errorf("a retry of a live session: %v", err)
 		}
 		synctest.Wait()
@@ -124,7 +124,7 @@ func TestRetryCutsTheWaitOfAnUnavailableSession(t *testing.T) {
 		time.Sleep(time.Second)
 		wantState(t, s, session.Unavailable)
 		f.set(func() { f.login = nil })
-		s.Retry()
+		s.Retry(t.Context())
 		mustToken(t, s)
 		wantCounts(t, f, 2, 0, 0)
 	})
@@ -480,7 +480,7 @@ func TestCloseLogsOutAndEndsEverything(t *testing.T) {
 		if err := s.Close(t.Context()); err != nil {
 			t.Fatalf("second Close: %v", err)
 		}
-		s.Retry()
+		s.Retry(t.Context())
 		s.Invalidate(nil)
 		time.Sleep(24 * time.Hour)
 		wantCounts(t, f, 1, 0, 1)
@@ -692,7 +692,7 @@ func TestOnlyOneLookForCredentialsIsUnderWay(t *testing.T) {
 		f := slowVault(&fake{login: fails(pbx.ErrInvalidCredentials, true)})
 		s := session.New(f, &session.Options{Guard: &session.Guard{}, Timeout: 10 * time.Minute})
 		time.Sleep(70 * time.Second) // the first is under way
-		s.Retry()                    // in vain
+		s.Retry(t.Context())         // in vain
 		time.Sleep(70 * time.Second)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

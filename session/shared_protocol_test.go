@@ -813,13 +813,39 @@ func TestRetryEndsTheRefusalInAllProcesses(t *testing.T) {
 		f.set(func() { drivers[0].(*printed).wrong, drivers[1].(*printed).wrong = false, false })
 		time.Sleep(time.Hour)
 		wantCounts(t, f, 1, 0, 0)
-		if err := sessions[1].Retry(); err != nil {
+		if err := sessions[1].Retry(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second)
 		p := &pair{sessions: sessions}
 		p.wantOneToken(t, "token-1")
 		wantCounts(t, f, 2, 0, 0)
+	})
+}
+
+func TestRetryWaitsForTheStoreAsLongAsItsContextAllows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := (&store.Memory{}).Faults()
+		f, drivers := newShared(1, time.Hour)
+		drivers[0].(*printed).wrong = true
+		m := shares(t, faults.Process("one"), "one")
+		defer m.Close(context.Background())
+		s := mustAdd(t, m, "7", drivers[0])
+		time.Sleep(time.Minute)
+		faults.Intercept(func(store.Op) store.Fault { return store.Fault{Delay: time.Hour} })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/10)
+		defer cancel()
+		began := time.Now()
+		err := s.Retry(ctx)
+		if took := time.Since(began); took > time.Second/10 || !errors.Is(err, pbx.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("after %s: %v", took, err)
+		}
+		faults.Intercept(nil)
+		time.Sleep(time.Minute)
+		wantCounts(t, f, 1, 0, 0)
+		if err := s.Retry(t.Context()); err != nil {
+			t.Error(err)
+		}
 	})
 }
 

@@ -116,7 +116,7 @@ func TestSoak(t *testing.T) {
 			}
 			if operator := time.Since(start) % (6 * time.Hour); operator < time.Minute {
 				for _, p := range fleet {
-					p.session.Retry() // of those that are rejected
+					p.session.Retry(context.Background()) // of those that are rejected
 				}
 			}
 			for range int(float64(len(fleet))/720 + random.Float64()) { // each PBX meets each of these about twice a day

@@ -147,7 +147,7 @@ func TestRetriesWithAWrongPasswordStopShortOfTheLockout(t *testing.T) {
 		var err error
 		for range longHours() * 6 {
 			time.Sleep(10 * time.Minute)
-			err = s.Retry()
+			err = s.Retry(t.Context())
 		}
 		o.wantNoLock()
 		if wrong := o.sim.Counts().WrongLogins; wrong > 3 && !silent(brand) && !forgiving(brand) {

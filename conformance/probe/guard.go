@@ -33,7 +33,7 @@ func Forced(guard *session.Guard) func(ctx context.Context, auth pbx.Authenticat
 		if _, err := guard.Forgive(ctx, s.URL()); err != nil {
 			return nil, err
 		}
-		s.Retry() // not needed if it was only the budget: Token says whether it did anything
+		s.Retry(ctx) // not needed if it was only the budget: Token says whether it did anything
 		return result(s.Token(ctx))
 	}
 }

@@ -477,7 +477,7 @@ func TestLoopsOfRetryAndAddDoNotBan(t *testing.T) {
 		name  string
 		again func(t *testing.T, f *fleet, s *session.Session, auth func() pbx.Authenticator)
 	}{
-		{"Retry", func(t *testing.T, f *fleet, s *session.Session, auth func() pbx.Authenticator) { s.Retry() }},
+		{"Retry", func(t *testing.T, f *fleet, s *session.Session, auth func() pbx.Authenticator) { s.Retry(t.Context()) }},
 		{"Remove and Add", func(t *testing.T, f *fleet, s *session.Session, auth func() pbx.Authenticator) {
 			f.Remove(t.Context(), "wrong")
 			if _, err := f.Add("wrong", auth()); err != nil {

@@ -183,7 +183,7 @@ func (s *server) retry(w http.ResponseWriter, r *http.Request) {
 	}
 	notice := ""
 	e.journal.add(event{At: time.Now(), Kind: pressed, Label: "Try now"})
-	if err := s.fleet.Retry(settings.key()); err != nil {
+	if err := s.fleet.Retry(r.Context(), settings.key()); err != nil {
 		notice = unsent(err)
 	}
 	s.hub.changed(settings.ID)

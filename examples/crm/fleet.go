@@ -82,12 +82,12 @@ var errNoSession = errors.New("there is no session: connect the PBX first")
 
 // Retry tries again now, after a person has done something about the cause. Its
 // error says why nothing was sent.
-func (f *Fleet) Retry(key string) error {
+func (f *Fleet) Retry(ctx context.Context, key string) error {
 	s, ok := f.sessions.Session(key)
 	if !ok {
 		return errNoSession
 	}
-	return s.Retry()
+	return s.Retry(ctx)
 }
 
 // Hosts returns whose wrong logins count at each host, what the PBX has locked,
