@@ -71,7 +71,7 @@ func TestGoodLoginsToOneHostAreNotHeldUpForLong(t *testing.T) {
 				mustToken(t, s)
 			}
 		}
-		if took := time.Since(start); took > 3*time.Second { // three at a time
+		if took := time.Since(start); took > 3200*time.Millisecond { // two at a time, and the closed one may have had a turn
 			t.Fatalf("it took %s", took)
 		}
 	})
