@@ -769,6 +769,7 @@ func (s *Session) replace(auth pbx.Authenticator) error {
 		s.fleet.gate.guard.leave(fresh)
 		return ErrClosed
 	}
+	s.current.Store(nil) // first, so that nobody sees the old token with the new driver
 	old := s.link.Swap(fresh)
 	old.family.gone(s.machine.state)
 	fresh.family.joined(s.machine.state)

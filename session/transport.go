@@ -111,15 +111,7 @@ func (s *Session) Authorize(ctx context.Context, r *http.Request) error {
 	}
 	check := whole.Clone(ctx)
 	check.URL.Scheme = strings.Replace(check.URL.Scheme, "ws", "http", 1)
-	l := s.link.Load()
-	if err := checkOrigin(check, l.traits.URL); err != nil {
-		return err
-	}
-	requester, err := l.requester()
-	if err != nil {
-		return err
-	}
-	lease, err := s.lease(ctx)
+	ready, err := s.prepare(ctx, check)
 	if err != nil {
 		return err
 	}
@@ -127,7 +119,30 @@ func (s *Session) Authorize(ctx context.Context, r *http.Request) error {
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
-	return l.authorize(requester, r, lease.token)
+	return ready.link.authorize(ready.requester, r, ready.lease.token)
+}
+
+// prepare waits for a token for r, and returns it with the driver that it is of. A
+// driver may be replaced during the wait: the token of the new one is not for the
+// PBX of the old one.
+func (s *Session) prepare(ctx context.Context, r *http.Request) (*exchange, error) {
+	for {
+		l := s.link.Load()
+		requester, err := l.requester()
+		if err == nil {
+			err = checkOrigin(r, l.traits.URL)
+		}
+		if err != nil {
+			return nil, err
+		}
+		held, err := s.lease(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if s.link.Load() == l {
+			return &exchange{session: s, link: l, requester: requester, lease: held}, nil
+		}
+	}
 }
 
 // authorize and inspect keep a driver's panic from the application.
@@ -164,39 +179,17 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 // exchange sends r, and once more if the PBX refused the token. verdict is the
 // failure that the brand reports in the response.
 func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err error) {
-	l := t.session.link.Load()
-	requester, err := l.requester()
-	if err == nil {
-		err = checkOrigin(r, l.traits.URL)
-	}
+	e, used, err := t.begin(r)
 	if err != nil {
 		closeBody(r)
 		return nil, nil, err
 	}
-	base := t.base
-	if base == nil {
-		if base = requester.Transport(); base == nil {
-			base = http.DefaultTransport
-		}
-	}
-	used, err := l.host.use(r.Context(), &l.visitor)
-	if err != nil {
-		closeBody(r)
-		return nil, nil, err
-	}
-	held, err := t.session.lease(r.Context())
-	if err != nil {
-		used()
-		closeBody(r)
-		return nil, nil, err
-	}
-	e := &exchange{session: t.session, link: l, requester: requester, lease: held}
-	resp, verdict, err = e.send(r, base)
+	resp, verdict, err = e.send(r, t.over(e))
 	if err != nil || !errors.Is(verdict, pbx.ErrTokenRejected) {
 		used()
 		return resp, verdict, err
 	}
-	replaced := t.session.refused(r.Context(), held, isAmbiguous(verdict))
+	replaced := t.session.refused(r.Context(), e.lease, isAmbiguous(verdict))
 	used()
 	if !replaced || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
 		return resp, verdict, nil
@@ -208,18 +201,46 @@ func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err
 		}
 	}
 	resp.Body.Close()
-	if held, err = t.session.lease(r.Context()); err != nil {
+	if e, err = t.session.prepare(r.Context(), again); err != nil {
 		closeBody(again)
 		return nil, nil, err
 	}
 	// A second refusal may be about the request and not the token: it is not
 	// reported.
-	e = &exchange{session: t.session, link: l, requester: requester, lease: held}
-	resp, verdict, err = e.send(again, base)
+	resp, verdict, err = e.send(again, t.over(e))
 	if resp != nil {
 		resp.Request = r
 	}
 	return resp, verdict, err
+}
+
+// begin waits until r may be sent with the session's token. used is to be called
+// when its verdict is there.
+func (t *transport) begin(r *http.Request) (e *exchange, used func(), err error) {
+	s, ctx := t.session, r.Context()
+	for {
+		if e, err = s.prepare(ctx, r); err != nil { // before its turn, which a refresh may need
+			return nil, nil, err
+		}
+		if used, err = e.link.host.use(ctx, &e.link.visitor); err != nil {
+			return nil, nil, err
+		}
+		if s.current.Load() == e.lease && s.link.Load() == e.link && e.lease.living(time.Now()) {
+			return e, used, nil
+		}
+		used()
+	}
+}
+
+// over is what an exchange is sent over.
+func (t *transport) over(e *exchange) http.RoundTripper {
+	if t.base != nil {
+		return t.base
+	}
+	if base := e.requester.Transport(); base != nil {
+		return base
+	}
+	return http.DefaultTransport
 }
 
 func isAmbiguous(verdict error) bool {

@@ -1,0 +1,104 @@
+package session_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+)
+
+// tokensSeen notes which token came to which host.
+type tokensSeen struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (s *tokensSeen) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, r.URL.Host+" "+strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+	return answer(r, http.StatusOK, "fine"), nil
+}
+
+func gives(f *fake, value string) func(context.Context) (*pbx.Token, error) {
+	return func(context.Context) (*pbx.Token, error) { return f.dated(value), nil }
+}
+
+func TestARequestThatWaitsDuringAReplaceSendsNoTokenToTheOldPBX(t *testing.T) {
+	for name, send := range map[string]func(*session.Session, *tokensSeen) error{
+		"a request": func(s *session.Session, seen *tokensSeen) error {
+			r, _ := http.NewRequest(http.MethodGet, "https://old.test/call", nil)
+			_, err := s.Transport(seen).RoundTrip(r)
+			return err
+		},
+		"a dialer": func(s *session.Session, seen *tokensSeen) error {
+			r, _ := http.NewRequest(http.MethodGet, "wss://old.test/events", nil)
+			err := s.Authorize(context.Background(), r)
+			if token := r.Header.Get("Authorization"); token != "" {
+				seen.all = append(seen.all, r.URL.Host+" "+token)
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+				defer m.Close(context.Background())
+				s := mustAdd(t, m, "7", &fake{traits: onHost("old.test"), login: func(ctx context.Context) (*pbx.Token, error) {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}})
+				seen := &tokensSeen{}
+				done := make(chan error, 1)
+				go func() { done <- send(s, seen) }()
+				time.Sleep(time.Second)
+				f := &fake{traits: onHost("new.test")}
+				f.login = gives(f, "of-the-new-pbx")
+				if err := m.Replace(t.Context(), "7", f); err != nil {
+					t.Fatal(err)
+				}
+				err := <-done
+				if len(seen.all) > 0 {
+					t.Fatalf("sent: %q", seen.all)
+				}
+				wantKind(t, err, pbx.ErrConfig)
+			})
+		})
+	}
+}
+
+func TestARequestIsNotRepeatedAtTheOldPBXAfterAReplace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		f := &fake{traits: onHost("old.test"), life: time.Hour}
+		s := mustAdd(t, m, "7", inspecting{f})
+		mustToken(t, s)
+		f.set(func() {
+			f.login = func(ctx context.Context) (*pbx.Token, error) { <-ctx.Done(); return nil, ctx.Err() }
+		})
+		g := &gate{good: "of-the-new-pbx"}
+		done := make(chan *http.Response, 1)
+		go func() {
+			r, _ := http.NewRequest(http.MethodGet, "https://old.test/call", nil)
+			resp, _ := s.Transport(g).RoundTrip(r)
+			done <- resp
+		}()
+		time.Sleep(time.Second)
+		n := &fake{traits: onHost("new.test")}
+		n.login = gives(n, "of-the-new-pbx")
+		if err := m.Replace(t.Context(), "7", n); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+		if len(g.bodies) != 1 {
+			t.Fatalf("the old PBX got %d requests", len(g.bodies))
+		}
+	})
+}

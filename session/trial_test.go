@@ -1,0 +1,55 @@
+package session_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+)
+
+// refresher is a brand whose keep-alive exchanges a refresh token.
+func refresher(host string) *fake {
+	f := &fake{traits: onHost(host), life: 30 * time.Minute}
+	f.traits.KeepAlive = pbx.KeepAliveRefresh
+	fresh := func(t *pbx.Token) *pbx.Token {
+		t.Refresh = pbx.NewSecret("refresh-" + t.Value.Reveal())
+		return t
+	}
+	f.login = func(context.Context) (*pbx.Token, error) { return fresh(f.token()), nil }
+	return f
+}
+
+func TestAfterARefusedTokenARequestDoesNotKeepTheRefreshWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := refresher("pbx.test")
+		d := beating{f, func(context.Context, *pbx.Token) (*pbx.Token, error) {
+			time.Sleep(time.Second)
+			next := f.token()
+			next.Refresh = pbx.NewSecret("refresh-" + next.Value.Reveal())
+			return next, nil
+		}}
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		s := mustAdd(t, m, "7", d)
+		other := mustAdd(t, m, "8", &fake{traits: onHost("pbx.test")})
+		mustToken(t, s)
+		mustToken(t, other)
+		time.Sleep(time.Minute)
+
+		// The PBX restarts. The requests of both sessions come at the same time.
+		pbxs := &gate{good: "token-2"}
+		s.Invalidate(mustToken(t, s))
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://pbx.test/call", nil)
+		_, err := s.Transport(pbxs).RoundTrip(r)
+		if took := time.Since(start); err != nil || took > 5*time.Second {
+			t.Errorf("after %s: %v", took, err)
+		}
+	})
+}
