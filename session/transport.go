@@ -189,9 +189,9 @@ func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err
 		used()
 		return resp, verdict, err
 	}
-	replaced := t.session.refused(r.Context(), e.lease, isAmbiguous(verdict))
-	used()
-	if !replaced || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+	t.session.deliver(event{kind: invalidated, generation: e.lease.generation, ambiguous: isAmbiguous(verdict)}, nil)
+	used() // a ping needs its turn too
+	if !t.session.gaveUp(r.Context(), e.lease) || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
 		return resp, verdict, nil
 	}
 	again := r.Clone(r.Context())
@@ -248,11 +248,10 @@ func isAmbiguous(verdict error) bool {
 	return errors.As(verdict, &failure) && failure.Ambiguous
 }
 
-// refused reports that the PBX refused the token of l, and returns whether there
-// is or will be another one. An ambiguous refusal is decided by a ping, for which
-// it waits as long as ctx allows.
-func (s *Session) refused(ctx context.Context, l *lease, ambiguous bool) bool {
-	s.deliver(event{kind: invalidated, generation: l.generation, ambiguous: ambiguous}, nil)
+// gaveUp reports whether there is or will be another token than that of l, which
+// the PBX has refused. An ambiguous refusal is decided by a ping, for which it waits
+// as long as ctx allows.
+func (s *Session) gaveUp(ctx context.Context, l *lease) bool {
 	ctx, cancel := context.WithTimeout(ctx, s.fleet.timeout)
 	defer cancel()
 	for {

@@ -53,3 +53,28 @@ func TestAfterARefusedTokenARequestDoesNotKeepTheRefreshWaiting(t *testing.T) {
 		}
 	})
 }
+
+// ambiguous is a fake whose refusals are decided by a ping.
+func TestAPingDoesNotWaitForTheRequestThatWaitsForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &pinging{fake: &fake{traits: onHost("pbx.test"), life: time.Hour}}
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		s := mustAdd(t, m, "7", p)
+		other := mustAdd(t, m, "8", &fake{traits: onHost("pbx.test"), life: time.Hour})
+		mustToken(t, s)
+		time.Sleep(time.Minute)
+		other.Invalidate(mustToken(t, other)) // from now on, one token at a time
+		synctest.Wait()
+		start := time.Now()
+		r, _ := http.NewRequest(http.MethodGet, "https://pbx.test/call", nil)
+		resp, err := s.Transport(answering(http.StatusUnauthorized)).RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("the response came after %s", took)
+		}
+	})
+}
