@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,4 +78,63 @@ func TestAPingDoesNotWaitForTheRequestThatWaitsForIt(t *testing.T) {
 			t.Errorf("the response came after %s", took)
 		}
 	})
+}
+
+// Two Managers share a Guard, and the session of one checks for both.
+func TestAKeepAliveIsNotForgottenWhenTheSessionThatChecksLeaves(t *testing.T) {
+	for name, leave := range map[string]func(*session.Manager) error{
+		"removed": func(m *session.Manager) error { return m.Remove(context.Background(), "7") },
+		"replaced": func(m *session.Manager) error {
+			return m.Replace(context.Background(), "7", &fake{traits: onHost("other.test")})
+		},
+		"closed": func(m *session.Manager) error { return m.Close(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				guard := &session.Guard{}
+				var down atomic.Bool
+				var managers [2]*session.Manager
+				var sessions [2]*session.Session
+				var fakes [2]*fake
+				for i := range managers {
+					f := &fake{traits: onHost("pbx.test"), life: 30 * time.Minute}
+					managers[i] = session.NewManager(&session.Options{Guard: guard})
+					defer managers[i].Close(context.Background())
+					sessions[i] = mustAdd(t, managers[i], "7", beating{f, func(_ context.Context, t *pbx.Token) (*pbx.Token, error) {
+						if down.Load() {
+							return nil, told(pbx.OpKeepAlive, pbx.ErrUnavailable, false)
+						}
+						return f.dated(t.Value.Reveal()), nil
+					}})
+					mustToken(t, sessions[i])
+					fakes[i] = f
+				}
+				set := func(yes bool) {
+					down.Store(yes)
+					for _, f := range fakes {
+						f.set(func() { f.down = yes })
+					}
+				}
+				time.Sleep(time.Second)
+				set(true)
+				for i := 0; sessions[0].Status().Check.IsZero() || sessions[1].Status().Check.IsZero(); i++ {
+					if i > 30*60 {
+						t.Fatal("the renewals do not wait for the PBX")
+					}
+					time.Sleep(time.Second)
+				}
+				checks, waits := 0, 1
+				if fakes[0].checks == 0 {
+					checks, waits = 1, 0
+				}
+				if err := leave(managers[checks]); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				set(false)
+				time.Sleep(15 * time.Second)
+				wantState(t, sessions[waits], session.Live)
+			})
+		})
+	}
 }

@@ -20,6 +20,9 @@ func (h *host) advance(now time.Time) (next called) {
 			break
 		}
 		if h.trial[url] != nil || w.unsure && !h.local.Responds(url, now) {
+			if w.unsure {
+				h.check(w.v, now) // who checked so far may have left
+			}
 			i++
 			continue
 		}
