@@ -11,6 +11,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/store"
 )
 
 // tokensSeen notes which token came to which host.
@@ -100,5 +101,62 @@ func TestARequestIsNotRepeatedAtTheOldPBXAfterAReplace(t *testing.T) {
 		if len(g.bodies) != 1 {
 			t.Fatalf("the old PBX got %d requests", len(g.bodies))
 		}
+	})
+}
+
+// watched is a store that is said to be back again.
+type watched struct {
+	store.Store
+	back chan struct{}
+}
+
+func (w *watched) Watch(ctx context.Context, changed func(string)) error {
+	changed("")
+	for {
+		select {
+		case <-w.back:
+			changed("")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func TestAReplaceDuringALookAtTheStoreLogsInWithTheNewDriver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow bool
+		var mu sync.Mutex
+		faults := (&store.Memory{}).Faults()
+		faults.Intercept(func(op store.Op) (f store.Fault) {
+			mu.Lock()
+			defer mu.Unlock()
+			if slow && strings.HasPrefix(op.Key, "h/") {
+				f.Delay = 1500 * time.Millisecond
+			}
+			return f
+		})
+		w := &watched{faults.Process("one"), make(chan struct{})}
+		m := session.NewManager(&session.Options{Store: share(t, w, "one"), Workers: 1})
+		defer m.Close(context.Background())
+		old := &fake{traits: onHost("old.test"), life: time.Hour}
+		old.login = gives(old, "of-the-old-pbx")
+		s := mustAdd(t, m, "7", old)
+		mustToken(t, s)
+		time.Sleep(time.Minute)
+		mu.Lock()
+		slow = true
+		mu.Unlock()
+		w.back <- struct{}{}
+		time.Sleep(1200 * time.Millisecond) // it looks
+		n := &fake{traits: onHost("new.test"), life: time.Hour}
+		n.login = gives(n, "of-the-new-pbx")
+		if err := m.Replace(t.Context(), "7", n); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if got := mustToken(t, s).Value.Reveal(); got != "of-the-new-pbx" {
+			t.Errorf("at %s the session has %s", s.URL(), got)
+		}
+		wantCounts(t, old, 1, 0, 0)
 	})
 }

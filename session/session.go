@@ -133,7 +133,14 @@ func (s *Session) begin() {
 // rest of the plan is to be carried out without a lock. a is the attempt that
 // the event comes from.
 func (s *Session) deliver(e event, a *attempt) plan {
+	_, p := s.deliverTo(e, a)
+	return p
+}
+
+// deliverTo is deliver, and returns the driver that the plan is for.
+func (s *Session) deliverTo(e event, a *attempt) (*link, plan) {
 	s.mu.Lock()
+	l := s.link.Load()
 	p := s.step(e)
 	if p.call {
 		s.attempt = a
@@ -146,7 +153,7 @@ func (s *Session) deliver(e event, a *attempt) plan {
 	}
 	s.mu.Unlock()
 	s.announce(p)
-	return p
+	return l, p
 }
 
 // takeBack returns the attempt that is held, to go on with it.
@@ -243,9 +250,9 @@ func (s *Session) run() {
 	if changed {
 		l.host.putBack()
 	}
-	p := s.deliver(event{kind: woken}, nil)
+	l, p := s.deliverTo(event{kind: woken}, nil) // the driver may have been replaced
 	if changed && !p.ask && !p.call {
-		p = s.deliver(event{kind: noticed}, nil)
+		l, p = s.deliverTo(event{kind: noticed}, nil)
 	}
 	var a *attempt
 	if p.ask && p.op == pbx.OpLogin {
