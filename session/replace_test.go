@@ -104,6 +104,30 @@ func TestARequestIsNotRepeatedAtTheOldPBXAfterAReplace(t *testing.T) {
 	})
 }
 
+// A login that ends after its driver was replaced.
+func TestALateLoginOfAReplacedDriverLogsNoSharedTokenOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, drivers := newShared(3, time.Hour)
+		f.login = func(context.Context) (*pbx.Token, error) { time.Sleep(time.Second); return f.token(), nil }
+		var out []string
+		f.logout = func(_ context.Context, t *pbx.Token) error { out = append(out, t.Value.Reveal()); return nil }
+		m := shares(t, &store.Memory{}, "one")
+		defer m.Close(context.Background())
+		s := mustAdd(t, m, "7", drivers[0])
+		time.Sleep(500 * time.Millisecond)
+		if err := m.Replace(t.Context(), "7", drivers[1]); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		got := mustToken(t, s).Value.Reveal()
+		for _, o := range out {
+			if o == got {
+				t.Errorf("the session hands %s out, which it has logged out", got)
+			}
+		}
+	})
+}
+
 // watched is a store that is said to be back again.
 type watched struct {
 	store.Store

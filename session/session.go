@@ -394,7 +394,7 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 	}
 	next := s.deliver(event{kind: finished, ticket: p.ticket, token: r.token, print: r.print, err: r.err}, a)
 	switch {
-	case next.stale && p.op == pbx.OpLogin && r.err == nil: // the driver was replaced meanwhile
+	case next.stale && p.op == pbx.OpLogin && r.err == nil && l.cell == nil: // the driver was replaced meanwhile; a shared token is the others' too
 		s.logout(l, r.token)
 	case next.logout != nil: // the login was to make room for others
 		s.logout(l, next.logout)
