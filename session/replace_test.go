@@ -104,6 +104,56 @@ func TestARequestIsNotRepeatedAtTheOldPBXAfterAReplace(t *testing.T) {
 	})
 }
 
+func TestCloseObeysItsContextWhileAReplacedTokenIsLoggedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		s := mustAdd(t, m, "7", &fake{traits: onHost("old.test"), logout: func(ctx context.Context, _ *pbx.Token) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}})
+		mustToken(t, s)
+		if err := m.Replace(t.Context(), "7", &fake{traits: onHost("new.test")}); err != nil {
+			t.Fatal(err)
+		}
+		mustToken(t, s)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		start := time.Now()
+		m.Close(ctx)
+		if took := time.Since(start); took > 4*time.Second {
+			t.Errorf("Close took %s", took)
+		}
+	})
+}
+
+func TestCloseObeysItsContextAfterAnotherProcessRemovedASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, drivers := newShared(2, time.Hour)
+		faults := (&store.Memory{}).Faults()
+		blocked := make(chan struct{})
+		one := session.NewManager(&session.Options{Store: share(t, faults.Process("one"), "one"), OnOp: func(session.OpInfo) { <-blocked }})
+		two := shares(t, faults.Process("two"), "two")
+		defer two.Close(context.Background())
+		defer close(blocked)
+		s := mustAdd(t, one, "7", drivers[0])
+		mustToken(t, s)
+		mustToken(t, mustAdd(t, two, "7", drivers[1]))
+		time.Sleep(time.Second)
+		if err := two.Remove(t.Context(), "7"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		wantState(t, s, session.Closed)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		start := time.Now()
+		one.Close(ctx)
+		if took := time.Since(start); took > 4*time.Second {
+			t.Errorf("Close took %s", took)
+		}
+	})
+}
+
 // A login that ends after its driver was replaced.
 func TestALateLoginOfAReplacedDriverLogsNoSharedTokenOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

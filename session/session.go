@@ -93,9 +93,10 @@ type fleet struct {
 	families families // of the drivers
 	many     bool
 	changed  func(*Session) // notes it for watchers, and does not block
-	ended    func(*Session)
+	ended    func(context.Context, *Session)
 
-	background sync.WaitGroup // logouts that nobody waits for
+	background sync.WaitGroup  // logouts that nobody waits for
+	last       context.Context // of these
 }
 
 // newSession makes a session that has not begun.
@@ -374,7 +375,7 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 		next := s.deliver(event{kind: finished, ticket: p.ticket, claim: found, err: err}, a)
 		if next.ended {
 			s.fleet.background.Go(func() {
-				ctx, cancel := context.WithTimeout(context.Background(), s.fleet.timeout)
+				ctx, cancel := context.WithTimeout(s.fleet.last, s.fleet.timeout)
 				defer cancel()
 				s.finish(ctx)
 			})
@@ -488,7 +489,7 @@ func (s *Session) holds(v *visitor) (print fingerprint, idle, ok bool) {
 // logout logs a token out that nobody needs, in the background.
 func (s *Session) logout(l *link, t *pbx.Token) {
 	s.fleet.background.Go(func() {
-		_ = l.logout(context.Background(), t)
+		_ = l.logout(s.fleet.last, t)
 	})
 }
 
@@ -753,7 +754,7 @@ func (s *Session) hurry() {
 // finish forgets the session and wakes up what waits for its end.
 func (s *Session) finish(ctx context.Context) {
 	s.fleet.gate.guard.leave(s.link.Load())
-	s.fleet.ended(s)
+	s.fleet.ended(ctx, s)
 	s.fleet.flush(ctx.Done())
 	s.mu.Lock()
 	defer s.mu.Unlock()
