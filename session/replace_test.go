@@ -234,3 +234,27 @@ func TestAReplaceDuringALookAtTheStoreLogsInWithTheNewDriver(t *testing.T) {
 		wantCounts(t, old, 1, 0, 0)
 	})
 }
+
+func TestATokenThatRemoveHasLoggedOutIsNotPutIntoTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, drivers := newShared(2, 10*time.Hour)
+		faults := (&store.Memory{}).Faults()
+		f.login = func(context.Context) (*pbx.Token, error) { faults.Cut("one"); return f.token(), nil }
+		m := shares(t, faults.Process("one"), "one")
+		defer m.Close(context.Background())
+		s := mustAdd(t, m, "7", drivers[0])
+		mustToken(t, s)
+		time.Sleep(time.Second)
+		if err := m.Remove(t.Context(), "7"); err == nil {
+			t.Fatal("Remove reports success without the store")
+		}
+		f.set(func() { f.login = nil })
+		faults.Rejoin("one")
+		time.Sleep(time.Minute)
+		two := shares(t, faults.Process("two"), "two")
+		defer two.Close(context.Background())
+		if got := mustToken(t, mustAdd(t, two, "7", drivers[1])).Value.Reveal(); got == "token-1" {
+			t.Errorf("the other process has %s, which was logged out", got)
+		}
+	})
+}

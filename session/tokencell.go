@@ -334,6 +334,8 @@ func (c *tokenCell) remove(ctx context.Context) error {
 		return err
 	}
 	defer c.leave()
+	c.owed = nil // it is logged out
+	c.lacks.Store(false)
 	for range mostSwaps {
 		if !c.known {
 			if err := c.load(ctx); err != nil {
