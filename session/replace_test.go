@@ -258,3 +258,36 @@ func TestATokenThatRemoveHasLoggedOutIsNotPutIntoTheStore(t *testing.T) {
 		}
 	})
 }
+
+func TestAResponseOfTheOldPBXIsNoEvidenceAboutTheNewOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		down := func() *fake {
+			return &fake{traits: onHost("new.test"), down: true, login: fails(pbx.ErrUnavailable, true)}
+		}
+		s, other, next := mustAdd(t, m, "7", &fake{traits: onHost("old.test"), life: time.Hour}), down(), down()
+		mustToken(t, s)
+		mustAdd(t, m, "8", other)
+		time.Sleep(5 * time.Second)
+		release, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			r, _ := http.NewRequest(http.MethodGet, "https://old.test/call", nil)
+			s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+				<-release
+				return answer(r, http.StatusOK, "fine"), nil
+			})).RoundTrip(r)
+		}()
+		time.Sleep(time.Second)
+		if err := m.Replace(t.Context(), "7", next); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		close(release)
+		<-done
+		time.Sleep(time.Minute)
+		wantCounts(t, other, 1, 0, 0)
+		wantCounts(t, next, 0, 0, 0) // the new PBX has not responded to anything
+	})
+}

@@ -272,15 +272,6 @@ func (s *Session) gaveUp(ctx context.Context, l *lease) bool {
 	}
 }
 
-// accepted notes that the PBX accepted a request with the token of l.
-func (s *Session) accepted(l *lease, sent time.Time, sliding bool) {
-	if now := s.current.Load(); now != nil && now.generation == l.generation {
-		now.accept(sent, sliding)
-	}
-	link := s.link.Load()
-	link.host.accepted(&link.visitor, sent)
-}
-
 // exchange is one request of the application and its response.
 type exchange struct {
 	session   *Session
@@ -352,9 +343,17 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 	case errors.Is(verdict, pbx.ErrInvalidCredentials): // a key that was withdrawn, say
 		e.judge(verdict)
 	case verdict == nil && inspected && resp.StatusCode/100 == 2 && !isWebPage(head):
-		e.session.accepted(e.lease, e.sent, e.link.traits.brand().Sliding)
+		e.accepted()
 	}
 	return resp, verdict, nil
+}
+
+// accepted notes that the PBX accepted the request and its token.
+func (e *exchange) accepted() {
+	if now := e.session.current.Load(); now != nil && now.generation == e.lease.generation {
+		now.accept(e.sent, e.link.traits.brand().Sliding)
+	}
+	e.link.host.accepted(&e.link.visitor, e.sent)
 }
 
 // look is a late one, at the first bytes of a body that peek left alone.
