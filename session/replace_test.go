@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -290,4 +291,33 @@ func TestAResponseOfTheOldPBXIsNoEvidenceAboutTheNewOne(t *testing.T) {
 		wantCounts(t, other, 1, 0, 0)
 		wantCounts(t, next, 0, 0, 0) // the new PBX has not responded to anything
 	})
+}
+
+// The race detector finds a Close that does not know of the logout.
+func TestReplaceDuringCloseLeavesNothingBehind(t *testing.T) {
+	tries := 100
+	if session.RaceDetector {
+		tries = 2000
+	}
+	for range tries {
+		synctest.Test(t, func(t *testing.T) {
+			m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+			var closed atomic.Bool
+			driver := func() *fake {
+				return &fake{traits: onHost("pbx.test"), logout: func(context.Context, *pbx.Token) error {
+					time.Sleep(time.Second)
+					if closed.Load() {
+						t.Error("a token is logged out after Close has returned")
+					}
+					return nil
+				}}
+			}
+			mustToken(t, mustAdd(t, m, "7", driver()))
+			var both sync.WaitGroup
+			both.Go(func() { m.Replace(context.Background(), "7", driver()) })
+			both.Go(func() { m.Close(context.Background()); closed.Store(true) })
+			both.Wait()
+			time.Sleep(5 * time.Second)
+		})
+	}
 }

@@ -777,6 +777,8 @@ func (s *Session) replace(auth pbx.Authenticator) error {
 		s.fleet.gate.guard.leave(fresh)
 		return ErrClosed
 	}
+	s.fleet.background.Add(1) // while a Close of the Manager still has this session to wait for
+	defer s.fleet.background.Done()
 	s.current.Store(nil) // first, so that nobody sees the old token with the new driver
 	old := s.link.Swap(fresh)
 	old.family.gone(s.machine.state)
