@@ -138,3 +138,31 @@ func TestAKeepAliveIsNotForgottenWhenTheSessionThatChecksLeaves(t *testing.T) {
 		})
 	}
 }
+
+func TestARequestWithoutAResponseDoesNotKeepAllOthersWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		var all [3]*session.Session
+		for i := range all {
+			all[i] = mustAdd(t, m, string(rune('a'+i)), &fake{traits: onHost("pbx.test"), life: 10 * time.Hour})
+			mustToken(t, all[i])
+		}
+		time.Sleep(time.Minute)
+		all[0].Invalidate(mustToken(t, all[0])) // from now on, one token at a time
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		poll, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://pbx.test/events", nil)
+		go all[1].Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})).RoundTrip(poll)
+		synctest.Wait()
+		start := time.Now()
+		get(t, over(answering(http.StatusOK), all[2]), "https://pbx.test/call")
+		if took := time.Since(start); took > 30*time.Second {
+			t.Errorf("another session's request took %s", took)
+		}
+	})
+}
