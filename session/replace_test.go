@@ -321,3 +321,27 @@ func TestReplaceDuringCloseLeavesNothingBehind(t *testing.T) {
 		})
 	}
 }
+
+func TestRemoveObeysItsContextWhileTheBudgetInTheStoreHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, drivers := newShared(1, 30*time.Minute)
+		faults := (&store.Memory{}).Faults()
+		faults.Intercept(func(op store.Op) (f store.Fault) {
+			if strings.HasPrefix(op.Key, "h/") {
+				f.Delay = time.Hour
+			}
+			return f
+		})
+		m := shares(t, faults.Process("one"), "one")
+		defer m.Close(context.Background())
+		mustAdd(t, m, "7", drivers[0])
+		time.Sleep(time.Second) // the booking of its login hangs
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		err := m.Remove(ctx, "7")
+		if took := time.Since(start); took > 100*time.Millisecond {
+			t.Errorf("Remove returned %v after %v", err, took)
+		}
+	})
+}

@@ -727,7 +727,7 @@ func (s *Session) end(ctx context.Context) (t *pbx.Token, first bool) {
 	}
 	s.mu.Lock()
 	var settled <-chan struct{}
-	if s.attempt != nil {
+	if s.attempt != nil && s.machine.phase == ending { // else it brings no token any more
 		settled = s.attempt.wait()
 	}
 	s.mu.Unlock()
