@@ -345,3 +345,34 @@ func TestRemoveObeysItsContextWhileTheBudgetInTheStoreHangs(t *testing.T) {
 		}
 	})
 }
+
+func TestRemoveEndsASessionThatLogsInElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, drivers := newShared(2, 0)
+		var mu sync.Mutex
+		out := map[string]bool{}
+		f.logout = func(_ context.Context, t *pbx.Token) error {
+			mu.Lock()
+			defer mu.Unlock()
+			out[t.Value.Reveal()] = true
+			return nil
+		}
+		p := newPair(t, f, func(i int) pbx.Authenticator { return drivers[i] })
+		defer p.close()
+		f.set(func() {
+			f.login = func(context.Context) (*pbx.Token, error) { time.Sleep(2 * time.Second); return f.token(), nil }
+		})
+		p.sessions[1].Invalidate(mustToken(t, p.sessions[1]))
+		time.Sleep(time.Second) // its login is under way
+		if err := p.managers[0].Remove(t.Context(), "7"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		wantState(t, p.sessions[1], session.Closed)
+		mu.Lock()
+		defer mu.Unlock()
+		if !out["token-2"] {
+			t.Error("the new token is still logged in")
+		}
+	})
+}

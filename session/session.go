@@ -374,18 +374,22 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 		found, err := s.claim(ctx, l, p)
 		next := s.deliver(event{kind: finished, ticket: p.ticket, claim: found, err: err}, a)
 		if next.ended {
-			s.fleet.background.Go(func() {
-				ctx, cancel := context.WithTimeout(s.fleet.last, s.fleet.timeout)
-				defer cancel()
-				s.finish(ctx)
-			})
+			s.finishLater()
 		}
 		return next
 	}
 	r := l.perform(ctx, p.op, p.token, s.fleet.gate.guard.key)
 	s.fleet.gate.settle(l, p.op, r.err, r.sent)
+	var found claimResult
 	if r.err == nil && r.token != nil && l.cell != nil {
-		if other := l.cell.commit(r.token); other != nil { // another process was quicker
+		other, removed := l.cell.commit(r.token)
+		switch {
+		case removed:
+			if p.token == nil || !p.token.Value.Equal(r.token.Value) { // else it was logged out
+				s.logout(l, r.token)
+			}
+			r.token, found.verdict = nil, gone
+		case other != nil: // another process was quicker
 			l.family.adopted.Add(1)
 			if p.op == pbx.OpLogin { // else others may use it still
 				s.logout(l, r.token)
@@ -393,14 +397,25 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 			r.token = other
 		}
 	}
-	next := s.deliver(event{kind: finished, ticket: p.ticket, token: r.token, print: r.print, err: r.err}, a)
+	next := s.deliver(event{kind: finished, ticket: p.ticket, token: r.token, print: r.print, err: r.err, claim: found}, a)
 	switch {
+	case next.ended:
+		s.finishLater()
 	case next.stale && p.op == pbx.OpLogin && r.err == nil && l.cell == nil: // the driver was replaced meanwhile; a shared token is the others' too
 		s.logout(l, r.token)
 	case next.logout != nil: // the login was to make room for others
 		s.logout(l, next.logout)
 	}
 	return next
+}
+
+// finishLater is finish, for a session that another process has removed.
+func (s *Session) finishLater() {
+	s.fleet.background.Go(func() {
+		ctx, cancel := context.WithTimeout(s.fleet.last, s.fleet.timeout)
+		defer cancel()
+		s.finish(ctx)
+	})
 }
 
 // claim looks into the store, and claims the token there. While the store is away,
