@@ -26,6 +26,10 @@ func (h *host) advance(now time.Time) (next called) {
 			i++
 			continue
 		}
+		if !h.coveredUntil(w.v, now).IsZero() {
+			i++
+			continue
+		}
 		h.line.call(w)
 		next = append(next, call{v: w.v})
 	}
