@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/http"
 	"slices"
 	"time"
 
@@ -153,6 +154,11 @@ func (c *check) run() {
 	now = h.now()
 	h.local.Checked(c.url, sent, now, status)
 	next := h.advance(now)
+	if fails := status == 0 || status >= http.StatusInternalServerError; fails != c.failed {
+		if c.failed = fails; fails && h.local.InDoubt().IsZero() {
+			next = append(next, h.line.callUnanswered(c.url)...) // who waits is told
+		}
+	}
 	var due time.Time
 	if c.by != nil {
 		due = h.nextCheck(c.url, now)
