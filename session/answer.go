@@ -47,9 +47,13 @@ func (h *host) answer(g lockout.Login, d lockout.Decision, now time.Time) answer
 		a.state = Unavailable
 		fault(pbx.ErrUnavailable, d.Reason.String())
 	case lockout.NoEvidence:
-		if !h.local.InDoubt().IsZero() {
+		switch c := h.checks[g.URL]; {
+		case !h.local.InDoubt().IsZero():
 			a.state = Unavailable
 			fault(pbx.ErrUnavailable, "the PBX did not respond to the last login; "+d.Reason.String())
+		case c != nil && c.failed:
+			a.state = Unavailable
+			fault(pbx.ErrUnavailable, "the PBX does not respond; "+d.Reason.String())
 		}
 	}
 	return a

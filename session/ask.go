@@ -132,8 +132,8 @@ func (h *host) askWithToken(v *visitor, q question) answer {
 	defer h.unlock()
 	now := h.now()
 	if until := h.coveredUntil(v, now); !until.IsZero() {
-		h.line.drop(v)
-		return answer{verdict: waitUntil, until: h.here(until, now), state: Locked, holder: LockedByPBX, err: lockedByPBX(pbx.OpKeepAlive, until.Sub(now))}
+		h.line.addBeat(v, q.ticket, false) // the lock may end sooner
+		return answer{verdict: waitEvent, until: h.here(until, now), state: Locked, holder: LockedByPBX, err: lockedByPBX(pbx.OpKeepAlive, until.Sub(now))}
 	}
 	if q.failed && h.probes(v) && !h.local.Responds(v.traits.URL, now) {
 		h.line.addBeat(v, q.ticket, true)
@@ -255,8 +255,9 @@ func (h *host) forgive(ctx context.Context) (forgotten lockout.Forgotten, err er
 		return lockout.Forgotten{}, err
 	}
 	h.lock()
-	h.look(h.now())
-	next := h.line.callAll()
+	now := h.now()
+	h.look(now)
+	next := append(h.line.callAll(), h.advance(now)...)
 	h.unlock()
 	next.poke()
 	return forgotten, nil

@@ -77,7 +77,8 @@ type check struct {
 	url  string
 	job  job
 
-	by *visitor // guarded by host.mu; nil: it is over
+	by     *visitor // guarded by host.mu, as is failed; nil: it is over
+	failed bool     // the last one got no response
 }
 
 // lock locks the host and opens its books.

@@ -210,3 +210,16 @@ func (l *line) callAll() (next called) {
 	}
 	return next
 }
+
+// callUnanswered calls those that wait for a response from the URL.
+func (l *line) callUnanswered(url string) (next called) {
+	for _, r := range l.ranks {
+		for _, w := range slices.Clone(r.logins) {
+			if w.reason == lockout.NoEvidence && w.login.URL == url {
+				l.call(w)
+				next = append(next, call{v: w.v})
+			}
+		}
+	}
+	return next
+}

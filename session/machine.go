@@ -105,7 +105,7 @@ type event struct {
 
 	before time.Time // suspected: tokens issued until then are
 
-	claim claimResult // finished, of opClaim or opPeek
+	claim claimResult // finished: of opClaim or opPeek, or that the session was removed meanwhile
 
 	rules rules // replaced
 }
@@ -694,6 +694,10 @@ func (m *machine) finish(now time.Time, e event, chance float64, p *plan) {
 		return
 	case opPing:
 		m.pinged(now, e, chance, p)
+		return
+	}
+	if e.claim.verdict == gone { // the others have no use for the token
+		m.shared(now, e, chance, p)
 		return
 	}
 	err := e.err

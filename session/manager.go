@@ -28,6 +28,7 @@ type Manager struct {
 	fleet    fleet
 	workers  int
 	stop     context.CancelFunc // of what no session waits for
+	hurry    context.CancelFunc // of logouts that nobody waits for
 	watchers watchers
 	wrong    error // options that contradict each other; nil: none
 
@@ -47,7 +48,7 @@ func New(auth pbx.Authenticator, opts *Options) *Session {
 	}
 	m := newManager(opts, time.Now)
 	m.fleet.many = false
-	m.fleet.ended = func(s *Session) { m.forget(s); m.end() }
+	m.fleet.ended = func(ctx context.Context, s *Session) { m.forget(ctx, s); m.end(ctx) }
 	s := newSession("", auth, &m.fleet)
 	m.admit(s) // never fails: it is the first
 	s.begin()
@@ -69,6 +70,7 @@ func newManager(opts *Options, wall func() time.Time) *Manager {
 	o.Guard.ready()
 	m.stop = stop
 	f.families.settings = &f.settings
+	f.last, m.hurry = context.WithCancel(context.Background())
 	f.gate = gate{settings: &f.settings, guard: o.Guard}
 	f.many = true
 	f.changed, f.ended = m.watchers.tell, m.forget
@@ -209,18 +211,19 @@ func (m *Manager) Close(ctx context.Context) error {
 		})
 	}
 	group.Wait()
-	m.end()
+	m.end(ctx)
 	m.fleet.flush(ctx.Done())
 	m.watchers.close()
 	return errors.Join(errs...)
 }
 
-// end stops what runs, and waits for it. Every request of a driver ends within
-// the timeout.
-func (m *Manager) end() {
+// end stops what runs, and waits for it. Logouts have until ctx ends.
+func (m *Manager) end(ctx context.Context) {
 	m.stop()
+	defer context.AfterFunc(ctx, m.hurry)()
 	m.fleet.schedule.end()
 	m.fleet.background.Wait()
+	m.hurry()
 }
 
 // follow tells sessions what other processes have written in the store, until ctx
@@ -277,7 +280,7 @@ func (m *Manager) noticed(key string) {
 }
 
 // forget drops a closed session.
-func (m *Manager) forget(s *Session) {
+func (m *Manager) forget(_ context.Context, s *Session) {
 	m.mu.Lock()
 	delete(m.byName, s.Name())
 	m.mu.Unlock()

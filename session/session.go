@@ -93,9 +93,10 @@ type fleet struct {
 	families families // of the drivers
 	many     bool
 	changed  func(*Session) // notes it for watchers, and does not block
-	ended    func(*Session)
+	ended    func(context.Context, *Session)
 
-	background sync.WaitGroup // logouts that nobody waits for
+	background sync.WaitGroup  // logouts that nobody waits for
+	last       context.Context // of these
 }
 
 // newSession makes a session that has not begun.
@@ -133,7 +134,14 @@ func (s *Session) begin() {
 // rest of the plan is to be carried out without a lock. a is the attempt that
 // the event comes from.
 func (s *Session) deliver(e event, a *attempt) plan {
+	_, p := s.deliverTo(e, a)
+	return p
+}
+
+// deliverTo is deliver, and returns the driver that the plan is for.
+func (s *Session) deliverTo(e event, a *attempt) (*link, plan) {
 	s.mu.Lock()
+	l := s.link.Load()
 	p := s.step(e)
 	if p.call {
 		s.attempt = a
@@ -146,7 +154,7 @@ func (s *Session) deliver(e event, a *attempt) plan {
 	}
 	s.mu.Unlock()
 	s.announce(p)
-	return p
+	return l, p
 }
 
 // takeBack returns the attempt that is held, to go on with it.
@@ -243,9 +251,9 @@ func (s *Session) run() {
 	if changed {
 		l.host.putBack()
 	}
-	p := s.deliver(event{kind: woken}, nil)
+	l, p := s.deliverTo(event{kind: woken}, nil) // the driver may have been replaced
 	if changed && !p.ask && !p.call {
-		p = s.deliver(event{kind: noticed}, nil)
+		l, p = s.deliverTo(event{kind: noticed}, nil)
 	}
 	var a *attempt
 	if p.ask && p.op == pbx.OpLogin {
@@ -366,18 +374,22 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 		found, err := s.claim(ctx, l, p)
 		next := s.deliver(event{kind: finished, ticket: p.ticket, claim: found, err: err}, a)
 		if next.ended {
-			s.fleet.background.Go(func() {
-				ctx, cancel := context.WithTimeout(context.Background(), s.fleet.timeout)
-				defer cancel()
-				s.finish(ctx)
-			})
+			s.finishLater()
 		}
 		return next
 	}
 	r := l.perform(ctx, p.op, p.token, s.fleet.gate.guard.key)
 	s.fleet.gate.settle(l, p.op, r.err, r.sent)
+	var found claimResult
 	if r.err == nil && r.token != nil && l.cell != nil {
-		if other := l.cell.commit(r.token); other != nil { // another process was quicker
+		other, removed := l.cell.commit(r.token)
+		switch {
+		case removed:
+			if p.token == nil || !p.token.Value.Equal(r.token.Value) { // else it was logged out
+				s.logout(l, r.token)
+			}
+			r.token, found.verdict = nil, gone
+		case other != nil: // another process was quicker
 			l.family.adopted.Add(1)
 			if p.op == pbx.OpLogin { // else others may use it still
 				s.logout(l, r.token)
@@ -385,14 +397,25 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 			r.token = other
 		}
 	}
-	next := s.deliver(event{kind: finished, ticket: p.ticket, token: r.token, print: r.print, err: r.err}, a)
+	next := s.deliver(event{kind: finished, ticket: p.ticket, token: r.token, print: r.print, err: r.err, claim: found}, a)
 	switch {
-	case next.stale && p.op == pbx.OpLogin && r.err == nil: // the driver was replaced meanwhile
+	case next.ended:
+		s.finishLater()
+	case next.stale && p.op == pbx.OpLogin && r.err == nil && l.cell == nil: // the driver was replaced meanwhile; a shared token is the others' too
 		s.logout(l, r.token)
 	case next.logout != nil: // the login was to make room for others
 		s.logout(l, next.logout)
 	}
 	return next
+}
+
+// finishLater is finish, for a session that another process has removed.
+func (s *Session) finishLater() {
+	s.fleet.background.Go(func() {
+		ctx, cancel := context.WithTimeout(s.fleet.last, s.fleet.timeout)
+		defer cancel()
+		s.finish(ctx)
+	})
 }
 
 // claim looks into the store, and claims the token there. While the store is away,
@@ -482,7 +505,7 @@ func (s *Session) holds(v *visitor) (print fingerprint, idle, ok bool) {
 // logout logs a token out that nobody needs, in the background.
 func (s *Session) logout(l *link, t *pbx.Token) {
 	s.fleet.background.Go(func() {
-		_ = l.logout(context.Background(), t)
+		_ = l.logout(s.fleet.last, t)
 	})
 }
 
@@ -721,7 +744,7 @@ func (s *Session) end(ctx context.Context) (t *pbx.Token, first bool) {
 	}
 	s.mu.Lock()
 	var settled <-chan struct{}
-	if s.attempt != nil {
+	if s.attempt != nil && s.machine.phase == ending { // else it brings no token any more
 		settled = s.attempt.wait()
 	}
 	s.mu.Unlock()
@@ -748,7 +771,7 @@ func (s *Session) hurry() {
 // finish forgets the session and wakes up what waits for its end.
 func (s *Session) finish(ctx context.Context) {
 	s.fleet.gate.guard.leave(s.link.Load())
-	s.fleet.ended(s)
+	s.fleet.ended(ctx, s)
 	s.fleet.flush(ctx.Done())
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -771,6 +794,9 @@ func (s *Session) replace(auth pbx.Authenticator) error {
 		s.fleet.gate.guard.leave(fresh)
 		return ErrClosed
 	}
+	s.fleet.background.Add(1) // while a Close of the Manager still has this session to wait for
+	defer s.fleet.background.Done()
+	s.current.Store(nil) // first, so that nobody sees the old token with the new driver
 	old := s.link.Swap(fresh)
 	old.family.gone(s.machine.state)
 	fresh.family.joined(s.machine.state)

@@ -223,21 +223,26 @@ func (c *tokenCell) adopt() *pbx.Token {
 }
 
 // commit writes a new token. If another process was quicker, it returns the
-// token of that one, which is to be used instead.
-func (c *tokenCell) commit(t *pbx.Token) (other *pbx.Token) {
+// token of that one, which is to be used instead. removed: another process has
+// removed the session meanwhile.
+func (c *tokenCell) commit(t *pbx.Token) (other *pbx.Token, removed bool) {
 	c.enter(context.Background())
 	defer c.leave()
 	c.owed = t
 	c.holder.Store(&c.visitor.store.process)
 	other = c.pay(context.Background())
 	c.lacks.Store(c.owed != nil)
-	return other
+	return other, c.known && !c.record.Removed.IsZero()
 }
 
 // pay writes the token that the store does not have yet. The turn is held.
 func (c *tokenCell) pay(ctx context.Context) (other *pbx.Token) {
 	for range mostSwaps {
 		if !c.known && c.load(ctx) != nil {
+			return nil
+		}
+		if !c.record.Removed.IsZero() { // nobody is to have it
+			c.held, c.owed, c.have = false, nil, c.record.Generation
 			return nil
 		}
 		if (c.record.Generation > c.have || c.forgotten()) && c.record.Valid(time.Now().Add(c.offset)) && !c.record.Token.Value.Equal(c.owed.Value) {
@@ -334,6 +339,8 @@ func (c *tokenCell) remove(ctx context.Context) error {
 		return err
 	}
 	defer c.leave()
+	c.owed = nil // it is logged out
+	c.lacks.Store(false)
 	for range mostSwaps {
 		if !c.known {
 			if err := c.load(ctx); err != nil {

@@ -111,15 +111,7 @@ func (s *Session) Authorize(ctx context.Context, r *http.Request) error {
 	}
 	check := whole.Clone(ctx)
 	check.URL.Scheme = strings.Replace(check.URL.Scheme, "ws", "http", 1)
-	l := s.link.Load()
-	if err := checkOrigin(check, l.traits.URL); err != nil {
-		return err
-	}
-	requester, err := l.requester()
-	if err != nil {
-		return err
-	}
-	lease, err := s.lease(ctx)
+	ready, err := s.prepare(ctx, check)
 	if err != nil {
 		return err
 	}
@@ -127,7 +119,30 @@ func (s *Session) Authorize(ctx context.Context, r *http.Request) error {
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
-	return l.authorize(requester, r, lease.token)
+	return ready.link.authorize(ready.requester, r, ready.lease.token)
+}
+
+// prepare waits for a token for r, and returns it with the driver that it is of. A
+// driver may be replaced during the wait: the token of the new one is not for the
+// PBX of the old one.
+func (s *Session) prepare(ctx context.Context, r *http.Request) (*exchange, error) {
+	for {
+		l := s.link.Load()
+		requester, err := l.requester()
+		if err == nil {
+			err = checkOrigin(r, l.traits.URL)
+		}
+		if err != nil {
+			return nil, err
+		}
+		held, err := s.lease(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if s.link.Load() == l {
+			return &exchange{session: s, link: l, requester: requester, lease: held}, nil
+		}
+	}
 }
 
 // authorize and inspect keep a driver's panic from the application.
@@ -164,41 +179,19 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 // exchange sends r, and once more if the PBX refused the token. verdict is the
 // failure that the brand reports in the response.
 func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err error) {
-	l := t.session.link.Load()
-	requester, err := l.requester()
-	if err == nil {
-		err = checkOrigin(r, l.traits.URL)
-	}
+	e, used, err := t.begin(r)
 	if err != nil {
 		closeBody(r)
 		return nil, nil, err
 	}
-	base := t.base
-	if base == nil {
-		if base = requester.Transport(); base == nil {
-			base = http.DefaultTransport
-		}
-	}
-	used, err := l.host.use(r.Context(), &l.visitor)
-	if err != nil {
-		closeBody(r)
-		return nil, nil, err
-	}
-	held, err := t.session.lease(r.Context())
-	if err != nil {
-		used()
-		closeBody(r)
-		return nil, nil, err
-	}
-	e := &exchange{session: t.session, link: l, requester: requester, lease: held}
-	resp, verdict, err = e.send(r, base)
+	resp, verdict, err = e.send(r, t.over(e))
 	if err != nil || !errors.Is(verdict, pbx.ErrTokenRejected) {
 		used()
 		return resp, verdict, err
 	}
-	replaced := t.session.refused(r.Context(), held, isAmbiguous(verdict))
-	used()
-	if !replaced || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+	t.session.deliver(event{kind: invalidated, generation: e.lease.generation, ambiguous: isAmbiguous(verdict)}, nil)
+	used() // a ping needs its turn too
+	if !t.session.gaveUp(r.Context(), e.lease) || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
 		return resp, verdict, nil
 	}
 	again := r.Clone(r.Context())
@@ -208,18 +201,46 @@ func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err
 		}
 	}
 	resp.Body.Close()
-	if held, err = t.session.lease(r.Context()); err != nil {
+	if e, err = t.session.prepare(r.Context(), again); err != nil {
 		closeBody(again)
 		return nil, nil, err
 	}
 	// A second refusal may be about the request and not the token: it is not
 	// reported.
-	e = &exchange{session: t.session, link: l, requester: requester, lease: held}
-	resp, verdict, err = e.send(again, base)
+	resp, verdict, err = e.send(again, t.over(e))
 	if resp != nil {
 		resp.Request = r
 	}
 	return resp, verdict, err
+}
+
+// begin waits until r may be sent with the session's token. used is to be called
+// when its verdict is there.
+func (t *transport) begin(r *http.Request) (e *exchange, used func(), err error) {
+	s, ctx := t.session, r.Context()
+	for {
+		if e, err = s.prepare(ctx, r); err != nil { // before its turn, which a refresh may need
+			return nil, nil, err
+		}
+		if used, err = e.link.host.use(ctx, &e.link.visitor); err != nil {
+			return nil, nil, err
+		}
+		if s.current.Load() == e.lease && s.link.Load() == e.link && e.lease.living(time.Now()) {
+			return e, used, nil
+		}
+		used()
+	}
+}
+
+// over is what an exchange is sent over.
+func (t *transport) over(e *exchange) http.RoundTripper {
+	if t.base != nil {
+		return t.base
+	}
+	if base := e.requester.Transport(); base != nil {
+		return base
+	}
+	return http.DefaultTransport
 }
 
 func isAmbiguous(verdict error) bool {
@@ -227,11 +248,10 @@ func isAmbiguous(verdict error) bool {
 	return errors.As(verdict, &failure) && failure.Ambiguous
 }
 
-// refused reports that the PBX refused the token of l, and returns whether there
-// is or will be another one. An ambiguous refusal is decided by a ping, for which
-// it waits as long as ctx allows.
-func (s *Session) refused(ctx context.Context, l *lease, ambiguous bool) bool {
-	s.deliver(event{kind: invalidated, generation: l.generation, ambiguous: ambiguous}, nil)
+// gaveUp reports whether there is or will be another token than that of l, which
+// the PBX has refused. An ambiguous refusal is decided by a ping, for which it waits
+// as long as ctx allows.
+func (s *Session) gaveUp(ctx context.Context, l *lease) bool {
 	ctx, cancel := context.WithTimeout(ctx, s.fleet.timeout)
 	defer cancel()
 	for {
@@ -250,15 +270,6 @@ func (s *Session) refused(ctx context.Context, l *lease, ambiguous bool) bool {
 			return false
 		}
 	}
-}
-
-// accepted notes that the PBX accepted a request with the token of l.
-func (s *Session) accepted(l *lease, sent time.Time, sliding bool) {
-	if now := s.current.Load(); now != nil && now.generation == l.generation {
-		now.accept(sent, sliding)
-	}
-	link := s.link.Load()
-	link.host.accepted(&link.visitor, sent)
 }
 
 // exchange is one request of the application and its response.
@@ -332,9 +343,17 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 	case errors.Is(verdict, pbx.ErrInvalidCredentials): // a key that was withdrawn, say
 		e.judge(verdict)
 	case verdict == nil && inspected && resp.StatusCode/100 == 2 && !isWebPage(head):
-		e.session.accepted(e.lease, e.sent, e.link.traits.brand().Sliding)
+		e.accepted()
 	}
 	return resp, verdict, nil
+}
+
+// accepted notes that the PBX accepted the request and its token.
+func (e *exchange) accepted() {
+	if now := e.session.current.Load(); now != nil && now.generation == e.lease.generation {
+		now.accept(e.sent, e.link.traits.brand().Sliding)
+	}
+	e.link.host.accepted(&e.link.visitor, e.sent)
 }
 
 // look is a late one, at the first bytes of a body that peek left alone.

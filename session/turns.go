@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/http"
 	"slices"
 	"time"
 
@@ -20,6 +21,13 @@ func (h *host) advance(now time.Time) (next called) {
 			break
 		}
 		if h.trial[url] != nil || w.unsure && !h.local.Responds(url, now) {
+			if w.unsure {
+				h.check(w.v, now) // who checked so far may have left
+			}
+			i++
+			continue
+		}
+		if !h.coveredUntil(w.v, now).IsZero() {
 			i++
 			continue
 		}
@@ -148,6 +156,11 @@ func (c *check) run() {
 	now = h.now()
 	h.local.Checked(c.url, sent, now, status)
 	next := h.advance(now)
+	if fails := status == 0 || status >= http.StatusInternalServerError; fails != c.failed {
+		if c.failed = fails; fails && h.local.InDoubt().IsZero() {
+			next = append(next, h.line.callUnanswered(c.url)...) // those who wait learn of it
+		}
+	}
 	var due time.Time
 	if c.by != nil {
 		due = h.nextCheck(c.url, now)

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -9,7 +10,8 @@ import (
 )
 
 // use waits until the visitor's token may be used in a request, and returns what
-// to report afterwards. It costs nothing while nothing is wrong at the host.
+// to report afterwards. A token is on trial for at most the timeout of a request. It
+// costs nothing while nothing is wrong at the host.
 func (h *host) use(ctx context.Context, v *visitor) (done func(), err error) {
 	if h.alert.Load() == 0 {
 		return func() {}, nil
@@ -29,13 +31,15 @@ func (h *host) use(ctx context.Context, v *visitor) (done func(), err error) {
 		if busy == nil {
 			h.try(v.traits.URL)
 			h.unlock()
-			return func() {
+			end := sync.OnceFunc(func() {
 				h.lock()
 				h.tried(v.traits.URL)
 				next := h.advance(h.now())
 				h.unlock()
 				next.poke()
-			}, nil
+			})
+			last := time.AfterFunc(v.timeout, end) // the request may have more time
+			return func() { last.Stop(); end() }, nil
 		}
 		h.unlock()
 		select {
