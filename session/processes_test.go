@@ -66,7 +66,7 @@ func TestProcessesThatAreKilledLeaveTheirTokens(t *testing.T) {
 				w.kill(p)
 				w.processes[i] = w.start()
 			}
-			time.Sleep(20 * time.Second) // a claim lasts 6 s longer than a login may take
+			time.Sleep(35 * time.Second) // a booking whose process died counts for 15 s, and the logins go one by one
 			if err := w.allWork(); err != nil {
 				t.Errorf("killed after %s: %v", after, err)
 			}
