@@ -50,19 +50,19 @@ func (h *host) ask(v *visitor, q question) answer {
 	h.lock()
 	now = h.now()
 	if err == nil && d.Verdict == lockout.Go {
-		said := free
+		said := answer{verdict: free}
 		if q.unclaimed {
 			h.calls--
 		} else {
 			booking := d.Booking
-			v.flight, said = &booking, pass
+			said = answer{verdict: pass, booking: &booking}
 		}
 		h.line.drop(v)
 		h.look(now)
 		next := h.advance(now)
 		h.unlock()
 		next.poke()
-		return answer{verdict: said}
+		return said
 	}
 	h.calls--
 	if err != nil {
@@ -153,9 +153,9 @@ func (h *host) askWithToken(v *visitor, q question) answer {
 	return answer{}
 }
 
-// settle reports how a request of a driver ended that was sent at that time. It
-// returns how many credentials the ledger had to forget.
-func (h *host) settle(v *visitor, op pbx.Op, err error, sent time.Time) (dropped int) {
+// settle reports how a request of a driver ended that was sent at that time. b is
+// the booking of a login. It returns how many credentials the ledger had to forget.
+func (h *host) settle(v *visitor, op pbx.Op, b *lockout.Booking, err error, sent time.Time) (dropped int) {
 	h.mu.Lock()
 	if h.books == nil && err == nil && op != pbx.OpLogin {
 		h.calls--
@@ -165,9 +165,7 @@ func (h *host) settle(v *visitor, op pbx.Op, err error, sent time.Time) (dropped
 	h.mu.Unlock()
 	switch {
 	case op == pbx.OpLogin:
-		b := *v.flight
-		v.flight = nil
-		dropped = h.settled(h.login(v, b.Fingerprint, time.Time{}), b, lockout.Classify(err))
+		dropped = h.settled(h.login(v, b.Fingerprint, time.Time{}), *b, lockout.Classify(err))
 	case lockout.Classify(err).Kind == lockout.Locked:
 		h.settled(h.login(v, fingerprint{}, time.Time{}), lockout.Booking{URL: v.traits.URL, Account: v.traits.Account}, lockout.Classify(err))
 	}

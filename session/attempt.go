@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session/lockout"
 )
 
 // attempt is a run of the driver on the session's behalf: perhaps a look at the
@@ -12,7 +13,8 @@ import (
 // It sends the credentials that it has looked at. While its login waits at the
 // gate, the attempt is held, to go on with the same credentials.
 type attempt struct {
-	known context.Context // remembers the credentials: see pbx.WithAttempt
+	known   context.Context  // remembers the credentials: see pbx.WithAttempt
+	booking *lockout.Booking // of its login; nil: it may not send one
 
 	// What follows is guarded by the session's mutex.
 	stop    context.CancelFunc // of its operation; nil: there was none

@@ -14,10 +14,9 @@ type visitor struct {
 	own fingerprint // of a driver that cannot say
 
 	// What follows is guarded by host.mu.
-	waiter *waiter          // nil: it does not wait
-	flight *lockout.Booking // its login under way
-	member int32            // its index among the host's
-	trying bool             // its token is on trial
+	waiter *waiter // nil: it does not wait
+	member int32   // its index among the host's
+	trying bool    // its token is on trial
 }
 
 // poke has the visitor ask again.

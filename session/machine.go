@@ -139,6 +139,8 @@ type answer struct {
 	err     error // the reason; nil: the session's turn has not come
 	away    bool  // the reason is the store
 	crowded bool  // another session may make room for the login
+
+	booking *lockout.Booking // of a login that is to be done
 }
 
 type verdict uint8

@@ -345,10 +345,11 @@ func (s *Session) ask(l *link, a *attempt, p plan) plan {
 	if said.crowded {
 		said = s.makeRoom(l, p.print, said)
 	}
+	a.booking = said.booking
 	next := s.deliver(event{kind: answered, ticket: p.ticket, answer: said}, a)
 	switch {
 	case said.verdict == pass && next.stale:
-		g.refund(l, p.op)
+		g.refund(l, p.op, said.booking)
 	case next.stale:
 		l.host.withdraw(&l.visitor, p.ticket)
 	}
@@ -379,7 +380,7 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 		return next
 	}
 	r := l.perform(ctx, p.op, p.token, s.fleet.gate.guard.key)
-	s.fleet.gate.settle(l, p.op, r.err, r.sent)
+	s.fleet.gate.settle(l, p.op, a.booking, r.err, r.sent)
 	var found claimResult
 	if r.err == nil && r.token != nil && l.cell != nil {
 		other, removed := l.cell.commit(r.token)
