@@ -9,6 +9,7 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
+	"github.com/pbxauth/pbx/session"
 )
 
 func TestTheREADMEShowsThisVeryCode(t *testing.T) {
@@ -26,6 +27,7 @@ func TestTheREADMEShowsThisVeryCode(t *testing.T) {
 }
 
 func TestOneProgramCallsPBXsOfTwoBrands(t *testing.T) {
+	Fleet = session.NewManager(nil) // the last run has closed the first
 	for _, driver := range []string{"yeastar", "runtel"} {
 		brand := simulators.Of(driver)[0]
 		sim := brand.New(&pbxsim.Options{Accounts: map[string]string{"api": "secret"}})
