@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +72,39 @@ func TestAnOnOpThatBlocksHoldsNothingUpAndLosesWhatIsTooMuch(t *testing.T) {
 		if lost := int(done) + 1 - told; told != 10_001 || !strings.Contains(log.String(), fmt.Sprintf(`"operations":%d`, lost)) {
 			t.Errorf("OnOp got %d of %d, and the log says %s", told, done, log.String())
 		}
+	})
+}
+
+func TestRemoveWaitsForTheOperationsSoFarAndNoOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var over atomic.Bool
+		var logouts atomic.Int32
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, Timeout: time.Hour, OnOp: func(o session.OpInfo) {
+			if !over.Load() {
+				time.Sleep(2 * time.Second)
+			}
+			if o.Session == "0" && o.Op == pbx.OpLogout {
+				logouts.Add(1)
+			}
+		}})
+		for i := range 50 { // more than a keep-alive each 2 s
+			mustAdd(t, m, fmt.Sprint(i), &fake{life: time.Minute, traits: onHost(fmt.Sprint(i, ".test"))})
+		}
+		time.Sleep(3 * time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		began := time.Now()
+		if err := m.Remove(ctx, "0"); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 20*time.Minute {
+			t.Errorf("Remove took %s", took)
+		}
+		if logouts.Load() != 1 {
+			t.Error("it did not wait for its own logout")
+		}
+		over.Store(true)
+		m.Close(t.Context())
 	})
 }
 

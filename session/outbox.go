@@ -1,6 +1,9 @@
 package session
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // outbox hands items over in their order, on a goroutine of its own that runs
 // only while there are items. While put blocks, nothing else waits.
@@ -12,9 +15,17 @@ type outbox[T any] struct {
 	items   []T
 	busy    bool
 	missing int
-	idle    chan struct{} // closed when the last item is handed over; nil: nothing waits
+	takes   int // how often items were taken
+	waits   []flushing
 
 	batch, rest []T // the goroutine's own: what it has taken, and what is left of that
+}
+
+// flushing is somebody who waits for items. They are handed over when others are
+// taken.
+type flushing struct {
+	takes int // when so many takes were made
+	over  chan struct{}
 }
 
 // mostItems is how many items wait where put blocks, besides those that are being
@@ -75,6 +86,16 @@ func (o *outbox[T]) take() (lost int, any bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	clear(o.batch)
+	o.takes++
+	defer func() {
+		o.waits = slices.DeleteFunc(o.waits, func(w flushing) bool {
+			over := w.takes <= o.takes || !o.busy
+			if over {
+				close(w.over)
+			}
+			return over
+		})
+	}()
 	switch {
 	case len(o.items) > 0:
 		o.batch, o.items = o.items, o.batch[:0]
@@ -83,10 +104,6 @@ func (o *outbox[T]) take() (lost int, any bool) {
 		lost, o.missing = o.missing, 0
 	default:
 		o.busy = false
-		if o.idle != nil {
-			close(o.idle)
-			o.idle = nil
-		}
 		return 0, false
 	}
 	return lost, true
@@ -106,13 +123,14 @@ func (o *outbox[T]) flush(stop <-chan struct{}) {
 		o.mu.Unlock()
 		return
 	}
-	if o.idle == nil {
-		o.idle = make(chan struct{})
+	w := flushing{takes: o.takes + 1, over: make(chan struct{})}
+	if len(o.items) > 0 { // they are not taken yet
+		w.takes++
 	}
-	idle := o.idle
+	o.waits = append(o.waits, w)
 	o.mu.Unlock()
 	select {
-	case <-idle:
+	case <-w.over:
 	case <-stop:
 	}
 }
