@@ -179,9 +179,10 @@ func (r *running) stream(ctx context.Context, path string) <-chan string {
 func TestAChangeIsOnTheStreamSoonAndAsOneRow(t *testing.T) {
 	r := start(t, "")
 	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
-	r.connect(r.simulate("runtel", false, pbxsim.Options{}), "Another", nil)
+	another := r.connect(r.simulate("runtel", false, pbxsim.Options{}), "Another", nil)
 	saved := r.connect(sim, "Harbour", nil)
 	r.waitFor(saved, "Live")
+	r.waitFor(another, "Live") // a change would be its login
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
 	messages := r.stream(ctx, "/events")
