@@ -70,10 +70,11 @@ func profileOf(settings pbx.TLS) (profile, error) {
 	}
 	if settings.PinSHA256 != "" {
 		encoded := strings.TrimPrefix(settings.PinSHA256, "sha256/")
-		if sum, err := base64.StdEncoding.DecodeString(encoded); err != nil || len(sum) != sha256.Size {
+		sum, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil || len(sum) != sha256.Size {
 			return profile{}, wrong("TLS.PinSHA256", "TLS: PinSHA256 is not a base64 SHA-256 of a public key, as in sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=")
 		}
-		p.pin = "sha256/" + encoded
+		p.pin = "sha256/" + base64.StdEncoding.EncodeToString(sum) // without line breaks, which decoding passes over
 	}
 	return p, nil
 }

@@ -101,6 +101,7 @@ func TestACertificateIsTrustedAsTheSettingsSay(t *testing.T) {
 		"another's file":        {pbx.TLS{CAFile: caFile(t, other), ServerName: name}, untrusted},
 		"pin":                   {pbx.TLS{PinSHA256: pin}, ""},
 		"bare pin":              {pbx.TLS{PinSHA256: strings.TrimPrefix(pin, "sha256/")}, ""},
+		"a pin from a file":     {pbx.TLS{PinSHA256: pin + "\n"}, ""},
 		"another's pin":         {pbx.TLS{PinSHA256: someonesPin}, replaced},
 		"pin, any name":         {pbx.TLS{PinSHA256: pin, ServerName: "pbx.example"}, ""},
 		"pin and roots":         {pbx.TLS{PinSHA256: pin, RootCAs: pool(own), ServerName: name}, ""},
