@@ -58,6 +58,9 @@ func profileOf(settings pbx.TLS) (profile, error) {
 	if settings.InsecureSkipVerify && (settings.CAFile != "" || settings.RootCAs != nil || settings.PinSHA256 != "") {
 		return profile{}, wrong("TLS.InsecureSkipVerify", "TLS: InsecureSkipVerify contradicts CAFile, RootCAs and PinSHA256: remove one side")
 	}
+	if v := settings.MinVersion; v != 0 && (v < tls.VersionTLS10 || v > tls.VersionTLS13) {
+		return profile{}, wrong("TLS.MinVersion", "TLS: MinVersion is no version of TLS: set it to one of crypto/tls, as in tls.VersionTLS12")
+	}
 	if settings.CAFile != "" {
 		if settings.RootCAs != nil {
 			return profile{}, wrong("TLS.CAFile", "TLS: CAFile and RootCAs are both set: set one")
