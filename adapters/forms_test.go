@@ -1,6 +1,7 @@
 package adapters_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -35,6 +36,24 @@ func TestEveryDriverHasAFormAndTheOptionalInterfaces(t *testing.T) {
 		}
 		if _, ok := auth.(pbx.Pinger); ok == (d.Name == "openvox") { // its vendor documents no harmless request
 			t.Errorf("%s: a Pinger: %v", d.Name, ok)
+		}
+	}
+}
+
+// A 304 is what an application gets that asked whether something has changed.
+func TestAResponseThatNothingHasChangedIsNoFailure(t *testing.T) {
+	for _, d := range pbx.Drivers() {
+		auth, err := pbx.Open(d.Name, pbx.Config{
+			URL: "https://pbx.example.com", Username: tableUser, Password: pbx.NewSecret(tablePassword), Options: simulators.Of(d.Name)[0].Options,
+		})
+		if err != nil {
+			t.Errorf("%s: %v", d.Name, err)
+			continue
+		}
+		r, _ := http.NewRequest(http.MethodGet, "https://pbx.example.com/x", nil)
+		resp := &http.Response{StatusCode: http.StatusNotModified, Header: http.Header{}, Request: r}
+		if err := auth.(pbx.Requester).Inspect(resp, nil, &pbx.Token{Value: pbx.NewSecret("48a7d7481a5355aa")}); err != nil {
+			t.Errorf("%s: %v", d.Name, err)
 		}
 	}
 }

@@ -122,13 +122,12 @@ var refusals = map[string]refusal{
 // action itself has to complain about has no kind.
 func (p *PBX) refusal(x exchange) *pbx.Error {
 	known, ok := refusals[x.block["Message"]]
-	judged := x.block["Message"] != "Asterisk is shutting down"
 	switch {
 	case x.Request.Op == pbx.OpLogin && known.kind == pbx.ErrInvalidCredentials && x.replaced():
 		// A session that is not logged in lasts 5 s. Without it the challenge is
-		// gone too, and the response to it was not judged.
+		// gone too, and the secret was not judged. To fail2ban it is a wrong login
+		// all the same: Asterisk logs it as one.
 		known = refusal{pbx.ErrUnavailable, "the challenge had expired before the login arrived"}
-		judged = false
 	case x.Request.Op != pbx.OpLogin && (x.replaced() || known.kind == pbx.ErrForbidden && p.needsNoPermission(x)):
 		known = refusal{pbx.ErrTokenRejected, "the session has ended"}
 	case !ok, x.Request.Op != pbx.OpLogin && known.kind == pbx.ErrInvalidCredentials,
@@ -136,7 +135,7 @@ func (p *PBX) refusal(x exchange) *pbx.Error {
 		return x.Fail(nil, "", "Asterisk refuses", x.block["Message"])
 	}
 	failure := x.Fail(known.kind, "", known.advice)
-	failure.NotJudged = x.Request.Op == pbx.OpLogin && !judged
+	failure.NotJudged = x.Request.Op == pbx.OpLogin && x.block["Message"] == "Asterisk is shutting down"
 	if known.kind == pbx.ErrTooManySessions && failure.RetryAfter == 0 {
 		failure.RetryAfter = x.lifetime // the other session's, if nobody uses it
 	}

@@ -107,6 +107,26 @@ func TestASessionThatIsNotLoggedInIsValidForFiveSeconds(t *testing.T) {
 	})
 }
 
+// fail2ban reads the log, where a login whose challenge had expired is a wrong one.
+func TestAnAsteriskTooSlowForItsChallengesIsNoLockout(t *testing.T) {
+	banned := pbxsim.Lockout{After: 3, For: 10 * time.Minute, Memory: pbxsim.Forever, Reset: pbxsim.Nothing, Weight: 1}
+	simulate(t, asterisksim.Options{}, pbxsim.Options{Lockout: banned}, nil, func(t *testing.T, s simulation) {
+		live := s.Session()
+		defer live.Close(t.Context())
+		token, err := live.Token(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Fault(pbxsim.Fault{On: asterisksim.Challenge, Delay: 6 * time.Second, Times: -1})
+		s.Restart()
+		live.Invalidate(token)
+		time.Sleep(time.Hour)
+		if c := s.Counts(); c.WrongLogins == 0 || c.Locks != 0 {
+			t.Errorf("%d logins without a challenge, %d bans", c.WrongLogins, c.Locks)
+		}
+	})
+}
+
 func TestEveryRefusedLoginTakesASecondAndIsSentOnce(t *testing.T) {
 	for name, change := range map[string]func(*asterisk.Config){
 		"a wrong secret":           func(c *asterisk.Config) { c.Password = pbx.NewSecret("wrong") },

@@ -245,7 +245,7 @@ func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 // recording or a list of calls, says nothing.
 func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 	x := p.wire.Inspect(r, body, t)
-	got := read(x.Response.Body)
+	got := read(x)
 	if code, ok := got.code(); x.OK() && (!ok || code >= 0) {
 		return nil
 	}

@@ -68,9 +68,15 @@ type response struct {
 // code is the status, if there is one.
 func (r response) code() (int, bool) { return r.Status.Int() }
 
-func read(body []byte) response {
+// read reads a response. A failure of the PBX's is below zero: under an HTTP status
+// that is no success, any other number is that of a gateway, which repeats its HTTP
+// status.
+func read(x *wire.Exchange) response {
 	var r response
-	wire.ReadJSON(body, &r)
+	wire.ReadJSON(x.Response.Body, &r)
+	if r.Status.Value > 0 && !x.OK() {
+		r.Status = wire.Number{}
+	}
 	return r
 }
 
@@ -84,7 +90,7 @@ func (p *PBX) call(ctx context.Context, req wire.Request, f fields) (response, *
 	if err != nil {
 		return response{}, nil, err
 	}
-	got := read(x.Response.Body)
+	got := read(x)
 	return got, x, judge(x, got)
 }
 

@@ -162,15 +162,20 @@ func TestAnHTTPStatusIsReadWhereTheEnvelopeIsMissing(t *testing.T) {
 		429: {pbx.ErrUnavailable, pbx.ErrUnavailable},
 		500: {pbx.ErrUnavailable, pbx.ErrUnavailable},
 	} {
-		given := drivertest.Response{Status: status, Body: pbxsim.HTMLPage}
-		_, login := on(t, drivertest.Responses(drivertest.Response{Body: challenged}, given)).Login(t.Context())
-		logout := on(t, drivertest.Responses(given)).Logout(t.Context(), token)
-		if got := failure(t, login); got.Kind != want.login || got.HTTPStatus != status {
-			t.Errorf("HTTP %d, login: %v", status, got)
-		}
-		for step, err := range map[string]error{"logout": logout, "call": inspect(on(t, drivertest.Unsent{T: t}), status, given.Body)} {
-			if got := failure(t, err); got.Kind != want.call || got.HTTPStatus != status {
-				t.Errorf("HTTP %d, %s: %v", status, step, got)
+		for _, body := range []string{
+			pbxsim.HTMLPage,
+			fmt.Sprintf(`{"status":%d,"error":"of a gateway"}`, status), fmt.Sprintf(`{"status":"%d"}`, status),
+		} {
+			given := drivertest.Response{Status: status, Body: body}
+			_, login := on(t, drivertest.Responses(drivertest.Response{Body: challenged}, given)).Login(t.Context())
+			logout := on(t, drivertest.Responses(given)).Logout(t.Context(), token)
+			if got := failure(t, login); got.Kind != want.login || got.HTTPStatus != status {
+				t.Errorf("HTTP %d, login: %v", status, got)
+			}
+			for step, err := range map[string]error{"logout": logout, "call": inspect(on(t, drivertest.Unsent{T: t}), status, given.Body)} {
+				if got := failure(t, err); got.Kind != want.call || got.HTTPStatus != status {
+					t.Errorf("HTTP %d, %s: %v", status, step, got)
+				}
 			}
 		}
 	}

@@ -61,11 +61,14 @@ func (p *PBX) refusal(x exchange) *pbx.Error {
 
 // page makes the error for a response that is not an envelope. The vendor prints
 // no failing response, so a 401 may be the platform's all the same, unless it asks
-// for HTTP authentication.
+// for HTTP authentication by a password. RFC 6750 wants a challenge of the scheme
+// Bearer with the 401 to a dead token.
 func (p *PBX) page(x exchange) *pbx.Error {
 	failure := x.Unexpected()
-	if x.Response.Header.Get("WWW-Authenticate") != "" {
-		return failure
+	for _, challenge := range x.Response.Header.Values("WWW-Authenticate") {
+		if name, _, _ := strings.Cut(strings.TrimSpace(challenge), " "); !strings.EqualFold(name, strings.TrimSpace(scheme)) {
+			return failure
+		}
 	}
 	if status := x.Response.Status; status == http.StatusUnauthorized {
 		advice, kind := meaning(x.Request.Op, status)

@@ -87,6 +87,8 @@ func TestWhatAFailingResponseMeans(t *testing.T) {
 		// No envelope.
 		{name: "HTTP 401 with a page", status: 401, body: nginx, want: seen{"credentials", none, "token"}, says: []string{"wrong login or password", "HTTP status 401"}},
 		{name: "HTTP 401 that asks for HTTP authentication", status: 401, header: http.Header{"Www-Authenticate": {"Basic"}}, body: nginx, want: seen{"config", "config", "config"}, says: []string{"HTTP authentication (Basic)"}},
+		{name: "HTTP 401 that wants a token", status: 401, header: http.Header{"Www-Authenticate": {`Bearer error="invalid_token"`}}, body: nginx, want: seen{"credentials", none, "token"}},
+		{name: "HTTP 401 that wants a token or a password", status: 401, header: http.Header{"Www-Authenticate": {"bearer", "Basic"}}, want: seen{"config", "config", "config"}},
 		{name: "HTTP 403 with a page", status: 403, body: nginx, want: seen{"config", "config", "config"}, says: []string{"forbids this", "HTTP status 403"}},
 		{name: "HTTP 400 with a page", status: 400, body: nginx, want: seen{"protocol", "protocol", "protocol"}},
 		{name: "HTTP 404 with a page", status: 404, body: nginx, want: seen{"protocol", "protocol", "protocol"}, says: []string{"HTTP status 404", "web page"}},

@@ -12,19 +12,28 @@ import (
 // shortest is the least lifetime that is believed: see brand.
 const shortest = time.Minute
 
-// explained adds to a failed login what only this brand can mean by it. active: a
-// token of this PBX's own may be active.
-func explained(err error, active bool) error {
+// explained adds to a failed login what only this brand can mean by it. a is the
+// token that the same key has brought, or nil.
+func explained(err error, a *active) error {
 	failure, ok := err.(*pbx.Error)
 	switch {
 	case ok && failure.HTTPStatus == http.StatusNotFound:
 		failure.Message += "; version 20 has this path, and older ones do not"
 	case ok && failure.Code == "invalid_request":
 		// The request is well-formed. What is wrong with it is not documented, so
-		// that it counts as a wrong key, unless the key has just worked.
+		// that it counts as a wrong key, unless a token of the same key is active.
+		// That has to expire first: a key that was changed meanwhile would be sent
+		// again and again, and count as a wrong one at the PBX only.
 		failure.Message = "the PBX refuses the login: the key may be wrong, or another token of this client ID is active; use the API client for this program only"
-		if active {
+		if a == nil {
+			break
+		}
+		if left := a.left(); left > 0 {
+			a.asked.Store(true)
 			failure.Kind = pbx.ErrTooManySessions
+			failure.RetryAfter = wire.CapRetryAfter(max(left, failure.RetryAfter))
+		} else if a.asked.Load() { // with and without a token: it is the key
+			failure.Kind = pbx.ErrInvalidCredentials
 		}
 	}
 	return err

@@ -23,7 +23,9 @@
 //
 // How a wrong key is refused: HTTP 401 without a body or with one that repeats the
 // status, or an OAuth error. The error invalid_request is taken for that of a second
-// login while a token of this driver's own is active, and may else be a wrong key.
+// login while a token of this driver's own, of the same key, is active and has not been
+// refused. The next login is then due when that token expires, and if that is refused
+// too, it is taken for a wrong key. Else it may be one.
 //
 // Whether wrong keys bring this client's address onto the PBX's list of blocked
 // ones. Nor does it document a logout.
@@ -36,6 +38,7 @@ package threecx
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -88,7 +91,42 @@ func init() {
 type PBX struct {
 	wire   *wire.Client
 	oauth  *oauth.Client
-	active atomic.Pointer[time.Time] // until when the latest token is; nil: there was none
+	active atomic.Pointer[active] // nil: there was none
+}
+
+// active is the token that the latest login brought.
+type active struct {
+	token   pbx.Secret
+	until   time.Time
+	account pbx.Credentials // that brought it
+
+	dead  atomic.Bool // the PBX has refused it
+	asked atomic.Bool // a login was refused while it was active
+}
+
+// left is how long the token may still be active.
+func (a *active) left() time.Duration {
+	if a.dead.Load() {
+		return 0
+	}
+	return max(time.Until(a.until), 0)
+}
+
+// activeOf is the token that account has brought; nil if there is none.
+func (p *PBX) activeOf(account pbx.Credentials) *active {
+	a := p.active.Load()
+	if a == nil || a.account.Username != account.Username || !a.account.Password.Equal(account.Password) {
+		return nil
+	}
+	return a
+}
+
+// noted returns err, which is about t, and takes note if t is dead.
+func (p *PBX) noted(err error, t *pbx.Token) error {
+	if a := p.active.Load(); a != nil && errors.Is(err, pbx.ErrTokenRejected) && t != nil && t.Value.Equal(a.token) {
+		a.dead.Store(true)
+	}
+	return err
 }
 
 // New opens a PBX. It has no settings beyond the common ones, so Options must be
@@ -103,16 +141,18 @@ func New(cfg pbx.Config) (*PBX, error) {
 
 // Login implements [pbx.Authenticator]. It ends the token of the login before.
 func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
-	t, err := p.oauth.Login(ctx)
+	account, err := p.wire.Credentials(ctx)
 	if err != nil {
-		until := p.active.Load()
-		return nil, explained(err, until != nil && time.Now().Before(*until))
+		return nil, err
+	}
+	t, err := p.oauth.LoginAs(ctx, account)
+	if err != nil {
+		return nil, explained(err, p.activeOf(account))
 	}
 	if t.ExpiresAt.Sub(t.IssuedAt) < shortest {
 		t.ExpiresAt = t.IssuedAt.Add(shortest)
 	}
-	until := t.ExpiresAt
-	p.active.Store(&until)
+	p.active.Store(&active{token: t.Value, until: t.ExpiresAt, account: account})
 	return t, nil
 }
 
@@ -137,7 +177,7 @@ func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
 	if x.OK() && !wire.ReadJSON(x.Response.Body, new(struct{})) {
 		return x.Unexpected()
 	}
-	return judge(x)
+	return p.noted(judge(x), t)
 }
 
 // Authorize implements [pbx.Requester]: the token goes into the Authorization
@@ -149,7 +189,7 @@ func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 
 // Inspect implements [pbx.Requester], by the HTTP status.
 func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
-	return judge(p.wire.Inspect(r, body, t))
+	return p.noted(judge(p.wire.Inspect(r, body, t)), t)
 }
 
 // Transport implements [pbx.Requester].

@@ -1,6 +1,7 @@
 package threecx_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -417,4 +418,61 @@ func TestASecondLoginThatIsRefusedWhileATokenIsActiveSaysNothingAboutTheKey(t *t
 			t.Errorf("of another program: %v, want %v", err, pbx.ErrProtocol)
 		}
 	})
+}
+
+// Where a wrong key and a second token are refused alike, the driver's own token says
+// which it is.
+func TestAKeyThatWasChangedIsNotSentAllHour(t *testing.T) {
+	for name, change := range map[string]func(s simulation, live *session.Session){
+		"and the token is refused": func(s simulation, live *session.Session) {
+			s.Restart()
+			if resp, err := live.Client().Get(s.Server.URL + "/xapi/v1/Users"); err == nil {
+				resp.Body.Close()
+			}
+		},
+		"and the token lives on": func(simulation, *session.Session) {},
+		"and the application gives the token up": func(_ simulation, live *session.Session) {
+			token, _ := live.Token(context.Background())
+			live.Invalidate(token)
+		},
+	} {
+		simulate(t, threecxsim.Options{Refusal: threecxsim.Request400}, pbxsim.Options{}, func(t *testing.T, s simulation) {
+			live := s.Session()
+			defer live.Close(t.Context())
+			if _, err := live.Token(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.SetPassword(id, "another")
+			change(s, live)
+			time.Sleep(24 * time.Hour)
+			if c := s.Counts(); c.WrongLogins == 0 || c.WrongLogins > 4 || c.Locks != 0 {
+				t.Errorf("%s: %d wrong logins and %d locks, want at most 4", name, c.WrongLogins, c.Locks)
+			}
+		})
+	}
+}
+
+func TestATokenOfAnotherKeySaysNothingAboutThisOne(t *testing.T) {
+	accepted := drivertest.Response{Body: `{"token_type":"Bearer","expires_in":3600,"access_token":"` + sampleToken + `"}`}
+	refused := drivertest.Response{Status: 400, Body: `{"error":"invalid_request"}`}
+	cfg := config(drivertest.Responses(accepted, refused))
+	keys := []string{key, key, "another"}
+	cfg.Username, cfg.Password = "", pbx.Secret{}
+	cfg.Credentials = func(context.Context) (pbx.Credentials, error) {
+		next := pbx.Credentials{Username: id, Password: pbx.NewSecret(keys[0])}
+		keys = keys[1:]
+		return next, nil
+	}
+	driver := open(t, cfg)
+	if _, err := driver.Login(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := driver.Login(t.Context())
+	if got := failure(t, err); got.Kind != pbx.ErrTooManySessions || got.RetryAfter < 50*time.Minute {
+		t.Errorf("the same key: %v", err)
+	}
+	_, err = driver.Login(t.Context())
+	if got := failure(t, err); got.Kind != pbx.ErrProtocol || got.RetryAfter != 0 {
+		t.Errorf("another key: %v, want %v", err, pbx.ErrProtocol)
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/drivertest"
+	"github.com/pbxauth/pbx/adapters/uis"
 	"github.com/pbxauth/pbx/adapters/uis/uissim"
 	"github.com/pbxauth/pbx/session"
 )
@@ -104,6 +105,12 @@ func TestResponsesThatAreNotTheAPIs(t *testing.T) {
 		"404":                  {404, "", pbx.ErrProtocol, false},
 		"429":                  {429, "", pbx.ErrUnavailable, false},
 		"502":                  {502, "<html>", pbx.ErrUnavailable, false},
+
+		"a gateway's text":             {503, `{"error":"Service Unavailable"}`, pbx.ErrUnavailable, false},
+		"a gateway's code":             {503, `{"error":{"code":503,"message":"Service Unavailable"}}`, pbx.ErrUnavailable, false},
+		"a gateway's 429":              {429, `{"error":{"message":"slow down"}}`, pbx.ErrUnavailable, false},
+		"a gateway's 401":              {401, `{"error":"Unauthorized"}`, pbx.ErrConfig, false},
+		"an application's empty error": {200, `{"result":{"data":[]},"error":""}`, nil, true},
 	} {
 		err := driver.Inspect(&http.Response{StatusCode: tt.status, Header: http.Header{}}, []byte(tt.body), &pbx.Token{Value: pbx.NewSecret(token)})
 		if tt.good {
@@ -203,4 +210,20 @@ func TestAMissingComponentCostsNoLogin(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// A success has an object for its result.
+func TestAResultThatIsNoObjectProvesNothing(t *testing.T) {
+	for _, result := range []string{`"ok"`, `"error"`, `false`, `true`, `0`, `[]`, `null`} {
+		body := `{"jsonrpc":"2.0","id":"1","result":` + result + `}`
+		driver, err := uis.New(uis.Config{PingMethod: "list.calls", Config: pbx.Config{
+			URL: "https://callapi.uiscom.ru", Username: "a", Password: pbx.NewSecret("b"), Transport: drivertest.Body(body),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := driver.Ping(t.Context(), &pbx.Token{Value: pbx.NewSecret(token)}); err == nil || failure(t, err).Kind != pbx.ErrProtocol {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
 }

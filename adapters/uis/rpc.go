@@ -107,10 +107,22 @@ type metadata struct {
 	} `json:"limits"`
 }
 
+// read reads a response. Result and error are objects: {"result":"ok"} and
+// {"error":"Service Unavailable"} are not this API's.
 func read(body []byte) (r response) {
+	var raw struct{ Result, Error json.RawMessage }
+	wire.ReadJSON(body, &raw)
 	wire.ReadJSON(body, &r)
+	if !isObject(raw.Result) {
+		r.Result = nil
+	}
+	if !isObject(raw.Error) {
+		r.Error = nil
+	}
 	return r
 }
+
+func isObject(raw json.RawMessage) bool { return len(raw) > 0 && raw[0] == '{' }
 
 // do sends a method and proves its success. The result and the exchange come along
 // with no error.
@@ -143,7 +155,8 @@ func (p *PBX) withToken(ctx context.Context, op pbx.Op, method string, t *pbx.To
 }
 
 // judge makes the error for a response that is no success. An error object counts
-// under any HTTP status.
+// under any HTTP status, if it is one of JSON-RPC, whose codes are below zero:
+// gateways write {"error":{"code":503}}.
 func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
 	if got.Error == nil {
 		return x.Unexpected()
@@ -151,6 +164,9 @@ func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
 	login := x.Request.Op == pbx.OpLogin
 	number, hasCode := got.Error.Code.Int()
 	code := string(got.Error.Data.Mnemonic)
+	if !x.OK() && code == "" && number >= 0 {
+		return x.Unexpected()
+	}
 	known, listed := mnemonics[code]
 	if !listed {
 		known = groups[number]

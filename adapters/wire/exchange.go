@@ -81,8 +81,11 @@ type Exchange struct {
 	token  *pbx.Token // of an application's request
 }
 
-// OK reports whether the HTTP status is 2xx.
-func (x *Exchange) OK() bool { return x.Response.Status/100 == 2 }
+// OK reports whether the HTTP status is 2xx, or 304 to a request of the
+// application's, which asked whether something has changed.
+func (x *Exchange) OK() bool {
+	return x.Response.Status/100 == 2 || x.Response.Status == http.StatusNotModified && x.Request.Op == pbx.OpRequest
+}
 
 // Hide cuts more secrets out of the texts that are taken from the response, such
 // as a new token in it.

@@ -123,7 +123,7 @@ var errorTexts = []struct {
 	text string
 	networkFault
 }{
-	{`malformed HTTP response "\x15\x03`, networkFault{"URL", speaksHTTPS, true}}, // an alert of TLS
+	{malformed + `HTTP response "\x15\x03`, networkFault{"URL", speaksHTTPS, true}}, // an alert of TLS
 	{"Proxy Authentication Required", networkFault{"", "the proxy asks for a user name and password: put them into its URL (HTTPS_PROXY)", true}},
 	{"tls: protocol version not supported", oldTLS},
 	{"tls: server selected unsupported protocol version", oldTLS},
@@ -135,6 +135,9 @@ var errorTexts = []struct {
 	{speaksFirst, networkFault{"URL", "the server at this port speaks before it is asked, which no HTTP server does: check the URL's port", true}},
 	{"first record does not look like a TLS handshake", networkFault{"URL", "this port does not speak https: check the URL's port", false}},
 }
+
+// malformed is how net/http begins to quote what it cannot parse.
+const malformed = "malformed "
 
 // speaksFirst is net/http's text if something arrives on a new connection before
 // the request was sent.
@@ -180,8 +183,10 @@ func misconfiguration(err error) (networkFault, bool) {
 	if errors.Is(err, http.ErrSchemeMismatch) {
 		return networkFault{"URL", "this port speaks plain http, not https: configure the PBX's https port", false}, true
 	}
+	text := err.Error()
+	quoted := strings.Contains(text, malformed) // what follows is the server's
 	for _, known := range errorTexts {
-		if strings.Contains(err.Error(), known.text) {
+		if strings.Contains(text, known.text) && (!quoted || strings.HasPrefix(known.text, malformed)) {
 			return known.networkFault, true
 		}
 	}

@@ -105,6 +105,9 @@ func TestWhatMayHaveArrivedIsSentOnce(t *testing.T) {
 		"cut in chunk": {cutInChunk, 0, "broke off: unexpected EOF"},
 		"cut in head":  {raw("HTTP/1.1 200 OK\r\nContent-Le"), 0, "a broken response from"},
 		"not HTTP":     {raw(`{"token":"x"}`), 0, "a broken response from"},
+
+		// Words that mean something only where they are net/http's own.
+		"not a proxy's": {raw("HTTP/1.1 200 OK\r\nProxy Authentication Required\r\n\r\n"), 0, "a broken response from"},
 	} {
 		for _, method := range []string{http.MethodPost, http.MethodGet} {
 			t.Run(name+"/"+method, func(t *testing.T) {

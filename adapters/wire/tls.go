@@ -58,6 +58,9 @@ func profileOf(settings pbx.TLS) (profile, error) {
 	if settings.InsecureSkipVerify && (settings.CAFile != "" || settings.RootCAs != nil || settings.PinSHA256 != "") {
 		return profile{}, wrong("TLS.InsecureSkipVerify", "TLS: InsecureSkipVerify contradicts CAFile, RootCAs and PinSHA256: remove one side")
 	}
+	if v := settings.MinVersion; v != 0 && (v < tls.VersionTLS10 || v > tls.VersionTLS13) {
+		return profile{}, wrong("TLS.MinVersion", "TLS: MinVersion is no version of TLS: set it to one of crypto/tls, as in tls.VersionTLS12")
+	}
 	if settings.CAFile != "" {
 		if settings.RootCAs != nil {
 			return profile{}, wrong("TLS.CAFile", "TLS: CAFile and RootCAs are both set: set one")
@@ -70,10 +73,11 @@ func profileOf(settings pbx.TLS) (profile, error) {
 	}
 	if settings.PinSHA256 != "" {
 		encoded := strings.TrimPrefix(settings.PinSHA256, "sha256/")
-		if sum, err := base64.StdEncoding.DecodeString(encoded); err != nil || len(sum) != sha256.Size {
+		sum, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil || len(sum) != sha256.Size {
 			return profile{}, wrong("TLS.PinSHA256", "TLS: PinSHA256 is not a base64 SHA-256 of a public key, as in sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=")
 		}
-		p.pin = "sha256/" + encoded
+		p.pin = "sha256/" + base64.StdEncoding.EncodeToString(sum) // without line breaks, which decoding passes over
 	}
 	return p, nil
 }

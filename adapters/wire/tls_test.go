@@ -101,6 +101,7 @@ func TestACertificateIsTrustedAsTheSettingsSay(t *testing.T) {
 		"another's file":        {pbx.TLS{CAFile: caFile(t, other), ServerName: name}, untrusted},
 		"pin":                   {pbx.TLS{PinSHA256: pin}, ""},
 		"bare pin":              {pbx.TLS{PinSHA256: strings.TrimPrefix(pin, "sha256/")}, ""},
+		"a pin from a file":     {pbx.TLS{PinSHA256: pin + "\n"}, ""},
 		"another's pin":         {pbx.TLS{PinSHA256: someonesPin}, replaced},
 		"pin, any name":         {pbx.TLS{PinSHA256: pin, ServerName: "pbx.example"}, ""},
 		"pin and roots":         {pbx.TLS{PinSHA256: pin, RootCAs: pool(own), ServerName: name}, ""},
@@ -244,6 +245,7 @@ func TestTLSSettingsThatContradictAreRefused(t *testing.T) {
 		"CAFile and RootCAs are both set": {{CAFile: noPEM, RootCAs: x509.NewCertPool()}},
 		"holds no PEM certificate":        {{CAFile: noPEM}},
 		"no such file":                    {{CAFile: filepath.Join(t.TempDir(), "none.pem")}},
+		"MinVersion is no version of TLS": {{MinVersion: 12}, {MinVersion: 0x0300}, {MinVersion: 0x0305}, {MinVersion: 65535}}, // 12 would permit TLS 1.0
 		"PinSHA256 is not a base64 SHA-256": {
 			{PinSHA256: "canary"}, {PinSHA256: "sha256/"}, {PinSHA256: "sha256/AAAA"}, {PinSHA256: "sha1/" + strings.TrimPrefix(someonesPin, "sha256/")},
 		},

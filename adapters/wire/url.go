@@ -51,7 +51,7 @@ func baseURL(raw string, endpoint Endpoint, allowPlain bool) (base *url.URL, noP
 	if !pasted && (u.RawQuery != "" || u.Fragment != "") {
 		return fault("URL has a query or a fragment, which cannot be a part of the PBX's address: remove all from the ? or # on")
 	}
-	host := strings.TrimSuffix(strings.ToLower(u.Host), ":")
+	host := strings.TrimSuffix(lower(u.Host), ":")
 	noPort = u.Port() == "" && port != 0
 	if noPort {
 		host += ":" + strconv.Itoa(port)
@@ -61,6 +61,13 @@ func baseURL(raw string, endpoint Endpoint, allowPlain bool) (base *url.URL, noP
 		return fault("URL is not an address: write it as https://pbx.example.com:8088")
 	}
 	return base, noPort, nil
+}
+
+// lower writes a host in lower case, but for the zone of an IPv6 address: names of
+// interfaces, as enP2p1s0, have capitals that count.
+func lower(host string) string {
+	addr, _, _ := strings.Cut(host, "%")
+	return strings.ToLower(addr) + host[len(addr):]
 }
 
 // escapeZone writes the zone of an IPv6 address as URLs want it: people write

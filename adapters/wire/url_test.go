@@ -39,6 +39,7 @@ func TestAURLIsTakenAsPeopleWriteIt(t *testing.T) {
 		"https://[fe80::1%25eth0]/":   "https://[fe80::1%25eth0]:8088",
 		"https://[fe80::1%eth0]:443/": "https://[fe80::1%25eth0]:443",
 		"fe80::1%eth0":                "https://[fe80::1%25eth0]:8088",
+		"FE80::1%enP2p1s0":            "https://[fe80::1%25enP2p1s0]:8088", // the name of an interface
 		"http://localhost":            "http://localhost",
 		"http://LOCALHOST:8080/":      "http://localhost:8080",
 		"http://127.9.8.7:8080/api/":  "http://127.9.8.7:8080",

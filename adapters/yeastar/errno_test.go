@@ -3,6 +3,7 @@ package yeastar_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -154,6 +155,26 @@ func TestAResponseWithoutAStatusIsNotUnderstood(t *testing.T) {
 			}
 			if got := failure(t, err); !errors.Is(err, pbx.ErrProtocol) || got.Code != "" {
 				t.Errorf("%s: %s: %v, want %v", body, op, err, pbx.ErrProtocol)
+			}
+		}
+	}
+}
+
+// A gateway's own error may have a status, too. Without an errno, and under an HTTP
+// status that this brand does not use, it is the gateway's, and the PBX has said
+// nothing.
+func TestTheStatusOfAGatewayIsNotThePBXs(t *testing.T) {
+	for status, want := range map[int]error{401: pbx.ErrConfig, 403: pbx.ErrConfig, 404: pbx.ErrProtocol, 429: pbx.ErrUnavailable, 502: pbx.ErrUnavailable} {
+		for _, body := range []string{`{"status":"error"}`, `{"status":"Failed"}`, `{"status":"502","errno":"EPIPE"}`} {
+			driver := on(t, drivertest.Responses(drivertest.Response{Status: status, Body: body}))
+			token := &pbx.Token{Value: pbx.NewSecret("48a7d7481a5355aa4fb5dc285edeb40e")}
+			_, login := driver.Login(t.Context())
+			_, keepAlive := driver.KeepAlive(t.Context(), token)
+			request := driver.Inspect(&http.Response{StatusCode: status, Header: http.Header{}}, []byte(body), token)
+			for what, err := range map[string]error{"login": login, "keep-alive": keepAlive, "request": request} {
+				if got := failure(t, err); got.Kind != want {
+					t.Errorf("%s under HTTP %d, %s: %v, want %v", body, status, what, err, want)
+				}
 			}
 		}
 	}

@@ -130,6 +130,8 @@ func TestARefreshWithoutAResponseIsNoRefusal(t *testing.T) {
 		"half of it":  {Truncate: true},
 		"HTTP 502":    {Status: 502, Body: []byte(pbxsim.HTMLPage)},
 		"HTTP 503":    {Status: 503, Header: http.Header{"Retry-After": {"5"}}},
+		"a gateway":   {Status: 503, Body: []byte(`{"status":"error","message":"Service Unavailable"}`)},
+		"429 of one":  {Status: 429, Body: []byte(`{"status":"429"}`)},
 		"30001, full": {Body: []byte(`{"status":"Failed","errno":"30001"}`)},
 	} {
 		simulate(t, cloud[0], nil, func(t *testing.T, s simulation) {

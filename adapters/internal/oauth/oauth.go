@@ -65,6 +65,11 @@ func (c *Client) Login(ctx context.Context) (*pbx.Token, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.LoginAs(ctx, account)
+}
+
+// LoginAs is Login with an account that the Credentials of the wire.Client returned.
+func (c *Client) LoginAs(ctx context.Context, account pbx.Credentials) (*pbx.Token, error) {
 	app := Application{account.Username, account.Password}
 	form := url.Values{"grant_type": {"client_credentials"}}
 	if c.app != nil {

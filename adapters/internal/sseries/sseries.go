@@ -300,7 +300,8 @@ func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 }
 
 // judge returns nil for a proven success. A refusal in a whole envelope counts,
-// whatever the HTTP status says.
+// whatever the HTTP status says. A status without an errno, under an HTTP status
+// that is none of this brand's, is something else: gateways write {"status":"error"}.
 func (p *PBX) judge(x *wire.Exchange, got response) error {
 	switch {
 	case got.Status == "":
@@ -309,10 +310,10 @@ func (p *PBX) judge(x *wire.Exchange, got response) error {
 			failure.Message = advice
 		}
 		return failure
+	case !x.OK() && (got.Status == success || got.code() == ""):
+		return x.Unexpected()
 	case got.Status != success:
 		return p.variant.refusal(x, got)
-	case !x.OK():
-		return x.Unexpected()
 	}
 	return nil
 }
