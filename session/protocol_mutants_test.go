@@ -154,7 +154,7 @@ var brokenProtocols = []mutants.Mutant{
 		"TestARefusedRefreshIsFollowedByALookBeforeALogin"},
 	{"all sessions of a process claim in one name", "tokencell.go",
 		"return fmt.Sprintf(\"%s/%d\", c.visitor.store.process, c.number)",
-		"return c.visitor.store.process",
+		"return fmt.Sprint(c.visitor.store.process)",
 		"TestTwoManagersOfAProcessShareOneRenewal"},
 	{"a claim is released without a look whose it is", "internal/tokencell/record.go",
 		"	if r.Claim.By != process {\n		return r, false",
