@@ -31,10 +31,11 @@ type envelope struct {
 	Body     json.RawMessage `json:"body"`
 }
 
-// parseEnvelope reports whether a response is an envelope: an object with a code.
+// parseEnvelope reports whether a response is an envelope: an object with a code. A
+// gateway may respond with an object that has nothing but a word as its code.
 func parseEnvelope(response []byte) (envelope, bool) {
 	var e envelope
-	if !wire.ReadJSON(response, &e) || isNull(e.Code) {
+	if !wire.ReadJSON(response, &e) || isNull(e.Code) || integer(e.Code) == 0 && e.Notifies == nil && e.Body == nil && e.ActionID == "" {
 		return envelope{}, false
 	}
 	return e, true

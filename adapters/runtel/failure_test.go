@@ -91,6 +91,7 @@ func TestWhatAFailingResponseMeans(t *testing.T) {
 		{name: "HTTP 401 that wants a token or a password", status: 401, header: http.Header{"Www-Authenticate": {"bearer", "Basic"}}, want: seen{"config", "config", "config"}},
 		{name: "HTTP 403 with a page", status: 403, body: nginx, want: seen{"config", "config", "config"}, says: []string{"forbids this", "HTTP status 403"}},
 		{name: "HTTP 400 with a page", status: 400, body: nginx, want: seen{"protocol", "protocol", "protocol"}},
+		{name: "HTTP 404 with a gateway's words", status: 404, body: `{"code":"NOT_FOUND","message":"no route"}`, want: seen{"protocol", "protocol", "protocol"}},
 		{name: "HTTP 404 with a page", status: 404, body: nginx, want: seen{"protocol", "protocol", "protocol"}, says: []string{"HTTP status 404", "web page"}},
 		{name: "HTTP 405 with a page", status: 405, body: nginx, want: seen{"protocol", "protocol", "protocol"}},
 		{name: "HTTP 429 with a page", status: 429, body: nginx, want: seen{"unavailable", "unavailable", "unavailable"}},
