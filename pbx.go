@@ -41,7 +41,8 @@ import (
 
 // Authenticator speaks the login protocol of one PBX for one account. It is safe
 // for concurrent use, keeps no token, never retries a login, and returns an
-// *[Error] for every failure, including that of a context.
+// *[Error] for every failure, including that of a context. A token that it is given
+// is one that it has issued, in this process or another, and not nil.
 //
 // An Authenticator may also implement [Requester], [Describer], [Pinger] and
 // [Fingerprinter]. Find them with [As], which also looks inside wrappers.
