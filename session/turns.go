@@ -9,7 +9,11 @@ import (
 )
 
 // advance calls those that may go now: more would race for it. h.mu is held.
-func (h *host) advance(now time.Time) (next called) {
+func (h *host) advance(now time.Time) called { return h.advanceFrom(now, nil) }
+
+// advanceFrom is advance, where a visitor's login, if it may go, goes before those of
+// others.
+func (h *host) advanceFrom(now time.Time, first *visitor) (next called) {
 	free := func(v *visitor) bool { return h.calls+int32(len(next)) < v.perHost }
 	// A waiter that found no reason to wait so long asks again earlier.
 	var sooner called
@@ -33,6 +37,10 @@ func (h *host) advance(now time.Time) (next called) {
 		}
 		h.line.call(w)
 		next = append(next, call{v: w.v})
+	}
+	if first != nil && first.lacksEvidence() && !first.waiter.beat && free(first) && h.mayGo(now, first.waiter, nil) {
+		h.line.call(first.waiter)
+		return append(next, call{v: first})
 	}
 	if w := h.firstOf(now, lockout.Ranks, &sooner); w != nil && free(w.v) {
 		h.line.call(w)
@@ -109,6 +117,25 @@ func (h *host) check(v *visitor, now time.Time) {
 	v.schedule.set(&c.job, h.nextCheck(url, now), true)
 }
 
+// lacksEvidence reports whether the visitor stands in the queue until its URL responds.
+func (v *visitor) lacksEvidence() bool {
+	w := v.waiter
+	return w != nil && !w.called && (w.unsure || !w.beat && w.reason == lockout.NoEvidence)
+}
+
+// checker returns who checks next, after the visitor that has checked: another one
+// that waits for the URL, because its connections may work where these do not. nil:
+// there is none. h.mu is held.
+func (h *host) checker(url string, last *visitor) *visitor {
+	for i := range h.members {
+		v := h.members[(int(last.member)+1+i)%len(h.members)]
+		if v != last && v.traits.URL == url && v.lacksEvidence() {
+			return v
+		}
+	}
+	return nil
+}
+
 // wanted reports whether somebody waits for the URL to respond. h.mu is held.
 func (h *host) wanted(url string, now time.Time) bool {
 	for _, w := range h.line.beats {
@@ -155,8 +182,13 @@ func (c *check) run() {
 	sent := now
 	now = h.now()
 	h.local.Checked(c.url, sent, now, status)
-	next := h.advance(now)
-	if fails := status == 0 || status >= http.StatusInternalServerError; fails != c.failed {
+	fails := status == 0 || status >= http.StatusInternalServerError
+	var first *visitor
+	if c.passed && !fails && c.by != nil {
+		first = v // another one's connections may still fail
+	}
+	next := h.advanceFrom(now, first)
+	if fails != c.failed {
 		if c.failed = fails; fails && h.local.InDoubt().IsZero() {
 			next = append(next, h.line.callUnanswered(c.url)...) // those who wait learn of it
 		}
@@ -164,6 +196,12 @@ func (c *check) run() {
 	var due time.Time
 	if c.by != nil {
 		due = h.nextCheck(c.url, now)
+		if other := h.checker(c.url, v); other != nil && (fails || !v.lacksEvidence()) {
+			c.by, due = nil, time.Time{}
+			delete(h.checks, c.url)
+			h.check(other, now)
+			h.checks[c.url].failed, h.checks[c.url].passed = c.failed, true
+		}
 	}
 	h.unlock()
 	next.poke()

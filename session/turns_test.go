@@ -1,0 +1,41 @@
+package session_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+)
+
+// A session's connections may be at fault, such as one with a wrong certificate.
+// It must not be the only one that looks whether the PBX responds.
+func TestASessionWhoseConnectionsFailKeepsNobodyElseFromLoggingIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		mustAdd(t, m, "1", &fake{traits: onHost("pbx.test"), down: true, login: fails(pbx.ErrUnavailable, false)})
+		time.Sleep(time.Minute)
+		good := mustAdd(t, m, "2", &fake{traits: onHost("pbx.test")})
+		time.Sleep(30 * time.Second)
+		wantState(t, good, session.Live)
+	})
+}
+
+func TestASessionThatWorkedAndWhoseConnectionsFailKeepsNobodyElseFromLoggingIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		bad := &fake{traits: onHost("pbx.test")}
+		worked := mustAdd(t, m, "1", bad)
+		token := mustToken(t, worked)
+		bad.set(func() { bad.down, bad.login = true, fails(pbx.ErrUnavailable, false) })
+		worked.Invalidate(token)
+		time.Sleep(time.Minute)
+		good := mustAdd(t, m, "2", &fake{traits: onHost("pbx.test")})
+		time.Sleep(30 * time.Second)
+		wantState(t, good, session.Live)
+	})
+}
