@@ -256,6 +256,10 @@ func (h *host) forgive(ctx context.Context) (forgotten lockout.Forgotten, err er
 	now := h.now()
 	h.look(now)
 	next := append(h.line.callAll(), h.advance(now)...)
+	for _, v := range h.members { // a lock may have a session pause that stands in no queue
+		v.forgiven.Store(true)
+		next = append(next, call{v: v})
+	}
 	h.unlock()
 	next.poke()
 	return forgotten, nil

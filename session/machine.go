@@ -116,6 +116,7 @@ const (
 	begun       eventKind = iota // the session was made
 	stored                       // the store has a token of another process instead
 	woken                        // next has come, or the gate's event
+	forgiven                     // a person has unlocked this client at the PBX
 	noticed                      // the store reports that another process has written there
 	answered                     // the gate said something
 	finished                     // an operation has ended
@@ -256,6 +257,10 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 			m.unsaid, p.dead, p.print = false, true, m.print
 		}
 		m.wake(now, chance, &p)
+	case forgiven:
+		if m.phase == resting && errors.Is(m.err, pbx.ErrLocked) {
+			m.next = now
+		}
 	case noticed:
 		m.peek(&p)
 	case answered:

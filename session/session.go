@@ -251,6 +251,9 @@ func (s *Session) run() {
 	if changed {
 		l.host.putBack()
 	}
+	if l.forgiven.Swap(false) {
+		s.deliver(event{kind: forgiven}, nil)
+	}
 	l, p := s.deliverTo(event{kind: woken}, nil) // the driver may have been replaced
 	if changed && !p.ask && !p.call {
 		l, p = s.deliverTo(event{kind: noticed}, nil)
