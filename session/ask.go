@@ -89,7 +89,7 @@ const turnLasts = 15 * time.Second
 
 // wait puts the visitor into the queue. h.mu is held.
 func (h *host) wait(v *visitor, q question, g lockout.Login, d lockout.Decision, now time.Time) answer {
-	h.line.add(v, q.ticket, g, d, h.ledger.Rank(now, g))
+	h.line.add(v, q.ticket, g, d, h.ledger.Rank(now, g), h.ledger.Refused(now, g))
 	if d.Reason == lockout.NoEvidence {
 		h.check(v, now)
 	}

@@ -67,18 +67,24 @@ func (h *host) better(now time.Time, g lockout.Login) *waiter {
 // h.mu is held.
 func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
 	for _, rank := range h.line.ranks[:min(below, len(h.line.ranks))] {
-		var blocked []lockout.Limits // those who state the same wait for the same
+		var blocked []kind // those of the same kind wait for the same
 		for _, w := range rank.logins {
-			if slices.Contains(blocked, w.login.Limits) {
+			if slices.Contains(blocked, w.kind) {
 				continue
 			}
 			if h.mayGo(now, w, sooner) {
 				return w
 			}
-			if w.reason == lockout.OneByOne || w.reason == lockout.NoPlace && !w.login.Limits.PerAccount {
-				if blocked = append(blocked, w.login.Limits); len(blocked) == len(rank.kinds) {
-					break
-				}
+			switch other := (kind{w.kind.limits, !w.kind.refused}); {
+			case w.reason == lockout.NoPlace && !w.login.Limits.PerAccount:
+				blocked = append(blocked, w.kind)
+			case w.reason == lockout.OneByOne && rank.kinds[other] > 0 && !slices.Contains(blocked, other):
+				blocked = append(blocked, w.kind, other)
+			case w.reason == lockout.OneByOne:
+				blocked = append(blocked, w.kind)
+			}
+			if len(blocked) == len(rank.kinds) {
+				break
 			}
 		}
 	}

@@ -39,3 +39,29 @@ func TestASessionThatWorkedAndWhoseConnectionsFailKeepsNobodyElseFromLoggingIn(t
 		wantState(t, good, session.Live)
 	})
 }
+
+// The last try of credentials that a lock may have refused has more places than
+// new credentials. It must not stand behind one that waits for a place.
+func TestATryAfterALockDoesNotStandBehindNewCredentialsWithoutAPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		traits := onHost("pbx.test")
+		traits.Lockout.LooksWrong = true
+		f := &fake{traits: traits}
+		s := mustAdd(t, m, "1", f)
+		token := mustToken(t, s)
+		mustAdd(t, m, "2", &fake{traits: traits, login: fails(pbx.ErrInvalidCredentials, true)})
+		mustAdd(t, m, "3", &fake{traits: traits, login: fails(pbx.ErrInvalidCredentials, true)})
+		time.Sleep(10 * time.Second)
+		fresh := mustAdd(t, m, "4", &fake{traits: traits})
+		time.Sleep(10 * time.Second)
+		wantState(t, fresh, session.Locked)
+		f.set(func() { f.login = fails(pbx.ErrInvalidCredentials, true) })
+		s.Invalidate(token)
+		time.Sleep(10 * time.Second)
+		f.set(func() { f.login = nil })
+		time.Sleep(11 * time.Minute)
+		wantState(t, s, session.Live)
+	})
+}
