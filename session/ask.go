@@ -198,6 +198,9 @@ func (h *host) settled(g lockout.Login, b lockout.Booking, o lockout.Outcome) (d
 		return w.reason == lockout.SameCredentials && w.login.Fingerprint == g.Fingerprint ||
 			o.Kind == lockout.Success && g.Limits.LooksWrong && (w.reason == lockout.MayBeLocked || w.reason == lockout.PasswordRefused)
 	})
+	if o.Kind == lockout.Refused {
+		next = append(next, h.line.callSame(g)...)
+	}
 	h.unlock()
 	next.poke()
 	return dropped

@@ -211,6 +211,20 @@ func (l *line) callAll() (next called) {
 	return next
 }
 
+// callSame calls the logins in the queue that have the same credentials: these have
+// been refused.
+func (l *line) callSame(g lockout.Login) (next called) {
+	for _, r := range l.ranks {
+		for _, w := range slices.Clone(r.logins) {
+			if w.login.Fingerprint == g.Fingerprint && w.login.URL == g.URL {
+				l.call(w)
+				next = append(next, call{v: w.v})
+			}
+		}
+	}
+	return next
+}
+
 // callUnanswered calls those that wait for a response from the URL.
 func (l *line) callUnanswered(url string) (next called) {
 	for _, r := range l.ranks {

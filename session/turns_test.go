@@ -65,3 +65,28 @@ func TestATryAfterALockDoesNotStandBehindNewCredentialsWithoutAPlace(t *testing.
 		wantState(t, s, session.Live)
 	})
 }
+
+func TestSessionsWithTheSameRefusedCredentialsAllLearnOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		mustAdd(t, m, "1", &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrInvalidCredentials, true)})
+		time.Sleep(10 * time.Second)
+		var drivers []*looking
+		for _, name := range []string{"2", "3"} {
+			d := &looking{fake: &fake{traits: onHost("pbx.test"), down: true, login: fails(pbx.ErrInvalidCredentials, true)},
+				look: func(context.Context, int32) (bool, error) { return false, nil }}
+			drivers = append(drivers, d)
+			mustAdd(t, m, name, d)
+		}
+		time.Sleep(10 * time.Second)
+		for _, d := range drivers {
+			d.set(func() { d.down = false })
+		}
+		time.Sleep(10 * time.Second)
+		for _, name := range []string{"2", "3"} {
+			s, _ := m.Session(name)
+			wantState(t, s, session.Rejected)
+		}
+	})
+}
