@@ -639,9 +639,9 @@ func (m *machine) ownWords(a answer) error {
 	switch {
 	case a.err == nil:
 		return m.err
-	case m.err != nil && m.state == a.state && a.holder != LockedByBudget:
+	case m.err != nil && m.state == a.state && a.holder != LockedByBudget && a.holder == m.holder:
 		return m.err
-	case m.err != nil && a.state == Unavailable:
+	case m.err != nil && a.state == Unavailable && m.holder == LockedByNobody:
 		return m.err
 	}
 	return a.err

@@ -2,6 +2,8 @@ package session_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,6 +89,60 @@ func TestSessionsWithTheSameRefusedCredentialsAllLearnOfIt(t *testing.T) {
 		for _, name := range []string{"2", "3"} {
 			s, _ := m.Session(name)
 			wantState(t, s, session.Rejected)
+		}
+	})
+}
+
+func TestTheErrorOfALockedSessionIsOfThoseWhoLockedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		traits := onHost("pbx.test")
+		traits.Lockout.Attempts, traits.Lockout.Window, traits.Lockout.Memory = 4, time.Hour, 30*time.Minute
+		works := &fake{traits: traits}
+		worked := mustAdd(t, m, "1", works)
+		token := mustToken(t, worked)
+		mustAdd(t, m, "2", &fake{traits: traits, login: fails(pbx.ErrInvalidCredentials, true)})
+		time.Sleep(10 * time.Second)
+		s := mustAdd(t, m, "3", &fake{traits: traits})
+		time.Sleep(10 * time.Second)
+		if status := s.Status(); status.LockedBy != session.LockedByBudget {
+			t.Fatal(status)
+		}
+		works.set(func() { works.login = fails(pbx.ErrLocked, true) })
+		worked.Invalidate(token)
+		time.Sleep(40 * time.Minute)
+		if status := s.Status(); status.LockedBy != session.LockedByPBX || !strings.Contains(status.Err.Error(), "the PBX has locked this client") {
+			t.Error(status)
+		}
+	})
+}
+
+func TestTheErrorOfAnUnavailableSessionIsNoLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		m := session.NewManager(&session.Options{Guard: guard})
+		defer m.Close(context.Background())
+		works := &fake{traits: onHost("pbx.test")}
+		worked := mustAdd(t, m, "1", works)
+		token := mustToken(t, worked)
+		for _, name := range []string{"2", "3"} {
+			mustAdd(t, m, name, &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrInvalidCredentials, true)})
+		}
+		time.Sleep(10 * time.Second)
+		s := mustAdd(t, m, "4", &fake{traits: onHost("pbx.test"), down: true})
+		time.Sleep(10 * time.Second)
+		wantState(t, s, session.Locked)
+		works.set(func() { works.down, works.login = true, fails(pbx.ErrUnavailable, true) })
+		worked.Invalidate(token)
+		time.Sleep(10 * time.Second)
+		if _, err := guard.Forgive(t.Context(), "pbx.test"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		wantState(t, s, session.Unavailable)
+		if err := s.Status().Err; errors.Is(err, pbx.ErrLocked) {
+			t.Error(err)
 		}
 	})
 }
