@@ -16,6 +16,9 @@ import (
 // must not look through all of them.
 func TestALongQueueIsNotLookedThroughForEachEvent(t *testing.T) {
 	const waiting = 3000
+	locked := func(context.Context) (*pbx.Token, error) {
+		return nil, &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrLocked, RetryAfter: 2 * time.Hour, Sent: true}
+	}
 	throttled := func(context.Context) (*pbx.Token, error) {
 		return nil, &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, HTTPStatus: http.StatusTooManyRequests, Sent: true}
 	}
@@ -23,7 +26,9 @@ func TestALongQueueIsNotLookedThroughForEachEvent(t *testing.T) {
 		first, login func(context.Context) (*pbx.Token, error)
 		down         bool
 	}{
-		"HTTP 429": {throttled, throttled, false},
+		"a lock of the PBX": {locked, nil, false},
+		"an outage":         {fails(pbx.ErrUnavailable, false), nil, true},
+		"HTTP 429":          {throttled, throttled, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -52,6 +52,8 @@ type rank struct {
 // queue need not be looked through.
 type kind struct {
 	limits  lockout.Limits
+	url     string
+	noProbe bool // they are their own checks
 	refused bool // their credentials were, so that they have other places
 }
 
@@ -116,7 +118,7 @@ func (l *line) addBeat(v *visitor, ticket uint32, unsure bool) {
 // add puts a login into the queue: at the place that it had, if it stood there.
 func (l *line) add(v *visitor, ticket uint32, g lockout.Login, d lockout.Decision, place int, refused bool) {
 	l.drop(v)
-	w := &waiter{v: v, ticket: ticket, login: g, kind: kind{g.Limits, refused}, reason: d.Reason, until: d.Until, rank: place}
+	w := &waiter{v: v, ticket: ticket, login: g, kind: kind{g.Limits, g.URL, g.NoProbe, refused}, reason: d.Reason, until: d.Until, rank: place}
 	switch d.Reason {
 	case lockout.PasswordRefused, lockout.MayBeLocked, lockout.AccountPaused, lockout.SameCredentials:
 		w.parked = true

@@ -75,13 +75,13 @@ func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
 			if h.mayGo(now, w, sooner) {
 				return w
 			}
-			switch other := (kind{w.kind.limits, !w.kind.refused}); {
-			case w.reason == lockout.NoPlace && !w.login.Limits.PerAccount:
+			if h.holdsBackAll(now, w) {
 				blocked = append(blocked, w.kind)
-			case w.reason == lockout.OneByOne && rank.kinds[other] > 0 && !slices.Contains(blocked, other):
-				blocked = append(blocked, w.kind, other)
-			case w.reason == lockout.OneByOne:
-				blocked = append(blocked, w.kind)
+			}
+			other := w.kind
+			other.refused = !other.refused
+			if w.reason == lockout.OneByOne && rank.kinds[other] > 0 && !slices.Contains(blocked, other) {
+				blocked = append(blocked, other)
 			}
 			if len(blocked) == len(rank.kinds) {
 				break
@@ -89,6 +89,23 @@ func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
 		}
 	}
 	return nil
+}
+
+// holdsBackAll reports whether what a waiter waits for holds back all of its kind.
+// h.mu is held.
+func (h *host) holdsBackAll(now time.Time, w *waiter) bool {
+	switch w.reason {
+	case lockout.OneByOne:
+		return true
+	case lockout.NoPlace:
+		return !w.kind.limits.PerAccount
+	case lockout.NoEvidence:
+		everybody := !w.kind.limits.PerAccount || !h.local.InDoubt().IsZero()
+		return everybody && !h.local.Responds(w.kind.url, now)
+	case lockout.LockedByPBX:
+		return !h.ledger.LockedUntil(now, "", "").IsZero()
+	}
+	return false
 }
 
 // mayGo asks the ledger anew about a waiter, and notes the reason. h.mu is held.
@@ -123,10 +140,11 @@ func (h *host) check(v *visitor, now time.Time) {
 	v.schedule.set(&c.job, h.nextCheck(url, now), true)
 }
 
-// lacksEvidence reports whether the visitor stands in the queue until its URL responds.
+// lacksEvidence reports whether the visitor may stand in the queue until its URL
+// responds.
 func (v *visitor) lacksEvidence() bool {
 	w := v.waiter
-	return w != nil && !w.called && (w.unsure || !w.beat && w.reason == lockout.NoEvidence)
+	return w != nil && !w.called && !w.parked && (w.unsure || !w.beat)
 }
 
 // checker returns who checks next, after the visitor that has checked: another one
