@@ -475,18 +475,21 @@ const reloginLasts = 20 * time.Second
 // makeRoom has another session log in anew, whose success makes room for a login
 // with these credentials. It returns the answer with the time to ask again.
 func (s *Session) makeRoom(l *link, print fingerprint, a answer) answer {
-	var holders []lockout.Holder
-	var who []*Session
-	for _, v := range l.host.visitors() {
-		other := sessionOf(v)
-		if print, idle, ok := other.holds(v); ok {
-			holders = append(holders, lockout.Holder{Login: l.host.login(v, print, time.Time{}), Idle: idle, Single: v.traits.brand().MaxTokens == 1})
-			who = append(who, other)
+	_, worth := l.host.relogin(&l.visitor, print, nil)
+	if !worth { // else it is too early, whoever could do it
+		var holders []lockout.Holder
+		var who []*Session
+		for _, v := range l.host.visitors() {
+			other := sessionOf(v)
+			if print, idle, ok := other.holds(v); ok {
+				holders = append(holders, lockout.Holder{Login: l.host.login(v, print, time.Time{}), Idle: idle, Single: v.traits.brand().MaxTokens == 1})
+				who = append(who, other)
+			}
 		}
-	}
-	i, worth := l.host.relogin(&l.visitor, print, holders)
-	if i >= 0 {
-		who[i].deliver(event{kind: relogin}, nil)
+		var i int
+		if i, worth = l.host.relogin(&l.visitor, print, holders); i >= 0 {
+			who[i].deliver(event{kind: relogin}, nil)
+		}
 	}
 	if again := time.Now().Add(reloginLasts); worth && (a.until.IsZero() || again.Before(a.until)) {
 		a.until = again
