@@ -34,7 +34,7 @@ func (h *host) ask(v *visitor, q question) answer {
 		return a
 	}
 	if !q.relogin && !h.line.isCalled(v) {
-		if better := h.better(now, g); better != nil {
+		if better := h.better(now, g); better != nil && better.v != v { // it may stand in a rank that is no longer its own
 			a := h.wait(v, q, g, lockout.Decision{Verdict: lockout.WaitEvent, Reason: lockout.OneByOne, Until: now.Add(turnLasts)}, now)
 			h.line.call(better)
 			h.unlock()
