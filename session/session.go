@@ -512,7 +512,9 @@ func (s *Session) holds(v *visitor) (print fingerprint, idle, ok bool) {
 // logout logs a token out that nobody needs, in the background.
 func (s *Session) logout(l *link, t *pbx.Token) {
 	s.fleet.background.Go(func() {
-		_ = l.logout(s.fleet.last, t)
+		if !l.host.isSuspect(&l.visitor, t) && s.alive(s.fleet.last, l, t) {
+			_ = l.logout(s.fleet.last, t)
+		}
 	})
 }
 
