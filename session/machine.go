@@ -637,11 +637,13 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 // has heard itself, say more than the gate can.
 func (m *machine) ownWords(a answer) error {
 	switch {
+	case a.err == nil && m.holder == LockedByBudget:
+		return nil
 	case a.err == nil:
 		return m.err
 	case m.err != nil && m.state == a.state && a.holder != LockedByBudget && a.holder == m.holder:
 		return m.err
-	case m.err != nil && a.state == Unavailable && m.holder == LockedByNobody:
+	case m.err != nil && a.state == Unavailable && !errors.Is(m.err, pbx.ErrLocked):
 		return m.err
 	}
 	return a.err

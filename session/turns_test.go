@@ -133,8 +133,10 @@ func TestTheErrorOfAnUnavailableSessionIsNoLock(t *testing.T) {
 		s := mustAdd(t, m, "4", &fake{traits: onHost("pbx.test"), down: true})
 		time.Sleep(10 * time.Second)
 		wantState(t, s, session.Locked)
-		works.set(func() { works.down, works.login = true, fails(pbx.ErrUnavailable, true) })
+		works.set(func() { works.login = fails(pbx.ErrUnavailable, true) })
 		worked.Invalidate(token)
+		time.Sleep(500 * time.Millisecond)
+		works.set(func() { works.down = true })
 		time.Sleep(10 * time.Second)
 		if _, err := guard.Forgive(t.Context(), "pbx.test"); err != nil {
 			t.Fatal(err)
