@@ -22,6 +22,8 @@ type driver struct {
 	traits traits
 	*family
 	stray atomic.Int32 // operations that the driver has not returned from
+
+	forgiven atomic.Bool // a person has unlocked this client at the PBX: its session is to learn of it
 }
 
 // describe asks for the traits. The error says that the driver panicked.

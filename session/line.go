@@ -2,7 +2,6 @@ package session
 
 import (
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/pbxauth/pbx/session/lockout"
@@ -14,7 +13,6 @@ type visitor struct {
 	job *job        // its session's
 	own fingerprint // of a driver that cannot say
 
-	forgiven atomic.Bool // a person has unlocked this client at the PBX
 	// What follows is guarded by host.mu.
 	waiter *waiter // nil: it does not wait
 	member int32   // its index among the host's
