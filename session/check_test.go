@@ -41,3 +41,21 @@ func TestOneCheckThatHangsIsEnough(t *testing.T) {
 		wantState(t, s, session.Live)
 	})
 }
+
+func TestOnlyTheStatusOfThoseWhoWaitForAResponseNamesTheNextCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		rejected, end := on(guard, &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrInvalidCredentials, true)})
+		defer end()
+		time.Sleep(10 * time.Second)
+		waiting, end := on(guard, &fake{traits: onHost("pbx.test"), down: true})
+		defer end()
+		time.Sleep(10 * time.Second)
+		if status := waiting.Status(); status.Check.IsZero() {
+			t.Error(status)
+		}
+		if status := rejected.Status(); !status.Check.IsZero() {
+			t.Error(status)
+		}
+	})
+}

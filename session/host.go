@@ -226,7 +226,11 @@ func (h *host) checking(v *visitor) time.Time {
 	if h.books == nil || v.waiter == nil || h.checks[v.traits.URL] == nil {
 		return time.Time{}
 	}
-	return h.nextCheck(v.traits.URL, h.now())
+	now := h.now()
+	if w := v.waiter; !w.unsure && (w.beat || h.ledger.Ask(now, &h.local, w.login).Reason != lockout.NoEvidence) {
+		return time.Time{}
+	}
+	return h.nextCheck(v.traits.URL, now)
 }
 
 // visitors are those of the sessions at the host.
