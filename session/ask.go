@@ -34,7 +34,7 @@ func (h *host) ask(v *visitor, q question) answer {
 		return a
 	}
 	if !q.relogin && !h.line.isCalled(v) {
-		if better := h.better(now, g); better != nil {
+		if better := h.better(now, g); better != nil && better.v != v { // it may stand in a rank that is no longer its own
 			a := h.wait(v, q, g, lockout.Decision{Verdict: lockout.WaitEvent, Reason: lockout.OneByOne, Until: now.Add(turnLasts)}, now)
 			h.line.call(better)
 			h.unlock()
@@ -89,7 +89,7 @@ const turnLasts = 15 * time.Second
 
 // wait puts the visitor into the queue. h.mu is held.
 func (h *host) wait(v *visitor, q question, g lockout.Login, d lockout.Decision, now time.Time) answer {
-	h.line.add(v, q.ticket, g, d, h.ledger.Rank(now, g))
+	h.line.add(v, q.ticket, g, d, h.ledger.Rank(now, g), h.ledger.Refused(now, g))
 	if d.Reason == lockout.NoEvidence {
 		h.check(v, now)
 	}
@@ -198,6 +198,9 @@ func (h *host) settled(g lockout.Login, b lockout.Booking, o lockout.Outcome) (d
 		return w.reason == lockout.SameCredentials && w.login.Fingerprint == g.Fingerprint ||
 			o.Kind == lockout.Success && g.Limits.LooksWrong && (w.reason == lockout.MayBeLocked || w.reason == lockout.PasswordRefused)
 	})
+	if o.Kind == lockout.Refused {
+		next = append(next, h.line.callSame(g)...)
+	}
 	h.unlock()
 	next.poke()
 	return dropped
@@ -256,6 +259,10 @@ func (h *host) forgive(ctx context.Context) (forgotten lockout.Forgotten, err er
 	now := h.now()
 	h.look(now)
 	next := append(h.line.callAll(), h.advance(now)...)
+	for _, v := range h.members { // a lock may have a session pause that stands in no queue
+		v.forgiven.Store(true)
+		next = append(next, call{v: v})
+	}
 	h.unlock()
 	next.poke()
 	return forgotten, nil

@@ -223,7 +223,11 @@ func (h *host) status() HostStatus {
 	}
 	for _, m := range h.members {
 		if w := m.waiter; w != nil && !w.beat {
-			s.Waiting = append(s.Waiting, Waiting{Session: m.name, URL: m.traits.URL, Account: m.traits.Account, Reason: w.reason, Until: h.here(w.until, now)})
+			reason := w.reason
+			if d := h.ledger.Ask(now, &h.local, w.login); d.Verdict != lockout.Go {
+				reason = d.Reason // it may have changed since the session asked
+			}
+			s.Waiting = append(s.Waiting, Waiting{Session: m.name, URL: m.traits.URL, Account: m.traits.Account, Reason: reason, Until: h.here(w.until, now)})
 		}
 	}
 	slices.SortFunc(s.Waiting, func(a, b Waiting) int {

@@ -70,15 +70,16 @@ type books struct {
 
 // check looks whether one URL of a host responds, without credentials, for as
 // long as logins wait for that. It is a job of the Manager of a visitor that
-// waits, and runs over that visitor's connections. If the visitor leaves, the next
-// one that waits makes another.
+// waits, and runs over that visitor's connections. If it fails, or the visitor leaves,
+// the next one that waits makes another.
 type check struct {
 	host *host
 	url  string
 	job  job
 
-	by     *visitor // guarded by host.mu, as is failed; nil: it is over
+	by     *visitor // guarded by host.mu, as is what follows; nil: it is over
 	failed bool     // the last one got no response
+	passed bool     // from one visitor to another
 }
 
 // lock locks the host and opens its books.
@@ -225,7 +226,11 @@ func (h *host) checking(v *visitor) time.Time {
 	if h.books == nil || v.waiter == nil || h.checks[v.traits.URL] == nil {
 		return time.Time{}
 	}
-	return h.nextCheck(v.traits.URL, h.now())
+	now := h.now()
+	if w := v.waiter; !w.unsure && (w.beat || h.ledger.Ask(now, &h.local, w.login).Reason != lockout.NoEvidence) {
+		return time.Time{}
+	}
+	return h.nextCheck(v.traits.URL, now)
 }
 
 // visitors are those of the sessions at the host.

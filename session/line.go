@@ -43,14 +43,16 @@ type line struct {
 // rank is the part of the queue with the logins of one rank.
 type rank struct {
 	logins []*waiter
-	kinds  []kind
+	kinds  map[kind]int // how many logins are of each
 }
 
-// kind counts the logins of a rank that state the same limits. They wait for the
-// same, so that a long queue need not be looked through.
+// kind is what logins of a rank have in common that wait for the same, so that a long
+// queue need not be looked through.
 type kind struct {
-	limits lockout.Limits
-	n      int
+	limits  lockout.Limits
+	url     string
+	noProbe bool // they are their own checks
+	refused bool // their credentials were, so that they have other places
 }
 
 // waiter is a visitor that waits. It stands in the queue until it is called, and
@@ -64,6 +66,7 @@ type waiter struct {
 	parked bool // out of the queue: only its own time, or a person, can help
 
 	login  lockout.Login
+	kind   kind
 	reason lockout.Reason
 	until  time.Time // when it asks again by itself, by the ledger's clock; zero: never
 	rank   int
@@ -111,9 +114,9 @@ func (l *line) addBeat(v *visitor, ticket uint32, unsure bool) {
 }
 
 // add puts a login into the queue: at the place that it had, if it stood there.
-func (l *line) add(v *visitor, ticket uint32, g lockout.Login, d lockout.Decision, place int) {
+func (l *line) add(v *visitor, ticket uint32, g lockout.Login, d lockout.Decision, place int, refused bool) {
 	l.drop(v)
-	w := &waiter{v: v, ticket: ticket, login: g, reason: d.Reason, until: d.Until, rank: place}
+	w := &waiter{v: v, ticket: ticket, login: g, kind: kind{g.Limits, g.URL, g.NoProbe, refused}, reason: d.Reason, until: d.Until, rank: place}
 	switch d.Reason {
 	case lockout.PasswordRefused, lockout.MayBeLocked, lockout.AccountPaused, lockout.SameCredentials:
 		w.parked = true
@@ -170,14 +173,12 @@ func (l *line) remove(w *waiter) {
 
 // count notes that a login has come into the queue, or left it.
 func (l *line) count(w *waiter, n int) {
-	kinds := &l.ranks[w.rank].kinds
-	i := slices.IndexFunc(*kinds, func(k kind) bool { return k.limits == w.login.Limits })
-	if i < 0 {
-		i = len(*kinds)
-		*kinds = append(*kinds, kind{limits: w.login.Limits})
+	r := &l.ranks[w.rank]
+	if r.kinds == nil {
+		r.kinds = map[kind]int{}
 	}
-	if (*kinds)[i].n += n; (*kinds)[i].n == 0 {
-		*kinds = slices.Delete(*kinds, i, i+1)
+	if r.kinds[w.kind] += n; r.kinds[w.kind] == 0 {
+		delete(r.kinds, w.kind)
 	}
 }
 
@@ -205,6 +206,20 @@ func (l *line) callAll() (next called) {
 		for _, w := range slices.Clone(r.logins) {
 			l.call(w)
 			next = append(next, call{v: w.v})
+		}
+	}
+	return next
+}
+
+// callSame calls the logins in the queue that have the same credentials: these have
+// been refused.
+func (l *line) callSame(g lockout.Login) (next called) {
+	for _, r := range l.ranks {
+		for _, w := range slices.Clone(r.logins) {
+			if w.login.Fingerprint == g.Fingerprint && w.login.URL == g.URL {
+				l.call(w)
+				next = append(next, call{v: w.v})
+			}
 		}
 	}
 	return next

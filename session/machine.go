@@ -116,6 +116,7 @@ const (
 	begun       eventKind = iota // the session was made
 	stored                       // the store has a token of another process instead
 	woken                        // next has come, or the gate's event
+	forgiven                     // a person has unlocked this client at the PBX
 	noticed                      // the store reports that another process has written there
 	answered                     // the gate said something
 	finished                     // an operation has ended
@@ -256,6 +257,10 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 			m.unsaid, p.dead, p.print = false, true, m.print
 		}
 		m.wake(now, chance, &p)
+	case forgiven:
+		if m.phase == resting && errors.Is(m.err, pbx.ErrLocked) {
+			m.next = now
+		}
 	case noticed:
 		m.peek(&p)
 	case answered:
@@ -632,11 +637,13 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 // has heard itself, say more than the gate can.
 func (m *machine) ownWords(a answer) error {
 	switch {
+	case a.err == nil && m.holder == LockedByBudget:
+		return nil
 	case a.err == nil:
 		return m.err
-	case m.err != nil && m.state == a.state && a.holder != LockedByBudget:
+	case m.err != nil && m.state == a.state && a.holder != LockedByBudget && a.holder == m.holder:
 		return m.err
-	case m.err != nil && a.state == Unavailable:
+	case m.err != nil && a.state == Unavailable && !errors.Is(m.err, pbx.ErrLocked):
 		return m.err
 	}
 	return a.err

@@ -349,6 +349,7 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 	m := &w.m
 	moves = append(moves,
 		move{name: "woken", e: event{kind: woken}},
+		move{name: "forgiven", e: event{kind: forgiven}},
 		move{name: "retry", e: event{kind: retry}},
 		move{name: "jumped", e: event{kind: jumped}},
 		move{name: "closing", e: event{kind: closing}})

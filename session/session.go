@@ -251,6 +251,9 @@ func (s *Session) run() {
 	if changed {
 		l.host.putBack()
 	}
+	if l.forgiven.Swap(false) {
+		s.deliver(event{kind: forgiven}, nil)
+	}
 	l, p := s.deliverTo(event{kind: woken}, nil) // the driver may have been replaced
 	if changed && !p.ask && !p.call {
 		l, p = s.deliverTo(event{kind: noticed}, nil)
@@ -472,18 +475,21 @@ const reloginLasts = 20 * time.Second
 // makeRoom has another session log in anew, whose success makes room for a login
 // with these credentials. It returns the answer with the time to ask again.
 func (s *Session) makeRoom(l *link, print fingerprint, a answer) answer {
-	var holders []lockout.Holder
-	var who []*Session
-	for _, v := range l.host.visitors() {
-		other := sessionOf(v)
-		if print, idle, ok := other.holds(v); ok {
-			holders = append(holders, lockout.Holder{Login: l.host.login(v, print, time.Time{}), Idle: idle, Single: v.traits.brand().MaxTokens == 1})
-			who = append(who, other)
+	_, worth := l.host.relogin(&l.visitor, print, nil)
+	if !worth { // else it is too early, whoever could do it
+		var holders []lockout.Holder
+		var who []*Session
+		for _, v := range l.host.visitors() {
+			other := sessionOf(v)
+			if print, idle, ok := other.holds(v); ok {
+				holders = append(holders, lockout.Holder{Login: l.host.login(v, print, time.Time{}), Idle: idle, Single: v.traits.brand().MaxTokens == 1})
+				who = append(who, other)
+			}
 		}
-	}
-	i, worth := l.host.relogin(&l.visitor, print, holders)
-	if i >= 0 {
-		who[i].deliver(event{kind: relogin}, nil)
+		var i int
+		if i, worth = l.host.relogin(&l.visitor, print, holders); i >= 0 {
+			who[i].deliver(event{kind: relogin}, nil)
+		}
 	}
 	if again := time.Now().Add(reloginLasts); worth && (a.until.IsZero() || again.Before(a.until)) {
 		a.until = again
@@ -506,7 +512,9 @@ func (s *Session) holds(v *visitor) (print fingerprint, idle, ok bool) {
 // logout logs a token out that nobody needs, in the background.
 func (s *Session) logout(l *link, t *pbx.Token) {
 	s.fleet.background.Go(func() {
-		_ = l.logout(s.fleet.last, t)
+		if !l.host.isSuspect(&l.visitor, t) && s.alive(s.fleet.last, l, t) {
+			_ = l.logout(s.fleet.last, t)
+		}
 	})
 }
 

@@ -9,7 +9,11 @@ import (
 )
 
 // advance calls those that may go now: more would race for it. h.mu is held.
-func (h *host) advance(now time.Time) (next called) {
+func (h *host) advance(now time.Time) called { return h.advanceFrom(now, nil) }
+
+// advanceFrom is advance, where a visitor's login, if it may go, goes before those of
+// others.
+func (h *host) advanceFrom(now time.Time, first *visitor) (next called) {
 	free := func(v *visitor) bool { return h.calls+int32(len(next)) < v.perHost }
 	// A waiter that found no reason to wait so long asks again earlier.
 	var sooner called
@@ -33,6 +37,10 @@ func (h *host) advance(now time.Time) (next called) {
 		}
 		h.line.call(w)
 		next = append(next, call{v: w.v})
+	}
+	if first != nil && first.lacksEvidence() && !first.waiter.beat && free(first) && h.mayGo(now, first.waiter, nil) {
+		h.line.call(first.waiter)
+		return append(next, call{v: first})
 	}
 	if w := h.firstOf(now, lockout.Ranks, &sooner); w != nil && free(w.v) {
 		h.line.call(w)
@@ -59,22 +67,45 @@ func (h *host) better(now time.Time, g lockout.Login) *waiter {
 // h.mu is held.
 func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
 	for _, rank := range h.line.ranks[:min(below, len(h.line.ranks))] {
-		var blocked []lockout.Limits // those who state the same wait for the same
+		var blocked []kind // those of the same kind wait for the same
 		for _, w := range rank.logins {
-			if slices.Contains(blocked, w.login.Limits) {
+			if slices.Contains(blocked, w.kind) {
 				continue
 			}
 			if h.mayGo(now, w, sooner) {
 				return w
 			}
-			if w.reason == lockout.OneByOne || w.reason == lockout.NoPlace && !w.login.Limits.PerAccount {
-				if blocked = append(blocked, w.login.Limits); len(blocked) == len(rank.kinds) {
-					break
-				}
+			if h.holdsBackAll(now, w) {
+				blocked = append(blocked, w.kind)
+			}
+			other := w.kind
+			other.refused = !other.refused
+			if w.reason == lockout.OneByOne && rank.kinds[other] > 0 && !slices.Contains(blocked, other) {
+				blocked = append(blocked, other)
+			}
+			if len(blocked) == len(rank.kinds) {
+				break
 			}
 		}
 	}
 	return nil
+}
+
+// holdsBackAll reports whether what a waiter waits for holds back all of its kind.
+// h.mu is held.
+func (h *host) holdsBackAll(now time.Time, w *waiter) bool {
+	switch w.reason {
+	case lockout.OneByOne:
+		return true
+	case lockout.NoPlace:
+		return !w.kind.limits.PerAccount
+	case lockout.NoEvidence:
+		everybody := !w.kind.limits.PerAccount || !h.local.InDoubt().IsZero()
+		return everybody && !h.local.Responds(w.kind.url, now)
+	case lockout.LockedByPBX:
+		return !h.ledger.LockedUntil(now, "", "").IsZero()
+	}
+	return false
 }
 
 // mayGo asks the ledger anew about a waiter, and notes the reason. h.mu is held.
@@ -107,6 +138,26 @@ func (h *host) check(v *visitor, now time.Time) {
 	}
 	h.checks[url] = c
 	v.schedule.set(&c.job, h.nextCheck(url, now), true)
+}
+
+// lacksEvidence reports whether the visitor may stand in the queue until its URL
+// responds.
+func (v *visitor) lacksEvidence() bool {
+	w := v.waiter
+	return w != nil && !w.called && !w.parked && (w.unsure || !w.beat)
+}
+
+// checker returns who checks next, after the visitor that has checked: another one
+// that waits for the URL, because its connections may work where these do not. nil:
+// there is none. h.mu is held.
+func (h *host) checker(url string, last *visitor) *visitor {
+	for i := range h.members {
+		v := h.members[(int(last.member)+1+i)%len(h.members)]
+		if v != last && v.traits.URL == url && v.lacksEvidence() {
+			return v
+		}
+	}
+	return nil
 }
 
 // wanted reports whether somebody waits for the URL to respond. h.mu is held.
@@ -155,8 +206,13 @@ func (c *check) run() {
 	sent := now
 	now = h.now()
 	h.local.Checked(c.url, sent, now, status)
-	next := h.advance(now)
-	if fails := status == 0 || status >= http.StatusInternalServerError; fails != c.failed {
+	fails := status == 0 || status >= http.StatusInternalServerError
+	var first *visitor
+	if c.passed && !fails && c.by != nil {
+		first = v // another one's connections may still fail
+	}
+	next := h.advanceFrom(now, first)
+	if fails != c.failed {
 		if c.failed = fails; fails && h.local.InDoubt().IsZero() {
 			next = append(next, h.line.callUnanswered(c.url)...) // those who wait learn of it
 		}
@@ -164,6 +220,12 @@ func (c *check) run() {
 	var due time.Time
 	if c.by != nil {
 		due = h.nextCheck(c.url, now)
+		if other := h.checker(c.url, v); other != nil && (fails || !v.lacksEvidence()) {
+			c.by, due = nil, time.Time{}
+			delete(h.checks, c.url)
+			h.check(other, now)
+			h.checks[c.url].failed, h.checks[c.url].passed = c.failed, true
+		}
 	}
 	h.unlock()
 	next.poke()

@@ -75,8 +75,10 @@ func (h *host) oneLogout(ctx context.Context, url string) (done func(), err erro
 			h.unlock()
 			return func() {
 				h.lock()
-				defer h.unlock()
 				h.tried(url)
+				next := h.advance(h.now())
+				h.unlock()
+				next.poke()
 			}, nil
 		}
 		h.unlock()

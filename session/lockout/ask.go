@@ -415,6 +415,13 @@ func (h *Host) rank(now instant, g Login) int {
 	return rank
 }
 
+// Refused reports whether the PBX has refused the login's credentials. If such a
+// login goes all the same, it has the places of proven credentials.
+func (h *Host) Refused(now time.Time, g Login) bool {
+	c := h.credential(at(now), g.URL, g.Fingerprint)
+	return c.isRefused()
+}
+
 // Holder is a session that holds a token and could log in anew.
 type Holder struct {
 	Login  Login

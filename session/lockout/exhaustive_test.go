@@ -105,12 +105,15 @@ func (p *played) flying(i int) bool { return p.flights[i].ID.Number != 0 }
 
 // copyTo makes c a copy that shares nothing with p. It uses c's own arrays again.
 func (p *played) copyTo(c *played) {
-	host, urls, pauses, counted := c.host, c.local.urls, c.local.pauses, c.counted
+	host, urls, counted := c.host, c.local.urls, c.counted
 	*c = *p
 	c.host = host
 	p.host.copyTo(&c.host)
 	c.local.urls = append(urls[:0], p.local.urls...)
-	c.local.pauses = append(pauses[:0], p.local.pauses...)
+	c.local.pauses = nil
+	for a, pause := range p.local.pauses {
+		*c.local.pause(a.url, a.name) = *pause
+	}
 	c.counted = append(counted[:0], p.counted...)
 }
 

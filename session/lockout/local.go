@@ -2,7 +2,6 @@ package lockout
 
 import (
 	"net/http"
-	"slices"
 	"time"
 )
 
@@ -16,7 +15,7 @@ type Local struct {
 	lastSuccess instant
 	inFront     int // logins that something in front of the PBX refused, since the last verdict
 	urls        []urlState
-	pauses      []accountPause
+	pauses      map[account]*accountPause
 }
 
 // urlState is the evidence about one Traits.URL.
@@ -31,13 +30,15 @@ type urlState struct {
 	refuses  bool    // the evidence is a check that was refused or redirected
 }
 
+// account is one at one Traits.URL.
+type account struct{ url, name string }
+
 // accountPause is what HTTP 429 or too many sessions asked for, or what follows
 // logins that the PBX did not judge.
 type accountPause struct {
-	url, account string
-	throttled    int
-	postponed    instant // when the PBX first did not judge a login
-	until        instant
+	throttled int
+	postponed instant // when the PBX first did not judge a login
+	until     instant
 }
 
 func (l *Local) url(url string) *urlState {
@@ -57,9 +58,6 @@ func (l *Local) clamp(now instant) {
 	for i := range l.urls {
 		u := &l.urls[i]
 		u.sent, u.evidence, u.since, u.checked = min(u.sent, now), min(u.evidence, now), min(u.since, now), min(u.checked, now)
-	}
-	for i := range l.pauses {
-		l.pauses[i].until = min(l.pauses[i].until, now.add(24*time.Hour))
 	}
 }
 
@@ -197,33 +195,32 @@ func (l *Local) postpone(now instant, url, account string, after time.Duration) 
 
 // resume ends the pause after logins that the PBX did not judge: a person may have
 // seen to that.
-func (l *Local) resume(url, account string) {
-	l.pauses = slices.DeleteFunc(l.pauses, func(p accountPause) bool {
-		return p.url == url && p.account == account && p.postponed > 0
-	})
-}
-
-func (l *Local) pause(url, account string) *accountPause {
-	for i := range l.pauses {
-		if p := &l.pauses[i]; p.url == url && p.account == account {
-			return p
-		}
+func (l *Local) resume(url, name string) {
+	if p := l.pauses[account{url, name}]; p != nil && p.postponed > 0 {
+		l.endPause(url, name)
 	}
-	l.pauses = append(l.pauses, accountPause{url: url, account: account})
-	return &l.pauses[len(l.pauses)-1]
 }
 
-func (l *Local) endPause(url, account string) {
-	l.pauses = slices.DeleteFunc(l.pauses, func(p accountPause) bool { return p.url == url && p.account == account })
-}
-
-func (l *Local) paused(now instant, url, account string) (instant, bool) {
-	for _, p := range l.pauses {
-		if p.url == url && p.account == account && p.until > now {
-			return p.until, true
+func (l *Local) pause(url, name string) *accountPause {
+	a := account{url, name}
+	if l.pauses[a] == nil {
+		if l.pauses == nil {
+			l.pauses = map[account]*accountPause{}
 		}
+		l.pauses[a] = &accountPause{}
 	}
-	return 0, false
+	return l.pauses[a]
+}
+
+func (l *Local) endPause(url, name string) { delete(l.pauses, account{url, name}) }
+
+func (l *Local) paused(now instant, url, name string) (instant, bool) {
+	p := l.pauses[account{url, name}]
+	if p == nil {
+		return 0, false
+	}
+	p.until = min(p.until, now.add(24*time.Hour)) // the clock may have been set back
+	return p.until, p.until > now
 }
 
 // InDoubt is since when it is unclear whether the host works; zero: it is not.

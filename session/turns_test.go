@@ -1,0 +1,150 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+)
+
+// A session's connections may be at fault, such as one with a wrong certificate.
+// It must not be the only one that looks whether the PBX responds.
+func TestASessionWhoseConnectionsFailKeepsNobodyElseFromLoggingIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		mustAdd(t, m, "1", &fake{traits: onHost("pbx.test"), down: true, login: fails(pbx.ErrUnavailable, false)})
+		time.Sleep(time.Minute)
+		good := mustAdd(t, m, "2", &fake{traits: onHost("pbx.test")})
+		time.Sleep(30 * time.Second)
+		wantState(t, good, session.Live)
+	})
+}
+
+func TestASessionThatWorkedAndWhoseConnectionsFailKeepsNobodyElseFromLoggingIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		bad := &fake{traits: onHost("pbx.test")}
+		worked := mustAdd(t, m, "1", bad)
+		token := mustToken(t, worked)
+		bad.set(func() { bad.down, bad.login = true, fails(pbx.ErrUnavailable, false) })
+		worked.Invalidate(token)
+		time.Sleep(time.Minute)
+		good := mustAdd(t, m, "2", &fake{traits: onHost("pbx.test")})
+		time.Sleep(30 * time.Second)
+		wantState(t, good, session.Live)
+	})
+}
+
+// The last try of credentials that a lock may have refused has more places than
+// new credentials. It must not stand behind one that waits for a place.
+func TestATryAfterALockDoesNotStandBehindNewCredentialsWithoutAPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		traits := onHost("pbx.test")
+		traits.Lockout.LooksWrong = true
+		f := &fake{traits: traits}
+		s := mustAdd(t, m, "1", f)
+		token := mustToken(t, s)
+		mustAdd(t, m, "2", &fake{traits: traits, login: fails(pbx.ErrInvalidCredentials, true)})
+		mustAdd(t, m, "3", &fake{traits: traits, login: fails(pbx.ErrInvalidCredentials, true)})
+		time.Sleep(10 * time.Second)
+		fresh := mustAdd(t, m, "4", &fake{traits: traits})
+		time.Sleep(10 * time.Second)
+		wantState(t, fresh, session.Locked)
+		f.set(func() { f.login = fails(pbx.ErrInvalidCredentials, true) })
+		s.Invalidate(token)
+		time.Sleep(10 * time.Second)
+		f.set(func() { f.login = nil })
+		time.Sleep(11 * time.Minute)
+		wantState(t, s, session.Live)
+	})
+}
+
+func TestSessionsWithTheSameRefusedCredentialsAllLearnOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		mustAdd(t, m, "1", &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrInvalidCredentials, true)})
+		time.Sleep(10 * time.Second)
+		var drivers []*looking
+		for _, name := range []string{"2", "3"} {
+			d := &looking{fake: &fake{traits: onHost("pbx.test"), down: true, login: fails(pbx.ErrInvalidCredentials, true)},
+				look: func(context.Context, int32) (bool, error) { return false, nil }}
+			drivers = append(drivers, d)
+			mustAdd(t, m, name, d)
+		}
+		time.Sleep(10 * time.Second)
+		for _, d := range drivers {
+			d.set(func() { d.down = false })
+		}
+		time.Sleep(10 * time.Second)
+		for _, name := range []string{"2", "3"} {
+			s, _ := m.Session(name)
+			wantState(t, s, session.Rejected)
+		}
+	})
+}
+
+func TestTheErrorOfALockedSessionIsOfThoseWhoLockedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		traits := onHost("pbx.test")
+		traits.Lockout.Attempts, traits.Lockout.Window, traits.Lockout.Memory = 4, time.Hour, 30*time.Minute
+		works := &fake{traits: traits}
+		worked := mustAdd(t, m, "1", works)
+		token := mustToken(t, worked)
+		mustAdd(t, m, "2", &fake{traits: traits, login: fails(pbx.ErrInvalidCredentials, true)})
+		time.Sleep(10 * time.Second)
+		s := mustAdd(t, m, "3", &fake{traits: traits})
+		time.Sleep(10 * time.Second)
+		if status := s.Status(); status.LockedBy != session.LockedByBudget {
+			t.Fatal(status)
+		}
+		works.set(func() { works.login = fails(pbx.ErrLocked, true) })
+		worked.Invalidate(token)
+		time.Sleep(40 * time.Minute)
+		if status := s.Status(); status.LockedBy != session.LockedByPBX || !strings.Contains(status.Err.Error(), "the PBX has locked this client") {
+			t.Error(status)
+		}
+	})
+}
+
+func TestTheErrorOfAnUnavailableSessionIsNoLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		m := session.NewManager(&session.Options{Guard: guard})
+		defer m.Close(context.Background())
+		works := &fake{traits: onHost("pbx.test")}
+		worked := mustAdd(t, m, "1", works)
+		token := mustToken(t, worked)
+		for _, name := range []string{"2", "3"} {
+			mustAdd(t, m, name, &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrInvalidCredentials, true)})
+		}
+		time.Sleep(10 * time.Second)
+		s := mustAdd(t, m, "4", &fake{traits: onHost("pbx.test"), down: true})
+		time.Sleep(10 * time.Second)
+		wantState(t, s, session.Locked)
+		works.set(func() { works.login = fails(pbx.ErrUnavailable, true) })
+		worked.Invalidate(token)
+		time.Sleep(500 * time.Millisecond)
+		works.set(func() { works.down = true })
+		time.Sleep(10 * time.Second)
+		if _, err := guard.Forgive(t.Context(), "pbx.test"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		wantState(t, s, session.Unavailable)
+		if err := s.Status().Err; errors.Is(err, pbx.ErrLocked) {
+			t.Error(err)
+		}
+	})
+}
