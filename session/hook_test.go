@@ -97,7 +97,7 @@ func TestRemoveWaitsForTheOperationsSoFarAndNoOthers(t *testing.T) {
 		if err := m.Remove(ctx, "0"); err != nil {
 			t.Error(err)
 		}
-		if took := time.Since(began); took > 20*time.Minute {
+		if took := time.Since(began); took > 50*time.Minute { // it has an hour
 			t.Errorf("Remove took %s", took)
 		}
 		if logouts.Load() != 1 {
