@@ -168,3 +168,37 @@ func TestAStoreThatCannotReportChangesIsWarnedOfOnce(t *testing.T) {
 		}
 	})
 }
+
+// A Remove also ends the sessions of other processes that have no token: they would
+// log in later, and so bring the session back.
+func TestASessionWithoutATokenThatAnotherProcessRemovesEndsAtOnce(t *testing.T) {
+	for name, fails := range map[string]error{
+		"a wrong password": told(pbx.OpLogin, pbx.ErrInvalidCredentials, true),
+		"an outage":        told(pbx.OpLogin, pbx.ErrUnavailable, false),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				memory := &store.Memory{}
+				f, drivers := newShared(3, time.Hour)
+				f.down = true
+				f.login = func(context.Context) (*pbx.Token, error) { return nil, fails }
+				one, two := shares(t, memory, "one"), shares(t, memory, "two")
+				defer one.Close(context.Background())
+				defer two.Close(context.Background())
+				mustAdd(t, one, "7", drivers[0])
+				s := mustAdd(t, two, "7", drivers[1])
+				time.Sleep(10 * time.Minute)
+				if err := one.Remove(t.Context(), "7"); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				wantState(t, s, session.Closed)
+				f.set(func() { f.down, f.login = false, nil })
+				drivers[2].(*printed).print = "sales:corrected"
+				again := mustAdd(t, one, "7", drivers[2]) // it was removed before that
+				time.Sleep(time.Minute)
+				wantState(t, again, session.Live)
+			})
+		})
+	}
+}

@@ -24,7 +24,8 @@ type tokenCell struct {
 	noticed atomic.Bool            // the store reports a change
 	number  uint32                 // of the cell in this process, for by
 
-	users int32         // of turn; mu guards both
+	users uint16        // of turn; mu guards both
+	seen  bool          // the session has seen the cell, not removed; who has the turn has this too
 	mu    sync.Mutex    // guards turn and users
 	turn  chan struct{} // who puts one in has what follows; nil: nobody wants it
 
@@ -148,7 +149,7 @@ func (c *tokenCell) claim(ctx context.Context, need tokencell.Need, op pbx.Op, l
 		return claimResult{}, err
 	}
 	defer c.leave()
-	need.Process, need.Have = c.by(), c.have
+	need.Process, need.Have, need.Seen = c.by(), c.have, c.seen
 	fresh := false
 	for range mostSwaps {
 		if !c.known {
@@ -391,8 +392,7 @@ func (c *tokenCell) put(ctx context.Context, next tokencell.Record) (won bool, e
 			}
 		case won:
 			c.written.Store(time.Now().UnixNano())
-			c.record, c.rev = &next, e.Rev
-			c.clock(e)
+			c.hold(next, e)
 			return true, nil
 		default:
 			if err := c.take(e); err != nil {
@@ -428,9 +428,15 @@ func (c *tokenCell) take(e store.Entry) error {
 		c.known = false
 		return err
 	}
-	c.record, c.rev, c.known = &r, e.Rev, true
-	c.clock(e)
+	c.hold(r, e)
 	return nil
+}
+
+// hold notes what the store has, and what time it is there.
+func (c *tokenCell) hold(r tokencell.Record, e store.Entry) {
+	c.record, c.rev, c.known = &r, e.Rev, true
+	c.seen = c.seen || r.Removed.IsZero()
+	c.clock(e)
 }
 
 // clock notes what time it is at the store.
