@@ -202,3 +202,23 @@ func TestASessionWithoutATokenThatAnotherProcessRemovesEndsAtOnce(t *testing.T) 
 		})
 	}
 }
+
+// Of the notices after a write of its own, a session takes one for the notice of that
+// write, and the next for another process's.
+func TestASessionThatAnotherProcessRemovesJustAfterAWriteOfItsOwnEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, drivers := newShared(2, time.Hour)
+		f.takes = 100 * time.Millisecond
+		p := newPair(t, f, func(i int) pbx.Authenticator { return drivers[i] })
+		defer p.close()
+		time.Sleep(time.Minute)
+		s := p.sessions[1]
+		s.Invalidate(mustToken(t, s))
+		mustToken(t, s) // it has just been written
+		if err := p.managers[0].Remove(t.Context(), "7"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		wantState(t, s, session.Closed)
+	})
+}

@@ -18,7 +18,7 @@ import (
 type tokenCell struct {
 	visitor *visitor // whose it is
 
-	written atomic.Int64           // when this process wrote last: Unix nanoseconds
+	written atomic.Int64           // when this process wrote last: Unix nanoseconds; 0: the notice of that has come
 	holder  atomic.Pointer[string] // the process that brought the session's token
 	lacks   atomic.Bool            // owed is set
 	noticed atomic.Bool            // the store reports a change
@@ -379,7 +379,13 @@ func (c *tokenCell) put(ctx context.Context, next tokencell.Record) (won bool, e
 	if err != nil {
 		return false, err
 	}
-	c.written.Store(time.Now().UnixNano()) // the notice may be quicker than the response
+	at := time.Now().UnixNano()
+	c.written.Store(at) // the notice may be quicker than the response
+	defer func() {
+		if !won { // then there is none, or an unneeded look
+			c.written.CompareAndSwap(at, 0)
+		}
+	}()
 	var failed error
 	for range 2 {
 		rev := c.rev
@@ -391,7 +397,7 @@ func (c *tokenCell) put(ctx context.Context, next tokencell.Record) (won bool, e
 				return false, failed
 			}
 		case won:
-			c.written.Store(time.Now().UnixNano())
+			c.written.CompareAndSwap(at, time.Now().UnixNano())
 			c.hold(next, e)
 			return true, nil
 		default:
@@ -404,6 +410,18 @@ func (c *tokenCell) put(ctx context.Context, next tokencell.Record) (won bool, e
 		}
 	}
 	return false, failed // the store serves reads and refuses writes
+}
+
+// echoLasts is for how long after a write its notice is waited for.
+const echoLasts = 250 * time.Millisecond
+
+// echoes reports whether a notice is that of this process's last write: the first
+// one that comes soon after it. Those that follow are of other processes. The notice
+// of a claim comes before the next write, because the PBX is slower than the store.
+// If it does not, the session looks once more than it needs to.
+func (c *tokenCell) echoes() bool {
+	at := c.written.Load()
+	return time.Now().UnixNano()-at < int64(echoLasts) && c.written.CompareAndSwap(at, 0)
 }
 
 // keep is for how long the store keeps a record: as long as it can be of use.
