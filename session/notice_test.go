@@ -222,3 +222,46 @@ func TestASessionThatAnotherProcessRemovesJustAfterAWriteOfItsOwnEnds(t *testing
 		wantState(t, s, session.Closed)
 	})
 }
+
+// Sessions that wait for the PBX write nothing: else each would be told of what the
+// other has written, look, and write as well.
+func TestSessionsThatWaitForThePBXDoNotKeepEachOtherBusy(t *testing.T) {
+	for name, kind := range map[string]pbx.KeepAliveKind{"for a login": pbx.KeepAliveNone, "for a keep-alive": pbx.KeepAliveHeartbeat} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, drivers := newShared(2, 10*time.Hour)
+				f.traits.KeepAlive = kind
+				p := newPair(t, f, func(i int) pbx.Authenticator { return drivers[i] })
+				defer p.close()
+				down := told(pbx.OpLogin, pbx.ErrUnavailable, false)
+				f.set(func() {
+					f.down = true
+					f.login = func(context.Context) (*pbx.Token, error) { return nil, down }
+					f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) { return nil, down }
+				})
+				if kind == pbx.KeepAliveNone {
+					for _, s := range p.sessions {
+						s.Invalidate(mustToken(t, s))
+					}
+				} else {
+					time.Sleep(8 * time.Hour) // it is to be renewed
+				}
+				time.Sleep(10 * time.Minute)
+				var operations atomic.Int64
+				p.faults.Intercept(func(store.Op) store.Fault {
+					operations.Add(1)
+					return store.Fault{}
+				})
+				time.Sleep(time.Hour)
+				if n := operations.Load(); n > 500 {
+					t.Errorf("%d operations of the store in an hour", n)
+				}
+				f.set(func() { f.down, f.login, f.beat = false, nil, nil })
+				time.Sleep(time.Hour) // a keep-alive has its pause
+				for _, s := range p.sessions {
+					wantState(t, s, session.Live)
+				}
+			})
+		})
+	}
+}
