@@ -93,7 +93,9 @@ func (h *host) wait(v *visitor, q question, g lockout.Login, d lockout.Decision,
 	if d.Reason == lockout.NoEvidence {
 		h.check(v, now)
 	}
-	return h.answer(g, d, now)
+	a := h.answer(g, d, now)
+	v.waiter.told = a.err != nil
+	return a
 }
 
 // book books a login, in the store too. One that is not claimed is only decided.

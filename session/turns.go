@@ -156,10 +156,8 @@ func (c *check) run() {
 	now = h.now()
 	h.local.Checked(c.url, sent, now, status)
 	next := h.advance(now)
-	if fails := status == 0 || status >= http.StatusInternalServerError; fails != c.failed {
-		if c.failed = fails; fails && h.local.InDoubt().IsZero() {
-			next = append(next, h.line.callUnanswered(c.url)...) // those who wait learn of it
-		}
+	if c.failed = status == 0 || status >= http.StatusInternalServerError; c.failed {
+		next = append(next, h.line.callUnanswered(c.url)...) // those who wait learn of it
 	}
 	var due time.Time
 	if c.by != nil {
