@@ -17,7 +17,7 @@ type question struct {
 	relogin bool        // the login is to make room for others
 	failed  bool        // the last attempt failed
 
-	unclaimed bool // say only whether the login may go
+	unclaimed bool // say only whether it may go
 }
 
 // ask asks for a request of the driver: see gate.
@@ -93,7 +93,9 @@ func (h *host) wait(v *visitor, q question, g lockout.Login, d lockout.Decision,
 	if d.Reason == lockout.NoEvidence {
 		h.check(v, now)
 	}
-	return h.answer(g, d, now)
+	a := h.answer(g, d, now)
+	v.waiter.told = a.err != nil
+	return a
 }
 
 // book books a login, in the store too. One that is not claimed is only decided.
@@ -123,8 +125,11 @@ func (h *host) book(v *visitor, g lockout.Login, q question) (d lockout.Decision
 func (h *host) askWithToken(v *visitor, q question) answer {
 	h.mu.Lock()
 	if h.books == nil && h.calls < v.perHost && !q.failed { // nothing is wrong
+		defer h.mu.Unlock()
+		if q.unclaimed {
+			return answer{verdict: free}
+		}
 		h.calls++
-		h.mu.Unlock()
 		return answer{}
 	}
 	h.mu.Unlock()
@@ -145,6 +150,9 @@ func (h *host) askWithToken(v *visitor, q question) answer {
 		return answer{verdict: waitEvent, state: Connecting}
 	}
 	h.line.drop(v)
+	if q.unclaimed {
+		return answer{verdict: free}
+	}
 	h.calls++
 	if h.local.OneTokenAtATime(v.traits.URL) {
 		h.try(v.traits.URL)

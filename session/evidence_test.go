@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,5 +41,42 @@ func TestASessionWhosePBXDoesNotRespondToAnyCheckIsUnavailable(t *testing.T) {
 		time.Sleep(15 * time.Second)
 		wantState(t, s, session.Live)
 		wantCounts(t, f, 2, 0, 0)
+	})
+}
+
+// slowlyChecked is a driver whose checks take longer than a login.
+type slowlyChecked struct{ *printed }
+
+func (s slowlyChecked) Transport() http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		time.Sleep(2 * time.Second)
+		return s.printed.Transport().RoundTrip(r)
+	})
+}
+
+// While a login is under way, the next one waits for a response of the PBX. It learns
+// of the outage that the first one meets.
+func TestASessionThatWaitsWhileAnotherLoginFailsIsUnavailableToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		add := func(account string, down bool) *session.Session {
+			f := &fake{traits: onHost("pbx.test"), takes: time.Second, down: down, life: time.Hour}
+			if f.traits.Account = account; down {
+				f.login = fails(pbx.ErrUnavailable, false)
+			}
+			return mustAdd(t, m, account, slowlyChecked{&printed{fake: f, print: account}})
+		}
+		for _, account := range []string{"1", "2"} {
+			mustToken(t, add(account, false))
+			if err := m.Remove(t.Context(), account); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(4 * time.Second)
+		one, two := add("1", true), add("2", true)
+		time.Sleep(time.Minute)
+		wantState(t, one, session.Unavailable)
+		wantState(t, two, session.Unavailable)
 	})
 }

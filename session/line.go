@@ -64,6 +64,7 @@ type waiter struct {
 	unsure bool // a beat that waits for evidence
 	called bool // out of the queue: it has been asked to come
 	parked bool // out of the queue: only its own time, or a person, can help
+	told   bool // its session has an error to show
 
 	login  lockout.Login
 	kind   kind
@@ -225,11 +226,12 @@ func (l *line) callSame(g lockout.Login) (next called) {
 	return next
 }
 
-// callUnanswered calls those that wait for a response from the URL.
+// callUnanswered calls those that wait for a response from the URL and do not know
+// that none comes: they may have begun to wait for something else.
 func (l *line) callUnanswered(url string) (next called) {
 	for _, r := range l.ranks {
 		for _, w := range slices.Clone(r.logins) {
-			if w.reason == lockout.NoEvidence && w.login.URL == url {
+			if w.reason == lockout.NoEvidence && !w.told && w.login.URL == url {
 				l.call(w)
 				next = append(next, call{v: w.v})
 			}

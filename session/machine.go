@@ -38,6 +38,7 @@ type machine struct {
 	state     State
 	holder    LockHolder
 	unsaid    bool      // a refused token is not reported to the gate yet
+	heldUp    bool      // the gate's last answer was to wait
 	since     time.Time // of state
 	next      time.Time // when to wake the session, unless an operation is under way; zero: no plan
 	err       error     // of the last attempt
@@ -383,8 +384,10 @@ func (m *machine) claim(now time.Time, op pbx.Op, p *plan) {
 	p.want, m.claimed = op, p.take
 }
 
-// heldBack reports whether the gate's last answer was that a login may not be sent.
-func (m *machine) heldBack() bool { return m.state == Rejected || m.state == Locked }
+// heldBack reports whether the gate's last answer was that a request may not be
+// sent. A session that waits does not claim: other processes would look at what it
+// writes, and those that wait too would write as well, again and again.
+func (m *machine) heldBack() bool { return m.heldUp || m.state == Rejected || m.state == Locked }
 
 // peeking reports whether a peek is under way.
 func (m *machine) peeking() bool { return m.phase == calling && m.op == opPeek }
@@ -547,7 +550,7 @@ func (m *machine) ask(op pbx.Op, p *plan) {
 	m.phase, m.waiting, m.again, m.op, m.next = asking, false, false, op, time.Time{}
 	m.ticket++
 	p.ask, p.op, p.ticket, p.print, p.relogin, p.failed = true, op, m.ticket, m.print, m.relogin, m.fails > 0
-	p.unclaimed = op == pbx.OpLogin && m.rules.shares && !m.claimed
+	p.unclaimed = (op == pbx.OpLogin || op == pbx.OpKeepAlive) && m.rules.shares && !m.claimed
 	// A renewal ahead of the expiry, and a look that may lead to nothing, do not
 	// wait for a fleet that starts.
 	p.admit = (op == pbx.OpLogin || op == opLook) && m.lease == nil && m.state != Rejected
@@ -557,6 +560,9 @@ func (m *machine) ask(op pbx.Op, p *plan) {
 func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 	op, quiet := m.op, m.relogin || m.op == opPing || m.op == opLook && m.state == Rejected
 	living := m.living(now)
+	if m.rules.shares && (op == pbx.OpLogin || op == pbx.OpKeepAlive) {
+		m.heldUp = a.verdict != pass && a.verdict != free
+	}
 	if !living {
 		m.relogin, quiet = false, quiet && !m.relogin
 	}
@@ -594,8 +600,9 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 		}
 		return
 	case free:
-		m.seen = true
+		m.seen = op == pbx.OpLogin
 		m.claim(now, op, p)
+		p.take, m.claimed = true, true
 		return
 	case waitUntil:
 		if a.away {
@@ -1010,7 +1017,7 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 			m.remember(func(r *memory) { r.refused, r.unseen = nil, false })
 		}
 	}
-	m.old, m.lease, m.rash, m.gone = t, l, false, false
+	m.old, m.lease, m.rash, m.gone, m.heldUp = t, l, false, false, false
 	m.fails, m.suspect = 0, false
 	m.become(now, Live, nil, brought(op), p)
 	m.rest(l.renewal())
@@ -1183,7 +1190,7 @@ func (m *machine) retry(now time.Time, p *plan) error {
 	if why := m.retriable(now); why != nil {
 		return why
 	}
-	m.fails, m.relogin = 0, false
+	m.fails, m.relogin, m.heldUp = 0, false, false
 	m.remember(func(r *memory) { *r = memory{retried: now} })
 	state := Connecting
 	if m.living(now) {

@@ -59,7 +59,7 @@ var brokenMachines = []mutants.Mutant{
 		"a replaced driver's token is logged out"},
 	{"a look at the store is taken for a claim", "machine.go", "	p.want, m.claimed = op, p.take\n", "	p.want, m.claimed = op, true\n",
 		"with a store, nothing logs in without the claim"},
-	{"a login that is not claimed is booked", "machine.go", "	p.unclaimed = op == pbx.OpLogin && m.rules.shares && !m.claimed\n", "",
+	{"a login that is not claimed is booked", "machine.go", "	p.unclaimed = (op == pbx.OpLogin || op == pbx.OpKeepAlive) && m.rules.shares && !m.claimed\n", "",
 		"with a store, nothing logs in without the claim"},
 	{"what needs no claim becomes a login", "machine.go", "	case e.claim.verdict == unshared && op != pbx.OpKeepAlive:", "	case false:",
 		"with a store, nothing logs in without the claim"},

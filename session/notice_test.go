@@ -168,3 +168,100 @@ func TestAStoreThatCannotReportChangesIsWarnedOfOnce(t *testing.T) {
 		}
 	})
 }
+
+// A Remove also ends the sessions of other processes that have no token: they would
+// log in later, and so bring the session back.
+func TestASessionWithoutATokenThatAnotherProcessRemovesEndsAtOnce(t *testing.T) {
+	for name, fails := range map[string]error{
+		"a wrong password": told(pbx.OpLogin, pbx.ErrInvalidCredentials, true),
+		"an outage":        told(pbx.OpLogin, pbx.ErrUnavailable, false),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				memory := &store.Memory{}
+				f, drivers := newShared(3, time.Hour)
+				f.down = true
+				f.login = func(context.Context) (*pbx.Token, error) { return nil, fails }
+				one, two := shares(t, memory, "one"), shares(t, memory, "two")
+				defer one.Close(context.Background())
+				defer two.Close(context.Background())
+				mustAdd(t, one, "7", drivers[0])
+				s := mustAdd(t, two, "7", drivers[1])
+				time.Sleep(10 * time.Minute)
+				if err := one.Remove(t.Context(), "7"); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				wantState(t, s, session.Closed)
+				f.set(func() { f.down, f.login = false, nil })
+				drivers[2].(*printed).print = "sales:corrected"
+				again := mustAdd(t, one, "7", drivers[2]) // it was removed before that
+				time.Sleep(time.Minute)
+				wantState(t, again, session.Live)
+			})
+		})
+	}
+}
+
+// Of the notices after a write of its own, a session takes one for the notice of that
+// write, and the next for another process's.
+func TestASessionThatAnotherProcessRemovesJustAfterAWriteOfItsOwnEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, drivers := newShared(2, time.Hour)
+		f.takes = 100 * time.Millisecond
+		p := newPair(t, f, func(i int) pbx.Authenticator { return drivers[i] })
+		defer p.close()
+		time.Sleep(time.Minute)
+		s := p.sessions[1]
+		s.Invalidate(mustToken(t, s))
+		mustToken(t, s) // it has just been written
+		if err := p.managers[0].Remove(t.Context(), "7"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		wantState(t, s, session.Closed)
+	})
+}
+
+// Sessions that wait for the PBX write nothing: else each would be told of what the
+// other has written, look, and write as well.
+func TestSessionsThatWaitForThePBXDoNotKeepEachOtherBusy(t *testing.T) {
+	for name, kind := range map[string]pbx.KeepAliveKind{"for a login": pbx.KeepAliveNone, "for a keep-alive": pbx.KeepAliveHeartbeat} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, drivers := newShared(2, 10*time.Hour)
+				f.traits.KeepAlive = kind
+				p := newPair(t, f, func(i int) pbx.Authenticator { return drivers[i] })
+				defer p.close()
+				down := told(pbx.OpLogin, pbx.ErrUnavailable, false)
+				f.set(func() {
+					f.down = true
+					f.login = func(context.Context) (*pbx.Token, error) { return nil, down }
+					f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) { return nil, down }
+				})
+				if kind == pbx.KeepAliveNone {
+					for _, s := range p.sessions {
+						s.Invalidate(mustToken(t, s))
+					}
+				} else {
+					time.Sleep(8 * time.Hour) // it is to be renewed
+				}
+				time.Sleep(10 * time.Minute)
+				var operations atomic.Int64
+				p.faults.Intercept(func(store.Op) store.Fault {
+					operations.Add(1)
+					return store.Fault{}
+				})
+				time.Sleep(time.Hour)
+				if n := operations.Load(); n > 500 {
+					t.Errorf("%d operations of the store in an hour", n)
+				}
+				f.set(func() { f.down, f.login, f.beat = false, nil, nil })
+				time.Sleep(time.Hour) // a keep-alive has its pause
+				for _, s := range p.sessions {
+					wantState(t, s, session.Live)
+				}
+			})
+		})
+	}
+}

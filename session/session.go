@@ -439,7 +439,7 @@ func (s *Session) claim(ctx context.Context, l *link, p plan) (claimResult, erro
 // notice has the session look at the store soon, unless the change is its own.
 func (s *Session) notice(key string) {
 	c := s.link.Load().cell
-	if c.key() != key || time.Now().UnixNano()-c.written.Load() < int64(echoLasts) {
+	if c.key() != key || c.echoes() {
 		return
 	}
 	s.look(noticePause)
@@ -451,10 +451,7 @@ func (s *Session) look(after time.Duration) {
 	s.fleet.schedule.pokeAt(&s.job, time.Now().Add(after))
 }
 
-const (
-	echoLasts   = 250 * time.Millisecond // notices after a write of this process are taken for its own
-	noticePause = 20 * time.Millisecond  // several notices within it lead to one look
-)
+const noticePause = 20 * time.Millisecond // several notices within it lead to one look
 
 // sessionOf is the session that a visitor belongs to.
 func sessionOf(v *visitor) *Session { return v.job.runner.(*Session) }

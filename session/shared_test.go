@@ -474,6 +474,7 @@ func TestARenewalCostsTwoSwaps(t *testing.T) {
 		memory := &store.Memory{}
 		faults := memory.Faults()
 		f, drivers := newShared(1, 30*time.Minute)
+		f.takes = 100 * time.Millisecond // longer than a notice
 		m := shares(t, faults.Process("one"), "one")
 		defer m.Close(context.Background())
 		s := mustAdd(t, m, "7", drivers[0])

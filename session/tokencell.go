@@ -18,13 +18,14 @@ import (
 type tokenCell struct {
 	visitor *visitor // whose it is
 
-	written atomic.Int64           // when this process wrote last: Unix nanoseconds
+	written atomic.Int64           // when this process wrote last: Unix nanoseconds; 0: the notice of that has come
 	holder  atomic.Pointer[string] // the process that brought the session's token
 	lacks   atomic.Bool            // owed is set
 	noticed atomic.Bool            // the store reports a change
 	number  uint32                 // of the cell in this process, for by
 
-	users int32         // of turn; mu guards both
+	users uint16        // of turn; mu guards both
+	seen  bool          // the session has seen the cell, not removed; who has the turn has this too
 	mu    sync.Mutex    // guards turn and users
 	turn  chan struct{} // who puts one in has what follows; nil: nobody wants it
 
@@ -148,7 +149,7 @@ func (c *tokenCell) claim(ctx context.Context, need tokencell.Need, op pbx.Op, l
 		return claimResult{}, err
 	}
 	defer c.leave()
-	need.Process, need.Have = c.by(), c.have
+	need.Process, need.Have, need.Seen = c.by(), c.have, c.seen
 	fresh := false
 	for range mostSwaps {
 		if !c.known {
@@ -378,7 +379,13 @@ func (c *tokenCell) put(ctx context.Context, next tokencell.Record) (won bool, e
 	if err != nil {
 		return false, err
 	}
-	c.written.Store(time.Now().UnixNano()) // the notice may be quicker than the response
+	at := time.Now().UnixNano()
+	c.written.Store(at) // the notice may be quicker than the response
+	defer func() {
+		if !won { // then there is none, or an unneeded look
+			c.written.CompareAndSwap(at, 0)
+		}
+	}()
 	var failed error
 	for range 2 {
 		rev := c.rev
@@ -390,9 +397,8 @@ func (c *tokenCell) put(ctx context.Context, next tokencell.Record) (won bool, e
 				return false, failed
 			}
 		case won:
-			c.written.Store(time.Now().UnixNano())
-			c.record, c.rev = &next, e.Rev
-			c.clock(e)
+			c.written.CompareAndSwap(at, time.Now().UnixNano())
+			c.hold(next, e)
 			return true, nil
 		default:
 			if err := c.take(e); err != nil {
@@ -404,6 +410,18 @@ func (c *tokenCell) put(ctx context.Context, next tokencell.Record) (won bool, e
 		}
 	}
 	return false, failed // the store serves reads and refuses writes
+}
+
+// echoLasts is for how long after a write its notice is waited for.
+const echoLasts = 250 * time.Millisecond
+
+// echoes reports whether a notice is that of this process's last write: the first
+// one that comes soon after it. Those that follow are of other processes. The notice
+// of a claim comes before the next write, because the PBX is slower than the store.
+// If it does not, the session looks once more than it needs to.
+func (c *tokenCell) echoes() bool {
+	at := c.written.Load()
+	return time.Now().UnixNano()-at < int64(echoLasts) && c.written.CompareAndSwap(at, 0)
 }
 
 // keep is for how long the store keeps a record: as long as it can be of use.
@@ -428,9 +446,15 @@ func (c *tokenCell) take(e store.Entry) error {
 		c.known = false
 		return err
 	}
-	c.record, c.rev, c.known = &r, e.Rev, true
-	c.clock(e)
+	c.hold(r, e)
 	return nil
+}
+
+// hold notes what the store has, and what time it is there.
+func (c *tokenCell) hold(r tokencell.Record, e store.Entry) {
+	c.record, c.rev, c.known = &r, e.Rev, true
+	c.seen = c.seen || r.Removed.IsZero()
+	c.clock(e)
 }
 
 // clock notes what time it is at the store.

@@ -207,15 +207,14 @@ func (c *check) run() {
 	now = h.now()
 	h.local.Checked(c.url, sent, now, status)
 	fails := status == 0 || status >= http.StatusInternalServerError
+	c.failed = fails
 	var first *visitor
 	if c.passed && !fails && c.by != nil {
 		first = v // another one's connections may still fail
 	}
 	next := h.advanceFrom(now, first)
-	if fails != c.failed {
-		if c.failed = fails; fails && h.local.InDoubt().IsZero() {
-			next = append(next, h.line.callUnanswered(c.url)...) // those who wait learn of it
-		}
+	if fails {
+		next = append(next, h.line.callUnanswered(c.url)...) // those who wait learn of it
 	}
 	var due time.Time
 	if c.by != nil {

@@ -63,6 +63,7 @@ type Need struct {
 	Process string // of the session
 	Have    uint64 // the generation that it holds; 0: none
 	Refused bool   // the PBX refused that generation
+	Seen    bool   // it has seen the cell before, not removed
 }
 
 // Verb is what to do next.
@@ -89,7 +90,7 @@ type Step struct {
 // Decide says how a session goes on at now, after it has read the record.
 func (r Record) Decide(now time.Time, n Need) Step {
 	switch {
-	case !r.Removed.IsZero() && n.Have > 0:
+	case !r.Removed.IsZero() && (n.Have > 0 || n.Seen):
 		return Step{Verb: End}
 	case r.Valid(now) && r.Generation > n.Have:
 		return Step{Verb: Adopt}

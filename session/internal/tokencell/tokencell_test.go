@@ -182,6 +182,7 @@ func TestDecisions(t *testing.T) {
 		"another's claim has expired":   {claimed, time.Minute, tokencell.Need{Process: "a", Have: 1}, tokencell.Step{}},
 		"its own claim":                 {claimed, 0, tokencell.Need{Process: "b", Have: 1}, tokencell.Step{}},
 		"removed while it held a token": {live().Gone("c.1", start), 0, tokencell.Need{Process: "a", Have: 1}, tokencell.Step{Verb: tokencell.End}},
+		"removed while it had none":     {live().Gone("c.1", start), 0, tokencell.Need{Process: "a", Seen: true}, tokencell.Step{Verb: tokencell.End}},
 		"removed before, and now added": {live().Gone("c.1", start), 0, tokencell.Need{Process: "a"}, tokencell.Step{}},
 	} {
 		if diff := cmp.Diff(tt.want, tt.record.Decide(start.Add(tt.after), tt.need)); diff != "" {
