@@ -473,7 +473,7 @@ const reloginLasts = 20 * time.Second
 // with these credentials. It returns the answer with the time to ask again.
 func (s *Session) makeRoom(l *link, print fingerprint, a answer) answer {
 	_, worth := l.host.relogin(&l.visitor, print, nil)
-	if !worth { // else it is too early, whoever could do it
+	if !worth { // else it is too early, for any of them
 		var holders []lockout.Holder
 		var who []*Session
 		for _, v := range l.host.visitors() {
