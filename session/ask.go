@@ -100,7 +100,10 @@ func (h *host) wait(v *visitor, q question, g lockout.Login, d lockout.Decision,
 
 // book books a login, in the store too. One that is not claimed is only decided.
 func (h *host) book(v *visitor, g lockout.Login, q question) (d lockout.Decision, err error) {
-	id := h.common.id()
+	var id lockout.ID
+	if !q.unclaimed {
+		id = h.common.id()
+	}
 	err = h.change(func(now time.Time, ledger *lockout.Host) bool {
 		switch {
 		case q.unclaimed:

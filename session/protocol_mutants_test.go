@@ -176,7 +176,7 @@ var brokenProtocols = []mutants.Mutant{
 		"TestALoginThatIsLateAdoptsTheTokenInTheStore"},
 	{"a write does not say which record it changes", "tokencell.go",
 		"		e, won, err := c.visitor.store.Swap(ctx, key, rev, data, c.keep(next))",
-		"		at, _ := c.visitor.store.Load(ctx, key)\n		e, won, err := c.visitor.store.Swap(ctx, key, at.Rev, data, c.keep(next))",
+		"		there, _ := c.visitor.store.Load(ctx, key)\n		e, won, err := c.visitor.store.Swap(ctx, key, there.Rev, data, c.keep(next))",
 		"TestALoginThatIsLateAdoptsTheTokenInTheStore"},
 	{"who loses the swap uses its own token", "session.go",
 		"			r.token = other\n",
