@@ -101,18 +101,23 @@ type fleet struct {
 
 // newSession makes a session that has not begun.
 func newSession(name string, auth pbx.Authenticator, f *fleet) *Session {
-	s := &Session{fleet: f}
-	s.job = newJob(s)
-	l, err := s.connect(name, auth)
+	both := &struct { // smaller in one piece of memory
+		session Session
+		link    link
+	}{}
+	s, l := &both.session, &both.link
+	s.fleet, s.job = f, newJob(s)
+	err := s.connect(l, name, auth)
 	s.link.Store(l)
 	s.machine = machine{rules: l.rules(f.many), since: time.Now(), err: err, noBeat: l.traits.brand().KeepAlive == pbx.KeepAliveNone}
 	f.gate.guard.join(l) // others at the host may report to it from now on
 	return s
 }
 
-// connect describes auth. The error says that its Traits panicked.
-func (s *Session) connect(name string, auth pbx.Authenticator) (*link, error) {
-	l := &link{visitor: visitor{job: &s.job, driver: driver{name: name, auth: auth, family: s.fleet.families.ofNobody()}}} // which family it is, the traits say
+// connect makes l a link to auth, and describes it. The error says that its Traits panicked.
+func (s *Session) connect(l *link, name string, auth pbx.Authenticator) error {
+	l.job, l.name, l.auth = &s.job, name, auth
+	l.family = s.fleet.families.ofNobody() // which it is, the traits say
 	if _, prints := pbx.As[pbx.Fingerprinter](auth); !prints {
 		crand.Read(l.own[:])
 	}
@@ -121,7 +126,7 @@ func (s *Session) connect(name string, auth pbx.Authenticator) (*link, error) {
 	if s.fleet.store != nil {
 		l.cell = newTokenCell(&l.visitor)
 	}
-	return l, err
+	return err
 }
 
 // begin starts with a login, or with the token in the store.
@@ -792,7 +797,8 @@ func (s *Session) jumped() { s.deliver(event{kind: jumped}, nil) }
 
 // replace changes the driver, and logs the old one's token out in the background.
 func (s *Session) replace(auth pbx.Authenticator) error {
-	fresh, _ := s.connect(s.Name(), auth)
+	fresh := &link{}
+	_ = s.connect(fresh, s.Name(), auth)
 	s.fleet.gate.guard.join(fresh)
 	s.mu.Lock()
 	if s.machine.phase >= ending {
