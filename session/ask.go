@@ -271,12 +271,22 @@ func (h *host) forgive(ctx context.Context) (forgotten lockout.Forgotten, err er
 	h.look(now)
 	next := append(h.line.callAll(), h.advance(now)...)
 	for _, v := range h.members { // a lock may have a session pause that stands in no queue
-		v.forgiven.Store(true)
+		v.forgiven = true
 		next = append(next, call{v: v})
 	}
 	h.unlock()
 	next.poke()
 	return forgotten, nil
+}
+
+// wasForgiven reports, once, whether a person has unlocked the client since the last
+// time.
+func (h *host) wasForgiven(v *visitor) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	was := v.forgiven
+	v.forgiven = false
+	return was
 }
 
 // relogin chooses whose login makes room for the visitor's, by its index; -1:

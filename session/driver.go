@@ -21,9 +21,6 @@ type driver struct {
 	auth   pbx.Authenticator
 	traits traits
 	*family
-	stray atomic.Int32 // operations that the driver has not returned from
-
-	forgiven atomic.Bool // a person has unlocked this client at the PBX: its session is to learn of it
 }
 
 // describe asks for the traits. The error says that the driver panicked.
@@ -79,7 +76,7 @@ func (d *driver) perform(ctx context.Context, op pbx.Op, t *pbx.Token, key []byt
 // hangs returns an error while the driver has not returned from an earlier
 // operation: one that hangs is enough.
 func (d *driver) hangs(op pbx.Op) error {
-	if d.stray.Load() == 0 {
+	if !d.isAstray(d) {
 		return nil
 	}
 	return &pbx.Error{Op: op, Kind: pbx.ErrUnavailable, Message: "not sent: the driver has not returned from an earlier request"}
@@ -131,9 +128,9 @@ func (d *driver) within(ctx context.Context, op pbx.Op, fn func(context.Context)
 		return d.judged(op, started, o.result)
 	case <-last.C:
 	}
-	d.stray.Add(1)
+	d.stray(d, 1)
 	if !o.fate.CompareAndSwap(underWay, leftBehind) {
-		d.stray.Add(-1)
+		d.stray(d, -1)
 		<-o.done
 		return d.judged(op, started, o.result)
 	}
@@ -165,7 +162,7 @@ func (d *driver) run(ctx context.Context, op pbx.Op, fn func(context.Context) re
 			close(o.done)
 			return
 		}
-		d.stray.Add(-1)
+		d.stray(d, -1)
 		if t := o.result.token; op == pbx.OpLogin && o.result.err == nil && t != nil { // nobody needs it any more
 			ctx, cancel := context.WithTimeout(context.Background(), d.timeout)
 			defer cancel()

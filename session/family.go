@@ -19,9 +19,11 @@ type family struct {
 	*settings
 	name string // of the driver
 
-	mu     sync.Mutex // guards states: a session that changes is counted once
+	mu     sync.Mutex // guards states, in which a session that changes is counted once, and astray
 	states [Closed + 1]int
+	astray map[any]int // by driver: operations that it has not returned from
 
+	hanging atomic.Int32 // operations that drivers have not returned from
 	ops     [len(opNames)]opCounters
 	left    histogram // what was left of tokens' lifetimes at their renewals
 	waits   atomic.Uint64
@@ -102,6 +104,30 @@ func (f *family) read() DriverStats {
 		d.Operations[opNames[i]] = f.ops[i].read()
 	}
 	return d
+}
+
+// stray notes so many more operations that a driver has not returned from. Few drivers
+// hang, so that they are noted here, and cost the others no memory.
+func (f *family) stray(driver any, more int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.astray == nil {
+		f.astray = map[any]int{}
+	}
+	if f.astray[driver] += more; f.astray[driver] == 0 {
+		delete(f.astray, driver)
+	}
+	f.hanging.Add(int32(more))
+}
+
+// isAstray reports whether a driver has not returned from an operation.
+func (f *family) isAstray(driver any) bool {
+	if f.hanging.Load() == 0 {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.astray[driver] > 0
 }
 
 // joined notes a session that is in that state, and gone one that was.

@@ -14,9 +14,10 @@ type visitor struct {
 	own fingerprint // of a driver that cannot say
 
 	// What follows is guarded by host.mu.
-	waiter *waiter // nil: it does not wait
-	member int32   // its index among the host's
-	trying bool    // its token is on trial
+	waiter   *waiter // nil: it does not wait
+	member   int32   // its index among the host's
+	trying   bool    // its token is on trial
+	forgiven bool    // a person has unlocked this client at the PBX: its session is to learn of it
 }
 
 // poke has the visitor ask again.

@@ -3,12 +3,14 @@ package session_test
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session"
@@ -105,6 +107,18 @@ func TestARequestIsNotRepeatedAtTheOldPBXAfterAReplace(t *testing.T) {
 	})
 }
 
+// wantCloseSoon closes a Manager whose driver or hook hangs.
+func wantCloseSoon(t *testing.T, m *session.Manager) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	start := time.Now()
+	m.Close(ctx)
+	if took := time.Since(start); took > 4*time.Second {
+		t.Errorf("Close took %s", took)
+	}
+}
+
 func TestCloseObeysItsContextWhileAReplacedTokenIsLoggedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
@@ -117,13 +131,7 @@ func TestCloseObeysItsContextWhileAReplacedTokenIsLoggedOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustToken(t, s)
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		start := time.Now()
-		m.Close(ctx)
-		if took := time.Since(start); took > 4*time.Second {
-			t.Errorf("Close took %s", took)
-		}
+		wantCloseSoon(t, m)
 	})
 }
 
@@ -145,13 +153,7 @@ func TestCloseObeysItsContextAfterAnotherProcessRemovedASession(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		wantState(t, s, session.Closed)
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		start := time.Now()
-		one.Close(ctx)
-		if took := time.Since(start); took > 4*time.Second {
-			t.Errorf("Close took %s", took)
-		}
+		wantCloseSoon(t, one)
 	})
 }
 
@@ -374,5 +376,28 @@ func TestRemoveEndsASessionThatLogsInElsewhere(t *testing.T) {
 		if !out["token-2"] {
 			t.Error("the new token is still logged in")
 		}
+	})
+}
+
+// It holds a password and connections.
+func TestAReplacedDriverIsGarbage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		old := &fake{traits: onHost("old.test"), life: time.Hour}
+		s, there := mustAdd(t, m, "7", old), weak.Make(old)
+		mustToken(t, s)
+		old = nil
+		if err := m.Replace(t.Context(), "7", &fake{traits: onHost("new.test"), life: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		mustToken(t, s)
+		time.Sleep(time.Minute)
+		runtime.GC()
+		runtime.GC()
+		if there.Value() != nil {
+			t.Error("the session holds on to it")
+		}
+		runtime.KeepAlive(s)
 	})
 }

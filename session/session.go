@@ -101,22 +101,19 @@ type fleet struct {
 
 // newSession makes a session that has not begun.
 func newSession(name string, auth pbx.Authenticator, f *fleet) *Session {
-	both := &struct { // smaller in one piece of memory
-		session Session
-		link    link
-	}{}
-	s, l := &both.session, &both.link
-	s.fleet, s.job = f, newJob(s)
-	err := s.connect(l, name, auth)
+	s := &Session{fleet: f}
+	s.job = newJob(s)
+	l, err := s.connect(name, auth)
 	s.link.Store(l)
 	s.machine = machine{rules: l.rules(f.many), since: time.Now(), err: err, noBeat: l.traits.brand().KeepAlive == pbx.KeepAliveNone}
 	f.gate.guard.join(l) // others at the host may report to it from now on
 	return s
 }
 
-// connect makes l a link to auth, and describes it. The error says that its Traits panicked.
-func (s *Session) connect(l *link, name string, auth pbx.Authenticator) error {
-	l.job, l.name, l.auth = &s.job, name, auth
+// connect makes a link to auth, and describes that. The error says that its Traits
+// panicked.
+func (s *Session) connect(name string, auth pbx.Authenticator) (*link, error) {
+	l := &link{visitor: visitor{job: &s.job, driver: driver{name: name, auth: auth}}}
 	l.family = s.fleet.families.ofNobody() // which it is, the traits say
 	if _, prints := pbx.As[pbx.Fingerprinter](auth); !prints {
 		crand.Read(l.own[:])
@@ -126,7 +123,7 @@ func (s *Session) connect(l *link, name string, auth pbx.Authenticator) error {
 	if s.fleet.store != nil {
 		l.cell = newTokenCell(&l.visitor)
 	}
-	return err
+	return l, err
 }
 
 // begin starts with a login, or with the token in the store.
@@ -158,7 +155,7 @@ func (s *Session) deliverTo(e event, a *attempt) (*link, plan) {
 		s.held = nil
 	}
 	s.mu.Unlock()
-	s.announce(p)
+	s.announce(l, p)
 	return l, p
 }
 
@@ -206,9 +203,9 @@ func (s *Session) step(e event) plan {
 	return p
 }
 
-// announce carries out the parts of a plan that are not the driver's.
-func (s *Session) announce(p plan) {
-	l := s.link.Load()
+// announce carries out the parts of a plan that are not the driver's. l is the driver
+// that the plan is for: another one may have replaced it.
+func (s *Session) announce(l *link, p plan) {
 	if p.withdraw {
 		l.host.withdraw(&l.visitor, p.ticket)
 	}
@@ -256,7 +253,7 @@ func (s *Session) run() {
 	if changed {
 		l.host.putBack()
 	}
-	if l.forgiven.Swap(false) {
+	if l.host.wasForgiven(&l.visitor) {
 		s.deliver(event{kind: forgiven}, nil)
 	}
 	l, p := s.deliverTo(event{kind: woken}, nil) // the driver may have been replaced
@@ -797,8 +794,7 @@ func (s *Session) jumped() { s.deliver(event{kind: jumped}, nil) }
 
 // replace changes the driver, and logs the old one's token out in the background.
 func (s *Session) replace(auth pbx.Authenticator) error {
-	fresh := &link{}
-	_ = s.connect(fresh, s.Name(), auth)
+	fresh, _ := s.connect(s.Name(), auth)
 	s.fleet.gate.guard.join(fresh)
 	s.mu.Lock()
 	if s.machine.phase >= ending {
@@ -818,7 +814,7 @@ func (s *Session) replace(auth pbx.Authenticator) error {
 		old.host.withdraw(&old.visitor, p.ticket)
 		p.withdraw = false
 	}
-	s.announce(p)
+	s.announce(fresh, p)
 	if p.logout != nil && old.cell == nil { // else it is the others' too
 		s.logout(old, p.logout)
 	}

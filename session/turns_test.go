@@ -15,31 +15,27 @@ import (
 // A session's connections may be at fault, such as one with a wrong certificate.
 // It must not be the only one that looks whether the PBX responds.
 func TestASessionWhoseConnectionsFailKeepsNobodyElseFromLoggingIn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
-		defer m.Close(context.Background())
-		mustAdd(t, m, "1", &fake{traits: onHost("pbx.test"), down: true, login: fails(pbx.ErrUnavailable, false)})
-		time.Sleep(time.Minute)
-		good := mustAdd(t, m, "2", &fake{traits: onHost("pbx.test")})
-		time.Sleep(30 * time.Second)
-		wantState(t, good, session.Live)
-	})
-}
-
-func TestASessionThatWorkedAndWhoseConnectionsFailKeepsNobodyElseFromLoggingIn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
-		defer m.Close(context.Background())
-		bad := &fake{traits: onHost("pbx.test")}
-		worked := mustAdd(t, m, "1", bad)
-		token := mustToken(t, worked)
-		bad.set(func() { bad.down, bad.login = true, fails(pbx.ErrUnavailable, false) })
-		worked.Invalidate(token)
-		time.Sleep(time.Minute)
-		good := mustAdd(t, m, "2", &fake{traits: onHost("pbx.test")})
-		time.Sleep(30 * time.Second)
-		wantState(t, good, session.Live)
-	})
+	for _, worked := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+			defer m.Close(context.Background())
+			bad := &fake{traits: onHost("pbx.test")}
+			fail := func() { bad.down, bad.login = true, fails(pbx.ErrUnavailable, false) }
+			if !worked {
+				fail()
+			}
+			s := mustAdd(t, m, "1", bad)
+			if worked {
+				token := mustToken(t, s)
+				bad.set(fail)
+				s.Invalidate(token)
+			}
+			time.Sleep(time.Minute)
+			good := mustAdd(t, m, "2", &fake{traits: onHost("pbx.test")})
+			time.Sleep(30 * time.Second)
+			wantState(t, good, session.Live)
+		})
+	}
 }
 
 // The last try of credentials that a lock may have refused has more places than
