@@ -104,7 +104,7 @@ func (h *host) book(v *visitor, g lockout.Login, q question) (d lockout.Decision
 	if !q.unclaimed {
 		id = h.common.id()
 	}
-	err = h.change(func(now time.Time, ledger *lockout.Host) bool {
+	err = h.change(v.last, func(now time.Time, ledger *lockout.Host) bool {
 		switch {
 		case q.unclaimed:
 			d = ledger.Ask(now, &h.local, g)
@@ -176,9 +176,9 @@ func (h *host) settle(v *visitor, op pbx.Op, b *lockout.Booking, err error, sent
 	h.mu.Unlock()
 	switch {
 	case op == pbx.OpLogin:
-		dropped = h.settled(h.login(v, b.Fingerprint, time.Time{}), *b, lockout.Classify(err))
+		dropped = h.settled(v, h.login(v, b.Fingerprint, time.Time{}), *b, lockout.Classify(err))
 	case lockout.Classify(err).Kind == lockout.Locked:
-		h.settled(h.login(v, fingerprint{}, time.Time{}), lockout.Booking{URL: v.traits.URL, Account: v.traits.Account}, lockout.Classify(err))
+		h.settled(v, h.login(v, fingerprint{}, time.Time{}), lockout.Booking{URL: v.traits.URL, Account: v.traits.Account}, lockout.Classify(err))
 	}
 	h.lock()
 	now := h.now()
@@ -200,8 +200,8 @@ func (h *host) settle(v *visitor, op pbx.Op, b *lockout.Booking, err error, sent
 }
 
 // settled settles a booking and calls the visitors that the outcome concerns.
-func (h *host) settled(g lockout.Login, b lockout.Booking, o lockout.Outcome) (dropped int) {
-	h.apply(func(now time.Time, ledger *lockout.Host) {
+func (h *host) settled(v *visitor, g lockout.Login, b lockout.Booking, o lockout.Outcome) (dropped int) {
+	h.apply(v.last, func(now time.Time, ledger *lockout.Host) {
 		dropped = ledger.Settle(now, &h.local, g, b, o)
 	})
 	h.lock()
@@ -244,7 +244,7 @@ func (h *host) move() {
 // retry asks for a person's retry, and returns why it would do nothing.
 func (h *host) retry(ctx context.Context, v *visitor, print fingerprint) (d lockout.Decision, err error) {
 	g := h.login(v, print, time.Time{})
-	err = h.changeWithin(ctx, func(now time.Time, ledger *lockout.Host) bool {
+	err = h.change(ctx, func(now time.Time, ledger *lockout.Host) bool {
 		d = ledger.Retry(now, &h.local, g)
 		return d.Reason == lockout.None
 	})
@@ -259,7 +259,7 @@ func (h *host) explain(v *visitor, print fingerprint, d lockout.Decision) error 
 }
 
 func (h *host) forgive(ctx context.Context) (forgotten lockout.Forgotten, err error) {
-	err = h.changeWithin(ctx, func(now time.Time, ledger *lockout.Host) bool {
+	err = h.change(ctx, func(now time.Time, ledger *lockout.Host) bool {
 		forgotten = ledger.Forgive(now)
 		return true
 	})

@@ -73,11 +73,15 @@ func (b *backing) within(ctx context.Context, do func(context.Context) error) er
 	if !b.down.enter(time.Now()) {
 		return errStoreAway
 	}
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	err := do(ctx)
 	ok := err == nil || errors.Is(err, store.ErrUnreadable)
 	b.operations.Add(1)
+	if !ok && errors.Is(caller.Err(), context.Canceled) { // cut off: that says nothing about the store
+		return err
+	}
 	if !ok {
 		b.errors.Add(1)
 	}

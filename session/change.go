@@ -28,12 +28,8 @@ func (h *host) exit(c *cell) {
 // change decides with decide, which gets the present ledger and says whether it has
 // changed it, and stores the change. decide may run several times. Without an
 // error, the change is in the store.
-func (h *host) change(decide func(time.Time, *lockout.Host) bool) error {
-	return h.changeWithin(context.Background(), decide)
-}
-
-func (h *host) changeWithin(ctx context.Context, decide func(time.Time, *lockout.Host) bool) error {
-	if h.common.cells == nil || h.name == "" {
+func (h *host) change(ctx context.Context, decide func(time.Time, *lockout.Host) bool) error {
+	if !h.stored() {
 		h.lock()
 		defer h.unlock()
 		decide(h.now(), &h.ledger)
@@ -73,9 +69,11 @@ func (h *host) changeWithin(ctx context.Context, decide func(time.Time, *lockout
 }
 
 // apply changes the ledger by what has happened, whatever the store does, and
-// then stores it. What the store does not get now, it gets with the next change.
-func (h *host) apply(change func(time.Time, *lockout.Host)) {
-	if h.common.cells == nil || h.name == "" {
+// then stores it. What the store does not get now, it gets with the next change. Once
+// ctx has ended, nobody has to know: a booking that is not settled counts as a possible
+// wrong login.
+func (h *host) apply(ctx context.Context, change func(time.Time, *lockout.Host)) {
+	if !h.stored() {
 		h.lock()
 		defer h.unlock()
 		change(h.now(), &h.ledger)
@@ -83,10 +81,14 @@ func (h *host) apply(change func(time.Time, *lockout.Host)) {
 	}
 	c := h.enter()
 	defer h.exit(c)
-	c.turn <- struct{}{} // soon: each operation has its time
-	defer func() { <-c.turn }()
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return
+	}
 	if c.rev == 0 { // the store's clock may not be known
-		_ = h.load(context.Background())
+		_ = h.load(ctx)
 	}
 	h.lock()
 	change(h.now(), &h.ledger)
@@ -94,7 +96,7 @@ func (h *host) apply(change func(time.Time, *lockout.Host)) {
 	h.unlock()
 	c.replica.Keep(&next)
 	for range mostSwaps {
-		won, err := h.put(context.Background(), &next)
+		won, err := h.put(ctx, &next)
 		if err != nil || won {
 			return
 		}
@@ -105,9 +107,9 @@ func (h *host) apply(change func(time.Time, *lockout.Host)) {
 }
 
 // putBack writes what the store has lost of the ledger, if it may have lost any.
-func (h *host) putBack() {
+func (h *host) putBack(ctx context.Context) {
 	if h.forgotten.Swap(false) {
-		_ = h.change(func(time.Time, *lockout.Host) bool { return false }) // without the store, its return is another reason
+		_ = h.change(ctx, func(time.Time, *lockout.Host) bool { return false }) // without the store, its return is another reason
 	}
 }
 

@@ -45,7 +45,7 @@ func bookLogins(b *testing.B, g *Guard) {
 	login := func(n byte) lockout.Login {
 		return lockout.Login{URL: "https://pbx.test", Account: "sales", Fingerprint: lockout.Fingerprint{n}, Limits: limits, NoProbe: true}
 	}
-	v := &visitor{}
+	v := &visitor{driver: driver{family: &family{settings: &settings{last: b.Context()}}}}
 	for n := range byte(4) {
 		kind := lockout.Refused
 		if n == 0 {
@@ -55,7 +55,7 @@ func bookLogins(b *testing.B, g *Guard) {
 		if err != nil || d.Verdict != lockout.Go {
 			b.Fatal(d, err)
 		}
-		h.settled(login(n), d.Booking, lockout.Outcome{Kind: kind})
+		h.settled(v, login(n), d.Booking, lockout.Outcome{Kind: kind})
 	}
 	start := time.Now()
 	for b.Loop() {
@@ -63,7 +63,7 @@ func bookLogins(b *testing.B, g *Guard) {
 		if err != nil || d.Verdict != lockout.Go {
 			b.Fatal(d, err)
 		}
-		h.settled(login(0), d.Booking, lockout.Outcome{Kind: lockout.Success})
+		h.settled(v, login(0), d.Booking, lockout.Outcome{Kind: lockout.Success})
 	}
 	b.ReportMetric(float64(time.Since(start).Microseconds())/float64(b.N), "µs/login")
 }

@@ -87,7 +87,7 @@ func (h *host) lock() {
 	h.mu.Lock()
 	if h.books == nil {
 		h.books = &books{ledger: h.proof.Host()}
-		if c := h.common; c.cells != nil && h.name != "" {
+		if c := h.common; h.stored() {
 			h.cell = c.cells.of(h.name, c.process)
 			h.cell.replica.Keep(&h.ledger) // the store may have forgotten it meanwhile
 		}
@@ -104,6 +104,9 @@ func (h *host) unlock() {
 	}
 	h.mu.Unlock()
 }
+
+// stored reports whether the ledger is in a store.
+func (h *host) stored() bool { return h.common.cells != nil && h.name != "" }
 
 // now is the time of the ledger.
 func (h *host) now() time.Time { return h.common.now().Add(h.offset) }

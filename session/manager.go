@@ -28,7 +28,7 @@ type Manager struct {
 	fleet    fleet
 	workers  int
 	stop     context.CancelFunc // of what no session waits for
-	hurry    context.CancelFunc // of logouts that nobody waits for
+	hurry    context.CancelFunc // of logouts that nobody waits for, and of operations of the store
 	watchers watchers
 	wrong    error // options that contradict each other; nil: none
 
@@ -62,15 +62,15 @@ func NewManager(opts *Options) *Manager { return newManager(opts, time.Now) }
 func newManager(opts *Options, wall func() time.Time) *Manager {
 	o, wrong := opts.resolved()
 	ctx, stop := context.WithCancel(context.Background())
+	last, hurry := context.WithCancel(context.Background())
 	m := &Manager{workers: o.Workers, wrong: wrong, byName: map[string]*Session{}}
 	f := &m.fleet
 	log := newJournal(o.Logger)
-	f.settings = settings{ctx: ctx, journal: log, hook: newHook(o.OnOp, log), timeout: o.Timeout, perHost: int32(min(o.PerHost, math.MaxInt32)),
+	f.settings = settings{ctx: ctx, last: last, journal: log, hook: newHook(o.OnOp, log), timeout: o.Timeout, perHost: int32(min(o.PerHost, math.MaxInt32)),
 		schedule: newScheduler(o.Workers, o.LoginRate, wall, m.jumped)}
 	o.Guard.ready()
-	m.stop = stop
+	m.stop, m.hurry = stop, hurry
 	f.families.settings = &f.settings
-	f.last, m.hurry = context.WithCancel(context.Background())
 	f.gate = gate{settings: &f.settings, guard: o.Guard}
 	f.many = true
 	f.changed, f.ended = m.watchers.tell, m.forget
@@ -192,7 +192,8 @@ func (m *Manager) Remove(ctx context.Context, name string) error {
 }
 
 // Close closes all sessions, several at a time: see [Session.Close]. It returns
-// the errors of those that could not be logged out. ctx bounds the whole.
+// the errors of those that could not be logged out. ctx bounds the whole: when it
+// ends, operations of the store are cut off too.
 func (m *Manager) Close(ctx context.Context) error {
 	m.mu.Lock()
 	m.closed = true
@@ -217,7 +218,8 @@ func (m *Manager) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// end stops what runs, and waits for it. Logouts have until ctx ends.
+// end stops what runs, and waits for it. Logouts and operations of the store have
+// until ctx ends.
 func (m *Manager) end(ctx context.Context) {
 	m.stop()
 	defer context.AfterFunc(ctx, m.hurry)()

@@ -341,7 +341,7 @@ var brokenProtocols = []mutants.Mutant{
 		"	if err == nil || p.want != pbx.OpKeepAlive || errors.As(err, &unreadable) {\n		return found, nil",
 		"TestALoginIsClaimedInTheStoreBeforeItIsSent"},
 	{"without the store, every process refreshes", "session.go",
-		"&& !l.cell.wrote() {",
+		"&& !l.cell.wrote(l.last) {",
 		"&& false {",
 		"TestWhileTheStoreIsAwayThePBXIsNotInDoubt"},
 	{"without the store, no token is kept alive", "session.go",

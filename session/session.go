@@ -95,8 +95,7 @@ type fleet struct {
 	changed  func(*Session) // notes it for watchers, and does not block
 	ended    func(context.Context, *Session)
 
-	background sync.WaitGroup  // logouts that nobody waits for
-	last       context.Context // of these
+	background sync.WaitGroup // logouts that nobody waits for
 }
 
 // newSession makes a session that has not begun.
@@ -136,16 +135,20 @@ func (s *Session) begin() {
 // rest of the plan is to be carried out without a lock. a is the attempt that
 // the event comes from.
 func (s *Session) deliver(e event, a *attempt) plan {
-	_, p := s.deliverTo(e, a)
+	_, _, p := s.deliverTo(e, a)
 	return p
 }
 
-// deliverTo is deliver, and returns the driver that the plan is for.
-func (s *Session) deliverTo(e event, a *attempt) (*link, plan) {
+// deliverTo is deliver, and returns the driver that the plan is for, and the attempt:
+// a new one, if an operation begins without a.
+func (s *Session) deliverTo(e event, a *attempt) (*link, *attempt, plan) {
 	s.mu.Lock()
 	l := s.link.Load()
 	p := s.step(e)
 	if p.call {
+		if a == nil {
+			a = newAttempt()
+		}
 		s.attempt = a
 	}
 	switch {
@@ -156,7 +159,7 @@ func (s *Session) deliverTo(e event, a *attempt) (*link, plan) {
 	}
 	s.mu.Unlock()
 	s.announce(l, p)
-	return l, p
+	return l, a, p
 }
 
 // takeBack returns the attempt that is held, to go on with it.
@@ -251,16 +254,15 @@ func (s *Session) run() {
 	l := s.link.Load()
 	changed := l.cell != nil && l.cell.noticed.Swap(false)
 	if changed {
-		l.host.putBack()
+		l.host.putBack(l.last)
 	}
 	if l.host.wasForgiven(&l.visitor) {
 		s.deliver(event{kind: forgiven}, nil)
 	}
-	l, p := s.deliverTo(event{kind: woken}, nil) // the driver may have been replaced
+	l, a, p := s.deliverTo(event{kind: woken}, nil) // the driver may have been replaced
 	if changed && !p.ask && !p.call {
-		l, p = s.deliverTo(event{kind: noticed}, nil)
+		l, a, p = s.deliverTo(event{kind: noticed}, nil)
 	}
-	var a *attempt
 	if p.ask && p.op == pbx.OpLogin {
 		a = s.takeBack()
 	}
@@ -302,7 +304,7 @@ func (s *Session) run() {
 
 // tidy leaves the store as the others need it: without a claim, and with the token.
 func (s *Session) tidy(l *link, claims bool) {
-	ctx := context.Background()
+	ctx := l.last
 	if claims {
 		l.cell.release(ctx)
 	}
@@ -333,7 +335,7 @@ func (s *Session) publish(l *link) {
 	}
 	s.mu.Unlock()
 	if token != nil {
-		l.cell.publish(context.Background(), token.Value, ends)
+		l.cell.publish(l.last, token.Value, ends)
 	}
 }
 
@@ -388,7 +390,7 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 	s.fleet.gate.settle(l, p.op, a.booking, r.err, r.sent)
 	var found claimResult
 	if r.err == nil && r.token != nil && l.cell != nil {
-		other, removed := l.cell.commit(r.token)
+		other, removed := l.cell.commit(l.last, r.token)
 		switch {
 		case removed:
 			if p.token == nil || !p.token.Value.Equal(r.token.Value) { // else it was logged out
@@ -404,6 +406,9 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 		}
 	}
 	next := s.deliver(event{kind: finished, ticket: p.ticket, token: r.token, print: r.print, err: r.err, claim: found}, a)
+	if next.stale {
+		s.fleet.gate.guard.tidy(l.host) // the session may have left it meanwhile
+	}
 	switch {
 	case next.ended:
 		s.finishLater()
@@ -432,7 +437,7 @@ func (s *Session) claim(ctx context.Context, l *link, p plan) (claimResult, erro
 	if err == nil || p.want != pbx.OpKeepAlive || errors.As(err, &unreadable) {
 		return found, err
 	}
-	if l.traits.brand().KeepAlive == pbx.KeepAliveRefresh && !l.cell.wrote() {
+	if l.traits.brand().KeepAlive == pbx.KeepAliveRefresh && !l.cell.wrote(l.last) {
 		return found, err
 	}
 	return claimResult{verdict: unshared}, nil
@@ -760,8 +765,7 @@ func (s *Session) end(ctx context.Context) (t *pbx.Token, first bool) {
 		select {
 		case <-settled:
 		case <-ctx.Done():
-			s.hurry()
-			<-settled // soon: neither driver nor hook is waited for any longer
+			s.hurry() // what it brings is dealt with in the background: see call
 		}
 	}
 	return s.deliver(event{kind: drained}, nil).logout, true

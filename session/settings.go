@@ -9,6 +9,7 @@ import (
 // from it.
 type settings struct {
 	ctx      context.Context // ends with the Manager
+	last     context.Context // of what a Close waits for: ends when the Manager's has no time left
 	schedule *scheduler
 	store    *backing // nil: this process is alone
 	journal  *journal

@@ -105,7 +105,7 @@ func newTokenCell(v *visitor) *tokenCell {
 }
 
 // enter waits for the turn, which another operation has for as long as the store
-// takes. What has to be noted in any case does not give up.
+// takes.
 func (c *tokenCell) enter(ctx context.Context) error {
 	c.mu.Lock()
 	if c.turn == nil {
@@ -226,12 +226,14 @@ func (c *tokenCell) adopt() *pbx.Token {
 // commit writes a new token. If another process was quicker, it returns the
 // token of that one, which is to be used instead. removed: another process has
 // removed the session meanwhile.
-func (c *tokenCell) commit(t *pbx.Token) (other *pbx.Token, removed bool) {
-	c.enter(context.Background())
+func (c *tokenCell) commit(ctx context.Context, t *pbx.Token) (other *pbx.Token, removed bool) {
+	if c.enter(ctx) != nil {
+		return nil, false // the next start logs in
+	}
 	defer c.leave()
 	c.owed = t
 	c.holder.Store(&c.visitor.store.process)
-	other = c.pay(context.Background())
+	other = c.pay(ctx)
 	c.lacks.Store(c.owed != nil)
 	return other, c.known && !c.record.Removed.IsZero()
 }
@@ -310,7 +312,9 @@ func (c *tokenCell) owing() bool { return c.lacks.Load() }
 // owes reports whether the store lacks the token, after another attempt to write
 // it.
 func (c *tokenCell) owes(ctx context.Context) (other *pbx.Token, owes bool) {
-	c.enter(context.Background())
+	if c.enter(ctx) != nil {
+		return nil, true
+	}
 	defer c.leave()
 	if c.owed != nil {
 		other = c.pay(ctx)
@@ -321,7 +325,9 @@ func (c *tokenCell) owes(ctx context.Context) (other *pbx.Token, owes bool) {
 
 // release gives up the claim, after an attempt that brought no token.
 func (c *tokenCell) release(ctx context.Context) {
-	c.enter(context.Background())
+	if c.enter(ctx) != nil {
+		return // it expires
+	}
 	defer c.leave()
 	for c.held {
 		next, mine := c.record.Released(c.visitor.store.writer(), c.by())
@@ -357,8 +363,10 @@ func (c *tokenCell) remove(ctx context.Context) error {
 }
 
 // wrote reports whether the store has the session's token from this process.
-func (c *tokenCell) wrote() bool {
-	c.enter(context.Background())
+func (c *tokenCell) wrote(ctx context.Context) bool {
+	if c.enter(ctx) != nil {
+		return false
+	}
 	defer c.leave()
 	return c.ours
 }

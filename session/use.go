@@ -124,7 +124,7 @@ func (h *host) refused(v *visitor, print fingerprint) (others []*visitor, before
 	g := h.login(v, print, time.Time{})
 	id := h.common.id()
 	var refused time.Time
-	h.apply(func(now time.Time, ledger *lockout.Host) {
+	h.apply(v.last, func(now time.Time, ledger *lockout.Host) {
 		refused = now
 		ledger.TokenRefused(now, &h.local, g, id)
 	})
