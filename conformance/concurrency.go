@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,13 @@ var concurrencyRules = []Rule{
 		Says:  "Cancelling one login does not cancel the others.",
 		Why:   "Sharing one login is the session's task, not the driver's.",
 		check: oneCancelled,
+	},
+	{
+		ID:      "CONCURRENCY-04",
+		Says:    "Concurrent requests, pings and logouts of many tokens each use their own token. Fingerprints can be made meanwhile.",
+		Why:     "A session uses its driver from many goroutines. A token that gets into another request is reported as dead, or ends with the wrong logout.",
+		options: func(o *pbxsim.Options) { o.Lockout.After = -1 }, // dead tokens may count
+		check:   manyUses,
 	},
 }
 
@@ -105,6 +113,90 @@ func manyKeepAlives(t *testbed) error {
 		}
 	}
 	return nil
+}
+
+func manyUses(t *testbed) error {
+	tokens := make([]*pbx.Token, crowd(t))
+	for i := range tokens {
+		token, err := t.login() // which may end the tokens before it, or return the same
+		if err != nil {
+			return err
+		}
+		tokens[i] = token
+	}
+	for i, token := range tokens {
+		if (len(tokens)-1-i)%2 == 1 { // never the last one
+			t.sim.Revoke(token.Value.Reveal())
+		}
+	}
+	canCall, canPing, hasPrint := requester(t) == "", pinger(t) == "", fingerprinter(t) == ""
+	use := func(token *pbx.Token) error {
+		alive := t.alive(token)
+		// verdict is what is wrong with the outcome of using token.
+		verdict := func(what string, err error) error {
+			switch {
+			case alive:
+				return at(what+" with a good token, beside others", err)
+			case err == nil:
+				return errors.New(what + " with a dead token, beside others, succeeds")
+			}
+			return nil
+		}
+		if hasPrint {
+			if _, err := t.auth.Fingerprint(context.Background(), []byte("a key of 32 bytes for this rule.")); err != nil {
+				return at("Fingerprint", err)
+			}
+		}
+		if canCall {
+			if err := verdict("a request", t.call(token)); err != nil {
+				return err
+			}
+		}
+		if canPing {
+			return verdict("Ping", t.auth.Ping(context.Background(), token))
+		}
+		return nil
+	}
+	if err := together(tokens, use); err != nil {
+		return err
+	}
+	ends, err := endsItsToken(t)
+	if err != nil || !ends {
+		return err
+	}
+	err = together(tokens, func(token *pbx.Token) error {
+		return at("Logout, beside others", t.auth.Logout(context.Background(), token))
+	})
+	if n := len(t.sim.Tokens(account)); err == nil && n > 0 {
+		return fmt.Errorf("after the logouts of all tokens %d are valid", n)
+	}
+	return err
+}
+
+// together does something with each token, at the same time. It returns one of the
+// errors.
+func together(tokens []*pbx.Token, do func(*pbx.Token) error) error {
+	errs := make([]error, len(tokens))
+	var all sync.WaitGroup
+	for i, token := range tokens {
+		all.Go(func() { errs[i] = do(token) })
+	}
+	all.Wait()
+	return cmp.Or(errs...)
+}
+
+// endsItsToken reports whether a logout ends its token, at a PBX of its own.
+func endsItsToken(t *testbed) (bool, error) {
+	other, err := newTestbed(t.harness, Rule{})
+	if err != nil {
+		return false, err
+	}
+	defer other.end()
+	token, err := other.login()
+	if err != nil {
+		return false, err
+	}
+	return other.auth.Logout(context.Background(), token) == nil && !other.alive(token), nil
 }
 
 func oneCancelled(t *testbed) error {

@@ -72,6 +72,35 @@ var configRules = []Rule{
 		Why:   "It was read from a file or a mounted secret. The PBX would count a wrong login.",
 		check: lineBreak,
 	},
+	{
+		ID:    "CONFIG-12",
+		Says:  "Traits.URL, if set, is the URL that the driver was opened with, without a slash at the end. Traits.Account, if set, differs between user names.",
+		Why:   "Sessions send tokens to that URL only, count wrong logins by its host, and resolve an application's paths on it. A stored token is found by the URL and the account.",
+		check: identity,
+	},
+}
+
+func identity(t *testbed) error {
+	for _, written := range []string{t.server.URL, t.server.URL + "/"} {
+		auth, err := t.open(func(c *pbx.Config) { c.URL = written })
+		if err != nil {
+			return at("opened with "+written, err)
+		}
+		if got := auth.Traits().URL; got != "" && got != t.server.URL {
+			return fmt.Errorf("opened with %s: Traits.URL is %q, want %q", written, got, t.server.URL)
+		}
+	}
+	if t.config(nil).Username == "" {
+		return nil
+	}
+	other, err := t.open(func(c *pbx.Config) { c.Username = "another-" + account })
+	if err != nil {
+		return err
+	}
+	if name := t.auth.Traits().Account; name != "" && name == other.Traits().Account {
+		return fmt.Errorf("two user names have the same Traits.Account, %q", name)
+	}
+	return nil
 }
 
 // gatewayPath is below which a gateway serves the PBX.
@@ -332,6 +361,15 @@ func fingerprint(t *testbed) error {
 	}
 	if other, err := take(changed, key); err != nil || other == first {
 		return fmt.Errorf("another password has the same fingerprint (error: %v)", err)
+	}
+	if t.config(nil).Username != "" {
+		renamed, err := t.open(func(c *pbx.Config) { c.Username = "another-" + account })
+		if err != nil {
+			return err
+		}
+		if other, err := take(renamed, key); err != nil || other == first {
+			return fmt.Errorf("another user name with the same password has the same fingerprint (error: %v)", err)
+		}
 	}
 	if reason := credentials(t); reason != "" {
 		return nil // the rest is about a Credentials func

@@ -43,7 +43,8 @@
 // says meanwhile (its errors, its log at trace level, and itself, its tokens and
 // their details under %v, %+v, %#v and as JSON) is searched for them, and for the
 // password's MD5. One appearance fails the rule under which it happened. What a
-// driver writes to the process's own standard error is not seen.
+// driver writes to the process's own standard error is not seen. A rule also fails if
+// a response's body is not closed, or if a goroutine of the driver remains.
 //
 // A rule that does not apply to a brand is skipped with the reason: the driver's
 // [github.com/pbxauth/pbx.Traits] say so (no lockout, no logout, no keep-alive),

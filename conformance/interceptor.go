@@ -3,8 +3,11 @@ package conformance
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 )
 
@@ -16,6 +19,9 @@ type interceptor struct {
 	requests  atomic.Int64  // to any address
 	bytesRead atomic.Int64  // of response bodies
 	change    atomic.Pointer[func(resp *http.Response, body []byte) []byte]
+
+	mu   sync.Mutex // guards open
+	open map[*countingBody]bool
 }
 
 func (i *interceptor) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -38,7 +44,14 @@ func (i *interceptor) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.ContentLength = int64(len(body))
 		resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
 	}
-	resp.Body = countingBody{resp.Body, &i.bytesRead}
+	body := &countingBody{resp.Body, i}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.open == nil {
+		i.open = map[*countingBody]bool{}
+	}
+	i.open[body] = true
+	resp.Body = body
 	return resp, nil
 }
 
@@ -51,14 +64,33 @@ func (i *interceptor) rewrite(change func(resp *http.Response, body []byte) []by
 	i.change.Store(&change)
 }
 
-// countingBody counts the bytes that are read of a body.
-type countingBody struct {
-	io.ReadCloser
-	read *atomic.Int64
+// closeBodies closes the bodies that are still open, and returns how many they were.
+func (i *interceptor) closeBodies() int {
+	i.mu.Lock()
+	open := slices.Collect(maps.Keys(i.open))
+	i.mu.Unlock()
+	for _, body := range open {
+		body.Close()
+	}
+	return len(open)
 }
 
-func (m countingBody) Read(p []byte) (int, error) {
+// countingBody counts the bytes that are read of a body, and knows whether it is
+// closed.
+type countingBody struct {
+	io.ReadCloser
+	of *interceptor
+}
+
+func (m *countingBody) Read(p []byte) (int, error) {
 	n, err := m.ReadCloser.Read(p)
-	m.read.Add(int64(n))
+	m.of.bytesRead.Add(int64(n))
 	return n, err
+}
+
+func (m *countingBody) Close() error {
+	m.of.mu.Lock()
+	delete(m.of.open, m)
+	m.of.mu.Unlock()
+	return m.ReadCloser.Close()
 }

@@ -217,8 +217,23 @@ func lockoutTraits(t *testbed) error {
 	}
 	for i := range most {
 		t.auth.Login(context.Background())
-		if _, locked := t.sim.Locked(clientAddress); locked {
+		if t.sim.Counts().Locks > 0 {
 			return fmt.Errorf("the PBX locks after %d wrong logins, Traits.Lockout says %s", i+1, tolerated(lockout))
+		}
+	}
+	if !lockout.PerAccount || t.config(nil).Username == "" {
+		return nil
+	}
+	for _, user := range []string{"second-" + account, "third-" + account} {
+		auth, err := t.open(func(c *pbx.Config) { c.Username = user })
+		if err != nil {
+			return err
+		}
+		for i := range most {
+			auth.Login(context.Background())
+			if t.sim.Counts().Locks > 0 {
+				return fmt.Errorf("the PBX locks after %d wrong logins of the account %s, since it counts those of the others too: Traits.Lockout says %s, PerAccount", i+1, user, tolerated(lockout))
+			}
 		}
 	}
 	return nil

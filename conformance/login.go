@@ -46,7 +46,7 @@ var loginRules = []Rule{
 	},
 	{
 		ID:    "LOGIN-06",
-		Says:  "A user name and a password of any characters arrive unchanged.",
+		Says:  "A user name and a password of any characters arrive unchanged. A password with blanks at its ends may be ErrConfig instead, before anything is sent.",
 		Why:   "Requests put together with Sprintf break at the first quote, and then the right password is a wrong one.",
 		check: awkwardPassword,
 	},
@@ -137,23 +137,38 @@ func loginSentOnce(t *testbed) error {
 }
 
 const (
-	awkward     = `canary "q" \b\ {j} 'a' &=+%41?#/;<x>:@ é漢🙂 end`
-	awkwardUser = `o'brien "crm" \ &=+%40 é@office.example`
+	awkward     = `canary "q" \b\ {j} 'a' &=+%41?#/;<x>:@ é漢🙂 END`
+	awkwardUser = `O'Brien "crm" \ &=+%40 é@office.example`
 )
 
 func awkwardPassword(t *testbed) error {
-	t.leaks.Plant("password", awkward)
 	user := awkwardUser
 	if t.config(nil).Username == "" {
 		user = account // only the PBX knows it
 	}
-	t.sim.SetPassword(user, awkward)
-	auth, err := t.open(func(c *pbx.Config) { c.Username, c.Password = user, pbx.NewSecret(awkward) })
+	if err := t.arrives(user, awkward, false); err != nil {
+		return err
+	}
+	return at("a password with a blank at each end", t.arrives(user, " "+awkward+" ", true))
+}
+
+// arrives returns an error unless a login with that account succeeds. If the brand
+// has no such passwords, the driver may also refuse it, before anything is sent.
+func (t *testbed) arrives(user, password string, mayRefuse bool) error {
+	t.leaks.Plant("password", password)
+	t.sim.SetPassword(user, password)
+	auth, err := t.open(func(c *pbx.Config) { c.Username, c.Password = user, pbx.NewSecret(password) })
+	if err != nil && mayRefuse {
+		return ofKind(err, pbx.ErrConfig)
+	}
 	if err != nil {
 		return fmt.Errorf("it cannot be opened: %w", err)
 	}
+	before := t.count(pbxsim.Login)
 	token, err := auth.Login(context.Background())
 	switch {
+	case err != nil && mayRefuse && t.count(pbxsim.Login) == before:
+		return ofKind(err, pbx.ErrConfig)
 	case err != nil:
 		return fmt.Errorf("the login fails: %w", err)
 	case token == nil || !slices.Contains(t.sim.Tokens(user), token.Value.Reveal()):

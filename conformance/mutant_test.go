@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/wire"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
@@ -330,6 +331,29 @@ var mutants = []struct {
 			return auth.(fullDriver).Fingerprint(pbx.WithAttempt(ctx), key)
 		}}, nil
 	}), "a login of the attempt"},
+	{"CONFIG-12", "states the URL with its API's path", mutate(func(m *mutant) {
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
+			traits.URL += "/api"
+			return traits
+		}
+	}), "Traits.URL is"},
+	{"CONFIG-12", "states one account for all", mutate(func(m *mutant) {
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
+			traits.Account = "api"
+			return traits
+		}
+	}), "two user names have the same Traits.Account"},
+	{"CONFIG-07", "leaves the user name out of the fingerprint", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		auth, err := good(cfg)
+		if err != nil || cfg.Credentials != nil {
+			return auth, err
+		}
+		return &mutant{fullDriver: auth.(fullDriver), print: func(_ context.Context, key []byte) ([]byte, error) {
+			return wire.Fingerprint(key, "", cfg.Password), nil
+		}}, nil
+	}), "another user name with the same password has the same fingerprint"},
 	{"LOGIN-01", "logs in twice, to be sure", mutate(func(m *mutant) {
 		m.login = func(ctx context.Context) (*pbx.Token, error) {
 			if _, err := m.fullDriver.Login(ctx); err != nil {
@@ -343,6 +367,8 @@ var mutants = []struct {
 	{"LOGIN-04", "keeps an empty token", naiveDriver(), "it succeeds"},
 	{"LOGIN-05", "retries a login when the PBX is in trouble", retryingLogin(func(err error) bool { return errors.Is(err, pbx.ErrUnavailable) }), "HTTP 500: the login is sent 2 times"},
 	{"LOGIN-06", "puts JSON together with Sprintf", naiveDriver(), "has not issued the token"},
+	{"LOGIN-06", "cuts the blanks off the password", withPassword(strings.TrimSpace), "a blank at each end: the login fails"},
+	{"LOGIN-06", "sends the password in lower case", withPassword(strings.ToLower), "the login fails"},
 	{"LOGIN-07", "takes a full PBX for a wrong password", withLoginErrorsAs(acmeHarness, func(e *pbx.Error) { e.Kind = pbx.ErrInvalidCredentials }), `want an error of kind "too many sessions"`},
 	{"LOGIN-07", "makes room by ending its last token", mutateAs(acmeHarness, func(m *mutant) {
 		var mu sync.Mutex
@@ -559,6 +585,7 @@ var mutants = []struct {
 			return traits
 		}
 	}), "locks after 5 wrong logins, Traits.Lockout says 10"},
+	{"LOCKOUT-04", "says that the PBX counts by account", withLockout(func(l *pbx.Lockout) { l.PerAccount = true }), "PerAccount"},
 
 	{"EXPIRY-01", "counts a token's lifetime from the response", mutate(func(m *mutant) {
 		m.login = func(ctx context.Context) (*pbx.Token, error) {
@@ -697,7 +724,9 @@ var mutants = []struct {
 	}), `the Traits are of driver ""`},
 
 	{"SECRETS-01", "quotes the response in its error", naiveDriver(), "shows in an error of Login"},
+	{"SECRETS-01", "quotes the refusal behind a code that it knows", withWholeRefusal(), "shows in an error of Login"},
 	{"SECRETS-02", "passes the whole response on", naiveDriver(), "shows in a token's Details"},
+	{"SECRETS-02", "passes on what does not hold the password", withUnhiddenDetails(), "shows in a token's Details"},
 	{"SECRETS-03", "passes net/http's error on", naiveDriver(), "the token shows in an error of Logout"},
 	{"SECRETS-04", "quotes the URL that it cannot read", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		auth, err := good(cfg)
@@ -722,6 +751,32 @@ var mutants = []struct {
 		}
 	}), "returns another's token"},
 	{"CONCURRENCY-03", "cancels a login for all when one context ends", sharingLogin(), "the other login: a good login fails"},
+	{"CONCURRENCY-04", "mixes up the tokens of concurrent requests", mutate(func(m *mutant) {
+		var mu sync.Mutex
+		var last *pbx.Token
+		m.authorize = func(r *http.Request, t *pbx.Token) error {
+			mu.Lock()
+			last = t
+			mu.Unlock()
+			time.Sleep(time.Millisecond) // while the others come
+			mu.Lock()
+			defer mu.Unlock()
+			return m.fullDriver.Authorize(r, last)
+		}
+	}), "beside others"},
+	{"CONCURRENCY-04", "mixes up the tokens of concurrent logouts", mutate(func(m *mutant) {
+		var mu sync.Mutex
+		var last *pbx.Token
+		m.logout = func(ctx context.Context, t *pbx.Token) error {
+			mu.Lock()
+			last = t
+			mu.Unlock()
+			time.Sleep(time.Millisecond) // while the others come
+			mu.Lock()
+			defer mu.Unlock()
+			return m.fullDriver.Logout(ctx, last)
+		}
+	}), "after the logouts of all tokens"},
 
 	{"SESSION-01", "hands its dead token out again", cachingLogin(), "dead token"},
 	{"SESSION-02", "repeats a login whatever went wrong", retryingLogin(func(err error) bool { return err != nil }), "3 logins are sent"},
@@ -857,6 +912,7 @@ var mutants = []struct {
 	}), "returns the token of the one before"},
 	{"SESSION-11", "inspects JSON only", inspectingJSON(), `a refusal with the Content-Type "application/octet-stream"`},
 	{"SESSION-12", "takes any HTTP 401 for a wrong password", withLoginErrors(tookForWrong), "what is in front asks for password"},
+	{"SESSION-12", "states a probe that the PBX itself refuses", refusedProbeMutant(), "something in front of it would: choose a URL"},
 	{"SESSION-13", "takes an unavailable PBX for a wrong password", withLoginErrors(func(e *pbx.Error) {
 		if e.HTTPStatus == http.StatusServiceUnavailable {
 			e.Kind = pbx.ErrInvalidCredentials
@@ -925,6 +981,116 @@ func askingItself(recovers bool) Harness {
 				return nil, &pbx.Error{Driver: yeastar.Name, Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Err: err}
 			}
 			return m.fullDriver.Login(ctx)
+		}
+		return m, nil
+	})
+}
+
+// withPassword is yeastarHarness with a driver that changes the password on its way.
+func withPassword(change func(string) string) Harness {
+	return broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		cfg.Password = pbx.NewSecret(change(cfg.Password.Reveal()))
+		return good(cfg)
+	})
+}
+
+// refusedProbeMutant is yeastarHarness with a driver whose Probe is a URL for which the
+// PBX wants a token.
+func refusedProbeMutant() Harness {
+	return broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		const path = "/api/who-am-i"
+		if base := cfg.Transport; base != nil {
+			cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				resp, err := base.RoundTrip(r)
+				if err == nil && r.URL.Path == path && resp.StatusCode < 500 {
+					resp.StatusCode = http.StatusUnauthorized
+				}
+				return resp, err
+			})
+		}
+		auth, err := good(cfg)
+		if err != nil {
+			return nil, err
+		}
+		m := &mutant{fullDriver: auth.(fullDriver)}
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
+			traits.Probe = traits.URL + path
+			return traits
+		}
+		return m, nil
+	})
+}
+
+// hearing is base, and keeps the body of the last response.
+func hearing(base http.RoundTripper, said *[]byte) http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		resp, err := base.RoundTrip(r)
+		if err != nil {
+			return nil, err
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		resp.Body, *said = io.NopCloser(bytes.NewReader(body)), body
+		return resp, err
+	})
+}
+
+// withWholeRefusal is yeastarHarness with a driver whose errors hold the response to a
+// refused login, if it is one that the vendor documents.
+func withWholeRefusal() Harness {
+	return broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		var said []byte
+		cfg.Transport = hearing(cfg.Transport, &said)
+		auth, err := good(cfg)
+		if err != nil {
+			return nil, err
+		}
+		m := &mutant{fullDriver: auth.(fullDriver)}
+		m.login = func(ctx context.Context) (*pbx.Token, error) {
+			token, err := m.fullDriver.Login(ctx)
+			return token, edited(err, func(e *pbx.Error) {
+				if e.Kind == pbx.ErrInvalidCredentials {
+					e.Message += string(said)
+				}
+			})
+		}
+		return m, nil
+	})
+}
+
+// withUnhiddenDetails is yeastarHarness with a driver that takes the secrets of the
+// request out of the Details, and not the new token.
+func withUnhiddenDetails() Harness {
+	return broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		var said []byte
+		cfg.Transport = hearing(cfg.Transport, &said)
+		auth, err := good(cfg)
+		if err != nil {
+			return nil, err
+		}
+		m := &mutant{fullDriver: auth.(fullDriver)}
+		m.login = func(ctx context.Context) (*pbx.Token, error) {
+			token, err := m.fullDriver.Login(ctx)
+			if err != nil {
+				return nil, err
+			}
+			var fields map[string]any
+			if json.Unmarshal(said, &fields) != nil {
+				return token, nil
+			}
+			delete(fields, "token")
+			kept := []any{}
+			texts, _ := fields["debug"].([]any)
+			for _, text := range texts {
+				if !strings.Contains(fmt.Sprint(text), cfg.Password.Reveal()) {
+					kept = append(kept, text)
+				}
+			}
+			fields["debug"] = kept
+			other := *token
+			other.Details, _ = json.Marshal(fields)
+			return &other, nil
 		}
 		return m, nil
 	})
@@ -1007,6 +1173,18 @@ func TestWhateverTheRule(t *testing.T) {
 		{"a call that never returns fails it", mutate(func(m *mutant) {
 			m.login = func(context.Context) (*pbx.Token, error) { select {} }
 		}), "wait without end"},
+		{"a response whose body is not closed fails it", mutate(func(m *mutant) {
+			m.login = func(ctx context.Context) (*pbx.Token, error) {
+				r, err := http.NewRequestWithContext(ctx, http.MethodGet, m.fullDriver.Traits().URL, nil)
+				if err != nil {
+					return nil, err
+				}
+				if _, err := m.fullDriver.Transport().RoundTrip(r); err != nil {
+					return nil, err
+				}
+				return m.fullDriver.Login(ctx)
+			}
+		}), "response bodies that are not closed, each of which keeps a connection: 1"},
 		{"a goroutine that is left behind fails it", mutate(func(m *mutant) {
 			m.login = func(ctx context.Context) (*pbx.Token, error) {
 				go func() { select {} }()

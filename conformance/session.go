@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,9 +143,34 @@ func doorkeeper(t *testbed) error {
 		}
 		t.sim.Up()
 		if err := comesBack(t, s, 10*time.Minute); err != nil {
-			return at("what is in front "+o.String(), err)
+			return at("what is in front "+o.String(), errors.Join(err, refusedProbe(t)))
 		}
 		s.Close(context.Background()) // the next session may have the same account
+	}
+	return nil
+}
+
+// refusedProbe explains why a session may take long to come back: the PBX itself
+// refuses its checks, and it cannot know that nothing is in front any more.
+func refusedProbe(t *testbed) error {
+	traits := t.auth.Traits()
+	probe := cmp.Or(traits.Probe, traits.URL)
+	r, err := http.NewRequest(http.MethodGet, probe, nil)
+	if err != nil {
+		return nil
+	}
+	var transport http.RoundTripper = t.transport
+	if requester(t) == "" {
+		transport = t.auth.Transport()
+	}
+	resp, err := transport.RoundTrip(r)
+	if err != nil {
+		return fmt.Errorf("Traits.Probe: %s does not respond", probe)
+	}
+	resp.Body.Close()
+	switch status := resp.StatusCode; {
+	case status/100 == 3, status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusProxyAuthRequired:
+		return fmt.Errorf("Traits.Probe: the PBX itself responds with HTTP status %d to GET %s, as something in front of it would: choose a URL that it serves without credentials", status, probe)
 	}
 	return nil
 }

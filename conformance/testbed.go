@@ -155,6 +155,9 @@ func (t *testbed) end() error {
 		t.observe("an error of Session.Close", s.Close(ctx))
 	}
 	t.server.Close()
+	if n := t.transport.closeBodies(); n > 0 {
+		t.fault("response bodies that are not closed, each of which keeps a connection: %d", n)
+	}
 	for _, auth := range t.opened {
 		t.observe("the Authenticator", auth)
 	}
