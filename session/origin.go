@@ -39,6 +39,9 @@ func checkOrigin(r *http.Request, home string) error {
 }
 
 func elsewhere(r *http.Request, home, why string) error {
+	if r.URL.Host == "" && r.URL.Opaque == "" && home != "" {
+		return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrConfig, Message: "not sent: the URL has no host: build it on Session.URL, " + home + ", or use Session.Do, which resolves it"}
+	}
 	message := "not sent: the request goes to " + r.URL.Scheme + "://" + r.URL.Host + ", and this client talks to its PBX only, which is " + home
 	if why != "" {
 		message += " (" + why + ")"

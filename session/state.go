@@ -83,8 +83,8 @@ type Status struct {
 	// ExpiresAt is the expiry of the token if nothing extends it, traffic
 	// included. Zero: no token, or its expiry is unknown.
 	ExpiresAt time.Time
-	// Next is when the session will send something by itself. Zero: not at all,
-	// or it is doing so now.
+	// Next is when the session will send something by itself, at the latest. Zero:
+	// not at all, or it is doing so now.
 	Next time.Time
 	// Check is when the PBX is checked next without the password, because a login
 	// waits until it responds. Zero: no login does.
@@ -121,7 +121,7 @@ func (s Status) String() string {
 		b.WriteString(", next request at " + s.Next.Format(time.RFC3339))
 	}
 	if !s.Check.IsZero() {
-		b.WriteString(", checking without the password, next check at " + s.Check.Format(time.RFC3339))
+		b.WriteString(", next check without the password at " + s.Check.Format(time.RFC3339))
 	}
 	if s.Warning != "" {
 		b.WriteString(", warning: " + s.Warning)
@@ -164,7 +164,7 @@ type Error struct {
 	Session string // its name in the Manager; empty outside
 	State   State
 	Since   time.Time
-	Next    time.Time // the next attempt; zero: none by itself
+	Next    time.Time // the next attempt, or earlier when the PBX responds again; zero: none by itself
 	Err     error     // the driver's error, the context's, or ErrClosed
 }
 
@@ -181,6 +181,9 @@ func (e *Error) Error() string {
 		b.WriteString(", no login until Retry is called or the credentials change")
 	case e.Next.After(e.Since):
 		b.WriteString(", next attempt at " + e.Next.Format(time.RFC3339))
+		if e.State == Unavailable { // it follows at once when a check gets a response
+			b.WriteString(" at the latest")
+		}
 	}
 	if e.Err != nil {
 		b.WriteString(": " + e.Err.Error())

@@ -68,7 +68,9 @@ func TestAnErrorsText(t *testing.T) {
 	}{
 		{session.Error{State: session.Unavailable, Since: since}, "session: unavailable since 2026-01-02T03:04:05Z"},
 		{session.Error{Session: "crm-7", State: session.Unavailable, Since: since, Next: since.Add(time.Minute), Err: cause},
-			"session crm-7: unavailable since 2026-01-02T03:04:05Z, next attempt at 2026-01-02T03:05:05Z: no route"},
+			"session crm-7: unavailable since 2026-01-02T03:04:05Z, next attempt at 2026-01-02T03:05:05Z at the latest: no route"},
+		{session.Error{State: session.Locked, Since: since, Next: since.Add(time.Minute), Err: cause},
+			"session: locked since 2026-01-02T03:04:05Z, next attempt at 2026-01-02T03:05:05Z: no route"},
 		{session.Error{Session: "crm-7", State: session.Rejected, Since: since, Next: since.Add(time.Minute), Err: cause},
 			"session crm-7: rejected since 2026-01-02T03:04:05Z, no login until Retry is called or the credentials change: no route"},
 		{session.Error{State: session.State(99), Since: since, Err: cause}, "session: unknown since 2026-01-02T03:04:05Z: no route"},

@@ -183,6 +183,7 @@ func TestTheTokenGoesToThePBXOnly(t *testing.T) {
 		{"another port", "https://pbx.test:8088", "https://pbx.test/api/call", false, "goes to https://pbx.test, and this client talks to its PBX only, which is https://pbx.test:8088"},
 		{"plain http", "https://pbx.test:8088", "http://pbx.test:8088/api/call", false, "goes to http://pbx.test:8088, and"},
 		{"anywhere, if the driver does not say where the PBX is", "", "http://pbx.test/call", true, ""},
+		{"nowhere", "https://pbx.test:8088", "/api/call", false, "not sent: the URL has no host: build it on Session.URL, https://pbx.test:8088, or use Session.Do"},
 		{"an address that is none", "pbx.test", "https://pbx.test/api/call", false, "cannot be read"},
 		{"an address that is none, with a port", "pbx.test:8088", "https://evil.test/api/call", false, "cannot be read"},
 		{"an address that cannot be read", "https://[::1", "https://evil.test/api/call", false, "cannot be read"},
