@@ -160,7 +160,7 @@ func deadKeepAlive(t *testbed) error {
 	if t.auth.keepAlive() != pbx.KeepAliveRefresh { // which revives an expired token
 		time.Sleep(t.tokenLifetime() + time.Second)
 		if err := ofKind(noToken(t.auth.KeepAlive(context.Background(), token)), pbx.ErrTokenRejected); err != nil {
-			return at("after its expiry", err)
+			return at("after its expiry (if it is exchanged for a refresh token, set Traits.KeepAlive to KeepAliveRefresh)", err)
 		}
 		if token, err = t.login(); err != nil {
 			return err

@@ -913,6 +913,13 @@ var mutants = []struct {
 	{"SESSION-11", "inspects JSON only", inspectingJSON(), `a refusal with the Content-Type "application/octet-stream"`},
 	{"SESSION-12", "takes any HTTP 401 for a wrong password", withLoginErrors(tookForWrong), "what is in front asks for password"},
 	{"SESSION-12", "states a probe that the PBX itself refuses", refusedProbeMutant(), "something in front of it would: choose a URL"},
+	{"SESSION-13", "does not say where its PBX is", mutate(func(m *mutant) {
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
+			traits.URL, traits.Probe = "", ""
+			return traits
+		}
+	}), "Traits.URL and Traits.Probe are empty"},
 	{"SESSION-13", "takes an unavailable PBX for a wrong password", withLoginErrors(func(e *pbx.Error) {
 		if e.HTTPStatus == http.StatusServiceUnavailable {
 			e.Kind = pbx.ErrInvalidCredentials

@@ -155,6 +155,9 @@ func doorkeeper(t *testbed) error {
 func refusedProbe(t *testbed) error {
 	traits := t.auth.Traits()
 	probe := cmp.Or(traits.Probe, traits.URL)
+	if probe == "" {
+		return errors.New("Traits.URL and Traits.Probe are empty, so the session cannot check whether the PBX responds")
+	}
 	r, err := http.NewRequest(http.MethodGet, probe, nil)
 	if err != nil {
 		return nil
@@ -369,7 +372,10 @@ func outage(t *testbed) error {
 		return fmt.Errorf("%d logins and keep-alives in an hour", proofs)
 	}
 	t.sim.ClearFaults()
-	return comesBack(t, s, time.Minute)
+	if err := comesBack(t, s, time.Minute); err != nil {
+		return errors.Join(err, refusedProbe(t))
+	}
+	return nil
 }
 
 // comesBack waits for a valid token.
