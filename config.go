@@ -18,6 +18,10 @@ import (
 // Config is what a driver needs to reach one PBX with one account. Opening sends
 // nothing, so a settings form can be checked by opening it.
 //
+// A Config can be decoded from JSON: the fields have their own names there, in upper
+// or lower case, as in "pinsha256". It cannot be encoded as JSON, which would lose the
+// secrets.
+//
 // A Config prints itself without secrets, and so does a struct that embeds it
 // and has no Format method of its own.
 type Config struct {

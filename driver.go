@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Driver is one brand as a [Registry] knows it. Beside Open it describes the
+// Driver is one brand as a [Registry] knows it. Besides Open it describes the
 // brand for a settings form, so that an application can draw one for a driver
 // that it has never seen.
 type Driver struct {

@@ -97,7 +97,7 @@ type Error struct {
 	// then tries again until they work. Otherwise the login may have been a wrong
 	// one, as with every error that is not known to be something else.
 	NotJudged bool
-	// Ambiguous, beside ErrTokenRejected: the response may concern this one
+	// Ambiguous, with ErrTokenRejected: the response may concern this one
 	// request and not the token, so a session asks [Pinger] before it gives the
 	// token up.
 	Ambiguous bool

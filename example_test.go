@@ -2,8 +2,10 @@ package pbx_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/pbxauth/pbx"
 )
@@ -70,6 +72,33 @@ func ExampleOpen_settings() {
 	// Output:
 	// open: configuration: unknown driver "tinny": registered are tiny (is an import missing?)
 	// tiny: open: configuration: option "event_port": "http" is not a port (1 to 65535)
+}
+
+// A settings file is decoded into a Config. An unknown field is an error here, so that
+// nobody believes in a misspelt pin.
+func ExampleConfig_json() {
+	const file = `{"driver": "tiny", "pbx": {
+		"url": "https://pbx.example.com", "username": "api", "password": "123456",
+		"tls": {"pinsha256": "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="},
+		"options": {"format": "xml"}
+	}}`
+	var settings struct {
+		Driver string
+		PBX    pbx.Config
+	}
+	decoder := json.NewDecoder(strings.NewReader(file))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&settings); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := brands().Open(settings.Driver, settings.PBX); err != nil {
+		fmt.Println(err) // says which setting to change
+		return
+	}
+	fmt.Println(settings.PBX)
+	// Output:
+	// pbx.Config{URL: "https://pbx.example.com", Username: "api", Options: ["format"]}
 }
 
 // The kind of a failure says what to do about it.

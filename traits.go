@@ -108,7 +108,7 @@ type Lockout struct {
 	// refused password is still not sent again.
 	None bool
 
-	// Attempts is how many wrong logins of ours lock. 0: unknown, 5 is assumed.
+	// Attempts is how many wrong logins of one client lock it. 0: unknown, 5 is assumed.
 	Attempts int
 
 	// Window is how long a lock lasts. 0: unknown, 10 minutes are assumed.

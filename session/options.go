@@ -15,7 +15,8 @@ type Options struct {
 	Timeout time.Duration
 
 	// Workers is how many requests of drivers are under way at once over all
-	// sessions of a Manager. Those whose last attempt failed get half. 0: 64.
+	// sessions of a Manager. Sessions whose last attempt failed get at most half
+	// of them. 0: 64.
 	Workers int
 
 	// Guard is the lockout budget. nil: the one that all sessions of this
@@ -28,7 +29,8 @@ type Options struct {
 	PerHost int
 
 	// LoginRate is how many sessions of a Manager may log in per second when
-	// many do at once, as after a start. As many again may go first. 0: 100.
+	// many do at once, as after a start. A burst of as many may go first.
+	// 0: 100.
 	LoginRate int
 
 	// Store shares tokens and the lockout budget with other processes, and keeps

@@ -13,7 +13,9 @@ import (
 )
 
 // StatusKind reads an HTTP status, for a brand that reports failures by it: nil
-// for 2xx. 401 means the credentials on a login and the token on anything else.
+// for 2xx. 401 means the credentials on a login and the token on anything else, so
+// ask it only about a response in the brand's own form. For any other, which a proxy
+// may have sent, use [Exchange.Unexpected].
 func StatusKind(op pbx.Op, status int) error {
 	switch {
 	case status/100 == 2:

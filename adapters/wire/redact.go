@@ -33,9 +33,10 @@ const (
 // Clean makes a text that came from outside fit for an error or a log: control
 // characters and runs of blanks folded, so that it stays on one line, and cut to
 // 200 characters. If the text shares four letters or digits in a row with a
-// secret, in whatever spelling, nothing of it is shown: there are more ways to
-// quote a secret than can be listed, and a text with a gap in it shows where the
-// secret was.
+// secret, in upper or lower case and however it is escaped, nothing of it is shown:
+// there are more ways to quote a secret than can be listed, and a text with a gap in
+// it shows where the secret was. An encoding, such as base64 or hexadecimal, is found
+// only if it is one of the secrets.
 func Clean(text string, secrets ...pbx.Secret) string {
 	text = fold(text)
 	if text == "" || !newRuns(secrets, sharedWord).in(text) {
