@@ -46,7 +46,7 @@ var loginRules = []Rule{
 	},
 	{
 		ID:    "LOGIN-06",
-		Says:  "A user name and a password of any characters arrive unchanged. A password with blanks at its ends may be ErrConfig instead, before anything is sent.",
+		Says:  "A user name and a password of any characters arrive unchanged. A password with blanks at its ends, or one that is not UTF-8, may be ErrConfig instead, before anything is sent.",
 		Why:   "Requests put together with Sprintf break at the first quote, and then the right password is a wrong one.",
 		check: awkwardPassword,
 	},
@@ -149,7 +149,10 @@ func awkwardPassword(t *testbed) error {
 	if err := t.arrives(user, awkward, false); err != nil {
 		return err
 	}
-	return at("a password with a blank at each end", t.arrives(user, " "+awkward+" ", true))
+	if err := t.arrives(user, " "+awkward+" ", true); err != nil {
+		return at("a password with a blank at each end", err)
+	}
+	return at("a password that is not UTF-8", t.arrives(user, "canary-caf\xe9-2mKq9", true))
 }
 
 // arrives returns an error unless a login with that account succeeds. If the brand

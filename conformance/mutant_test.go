@@ -368,6 +368,7 @@ var mutants = []struct {
 	{"LOGIN-05", "retries a login when the PBX is in trouble", retryingLogin(func(err error) bool { return errors.Is(err, pbx.ErrUnavailable) }), "HTTP 500: the login is sent 2 times"},
 	{"LOGIN-06", "puts JSON together with Sprintf", naiveDriver(), "has not issued the token"},
 	{"LOGIN-06", "cuts the blanks off the password", withPassword(strings.TrimSpace), "a blank at each end: the login fails"},
+	{"LOGIN-06", "has encoding/json replace what is not UTF-8", withPassword(func(s string) string { return strings.ToValidUTF8(s, "\ufffd") }), "not UTF-8: the login fails"},
 	{"LOGIN-06", "sends the password in lower case", withPassword(strings.ToLower), "the login fails"},
 	{"LOGIN-07", "takes a full PBX for a wrong password", withLoginErrorsAs(acmeHarness, func(e *pbx.Error) { e.Kind = pbx.ErrInvalidCredentials }), `want an error of kind "too many sessions"`},
 	{"LOGIN-07", "makes room by ending its last token", mutateAs(acmeHarness, func(m *mutant) {
