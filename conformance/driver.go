@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime"
 	"time"
@@ -92,9 +93,25 @@ func (d *observedDriver) Inspect(r *http.Response, body []byte, t *pbx.Token) er
 		}
 		return nil
 	}
-	err := i.Inspect(r, body, t)
+	seen := *r
+	seen.Body = untouchable{d.bed}
+	err := i.Inspect(&seen, body, t)
 	d.bed.observe("an error of Inspect", err)
 	return err
+}
+
+// untouchable is the body that Inspect may not read: what it takes of it, the
+// application misses.
+type untouchable struct{ bed *testbed }
+
+func (u untouchable) Read([]byte) (int, error) {
+	u.bed.fault("Inspect reads Response.Body, which is the application's: the beginning is in its second parameter")
+	return 0, io.EOF
+}
+
+func (u untouchable) Close() error {
+	u.bed.fault("Inspect closes Response.Body, which is the application's")
+	return nil
 }
 
 func (d *observedDriver) Traits() pbx.Traits {

@@ -33,7 +33,7 @@ var lockoutRules = []Rule{
 	},
 	{
 		ID:    "LOCKOUT-04",
-		Says:  "The PBX does not lock before the number of wrong logins in Traits.Lockout.Attempts, and not at all if Traits says None.",
+		Says:  "The PBX does not lock before the number of wrong logins in Traits.Lockout.Attempts, and not at all if Traits says None. Requests with a dead token do not lock if DeadTokens says that they are ignored.",
 		Why:   "Sessions share that number as their budget. A number too high locks all of them out.",
 		needs: []precondition{lockoutLimit},
 		check: lockoutTraits,
@@ -209,8 +209,21 @@ func loginUnderLock(t *testbed) error {
 }
 
 func lockoutTraits(t *testbed) error {
-	t.sim.SetPassword(account, "another")
 	lockout := t.auth.Traits().Lockout
+	if lockout.DeadTokens == pbx.DeadTokensIgnored && requester(t) == "" {
+		token, err := t.login()
+		if err != nil {
+			return err
+		}
+		t.sim.Restart()
+		for i := range 2 * max(lockout.Attempts, 5) {
+			t.call(token)
+			if t.sim.Counts().Locks > 0 {
+				return fmt.Errorf("the PBX locks after %d requests with dead tokens, Traits.Lockout says DeadTokensIgnored", i+1)
+			}
+		}
+	}
+	t.sim.SetPassword(account, "another")
 	most := lockout.Attempts - 1
 	if lockout.None {
 		most = 50 // which no PBX that locks tolerates

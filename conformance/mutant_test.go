@@ -411,6 +411,15 @@ var mutants = []struct {
 			return m.fullDriver.Inspect(r, body, t)
 		}
 	}), "unexpected response"},
+	{"TOKEN-03", "reads the application's response", mutate(func(m *mutant) {
+		m.inspect = func(r *http.Response, _ []byte, t *pbx.Token) error {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return &pbx.Error{Driver: yeastar.Name, Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true, Err: err}
+			}
+			return m.fullDriver.Inspect(r, body, t)
+		}
+	}), "Inspect reads Response.Body"},
 	{"TOKEN-04", "takes every failure for a refused token", mutate(func(m *mutant) {
 		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
 			return edited(m.fullDriver.Inspect(r, body, t), func(e *pbx.Error) { e.Kind = pbx.ErrTokenRejected })
@@ -586,6 +595,15 @@ var mutants = []struct {
 			return traits
 		}
 	}), "locks after 5 wrong logins, Traits.Lockout says 10"},
+	{"LOCKOUT-04", "says that dead tokens do not count", func() Harness {
+		h := withLockout(func(l *pbx.Lockout) { l.DeadTokens = pbx.DeadTokensIgnored })
+		good := h.Simulator
+		h.Simulator = func(o *pbxsim.Options) *pbxsim.PBX {
+			o.Lockout.DeadTokens = true
+			return good(o)
+		}
+		return h
+	}(), "dead tokens"},
 	{"LOCKOUT-04", "says that the PBX counts by account", withLockout(func(l *pbx.Lockout) { l.PerAccount = true }), "PerAccount"},
 
 	{"EXPIRY-01", "counts a token's lifetime from the response", mutate(func(m *mutant) {

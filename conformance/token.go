@@ -31,7 +31,7 @@ var tokenRules = []Rule{
 	},
 	{
 		ID:    "TOKEN-03",
-		Says:  "Inspect returns nil for a response that says nothing about the token: a recording, an empty body, the beginning of a long response.",
+		Says:  "Inspect returns nil for a response that says nothing about the token: a recording, an empty body, the beginning of a long response. It does not read or close Response.Body.",
 		Why:   "It sees every response to the application, and only the beginning. A false alarm costs a login each.",
 		needs: []precondition{requester},
 		check: silentResponses,
