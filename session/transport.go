@@ -59,33 +59,39 @@ func (s *Session) Transport(base http.RoundTripper) http.RoundTripper {
 // returns it as a [*pbx.Error] together with the response, whose body is whole.
 // Close the body of every response that is not nil.
 func (s *Session) Do(r *http.Request) (*http.Response, error) {
-	r, err := s.resolve(r)
+	whole, err := s.resolve(r)
 	if err != nil {
+		if r != nil {
+			closeBody(r)
+		}
 		return nil, err
 	}
 	t := &transport{session: s}
-	resp, verdict, err := t.exchange(r)
+	resp, verdict, err := t.exchange(whole)
 	if err != nil {
 		return nil, err
 	}
 	return resp, verdict
 }
 
-// resolve returns r with a whole URL.
+// refuse returns the error for a request that cannot be sent as it is.
+func refuse(why string) error {
+	return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrConfig, Message: "not sent: " + why}
+}
+
+var errNoURL = refuse("the request has no URL: use http.NewRequestWithContext")
+
+// resolve returns r with a whole URL. It leaves r's body alone.
 func (s *Session) resolve(r *http.Request) (*http.Request, error) {
-	fault := func(message string) error {
-		return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrConfig, Message: "not sent: " + message}
-	}
 	if r == nil || r.URL == nil {
-		return nil, fault("the request has no URL: use http.NewRequestWithContext")
+		return nil, errNoURL
 	}
 	if r.URL.Host != "" || r.URL.Opaque != "" {
 		return r, nil
 	}
 	base, err := url.Parse(s.URL())
 	if err != nil || base.Host == "" {
-		closeBody(r)
-		return nil, fault("the driver does not say where the PBX is: use a URL with a host")
+		return nil, refuse("the driver does not say where the PBX is: use a URL with a host")
 	}
 	if base.Path == "" {
 		base.Path = "/" // else JoinPath returns a relative path
@@ -172,6 +178,10 @@ type transport struct {
 
 // RoundTrip implements [http.RoundTripper].
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL == nil {
+		closeBody(r)
+		return nil, errNoURL
+	}
 	resp, _, err := t.exchange(r)
 	return resp, err
 }
@@ -307,6 +317,9 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 	e.limit.follow(authorized)
 	e.sent = time.Now()
 	resp, err = base.RoundTrip(authorized)
+	if err == nil && resp == nil { // a careless base
+		err = errNeither
+	}
 	if err != nil {
 		if !e.limit.stop() {
 			err = errNoResponse
@@ -314,7 +327,7 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 		cancel()
 		return nil, nil, e.clean(err)
 	}
-	if resp.Body == nil { // a careless base
+	if resp.Body == nil { // another careless one
 		resp.Body = http.NoBody
 	}
 	e.body = body{rest: resp.Body, cancel: cancel, of: e}
@@ -375,6 +388,10 @@ func (e *exchange) judge(verdict error) {
 // errNoResponse ends a request that has no deadline of its own.
 var errNoResponse error = &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true, Err: context.DeadlineExceeded,
 	Message: "the PBX does not respond; the request had no deadline of its own"}
+
+// errNeither is for a RoundTripper that returns neither a response nor an error.
+var errNeither error = &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true,
+	Message: "the RoundTripper below the session returned neither a response nor an error"}
 
 // body is a response's body, of which the beginning may have been read.
 type body struct {

@@ -1086,3 +1086,43 @@ func TestARequestWithAnOpaqueURLIsNotSent(t *testing.T) {
 		})
 	}
 }
+
+func TestARequestWithoutAURLIsAnErrorAndItsBodyIsClosed(t *testing.T) {
+	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
+		for name, send := range map[string]func(*http.Request) (*http.Response, error){
+			"Transport": s.Transport(answering(200)).RoundTrip, "Do": s.Do,
+		} {
+			closed := 0
+			_, err := send(&http.Request{Method: http.MethodPost, Body: counting{strings.NewReader("x"), &closed}})
+			wantKind(t, err, pbx.ErrConfig)
+			if closed != 1 {
+				t.Errorf("%s: the body was closed %d times", name, closed)
+			}
+		}
+		_, err := s.Do(nil)
+		wantKind(t, err, pbx.ErrConfig)
+	})
+}
+
+func TestDoClosesABodyThatItCannotSendAndAuthorizeLeavesItOpen(t *testing.T) {
+	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) { // it does not say where the PBX is
+		closed := 0
+		r := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/call"}, Body: counting{strings.NewReader("x"), &closed}}
+		wantKind(t, s.Authorize(t.Context(), r), pbx.ErrConfig)
+		if closed != 0 || r.Header != nil || r.URL.Host != "" {
+			t.Errorf("a request that was refused is changed: %+v, closed %d times", r, closed)
+		}
+		_, err := s.Do(r)
+		wantKind(t, err, pbx.ErrConfig)
+		if closed != 1 {
+			t.Errorf("the body was closed %d times", closed)
+		}
+	})
+}
+
+func TestABaseThatReturnsNothingIsAnError(t *testing.T) {
+	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
+		_, err := s.Transport(roundTrip(func(*http.Request) (*http.Response, error) { return nil, nil })).RoundTrip(httpGet())
+		wantKind(t, err, pbx.ErrUnavailable)
+	})
+}
