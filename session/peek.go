@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"net/http"
 	"strings"
 )
 
@@ -41,11 +42,15 @@ func decode(encoding string, head []byte) ([]byte, bool) {
 }
 
 // isWebPage reports whether a body is a web page, which says nothing about
-// tokens.
-func isWebPage(body []byte) bool { return begins(body, "<!doctype html") || begins(body, "<html") }
-
-// begins reports whether a body begins with start, in whatever case.
-func begins(body []byte, start string) bool {
-	body = bytes.TrimSpace(body[:min(len(body), 64)])
-	return len(body) >= len(start) && strings.EqualFold(string(body[:len(start)]), start)
+// tokens. A page may begin with a byte order mark, a comment, or the line that
+// says which XML it is.
+func isWebPage(body []byte) bool {
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+	if !bytes.HasPrefix(body, []byte("<")) { // nearly all that is none
+		return false
+	}
+	if bytes.HasPrefix(body, []byte("<?xml")) {
+		_, body, _ = bytes.Cut(body, []byte("?>"))
+	}
+	return strings.HasPrefix(http.DetectContentType(body), "text/html")
 }

@@ -355,7 +355,7 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 	switch {
 	case errors.Is(verdict, pbx.ErrInvalidCredentials): // a key that was withdrawn, say
 		e.judge(verdict)
-	case verdict == nil && inspected && resp.StatusCode/100 == 2 && !isWebPage(head):
+	case verdict == nil && inspected && e.body.err == nil && r.Method != http.MethodHead && resp.StatusCode/100 == 2 && !isWebPage(head):
 		e.accepted()
 	}
 	return resp, verdict, nil

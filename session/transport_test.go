@@ -968,6 +968,11 @@ func TestWhichResponsesProlongTheToken(t *testing.T) {
 		{"a web page", 200, "<!DOCTYPE html><html>login, please</html>", false},
 		{"a web page without a type", 200, "<html>login, please</html>", false},
 		{"one after an empty line", 200, "\n  <!doctype html><html>login, please</html>", false},
+		{"one after a byte order mark", 200, "\xef\xbb\xbf<!DOCTYPE html><html>login, please</html>", false},
+		{"one after a comment", 200, "<!-- login --><html>login, please</html>", false},
+		{"one in XHTML", 200, `<?xml version="1.0"?>` + "\n" + `<!DOCTYPE html PUBLIC "x"><html>login, please</html>`, false},
+		{"a part of one", 200, "<head><title>login, please</title></head>", false},
+		{"an answer in XML", 200, `<?xml version="1.0"?>` + "\n" + `<response status="Success"/>`, true},
 		{"a redirect", 302, "", false},
 		{"a path that is not there", 404, `{"status":"Failed"}`, false},
 		{"a PBX in trouble", 500, `{"status":"Failed"}`, false},
@@ -1125,4 +1130,41 @@ func TestABaseThatReturnsNothingIsAnError(t *testing.T) {
 		_, err := s.Transport(roundTrip(func(*http.Request) (*http.Response, error) { return nil, nil })).RoundTrip(httpGet())
 		wantKind(t, err, pbx.ErrUnavailable)
 	})
+}
+
+// A refusal comes in the body, under HTTP 200. Without the whole of it nobody knows.
+func TestAResponseThatWasNotReadIsNoProofThatThePBXTakesTheToken(t *testing.T) {
+	broken := iotest.ErrReader(io.ErrUnexpectedEOF)
+	for _, row := range []struct {
+		name, method string
+		body         io.Reader
+		counts       bool
+	}{
+		{"it breaks off at once", http.MethodGet, broken, false},
+		{"it breaks off in the middle", http.MethodGet, io.MultiReader(strings.NewReader("ref"), broken), false},
+		{"it has a header only", http.MethodHead, strings.NewReader(""), false},
+		{"it is empty", http.MethodGet, strings.NewReader(""), true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			during(t, inspecting{&fake{life: time.Hour, traits: pbx.Traits{Sliding: true}}}, func(t *testing.T, s *session.Session) {
+				mustToken(t, s)
+				before := s.Status().ExpiresAt
+				time.Sleep(time.Minute)
+				r := httpGet()
+				r.Method = row.method
+				resp, err := s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+					resp := answer(r, 200, "")
+					resp.Body, resp.ContentLength = io.NopCloser(row.body), 7
+					return resp, nil
+				})).RoundTrip(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				if after := s.Status().ExpiresAt; after.After(before) != row.counts {
+					t.Errorf("the token ended at %s and ends at %s", before, after)
+				}
+			})
+		})
+	}
 }
