@@ -330,13 +330,15 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 	if resp.Body == nil { // another careless one
 		resp.Body = http.NoBody
 	}
-	e.body = body{rest: resp.Body, cancel: cancel, of: e}
+	e.body = body{rest: resp.Body, cancel: cancel, of: e, in: resp}
 	resp.Request = authorized // for Inspect
 	head, inspected := e.body.peek(resp)
-	verdict = e.link.inspect(e.requester, resp, head, e.lease.token)
-	if !inspected {
-		seen := *resp
-		e.body.late = &seen
+	if resp.StatusCode != http.StatusSwitchingProtocols { // what follows that is not HTTP
+		verdict = e.link.inspect(e.requester, resp, head, e.lease.token)
+		if !inspected {
+			seen := *resp
+			e.body.late = &seen
+		}
 	}
 	resp.Body = &e.body
 	if w, ok := e.body.rest.(io.Writer); ok { // a WebSocket
@@ -349,9 +351,13 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 		resp.Body.Close()
 		return nil, nil, errNoResponse
 	}
-	// Both would show the token to those who print the response.
+	// All of these would show the token to those who print the response.
 	resp.Request = r
 	e.strip(resp.Header)
+	e.strip(resp.Trailer)
+	if quotes(resp.Status, e.lease.token.Value.Reveal()) {
+		resp.Status = strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode)
+	}
 	switch {
 	case errors.Is(verdict, pbx.ErrInvalidCredentials): // a key that was withdrawn, say
 		e.judge(verdict)
@@ -401,6 +407,7 @@ type body struct {
 	err    error // met on the way: for the application to meet where it is
 	cancel context.CancelFunc
 	of     *exchange
+	in     *http.Response // whose trailer comes at the end
 	late   *http.Response // whose first bytes are looked at when they come; nil: they were
 }
 
@@ -430,7 +437,10 @@ func (b *body) Read(p []byte) (n int, err error) {
 		return 0, b.of.clean(b.err)
 	}
 	n, err = b.rest.Read(p)
-	if err != nil && err != io.EOF {
+	switch {
+	case err == io.EOF:
+		b.of.strip(b.in.Trailer)
+	case err != nil:
 		err = b.of.clean(err)
 	}
 	if b.late != nil && n > 0 {
@@ -527,7 +537,7 @@ func closeBody(r *http.Request) {
 	}
 }
 
-// strip cuts the token out of a response's header, for those who print it. A
+// strip cuts the token out of a response's header or trailer, for those who print it. A
 // redirect loses the query that it stands in, other values go.
 func (e *exchange) strip(h http.Header) {
 	token := e.lease.token.Value.Reveal()

@@ -1168,3 +1168,65 @@ func TestAResponseThatWasNotReadIsNoProofThatThePBXTakesTheToken(t *testing.T) {
 		})
 	}
 }
+
+func TestNoStatusLineAndNoTrailerQuotesTheToken(t *testing.T) {
+	f := &fake{life: time.Hour}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		for _, size := range []int{0, 200_000} { // the trailer comes after the body, of which 64 KB are read at once
+			resp, err := over(roundTrip(func(r *http.Request) (*http.Response, error) {
+				resp := answer(r, 404, "")
+				resp.Status, resp.ContentLength = "404 no such page for token-1", -1
+				resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(strings.Repeat("x", size)), &ending{func() {
+					resp.Trailer = http.Header{"X-Trace": {"token-1"}, "X-Sum": {"7"}}
+				}}))
+				return resp, nil
+			}), s).Get("http://pbx.test/call")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.Status != "404 Not Found" || len(resp.Trailer) != 1 || resp.Trailer.Get("X-Sum") != "7" {
+				t.Errorf("status %q, trailer %v", resp.Status, resp.Trailer)
+			}
+		}
+	})
+}
+
+// ending does something at its end.
+type ending struct{ then func() }
+
+func (e *ending) Read([]byte) (int, error) {
+	e.then()
+	return 0, io.EOF
+}
+
+// The drivers read other statuses than 2xx as failures, and a frame is not HTTP.
+func TestAResponseThatSwitchesProtocolsIsNoFailureAndItsFramesAreNotLookedAt(t *testing.T) {
+	looks := 0
+	auth := judgingEach{&fake{life: time.Hour}, func(*http.Response, []byte) error {
+		looks++
+		return &pbx.Error{Driver: "fake", Op: pbx.OpRequest, Kind: pbx.ErrTokenRejected, Sent: true}
+	}}
+	during(t, sending{auth, func(r *http.Request) (*http.Response, error) { return answer(r, 101, "refused"), nil }}, func(t *testing.T, s *session.Session) {
+		resp, err := s.Do(httpGet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(resp.Body); string(body) != "refused" || err != nil || looks != 0 {
+			t.Errorf("body %q, %v, looked at %d times", body, err, looks)
+		}
+		resp.Body.Close()
+		wantState(t, s, session.Live)
+	})
+}
+
+// sending is one that judges each response of connections of its own.
+type sending struct {
+	judgingEach
+	send roundTrip
+}
+
+func (s sending) Transport() http.RoundTripper { return s.send }
