@@ -42,7 +42,8 @@ func elsewhere(r *http.Request, home, why string) error {
 	if r.URL.Host == "" && r.URL.Opaque == "" && home != "" {
 		return &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrConfig, Message: "not sent: the URL has no host: build it on Session.URL, " + home + ", or use Session.Do, which resolves it"}
 	}
-	message := "not sent: the request goes to " + r.URL.Scheme + "://" + r.URL.Host + ", and this client talks to its PBX only, which is " + home
+	there := url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host} // escapes what is no host, which a URL that was not parsed may have
+	message := "not sent: the request goes to " + there.String() + ", and this client talks to its PBX only, which is " + home
 	if why != "" {
 		message += " (" + why + ")"
 	}
@@ -50,7 +51,15 @@ func elsewhere(r *http.Request, home, why string) error {
 }
 
 func sameOrigin(a, b *url.URL) bool {
-	return a.Scheme == b.Scheme && port(a) == port(b) && strings.EqualFold(a.Hostname(), b.Hostname())
+	return a.Scheme == b.Scheme && port(a) == port(b) && sameHost(a.Hostname(), b.Hostname())
+}
+
+// sameHost compares hosts. In the zone of an IPv6 address, which is the name of an
+// interface, capitals count.
+func sameHost(a, b string) bool {
+	a, zoneA, _ := strings.Cut(a, "%")
+	b, zoneB, _ := strings.Cut(b, "%")
+	return zoneA == zoneB && strings.EqualFold(a, b)
 }
 
 func port(u *url.URL) string {

@@ -184,6 +184,9 @@ func TestTheTokenGoesToThePBXOnly(t *testing.T) {
 		{"plain http", "https://pbx.test:8088", "http://pbx.test:8088/api/call", false, "goes to http://pbx.test:8088, and"},
 		{"anywhere, if the driver does not say where the PBX is", "", "http://pbx.test/call", true, ""},
 		{"nowhere", "https://pbx.test:8088", "/api/call", false, "not sent: the URL has no host: build it on Session.URL, https://pbx.test:8088, or use Session.Do"},
+		{"an interface of this machine", "http://[fe80::1%25eth0]", "http://[FE80::1%25eth0]/call", true, ""},
+		{"another interface", "http://[fe80::1%25eth0]", "http://[fe80::1%25ETH0]/call", false, "goes to http://[fe80::1%25ETH0], and"},
+		{"another host, and a password for it", "http://pbx.test", "http://u:p@evil.test/call", false, "goes to http://evil.test, and"},
 		{"an address that is none", "pbx.test", "https://pbx.test/api/call", false, "cannot be read"},
 		{"an address that is none, with a port", "pbx.test:8088", "https://evil.test/api/call", false, "cannot be read"},
 		{"an address that cannot be read", "https://[::1", "https://evil.test/api/call", false, "cannot be read"},
@@ -1230,3 +1233,15 @@ type sending struct {
 }
 
 func (s sending) Transport() http.RoundTripper { return s.send }
+
+func TestAnErrorAboutAnotherHostIsOneLine(t *testing.T) {
+	during(t, &fake{life: time.Hour, traits: pbx.Traits{URL: "http://pbx.test"}}, func(t *testing.T, s *session.Session) {
+		r := httpGet()
+		r.URL.Host = "evil.test\r\nlevel=info"
+		_, err := s.Transport(answering(200)).RoundTrip(r)
+		wantKind(t, err, pbx.ErrConfig)
+		if strings.ContainsAny(err.Error(), "\r\n") {
+			t.Errorf("error is %q", err)
+		}
+	})
+}
