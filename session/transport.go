@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -204,7 +205,7 @@ func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err
 	if !t.session.gaveUp(r.Context(), e.lease) || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
 		return resp, verdict, nil
 	}
-	again := r.Clone(r.Context())
+	again := r.WithContext(r.Context()) // and not Clone: the body fills in r's trailer
 	if r.GetBody != nil {
 		if again.Body, err = r.GetBody(); err != nil {
 			return resp, verdict, nil
@@ -313,8 +314,8 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 		cancel()
 		return nil, nil, err
 	}
+	e.follow(authorized)
 	sendOnce(authorized)
-	e.limit.follow(authorized)
 	e.sent = time.Now()
 	resp, err = base.RoundTrip(authorized)
 	if err == nil && resp == nil { // a careless base
@@ -483,26 +484,51 @@ func (l *limit) stop() bool {
 func (l *limit) progress() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.stopped && l.timer.Stop() {
+	if !l.stopped && l.timer != nil && l.timer.Stop() {
 		l.timer.Reset(l.timeout)
 	}
 }
 
-// follow lets an upload take its time, as long as it goes on.
-func (l *limit) follow(r *http.Request) {
-	if l.timer != nil && r.Body != nil && r.Body != http.NoBody && r.Body != (empty{}) {
-		r.Body = &upload{ReadCloser: r.Body, limit: l}
+// follow lets an upload take its time, as long as it goes on, and closes its body
+// when the request ends: net/http waits for a Read that is under way, whatever the
+// context. A body in memory does not block.
+func (e *exchange) follow(r *http.Request) {
+	stream := r.GetBody == nil
+	if r.Body == nil || r.Body == http.NoBody || !stream && e.limit.timer == nil {
+		return
+	}
+	u := &upload{ReadCloser: r.Body, limit: &e.limit}
+	r.Body = u
+	if stream {
+		u.forget = context.AfterFunc(r.Context(), func() { u.end() })
 	}
 }
 
 type upload struct {
 	io.ReadCloser
-	limit *limit
+	limit  *limit
+	closed atomic.Bool
+	forget func() bool // that Close follows the end of the context; nil: it does not
 }
 
 func (u *upload) Read(p []byte) (int, error) {
 	u.limit.progress()
 	return u.ReadCloser.Read(p)
+}
+
+func (u *upload) Close() error {
+	if u.forget != nil {
+		u.forget()
+	}
+	return u.end()
+}
+
+// end closes the body once.
+func (u *upload) end() error {
+	if u.closed.Swap(true) {
+		return nil
+	}
+	return u.ReadCloser.Close()
 }
 
 // sendOnce keeps net/http from sending a request again when a kept connection

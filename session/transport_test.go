@@ -7,9 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -1242,6 +1246,82 @@ func TestAnErrorAboutAnotherHostIsOneLine(t *testing.T) {
 		wantKind(t, err, pbx.ErrConfig)
 		if strings.ContainsAny(err.Error(), "\r\n") {
 			t.Errorf("error is %q", err)
+		}
+	})
+}
+
+// net/http's RoundTrip waits until a Read of the body returns, also after the
+// request's context has ended.
+func TestABodyThatBlocksDoesNotHoldUpItsRequest(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	defer server.Close()
+	connections := &http.Transport{}
+	defer connections.CloseIdleConnections()
+	for _, own := range []bool{true, false} { // a deadline
+		s := session.New(&fake{life: time.Hour}, &session.Options{Guard: &session.Guard{}, Timeout: 50 * time.Millisecond})
+		defer s.Close(context.Background())
+		mustToken(t, s)
+		ctx := context.Background()
+		if own {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, 50*time.Millisecond)
+			defer cancel()
+		}
+		reader, writer := io.Pipe()
+		go writer.Write([]byte("the beginning"))
+		body := &countingPipe{PipeReader: reader}
+		r, _ := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, body)
+		failed := make(chan error, 1)
+		go func() {
+			_, err := s.Transport(connections).RoundTrip(r)
+			failed <- err
+		}()
+		select {
+		case err := <-failed:
+			wantKind(t, err, context.DeadlineExceeded)
+		case <-time.After(10 * time.Second):
+			t.Fatal("the request waits for its body")
+		}
+		if n := body.closed.Load(); n != 1 {
+			t.Errorf("the body was closed %d times", n)
+		}
+	}
+}
+
+type countingPipe struct {
+	*io.PipeReader
+	closed atomic.Int32
+}
+
+func (c *countingPipe) Close() error {
+	c.closed.Add(1)
+	return c.PipeReader.Close()
+}
+
+func TestARepetitionSendsTheTrailerThatItsOwnBodyFillsIn(t *testing.T) {
+	during(t, inspecting{&fake{life: time.Hour}}, func(t *testing.T, s *session.Session) {
+		var r *http.Request
+		opened := 0
+		open := func() (io.ReadCloser, error) {
+			opened++
+			sum := strconv.Itoa(opened)
+			return io.NopCloser(&ending{func() { r.Trailer.Set("X-Sum", sum) }}), nil
+		}
+		r, _ = http.NewRequest(http.MethodPost, "http://pbx.test/call", nil)
+		r.Body, _ = open()
+		r.GetBody, r.Trailer = open, http.Header{"X-Sum": nil}
+		var sent []string
+		if _, err := s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			io.Copy(io.Discard, r.Body)
+			if sent = append(sent, r.Trailer.Get("X-Sum")); len(sent) == 1 {
+				return answer(r, 200, "refused"), nil
+			}
+			return answer(r, 200, "welcome"), nil
+		})).RoundTrip(r); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(sent, []string{"1", "2"}) {
+			t.Errorf("the trailers are %q", sent)
 		}
 	})
 }
