@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Driver is one brand as a [Registry] knows it. Besides Open it describes the
@@ -65,7 +66,7 @@ type Choice struct {
 type OptionKind string
 
 const (
-	OptionString   OptionKind = "string"
+	OptionString   OptionKind = "string"   // one line of at most 1000 bytes
 	OptionSecret   OptionKind = "secret"   // set in Config.Secrets, never in Config.Options
 	OptionPort     OptionKind = "port"     // 1 to 65535
 	OptionInt      OptionKind = "int"      // a whole number from 0 to 2147483647
@@ -75,8 +76,17 @@ const (
 
 var optionKinds = []OptionKind{OptionString, OptionSecret, OptionPort, OptionInt, OptionChoice, OptionDuration}
 
+// maxOption bounds, in bytes, the value of an option that is no secret.
+const maxOption = 1000
+
 // check returns what is wrong with value, "" if nothing.
 func (o Option) check(value string) string {
+	switch {
+	case len(value) > maxOption:
+		return fmt.Sprintf("the value is longer than %d bytes", maxOption)
+	case strings.ContainsFunc(value, unicode.IsControl):
+		return "the value has a line break or another control character: remove it"
+	}
 	switch o.Kind {
 	case OptionPort:
 		if n, err := strconv.ParseUint(value, 10, 16); err != nil || n == 0 {
@@ -123,6 +133,15 @@ func (o Option) defect() string {
 	return ""
 }
 
+// short makes a name fit for an error.
+func short(name string) string {
+	const most = 64
+	if len(name) <= most {
+		return name
+	}
+	return strings.ToValidUTF8(name[:most], "") + "…"
+}
+
 // resolve checks the options of cfg and fills in the defaults.
 func (d Driver) resolve(cfg Config) (Config, error) {
 	fault := func(setting, format string, args ...any) error {
@@ -135,6 +154,7 @@ func (d Driver) resolve(cfg Config) (Config, error) {
 		names = append(names, o.Name)
 	}
 	unknown := func(name string) error {
+		name = short(name)
 		if len(names) == 0 {
 			return fault(name, "unknown option %q: this driver has none", name)
 		}

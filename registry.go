@@ -75,7 +75,7 @@ func (r *Registry) Open(name string, cfg Config) (Authenticator, error) {
 		if len(known) > 0 {
 			list = "registered are " + strings.Join(known, ", ")
 		}
-		return nil, &Error{Op: OpOpen, Kind: ErrConfig, Message: fmt.Sprintf("unknown driver %q: %s (is an import missing?)", name, list)}
+		return nil, &Error{Op: OpOpen, Kind: ErrConfig, Message: fmt.Sprintf("unknown driver %q: %s (is an import missing?)", short(name), list)}
 	}
 	cfg, err := d.resolve(cfg)
 	if err != nil {
@@ -84,6 +84,9 @@ func (r *Registry) Open(name string, cfg Config) (Authenticator, error) {
 	auth, err := d.Open(cfg)
 	if err != nil {
 		return nil, err // not auth: a driver may return a nil pointer of its own type
+	}
+	if auth == nil {
+		return nil, &Error{Driver: name, Op: OpOpen, Kind: ErrConfig, Message: "the driver opened nothing and returned no error: this is a fault of the driver"}
 	}
 	return auth, nil
 }

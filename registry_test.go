@@ -139,6 +139,11 @@ func TestOptionsAreCheckedBeforeTheDriverSeesThem(t *testing.T) {
 		{"fake", "key", "hunter2", `option "key" is a secret: set it in Config.Secrets, so that it is never printed`},
 		{"fake", "lines", "1.5", `option "lines": "1.5" is not a whole number (0 to 2147483647)`},
 		{"strict", "tenant", "", `option "tenant" is required: the name of your office`},
+		{"strict", "tenant", "a\nb", `option "tenant": the value has a line break or another control character: remove it`},
+		{"strict", "tenant", "a\x00", `option "tenant": the value has a line break or another control character: remove it`},
+		{"strict", "tenant", strings.Repeat("x", 1001), `option "tenant": the value is longer than 1000 bytes`},
+		{"fake", "mode", strings.Repeat("x", 100_000), `option "mode": the value is longer than 1000 bytes`},
+		{"bare", strings.Repeat("x", 100_000), "1", `unknown option "` + strings.Repeat("x", 64) + `…": this driver has none`},
 	} {
 		_, err := registry.Open(test.driver, pbx.Config{Options: map[string]string{test.option: test.value}})
 		wantConfigError(t, err, test.driver+": open: configuration: "+test.want)
@@ -188,6 +193,19 @@ func TestAFailingOpenIsPassedOn(t *testing.T) {
 	if auth, err := registry.Open("fake", pbx.Config{}); auth != nil || err != error(want) {
 		t.Errorf("Open = %v, %v", auth, err)
 	}
+}
+
+func TestADriverThatOpensNothingWithoutAnErrorIsAnError(t *testing.T) {
+	var registry pbx.Registry
+	registry.Register(pbx.Driver{Name: "fake", Open: func(pbx.Config) (pbx.Authenticator, error) { return nil, nil }})
+	_, err := registry.Open("fake", pbx.Config{})
+	wantConfigError(t, err, "fake: open: configuration: the driver opened nothing and returned no error: this is a fault of the driver")
+}
+
+func TestTheErrorOfALongDriverNameIsShort(t *testing.T) {
+	var registry pbx.Registry
+	_, err := registry.Open(strings.Repeat("x", 100_000), pbx.Config{})
+	wantConfigError(t, err, `open: configuration: unknown driver "`+strings.Repeat("x", 64)+`…": no driver is registered (is an import missing?)`)
 }
 
 func TestRegistriesAreUsedConcurrently(t *testing.T) {

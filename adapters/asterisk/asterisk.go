@@ -45,6 +45,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -103,6 +104,9 @@ type PBX struct {
 
 // New opens a PBX. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg Config) (*PBX, error) {
+	if !prefixes.MatchString(cfg.Prefix) {
+		return nil, wire.Misconfigured(Name, "prefix", "Prefix (prefix) may have letters, digits, slashes, and the characters - _ ~ and . only, because it becomes a part of a URL")
+	}
 	client, err := wire.New(wire.Endpoint{
 		Driver: Name, Port: 8089, PlainPort: 8088, APIPaths: apiPaths, NoOptions: true, Impossible: impossible,
 		Greetings: []wire.Greeting{{Prefix: "Asterisk Call Manager", Advice: "this is the TCP port of Asterisk's manager interface: configure its HTTP port, usually 8088, or 8089 for https"}},
@@ -116,6 +120,9 @@ func New(cfg Config) (*PBX, error) {
 	}
 	return p, nil
 }
+
+// prefixes matches what can be a part of a path as it is, and the empty string.
+var prefixes = regexp.MustCompile(`^(/*[\w.~-]*[\w~-][\w.~-]*)*/*$`)
 
 // impossible implements [wire.Endpoint].Impossible. Asterisk drops what is not above
 // a blank at both ends of a value when it reads manager.conf.

@@ -138,3 +138,15 @@ func TestTraitsAreAsterisksNumbers(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+func TestAPrefixThatIsNoPathIsRefused(t *testing.T) {
+	for _, prefix := range []string{"a b", "a?b", "a#b", "a%2fb", "..", "a/../b", "a\nb", "\xff", "https://pbx.example.com/asterisk"} {
+		got, err := asterisk.New(asterisk.Config{Config: pbx.Config{URL: "https://pbx.example.com", Username: "u", Password: pbx.NewSecret("secret")}, Prefix: prefix})
+		drivertest.Misconfigured(t, asterisk.Name, got != nil, err, "prefix", "a part of a URL")
+	}
+	for _, prefix := range []string{"", "/", "asterisk", "/asterisk/", "a/b", "v1.2", "~ami"} {
+		if _, err := asterisk.New(asterisk.Config{Config: pbx.Config{URL: "https://pbx.example.com", Username: "u", Password: pbx.NewSecret("secret")}, Prefix: prefix}); err != nil {
+			t.Errorf("%q: %v", prefix, err)
+		}
+	}
+}

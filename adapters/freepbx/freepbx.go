@@ -123,6 +123,10 @@ func New(cfg Config) (*PBX, error) {
 		return nil, wire.Misconfigured(Name, "client_secret", "ClientID (client_id) is set and ClientSecret (client_secret) is not: set both, or neither")
 	case !user && !cfg.ClientSecret.IsZero():
 		return nil, wire.Misconfigured(Name, "client_id", "ClientSecret (client_secret) is set and ClientID (client_id) is not: set both, or neither")
+	case strings.ContainsAny(cfg.ClientID, "\r\n\x00"):
+		return nil, wire.Misconfigured(Name, "client_id", "ClientID (client_id) has a line break or a NUL: was it read from a file? Remove it")
+	case strings.ContainsAny(cfg.ClientSecret.Reveal(), "\r\n\x00"):
+		return nil, wire.Misconfigured(Name, "client_secret", "ClientSecret (client_secret) has a line break or a NUL: was it read from a file? Remove it")
 	case strings.Join(strings.Fields(cfg.Scope), " ") != cfg.Scope:
 		return nil, wire.Misconfigured(Name, "scope", "Scope (scope) is a list of names with one blank between them, as in gql:core rest:core")
 	}

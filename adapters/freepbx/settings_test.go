@@ -52,6 +52,8 @@ func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
 		change  func(*freepbx.Config)
 	}{
 		{"client_secret", func(c *freepbx.Config) { c.ClientID = id }},
+		{"client_secret", func(c *freepbx.Config) { c.ClientID, c.ClientSecret = id, pbx.NewSecret(secret+"\n") }},
+		{"client_id", func(c *freepbx.Config) { c.ClientID, c.ClientSecret = id+"\n", pbx.NewSecret(secret) }},
 		{"client_id", func(c *freepbx.Config) { c.ClientSecret = pbx.NewSecret(secret) }},
 		{"scope", func(c *freepbx.Config) { c.Scope = "gql:core, rest:core\n" }},
 		{"scope", func(c *freepbx.Config) { c.Scope = " gql:core" }},

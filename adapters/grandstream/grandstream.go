@@ -39,6 +39,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -125,6 +126,9 @@ func New(cfg Config) (*PBX, error) {
 	case "challenge", "login", "logout":
 		return nil, wire.Misconfigured(Name, "keepalive_action", "KeepAliveAction (keepalive_action) %q is a part of logging in: name one that reads something, as in %s", cfg.KeepAliveAction, usualKeepAlive)
 	}
+	if !actions.MatchString(cfg.KeepAliveAction) {
+		return nil, wire.Misconfigured(Name, "keepalive_action", "KeepAliveAction (keepalive_action) is one word, as in %s", usualKeepAlive)
+	}
 	if cfg.TokenTTL < 0 {
 		return nil, wire.Misconfigured(Name, "token_ttl", "TokenTTL %s is negative", cfg.TokenTTL)
 	}
@@ -134,6 +138,9 @@ func New(cfg Config) (*PBX, error) {
 	}
 	return &PBX{wire: client, ttl: cfg.TokenTTL, keepAlive: cfg.KeepAliveAction, login: make(chan struct{}, 1)}, nil
 }
+
+// actions matches the names of actions.
+var actions = regexp.MustCompile(`^\w+$`)
 
 // impossible implements [wire.Endpoint].Impossible. The password is only hashed.
 func impossible(account pbx.Credentials) (setting, wrong string) {

@@ -126,3 +126,10 @@ func TestTraitsAreTheVendorsNumbers(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+func TestAKeepAliveActionIsOneWord(t *testing.T) {
+	for _, action := range []string{" ", "list account", "listAccount\n", `listAccount"`, "\xff"} {
+		got, err := grandstream.New(grandstream.Config{Config: pbx.Config{URL: "https://pbx.example.com", Username: "u", Password: pbx.NewSecret("secret")}, KeepAliveAction: action})
+		drivertest.Misconfigured(t, grandstream.Name, got != nil, err, "keepalive_action", "one word")
+	}
+}

@@ -176,7 +176,7 @@ func TestTheBeginningOfALongResponseSaysNothing(t *testing.T) {
 // XML cannot carry a control character, be it escaped: the name would arrive as
 // another one, and be a wrong login.
 func TestAUserNameThatTheFormatCannotCarryIsNotSent(t *testing.T) {
-	for name, inXML := range map[string]bool{`o"brien <&> 'x' ]]>`: true, "new\nline\tand tab": true, "bell\a": false, "nul\x00": false, "\uFFFF": false} {
+	for name, inXML := range map[string]bool{`o"brien <&> 'x' ]]>`: true, "a\ttab": true, "bell\a": false, "\uFFFF": false} {
 		for _, format := range formats {
 			cfg := config(drivertest.Unsent{T: t})
 			if format == openvox.JSON || inXML {

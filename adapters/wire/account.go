@@ -54,13 +54,8 @@ func accountOf(cfg pbx.Config, endpoint Endpoint) (none accountSource, err error
 	case cfg.Password.IsZero():
 		return none, wrong("Password", "no password: set Password to that of the PBX's API account")
 	}
-	if err := checkBreaks(fixed); err != nil {
-		return none, err
-	}
-	if endpoint.Impossible != nil {
-		if setting, text := endpoint.Impossible(fixed); text != "" {
-			return none, wrong(setting, text)
-		}
+	if setting, text := impossible(fixed, endpoint.Impossible); text != "" {
+		return none, wrong(setting, text)
 	}
 	return accountSource{fixed: fixed}, nil
 }
@@ -77,17 +72,32 @@ func NotUTF8(account pbx.Credentials) (setting, wrong string) {
 	return "", ""
 }
 
-// checkBreaks refuses an account that is certainly wrong: nobody types a line
-// break, but files end in one.
-func checkBreaks(account pbx.Credentials) error {
-	broken := func(text string) bool { return strings.HasSuffix(text, "\n") || strings.HasSuffix(text, "\r") }
-	switch {
-	case broken(account.Username):
-		return wrong("Username", "the user name ends in a line break: was it read from a file? Remove the line break")
-	case broken(account.Password.Reveal()):
-		return wrong("Password", "the password ends in a line break: was it read from a file? Remove the line break")
+// impossible says which part of an account is certainly wrong, and why; "" if none
+// is. Nobody types a line break or a NUL, but files have them. ofBrand, which may be
+// nil, says what the brand makes of a text.
+func impossible(account pbx.Credentials, ofBrand func(pbx.Credentials) (setting, wrong string)) (setting, wrong string) {
+	parts := [...]struct{ setting, name, text string }{
+		{"Username", "user name", account.Username}, {"Password", "password", account.Password.Reveal()},
 	}
-	return nil
+	for _, part := range parts {
+		if strings.HasSuffix(part.text, "\n") || strings.HasSuffix(part.text, "\r") {
+			return part.setting, "the " + part.name + " ends in a line break: was it read from a file? Remove the line break"
+		}
+	}
+	if ofBrand != nil {
+		if setting, wrong := ofBrand(account); wrong != "" {
+			return setting, wrong
+		}
+	}
+	for _, part := range parts {
+		switch {
+		case strings.ContainsAny(part.text, "\n\r"):
+			return part.setting, "the " + part.name + " has more than one line: was it read from a file? Set the right line alone"
+		case strings.Contains(part.text, "\x00"):
+			return part.setting, "the " + part.name + " has a NUL, which nobody can type: was it read from a file in UTF-16? Remove it"
+		}
+	}
+	return "", ""
 }
 
 // NotBasic is an [Endpoint].Impossible for a brand whose login is HTTP Basic
@@ -127,13 +137,8 @@ func (c *Client) Credentials(ctx context.Context) (pbx.Credentials, error) {
 	case got.Password.IsZero():
 		return fault("Credentials", "the password is empty")
 	}
-	if err := checkBreaks(got); err != nil {
-		return fault("Credentials", err.Error())
-	}
-	if source.impossible != nil {
-		if setting, text := source.impossible(got); text != "" {
-			return fault(setting, text)
-		}
+	if setting, text := impossible(got, source.impossible); text != "" {
+		return fault(setting, text)
 	}
 	source.remember(got)
 	return got, nil

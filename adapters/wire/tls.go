@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -61,6 +62,11 @@ func profileOf(settings pbx.TLS) (profile, error) {
 	if v := settings.MinVersion; v != 0 && (v < tls.VersionTLS10 || v > tls.VersionTLS13) {
 		return profile{}, wrong("TLS.MinVersion", "TLS: MinVersion is no version of TLS: set it to one of crypto/tls, as in tls.VersionTLS12")
 	}
+	if name := settings.ServerName; name != "" && !isName(name) {
+		if _, err := netip.ParseAddr(name); err != nil {
+			return profile{}, wrong("TLS.ServerName", "TLS: ServerName is not the name of a host: write it without a scheme and a port, as in pbx.example.com")
+		}
+	}
 	if settings.CAFile != "" {
 		if settings.RootCAs != nil {
 			return profile{}, wrong("TLS.CAFile", "TLS: CAFile and RootCAs are both set: set one")
@@ -90,7 +96,11 @@ var pools struct {
 
 func poolOf(file string) (*x509.CertPool, error) {
 	fault := func(text string) (*x509.CertPool, error) { return nil, wrong("TLS.CAFile", text) }
+	if strings.Contains(file, "-----BEGIN") {
+		return fault("TLS: CAFile has the certificate itself: write it into a file, and set CAFile to the name of that")
+	}
 	pem, err := os.ReadFile(file)
+	file = fold(file)
 	if err != nil {
 		if inPath := (*fs.PathError)(nil); errors.As(err, &inPath) {
 			err = inPath.Err

@@ -244,7 +244,10 @@ func TestTLSSettingsThatContradictAreRefused(t *testing.T) {
 		},
 		"CAFile and RootCAs are both set": {{CAFile: noPEM, RootCAs: x509.NewCertPool()}},
 		"holds no PEM certificate":        {{CAFile: noPEM}},
-		"no such file":                    {{CAFile: filepath.Join(t.TempDir(), "none.pem")}},
+		"no such file":                    {{CAFile: filepath.Join(t.TempDir(), "none.pem")}, {CAFile: "none\r\n.pem"}},
+		"name too long":                   {{CAFile: strings.Repeat("x", 100_000)}},
+		"has the certificate itself":      {{CAFile: "-----BEGIN CERTIFICATE-----\ncanary\n-----END CERTIFICATE-----\n"}},
+		"is not the name of a host":       {{ServerName: "canary.example:8089"}, {ServerName: "https://canary.example"}, {ServerName: "a canary"}, {ServerName: "canary\n"}, {ServerName: "[::1]"}},
 		"MinVersion is no version of TLS": {{MinVersion: 12}, {MinVersion: 0x0300}, {MinVersion: 0x0305}, {MinVersion: 65535}}, // 12 would permit TLS 1.0
 		"PinSHA256 is not a base64 SHA-256": {
 			{PinSHA256: "canary"}, {PinSHA256: "sha256/"}, {PinSHA256: "sha256/AAAA"}, {PinSHA256: "sha1/" + strings.TrimPrefix(someonesPin, "sha256/")},
@@ -256,6 +259,8 @@ func TestTLSSettingsThatContradictAreRefused(t *testing.T) {
 			_, err := wire.New(brand, cfg)
 			if text := wantFailure(t, err, pbx.ErrConfig, false, want).Error(); strings.Contains(text, "canary") {
 				t.Errorf("quotes the setting: %s", text)
+			} else if strings.ContainsAny(text, "\r\n") || len(text) > 500 {
+				t.Errorf("is no short line: %q", text)
 			}
 		}
 	}
@@ -271,7 +276,7 @@ func TestPBXsOfOneTrustShareTheirConnections(t *testing.T) {
 	}
 	profiles := []pbx.TLS{
 		{}, {RootCAs: roots}, {CAFile: file}, {RootCAs: pool(cert)}, {PinSHA256: someonesPin}, {PinSHA256: someonesPin, RootCAs: roots},
-		{ServerName: "a.example"}, {ServerName: "b.example"}, {MinVersion: tls.VersionTLS13}, {InsecureSkipVerify: true},
+		{ServerName: "a.example"}, {ServerName: "b.example"}, {ServerName: "::1"}, {MinVersion: tls.VersionTLS13}, {InsecureSkipVerify: true},
 	}
 	seen := map[http.RoundTripper]int{}
 	for i, profile := range profiles {

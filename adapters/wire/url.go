@@ -5,9 +5,14 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
 )
+
+// maxURL bounds, in bytes, a URL from the settings: logs and errors quote it.
+const maxURL = 2048
 
 // baseURL turns what a person put into the settings into the address that
 // requests are built on, and reports whether the port was added. Its errors do
@@ -15,8 +20,11 @@ import (
 func baseURL(raw string, endpoint Endpoint, allowPlain bool) (base *url.URL, noPort bool, err error) {
 	fault := func(text string) (*url.URL, bool, error) { return nil, false, wrong("URL", text) }
 	raw = strings.TrimSpace(raw)
-	if raw == "" {
+	switch {
+	case raw == "":
 		return fault("URL is empty: set the PBX's address, as in https://pbx.example.com")
+	case len(raw) > maxURL:
+		return fault("URL is longer than any address: write it as https://pbx.example.com:8088")
 	}
 	if addr, err := netip.ParseAddr(raw); err == nil && addr.Is6() {
 		raw = "[" + raw + "]"
@@ -25,7 +33,7 @@ func baseURL(raw string, endpoint Endpoint, allowPlain bool) (base *url.URL, noP
 		raw = "https://" + raw
 	}
 	u, err := url.Parse(escapeZone(raw))
-	if err != nil || !hostname(u) {
+	if err != nil || !hostname(u) || strings.ContainsFunc(u.Path, unicode.IsControl) {
 		return fault("URL is not an address: write it as https://pbx.example.com:8088")
 	}
 	if u.User != nil || strings.Contains(u.Path, "@") { // the latter is a password with a slash in it
@@ -85,14 +93,26 @@ func escapeZone(raw string) string {
 }
 
 // hostname reports whether u names a host. https:/pbx and http:pbx, taken for
-// addresses without a scheme, would name one called https or http.
+// addresses without a scheme, would name one called https or http. net/url also
+// passes "pbx", <pbx>, *.pbx and $PBX, and invisible characters from a web page.
 func hostname(u *url.URL) bool {
-	switch host := u.Hostname(); strings.ToLower(host) {
-	case "", "http", "https":
-		return false
-	default:
-		return strings.HasPrefix(u.Host, "[") || !strings.Contains(host, ":")
+	host := strings.ToLower(u.Hostname())
+	if strings.HasPrefix(u.Host, "[") {
+		_, err := netip.ParseAddr(host)
+		return err == nil
 	}
+	return host != "http" && host != "https" && isName(host)
+}
+
+// isName reports whether a name, or an IPv4 address, may be that of a host.
+func isName(host string) bool {
+	host = strings.TrimSuffix(host, ".")
+	if host == "" || len(host) > 253 || strings.HasPrefix(host, ".") || strings.Contains(host, "..") {
+		return false
+	}
+	return !strings.ContainsFunc(host, func(r rune) bool {
+		return r == utf8.RuneError || !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) && r != '-' && r != '.' && r != '_'
+	})
 }
 
 // basePath removes slashes at the end of a path, and then the longest of the API's

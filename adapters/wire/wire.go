@@ -53,7 +53,8 @@ type Endpoint struct {
 	// "Username" or "Password", and why, as for a text that the login would change
 	// on its way. It returns "" twice for any other account. The password is not
 	// empty. New asks it about a fixed account, and [Client.Credentials] about what a
-	// Credentials func returned. nil: every account is possible. See [NotUTF8] and
+	// Credentials func returned. nil: every account is possible that has no line break
+	// and no NUL, which are refused of all brands. See [NotUTF8] and
 	// [NotBasic].
 	Impossible func(pbx.Credentials) (setting, wrong string)
 	// Greetings are how services that are not HTTP begin, if people take their
