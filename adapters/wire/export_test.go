@@ -1,5 +1,7 @@
 package wire
 
+import "time"
+
 // SharedSenders is how many there are.
 func SharedSenders() int {
 	senders.Lock()
@@ -19,3 +21,7 @@ const (
 	MaxRetryAfter = maxRetryAfter
 	MaxIdle       = maxIdle
 )
+
+// HeaderTimeout is how long a request of the application waits for its response,
+// whatever its own deadline is.
+func HeaderTimeout(c *Client) time.Duration { return c.sender.kept.use().ResponseHeaderTimeout }

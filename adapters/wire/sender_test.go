@@ -371,3 +371,9 @@ func TestAServerThatSpeaksFirstIsNoOutage(t *testing.T) {
 	_, err := open(t, cfg).Do(t.Context(), login)
 	wantFailure(t, err, pbx.ErrConfig, false, "speaks before it is asked")
 }
+
+func TestARequestThatWaitsForEventsIsNotCutBeforeItsOwnDeadline(t *testing.T) {
+	if got := wire.HeaderTimeout(open(t, settings("pbx.example.com"))); got < time.Hour {
+		t.Errorf("the response is waited for %s, whatever the request's deadline", got)
+	}
+}

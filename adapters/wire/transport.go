@@ -25,6 +25,11 @@ const (
 	maxIdleSingle = 2  // of a profile that is one PBX's
 )
 
+// maxPoll is how long an application's request may wait for its response at most:
+// one that waits for events, as Asterisk's WaitEvent, has a long deadline of its own.
+// A driver's request and one of a session have a deadline in any case.
+const maxPoll = time.Hour
+
 // sender sends for all Clients that have the same way of trusting certificates.
 // As a RoundTripper it sends an application's requests and keeps the
 // connections.
@@ -159,7 +164,7 @@ func newTransport(p profile, known tls.ClientSessionCache) *http.Transport {
 		MaxIdleConnsPerHost:    2,
 		IdleConnTimeout:        30 * time.Second,
 		TLSHandshakeTimeout:    10 * time.Second,
-		ResponseHeaderTimeout:  2 * time.Minute,
+		ResponseHeaderTimeout:  maxPoll,
 		MaxResponseHeaderBytes: maxHeader,
 		TLSClientConfig:        p.config(known),
 	}
