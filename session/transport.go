@@ -101,7 +101,7 @@ func (s *Session) resolve(r *http.Request) (*http.Request, error) {
 	whole.Scheme, whole.Host = base.Scheme, base.Host
 	joined := base.JoinPath(r.URL.EscapedPath())
 	whole.Path, whole.RawPath = joined.Path, joined.RawPath
-	r = r.Clone(r.Context())
+	r = r.WithContext(r.Context()) // and not Clone, as in exchange
 	r.URL, r.Host = &whole, ""
 	return r, nil
 }

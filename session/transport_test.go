@@ -1238,6 +1238,26 @@ type sending struct {
 
 func (s sending) Transport() http.RoundTripper { return s.send }
 
+func TestDoSendsTheTrailerThatTheBodyFillsIn(t *testing.T) {
+	got := ""
+	auth := withRoundTrip{&fake{life: time.Hour, traits: pbx.Traits{URL: "http://pbx.test"}}, func(r *http.Request) (*http.Response, error) {
+		io.Copy(io.Discard, r.Body)
+		got = r.Trailer.Get("X-Sum")
+		return answer(r, 200, ""), nil
+	}}
+	during(t, auth, func(t *testing.T, s *session.Session) {
+		r, _ := http.NewRequest(http.MethodPost, "/call", nil)
+		r.Trailer = http.Header{"X-Sum": nil}
+		r.Body = io.NopCloser(&ending{func() { r.Trailer.Set("X-Sum", "7") }})
+		if _, err := s.Do(r); err != nil || got != "7" {
+			t.Errorf("the trailer is %q, %v", got, err)
+		}
+		if r.URL.Host != "" || r.Header.Get("Authorization") != "" {
+			t.Errorf("the application's request is changed: %v %v", r.URL, r.Header)
+		}
+	})
+}
+
 func TestAnErrorAboutAnotherHostIsOneLine(t *testing.T) {
 	during(t, &fake{life: time.Hour, traits: pbx.Traits{URL: "http://pbx.test"}}, func(t *testing.T, s *session.Session) {
 		r := httpGet()
