@@ -22,7 +22,7 @@ func TestNoBrandTakesSettingsThatCannotBeRight(t *testing.T) {
 				cfg.Options[name] = value
 			}
 			change(&cfg)
-			if cfg.TLS == (pbx.TLS{}) {
+			if cfg.TLS == (pbx.TLS{}) && cfg.Transport == nil {
 				cfg.Transport = unsent{t}
 			}
 			auth, err := pbx.Open(d.Name, cfg)
@@ -74,6 +74,7 @@ func TestNoBrandTakesSettingsThatCannotBeRight(t *testing.T) {
 		refuse("a long option", func(c *pbx.Config) { c.Options[strings.Repeat("x", 100_000)] = "x" })
 		refuse("a CAFile with the certificate in it", func(c *pbx.Config) { c.TLS.CAFile = "-----BEGIN PRIVATE KEY-----\n" + canary + "\n" })
 		refuse("a ServerName with a port", func(c *pbx.Config) { c.TLS.ServerName = "pbx.example.com:8089" })
+		refuse("a Transport that is a nil pointer", func(c *pbx.Config) { c.Transport = (*http.Transport)(nil) })
 		refuse("TLS beside a Transport", func(c *pbx.Config) { c.TLS.MinVersion, c.Transport = 0x0303, unsent{t} })
 	}
 }

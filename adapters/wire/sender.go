@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -26,10 +27,18 @@ func senderFor(cfg pbx.Config) (*sender, error) {
 	switch {
 	case cfg.Transport == nil:
 		return shared(cfg.TLS)
+	case isNil(cfg.Transport):
+		return nil, wrong("Transport", "Transport is a nil pointer or func in an interface: leave it out, or set one that exists")
 	case cfg.TLS != pbx.TLS{}:
 		return nil, wrong("TLS", "TLS and Transport are both set: the Transport decides about TLS, so set it there")
 	}
 	return &sender{custom: cfg.Transport}, nil
+}
+
+// isNil reports whether an interface holds nothing that could send.
+func isNil(transport http.RoundTripper) bool {
+	v := reflect.ValueOf(transport)
+	return (v.Kind() == reflect.Pointer || v.Kind() == reflect.Func) && v.IsNil()
 }
 
 // direct takes a request to the PBX and nowhere else. http.Client gets to see
