@@ -309,7 +309,7 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 		authorized.Header = http.Header{}
 	}
 	if err := e.link.authorize(e.requester, authorized, e.lease.token); err != nil {
-		closeBody(r)
+		closeBody(authorized) // a driver that has read the body has closed it
 		e.limit.stop()
 		cancel()
 		return nil, nil, err

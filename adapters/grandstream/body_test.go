@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -194,4 +195,42 @@ func TestASessionsReplayCarriesTheNewCookie(t *testing.T) {
 			t.Errorf("a form: %v, %d requests", err, s.Counts().Requests-before)
 		}
 	})
+}
+
+// A body that cannot be used is closed once, by the driver or by the session.
+func TestASessionClosesABodyThatIsNotTheEnvelopeOnce(t *testing.T) {
+	simulate(t, grandstreamsim.Options{}, nil, func(t *testing.T, s simulation) {
+		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
+		defer kept.Close(context.Background())
+		if _, err := kept.Token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		reader, writer := io.Pipe()
+		defer writer.Close()
+		for name, from := range map[string]io.Reader{"a form": strings.NewReader("action=x"), "one that blocks": reader} {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			body := &closings{Reader: from, pipe: reader, closed: make(chan struct{}, 9)}
+			r, _ := http.NewRequestWithContext(ctx, http.MethodPost, s.Server.URL+"/api", body)
+			if _, err := kept.Transport(nil).RoundTrip(r); err == nil {
+				t.Errorf("%s: no error", name)
+			}
+			<-ctx.Done()
+			cancel()
+			time.Sleep(10 * time.Millisecond) // the one who reads ends too
+			if n := len(body.closed); n != 1 {
+				t.Errorf("%s is closed %d times", name, n)
+			}
+		}
+	})
+}
+
+type closings struct {
+	io.Reader
+	pipe   *io.PipeReader
+	closed chan struct{}
+}
+
+func (c *closings) Close() error {
+	c.closed <- struct{}{}
+	return c.pipe.Close()
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/wire"
@@ -53,12 +54,16 @@ func (p Place) Put(r *http.Request, t *pbx.Token) error {
 	return nil
 }
 
-// readBody reads a request's body up to its bound, and closes it. It returns when
-// the request's context ends, also if the application's reader does not.
+// readBody reads a request's body up to its bound, and closes it, once. r has none
+// afterwards. It returns when the request's context ends, also if the application's
+// reader does not.
 func readBody(r *http.Request) ([]byte, error) {
+	from := r.Body
+	r.Body = http.NoBody
+	end := sync.OnceFunc(func() { from.Close() })
 	read := func() ([]byte, error) {
-		defer r.Body.Close()
-		return io.ReadAll(io.LimitReader(r.Body, wire.MaxBody+1))
+		defer end()
+		return io.ReadAll(io.LimitReader(from, wire.MaxBody+1))
 	}
 	if r.GetBody != nil || r.Context().Done() == nil { // the body is in memory, or nothing ends the wait
 		return read()
@@ -76,7 +81,7 @@ func readBody(r *http.Request) ([]byte, error) {
 	case got := <-done:
 		return got.body, got.err
 	case <-r.Context().Done():
-		r.Body.Close() // which ends the read of a pipe or a connection
+		end() // which ends the read of a pipe or a connection
 		return nil, r.Context().Err()
 	}
 }
