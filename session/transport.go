@@ -187,6 +187,14 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// CloseIdleConnections closes those of base, for [http.Client.CloseIdleConnections].
+// The driver's own are shared with other PBXs, and stay.
+func (t *transport) CloseIdleConnections() {
+	if base, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		base.CloseIdleConnections()
+	}
+}
+
 // exchange sends r, and once more if the PBX refused the token. verdict is the
 // failure that the brand reports in the response.
 func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err error) {

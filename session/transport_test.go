@@ -1345,3 +1345,22 @@ func TestARepetitionSendsTheTrailerThatItsOwnBodyFillsIn(t *testing.T) {
 		}
 	})
 }
+
+func TestAClientClosesTheIdleConnectionsOfItsBase(t *testing.T) {
+	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
+		base := &idling{roundTrip: answering(200)}
+		over(base, s).CloseIdleConnections()
+		over(answering(200), s).CloseIdleConnections()
+		s.Client().CloseIdleConnections()
+		if base.closed != 1 {
+			t.Errorf("closed %d times", base.closed)
+		}
+	})
+}
+
+type idling struct {
+	roundTrip
+	closed int
+}
+
+func (i *idling) CloseIdleConnections() { i.closed++ }
