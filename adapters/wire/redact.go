@@ -2,6 +2,8 @@ package wire
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"html"
 	"slices"
@@ -33,10 +35,9 @@ const (
 // Clean makes a text that came from outside fit for an error or a log: control
 // characters and runs of blanks folded, so that it stays on one line, and cut to
 // 200 characters. If the text shares four letters or digits in a row with a
-// secret, in upper or lower case and however it is escaped, nothing of it is shown:
-// there are more ways to quote a secret than can be listed, and a text with a gap in
-// it shows where the secret was. An encoding, such as base64 or hexadecimal, is found
-// only if it is one of the secrets.
+// secret, in upper or lower case, however it is escaped, or in hexadecimal or base64,
+// nothing of it is shown: there are more ways to quote a secret than can be listed,
+// and a text with a gap in it shows where the secret was.
 func Clean(text string, secrets ...pbx.Secret) string {
 	text = fold(text)
 	if text == "" || !newRuns(secrets, sharedWord).in(text) {
@@ -159,13 +160,20 @@ func (r runs) in(text string) bool {
 	if len(r.byLength) == 0 {
 		return false
 	}
-	for _, letters := range readings(text) {
-		for n, hashes := range r.byLength {
-			found := false
-			roll(letters, n, func(hash uint64) bool { found = hashes[hash]; return !found })
-			if found {
-				return true
-			}
+	for _, level := range levels(text) {
+		if r.among(plain(level)) || slices.ContainsFunc(decodings(level), r.among) {
+			return true
+		}
+	}
+	return false
+}
+
+// among reports whether letters have one of the runs.
+func (r runs) among(letters []rune) (found bool) {
+	for n, hashes := range r.byLength {
+		roll(letters, n, func(hash uint64) bool { found = hashes[hash]; return !found })
+		if found {
+			return true
 		}
 	}
 	return false
@@ -191,20 +199,63 @@ func roll(letters []rune, n int, yield func(hash uint64) bool) {
 // maxLevels is how often a text is unescaped: HTML in JSON in JSON has three.
 const maxLevels = 4
 
-// readings are the letters and digits of a text, in lower case: as it stands, and
-// with each level of escapes of JSON, URLs, HTML and programming languages undone.
-// What looks like an escape may be none, as in LIKE '%1234%'.
-func readings(text string) [][]rune {
-	all := [][]rune{plain(text)}
+// levels are a text as it stands, and with each level of escapes of JSON, URLs, HTML
+// and programming languages undone. What looks like an escape may be none, as in
+// LIKE '%1234%'.
+func levels(text string) []string {
+	all := []string{text}
 	for range maxLevels {
 		unescaped := unescape(text)
 		if unescaped == text {
 			break
 		}
 		text = unescaped
-		all = append(all, plain(text))
+		all = append(all, text)
 	}
 	return all
+}
+
+// readings are the letters and digits of each level of a text.
+func readings(text string) (all [][]rune) {
+	for _, level := range levels(text) {
+		all = append(all, plain(level))
+	}
+	return all
+}
+
+// minEncoded is how many digits in a row may be an encoding. Fewer hold no run of a
+// secret.
+const minEncoded = 8
+
+// decodings are the letters and digits of what may stand in a text in hexadecimal, also
+// with something between the bytes, or in base64. Where an encoding begins, nobody
+// knows: each offset is tried.
+func decodings(text string) (all [][]rune) {
+	try := func(run string, offsets int, decode func(string) ([]byte, error)) {
+		for offset := range offsets {
+			if len(run) >= minEncoded {
+				decoded, _ := decode(run[offset:])
+				all = append(all, plain(string(decoded)))
+			}
+		}
+	}
+	digits := strings.Map(func(r rune) rune {
+		if isBase64(r) && r != '+' && r != '/' {
+			return r
+		}
+		return -1
+	}, strings.ReplaceAll(text, "0x", ""))
+	for run := range strings.FieldsFuncSeq(digits, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF", r) }) {
+		try(run, 2, hex.DecodeString)
+	}
+	for run := range strings.FieldsFuncSeq(strings.NewReplacer("-", "+", "_", "/").Replace(text), func(r rune) bool { return !isBase64(r) }) {
+		try(run, 4, base64.RawStdEncoding.DecodeString)
+	}
+	return all
+}
+
+func isBase64(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '+' || r == '/'
 }
 
 // plain are the letters and digits of a text, in lower case.

@@ -1,7 +1,10 @@
 package wire_test
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"html"
 	"net/url"
 	"strings"
@@ -49,19 +52,26 @@ func TestCleanFindsASecretInAnySpelling(t *testing.T) {
 	php := strings.NewReplacer(`"`, `\"`, `/`, `\/`, `\`, `\\`, "ü", `\u00fc`, "😀", `\ud83d\ude00`, "\t", `\t`).Replace(password)
 	python := strings.NewReplacer(`"`, `\"`, `\`, `\\`, "ü", `\u00fc`, "😀", `\uD83D\uDE00`, "\t", `\t`).Replace(password)
 	for name, text := range map[string]string{
-		"plain":        password,
-		"upper case":   strings.ToUpper(password),
-		"Go's JSON":    string(asJSON[1 : len(asJSON)-1]),
-		"PHP's JSON":   php,
-		"Python's":     python,
-		"JSON in JSON": strings.ReplaceAll(strings.ReplaceAll(php, `\`, `\\`), `"`, `\"`),
-		"query":        url.QueryEscape(password),
-		"path":         url.PathEscape(password),
-		"lower hex":    strings.ToLower(url.QueryEscape(password)),
-		"HTML":         html.EscapeString(password),
-		"HTML names":   strings.NewReplacer(`"`, "&quot;", "&", "&amp;", "<", "&lt;", ">", "&gt;", "'", "&#x27;").Replace(password),
-		"digest":       digest,
-		"DIGEST":       strings.ToUpper(digest),
+		"plain":             password,
+		"upper case":        strings.ToUpper(password),
+		"Go's JSON":         string(asJSON[1 : len(asJSON)-1]),
+		"PHP's JSON":        php,
+		"Python's":          python,
+		"JSON in JSON":      strings.ReplaceAll(strings.ReplaceAll(php, `\`, `\\`), `"`, `\"`),
+		"query":             url.QueryEscape(password),
+		"path":              url.PathEscape(password),
+		"lower hex":         strings.ToLower(url.QueryEscape(password)),
+		"HTML":              html.EscapeString(password),
+		"HTML names":        strings.NewReplacer(`"`, "&quot;", "&", "&amp;", "<", "&lt;", ">", "&gt;", "'", "&#x27;").Replace(password),
+		"digest":            digest,
+		"DIGEST":            strings.ToUpper(digest),
+		"hexadecimal":       hex.EncodeToString([]byte(password)),
+		"hex dump":          fmt.Sprintf("% X", "?"+password),
+		"with 0x":           fmt.Sprintf("% #x", password),
+		"base64":            base64.StdEncoding.EncodeToString([]byte(password)),
+		"base64url":         base64.RawURLEncoding.EncodeToString([]byte("x" + password)),
+		"HTTP Basic":        "Basic " + base64.StdEncoding.EncodeToString([]byte("api:"+password)),
+		"base64 in a query": url.QueryEscape(base64.StdEncoding.EncodeToString([]byte("ab" + password))),
 	} {
 		if got := wire.Clean("<"+text+">", secrets(digest, password)...); got != pbx.Redacted {
 			t.Errorf("%s: Clean(%q) = %q", name, text, got)
