@@ -266,6 +266,18 @@ func TestTLSSettingsThatContradictAreRefused(t *testing.T) {
 	}
 }
 
+func TestAPinForPlainHTTPIsRefused(t *testing.T) {
+	cfg := settings("http://pbx.example.com")
+	cfg.AllowPlainHTTP = true
+	cfg.TLS.PinSHA256 = someonesPin
+	_, err := wire.New(brand, cfg)
+	wantFailure(t, err, pbx.ErrConfig, false, "plain http has no certificate")
+	cfg.TLS = pbx.TLS{MinVersion: tls.VersionTLS13} // perhaps that of all PBXs of a program
+	if _, err := wire.New(brand, cfg); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPBXsOfOneTrustShareTheirConnections(t *testing.T) {
 	cert := certificate(t, time.Now().AddDate(1, 0, 0))
 	roots, file := pool(cert), caFile(t, cert)

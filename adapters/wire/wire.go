@@ -110,6 +110,9 @@ func New(endpoint Endpoint, cfg pbx.Config) (*Client, error) {
 	if c.sender, err = senderFor(cfg); err != nil {
 		return nil, c.misconfigured(err)
 	}
+	if base.Scheme == "http" && cfg.TLS.PinSHA256 != "" {
+		return nil, c.misconfigured(wrong("TLS.PinSHA256", "TLS: PinSHA256 is set, and plain http has no certificate: use https, or leave the pin out"))
+	}
 	return c, nil
 }
 
