@@ -30,10 +30,14 @@ func TestALongQueueIsNotLookedThroughForEachEvent(t *testing.T) {
 		"HTTP 429":          {throttled, throttled, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			short, long := costOfWaiting(t, 600, row.first, row.login, row.down), costOfWaiting(t, 3000, row.first, row.login, row.down)
-			if long > 12*max(short, 0.1) && !session.RaceDetector { // of little CPU, much is chance
-				t.Errorf("%.2f s of CPU with 600 sessions, %.2f s with 3000", short, long)
+			var short, long float64
+			for range 5 { // other programs make CPU dearer for a while
+				short, long = costOfWaiting(t, 600, row.first, row.login, row.down), costOfWaiting(t, 3000, row.first, row.login, row.down)
+				if long <= 12*max(short, 0.1) || session.RaceDetector { // of little CPU, much is chance
+					return
+				}
 			}
+			t.Errorf("%.2f s of CPU with 600 sessions, %.2f s with 3000", short, long)
 		})
 	}
 }
