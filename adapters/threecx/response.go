@@ -19,11 +19,14 @@ func explained(err error, a *active) error {
 	switch {
 	case ok && failure.HTTPStatus == http.StatusNotFound:
 		failure.Message += "; version 20 has this path, and older ones do not"
-	case ok && failure.Code == "invalid_request":
+	case ok && (failure.Code == "invalid_request" || bare(err)):
 		// The request is well-formed. What is wrong with it is not documented, so
 		// that it counts as a wrong key, unless a token of the same key is active.
 		// That has to expire first: a key that was changed meanwhile would be sent
 		// again and again, and count as a wrong one at the PBX only.
+		if a == nil && failure.Code == "" {
+			break
+		}
 		failure.Message = "the PBX refuses the login: the key may be wrong, or another token of this client ID is active; use the API client for this program only"
 		if a == nil {
 			break
@@ -31,12 +34,22 @@ func explained(err error, a *active) error {
 		if left := a.left(); left > 0 {
 			a.asked.Store(true)
 			failure.Kind = pbx.ErrTooManySessions
+			if failure.Code == "" {
+				failure.Kind = nil // it counts as a wrong login, until one succeeds
+			}
 			failure.RetryAfter = wire.CapRetryAfter(max(left, failure.RetryAfter))
 		} else if a.asked.Load() { // with and without a token: it is the key
 			failure.Kind = pbx.ErrInvalidCredentials
 		}
 	}
 	return err
+}
+
+// bare reports whether a login was refused by HTTP 401 without words of the PBX's
+// own. It is that of a wrong key, and may be that of a second login.
+func bare(err error) bool {
+	failure, ok := err.(*pbx.Error)
+	return ok && failure.Kind == pbx.ErrInvalidCredentials && failure.Code == "" && failure.HTTPStatus == http.StatusUnauthorized
 }
 
 // errorBody is an error of XAPI.

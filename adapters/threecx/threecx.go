@@ -22,10 +22,13 @@
 // They are refused, and Session.Client sends them once more.
 //
 // How a wrong key is refused: HTTP 401 without a body or with one that repeats the
-// status, or an OAuth error. The error invalid_request is taken for that of a second
-// login while a token of this driver's own, of the same key, is active and has not been
-// refused. The next login is then due when that token expires, and if that is refused
-// too, it is taken for a wrong key. Else it may be one.
+// status, or an OAuth error. Such a 401 and the error invalid_request are taken for
+// those of a second login while a token of this driver's own, of the same key, is
+// active and has not been refused. After a 401 the driver asks with the request of Ping
+// whether it is. The next login is then due when that token expires, and if that is
+// refused too, it is taken for a wrong key. Until then the 401 has no kind, so that it
+// counts as a login that may have been wrong. Without such a token the 401 is that of a
+// wrong key, and invalid_request may be.
 //
 // Whether wrong keys bring this client's address onto the PBX's list of blocked
 // ones. Nor does it document a logout.
@@ -129,6 +132,12 @@ func (p *PBX) noted(err error, t *pbx.Token) error {
 	return err
 }
 
+// accepts asks the PBX whether a token is active.
+func (p *PBX) accepts(ctx context.Context, a *active) bool {
+	err := p.Ping(ctx, &pbx.Token{Value: a.token})
+	return err == nil || errors.Is(err, pbx.ErrForbidden)
+}
+
 // New opens a PBX. It has no settings beyond the common ones, so Options must be
 // empty. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg pbx.Config) (*PBX, error) {
@@ -147,7 +156,11 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	}
 	t, err := p.oauth.LoginAs(ctx, account)
 	if err != nil {
-		return nil, explained(err, p.activeOf(account))
+		a := p.activeOf(account)
+		if bare(err) && a != nil && a.left() > 0 && !p.accepts(ctx, a) {
+			a = nil // the PBX has lost the token, so that the 401 is not about a second one
+		}
+		return nil, explained(err, a)
 	}
 	if t.ExpiresAt.Sub(t.IssuedAt) < shortest {
 		t.ExpiresAt = t.IssuedAt.Add(shortest)

@@ -305,21 +305,58 @@ func TestASessionOutlastsAPBXThatRefusesASecondLogin(t *testing.T) {
 	})
 }
 
-// A refusal that looks like that of a wrong key, while the own token is alive.
-func TestALivingTokenOutlastsARefusalLikeThatOfAWrongKey(t *testing.T) {
-	simulate(t, threecxsim.Options{Second: threecxsim.Refused401}, pbxsim.Options{}, func(t *testing.T, s simulation) {
+// A second login may be refused like one with a wrong key. It is then due when the own
+// token expires.
+func TestARefusalLikeThatOfAWrongKeyStopsNoSessionWhoseTokenIsActive(t *testing.T) {
+	for _, refusal := range []threecxsim.Refusal{threecxsim.Empty401, threecxsim.JSON401, threecxsim.Problem401} {
+		simulate(t, threecxsim.Options{Second: threecxsim.Refused401, Refusal: refusal}, pbxsim.Options{}, func(t *testing.T, s simulation) {
+			live := s.Session()
+			defer live.Close(t.Context())
+			time.Sleep(30 * time.Second) // not at the moment when the token expires
+			for minute := range 5 * 60 {
+				resp, err := live.Client().Get(s.Server.URL + "/xapi/v1/Users")
+				if err != nil {
+					t.Fatalf("minute %d: %v", minute, err)
+				}
+				resp.Body.Close()
+				time.Sleep(time.Minute)
+			}
+			if got := s.Counts(); got.Logins > 11 || got.WrongLogins != 0 {
+				t.Errorf("%+v, want two logins an hour at most", got)
+			}
+		})
+	}
+}
+
+// A PBX that has lost the token has no reason to refuse a second one.
+func TestARefusalAfterTheTokenWasLostIsThatOfAWrongKey(t *testing.T) {
+	simulate(t, threecxsim.Options{}, pbxsim.Options{}, func(t *testing.T, s simulation) {
+		s.Login(t)
+		s.SetPassword(id, "another")
+		if _, err := s.Driver.Login(t.Context()); failure(t, err).Kind != nil || failure(t, err).RetryAfter == 0 {
+			t.Errorf("while the token is active: %v", err)
+		}
+		s.Restart()
+		if _, err := s.Driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrInvalidCredentials {
+			t.Errorf("after a restart: %v", err)
+		}
+	})
+}
+
+// A key that was changed while its token was active is sent once more when the token
+// has expired. The PBX may be locked then, so that a session tries it a third time, and
+// never again.
+func TestAKeyThatWasChangedIsNotSentAgainAndAgain(t *testing.T) {
+	simulate(t, threecxsim.Options{}, pbxsim.Options{}, func(t *testing.T, s simulation) {
 		live := s.Session()
 		defer live.Close(t.Context())
-		for minute := range 59 {
-			resp, err := live.Client().Get(s.Server.URL + "/xapi/v1/Users")
-			if err != nil {
-				t.Fatalf("minute %d: %v", minute, err)
-			}
-			resp.Body.Close()
-			time.Sleep(time.Minute)
+		if _, err := live.Token(t.Context()); err != nil {
+			t.Fatal(err)
 		}
-		if got := s.Counts().Logins; got > 3 {
-			t.Errorf("%d logins in an hour", got)
+		s.SetPassword(id, "another")
+		time.Sleep(24 * time.Hour)
+		if got := s.Counts().WrongLogins; got > 3 || live.Status().State != session.Rejected {
+			t.Errorf("%d wrong logins, state %v", got, live.Status().State)
 		}
 	})
 }
