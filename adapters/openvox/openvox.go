@@ -72,6 +72,8 @@ var errnos = map[string]sseries.Errno{
 	"10002": {Kind: pbx.ErrProtocol, Meaning: "the format of the request is not supported: try the other one (format)"},
 	"10003": {Kind: pbx.ErrProtocol, Meaning: "no such request: check the option api_version"},
 	"10004": {Kind: pbx.ErrProtocol, Meaning: "a required parameter is blank; if it is a heartbeat's, set event_ipaddr and event_port"},
+	"10025": {Kind: pbx.ErrUnavailable, Meaning: "the configuration was applied too often: wait"},
+	"10032": {Meaning: "wrong password"}, // in which context is not documented
 	"20000": {Kind: pbx.ErrProtocol, Meaning: "the request is not in the format that was announced"},
 	"20001": {Kind: pbx.ErrProtocol, Meaning: "the request is not a POST"},
 	"20002": {Kind: pbx.ErrLocked, Meaning: "too many failed logins: the PBX has locked this client's IP"},

@@ -70,7 +70,7 @@ func TestASuccessInXML(t *testing.T) {
 func TestAFailureInXML(t *testing.T) {
 	for errno, want := range map[string]error{
 		"20002": pbx.ErrLocked, "20003": pbx.ErrInvalidCredentials, "20006": pbx.ErrTokenRejected,
-		"20015": pbx.ErrForbidden, "30003": pbx.ErrUnavailable, "10004": pbx.ErrProtocol, "12345": nil,
+		"20015": pbx.ErrForbidden, "30003": pbx.ErrUnavailable, "10004": pbx.ErrProtocol, "10025": pbx.ErrUnavailable, "10032": nil, "12345": nil,
 	} {
 		for _, word := range []string{"Failed", "Failure"} {
 			body := declaration + `<xml><status>` + word + `</status><errno>` + errno + `</errno></xml>`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,6 +111,17 @@ func eachErrno(t *testing.T, family yeastar.Family) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// API v2 adds a code next to that of a request that does not exist.
+func TestAMissingCallIDIsNoMissingRequest(t *testing.T) {
+	const body = `{"status":"Failed","errno":"10005"}`
+	for _, family := range []yeastar.Family{yeastar.SV2, yeastar.CloudV2} {
+		driver := ofFamily(t, family, drivertest.Unsent{T: t})
+		if got := failure(t, inspect(driver, 200, body)); got.Kind != nil || !strings.Contains(got.Message, "call ID") {
+			t.Errorf("%s: %v", family, got)
 		}
 	}
 }

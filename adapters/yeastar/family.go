@@ -122,5 +122,5 @@ var v1Errnos = map[string]sseries.Errno{
 // v2Errnos is one of many that API v2 adds for requests, and the only one that
 // means something about tokens in another brand of the vendor's.
 var v2Errnos = map[string]sseries.Errno{
-	"10005": {Meaning: "no such request"},
+	"10005": {Meaning: "the call ID does not exist"},
 }
