@@ -27,8 +27,9 @@ const (
 // the K2 and the S1000 say the same as those of the S-Series.
 //
 // Of API v2 the vendor does not say whether requests start a token's lifetime
-// anew, so that they are not relied on. deviceinfo/query is documented for all
-// four, without parameters.
+// anew, so that they are not relied on. The K2's guide of API v2 has a refresh token
+// besides: it is kept in the [pbx.Token], and heartbeats keep the token alive.
+// deviceinfo/query is documented for all four, without parameters.
 var families = map[Family]*sseries.Variant{
 	SV1: {
 		Driver: Name, Port: 8088, Version: "v1.1.0",
@@ -39,7 +40,7 @@ var families = map[Family]*sseries.Variant{
 	SV2: {
 		Driver: Name, Port: 8088, Version: "v2.0.0",
 		Harmless: "deviceinfo/query", Lifetime: 30 * time.Minute, Lockout: lockout,
-		Heartbeat: true, ReportsInBeat: true,
+		Heartbeat: true, KeepsRefresh: true, ReportsInBeat: true,
 		Errnos: errnos(v2Errnos),
 	},
 	CloudV1: {

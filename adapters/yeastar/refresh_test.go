@@ -10,7 +10,6 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/drivertest"
-	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/session"
@@ -30,6 +29,27 @@ func TestACloudLoginBringsBothTokens(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The K2's guide of API v2 has a refresh token, and says to keep a token alive by
+// heartbeats. An application can use the refresh token itself.
+func TestARefreshTokenOfAK2IsKeptThroughHeartbeats(t *testing.T) {
+	simulate(t, yeastarsim.Options{Family: yeastarsim.SV2, RefreshTokenOfK2: true}, nil, func(t *testing.T, s simulation) {
+		token := s.Login(t)
+		if token.Refresh.IsZero() {
+			t.Fatal("the login brought no refresh token")
+		}
+		prolonged, err := s.Driver.KeepAlive(t.Context(), token)
+		if err != nil || !prolonged.Value.Equal(token.Value) || !prolonged.Refresh.Equal(token.Refresh) {
+			t.Errorf("%v, %v; want the same token and refresh token", prolonged, err)
+		}
+		if got := s.Last().Path; got != s.api+"/heartbeat" {
+			t.Errorf("kept alive by %s", got)
+		}
+		if got := s.Driver.Traits().KeepAlive; got != pbx.KeepAliveHeartbeat {
+			t.Errorf("KeepAlive %v", got)
+		}
+	})
 }
 
 func TestARefreshReplacesBothTokens(t *testing.T) {
@@ -256,18 +276,10 @@ func TestASessionWhoseRefreshIsRefusedLogsInOnce(t *testing.T) {
 	}
 }
 
-func TestTheSeriesHasNoRefresh(t *testing.T) {
-	for _, family := range []yeastar.Family{yeastar.SV1, yeastar.SV2} {
-		driver, err := yeastar.New(yeastar.Config{Family: family, Config: pbx.Config{
-			URL: "https://pbx.example.com", Username: sampleUser, Password: pbx.NewSecret(samplePassword),
-			Transport: drivertest.Body(`{"status":"Success","token":"x","refreshtoken":"y"}`),
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		token, err := driver.Login(t.Context())
-		if err != nil || !token.Refresh.IsZero() {
-			t.Errorf("%s: %v, with a refresh token: %v", family, err, !token.Refresh.IsZero())
-		}
+func TestAPIv1OfTheSeriesHasNoRefresh(t *testing.T) {
+	driver := on(t, drivertest.Body(`{"status":"Success","token":"x","refreshtoken":"y"}`))
+	token, err := driver.Login(t.Context())
+	if err != nil || !token.Refresh.IsZero() {
+		t.Errorf("%v, with a refresh token: %v", err, !token.Refresh.IsZero())
 	}
 }

@@ -132,7 +132,7 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 		return nil, x.Fail(pbx.ErrProtocol, "", "the login succeeded and brought no token")
 	}
 	t := &pbx.Token{Value: pbx.NewSecret(got.Token), IssuedAt: issued, ExpiresAt: issued.Add(p.ttl), Details: got.details()}
-	if p.variant.Refresh {
+	if p.variant.Refresh || p.variant.KeepsRefresh {
 		t.Refresh = pbx.NewSecret(got.RefreshToken)
 	}
 	return t, nil

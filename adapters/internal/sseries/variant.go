@@ -27,6 +27,10 @@ type Variant struct {
 	Heartbeat bool
 	Refresh   bool
 
+	// KeepsRefresh: a login may bring a refresh token, which is kept for the
+	// application. Heartbeats keep the token alive all the same.
+	KeepsRefresh bool
+
 	ReportsInBeat bool // a heartbeat takes the version of the reports
 	NumericURLTag bool // a login's urltag is a number in JSON
 	Typed         bool // "type" in the query says json or xml, for both ways

@@ -46,6 +46,9 @@ func (d dialect) family() family {
 	if d.Version != "" {
 		f.version = d.Version
 	}
+	if name == SV2 && d.RefreshTokenOfK2 {
+		f.refresh, f.defaults.RefreshLifetime = true, refreshLifetime
+	}
 	return f
 }
 

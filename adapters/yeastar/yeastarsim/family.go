@@ -77,14 +77,17 @@ var families = map[string]family{
 		lists: listsV2,
 	},
 	CloudV1: {
-		version: "v1.1.0", defaults: defaults(false, 24*time.Hour), refresh: true, port: true,
+		version: "v1.1.0", defaults: defaults(false, refreshLifetime), refresh: true, port: true,
 		lists: listsV1,
 	},
 	CloudV2: {
-		version: "v2.0.0", defaults: defaults(false, 24*time.Hour), heartbeat: true, refresh: true,
+		version: "v2.0.0", defaults: defaults(false, refreshLifetime), heartbeat: true, refresh: true,
 		lists: listsV2,
 	},
 }
+
+// refreshLifetime is that of the vendor's P-Series.
+const refreshLifetime = 24 * time.Hour
 
 func defaults(sliding bool, refreshLife time.Duration) pbxsim.Defaults {
 	return pbxsim.Defaults{

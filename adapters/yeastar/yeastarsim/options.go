@@ -66,6 +66,11 @@ type Options struct {
 	// Cloud PBX with API v2 that response is not printed.
 	NoRefreshToken bool
 
+	// RefreshTokenOfK2 has the refreshtoken in a login's response, and the request
+	// that exchanges it. The K2's guide of API v2 has both, and that of the S-Series
+	// has neither. Of other families it changes nothing.
+	RefreshTokenOfK2 bool
+
 	// RefreshErrno is the response to a dead refreshtoken. The vendor names none; 0
 	// means the errno of a dead token.
 	RefreshErrno int
