@@ -47,6 +47,11 @@ func TestAddressesAreCompleted(t *testing.T) {
 	}, map[string]string{
 		"pbx.example.com": "https://pbx.example.com:8088",
 		"https://office.example.yeastarcloud.com:443":         "https://office.example.yeastarcloud.com:443",
+		"https://office.ras.yeastar.com":                      "https://office.ras.yeastar.com",
+		"Office.RAS.Yeastar.com/openapi/v1.0":                 "https://office.ras.yeastar.com",
+		"https://office.ras.yeastar.com:8088":                 "https://office.ras.yeastar.com:8088",
+		"office.example.yeastarcloud.com":                     "https://office.example.yeastarcloud.com",
+		"https://ras.yeastar.com.pbx.example.com":             "https://ras.yeastar.com.pbx.example.com:8088",
 		"https://192.168.5.150:8088/openapi/v1.0/get_token":   "https://192.168.5.150:8088",
 		"https://proxy.example.com:443/pbx7/openapi/v1.0":     "https://proxy.example.com:443/pbx7",
 		"http://127.0.0.1/openapi/v1.0/get_token?username=me": "http://127.0.0.1",

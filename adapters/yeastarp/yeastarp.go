@@ -22,8 +22,8 @@
 // Config.Username is the Client ID and Config.Password the Client Secret, both
 // from the PBX's web interface (Integrations, API), which also says which IPs
 // may use them. Without a port the URL gets 8088, the factory's. A Cloud Edition
-// and a Yeastar FQDN are on 443, which then has to be written:
-// https://office.example.yeastarcloud.com:443.
+// and a Yeastar FQDN are on 443. A name below ras.yeastar.com or yeastarcloud.com gets
+// that port. With any other it has to be written: https://pbx.example.com:443.
 //
 // A session (package session) refreshes, which needs the room of one token, and
 // logs in if the PBX refuses the refresh token. Each program that logs in for
@@ -44,6 +44,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -78,7 +79,7 @@ func init() {
 		Title: "Yeastar P-Series",
 
 		UserLabel: "Client ID", PasswordLabel: "Client Secret",
-		DefaultPort: 8088, // 443 for a Cloud Edition and a Yeastar FQDN
+		DefaultPort: 8088, // 443 for a Cloud Edition and a Yeastar FQDN: see portOf
 		Setup:       "In the web interface, under Integrations, API: enable the API, copy the Client ID and Client Secret, and permit this machine's IP address. It needs firmware 37.7.0.16 (P550, P560, P570) or 84.7.0.17 (Cloud Edition).",
 		Docs:        "https://help.yeastar.com/en/p-series-appliance-edition/developer-guide/",
 
@@ -97,12 +98,29 @@ type PBX struct{ wire *wire.Client }
 // empty. It sends nothing; errors are of kind [pbx.ErrConfig].
 func New(cfg pbx.Config) (*PBX, error) {
 	client, err := wire.New(wire.Endpoint{
-		Driver: Name, Port: 8088, APIPaths: []string{"/openapi", apiPath, apiPath + "/get_token"}, NoOptions: true, Impossible: wire.NotUTF8,
+		Driver: Name, Port: portOf(cfg.URL), APIPaths: []string{"/openapi", apiPath, apiPath + "/get_token"}, NoOptions: true, Impossible: wire.NotUTF8,
 	}, cfg)
 	if err != nil {
 		return nil, err
 	}
 	return &PBX{client}, nil
+}
+
+// hosted are the domains of Yeastar FQDNs and of the Cloud Edition, which are on 443.
+var hosted = []string{".ras.yeastar.com", ".yeastarcloud.com"}
+
+// portOf returns the port of an address that has none. 0: that of https.
+func portOf(address string) int {
+	if _, after, ok := strings.Cut(address, "://"); ok {
+		address = after
+	}
+	host, _, _ := strings.Cut(strings.TrimSpace(address), "/")
+	for _, domain := range hosted {
+		if strings.HasSuffix(strings.ToLower(host), domain) {
+			return 0
+		}
+	}
+	return 8088
 }
 
 type credentialsBody struct {
