@@ -176,7 +176,8 @@ func (x *Exchange) redirected(asked *url.URL, location string) *pbx.Error {
 	return failure
 }
 
-// retryAfter reads a Retry-After header, in seconds or as a date, capped.
+// retryAfter reads a Retry-After header, in seconds or as a date, capped. A date is by
+// the clock of the PBX, which may differ from this machine's.
 func retryAfter(h http.Header) time.Duration {
 	value := h.Get("Retry-After")
 	if value == "" {
@@ -187,7 +188,11 @@ func retryAfter(h http.Header) time.Duration {
 	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		wait = time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second
 	} else if at, err := http.ParseTime(value); err == nil {
-		wait = time.Until(at)
+		now, err := http.ParseTime(h.Get("Date"))
+		if err != nil {
+			now = time.Now()
+		}
+		wait = at.Sub(now)
 	}
 	return CapRetryAfter(wait)
 }

@@ -297,3 +297,17 @@ func TestARefusedPasswordWithBlanksAtItsEndsIsMentioned(t *testing.T) {
 		}
 	}
 }
+
+// The date of a Retry-After is by the clock of the PBX, which its Date shows.
+func TestADateToRetryAtIsByTheClockOfThePBX(t *testing.T) {
+	for _, off := range []time.Duration{-365 * 24 * time.Hour, -2 * time.Minute, 0, 2 * time.Minute, 3 * time.Hour} {
+		now := time.Now().Add(off).UTC()
+		resp := wire.Response{Status: 503, Header: http.Header{
+			"Date":        {now.Format(http.TimeFormat)},
+			"Retry-After": {now.Add(10 * time.Minute).Format(http.TimeFormat)},
+		}}
+		if got := inspected(t, wire.Request{Op: pbx.OpLogin}, resp).Unexpected().RetryAfter; got != 10*time.Minute {
+			t.Errorf("a clock that is off by %s: %s", off, got)
+		}
+	}
+}
