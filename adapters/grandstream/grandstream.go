@@ -22,6 +22,7 @@
 // says which is sent. Whether there is a logout: one is sent, and any status is
 // taken for a success, since the cookie expires by itself. What becomes of a
 // challenge when the next one is asked for: so one login at a time is under way.
+// Whether a login needs a url: [Config].LoginURL sends one.
 //
 // # An application's own requests
 //
@@ -42,6 +43,7 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/bodytoken"
@@ -77,6 +79,11 @@ type Config struct {
 	// user may send, that changes nothing and costs little. Empty:
 	// getSystemStatus.
 	KeepAliveAction string
+
+	// LoginURL is what a login sends as its url, as in
+	// https://pbx.example.com:8089/api, for a UCM that refuses a login without one
+	// with status -1. Empty: none is sent.
+	LoginURL string
 }
 
 func init() {
@@ -94,11 +101,13 @@ func init() {
 				Help: "How long a cookie is valid without a request, as in 10m."},
 			{Name: "keepalive_action", Label: "Keep-alive action", Kind: pbx.OptionString, Default: usualKeepAlive,
 				Help: "The action that keeps a cookie alive. It must change nothing, cost little, and be permitted to the API's user."},
+			{Name: "login_url", Label: "URL in the login", Kind: pbx.OptionString,
+				Help: "What a login sends as its url, as in https://pbx.example.com:8089/api, for a UCM that refuses a login without one with status -1."},
 		},
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
 			options := cfg.Options
 			cfg.Options = nil
-			typed := Config{Config: cfg, KeepAliveAction: options["keepalive_action"]}
+			typed := Config{Config: cfg, KeepAliveAction: options["keepalive_action"], LoginURL: options["login_url"]}
 			typed.TokenTTL, _ = time.ParseDuration(options["token_ttl"]) // checked by the registry
 			return New(typed)
 		},
@@ -111,6 +120,7 @@ type PBX struct {
 	wire      *wire.Client
 	ttl       time.Duration
 	keepAlive string
+	loginURL  string
 	login     chan struct{} // holds one element while a login is under way
 }
 
@@ -129,6 +139,9 @@ func New(cfg Config) (*PBX, error) {
 	if !actions.MatchString(cfg.KeepAliveAction) {
 		return nil, wire.Misconfigured(Name, "keepalive_action", "KeepAliveAction (keepalive_action) is one word, as in %s", usualKeepAlive)
 	}
+	if !utf8.ValidString(cfg.LoginURL) {
+		return nil, wire.Misconfigured(Name, "login_url", "LoginURL (login_url) is not UTF-8, and JSON would carry another one")
+	}
 	if cfg.TokenTTL < 0 {
 		return nil, wire.Misconfigured(Name, "token_ttl", "TokenTTL %s is negative", cfg.TokenTTL)
 	}
@@ -136,7 +149,7 @@ func New(cfg Config) (*PBX, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &PBX{wire: client, ttl: cfg.TokenTTL, keepAlive: cfg.KeepAliveAction, login: make(chan struct{}, 1)}, nil
+	return &PBX{wire: client, ttl: cfg.TokenTTL, keepAlive: cfg.KeepAliveAction, loginURL: cfg.LoginURL, login: make(chan struct{}, 1)}, nil
 }
 
 // actions matches the names of actions.
@@ -153,6 +166,7 @@ type fields struct {
 	User    string `json:"user,omitempty"`
 	Version string `json:"version,omitempty"`
 	Token   string `json:"token,omitempty"`
+	URL     string `json:"url,omitempty"`
 	Cookie  string `json:"cookie,omitempty"`
 }
 
@@ -182,7 +196,7 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	sum := md5.Sum([]byte(string(got.Response.Challenge) + account.Password.Reveal()))
 	digest := pbx.NewSecret(hex.EncodeToString(sum[:]))
 	issued := time.Now()
-	got, x, err = p.call(ctx, wire.Request{Op: pbx.OpLogin, Secrets: []pbx.Secret{digest}}, fields{Action: "login", User: account.Username, Token: digest.Reveal()})
+	got, x, err = p.call(ctx, wire.Request{Op: pbx.OpLogin, Secrets: []pbx.Secret{digest}}, fields{Action: "login", User: account.Username, Token: digest.Reveal(), URL: p.loginURL})
 	if err != nil {
 		return nil, err
 	}

@@ -86,6 +86,24 @@ func TestABannedAddressIsDistinguishedFromAWrongPassword(t *testing.T) {
 	}
 }
 
+// A cloud-hosted UCM answered so to a login without a url. Whether it was for that is not
+// known, so that none is sent without the option.
+func TestAUCMThatWantsAURLInTheLoginGetsIt(t *testing.T) {
+	simulate(t, grandstreamsim.Options{WantsURL: true}, nil, func(t *testing.T, s simulation) {
+		_, err := s.Driver.Login(t.Context())
+		if got := failure(t, err); got.Code != "-1" || !strings.Contains(got.Message, "login_url") {
+			t.Errorf("%v, want the option to be named", got)
+		}
+	})
+	const url = "https://office.ucm.example:8089/api"
+	simulate(t, grandstreamsim.Options{WantsURL: true}, func(c *grandstream.Config) { c.LoginURL = url }, func(t *testing.T, s simulation) {
+		s.Login(t)
+		if body := string(s.Last().Body); !strings.Contains(body, `"url":"`+url+`"`) {
+			t.Errorf("sent %s", body)
+		}
+	})
+}
+
 // The answer to a login does not name the challenge, so a PBX may remember one
 // only.
 func TestLoginsTakeTurns(t *testing.T) {

@@ -30,7 +30,7 @@ const tooFrequent = "too many requests, or others do the same at the moment"
 // -37 is "wrong account or password"; with a cookie it is about the cookie, and the
 // login that follows judges the password.
 var statuses = map[int]meaning{
-	-1:   {pbx.ErrProtocol, pbx.ErrProtocol, 0, "invalid parameters"},
+	-1:   {pbx.ErrProtocol, pbx.ErrProtocol, 0, "invalid parameters; if it is a login's, the UCM may want its own URL in it: set login_url"},
 	-5:   {pbx.ErrProtocol, pbx.ErrTokenRejected, 0, "the request has no cookie"},
 	-6:   {pbx.ErrProtocol, pbx.ErrTokenRejected, 0, "no such cookie, or it has timed out"},
 	-7:   {pbx.ErrUnavailable, pbx.ErrTokenRejected, 0, "the connection was closed"},

@@ -123,7 +123,7 @@ func (u *ucm) begin(a *pbxsim.Accounts, r *pbxsim.Request, in fields) pbxsim.Rep
 
 func (u *ucm) login(a *pbxsim.Accounts, r *pbxsim.Request, in fields) pbxsim.Reply {
 	user, token := in.text("user"), in.text("token")
-	if user == "" || token == "" {
+	if user == "" || token == "" || u.WantsURL && in.text("url") == "" {
 		return u.fail(invalidParameters)
 	}
 	cookie, v := a.Login(user, func(password string) bool {

@@ -38,6 +38,10 @@ type Options struct {
 	// and not when it logs in.
 	BanAtChallenge bool
 
+	// WantsURL refuses a login without a url as one with invalid parameters. A
+	// cloud-hosted UCM has done so, or seemed to.
+	WantsURL bool
+
 	// NoLogout has no action of that name.
 	NoLogout bool
 
