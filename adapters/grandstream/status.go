@@ -23,8 +23,6 @@ type meaning struct {
 	text         string
 }
 
-const tooFrequent = "too many requests, or others do the same at the moment"
-
 // statuses are those that say something about a login, a cookie or the PBX. -7 and
 // -8 are "time-out" in the guide, and a dead cookie to the PBX's own web interface.
 // -37 is "wrong account or password"; with a cookie it is about the cookie, and the
@@ -42,11 +40,11 @@ var statuses = map[int]meaning{
 	-25:  {pbx.ErrUnavailable, pbx.ErrUnavailable, 0, "the PBX could not use its data"},
 	-26:  {pbx.ErrUnavailable, pbx.ErrUnavailable, 0, "the PBX could not use its data"},
 	-37:  {pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, 0, "wrong user name or password: check the API's user in the PBX's web interface"},
-	-45:  {pbx.ErrLocked, pbx.ErrUnavailable, 15 * time.Second, tooFrequent},
-	-46:  {pbx.ErrLocked, pbx.ErrUnavailable, 15 * time.Second, tooFrequent},
+	-45:  {pbx.ErrLocked, pbx.ErrUnavailable, 15 * time.Second, "too many requests, or others do the same at the moment"},
+	-46:  {pbx.ErrLocked, pbx.ErrUnavailable, 15 * time.Second, "too many requests, or others do the same at the moment"},
 	-47:  {pbx.ErrForbidden, pbx.ErrForbidden, 0, "no permission: check the API's list of permitted addresses, where an empty list permits nobody, and its user's rights, in the PBX's web interface"},
 	-50:  {pbx.ErrProtocol, pbx.ErrProtocol, 0, "the request holds characters that are not permitted"},
-	-57:  {pbx.ErrLocked, pbx.ErrUnavailable, time.Minute, tooFrequent},
+	-57:  {pbx.ErrLocked, pbx.ErrUnavailable, time.Minute, "too many requests, or others do the same at the moment"},
 	-68:  {pbx.ErrLocked, pbx.ErrLocked, lockout.Window, "too many failed logins: the PBX has banned this machine's address for a while; its web interface can lift that"},
 	-70:  {pbx.ErrForbidden, pbx.ErrForbidden, 0, "the PBX forbids this user or address to log in: check the API's settings in its web interface"},
 	-71:  {pbx.ErrInvalidCredentials, pbx.ErrTokenRejected, 0, "no such user: check the API's user in the PBX's web interface"},

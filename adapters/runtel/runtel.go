@@ -23,9 +23,11 @@
 //	other 4xx       invalid credentials        no kind
 //	other codes     no kind                    no kind
 //
-// Without an envelope, a 401 or 403 is a configuration error: something in front
-// of the platform responded. If it does not ask for HTTP authentication, a 401
-// outside a login may be about the token. A 408, 429 or 5xx is unavailable.
+// Without an envelope, a 403 is a configuration error, and so is a 401 that asks for
+// HTTP authentication by a password: something in front of the platform responded. Any
+// other 401 is read as in the table, and one to a request of the application's is
+// Ambiguous. A 408, 429 or 5xx is unavailable, and anything else an unexpected
+// response.
 //
 // A login that an envelope refused with any 4xx counts as a wrong one, because
 // repeating one that was wrong gets the whole host blocked, for all its tenants,

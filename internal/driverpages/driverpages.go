@@ -217,7 +217,7 @@ func codes(dir, variable string) (string, error) {
 			return "", err
 		}
 		if table := find(parsed, variable); table != nil {
-			return rows(table), nil
+			return rows(table)
 		}
 	}
 	return "", fmt.Errorf("there is no such variable in %s", filepath.Base(dir))
@@ -234,7 +234,7 @@ func find(file *ast.File, variable string) (table *ast.CompositeLit) {
 	return table
 }
 
-func rows(table *ast.CompositeLit) string {
+func rows(table *ast.CompositeLit) (string, error) {
 	var b strings.Builder
 	b.WriteString("| code | kind | meaning |\n|---|---|---|\n")
 	for _, e := range table.Elts {
@@ -265,9 +265,12 @@ func rows(table *ast.CompositeLit) string {
 		if len(kinds) > 0 {
 			kind = "`" + strings.Join(kinds, "` on a login, else `") + "`"
 		}
+		if meaning == "" {
+			return "", fmt.Errorf("the code %s has no text of its own", literal(entry.Key))
+		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", literal(entry.Key), kind, cell(meaning))
 	}
-	return b.String()
+	return b.String(), nil
 }
 
 func literal(e ast.Expr) string {
