@@ -8,8 +8,9 @@ package lookalike
 
 import (
 	"bytes"
-	"encoding/json"
 	"encoding/xml"
+
+	"github.com/pbxauth/pbx/adapters/wire"
 )
 
 // envelopes are how the families' responses begin to differ: by the field that
@@ -34,12 +35,12 @@ func Advice(body []byte) string {
 	return ""
 }
 
-// hasErrcode: {"errcode":0,"errmsg":"SUCCESS"}.
+// hasErrcode: {"errcode":0,"errmsg":"SUCCESS"}. Some firmware has it as a string.
 func hasErrcode(body []byte) bool {
 	var fields struct {
-		Errcode *int `json:"errcode"`
+		Errcode wire.Number `json:"errcode"`
 	}
-	return json.Unmarshal(body, &fields) == nil && fields.Errcode != nil
+	return wire.ReadJSON(body, &fields) && fields.Errcode.Known
 }
 
 // hasStatus: {"status":"Failed","errno":"20003"}. Other brands' status is a
@@ -48,7 +49,7 @@ func hasStatus(body []byte) bool {
 	var fields struct {
 		Status string `json:"status"`
 	}
-	return json.Unmarshal(body, &fields) == nil && fields.Status != ""
+	return wire.ReadJSON(body, &fields) && fields.Status != ""
 }
 
 // isXML: <?xml version="1.0"?><xml><status>Success</status></xml>. A web page's

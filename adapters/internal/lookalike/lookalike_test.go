@@ -12,6 +12,8 @@ func TestAResponseNamesItsDriver(t *testing.T) {
 	for body, driver := range map[string]string{
 		`{"errcode":0,"errmsg":"SUCCESS","access_token":"EXZMpZAO86mbrKm6rFtgeb3rfcpC9uqS"}`: "yeastar-p",
 		`{"errcode":-1,"errmsg":"FAILURE"}`:                                                  "yeastar-p",
+		`{"errcode":"10004","errmsg":"ACCESS TOKEN EXPIRED"}`:                                "yeastar-p",
+		"\ufeff" + `{"errcode":10004,"errmsg":"ACCESS TOKEN EXPIRED"}`:                       "yeastar-p",
 		`{"status":"Success","token":"48a7d7481a5355aa4fb5dc285edeb40e"}`:                    "yeastar",
 		`{"status":"Failed","errno":"10003"}`:                                                "yeastar",
 		`<?xml version="1.0" encoding="utf-8"?><xml><status>Success</status></xml>`:          "openvox",
