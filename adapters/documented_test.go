@@ -54,9 +54,9 @@ var documentedErrors = map[string][]documentedError{
 		10002, 10003, 10004, 10025, 10032, 20000, 20001, 20002, 20003, 20004, 20005, 20006, 20007, 20008, 20009, 20010, 20011, 20015, 30001, 30003),
 	// help.openvox.cn prints no table. Its API is a descendant of Yeastar's.
 	"openvox-json": sSeriesErrors(`{"status":"Failed","errno":"%d"}`,
-		10003, 10004, 20000, 20001, 20002, 20003, 20004, 20005, 20006, 20007, 20008, 20009, 20010, 20011, 20015, 30001, 30003),
+		10002, 10003, 10004, 10025, 10032, 20000, 20001, 20002, 20003, 20004, 20005, 20006, 20007, 20008, 20009, 20010, 20011, 20015, 30001, 30003),
 	"openvox-xml": sSeriesErrors(`<?xml version="1.0" encoding="utf-8"?><xml><status>Failed</status><errno>%d</errno></xml>`,
-		10003, 10004, 20000, 20001, 20002, 20003, 20004, 20005, 20006, 20007, 20008, 20009, 20010, 20011, 20015, 30001, 30003),
+		10002, 10003, 10004, 10025, 10032, 20000, 20001, 20002, 20003, 20004, 20005, 20006, 20007, 20008, 20009, 20010, 20011, 20015, 30001, 30003),
 	// help.yeastar.com: p-series-appliance-edition, Error Code & Error Message.
 	"yeastar-p": append([]documentedError{
 		{name: "-1, wrong credentials", means: wrongLogin, body: `{"errcode":-1,"errmsg":"FAILURE","invalid_param_list":[{"field":"username or password","value":"error"}]}`},

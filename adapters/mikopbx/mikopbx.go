@@ -20,7 +20,7 @@
 //	401      invalid credentials    token rejected    token rejected
 //	403      no kind                forbidden         forbidden
 //	429      locked                 unavailable       unavailable
-//	503      unavailable            unavailable       unavailable
+//	408, 5xx unavailable            unavailable       unavailable
 //	others   no kind                no kind           no kind
 //
 // A 400 is that of a worker of the PBX that has not responded in 30 s, or has
