@@ -47,6 +47,15 @@ func (l *lease) living(now time.Time) bool {
 // older is how old the token is.
 func (l *lease) older(now time.Time) time.Duration { return now.Sub(l.base) }
 
+// early reports whether a token that the PBX refuses now has served too short.
+func (l *lease) early(now time.Time) bool {
+	age := earlyAge
+	if l.span > 0 {
+		age = min(age, l.span)
+	}
+	return l.older(now) < age
+}
+
 func (l *lease) end() time.Time { return l.base.Add(time.Duration(l.until.Load())) }
 
 // renewal is when the token should be renewed; zero: never.

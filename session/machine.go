@@ -1054,7 +1054,7 @@ func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 	if !m.living(now) || m.lease.generation != e.generation {
 		return
 	}
-	if m.lease.good.Load() && m.lease.older(now) < trusted(int(m.early)) {
+	if m.lease.good.Load() && m.lease.early(now) && m.lease.older(now) < trusted(int(m.early)) {
 		return // the PBX accepts it elsewhere: it is the request, not the token
 	}
 	if e.ambiguous && m.rules.pings && !m.noPing {
@@ -1103,14 +1103,14 @@ func (m *machine) pingedLately(now time.Time) bool {
 
 // give gives the token up and plans another.
 func (m *machine) give(now time.Time, chance float64, p *plan) {
-	refreshed, age, good := m.refreshed, m.lease.older(now), m.lease.good.Load()
+	refreshed, early, good := m.refreshed, m.lease.early(now), m.lease.good.Load()
 	m.lease, m.suspect, m.gone, m.relogin = nil, false, true, false
 	p.dead, p.print = true, m.print
 	if m.state == Rejected { // without its old token, it is still not to log in
 		return
 	}
 	m.early = min(m.early+1, math.MaxUint16-1)
-	if age >= earlyAge {
+	if !early {
 		m.early, m.badRefreshes = 0, 0
 	} else if refreshed {
 		if m.badRefreshes++; m.badRefreshes >= mostBadRefreshes {
@@ -1138,7 +1138,7 @@ const contested = "another program may log in with this account; give each progr
 
 // contested reports whether another program seems to use the account.
 func (m *machine) contested(now time.Time) bool {
-	return m.early >= suspiciousEarly && (m.lease == nil || m.lease.older(now) < earlyAge)
+	return m.early >= suspiciousEarly && (m.lease == nil || m.lease.early(now))
 }
 
 // condemn follows a response that refused the credentials behind the token. A

@@ -259,7 +259,7 @@ func (w *world) key(all bool) (k key) {
 		age, until := w.now.Sub(l.base), time.Duration(l.until.Load())
 		// After few early refusals, or of a token that is not young, a refusal counts
 		// whether or not the PBX has accepted the token before.
-		doubtful := all || m.early >= freeEarly && age < earlyAge
+		doubtful := all || m.early >= freeEarly && l.early(w.now)
 		k[13] = class(until - age)
 		if all || m.state == Live || m.relogin { // other states renew at once, or never
 			k[14] = 9
@@ -269,7 +269,7 @@ func (w *world) key(all bool) (k key) {
 		}
 		k[15] = flagsOf(doubtful && l.good.Load(), m.pingedLately(w.now), l.span == 0, w.dead == l.generation)
 		switch {
-		case age >= earlyAge:
+		case !l.early(w.now):
 			k[16] = 3
 		case age > trusted(int(m.early)):
 			k[16] = 2

@@ -27,9 +27,9 @@ const (
 
 	retryPause = 10 * time.Second // between two retries by a person
 
-	// A token that the PBX refuses before it is this old is early. The first few
-	// in a row are replaced at once, because PBXs restart. Then the pace of
-	// logins falls.
+	// A token that the PBX refuses before it is this old is early, unless it is older
+	// than its own lifetime: then the PBX has only not kept it alive. The first few in
+	// a row are replaced at once, because PBXs restart. Then the pace of logins falls.
 	earlyAge  = 15 * time.Minute
 	freeEarly = 3
 	// So many early ones in a row are reported: another program may log in with

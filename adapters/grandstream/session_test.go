@@ -3,6 +3,7 @@ package grandstream_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,23 @@ func TestASessionSurvivesACookieThatNothingProlongs(t *testing.T) {
 		counts := s.Counts()
 		if most := 24*60/10 + 1; counts.Logins > most || counts.WrongLogins != 0 {
 			t.Errorf("%d logins in a day, want %d at most, and %d were wrong", counts.Logins, most, counts.WrongLogins)
+		}
+	})
+}
+
+// An application that seldom asks meets a dead cookie now and then. That is no sign of
+// another program with the same account, and each request is answered.
+func TestRequestsAreSentOnceMoreWhereNothingProlongsACookie(t *testing.T) {
+	simulate(t, grandstreamsim.Options{Fixed: true}, nil, func(t *testing.T, s simulation) {
+		kept := s.Session()
+		defer kept.Close(context.Background())
+		for hour := range 7 * 24 {
+			resp, err := kept.Client().Post(s.Server.URL+"/api", "application/json", strings.NewReader(harmless))
+			if err != nil {
+				t.Fatalf("hour %d: %v", hour, err)
+			}
+			resp.Body.Close()
+			time.Sleep(time.Hour)
 		}
 	})
 }
