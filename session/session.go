@@ -389,11 +389,12 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 	r := l.perform(ctx, p.op, p.token, s.fleet.gate.guard.key)
 	s.fleet.gate.settle(l, p.op, a.booking, r.err, r.sent)
 	var found claimResult
+	another := r.err == nil && r.token != nil && (p.token == nil || !p.token.Value.Equal(r.token.Value))
 	if r.err == nil && r.token != nil && l.cell != nil {
 		other, removed := l.cell.commit(l.last, r.token)
 		switch {
 		case removed:
-			if p.token == nil || !p.token.Value.Equal(r.token.Value) { // else it was logged out
+			if another { // else it was logged out
 				s.logout(l, r.token)
 			}
 			r.token, found.verdict = nil, gone
@@ -412,7 +413,7 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 	switch {
 	case next.ended:
 		s.finishLater()
-	case next.stale && p.op == pbx.OpLogin && r.err == nil && l.cell == nil: // the driver was replaced meanwhile; a shared token is the others' too
+	case next.stale && another && l.cell == nil: // the driver was replaced or the session closed meanwhile; a shared token is the others' too
 		s.logout(l, r.token)
 	case next.logout != nil: // the login was to make room for others
 		s.logout(l, next.logout)

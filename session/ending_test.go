@@ -1,0 +1,63 @@
+package session_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session"
+)
+
+// A refresh that ends after its driver was replaced, or its session closed, brings a
+// token that nobody has: it is logged out.
+func TestATokenOfALateRefreshIsLoggedOut(t *testing.T) {
+	for _, way := range []string{"Replace", "Close"} {
+		t.Run(way, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+				defer m.Close(context.Background())
+				p := &walkPBX{host: "pbx.test", kind: pbx.KeepAliveRefresh, life: 10 * time.Minute, tokens: map[string]*walkToken{}, changed: make(chan struct{})}
+				d := &lateRefresh{walkDriver: &walkDriver{pbx: p, account: "sales", right: true}}
+				s := mustAdd(t, m, "7", d)
+				mustToken(t, s)
+				for d.underWay.Load() == 0 {
+					time.Sleep(time.Second)
+				}
+				if way == "Close" {
+					time.Sleep(5 * time.Minute) // the token has expired, so that Close has none
+					for d.underWay.Load() == 0 {
+						time.Sleep(10 * time.Millisecond)
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+					defer cancel()
+					s.Close(ctx)
+				} else if err := m.Replace(t.Context(), "7", &fake{traits: onHost("other.test")}); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				for value := range p.tokens {
+					t.Errorf("the PBX still has token %s", value)
+				}
+			})
+		})
+	}
+}
+
+// lateRefresh is a driver whose refreshes succeed at the end of their context.
+type lateRefresh struct {
+	*walkDriver
+	underWay atomic.Int32
+}
+
+func (d *lateRefresh) KeepAlive(ctx context.Context, old *pbx.Token) (*pbx.Token, error) {
+	d.underWay.Add(1)
+	defer d.underWay.Add(-1)
+	t, err := d.walkDriver.KeepAlive(context.Background(), old)
+	<-ctx.Done()
+	return t, err
+}
