@@ -79,7 +79,7 @@ func (b *backing) within(ctx context.Context, do func(context.Context) error) er
 	err := do(ctx)
 	ok := err == nil || errors.Is(err, store.ErrUnreadable)
 	b.operations.Add(1)
-	if !ok && errors.Is(caller.Err(), context.Canceled) { // cut off: that says nothing about the store
+	if !ok && caller.Err() != nil { // cut off: that says nothing about the store
 		return err
 	}
 	if !ok {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"time"
 
 	"github.com/pbxauth/pbx/session/internal/tokencell"
@@ -17,7 +18,7 @@ const (
 // cells are the ledgers of a Guard in a store.
 type cells struct {
 	store          store.Store
-	timeout        time.Duration
+	timeout        time.Duration // of an operation; 0: the store sees to it
 	prefix, egress string
 }
 
@@ -36,6 +37,14 @@ type cell struct {
 
 func (c *cells) of(host, process string) *cell {
 	return &cell{cells: c, key: tokencell.HostKey(c.prefix, c.egress, host), turn: make(chan struct{}, 1), replica: lockout.NewReplica(process)}
+}
+
+// bound returns the context of an operation.
+func (c *cells) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.timeout == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, c.timeout)
 }
 
 // busy reports whether somebody uses the cell.

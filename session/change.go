@@ -115,7 +115,7 @@ func (h *host) putBack(ctx context.Context) {
 
 // load brings the ledger up to date. The cell's turn is held, as in what follows.
 func (h *host) load(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, h.cell.timeout)
+	ctx, cancel := h.cell.bound(ctx)
 	defer cancel()
 	e, err := h.cell.store.Load(ctx, h.cell.key)
 	if err != nil {
@@ -131,7 +131,7 @@ func (h *host) put(ctx context.Context, next *lockout.Host) (won bool, err error
 	if err != nil {
 		return false, h.unstored(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := c.bound(ctx)
 	defer cancel()
 	e, won, err := c.store.Swap(ctx, c.key, c.rev, data, 0)
 	if err == nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/store"
 )
 
 // A refresh that ends after its driver was replaced, or its session closed, brings a
@@ -60,4 +61,32 @@ func (d *lateRefresh) KeepAlive(ctx context.Context, old *pbx.Token) (*pbx.Token
 	t, err := d.walkDriver.KeepAlive(context.Background(), old)
 	<-ctx.Done()
 	return t, err
+}
+
+// A context that ends before the store had its time says nothing about the store.
+func TestARemoveWithoutTimeIsNoFailureOfTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := (&store.Memory{}).Faults()
+		m := session.NewManager(&session.Options{Store: share(t, faults.Process("one"), "one")})
+		defer m.Close(context.Background())
+		names := []string{"1", "2", "3", "4"}
+		for _, name := range names {
+			mustToken(t, mustAdd(t, m, name, accountAt(name, nil)))
+		}
+		time.Sleep(time.Minute)
+		faults.Intercept(func(store.Op) store.Fault { return store.Fault{Delay: 200 * time.Millisecond} })
+		for _, name := range names {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			m.Remove(ctx, name)
+			cancel()
+		}
+		if stats := m.Stats().Store; stats.Errors > 0 || !stats.AwaySince.IsZero() {
+			t.Errorf("the store is said to fail: %+v", stats)
+		}
+		start := time.Now()
+		mustToken(t, mustAdd(t, m, "5", accountAt("5", nil)))
+		if took := time.Since(start); took > 4*time.Second {
+			t.Errorf("the next login took %s", took)
+		}
+	})
 }

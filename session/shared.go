@@ -75,7 +75,7 @@ func NewShared(settings SharedSettings) (*Shared, error) {
 	if keyed, ok := settings.Store.(interface{ Key() []byte }); ok {
 		key = keyed.Key() // outlasts a change of Keys
 	}
-	c.guard = storedGuard(&cells{store: &c.backing, timeout: settings.Timeout, prefix: settings.Prefix, egress: settings.Egress}, key)
+	c.guard = storedGuard(&cells{store: &c.backing, prefix: settings.Prefix, egress: settings.Egress}, key)
 	return c, nil
 }
 
