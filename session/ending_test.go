@@ -90,3 +90,33 @@ func TestARemoveWithoutTimeIsNoFailureOfTheStore(t *testing.T) {
 		}
 	})
 }
+
+// A login that asks while its session is closed leaves no check behind that nobody
+// makes.
+func TestASessionThatLeavesWhileItAsksLeavesNoCheckBehind(t *testing.T) {
+	for after := 100 * time.Millisecond; after < 8*time.Second; after += 300 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			slow := &lagging{Memory: &store.Memory{}}
+			guard, err := session.NewGuard(slow)
+			if err != nil {
+				t.Fatal(err)
+			}
+			doubtful, end := on(guard, &fake{traits: onHost("pbx.test"), down: true, login: fails(pbx.ErrUnavailable, true)})
+			defer end()
+			time.Sleep(10 * time.Second)
+			wantState(t, doubtful, session.Unavailable)
+			end()
+			slow.on.Store(true)
+			first := session.New(&fake{traits: onHost("pbx.test")}, &session.Options{Guard: guard})
+			time.Sleep(after)
+			first.Close(t.Context())
+			slow.on.Store(false)
+			second, end := on(guard, &fake{traits: onHost("pbx.test")})
+			defer end()
+			time.Sleep(3 * time.Minute)
+			if status := second.Status(); status.State != session.Live {
+				t.Errorf("after %s: %s; %+v", after, status, guard.Hosts())
+			}
+		})
+	}
+}

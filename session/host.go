@@ -144,12 +144,18 @@ func (h *host) join(v *visitor) {
 	}
 }
 
+// has reports whether the visitor has joined and not left. h.mu is held.
+func (h *host) has(v *visitor) bool {
+	i := int(v.member)
+	return i < len(h.members) && h.members[i] == v
+}
+
 func (h *host) leave(v *visitor) {
 	h.lock()
 	defer h.unlock()
 	h.line.drop(v)
-	if i := int(v.member); i < len(h.members) && h.members[i] == v {
-		last := len(h.members) - 1
+	if h.has(v) {
+		i, last := v.member, len(h.members)-1
 		h.members[i] = h.members[last]
 		h.members[i].member = v.member
 		h.members[last] = nil

@@ -125,10 +125,11 @@ func (h *host) mayGo(now time.Time, w *waiter, sooner *called) bool {
 	return false
 }
 
-// check plans a check of the visitor's URL, if there is none yet. h.mu is held.
+// check plans a check of the visitor's URL, if there is none yet. One that has left while
+// it asked makes none: its Manager may have ended. h.mu is held.
 func (h *host) check(v *visitor, now time.Time) {
 	url := v.traits.URL
-	if h.checks[url] != nil {
+	if h.checks[url] != nil || !h.has(v) {
 		return
 	}
 	c := &check{host: h, url: url, by: v}
