@@ -69,9 +69,9 @@ func (h *host) change(ctx context.Context, decide func(time.Time, *lockout.Host)
 }
 
 // apply changes the ledger by what has happened, whatever the store does, and
-// then stores it. What the store does not get now, it gets with the next change. Once
-// ctx has ended, nobody has to know: a booking that is not settled counts as a possible
-// wrong login.
+// then stores it. What the store does not get now, it gets with the next change. If
+// ctx ends while another operation has the turn, nobody has to know: a booking that is
+// not settled counts as a possible wrong login.
 func (h *host) apply(ctx context.Context, change func(time.Time, *lockout.Host)) {
 	if !h.stored() {
 		h.lock()
@@ -82,11 +82,15 @@ func (h *host) apply(ctx context.Context, change func(time.Time, *lockout.Host))
 	c := h.enter()
 	defer h.exit(c)
 	select {
-	case c.turn <- struct{}{}:
-		defer func() { <-c.turn }()
-	case <-ctx.Done():
-		return
+	case c.turn <- struct{}{}: // also after the end of ctx: other Managers may share the ledger
+	default:
+		select {
+		case c.turn <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
 	}
+	defer func() { <-c.turn }()
 	if c.rev == 0 { // the store's clock may not be known
 		_ = h.load(ctx)
 	}

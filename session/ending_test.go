@@ -120,3 +120,28 @@ func TestASessionThatLeavesWhileItAsksLeavesNoCheckBehind(t *testing.T) {
 		})
 	}
 }
+
+// A refusal that comes when the Close of one Manager has no time left is known to
+// another one with the same store.
+func TestARefusalAfterTheEndOfOneManagerIsKnownToAnother(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			shared := share(t, &store.Memory{}, "one")
+			one := session.NewManager(&session.Options{Store: shared})
+			two := session.NewManager(&session.Options{Store: shared})
+			defer two.Close(context.Background())
+			wrong := accountAt("sales", nil)
+			wrong.login = func(ctx context.Context) (*pbx.Token, error) {
+				<-ctx.Done()
+				return nil, told(pbx.OpLogin, pbx.ErrInvalidCredentials, true)
+			}
+			mustAdd(t, one, "7", wrong)
+			time.Sleep(time.Second)
+			one.Close(expired)
+			again := mustAdd(t, two, "8", wrong)
+			time.Sleep(time.Minute)
+			wantState(t, again, session.Rejected)
+			wantCounts(t, wrong.fake, 1, 0, 0)
+		})
+	}
+}
