@@ -121,6 +121,46 @@ func TestASessionThatLeavesWhileItAsksLeavesNoCheckBehind(t *testing.T) {
 	}
 }
 
+// A Remove and a Retry that go on obey the context of Manager.Close too.
+func TestWhatWaitsForTheStoreEndsWithItsManager(t *testing.T) {
+	for _, way := range []string{"Remove", "Remove with a slow logout", "Retry"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &lagging{Memory: &store.Memory{}}
+			m := session.NewManager(&session.Options{Store: slowShared(t, s)})
+			driver := accountAt("sales", nil)
+			switch way {
+			case "Remove with a slow logout":
+				driver.logout = func(ctx context.Context, _ *pbx.Token) error { <-ctx.Done(); return ctx.Err() }
+			case "Retry":
+				driver = accountAt("sales", told(pbx.OpLogin, pbx.ErrInvalidCredentials, true))
+			}
+			added := mustAdd(t, m, "7", driver)
+			time.Sleep(time.Minute)
+			s.on.Store(true)
+			go func() {
+				if way == "Retry" {
+					added.Retry(context.Background())
+				} else {
+					m.Remove(context.Background(), "7")
+				}
+			}()
+			time.Sleep(500 * time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			m.Close(ctx)
+			synctest.Wait()
+			begun := s.begun.Load()
+			if n := s.underWay.Load(); n > 0 {
+				t.Errorf("%s: %d operations of the store are under way", way, n)
+			}
+			time.Sleep(time.Minute)
+			if s.begun.Load() != begun {
+				t.Errorf("%s: operations of the store after the end", way)
+			}
+		})
+	}
+}
+
 // A refusal that comes when the Close of one Manager has no time left is known to
 // another one with the same store.
 func TestARefusalAfterTheEndOfOneManagerIsKnownToAnother(t *testing.T) {

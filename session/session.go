@@ -623,6 +623,8 @@ func (s *Session) Retry(ctx context.Context) error {
 	s.mu.Lock()
 	refusal, print := s.machine.retriable(time.Now()), s.machine.print
 	s.mu.Unlock()
+	ctx, stop := s.fleet.during(ctx)
+	defer stop()
 	if l := s.link.Load(); refusal == nil && (print != (fingerprint{}) || l.own != (fingerprint{})) {
 		refusal = s.fleet.gate.retry(ctx, l, print)
 	}
@@ -697,7 +699,15 @@ func (s *Session) shut(ctx context.Context, remove bool) error {
 			return ctx.Err()
 		}
 	}
-	var err error
+	err := s.leave(ctx, t, remove)
+	s.finish(ctx)
+	return err
+}
+
+// leave logs the session's token out, and removes the session from the store.
+func (s *Session) leave(ctx context.Context, t *pbx.Token, remove bool) (err error) {
+	ctx, stop := s.fleet.during(ctx)
+	defer stop()
 	l := s.link.Load()
 	switch {
 	case l.cell != nil && !remove: // it is the others' too
@@ -711,7 +721,6 @@ func (s *Session) shut(ctx context.Context, remove bool) error {
 	if l.cell != nil && remove {
 		err = errors.Join(err, l.cell.remove(ctx))
 	}
-	s.finish(ctx)
 	return err
 }
 

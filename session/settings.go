@@ -18,6 +18,13 @@ type settings struct {
 	perHost  int32         // requests at a time
 }
 
+// during returns ctx with an earlier end: when a Close of the Manager has no time left.
+func (s *settings) during(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	unhook := context.AfterFunc(s.last, cancel)
+	return ctx, func() { unhook(); cancel() }
+}
+
 // flush waits until OnOp and the log have what has happened so far, or stop is
 // closed.
 func (s *settings) flush(stop <-chan struct{}) {
