@@ -161,6 +161,15 @@ func TestWhatWaitsForTheStoreEndsWithItsManager(t *testing.T) {
 	}
 }
 
+// A Shared that NewShared did not make is an error like other options that cannot be.
+func TestASharedOfItsZeroValueIsRefused(t *testing.T) {
+	m := session.NewManager(&session.Options{Store: &session.Shared{}})
+	defer m.Close(context.Background())
+	if _, err := m.Add("7", &fake{}); err == nil {
+		t.Error("it was taken")
+	}
+}
+
 // A refusal that comes when the Close of one Manager has no time left is known to
 // another one with the same store.
 func TestARefusalAfterTheEndOfOneManagerIsKnownToAnother(t *testing.T) {

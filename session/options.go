@@ -75,13 +75,15 @@ func (o *Options) resolved() (r Options, err error) {
 	switch {
 	case r.Store != nil && r.Guard != nil:
 		err = errors.New("session: Options.Guard and Options.Store are both set: the Store has a Guard, leave Options.Guard nil")
+	case r.Store != nil && r.Store.guard == nil:
+		err = errors.New("session: Options.Store has no store: make it with NewShared")
 	case r.Store != nil && r.Store.backing.timeout >= r.Timeout:
 		err = fmt.Errorf("session: the Timeout of Options.Store (%s) must be below Options.Timeout (%s)", r.Store.backing.timeout, r.Timeout)
 	}
-	switch {
-	case r.Store != nil:
+	if r.Store != nil {
 		r.Guard = r.Store.guard
-	case r.Guard == nil:
+	}
+	if r.Guard == nil {
 		r.Guard = &processWide
 	}
 	return r, err
