@@ -194,3 +194,28 @@ func TestARefusalAfterTheEndOfOneManagerIsKnownToAnother(t *testing.T) {
 		})
 	}
 }
+
+// A session that is closed while it is added has one end.
+func TestASessionThatIsClosedWhileItIsAddedIsYieldedAsClosedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		ends := 0
+		go func() {
+			for _, status := range m.Watch(t.Context()) {
+				if status.State == session.Closed {
+					ends++
+				}
+			}
+		}()
+		synctest.Wait()
+		m.AddWhile("7", &fake{}, func() {
+			m.Remove(t.Context(), "7")
+			synctest.Wait()
+		})
+		m.Close(t.Context())
+		synctest.Wait()
+		if ends != 1 {
+			t.Errorf("it was yielded as closed %d times", ends)
+		}
+	})
+}

@@ -40,3 +40,12 @@ func (g *Guard) Standing() (n int) {
 func (s *Session) Count(started time.Time) {
 	s.link.Load().judged(pbx.OpPing, started, result{})
 }
+
+// AddWhile is Add, and runs meanwhile between the session's name and its beginning.
+func (m *Manager) AddWhile(name string, auth pbx.Authenticator, meanwhile func()) {
+	s := newSession(name, auth, &m.fleet)
+	if m.admit(s) == nil {
+		meanwhile()
+		s.begin()
+	}
+}

@@ -127,7 +127,11 @@ func (s *Session) connect(name string, auth pbx.Authenticator) (*link, error) {
 
 // begin starts with a login, or with the token in the store.
 func (s *Session) begin() {
-	s.fleet.changed(s)
+	s.mu.Lock()
+	if s.machine.phase < ending { // else its end was noted
+		s.fleet.changed(s)
+	}
+	s.mu.Unlock()
 	s.deliver(event{kind: begun}, nil)
 }
 
