@@ -219,3 +219,25 @@ func TestASessionThatIsClosedWhileItIsAddedIsYieldedAsClosedOnce(t *testing.T) {
 		}
 	})
 }
+
+// Drivers that ignore their contexts are waited for together, and not one after the other.
+func TestAManagerHurriesEverythingAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		stubborn := func(context.Context, *pbx.Token) error { time.Sleep(10 * time.Second); return nil }
+		mustToken(t, mustAdd(t, m, "7", &fake{logout: stubborn}))
+		mustToken(t, mustAdd(t, m, "8", &fake{logout: stubborn}))
+		if err := m.Replace(t.Context(), "8", &fake{}); err != nil { // its old token is logged out in the background
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		m.Close(ctx)
+		if took := time.Since(start); took > 1200*time.Millisecond {
+			t.Errorf("Close took %s", took)
+		}
+		time.Sleep(time.Minute)
+	})
+}

@@ -200,6 +200,7 @@ func (m *Manager) Close(ctx context.Context) error {
 	sessions := slices.Collect(maps.Values(m.byName))
 	m.mu.Unlock()
 
+	defer context.AfterFunc(ctx, func() { m.stop(); m.hurry() })()
 	errs := make([]error, len(sessions))
 	var group errgroup.Group
 	group.SetLimit(m.workers)
