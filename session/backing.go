@@ -70,6 +70,9 @@ func promised(rev uint64, e store.Entry, won bool) error {
 }
 
 func (b *backing) within(ctx context.Context, do func(context.Context) error) error {
+	if ctx.Err() != nil { // after a Manager.Close the application may have closed the store
+		return ctx.Err()
+	}
 	if !b.down.enter(time.Now()) {
 		return errStoreAway
 	}

@@ -22,6 +22,9 @@ type settings struct {
 func (s *settings) during(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	unhook := context.AfterFunc(s.last, cancel)
+	if s.last.Err() != nil { // AfterFunc is not there at once
+		cancel()
+	}
 	return ctx, func() { unhook(); cancel() }
 }
 
