@@ -57,9 +57,12 @@ type endingWalk struct {
 	store   *erratic // nil: none
 	guard   *session.Guard
 	manager *session.Manager
+	other   *session.Manager   // shares the Guard, and the store
+	alone   []*session.Session // made by New, with the Guard
 	history []string
 	names   []string
 	calls   sync.WaitGroup
+	foreign sync.WaitGroup // calls of the sessions that the Manager does not have
 	watches []*endingWatch
 
 	mu    sync.Mutex                // guards what follows
@@ -89,7 +92,7 @@ func newEndingWalk(t *testing.T, seed uint64) *endingWalk {
 		w.guard = &session.Guard{}
 		options.Guard = w.guard
 	}
-	w.manager = session.NewManager(options)
+	w.manager, w.other = session.NewManager(options), session.NewManager(options)
 	return w
 }
 
@@ -107,12 +110,12 @@ func (w *endingWalk) fail(format string, args ...any) {
 }
 
 // within calls a method with a context of little time, or enough.
-func (w *endingWalk) within(what string, method func(context.Context) error) {
+func (w *endingWalk) within(group *sync.WaitGroup, what string, method func(context.Context) error) {
 	limit := time.Duration(w.random.IntN(500)) * time.Millisecond
 	if w.random.IntN(3) == 0 {
 		limit = time.Minute
 	}
-	w.calls.Go(func() { w.timed(limit, what, method) })
+	group.Go(func() { w.timed(limit, what, method) })
 }
 
 func (w *endingWalk) timed(limit time.Duration, what string, method func(context.Context) error) error {
@@ -169,7 +172,7 @@ func (w *endingWalk) add(name string, right bool) {
 func (w *endingWalk) end(s *session.Session, name string, remove, again bool) {
 	right := w.random.IntN(4) > 0
 	done := s.Done()
-	w.within(fmt.Sprintf("end %s, remove %v", name, remove), func(ctx context.Context) error {
+	w.within(&w.calls, fmt.Sprintf("end %s, remove %v", name, remove), func(ctx context.Context) error {
 		var err error
 		if remove {
 			err = w.manager.Remove(ctx, name)
@@ -205,7 +208,7 @@ func (w *endingWalk) step() {
 		w.add(name, random.IntN(4) > 0)
 		return
 	}
-	switch random.IntN(12) {
+	switch random.IntN(13) {
 	case 0, 1, 2:
 		w.end(s, name, false, random.IntN(2) == 0)
 	case 3, 4:
@@ -218,7 +221,7 @@ func (w *endingWalk) step() {
 			w.has(s, d.right)
 		}
 	case 7:
-		w.within("Retry", s.Retry)
+		w.within(&w.calls, "Retry", s.Retry)
 	case 8:
 		if token, err := s.Token(expired); err == nil {
 			w.pbx.drop(token.Value.Reveal())
@@ -236,11 +239,49 @@ func (w *endingWalk) step() {
 			w.store.delay.Store(int64(delay))
 		}
 	case 11:
+		w.others()
+	case 12:
 		if len(w.watches) < 5 {
 			w.watch()
 		}
 	}
 	w.look()
+}
+
+// others adds and ends sessions at the same PBX that the Manager does not have.
+func (w *endingWalk) others() {
+	if name := "other"; w.random.IntN(2) == 0 {
+		if s, there := w.other.Session(name); there {
+			w.within(&w.foreign, "end "+name, func(ctx context.Context) error {
+				err := s.Close(ctx)
+				if err != nil {
+					w.pbx.excuse(name)
+				}
+				return err
+			})
+			return
+		}
+		_, err := w.other.Add(name, w.driver(name, w.random.IntN(4) > 0))
+		w.note("add %s: %v", name, err)
+		return
+	}
+	if n := len(w.alone); n > 0 && w.random.IntN(2) == 0 {
+		s := w.alone[n-1]
+		w.alone = w.alone[:n-1]
+		w.within(&w.foreign, "end "+s.URL(), func(ctx context.Context) error {
+			err := s.Close(ctx)
+			if ctx.Err() != nil || err != nil {
+				w.pbx.excuse("alone")
+			}
+			if s.Status().State != session.Closed {
+				w.fail("it is %s", s)
+			}
+			return err
+		})
+		return
+	}
+	w.note("a session alone")
+	w.alone = append(w.alone, session.New(w.driver("alone", w.random.IntN(4) > 0), &session.Options{Guard: w.guard, PerHost: 2}))
 }
 
 // look checks what has to be true at any time.
@@ -276,6 +317,11 @@ func (w *endingWalk) run() {
 		w.calm()
 		limit = time.Minute
 	}
+	for _, s := range w.alone {
+		w.foreign.Go(func() { w.timed(limit, "the end of one alone", s.Close) })
+	}
+	w.foreign.Go(func() { w.timed(limit, "Manager.Close of the other", w.other.Close) })
+	w.foreign.Wait()
 	w.timed(limit, "Manager.Close", w.manager.Close)
 	begun, late, inStore := w.pbx.begun.Load(), w.pbx.late.Load(), int32(0)
 	synctest.Wait()
