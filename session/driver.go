@@ -169,7 +169,7 @@ func (d *driver) run(ctx context.Context, op pbx.Op, fn func(context.Context) re
 			_ = d.contain(pbx.OpLogout, func() error { return d.auth.Logout(ctx, t) })
 		}
 	}()
-	if err := d.contain(op, func() error { o.result = fn(ctx); return nil }); err != nil {
+	if err := d.contain(op, func() error { o.result = fn(ctx); tryOut(o.result.err); return nil }); err != nil {
 		o.result = result{err: err}
 	}
 	whole = true
@@ -187,6 +187,15 @@ func (d *driver) judged(op pbx.Op, started time.Time, r result) result {
 		d.hook.infos.add(OpInfo{Session: d.name, Driver: d.traits.brand().Driver, URL: d.traits.URL, Op: op, Started: started, Took: took, Err: r.err})
 	}
 	return r
+}
+
+// tryOut panics where an error does: one that is a nil pointer, or whose methods fail.
+// It is called where that is contained.
+func tryOut(err error) {
+	if err != nil {
+		kindOf(err)
+		_ = err.Error()
+	}
 }
 
 // contain turns a panic of the driver into an error. The value is not shown

@@ -155,12 +155,16 @@ func (s *Session) prepare(ctx context.Context, r *http.Request) (*exchange, erro
 // authorize and inspect keep a driver's panic from the application.
 func (d *driver) authorize(by pbx.Requester, r *http.Request, t *pbx.Token) (err error) {
 	defer d.recovered(pbx.OpRequest, &err)
-	return by.Authorize(r, t)
+	err = by.Authorize(r, t)
+	tryOut(err)
+	return err
 }
 
 func (d *driver) inspect(by pbx.Requester, resp *http.Response, head []byte, t *pbx.Token) (err error) {
 	defer d.recovered(pbx.OpRequest, &err)
-	return by.Inspect(resp, head, t)
+	err = by.Inspect(resp, head, t)
+	tryOut(err)
+	return err
 }
 
 // requester is the driver's part in requests.
