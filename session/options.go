@@ -44,7 +44,7 @@ type Options struct {
 	// outside all locks. While it blocks, sessions go on: up to 10,000 operations
 	// wait for it, and the number of those beyond is logged. A panic in it is logged,
 	// without its value. Close waits for it as long as its context allows, so OnOp
-	// must not close the Manager. nil: it is not called.
+	// must not close the Manager or one of its sessions. nil: it is not called.
 	OnOp func(OpInfo)
 
 	// Logger gets a line per change of a session's state, with the fields
