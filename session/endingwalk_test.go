@@ -208,7 +208,7 @@ func (w *endingWalk) step() {
 		w.add(name, random.IntN(4) > 0)
 		return
 	}
-	switch random.IntN(13) {
+	switch random.IntN(14) {
 	case 0, 1, 2:
 		w.end(s, name, false, random.IntN(2) == 0)
 	case 3, 4:
@@ -241,6 +241,8 @@ func (w *endingWalk) step() {
 	case 11:
 		w.others()
 	case 12:
+		w.within(&w.calls, "Ready", w.manager.Ready)
+	case 13:
 		if len(w.watches) < 5 {
 			w.watch()
 		}
@@ -250,7 +252,11 @@ func (w *endingWalk) step() {
 
 // others adds and ends sessions at the same PBX that the Manager does not have.
 func (w *endingWalk) others() {
-	if name := "other"; w.random.IntN(2) == 0 {
+	name := "other"
+	if w.store != nil && w.random.IntN(2) == 0 {
+		name = w.names[0] // the same session
+	}
+	if w.random.IntN(2) == 0 {
 		if s, there := w.other.Session(name); there {
 			w.within(&w.foreign, "end "+name, func(ctx context.Context) error {
 				err := s.Close(ctx)
@@ -355,6 +361,17 @@ func (w *endingWalk) calm() {
 		w.pbx.forgive()
 		time.Sleep(3 * time.Minute)
 	}
+	unseen := w.unseen()
+	for range 10 { // a slow one takes seconds after a renewal
+		if unseen == "" {
+			break
+		}
+		time.Sleep(7 * time.Second)
+		unseen = w.unseen()
+	}
+	if unseen != "" {
+		w.fail("%s", unseen)
+	}
 	for name, s := range w.manager.All() {
 		w.mu.Lock()
 		right := w.right[s]
@@ -371,6 +388,21 @@ func (w *endingWalk) calm() {
 	if stats, n := w.manager.Stats(), len(maps.Collect(w.manager.All())); stats.Sessions() != n {
 		w.fail("Stats count %d sessions, there are %d", stats.Sessions(), n)
 	}
+}
+
+// unseen is a state that a watcher has not seen; empty: there is none.
+func (w *endingWalk) unseen() string {
+	synctest.Wait()
+	for _, watch := range w.watches {
+		watch.mu.Lock()
+		defer watch.mu.Unlock()
+		for name, s := range w.manager.All() {
+			if seen, there := watch.last[s]; !there || seen != s.Status().State {
+				return fmt.Sprintf("a watcher saw %s last as %s (%v), and it is %s", name, seen, there, s.Status())
+			}
+		}
+	}
+	return ""
 }
 
 func (w *endingWalk) afterwards(calm bool) {
