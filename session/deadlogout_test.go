@@ -53,3 +53,42 @@ func TestReplacingManyDriversSendsOneDeadToken(t *testing.T) {
 		}
 	})
 }
+
+// slowToJudge is one whose PBX counts at once and responds after 200 ms.
+type slowToJudge struct{ restarting }
+
+func (r slowToJudge) Ping(ctx context.Context, _ *pbx.Token) error {
+	err := r.judge(pbx.OpPing)
+	select {
+	case <-time.After(200 * time.Millisecond):
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func TestRemovesWithLittleTimeSendOneDeadToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		var dead, counted atomic.Int32
+		traits := onHost("pbx.test")
+		traits.Lockout.DeadTokens = pbx.DeadTokensCount
+		const sessions = 8
+		for i := range sessions {
+			mustToken(t, mustAdd(t, m, fmt.Sprint(i), slowToJudge{restarting{&fake{traits: traits}, &dead, &counted}}))
+		}
+		time.Sleep(time.Minute)
+		dead.Store(1) // the PBX has restarted
+		for i := range sessions {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			if err := m.Remove(ctx, fmt.Sprint(i)); i == 0 {
+				wantKind(t, err, context.DeadlineExceeded)
+			}
+			cancel()
+		}
+		if n := counted.Load(); n != 1 {
+			t.Errorf("%d dead tokens were sent", n)
+		}
+	})
+}

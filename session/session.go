@@ -521,8 +521,8 @@ func (s *Session) holds(v *visitor) (print fingerprint, idle, ok bool) {
 // logout logs a token out that nobody needs, in the background.
 func (s *Session) logout(l *link, t *pbx.Token) {
 	s.fleet.background.Go(func() {
-		if !l.host.isSuspect(&l.visitor, t) && s.alive(s.fleet.last, l, t) {
-			_ = l.logout(s.fleet.last, t)
+		if !l.host.isSuspect(&l.visitor, t) {
+			_ = s.logoutIfAlive(s.fleet.last, l, t)
 		}
 	})
 }
@@ -704,6 +704,7 @@ func (s *Session) shut(ctx context.Context, remove bool) error {
 		}
 	}
 	err := s.leave(ctx, t, remove)
+	s.fleet.background.Done()
 	s.finish(ctx)
 	return err
 }
@@ -716,11 +717,8 @@ func (s *Session) leave(ctx context.Context, t *pbx.Token, remove bool) (err err
 	switch {
 	case l.cell != nil && !remove: // it is the others' too
 	case t == nil, l.host.isSuspect(&l.visitor, t): // nothing to log out
-	case ctx.Err() != nil:
-		err = &pbx.Error{Op: pbx.OpLogout, Kind: pbx.ErrUnavailable, Err: ctx.Err(), Message: "not sent: there was no time left"}
-	case !s.alive(ctx, l, t):
 	default:
-		err = l.logout(ctx, t)
+		err = s.logoutIfAlive(ctx, l, t)
 	}
 	if l.cell != nil && remove {
 		err = errors.Join(err, l.cell.remove(ctx))
@@ -728,9 +726,22 @@ func (s *Session) leave(ctx context.Context, t *pbx.Token, remove bool) (err err
 	return err
 }
 
+// logoutIfAlive logs a token out that the PBX may still have.
+func (s *Session) logoutIfAlive(ctx context.Context, l *link, t *pbx.Token) error {
+	alive := ctx.Err() == nil && s.alive(ctx, l, t)
+	switch {
+	case ctx.Err() != nil:
+		return &pbx.Error{Op: pbx.OpLogout, Kind: pbx.ErrUnavailable, Err: ctx.Err(), Message: "not sent: there was no time left"}
+	case !alive:
+		return nil
+	}
+	return l.logout(ctx, t)
+}
+
 // alive reports whether a token may be sent in a logout. Where dead tokens count
 // as wrong logins, one token is asked for first, and if it is dead, so are those
-// that were issued before.
+// that were issued before. The verdict is noted also if ctx ends before it comes: else the
+// next Close would send another one.
 func (s *Session) alive(ctx context.Context, l *link, t *pbx.Token) bool {
 	pinger, ok := pbx.As[pbx.Pinger](l.auth)
 	if l.traits.brand().Lockout.DeadTokens != pbx.DeadTokensCount || !ok {
@@ -743,13 +754,22 @@ func (s *Session) alive(ctx context.Context, l *link, t *pbx.Token) bool {
 		}
 		return false
 	}
-	defer done()
-	err = l.bounded(ctx, pbx.OpPing, func(ctx context.Context) result { return result{err: pinger.Ping(ctx, t)} }).err
-	if errors.Is(err, pbx.ErrTokenRejected) {
-		s.suspectOthers(l, fingerprint{})
+	alive := make(chan bool, 1)
+	s.fleet.background.Go(func() {
+		defer done()
+		err := l.bounded(s.fleet.last, pbx.OpPing, func(ctx context.Context) result { return result{err: pinger.Ping(ctx, t)} }).err
+		dead := errors.Is(err, pbx.ErrTokenRejected)
+		if dead {
+			s.suspectOthers(l, fingerprint{})
+		}
+		alive <- !dead
+	})
+	select {
+	case is := <-alive:
+		return is
+	case <-ctx.Done():
 		return false
 	}
-	return true
 }
 
 // Done is closed when the session has ended.
@@ -763,10 +783,18 @@ func (s *Session) Done() <-chan struct{} {
 }
 
 // end stops the upkeep and returns the living token, and whether this was the
-// first to end the session.
+// first to end the session. Then it has added one to fleet.background, for what
+// leave does.
 func (s *Session) end(ctx context.Context) (t *pbx.Token, first bool) {
-	p := s.deliver(event{kind: closing}, nil)
-	if p.refusal != nil {
+	s.mu.Lock()
+	if s.machine.phase >= ending {
+		s.mu.Unlock()
+		return nil, false
+	}
+	s.fleet.background.Add(1) // while a Close of the Manager still has this session to wait for
+	s.mu.Unlock()
+	if s.deliver(event{kind: closing}, nil).refusal != nil {
+		s.fleet.background.Done()
 		return nil, false
 	}
 	s.mu.Lock()
