@@ -83,6 +83,10 @@ func newEndingWalk(t *testing.T, seed uint64) *endingWalk {
 	if w.pbx.kind == pbx.KeepAliveRefresh || w.random.IntN(2) == 0 {
 		w.pbx.life = 10 * time.Minute
 	}
+	w.pbx.dead = pbx.DeadTokensIgnored
+	if w.random.IntN(3) == 0 {
+		w.pbx.dead = pbx.DeadTokensCount
+	}
 	options := &session.Options{PerHost: 1 + w.random.IntN(4), Workers: 2 + w.random.IntN(8), OnOp: func(session.OpInfo) {}}
 	if w.random.IntN(2) == 0 {
 		w.store = &erratic{Memory: &store.Memory{}}
@@ -317,6 +321,7 @@ func (w *endingWalk) run() {
 			time.Sleep(time.Duration(w.random.IntN(40)) * time.Second)
 		}
 	}
+	w.restart()
 	calm := w.random.IntN(3) > 0
 	limit := time.Duration(w.random.IntN(500)) * time.Millisecond
 	if calm {
@@ -346,6 +351,39 @@ func (w *endingWalk) run() {
 	}
 	w.calls.Wait()
 	w.afterwards(calm)
+}
+
+// restart has the PBX lose its tokens, and sessions end soon after.
+func (w *endingWalk) restart() {
+	if w.pbx.dead != pbx.DeadTokensCount || w.random.IntN(2) == 0 {
+		return
+	}
+	w.pbx.mode.Store(int32(responds))
+	if w.store != nil {
+		w.store.delay.Store(0)
+	}
+	time.Sleep(2 * time.Minute)
+	p := w.pbx
+	p.mu.Lock()
+	clear(p.tokens)
+	p.deads = nil
+	p.mu.Unlock()
+	w.note("restart")
+	if w.random.IntN(2) == 0 {
+		p.mode.Store(int32(respondsSlowly))
+	}
+	for name, s := range w.manager.All() {
+		w.end(s, name, w.random.IntN(2) == 0, w.random.IntN(2) == 0)
+		if w.random.IntN(2) == 0 {
+			time.Sleep(time.Duration(w.random.IntN(300)) * time.Millisecond)
+		}
+	}
+	time.Sleep(time.Minute)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.deads); n > 2 { // one, and one that was under way
+		w.fail("%d dead tokens were sent: %v", n, p.deads)
+	}
 }
 
 // calm ends all trouble, and checks that right credentials have a token.
@@ -449,7 +487,7 @@ func (w *endingWalk) afterwards(calm bool) {
 	for _, fault := range faults {
 		w.fail("%s", fault)
 	}
-	if w.store != nil || !calm {
+	if w.store != nil || !calm || p.dead == pbx.DeadTokensCount { // suspects are not logged out
 		return
 	}
 	for value, token := range tokens {
@@ -509,6 +547,7 @@ const (
 type endingPBX struct {
 	kind  pbx.KeepAliveKind
 	life  time.Duration // 0: without an end
+	dead  pbx.DeadTokens
 	mode  atomic.Int32
 	begun atomic.Int32 // requests
 	late  atomic.Int32 // logouts of what came late
@@ -519,6 +558,7 @@ type endingPBX struct {
 	tokens  map[string]endingToken
 	excused []string // tokens that may be left
 	faults  []string
+	deads   []string // dead tokens that were sent
 }
 
 func (p *endingPBX) drop(value string) {
@@ -599,7 +639,7 @@ type endingDriver struct {
 
 func (d *endingDriver) Traits() pbx.Traits {
 	return pbx.Traits{Driver: "ending", URL: "https://pbx.test", Account: d.account, KeepAlive: d.walk.pbx.kind,
-		Lockout: pbx.Lockout{Attempts: 5, Window: 10 * time.Minute, Memory: 24 * time.Hour, DeadTokens: pbx.DeadTokensIgnored}}
+		Lockout: pbx.Lockout{Attempts: 5, Window: 10 * time.Minute, Memory: 24 * time.Hour, DeadTokens: d.walk.pbx.dead}}
 }
 
 func (d *endingDriver) Fingerprint(context.Context, []byte) ([]byte, error) {
@@ -653,6 +693,7 @@ func (d *endingDriver) KeepAlive(ctx context.Context, old *pbx.Token) (t *pbx.To
 	value := old.Value.Reveal()
 	err = p.request(ctx, pbx.OpKeepAlive, func() error {
 		if _, there := p.tokens[value]; !there {
+			p.counts(value)
 			return &pbx.Error{Op: pbx.OpKeepAlive, Kind: pbx.ErrTokenRejected, Sent: true}
 		}
 		if p.kind == pbx.KeepAliveRefresh {
@@ -670,10 +711,32 @@ func (d *endingDriver) KeepAlive(ctx context.Context, old *pbx.Token) (t *pbx.To
 	return t, err
 }
 
+func (d *endingDriver) Ping(ctx context.Context, t *pbx.Token) error {
+	p := d.walk.pbx
+	return p.request(ctx, pbx.OpPing, func() error {
+		if _, there := p.tokens[t.Value.Reveal()]; !there {
+			p.counts(t.Value.Reveal())
+			return &pbx.Error{Op: pbx.OpPing, Kind: pbx.ErrTokenRejected, Sent: true}
+		}
+		return nil
+	})
+}
+
+// counts counts a dead token as a wrong login, as some PBXs do. p.mu is held.
+func (p *endingPBX) counts(value string) {
+	if p.dead == pbx.DeadTokensCount {
+		p.deads = append(p.deads, fmt.Sprint(time.Since(walkEpoch), " ", value))
+	}
+}
+
 func (d *endingDriver) Logout(ctx context.Context, t *pbx.Token) error {
 	d.walk.note("logout of %s", t.Value.Reveal())
 	p := d.walk.pbx
 	err := p.request(ctx, pbx.OpLogout, func() error {
+		if _, there := p.tokens[t.Value.Reveal()]; !there {
+			p.counts(t.Value.Reveal())
+			return &pbx.Error{Op: pbx.OpLogout, Kind: pbx.ErrTokenRejected, Sent: true}
+		}
 		delete(p.tokens, t.Value.Reveal())
 		return nil
 	})
