@@ -2,6 +2,8 @@ package session_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -240,4 +242,25 @@ func TestAManagerHurriesEverythingAtOnce(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 	})
+}
+
+// A login that is not waited for may bring a token that nobody logs out.
+func TestACloseWithoutTimeForALoginSaysSo(t *testing.T) {
+	for way, end := range map[string]func(context.Context, *session.Manager, *session.Session) error{
+		"Session.Close": func(ctx context.Context, _ *session.Manager, s *session.Session) error { return s.Close(ctx) },
+		"Manager.Close": func(ctx context.Context, m *session.Manager, _ *session.Session) error { return m.Close(ctx) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+			defer m.Close(context.Background())
+			s := mustAdd(t, m, "7", accountAt("sales", nil))
+			time.Sleep(500 * time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			err := end(ctx, m, s)
+			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, pbx.ErrUnavailable) || !strings.Contains(err.Error(), "no time to wait for the login") {
+				t.Errorf("%s returned %v", way, err)
+			}
+		})
+	}
 }

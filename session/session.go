@@ -52,6 +52,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	crand "crypto/rand"
 	"errors"
@@ -686,15 +687,15 @@ func (s *Session) URL() string { return s.link.Load().traits.URL }
 
 // Close stops the upkeep and logs out, within ctx and [Options].Timeout, and
 // returns what the logout returned. A login under way is waited for, so that
-// its token is logged out too. With [Options].Store, Close leaves the
-// token to the other processes and to the next start: [Manager.Remove] logs out.
+// its token is logged out too. If there is no time for that, an error says so. With
+// [Options].Store, Close leaves the token to the other processes and to the next
+// start: [Manager.Remove] logs out.
 func (s *Session) Close(ctx context.Context) error { return s.shut(ctx, false) }
 
 func (s *Session) shut(ctx context.Context, remove bool) error {
 	ctx, cancel := context.WithTimeout(ctx, s.fleet.timeout)
 	defer cancel()
-	t, first := s.end(ctx)
-	if !first {
+	if !s.end() {
 		select {
 		case <-s.Done():
 			return nil
@@ -703,7 +704,8 @@ func (s *Session) shut(ctx context.Context, remove bool) error {
 			return ctx.Err()
 		}
 	}
-	err := s.leave(ctx, t, remove)
+	t, err := s.drain(ctx)
+	err = cmp.Or(err, s.leave(ctx, t, remove))
 	s.fleet.background.Done()
 	s.finish(ctx)
 	return err
@@ -782,35 +784,45 @@ func (s *Session) Done() <-chan struct{} {
 	return s.done
 }
 
-// end stops the upkeep and returns the living token, and whether this was the
-// first to end the session. Then it has added one to fleet.background, for what
-// leave does.
-func (s *Session) end(ctx context.Context) (t *pbx.Token, first bool) {
+// end stops the upkeep, and reports whether this was the first to do so. Then it has
+// added one to fleet.background, for what leave does.
+func (s *Session) end() (first bool) {
 	s.mu.Lock()
 	if s.machine.phase >= ending {
 		s.mu.Unlock()
-		return nil, false
+		return false
 	}
 	s.fleet.background.Add(1) // while a Close of the Manager still has this session to wait for
 	s.mu.Unlock()
 	if s.deliver(event{kind: closing}, nil).refusal != nil {
 		s.fleet.background.Done()
-		return nil, false
+		return false
 	}
+	return true
+}
+
+// drain waits for what is under way, and returns the living token. The error says that
+// there was no time to wait for a login.
+func (s *Session) drain(ctx context.Context) (t *pbx.Token, err error) {
 	s.mu.Lock()
 	var settled <-chan struct{}
 	if s.attempt != nil && s.machine.phase == ending { // else it brings no token any more
 		settled = s.attempt.wait()
 	}
+	login := s.machine.op == pbx.OpLogin && s.link.Load().cell == nil // else it is the others' too
 	s.mu.Unlock()
 	if settled != nil {
 		select {
 		case <-settled:
 		case <-ctx.Done():
 			s.hurry() // what it brings is dealt with in the background: see call
+			if login {
+				err = &pbx.Error{Op: pbx.OpLogout, Kind: pbx.ErrUnavailable, Err: ctx.Err(),
+					Message: "there was no time to wait for the login under way: its token may stay valid until it expires"}
+			}
 		}
 	}
-	return s.deliver(event{kind: drained}, nil).logout, true
+	return s.deliver(event{kind: drained}, nil).logout, err
 }
 
 // hurry cuts short what the first Close waits for.
