@@ -153,15 +153,21 @@ func (w *wrapper) begin(ctx context.Context, op pbx.Op) (_ context.Context, end 
 	}
 }
 
-// kindOf names the failure by one of pbx's kinds. Error texts are left out: a
-// driver's are clean, but another wrapper's need not be.
+// kinds are those of pbx. No other text becomes an attribute: that of a driver or
+// of another wrapper could be anything.
+var kinds = []error{pbx.ErrInvalidCredentials, pbx.ErrLocked, pbx.ErrForbidden, pbx.ErrTokenRejected, pbx.ErrTooManySessions,
+	pbx.ErrUnavailable, pbx.ErrProtocol, pbx.ErrConfig, pbx.ErrNotSupported}
+
+// kindOf names the failure by one of pbx's kinds.
 func kindOf(err error) string {
-	var failure *pbx.Error
+	for _, kind := range kinds {
+		if errors.Is(err, kind) {
+			return kind.Error()
+		}
+	}
 	switch {
 	case err == errPanic:
 		return "panic"
-	case errors.As(err, &failure) && failure.Kind != nil:
-		return failure.Kind.Error()
 	case errors.Is(err, context.Canceled):
 		return "canceled"
 	case errors.Is(err, context.DeadlineExceeded):

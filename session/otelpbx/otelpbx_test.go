@@ -2,6 +2,7 @@ package otelpbx_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -113,6 +114,29 @@ func TestAPanicIsNoSuccess(t *testing.T) {
 	}()
 	if got := spans.GetSpans(); len(got) != 1 || got[0].Status.Description != "panic" {
 		t.Errorf("spans: %+v", got)
+	}
+}
+
+// Another wrapper may put anything into Kind. It would become an attribute.
+func TestAFailureIsNamedByOneOfTheKinds(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{pbx.ErrUnavailable, "unavailable"},
+		{&pbx.Error{Kind: pbx.ErrLocked}, "locked out"},
+		{&pbx.Error{Kind: fmt.Errorf("%w: token %s", pbx.ErrTokenRejected, canary)}, "token rejected"},
+		{&pbx.Error{Kind: errors.New("GET /?token=" + canary)}, "unknown"},
+		{&pbx.Error{Kind: pbx.ErrUnavailable, Err: context.DeadlineExceeded}, "unavailable"},
+		{&pbx.Error{Err: context.Canceled}, "canceled"},
+		{context.DeadlineExceeded, "deadline exceeded"},
+		{errors.New(canary), "unknown"},
+	} {
+		spans, tracers := exporter()
+		otelpbx.Wrap(&queryDriver{fails: c.err}, &otelpbx.Options{TracerProvider: tracers}).Login(t.Context())
+		if got := spans.GetSpans()[0].Status.Description; got != c.want {
+			t.Errorf("%v is reported as %q, want %q", c.err, got, c.want)
+		}
 	}
 }
 
