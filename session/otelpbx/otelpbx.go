@@ -25,6 +25,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strconv"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -84,8 +85,8 @@ func server(address string) []attribute.KeyValue {
 		return nil
 	}
 	attrs := []attribute.KeyValue{attribute.String("url.scheme", u.Scheme), attribute.String("server.address", u.Hostname())}
-	if port := u.Port(); port != "" {
-		attrs = append(attrs, attribute.String("server.port", port))
+	if port, err := strconv.Atoi(u.Port()); err == nil {
+		attrs = append(attrs, attribute.Int("server.port", port))
 	}
 	return attrs
 }

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/trace"
@@ -114,6 +116,16 @@ func TestAPanicIsNoSuccess(t *testing.T) {
 	}()
 	if got := spans.GetSpans(); len(got) != 1 || got[0].Status.Description != "panic" {
 		t.Errorf("spans: %+v", got)
+	}
+}
+
+// OpenTelemetry's conventions say that a port is a number.
+func TestTheServerIsNamedAsInTheConventions(t *testing.T) {
+	spans, tracers := exporter()
+	otelpbx.Wrap(&queryDriver{url: "https://user:" + canary + "@[2001:db8::1]:8088/x"}, &otelpbx.Options{TracerProvider: tracers}).Login(t.Context())
+	want := []attribute.KeyValue{attribute.String("pbx.operation", "login"), attribute.String("url.scheme", "https"), attribute.String("server.address", "2001:db8::1"), attribute.Int("server.port", 8088)}
+	if got := spans.GetSpans()[0].Attributes; !slices.Equal(got, want) {
+		t.Errorf("attributes %v, want %v", got, want)
 	}
 }
 
