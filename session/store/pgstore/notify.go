@@ -20,15 +20,17 @@ type notifier struct {
 	channel, sweepRows string // sweepRows is a statement
 
 	mu      sync.Mutex
-	due     map[string]struct{} // keys
+	due     map[string]struct{} // keys; "": any cell may have changed
+	lost    bool                // notices, since the last statement that worked
 	running bool
 	sweepAt time.Time
 }
 
 const (
-	// sendTime bounds each statement. What it cuts off is lost, as notices may be.
+	// sendTime bounds each statement. After one that failed, the next one reports a gap.
 	sendTime = 5 * time.Second
-	// maxDue bounds what piles up while the server is slow.
+	// maxDue bounds what piles up while the server is slow. Beyond it, one notice
+	// reports a gap.
 	maxDue = 1000
 	// sweepEvery is how often a process removes rows that have expired.
 	sweepEvery = time.Minute
@@ -41,9 +43,11 @@ func (n *notifier) changed(key string) {
 	if n.due == nil {
 		n.due = make(map[string]struct{})
 	}
-	if len(n.due) < maxDue {
-		n.due[key] = struct{}{}
+	if len(n.due) >= maxDue {
+		clear(n.due)
+		key = ""
 	}
+	n.due[key] = struct{}{}
 	if !n.running {
 		n.running = true
 		go n.run()
@@ -56,9 +60,13 @@ func (n *notifier) run() {
 		if len(keys) == 0 {
 			return
 		}
-		n.exec("select pg_notify($1::text, key) from unnest($2::text[]) key", n.channel, keys)
+		if err := n.exec("select pg_notify($1::text, key) from unnest($2::text[]) key", n.channel, keys); err != nil {
+			n.mu.Lock()
+			n.lost = true
+			n.mu.Unlock()
+		}
 		if sweep {
-			n.exec(n.sweepRows)
+			n.exec(n.sweepRows) // the next sweep removes what this one does not
 		}
 	}
 }
@@ -67,6 +75,9 @@ func (n *notifier) run() {
 func (n *notifier) take() (keys []string, sweep bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.lost && len(n.due) > 0 {
+		n.due[""], n.lost = struct{}{}, false
+	}
 	for key := range n.due {
 		keys = append(keys, key)
 	}
@@ -78,8 +89,9 @@ func (n *notifier) take() (keys []string, sweep bool) {
 	return keys, sweep
 }
 
-func (n *notifier) exec(sql string, args ...any) {
+func (n *notifier) exec(sql string, args ...any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), sendTime)
 	defer cancel()
-	n.pool.Exec(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...) // lost notices are allowed, and the next sweep removes more
+	_, err := n.pool.Exec(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
+	return err
 }

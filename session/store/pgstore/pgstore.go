@@ -13,6 +13,7 @@ package pgstore
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -128,12 +129,22 @@ func Open(pool *pgxpool.Pool, o Options) (*Store, error) {
 	if o.Listen == nil {
 		o.Listen = pool.Config().ConnConfig
 	}
-	channel := strings.ReplaceAll(o.Table, ".", "_") + "_changed"
+	channel := channelOf(o.Table)
 	return &Store{
 		pool: pool, listen: o.Listen.Copy(), table: o.Table, channel: channel,
 		loadSQL: rename(loadSQL, o.Table), swapSQL: rename(swapSQL, o.Table),
 		notices: notifier{pool: pool, channel: channel, sweepRows: rename(sweepSQL, o.Table)},
 	}, nil
+}
+
+// channelOf names the channel of a table's notices. PostgreSQL refuses names of 64
+// bytes or more, so a schema and a table that are too long together get a hash.
+func channelOf(table string) string {
+	channel := strings.ReplaceAll(table, ".", "_") + "_changed"
+	if len(channel) > 63 {
+		channel = fmt.Sprintf("pbx_%.16x_changed", sha256.Sum256([]byte(table)))
+	}
+	return channel
 }
 
 // Format implements [fmt.Formatter]. It prints the table and not how to connect.
@@ -210,8 +221,10 @@ func (s *Store) swap(ctx context.Context, key string, rev uint64, value []byte, 
 	if len(value) == 0 {
 		value = nil
 	}
-	// A keep below a microsecond would never expire.
-	micros := int64((keep + time.Microsecond - 1) / time.Microsecond)
+	micros := keep.Microseconds()
+	if keep%time.Microsecond > 0 {
+		micros++ // 0 would never expire
+	}
 	err := s.pool.QueryRow(ctx, s.swapSQL, pgx.QueryExecModeExec, key, expected, value, micros).Scan(&put, &found, &e.Value, &e.Now, &standby)
 	switch {
 	case err != nil:

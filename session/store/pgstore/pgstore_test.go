@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -70,6 +72,64 @@ func TestEachStatementNamesTheTable(t *testing.T) {
 	}
 	if s.channel != "app_cells_changed" {
 		t.Errorf("channel %s", s.channel)
+	}
+}
+
+func TestTheChannelOfALongTableIsANameForPostgreSQL(t *testing.T) {
+	seen := map[string]string{}
+	for _, table := range []string{"cells", "app.cells", strings.Repeat("s", 50) + "." + strings.Repeat("t", 50), strings.Repeat("s", 50) + "." + strings.Repeat("t", 49)} {
+		s, err := Open(pool(t), Options{Table: table})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.channel) > 63 || strings.Trim(s.channel, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+			t.Errorf("%s: channel %s of %d bytes", table, s.channel, len(s.channel))
+		}
+		if other := seen[s.channel]; other != "" {
+			t.Errorf("%s has the channel of %s", table, other)
+		}
+		seen[s.channel] = table
+	}
+}
+
+// keysAfter makes notices due and returns what would be sent.
+func (n *notifier) keysAfter(keys ...string) []string {
+	n.mu.Lock()
+	n.running = true // so that nothing is sent
+	n.mu.Unlock()
+	for _, key := range keys {
+		n.changed(key)
+	}
+	due, _ := n.take()
+	slices.Sort(due)
+	return due
+}
+
+func TestMoreNoticesThanArePiledUpAreAGap(t *testing.T) {
+	var n notifier
+	var many []string
+	for i := range maxDue + 5 {
+		many = append(many, fmt.Sprintf("k%d", i))
+	}
+	got := n.keysAfter(many...)
+	if len(got) != 5 || got[0] != "" {
+		t.Errorf("%d notices are due: %.50q", len(got), got)
+	}
+}
+
+func TestNoticesThatCouldNotBeSentAreAGap(t *testing.T) {
+	n := notifier{pool: pool(t), channel: "c"}
+	n.changed("a") // nothing listens there
+	for running := true; running; time.Sleep(time.Millisecond) {
+		n.mu.Lock()
+		running = n.running
+		n.mu.Unlock()
+	}
+	if got := n.keysAfter("b"); !slices.Equal(got, []string{"", "b"}) {
+		t.Errorf("%q are due", got)
+	}
+	if got := n.keysAfter("c"); !slices.Equal(got, []string{"c"}) {
+		t.Errorf("%q are due after the gap was reported", got)
 	}
 }
 
