@@ -180,8 +180,11 @@ func (s *Store) Swap(ctx context.Context, key string, rev uint64, value []byte, 
 		return store.Entry{}, false, err
 	}
 	value = append([]byte(nil), value...) // the write may outlast a context that ends
-	ms := (keep + time.Millisecond - 1) / time.Millisecond
-	args := []any{strconv.FormatUint(rev, 10), value, strconv.FormatInt(int64(ms), 10), s.channel, key}
+	ms := keep.Milliseconds()
+	if keep%time.Millisecond > 0 {
+		ms++ // not dropped earlier
+	}
+	args := []any{strconv.FormatUint(rev, 10), value, strconv.FormatInt(ms, 10), s.channel, key}
 	e, won, err := s.bounded(ctx, key, func() (reply, error) {
 		if s.options.Replicas > 0 && store.Durable(key) {
 			return s.runReplicated(ctx, swapScript, key, args...)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pbxauth/pbx/session/store"
 	"github.com/redis/go-redis/v9"
@@ -140,4 +142,46 @@ func FuzzParse(f *testing.F) {
 			t.Error("other types are accepted")
 		}
 	})
+}
+
+// A server may accept connections and respond to nothing.
+func TestAWatchOfASilentServerEndsWithItsContext(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	accepted := make(chan net.Conn, 10)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	s, err := Open("redis://"+l.Addr().String(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Watch(ctx, func(string) { t.Error("something is heard") }) }()
+	conn := <-accepted
+	defer conn.Close()
+	if _, err := conn.Read(make([]byte, 1)); err != nil { // of the client's greeting
+		t.Fatal(err)
+	}
+	cancel()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	case <-time.After(time.Second):
+		t.Error("Watch still runs a second after its context")
+	}
 }

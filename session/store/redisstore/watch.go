@@ -45,19 +45,44 @@ func (s *Store) Watch(ctx context.Context, changed func(key string)) error {
 // listen passes notices on until the connection fails or ctx ends, and reports
 // whether it had subscribed.
 func (s *Store) listen(ctx context.Context, changed func(key string)) (heard bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// While the client connects, it looks at the deadline of a context alone.
+	messages, failed := make(chan any), make(chan error, 1)
+	go func() { failed <- s.receive(ctx, messages) }()
+	for {
+		select {
+		case <-ctx.Done():
+			return heard, ctx.Err()
+		case err := <-failed:
+			return heard, err
+		case message := <-messages:
+			switch m := message.(type) {
+			case *redis.Subscription:
+				heard = true
+				changed("") // what came before is not known
+			case *redis.Message:
+				changed(m.Payload)
+			}
+		}
+	}
+}
+
+// receive subscribes and hands messages over until the connection fails or ctx ends.
+func (s *Store) receive(ctx context.Context, messages chan<- any) error {
 	sub := s.client.Subscribe(ctx) // opens nothing yet
 	defer sub.Close()
 	// A read does not notice a cancelled context by itself.
 	stop := context.AfterFunc(ctx, func() { sub.Close() })
 	defer stop()
 	if err := sub.Subscribe(ctx, s.channel); err != nil {
-		return false, err
+		return err
 	}
 	asked := false // for a sign of life
 	for {
 		message, err := sub.ReceiveTimeout(ctx, quietTime)
 		if ctx.Err() != nil {
-			return heard, ctx.Err()
+			return ctx.Err()
 		}
 		if timeout, ok := err.(interface{ Timeout() bool }); ok && timeout.Timeout() && !asked {
 			asked = true
@@ -66,15 +91,13 @@ func (s *Store) listen(ctx context.Context, changed func(key string)) (heard boo
 			}
 		}
 		if err != nil {
-			return heard, err
+			return err
 		}
 		asked = false
-		switch m := message.(type) {
-		case *redis.Subscription:
-			heard = true
-			changed("") // what came before is not known
-		case *redis.Message:
-			changed(m.Payload)
+		select {
+		case messages <- message:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"strconv"
 	"strings"
@@ -239,6 +240,8 @@ func keptSoLong(c *check) {
 	const keep = 400 * time.Millisecond
 	key, forever := c.key("k"), c.key("forever")
 	kept := c.write(c.a, forever, 0, "v", 0)
+	longest := c.key("longest")
+	most := c.write(c.a, longest, 0, "v", math.MaxInt64)
 	wrote := c.write(c.a, key, 0, "v", keep)
 	began := time.Now()
 	c.eventually("a cell is gone when its time has passed", func() bool {
@@ -259,6 +262,7 @@ func keptSoLong(c *check) {
 		return true
 	})
 	c.want(c.b, forever, "v", kept.Rev)
+	c.want(c.b, longest, "v", most.Rev)
 }
 
 func eachSwapSetsTheTime(c *check) {
