@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"html"
 	"io"
 	"net/http"
@@ -98,11 +99,12 @@ func unchanged(t *testing.T, r *running, saved Settings) {
 	}
 }
 
+// The script reads JSON, and would call a page a program that does not respond.
 func TestTheScriptLearnsWhyNothingWasDone(t *testing.T) {
 	r := start(t, "")
 	for _, row := range []struct{ form, says string }{
 		{"name=" + strings.Repeat("x", 10<<20), "Not saved: this form is too large."},
-		{"name=x&url=", "Type the password again"},
+		{"name=x&url=", "Not done: this page was open for too long."},
 		{"name=x", "Not done: this page was open for too long."},
 	} {
 		req := r.request("POST", "/test", row.form)
@@ -111,7 +113,8 @@ func TestTheScriptLearnsWhyNothingWasDone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if text := body(t, resp); resp.StatusCode/100 != 4 || !strings.Contains(text, row.says) {
+		var m struct{ Notice string }
+		if text := body(t, resp); resp.StatusCode/100 != 4 || json.Unmarshal([]byte(text), &m) != nil || !strings.HasPrefix(m.Notice, row.says) {
 			t.Errorf("status %d: %.300s", resp.StatusCode, text)
 		}
 	}

@@ -112,13 +112,19 @@ var tokenInput = regexp.MustCompile(`name="token" value="([^"]+)"`)
 // post sends a form as a page would, and follows the redirect.
 func (r *running) post(path string, form url.Values) (int, string) {
 	r.t.Helper()
-	_, page := r.get("/add")
-	form.Set("token", tokenInput.FindStringSubmatch(page)[1])
-	resp, err := r.client.PostForm(r.url(path), form)
+	resp, err := r.client.PostForm(r.url(path), r.withToken(form))
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return resp.StatusCode, body(r.t, resp)
+}
+
+// withToken adds the token of the visitor's pages to a form.
+func (r *running) withToken(form url.Values) url.Values {
+	r.t.Helper()
+	_, page := r.get("/add")
+	form.Set("token", tokenInput.FindStringSubmatch(page)[1])
+	return form
 }
 
 // simulate starts a simulated PBX.

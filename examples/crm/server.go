@@ -15,10 +15,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 //go:embed ui
@@ -99,6 +101,14 @@ func (s *server) handler() http.Handler {
 // secure refuses what no page of ours sends, and tells the browser to do no more
 // than our pages need.
 func (s *server) secure(next http.Handler) http.Handler {
+	// A program at another port of this machine may set our cookie, and it can read a
+	// token of its own.
+	origins := http.NewCrossOriginProtection()
+	if s.host != "" {
+		for _, scheme := range []string{"https://", "http://"} {
+			_ = origins.AddTrustedOrigin(scheme + s.host) // what stands in front may change Host; a name that is none is trusted with nothing
+		}
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
@@ -114,15 +124,18 @@ func (s *server) secure(next http.Handler) http.Handler {
 			http.SetCookie(w, &http.Cookie{Name: cookieName, Value: visitor, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
 			r.AddCookie(&http.Cookie{Name: cookieName, Value: visitor})
 		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody) // a GET may have one too
 		if r.Method == http.MethodPost {
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 			err := r.ParseForm()
 			var large *http.MaxBytesError
 			switch {
+			case origins.Check(r) != nil:
+				s.fail(w, r, http.StatusForbidden, "Not done: another site sent this form", "Nothing was changed. Open the page yourself, then repeat what you did.")
+				return
 			case errors.As(err, &large):
 				s.fail(w, r, http.StatusRequestEntityTooLarge, "Not saved: this form is too large", "Nothing was changed. A form may have 64 KB.")
 				return
-			case err != nil:
+			case err != nil || !readable(r.PostForm):
 				s.fail(w, r, http.StatusBadRequest, "Not saved: this form cannot be read", "Nothing was changed. Open the page again.")
 				return
 			case !s.genuine(r):
@@ -132,6 +145,17 @@ func (s *server) secure(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// readable reports whether a form is text. JSON would change what is not, so that a
+// password would be another one after a restart.
+func readable(form url.Values) bool {
+	for name, values := range form {
+		if !utf8.ValidString(name + strings.Join(values, "")) {
+			return false
+		}
+	}
+	return true
 }
 
 // ownHost reports whether a request was made for this server: a page of another
@@ -174,7 +198,7 @@ func (s *server) genuine(r *http.Request) bool {
 // what was typed, but for the secrets.
 func (s *server) stale(w http.ResponseWriter, r *http.Request) {
 	const text = "This page was open for too long. Nothing was changed. Type the password again, then press “Save and connect”."
-	if r.PostForm.Has("url") {
+	if r.PostForm.Has("url") && !wantsJSON(r) {
 		if saved, ok := s.savedOf(r); ok {
 			e := read(r.PostForm, saved)
 			f := e.draw([]problem{{Text: text}})

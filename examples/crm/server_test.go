@@ -36,6 +36,21 @@ func TestARequestThatNoPageOfOursSendsChangesNothing(t *testing.T) {
 			return r.request("POST", "/add", form.Encode())
 		}, 403, "open for too long"},
 		{"an action without a token", func() *http.Request { return r.request("POST", "/pbx/"+saved.key()+"/remove", "") }, 403, "Nothing was changed."},
+		{"another site, with a token", func() *http.Request {
+			req := r.request("POST", "/add", r.withToken(filled(sim, "New")).Encode())
+			req.Header.Set("Sec-Fetch-Site", "same-site") // another port of this machine
+			return req
+		}, 403, "another site sent this form"},
+		{"another origin, with a token", func() *http.Request {
+			req := r.request("POST", "/add", r.withToken(filled(sim, "New")).Encode())
+			req.Header.Set("Origin", "http://127.0.0.1:1")
+			return req
+		}, 403, "another site sent this form"},
+		{"a password that is no text", func() *http.Request {
+			form := r.withToken(filled(sim, "New"))
+			form.Set("password", "\xff")
+			return r.request("POST", "/add", form.Encode())
+		}, 400, "this form cannot be read"},
 		{"10 MB", func() *http.Request {
 			return r.request("POST", "/add", "name="+strings.Repeat("x", 10<<20))
 		}, 413, "this form is too large"},
@@ -65,6 +80,55 @@ func TestARequestThatNoPageOfOursSendsChangesNothing(t *testing.T) {
 				t.Error("something was changed")
 			}
 		})
+	}
+}
+
+// A proxy in front of the page may pass another Host on than the browser's.
+func TestAFormOfThePagesOwnNameIsAccepted(t *testing.T) {
+	r := startProcess(t, settingsOfProcess{addr: "127.0.0.1:0", host: "crm.example"}, newKey(), nil)
+	form := r.withToken(url.Values{})
+	for origin, want := range map[string]int{"https://crm.example": 422, "http://crm.example": 422, "https://other.example": 403} {
+		req := r.request("POST", "/add", form.Encode())
+		req.Header.Set("Origin", origin)
+		resp, err := r.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body(t, resp); resp.StatusCode != want {
+			t.Errorf("%s: status %d, want %d", origin, resp.StatusCode, want)
+		}
+	}
+}
+
+func TestOfAHugeBodyNoMoreIsReadThanAFormMayHave(t *testing.T) {
+	r := start(t, "")
+	for _, method := range []string{"GET", "POST", "PUT"} {
+		in, out := io.Pipe()
+		sent := make(chan int, 1)
+		go func() {
+			io.WriteString(out, "--b\r\nContent-Disposition: form-data; name=\"q\"; filename=\"x\"\r\n\r\n")
+			total := 0
+			for total < 64<<20 {
+				n, err := out.Write(make([]byte, 64<<10))
+				if total += n; err != nil {
+					break
+				}
+			}
+			out.Close()
+			sent <- total
+		}()
+		req, err := http.NewRequest(method, r.url("/"), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+		if resp, err := r.client.Do(req); err == nil { // or the server has closed the connection
+			resp.Body.Close()
+		}
+		in.Close()
+		if n := <-sent; n > 32<<20 { // what fits the buffers on the way
+			t.Errorf("%s: %d bytes were read", method, n)
+		}
 	}
 }
 
