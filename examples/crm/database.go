@@ -178,9 +178,11 @@ func (d *database) all(ctx context.Context) ([]Settings, error) {
 var (
 	errNameTaken = errors.New("the name is taken")
 	errGone      = errors.New("this PBX was removed meanwhile")
+	errChanged   = errors.New("this PBX was changed meanwhile")
 )
 
-// save writes s whole, or nothing. ID 0 makes a new row. It returns s as saved.
+// save writes s whole, or nothing. ID 0 makes a new row. It returns s as saved. If the
+// row is no longer the one that s was made of, by its Rev, the error is errChanged.
 func (d *database) save(ctx context.Context, s Settings) (Settings, error) {
 	hidden := secrets{Password: s.Password.Reveal(), Others: map[string]string{}}
 	for name, value := range s.Secrets {
@@ -204,21 +206,36 @@ func (d *database) save(ctx context.Context, s Settings) (Settings, error) {
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) RETURNING id, rev`, args...).Scan(&s.ID, &s.Rev)
 	} else {
 		err = d.sql.QueryRowContext(ctx, `UPDATE pbx SET name = ?, driver = ?, url = ?, username = ?, options = ?, sealed = ?, pin = ?,
-			secrets_set = ?, pin_set = ?, disconnected = ?, rev = rev + 1 WHERE id = ? RETURNING rev`, append(args, s.ID)...).Scan(&s.Rev)
+			secrets_set = ?, pin_set = ?, disconnected = ?, rev = rev + 1 WHERE id = ? AND rev = ? RETURNING rev`, append(args, s.ID, s.Rev)...).Scan(&s.Rev)
+		if errors.Is(err, sql.ErrNoRows) {
+			var there bool
+			if err = d.sql.QueryRowContext(ctx, `SELECT count(*) FROM pbx WHERE id = ?`, s.ID).Scan(&there); err == nil {
+				err = errGone
+				if there {
+					err = errChanged
+				}
+			}
+			return s, err
+		}
 	}
 	var failure *sqlite.Error
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return s, errGone
-	case errors.As(err, &failure) && failure.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+	if errors.As(err, &failure) && failure.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE {
 		return s, errNameTaken
 	}
-	return s, err
+	return s, unwritten(err)
+}
+
+// unwritten says what to do about an error of a change.
+func unwritten(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("the settings file cannot be written: %w. Check its disk and permissions, then try again", err)
 }
 
 func (d *database) remove(ctx context.Context, id int64) error {
 	_, err := d.sql.ExecContext(ctx, `DELETE FROM pbx WHERE id = ?`, id)
-	return err
+	return unwritten(err)
 }
 
 func millis(t time.Time) int64 {

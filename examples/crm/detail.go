@@ -170,7 +170,15 @@ func (s *server) switchTo(w http.ResponseWriter, r *http.Request, label string, 
 	}
 	e.journal.add(event{At: time.Now(), Kind: pressed, Label: label})
 	settings.Disconnected = disconnected
-	if _, err := s.save(r.Context(), settings); err != nil {
+	_, err := s.save(r.Context(), settings)
+	if errors.Is(err, errChanged) { // by another window or process: that change stays
+		s.reload(r.Context())
+		if _, changed, ok := s.entry(settings.ID); ok {
+			changed.Disconnected = disconnected
+			_, err = s.save(r.Context(), changed)
+		}
+	}
+	if err != nil {
 		notice = sentence(err.Error())
 	}
 	s.finish(w, r, notice, back(r, "/pbx/"+settings.key()))

@@ -151,13 +151,27 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) {
 	}
 	e.settings.Disconnected = time.Time{}
 	now, err := s.save(r.Context(), e.settings)
-	switch {
-	case errors.Is(err, errNameTaken):
-		f = e.draw([]problem{{"name", fmt.Sprintf("The name “%s” is taken. Choose another one.", e.settings.Name)}})
+	failed := func(status int, p problem) {
+		f = e.draw([]problem{p})
 		f.Failed = "Not saved"
-		s.showForm(w, r, http.StatusUnprocessableEntity, withSecretsAgain(f, e))
+		s.showForm(w, r, status, withSecretsAgain(f, e))
+	}
+	if errors.Is(err, errChanged) {
+		s.reload(r.Context())
+		if _, now, ok = s.entry(saved.ID); ok && now.Name == e.settings.Name && now.Disconnected.IsZero() && now.connectsLike(e.settings) {
+			err = nil // by this very form: its button was pressed twice
+		}
+	}
+	switch {
+	case errors.Is(err, errChanged):
+		e.settings.Rev = now.Rev
+		failed(http.StatusConflict, problem{Text: "This PBX was changed after this form was opened. Open the form again to see the change, or press “Save and connect” again to replace it."})
+	case errors.Is(err, errNameTaken):
+		failed(http.StatusUnprocessableEntity, problem{"name", fmt.Sprintf("The name “%s” is taken. Choose another one.", e.settings.Name)})
+	case errors.Is(err, errGone):
+		s.fail(w, r, http.StatusNotFound, "Not saved", sentence(err.Error()))
 	case err != nil:
-		s.fail(w, r, http.StatusInternalServerError, "Not saved", sentence(err.Error()))
+		failed(http.StatusInternalServerError, problem{Text: sentence(err.Error())})
 	default:
 		if entry, _, ok := s.entry(now.ID); ok && now.connectsLike(saved) {
 			if row := s.row(entry, time.Now()); row.Icon == "rejected" {

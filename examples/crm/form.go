@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -17,7 +18,7 @@ import (
 
 // form is the settings form of one PBX, drawn from what its driver says.
 type form struct {
-	ID      int64
+	ID, Rev int64 // of the settings that it was made of
 	Driver  pbx.Driver
 	Drivers []choice
 	Basics  []field  // name and address
@@ -58,7 +59,7 @@ type field struct {
 	Choices     []choice
 	Optional    bool
 	Narrow      bool
-	Set         string // of a secret that is kept: when it was set
+	Set         string // of a secret that is kept: when it was set, as in "on 3 Nov"
 	Error       string
 }
 
@@ -167,6 +168,9 @@ func read(posted url.Values, saved Settings) entered {
 	if d.NoUsername {
 		s.Username = ""
 	}
+	if rev, err := strconv.ParseInt(posted.Get("rev"), 10, 64); err == nil {
+		s.Rev = rev
+	}
 	return e
 }
 
@@ -214,8 +218,16 @@ func (e entered) check(fleet *Fleet, nameTaken func(name string, id int64) bool)
 	if key, ok := keyOption(d); ok && e.byKey && s.Secrets[key.Name].IsZero() {
 		add(secretField(key.Name), fmt.Sprintf("Enter the %s.", lowerFirst(cmp.Or(key.Label, key.Name))))
 	}
-	if len(e.typed) == 0 && e.saved.ID != 0 && s.URL != e.saved.URL && !sameHost(s.URL, e.saved.URL) {
-		add(passwordField(s, d), "Type the password again: it was entered for another address.")
+	if e.saved.ID != 0 && s.URL != e.saved.URL && !sameHost(s.URL, e.saved.URL) {
+		again := func(field, label string, secret pbx.Secret) {
+			if !secret.IsZero() && !slices.Contains(e.typed, field) {
+				add(field, fmt.Sprintf("Type the %s again: it was entered for another address.", lowerFirst(label)))
+			}
+		}
+		again("password", passwordLabel(d), s.Password)
+		for _, o := range d.Options {
+			again(secretField(o.Name), cmp.Or(o.Label, o.Name), s.Secrets[o.Name])
+		}
 	}
 	if len(problems) == 0 {
 		if err := fleet.Check(s.Driver, s.config()); err != nil {
@@ -265,14 +277,23 @@ func inputOf(o pbx.Option) string {
 	return optionField(o.Name)
 }
 
-// userinfo in an address may hold a password.
-var userinfo = regexp.MustCompile(`//[^/?#]*@`)
+var schemePart = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]*:[/\\]+`)
+
+// shownAddress is a typed address without a user name and password.
+func shownAddress(address string) string {
+	at := strings.LastIndexByte(address, '@')
+	if u, err := url.Parse(address); at < 0 || err == nil && u.Host != "" && u.User == nil {
+		return address
+	}
+	// It may be mistyped, so that everything before an @ is suspect.
+	return schemePart.FindString(address) + address[at+1:]
+}
 
 // draw makes the form. Secrets are not in it.
 func (e entered) draw(problems []problem) form {
 	s := e.settings
 	d, known := pbx.Lookup(s.Driver)
-	f := form{ID: s.ID, Driver: d, Drawn: drawnFor(d.Name, e.byKey), Pin: s.Pin, Problems: problems}
+	f := form{ID: s.ID, Rev: s.Rev, Driver: d, Drawn: drawnFor(d.Name, e.byKey), Pin: s.Pin, Problems: problems}
 	if !known {
 		f.Drivers = append(f.Drivers, choice{"", "Choose a brand", s.Driver == ""})
 	}
@@ -284,7 +305,7 @@ func (e entered) draw(problems []problem) form {
 	})
 	set := ""
 	if e.saved.ID != 0 && s.Driver == e.saved.Driver && !e.saved.SecretsSet.IsZero() {
-		set = day(e.saved.SecretsSet, time.Now())
+		set = "on " + day(e.saved.SecretsSet, time.Now())
 	}
 	port := "443"
 	if d.DefaultPort != 0 {
@@ -292,7 +313,7 @@ func (e entered) draw(problems []problem) form {
 	}
 	f.Basics = []field{
 		{Name: "name", Label: "Name", Help: "Your name for this PBX. It must be unique.", Value: s.Name},
-		{Name: "url", Label: "Address", Help: "For example https://pbx.example.com. Without a port, " + port + " is used.", Value: userinfo.ReplaceAllString(s.URL, "//")},
+		{Name: "url", Label: "Address", Help: "For example https://pbx.example.com. Without a port, " + port + " is used.", Value: shownAddress(s.URL)},
 	}
 	key, hasKey := keyOption(d)
 	if hasKey {

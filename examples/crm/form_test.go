@@ -6,6 +6,7 @@ import (
 	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -242,11 +243,121 @@ func TestAKeptPasswordIsNotSentToAnotherAddress(t *testing.T) {
 		if status != http.StatusUnprocessableEntity {
 			t.Errorf("%s: status %d", do, status)
 		}
-		contains(t, page, "Type the password again: it was entered for another address.")
+		contains(t, page, "Type the client Secret again: it was entered for another address.")
 	}
 	if n := other.pbx.Counts().Requests; n != 0 {
 		t.Errorf("%d requests went to the other address", n)
 	}
+}
+
+// The words beside a field that keeps its secret also reach a person who does not
+// see them.
+func TestAKeptSecretIsAnnouncedWithItsField(t *testing.T) {
+	r := start(t, "")
+	saved := r.connect(r.simulate("yeastar-p", false, pbxsim.Options{}), "Harbour", func(s *Settings) { s.SecretsSet = time.Date(2025, 11, 3, 9, 0, 0, 0, time.Local) })
+	_, page := r.get("/pbx/" + saved.key() + "/edit")
+	contains(t, page, `<p class="set" id="password-set">Set on 3 Nov 2025. Not shown.`, `aria-describedby="password-error password-set"`)
+	// Of another brand it is not known when it was set.
+	_, page = r.post("/pbx/"+saved.key()+"/edit", url.Values{"id": {saved.key()}, "do": {"brand"}, "driver": {"yeastar"}, "drawn": {"yeastar-p"}, "name": {"Harbour"}, "url": {saved.URL}})
+	contains(t, page, "Set earlier. Not shown.")
+}
+
+// Another secret that is typed does not let the kept password go to another address.
+func TestEverySecretThatIsKeptIsTypedAgainForAnotherAddress(t *testing.T) {
+	r := start(t, "")
+	saved, err := r.app.save(t.Context(), Settings{Name: "N", Driver: "never-seen", URL: "https://a.example", Username: "u", Password: secretOf(planted),
+		Options: map[string]string{"realm": "r"}, Secrets: map[string]pbx.Secret{"signing": secretOf(planted)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct{ typed, want string }{
+		{"s.signing", "Type the API secret again: it was entered for another address."},
+		{"password", "Type the signing key again: it was entered for another address."},
+	} {
+		_, page := r.post("/pbx/"+saved.key()+"/edit", url.Values{"id": {saved.key()}, "do": {"save"}, "driver": {"never-seen"}, "name": {"N"}, "url": {"https://b.example"}, "username": {"u"}, "o.realm": {"r"}, row.typed: {"typed"}})
+		contains(t, page, "Not saved: 1 thing to fix", row.want)
+		if _, now, _ := r.app.entry(saved.ID); now.URL != saved.URL {
+			t.Fatalf("the kept secret goes to %s", now.URL)
+		}
+	}
+}
+
+// A person may paste an address with the password in it.
+func TestAPasswordInAnAddressDoesNotComeBack(t *testing.T) {
+	for _, row := range []struct{ typed, shown string }{
+		{"https://admin:" + planted + "@pbx.example:8088/x", "https://pbx.example:8088/x"},
+		{"admin:" + planted + "@pbx.example", "pbx.example"},
+		{"https:/admin:" + planted + "@pbx.example", "https:/pbx.example"},
+		{`HTTPS:\\admin:` + planted + "@pbx.example", `HTTPS:\\pbx.example`},
+		{"https://admin:" + planted + "/x@pbx.example", "https://pbx.example"},
+		{"https://admin:" + planted + "?x@pbx.example", "https://pbx.example"},
+		{"ht tp://admin:" + planted + "@pbx.example", "pbx.example"},
+		{"https://pbx.example/a@b", "https://pbx.example/a@b"},
+		{"pbx.example", "pbx.example"},
+		{"https://pbx.example:port", "https://pbx.example:port"},
+	} {
+		if got := shownAddress(row.typed); got != row.shown {
+			t.Errorf("%s is shown as %s, want %s", row.typed, got, row.shown)
+		}
+	}
+	r := start(t, "")
+	for _, do := range []string{"save", "test", "brand"} {
+		_, page := r.post("/add", url.Values{"do": {do}, "driver": {"yeastar-p"}, "name": {"X"}, "url": {"admin:" + planted + "@pbx.example"}, "username": {"u"}, "password": {"p"}})
+		contains(t, page, `value="pbx.example"`)
+		if strings.Contains(page, planted) {
+			t.Errorf("%s: the password came back", do)
+		}
+	}
+}
+
+// Two windows may have the form of one PBX, or a window and another process.
+func TestTheLaterOfTwoEditsDoesNotUndoTheOther(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	saved := r.connect(sim, "Harbour", nil)
+	path := "/pbx/" + saved.key() + "/edit"
+	_, page := r.get(path)
+	rev := regexp.MustCompile(`name="rev" value="(\d+)"`).FindStringSubmatch(page)
+	if rev == nil {
+		t.Fatal("the form does not say of which settings it was made")
+	}
+	form := filled(sim, "Of one window")
+	form.Set("id", saved.key())
+	form.Set("rev", rev[1])
+	contains(t, second(r.post(path, form)), "<h1>Of one window</h1>")
+	contains(t, second(r.post(path, form)), "<h1>Of one window</h1>") // pressed twice: it is saved
+	form.Set("name", "Of the other")
+	status, page := r.post(path, form)
+	if status != http.StatusConflict {
+		t.Errorf("status %d", status)
+	}
+	contains(t, page, "Not saved: 1 thing to fix", "changed after this form was opened", `value="Of the other"`)
+	if _, now, _ := r.app.entry(saved.ID); now.Name != "Of one window" {
+		t.Errorf("the other window's change is undone: %s", now.Name)
+	}
+	form.Set("rev", regexp.MustCompile(`name="rev" value="(\d+)"`).FindStringSubmatch(page)[1])
+	contains(t, second(r.post(path, form)), "<h1>Of the other</h1>") // now it is meant
+}
+
+func second[A, B any](_ A, b B) B { return b }
+
+func TestWhatWasTypedIsThereAfterTheFileCouldNotBeWritten(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	saved := r.connect(sim, "Harbour", nil)
+	if _, err := r.app.db.sql.Exec("PRAGMA query_only = 1"); err != nil {
+		t.Fatal(err)
+	}
+	status, page := r.post("/add", filled(sim, "Typed name"))
+	if status != http.StatusInternalServerError {
+		t.Errorf("status %d", status)
+	}
+	contains(t, page, "Not saved: 1 thing to fix", "The settings file cannot be written: attempt to write a readonly database", "Check its disk and permissions", `value="Typed name"`)
+	for _, action := range []string{"disconnect", "remove"} {
+		_, page = r.post("/pbx/"+saved.key()+"/"+action, url.Values{})
+		contains(t, page, "The settings file cannot be written")
+	}
+	r.waitFor(saved, "Live")
 }
 
 func TestUnknownOptionsAreShownAndNeverDroppedInSilence(t *testing.T) {

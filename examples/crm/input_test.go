@@ -38,7 +38,7 @@ func TestAWrongEditChangesNothing(t *testing.T) {
 		{"wrong URL", url.Values{"url": {"ftp://pbx.example.com"}}, 422, "Not saved: 1 thing to fix"},
 		{"unknown option", url.Values{"o.nonsense": {"1"}}, 422, "This driver does not know 1 setting"},
 		{"unknown secret", url.Values{"s.nonsense": {planted}}, 422, "This driver does not know 1 setting"},
-		{"another address without the password", url.Values{"url": {"https://pbx.example.com"}, "password": {""}}, 422, "Type the password again"},
+		{"another address without the password", url.Values{"url": {"https://pbx.example.com"}, "password": {""}}, 422, "again: it was entered for another address."},
 		{"name of another PBX, which is script", url.Values{"name": {"<SCRIPT>alert(1)</script>"}}, 422, "The name “<SCRIPT>alert(1)</script>” is taken. Choose another one."},
 		{"long name", url.Values{"name": {strings.Repeat("ж", 81)}}, 422, "Shorten the name to 80 characters."},
 		{"10 MB", url.Values{"name": {strings.Repeat("x", 10<<20)}}, 413, "Not saved: this form is too large. Nothing was changed. A form may have 64 KB."},

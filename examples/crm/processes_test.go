@@ -52,6 +52,29 @@ func TestSavingAPBXThatAnotherProcessRemovedSaysSo(t *testing.T) {
 	}
 }
 
+// A process learns within a second what another one has saved. What it does before
+// must not undo that.
+func TestADisconnectDoesNotUndoWhatAnotherProcessSaved(t *testing.T) {
+	a := start(t, filepath.Join(t.TempDir(), "settings.db"))
+	b := startWith(t, "127.0.0.1:0", a.file, a.key, a.app.sims)
+	saved := a.connect(a.simulate("yeastar", false, pbxsim.Options{}), "Harbour", nil)
+	eventually(t, func() bool { return len(b.app.ids()) == 1 }, func() string { return "the PBX did not arrive" })
+	saved.Password = secretOf("another password")
+	if _, err := a.app.save(t.Context(), saved); err != nil {
+		t.Fatal(err)
+	}
+	if status, page := b.post("/pbx/"+saved.key()+"/disconnect", url.Values{}); status != 200 {
+		t.Fatalf("status %d: %s", status, page)
+	}
+	all, err := a.app.db.all(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all[0].Disconnected.IsZero() || !all[0].Password.Equal(saved.Password) {
+		t.Errorf("disconnected %v, the new password is kept: %v", all[0].Disconnected, all[0].Password.Equal(saved.Password))
+	}
+}
+
 // startShared runs a process that shares settings, tokens and wrong logins with
 // others.
 func startShared(t *testing.T, name, file, store string, key masterKey, sims *simulated) *running {
