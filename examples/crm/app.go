@@ -305,6 +305,19 @@ func (a *app) nameTaken(name string, id int64) bool {
 	return false
 }
 
+// twin returns settings that were saved and do not differ from s: by the same form,
+// whose button was pressed twice.
+func (a *app) twin(s Settings) (Settings, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, e := range a.entries {
+		if t := e.settings; (s.ID == 0 || s.ID == t.ID) && t.Name == s.Name && t.Disconnected.IsZero() && t.connectsLike(s) {
+			return t, true
+		}
+	}
+	return Settings{}, false
+}
+
 // row is what the table shows of a PBX now.
 func (a *app) row(e *entry, now time.Time) row {
 	f := a.facts(e)

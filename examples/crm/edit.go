@@ -122,6 +122,10 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) {
 		s.showForm(w, r, http.StatusOK, e.draw(nil))
 		return
 	}
+	if twin, ok := s.twin(e.settings); ok && do == "save" && saved.ID == 0 {
+		http.Redirect(w, r, "/pbx/"+twin.key(), http.StatusSeeOther)
+		return
+	}
 	problems := e.check(s.fleet, s.nameTaken)
 	f := e.draw(problems)
 	if n := len(f.Unknown); n > 0 {
@@ -158,12 +162,15 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) {
 	}
 	if errors.Is(err, errChanged) {
 		s.reload(r.Context())
-		if _, now, ok = s.entry(saved.ID); ok && now.Name == e.settings.Name && now.Disconnected.IsZero() && now.connectsLike(e.settings) {
-			err = nil // by this very form: its button was pressed twice
+	}
+	if errors.Is(err, errChanged) || errors.Is(err, errNameTaken) {
+		if twin, ok := s.twin(e.settings); ok {
+			now, err = twin, nil
 		}
 	}
 	switch {
 	case errors.Is(err, errChanged):
+		_, now, _ = s.entry(saved.ID)
 		e.settings.Rev = now.Rev
 		failed(http.StatusConflict, problem{Text: "This PBX was changed after this form was opened. Open the form again to see the change, or press “Save and connect” again to replace it."})
 	case errors.Is(err, errNameTaken):

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -307,6 +308,30 @@ func TestAPasswordInAnAddressDoesNotComeBack(t *testing.T) {
 		if strings.Contains(page, planted) {
 			t.Errorf("%s: the password came back", do)
 		}
+	}
+}
+
+func TestAButtonThatIsPressedTwiceAddsOnePBX(t *testing.T) {
+	r := start(t, "")
+	form := filled(r.simulate("yeastar-p", false, pbxsim.Options{}), "Harbour")
+	r.withToken(form)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			resp, err := r.client.PostForm(r.url("/add"), form)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			contains(t, body(t, resp), "<h1>Harbour</h1>")
+		})
+	}
+	wg.Wait()
+	form.Set("password", "another")
+	_, page := r.post("/add", form)
+	contains(t, page, "is taken. Choose another one.")
+	if n := len(r.app.ids()); n != 1 {
+		t.Errorf("%d PBXs", n)
 	}
 }
 
