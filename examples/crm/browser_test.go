@@ -200,10 +200,13 @@ func TestBrowser(t *testing.T) {
 		{"every state fits its row", everyStateFits},
 		{"fourteen rows are painted at once", paintFourteen},
 		{"rows keep place, height and focus", rowsStay},
+		{"the focus outlives what it stood on", focusStays},
+		{"rows that change while they are added are added once", addedOnce},
 		{"a stopped program is said and recovered from", stopAndStart},
 		{"a thousand rows", thousandRows},
 		{"the keyboard is enough", keyboardAlone},
 		{"nothing scrolls sideways and targets are large", narrowScreens},
+		{"long words do not widen a page", longWords},
 		{"axe finds nothing", axeFindsNothing},
 		{"the empty page leads on", emptyPage},
 	} {
@@ -728,6 +731,82 @@ func keyboardAlone(t *testing.T, b *tab, r *running) {
 }
 
 // pages of a fleet with trouble, for what is tested on all of them.
+func focusStays(t *testing.T, b *tab, r *running) {
+	broken := r.simulate("openvox", false, pbxsim.Options{})
+	broken.respond502(true)
+	down := r.connect(broken, "Down", nil)
+	r.waitFor(down, "Unavailable")
+	lock := func(name string) {
+		sim := r.simulate("grandstream", false, pbxsim.Options{})
+		sim.lock(true)
+		r.waitFor(r.connect(sim, name, nil), "Locked")
+	}
+	lock("Shut")
+	b.size(390, 844)
+	b.visit("/")
+	b.wait("document.documentElement.classList.contains('is-live')")
+	const summary = "document.querySelector('.hosts>summary')"
+	eval[any](b, summary+".focus(), null")
+	lock("Shut too")
+	b.wait(summary + ".textContent.includes('2 hosts')")
+	if !eval[bool](b, summary+" === document.activeElement") {
+		t.Error("the hosts in trouble are drawn anew, and the focus is lost")
+	}
+	action := b.row(down) + ".querySelector('td.c-act > *')"
+	b.rowIs(down, "Unavailable")
+	eval[any](b, action+".focus(), null")
+	broken.respond502(false)
+	b.keys("\r") // Try now
+	b.rowIs(down, "Live")
+	b.wait("!" + action) // there is nothing to do any more
+	if !eval[bool](b, b.row(down)+".querySelector('.name') === document.activeElement") {
+		t.Error("a button went, and the focus with it: " + eval[string](b, "document.activeElement.outerHTML.slice(0, 100)"))
+	}
+}
+
+// addedOnce sends a change of a row that still waits to be added: many rows are added
+// over several frames.
+func addedOnce(t *testing.T, b *tab, r *running) {
+	r.connect(r.simulate("runtel", false, pbxsim.Options{}), "First", nil)
+	b.visit("/")
+	b.wait("document.documentElement.classList.contains('is-live')")
+	got := eval[[]string](b, `new Promise(done => {
+		const row = (id, state) => ({ id, name: 'N' + id, host: 'h', brand: 'b', group: 'ok', icon: 'live', state, since: 1, from: 1, action: {} });
+		source.close();
+		take({ all: true, rows: [...Array(700).keys()].map(i => row(i + 1000, 'Old')) });
+		take({ rows: [row(1690, 'New')], gone: [1691] });
+		const end = () => fresh.size ? requestAnimationFrame(end) : done([...document.querySelectorAll('#r1690, #r1691')].map(e => e.querySelector('.word').textContent).concat(rows.get(1690).state));
+		end();
+	})`)
+	if !slices.Equal(got, []string{"New", "New"}) {
+		t.Errorf("rows %q", got)
+	}
+}
+
+// longWords puts words of 150 letters, as the names of hosts and of PBXs may be, where
+// texts of people and of PBXs stand.
+func longWords(t *testing.T, b *tab, r *running) {
+	paths := append(troubled(r), "/?q=nothing")
+	for _, width := range []int64{320, 768, 1280} {
+		b.size(width, 844)
+		for _, path := range paths {
+			b.visit(path)
+			wide := eval[[]string](b, `['.fact', '.why', '.lead', '.notice', '.summary li', '.error span', '.trouble p', '.said', '.help', '.name', '.host', '.crumbs b', '#nomatch-text', '#result', '.details dd', '.story td:last-child', '.story th', 'h1', '.tick span'].filter(of => {
+				const all = [...document.querySelectorAll(of)].filter(e => !e.closest('dialog'));
+				const was = all.map(e => [e.closest('[hidden]'), e.innerHTML]);
+				all.forEach((e, i) => { was[i][0]?.removeAttribute('hidden'); e.textContent = 'x'.repeat(150); });
+				const wide = document.scrollingElement.scrollWidth > innerWidth;
+				all.forEach((e, i) => { was[i][0]?.setAttribute('hidden', ''); e.innerHTML = was[i][1]; });
+				return wide;
+			})`)
+			if len(wide) > 0 {
+				t.Errorf("%s at %d px: %v scroll sideways", path, width, wide)
+			}
+		}
+	}
+	b.dropNotFound()
+}
+
 func troubled(r *running) []string {
 	saved := r.connect(r.simulate("yeastar-p", true, pbxsim.Options{}), "Harbour Dental", nil)
 	bad := r.connect(r.simulate("yeastar", false, pbxsim.Options{}), "Northwind Support with a name that is rather long", func(s *Settings) { s.Password = secretOf("wrong") })

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"html/template"
 	"maps"
 	"net/http"
 	"time"
@@ -11,6 +12,7 @@ const (
 	batch     = 50 * time.Millisecond // between two messages: a change is to be on the page within 100 ms
 	heartbeat = 15 * time.Second      // without a message; pages give up after 35 s
 	redraw    = time.Second           // of a timeline
+	quiet     = 10 * time.Second      // at least, between two sentences for a screen reader
 	patience  = 10 * time.Second      // of a write to a browser
 )
 
@@ -142,6 +144,7 @@ func (s *server) detailEvents(w http.ResponseWriter, r *http.Request) {
 	tick := time.NewTicker(redraw)
 	defer tick.Stop()
 	blocks := map[string]string{}
+	said, spoke := s.row(e, time.Now()).State, time.Time{}
 	for {
 		now := time.Now()
 		m := newMessage(now)
@@ -155,6 +158,10 @@ func (s *server) detailEvents(w http.ResponseWriter, r *http.Request) {
 			if text != blocks[id] {
 				m.Blocks[id], blocks[id] = text, text
 			}
+		}
+		if r := s.row(e, now); r.State != said && now.Sub(spoke) >= quiet {
+			said, spoke = r.State, now
+			m.Blocks["says"] = template.HTMLEscapeString(r.spoken())
 		}
 		if !out.send(m) {
 			return

@@ -377,6 +377,14 @@ func (r row) second(now time.Time) string {
 	return r.Who + since
 }
 
+// spoken is what a screen reader says of a change of state.
+func (r row) spoken() string {
+	if r.Group == needsYou {
+		return r.Name + " needs you: " + strings.ToLower(r.State) + "."
+	}
+	return r.Name + ": " + strings.ToLower(r.State) + "."
+}
+
 // share is how much of the token's lifetime is left, from 0 to 1.
 func (r row) share(now time.Time) float64 {
 	if r.Expires <= r.Issued {

@@ -277,6 +277,34 @@ func TestAChangeIsOnTheStreamSoonAndAsOneRow(t *testing.T) {
 
 // Secrets are planted everywhere, and every page, event and test is searched for
 // them.
+// The page of a PBX reads a change of state out, and not what changes each second.
+func TestTheStreamOfAPBXSaysAChangeOfState(t *testing.T) {
+	r := start(t, "")
+	saved := r.connect(r.simulate("yeastar-p", false, pbxsim.Options{}), "A & B", nil)
+	r.waitFor(saved, "Live")
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	messages := r.stream(ctx, "/pbx/"+saved.key()+"/events")
+	<-messages
+	saved.Disconnected = time.Now()
+	if _, err := r.app.save(t.Context(), saved); err != nil {
+		t.Fatal(err)
+	}
+	for text := range messages {
+		var m message
+		if err := json.Unmarshal([]byte(text), &m); err != nil {
+			t.Fatal(err)
+		}
+		if says, ok := m.Blocks["says"]; ok {
+			if says != "A &amp; B: closed." {
+				t.Errorf("it says %q", says)
+			}
+			return
+		}
+	}
+	t.Error("nothing is said")
+}
+
 func TestNoSecretEverReachesTheBrowser(t *testing.T) {
 	r := start(t, "")
 	var n atomic.Int64

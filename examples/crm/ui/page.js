@@ -2,8 +2,9 @@
 // sorts at once, and shows a connection test step by step.
 'use strict';
 const $ = id => document.getElementById(id);
-const each = selector => document.querySelectorAll(selector);
-const root = document.documentElement;
+const each = selector => document.querySelectorAll(selector), one = selector => document.querySelector(selector);
+const make = tag => document.createElement(tag), root = document.documentElement;
+const on = (node, type, listener) => node.addEventListener(type, listener), { floor, max, min } = Math;
 root.className = 'scripted';
 
 // Text of the page is set only where it differs, so that nothing else moves.
@@ -13,18 +14,18 @@ function attr(node, name, value) { if (node.getAttribute(name) !== value) node.s
 // --- Time: the server's clock and zone, as clock.go writes it ---
 let offset = 0, zone = -new Date().getTimezoneOffset() * 60, frozen = 0;
 const now = () => frozen || Date.now() + offset;
-const s = ms => Math.floor(Math.max(ms, 0) / 1000);
+const s = ms => floor(max(ms, 0) / 1000);
 const units = [[120, 1, 's'], [7200, 60, 'min'], [172800, 3600, 'h'], [1209600, 86400, 'days'], [Infinity, 604800, 'weeks']];
 function ago(ms) {
   const t = s(ms), [, size, unit] = units.find(([end]) => t < end);
-  return Math.floor(t / size) + ' ' + unit;
+  return floor(t / size) + ' ' + unit;
 }
 function left(ms) {
-  const t = s(ms), m = Math.floor(t / 60) % 60;
+  const t = s(ms), m = floor(t / 60) % 60;
   if (t < 120) return t + ' s';
   if (t < 3600) return m + ' min';
-  if (t < 86400) return Math.floor(t / 3600) + ' h' + (m ? ' ' + m + ' min' : '');
-  return t < 172800 ? '1 day' : Math.floor(t / 86400) + ' days';
+  if (t < 86400) return floor(t / 3600) + ' h' + (m ? ' ' + m + ' min' : '');
+  return t < 172800 ? '1 day' : floor(t / 86400) + ' days';
 }
 const clock = (at, to = 16) => new Date(at + zone * 1000).toISOString().slice(11, to);
 
@@ -42,8 +43,8 @@ function tick(r) {
   put(r.at$.rest, (r.rest || '').replace(r.at ? '{in}' : ' {in}', r.at ? when : ''));
   if (!r.expires) return;
   put(r.at$.left, frozen ? 'until ' + clock(r.expires) : left(r.expires - now()));
-  const share = Math.min(Math.max((r.expires - now()) / (r.expires - r.issued), 0), 1);
-  attr(r.at$.fill, 'width', String(Math.round(share * 88)));
+  const share = min(max((r.expires - now()) / (r.expires - r.issued), 0), 1);
+  attr(r.at$.fill, 'width', '' + Math.round(share * 88));
   r.tr.classList.toggle('low', share < .1);
 }
 
@@ -68,22 +69,24 @@ function draw(r, old) {
 }
 
 function act(cell, r) {
-  const a = r.action || {}, tag = !a.label ? '' : a.post ? 'BUTTON' : 'A';
+  const a = r.action || {}, tag = a.label && (a.post ? 'BUTTON' : 'A'), focus = cell.contains(document.activeElement);
   let el = cell.firstElementChild;
-  if ((el ? el.tagName : '') !== tag) {
+  if (el?.tagName !== tag) {
     cell.textContent = '';
-    if (tag) cell.append(el = document.createElement(tag));
+    if (tag) cell.append(el = make(tag));
   }
-  if (!tag) return;
-  el.className = a.post ? 'small' : 'button small';
-  el.removeAttribute('form'); // 1,000 of them take half a second to move
-  put(el, a.label);
-  attr(el, a.post ? 'formaction' : 'href', a.path);
-  attr(el, 'aria-label', a.label + ': ' + r.name);
+  if (tag) {
+    el.className = a.post ? 'small' : 'button small';
+    el.removeAttribute('form'); // 1,000 of them take half a second to move
+    put(el, a.label);
+    attr(el, a.post ? 'formaction' : 'href', a.path);
+    attr(el, 'aria-label', a.label + ': ' + r.name);
+  }
+  if (focus) (tag ? el : cell.parentNode.querySelector('.name')).focus();
 }
 
 function choice() {
-  const f = new FormData($('filters')), q = f.get('q').trim(), sort = document.querySelector('[aria-sort]');
+  const f = new FormData($('filters')), q = f.get('q').trim(), sort = one('[aria-sort]');
   return { show: f.get('show'), brand: f.get('brand'), q, low: q.toLowerCase(),
     key: sort.querySelector('button').dataset.sort, desc: sort.getAttribute('aria-sort') === 'descending' };
 }
@@ -106,7 +109,7 @@ function place(shown) {
   const mine = ++placing, active = document.activeElement;
   let at = tbody.firstElementChild, i = 0;
   const part = () => {
-    if (mine !== placing) return; // a newer order
+    if (mine !== placing) return; // a newer one
     for (const { tr } of shown.slice(i, i += 100)) {
       while (at && at.hidden) at = at.nextElementSibling;
       if (tr === at) at = at.nextElementSibling; else move(tr, at);
@@ -142,7 +145,7 @@ function arrange() {
 function moved() {
   const c = choice(), want = new Map();
   for (const r of sorted(c)) if (matches(r, c) && !arrived.has(r.id)) want.set(r.id, want.size);
-  const runs = []; // the longest run of shown rows that still stand in order
+  const runs = []; // the longest run of shown rows that are in order
   let shown = 0, n = want.size;
   for (const r of order) {
     if (r.tr.hidden || rows.get(r.id)?.gone) continue;
@@ -168,7 +171,7 @@ function chips() {
   for (const el of each('[data-chip]')) put(el, String(all.filter(r => !el.dataset.chip || shows[el.dataset.chip] === r.group).length));
 }
 
-const news = new Map();
+const news = new Map(), fresh = new Map(); // fresh: rows waiting for a frame
 let spoke = 0;
 function speak() {
   if (!news.size || Date.now() - spoke < 10000) return;
@@ -182,52 +185,53 @@ function speak() {
 function take(m) {
   if (!tbody) { if (m.all && m.rows?.length) location.reload(); return; }
   const first = m.all && !order.length;
-  const fresh = [], now = new Set((m.rows || []).map(r => r.id));
-  if (m.all) m.gone = [...rows.keys()].filter(id => !now.has(id));
+  const now = new Set((m.rows || []).map(r => r.id));
+  if (m.all) m.gone = [...rows.keys(), ...fresh.keys()].filter(id => !now.has(id));
   for (const r of m.rows || []) {
     const old = rows.get(r.id);
     r.tr = old ? old.tr : $('r' + r.id);
-    if (!r.tr) { fresh.push(r); continue; }
+    if (!r.tr) { fresh.set(r.id, r); continue; }
     rows.set(r.id, r);
     if (old && old.group !== r.group) news.set(r.id, r);
     draw(r, old);
   }
   for (const id of m.gone || []) {
     const r = rows.get(id);
+    fresh.delete(id);
     if (!r || r.gone) continue;
     r.gone = true; r.tr.classList.add('gone');
-    put(r.tr.querySelector('.word'), 'Removed'); r.tr.querySelector('td.c-act').textContent = '';
+    put(r.tr.querySelector('.word'), 'Removed'); act(r.tr.querySelector('td.c-act'), {});
   }
   const add = () => {
-    const part = fresh.splice(0, 200);
-    for (const r of part) {
+    for (const r of [...fresh.values()].slice(0, 200)) {
+      fresh.delete(r.id);
       r.tr = $('row').content.firstElementChild.cloneNode(true);
       r.tr.hidden = true;
       rows.set(r.id, r); tbody.append(r.tr); draw(r);
       if (!first) { arrived.add(r.id); order.push(r); }
     }
-    if (fresh.length) return requestAnimationFrame(add);
+    if (fresh.size) return requestAnimationFrame(add);
     if (first && more) return arrange();
     if (first) order = [...tbody.children].map(tr => rows.get(+tr.id.slice(1))).filter(Boolean);
     moved(); chips(); speak();
   };
-  const more = fresh.length; // rows that the first HTML does not have
+  const more = fresh.size; // rows that the HTML does not have
   add();
 }
 
 if (tbody) {
   const filters = $('filters');
   let wait;
-  filters.addEventListener('input', e => { clearTimeout(wait); wait = setTimeout(arrange, e.target.name === 'q' ? 30 : 0); });
+  on(filters, 'input', e => { clearTimeout(wait); wait = setTimeout(arrange, e.target.name === 'q' ? 30 : 0); });
   $('sort-again').onclick = () => { arrange(); $('shown').focus(); };
-  filters.addEventListener('submit', e => { e.preventDefault(); arrange(); });
-  document.querySelector('thead').addEventListener('click', e => {
+  on(filters, 'submit', e => { e.preventDefault(); arrange(); });
+  on(one('thead'), 'click', e => {
     const b = e.target.closest('button');
     if (!b) return;
     e.preventDefault();
     sortBy(b.dataset.sort, b.closest('th').getAttribute('aria-sort') === 'ascending');
   });
-  filters.querySelector('[name=by]').addEventListener('change', e => sortBy(e.target.value.replace(/^-/, ''), e.target.value[0] === '-'));
+  on(filters.querySelector('[name=by]'), 'change', e => sortBy(e.target.value.replace(/^-/, ''), e.target.value[0] === '-'));
 }
 function sortBy(key, desc) {
   for (const b of each('[data-sort]')) {
@@ -246,9 +250,9 @@ function blocks(b) {
     const el = $(id) || $('b-' + id);
     if (!el) continue;
     const focus = el.contains(document.activeElement) && document.activeElement.id;
-    const open = [...el.querySelectorAll('details')].map(d => d.open);
+    const all = () => [...el.querySelectorAll('details')], open = all().map(d => d.open);
     el.innerHTML = b[id];
-    if (open.length) el.querySelectorAll('details').forEach((d, i) => { if (i in open) d.open = open[i]; });
+    if (open.length) all().forEach((d, i) => d.open = open[i] ?? d.open);
     else shut(el);
     if (focus) $(focus)?.focus();
   }
@@ -281,14 +285,14 @@ function lost() {
   if (!frozen) frozen = (heard || Date.now()) + offset;
   live(false, 'Not live since ' + clock(frozen, 19));
   for (const e of each('[data-lost]')) put(e, e.dataset.lost);
-  const wait = Math.min(2 ** tries++, 15) * 1000;
+  const wait = min(2 ** tries++, 15) * 1000;
   retryAt = Date.now() + wait;
   clearTimeout(retry);
   retry = setTimeout(listen, wait);
   second();
 }
 function second() {
-  if (frozen) put($('lost-text'), 'Live updates stopped at ' + clock(frozen, 19) + '. The page shows that moment. Sessions go on without this page. Trying again in ' + Math.max(1, Math.ceil((retryAt - Date.now()) / 1000)) + ' s.');
+  if (frozen) put($('lost-text'), 'Live updates stopped at ' + clock(frozen, 19) + '. The page shows that moment. Sessions go on without this page. Trying again in ' + max(1, Math.ceil((retryAt - Date.now()) / 1000)) + ' s.');
   else if (heard && Date.now() - heard > 35000) lost();
   for (const r of rows.values()) if (!r.gone && !r.tr.hidden) tick(r);
   speak();
@@ -297,7 +301,7 @@ if (stream) {
   shut(document);
   listen();
   setInterval(() => { if (!document.hidden) second(); }, 1000);
-  document.addEventListener('visibilitychange', () => {
+  on(document, 'visibilitychange', () => {
     if (document.hidden) { source.close(); clearTimeout(retry); } else { heard = Date.now(); listen(); }
   });
 }
@@ -315,12 +319,12 @@ async function whileSending(button, work) {
 }
 const post = (path, body) => fetch(path, { method: 'POST', headers: { Accept: 'application/json' }, body: new URLSearchParams(body) });
 const press = button => whileSending(button, async () => {
-  const path = button.getAttribute('formaction'), m = await (await post(path, { token: document.querySelector('#act [name=token]').value })).json();
+  const path = button.getAttribute('formaction'), m = await (await post(path, { token: one('#act [name=token]').value })).json();
   if ('result' in m) { put($('result'), m.result); $('result').className = m.ok ? '' : 'bad'; } else notice(m.notice);
   for (const b of each('[data-mischief][aria-pressed]')) if (m.pressed) attr(b, 'aria-pressed', `${!!m.pressed[b.dataset.mischief]}`);
   if (/\/(dis)?connect$/.test(path) && !tbody) location.reload();
 });
-document.addEventListener('click', e => {
+on(document, 'click', e => {
   const b = e.target.closest('button[formaction]:not([formaction="/simulated"])');
   if (b) { e.preventDefault(); return press(b); }
   const a = e.target.closest('a[href^="/#host-"]');
@@ -329,7 +333,7 @@ document.addEventListener('click', e => {
   showHost(a.getAttribute('href').slice(1));
 });
 function showHost(hash) {
-  const el = hash.startsWith('#host-') && $(hash.slice(1));
+  const el = /^#host-/.test(hash) && $(hash.slice(1));
   if (!el) return;
   for (let d = el.closest('details'); d; d = d.parentElement.closest('details')) d.open = true;
   el.scrollIntoView({ block: 'center' }); el.focus();
@@ -339,7 +343,7 @@ if (tbody) showHost(location.hash);
 // A link to a page that asks first opens as a dialog.
 const dialog = $('dialog');
 let asked;
-document.addEventListener('click', async e => {
+on(document, 'click', async e => {
   const a = e.target.closest('a[data-dialog], a[data-cancel]');
   if (!a || a.matches('[data-cancel]') && !dialog.open) return;
   e.preventDefault();
@@ -353,18 +357,18 @@ document.addEventListener('click', async e => {
   dialog.showModal();
   dialog.querySelector('[data-cancel]').focus();
 });
-dialog.addEventListener('close', () => { if ($(asked)) $(asked).focus(); });
+on(dialog, 'close', () => { $(asked)?.focus(); });
 if ($('repeat')) setInterval(() => { if ($('repeat').checked) press($('extensions')); }, 5000);
 
 // --- The form ---
 const form = $('settings');
 if (form) {
-  form.addEventListener('submit', e => {
+  on(form, 'submit', e => {
     const b = e.submitter;
-    if (b && b.id === 'test') { e.preventDefault(); test(); }
-    if (b && b.id === 'trust') { e.preventDefault(); $('pin').value = b.value.slice(6); test(); }
+    if (b?.id === 'trust') $('pin').value = b.value.slice(6);
+    if (/^(test|trust)$/.test(b?.id)) { e.preventDefault(); test(); }
   });
-  form.addEventListener('change', e => { if (/driver|login/.test(e.target.name)) form.requestSubmit($('use-brand')); });
+  on(form, 'change', e => { if (/driver|login/.test(e.target.name)) form.requestSubmit($('use-brand')); });
   if (!$('summary').hidden) $('summary').focus();
 }
 function field(id, text) {
@@ -377,17 +381,17 @@ function field(id, text) {
   if (text && more) more.open = true;
 }
 function result(m) {
-  const summary = $('summary');
+  const summary = $('summary'), decision = $('decision');
   summary.hidden = !m.problems;
-  $('decision').hidden = !m.decision;
-  $('decision').innerHTML = m.decision || '';
+  decision.hidden = !m.decision;
+  decision.innerHTML = m.decision || '';
   document.title = (m.problems ? 'Error: ' : '') + document.title.replace(/^Error: /, '');
   if (!m.problems) return;
   put($('summary-title'), m.title);
   const ul = summary.querySelector('ul');
   ul.textContent = '';
   for (const p of m.problems) {
-    const li = document.createElement('li'), a = document.createElement('a');
+    const li = make('li'), a = make('a');
     a.textContent = p.Text; a.href = '#' + p.Field;
     li.append(p.Field ? a : p.Text); ul.append(li);
     field(p.Field, p.Text);
@@ -404,7 +408,7 @@ const test = () => whileSending($('test'), async () => {
     rest = lines.pop();
     for (const line of lines) {
       const m = JSON.parse(line);
-      if (m.done) result(m); else document.querySelector('[data-step="' + m.name + '"]').outerHTML = m.html;
+      if (m.done) result(m); else one('[data-step="' + m.name + '"]').outerHTML = m.html;
     }
   }
   if (rest) notice(JSON.parse(rest).notice);
