@@ -198,7 +198,7 @@ func (a *app) apply(ctx context.Context, s Settings) {
 	if open {
 		err = a.fleet.Connect(ctx, s.key(), s.Driver, s.config())
 	} else {
-		err = a.fleet.Disconnect(ctx, s.key())
+		err = a.disconnect(ctx, s.key())
 	}
 	a.mu.Lock()
 	e.open = open && err == nil
@@ -217,30 +217,40 @@ func (a *app) drop(ctx context.Context, id int64) {
 	}
 	a.mu.Unlock()
 	if e != nil {
-		a.fleet.Disconnect(ctx, key) // its token expires by itself, if the PBX is away
+		a.disconnect(ctx, key)
 	}
 	a.hub.changed(id)
 }
 
+// disconnect logs a session out. If its PBX hangs, the token expires by itself: other
+// PBXs are not to wait for that. a.saving is held.
+func (a *app) disconnect(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, goodbye)
+	defer cancel()
+	return a.fleet.Disconnect(ctx, key)
+}
+
 // save writes settings to the file and takes them over.
 func (a *app) save(ctx context.Context, s Settings) (Settings, error) {
+	ctx = context.WithoutCancel(ctx) // saved is saved, also when the browser has gone
 	a.saving.Lock()
 	defer a.saving.Unlock()
 	s, err := a.db.save(ctx, s)
 	if err != nil {
 		return s, err
 	}
-	a.apply(context.WithoutCancel(ctx), s) // saved is saved, also when the browser has gone
+	a.apply(ctx, s)
 	return s, nil
 }
 
 func (a *app) remove(ctx context.Context, id int64) error {
+	ctx = context.WithoutCancel(ctx)
 	a.saving.Lock()
 	defer a.saving.Unlock()
 	if err := a.db.remove(ctx, id); err != nil {
 		return err
 	}
-	a.drop(context.WithoutCancel(ctx), id)
+	a.drop(ctx, id)
 	return nil
 }
 

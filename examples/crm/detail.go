@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"html/template"
@@ -172,7 +173,7 @@ func (s *server) switchTo(w http.ResponseWriter, r *http.Request, label string, 
 	settings.Disconnected = disconnected
 	_, err := s.save(r.Context(), settings)
 	if errors.Is(err, errChanged) { // by another window or process: that change stays
-		s.reload(r.Context())
+		s.reload(context.WithoutCancel(r.Context()))
 		if _, changed, ok := s.entry(settings.ID); ok {
 			changed.Disconnected = disconnected
 			_, err = s.save(r.Context(), changed)

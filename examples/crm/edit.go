@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -161,7 +162,7 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) {
 		s.showForm(w, r, status, withSecretsAgain(f, e))
 	}
 	if errors.Is(err, errChanged) {
-		s.reload(r.Context())
+		s.reload(context.WithoutCancel(r.Context()))
 	}
 	if errors.Is(err, errChanged) || errors.Is(err, errNameTaken) {
 		if twin, ok := s.twin(e.settings); ok {
