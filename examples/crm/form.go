@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
@@ -199,6 +200,8 @@ func (e entered) check(fleet *Fleet, nameTaken func(name string, id int64) bool)
 		add("name", "Enter a name for this PBX.")
 	case utf8.RuneCountInString(s.Name) > 80:
 		add("name", "Shorten the name to 80 characters.")
+	case strings.ContainsFunc(s.Name, invisible):
+		add("name", "Remove the invisible characters from the name.")
 	case nameTaken(s.Name, s.ID):
 		add("name", fmt.Sprintf("The name “%s” is taken. Choose another one.", s.Name))
 	}
@@ -206,11 +209,18 @@ func (e entered) check(fleet *Fleet, nameTaken func(name string, id int64) bool)
 		add("driver", "Choose a brand.")
 		return problems
 	}
-	if s.URL == "" {
+	const most = 500 // characters: each row has these texts
+	switch {
+	case s.URL == "":
 		add("url", "Enter the address of the PBX.")
+	case len(s.URL) > most:
+		add("url", fmt.Sprintf("Shorten the address to %d characters.", most))
 	}
-	if !e.byKey && !d.NoUsername && s.Username == "" {
+	switch {
+	case !e.byKey && !d.NoUsername && s.Username == "":
 		add("username", fmt.Sprintf("Enter the %s.", lowerFirst(userLabel(d))))
+	case utf8.RuneCountInString(s.Username) > most:
+		add("username", fmt.Sprintf("Shorten the %s to %d characters.", lowerFirst(userLabel(d)), most))
 	}
 	if !e.byKey && s.Password.IsZero() {
 		add("password", fmt.Sprintf("Enter the %s.", lowerFirst(passwordLabel(d))))
@@ -235,6 +245,13 @@ func (e entered) check(fleet *Fleet, nameTaken func(name string, id int64) bool)
 		}
 	}
 	return problems
+}
+
+// invisible reports whether r makes a name look like another one, or like none. Some
+// scripts and emoji need joiners.
+func invisible(r rune) bool {
+	const nonJoiner, joiner = '\u200c', '\u200d'
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) && r != nonJoiner && r != joiner
 }
 
 // problemOf puts an error of the driver beside the field that it names.

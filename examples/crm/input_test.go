@@ -120,6 +120,39 @@ func TestTheScriptLearnsWhyNothingWasDone(t *testing.T) {
 	}
 }
 
+// Names with invisible characters look like others, or like none.
+func TestANameIsVisible(t *testing.T) {
+	r := start(t, "")
+	form := filled(r.simulate("yeastar-p", false, pbxsim.Options{}), "")
+	for name, says := range map[string]string{
+		"\u200b":                    "Remove the invisible characters from the name.",
+		"Har\u200bbour":             "Remove the invisible characters from the name.",
+		"\u202eruobraH":             "Remove the invisible characters from the name.",
+		"Har\x00bour":               "Remove the invisible characters from the name.",
+		"Har\nbour":                 "Remove the invisible characters from the name.",
+		"می\u200cخواهم":             "<h1>می\u200cخواهم</h1>", // which Persian needs
+		"👩\u200d🚒 Fire brigade":     "<h1>👩\u200d🚒 Fire brigade</h1>",
+		"Größe & Söhne (Zürich) 1½": "<h1>Größe & Söhne (Zürich) 1½</h1>",
+	} {
+		form.Set("name", name)
+		_, page := r.post("/add", form)
+		contains(t, html.UnescapeString(page), says)
+	}
+}
+
+func TestTextsOfAFormAreShort(t *testing.T) {
+	r := start(t, "")
+	for name, says := range map[string]string{"url": "Shorten the address to 500 characters.", "username": "Shorten the client ID to 500 characters."} {
+		form := filled(r.simulate("yeastar-p", false, pbxsim.Options{}), "Harbour")
+		form.Set(name, form.Get(name)+strings.Repeat("x", 500))
+		_, page := r.post("/add", form)
+		contains(t, page, "Not saved: 1 thing to fix", says)
+	}
+	if n := len(r.app.ids()); n != 0 {
+		t.Errorf("%d PBXs", n)
+	}
+}
+
 func TestANameMayHaveEightyCharactersOfAnyAlphabet(t *testing.T) {
 	r := start(t, "")
 	name := strings.Repeat("ж", 80)
