@@ -158,8 +158,8 @@ func (d *database) all(ctx context.Context) ([]Settings, error) {
 			return nil, fmt.Errorf("%s: options: %w", s.Name, err)
 		}
 		plain, err := d.sealer.open(sealed, bound(s))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.Name, err)
+		if err != nil { // the key is right: it has opened key_check
+			return nil, fmt.Errorf("%s: this row was changed or damaged outside this program, and its password does not open: delete the row, or restore the settings file from a copy", s.Name)
 		}
 		var hidden secrets
 		if err := json.Unmarshal(plain, &hidden); err != nil {

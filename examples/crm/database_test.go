@@ -124,8 +124,13 @@ func TestASealedPasswordBelongsToItsAddress(t *testing.T) {
 	if _, err := db.sql.Exec(`UPDATE pbx SET url = 'https://thief.example'`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.all(t.Context()); err == nil {
-		t.Error("the password opened beside another address")
+	_, err = db.all(t.Context())
+	if err == nil {
+		t.Fatal("the password opened beside another address")
+	}
+	// The key is right: it has opened the file.
+	if strings.Contains(err.Error(), "another key") || !strings.Contains(err.Error(), example().Name+": this row was changed or damaged outside this program") {
+		t.Error(err)
 	}
 }
 
