@@ -202,6 +202,7 @@ func TestBrowser(t *testing.T) {
 		{"rows keep place, height and focus", rowsStay},
 		{"the focus outlives what it stood on", focusStays},
 		{"rows that change while they are added are added once", addedOnce},
+		{"times are as the server writes them", timesAgree},
 		{"a stopped program is said and recovered from", stopAndStart},
 		{"a thousand rows", thousandRows},
 		{"the keyboard is enough", keyboardAlone},
@@ -805,6 +806,22 @@ func longWords(t *testing.T, b *tab, r *running) {
 		}
 	}
 	b.dropNotFound()
+}
+
+// timesAgree compares what the script writes, where the page is no longer live too,
+// with clock.go.
+func timesAgree(t *testing.T, b *tab, r *running) {
+	r.connect(r.simulate("runtel", false, pbxsim.Options{}), "First", nil)
+	b.visit("/")
+	b.wait("document.documentElement.classList.contains('is-live')")
+	now := time.Date(2026, 3, 1, 0, 30, 5, 0, time.FixedZone("", 5*3600+1800))
+	for _, d := range []time.Duration{0, time.Second, 119 * time.Second, 2 * time.Minute, 31 * time.Minute, 59 * time.Minute, time.Hour, 90 * time.Minute, 119 * time.Minute, 23*time.Hour + 29*time.Minute, 24 * time.Hour, 47 * time.Hour, 72 * time.Hour, 15 * 24 * time.Hour, 60 * 24 * time.Hour} {
+		got := eval[[]string](b, fmt.Sprintf("(source.close(), zone = 19800, frozen = %d, [clock(frozen - %[2]d), clock(frozen + %[2]d), clock(frozen + %[2]d, true), ago(%[2]d), left(%[2]d)])", now.UnixMilli(), d.Milliseconds()))
+		want := []string{clock(now.Add(-d), now), clock(now.Add(d), now), exact(now.Add(d), now), ago(d), left(d)}
+		if !slices.Equal(got, want) {
+			t.Errorf("%v: the script writes %q, and the server %q", d, got, want)
+		}
+	}
 }
 
 func troubled(r *running) []string {

@@ -1,4 +1,4 @@
-// The pages work without this script. It keeps them up to date, filters and
+// Pages work without this script. It keeps them up to date, filters and
 // sorts at once, and shows a connection test step by step.
 'use strict';
 const $ = id => document.getElementById(id);
@@ -7,11 +7,11 @@ const make = tag => document.createElement(tag), root = document.documentElement
 const on = (node, type, listener) => node.addEventListener(type, listener), { floor, max, min } = Math;
 root.className = 'scripted';
 
-// Text of the page is set only where it differs, so that nothing else moves.
+// Text is set only where it differs, so that nothing else moves.
 function put(node, text) { if (node.textContent !== text) node.textContent = text; }
 function attr(node, name, value) { if (node.getAttribute(name) !== value) node.setAttribute(name, value); }
 
-// --- Time: the server's clock and zone, as clock.go writes it ---
+// --- Time, as clock.go writes it
 let offset = 0, zone = -new Date().getTimezoneOffset() * 60, frozen = 0;
 const now = () => frozen || Date.now() + offset;
 const s = ms => floor(max(ms, 0) / 1000);
@@ -27,9 +27,10 @@ function left(ms) {
   if (t < 86400) return floor(t / 3600) + ' h' + (m ? ' ' + m + ' min' : '');
   return t < 172800 ? '1 day' : floor(t / 86400) + ' days';
 }
-const clock = (at, to = 16) => new Date(at + zone * 1000).toISOString().slice(11, to);
+const utc = at => new Date(at + zone * 1000).toUTCString(), date = at => utc(at).slice(5, 16);
+const clock = (at, exact) => (date(at) === date(now()) ? '' : date(at).slice(0, 7).replace(/^0/, '')) + utc(at).slice(17, exact ? 25 : 22);
 
-// --- The table ---
+// --- The table
 const rows = new Map(); // by id: the server's row, its tr, its text to find and sort by
 const present = () => [...rows.values()].filter(r => !r.gone);
 const tbody = $('rows');
@@ -88,7 +89,7 @@ function act(cell, r) {
 function choice() {
   const f = new FormData($('filters')), q = f.get('q').trim(), sort = one('[aria-sort]');
   return { show: f.get('show'), brand: f.get('brand'), q, low: q.toLowerCase(),
-    key: sort.querySelector('button').dataset.sort, desc: sort.getAttribute('aria-sort') === 'descending' };
+    key: sort.querySelector('button').dataset.sort, desc: sort.ariaSort === 'descending' };
 }
 const shows = { you: 'stop', wait: 'wait', in: 'ok' };
 const matches = (r, c) => (!c.show || shows[c.show] === r.group) && (!c.brand || c.brand === r.brand) && r.text.includes(c.low);
@@ -212,7 +213,7 @@ function take(m) {
     }
     if (fresh.size) return requestAnimationFrame(add);
     if (first && more) return arrange();
-    if (first) order = [...tbody.children].map(tr => rows.get(+tr.id.slice(1))).filter(Boolean);
+    if (first) order = [...tbody.rows].map(tr => rows.get(+tr.id.slice(1))).filter(Boolean);
     moved(); chips(); speak();
   };
   const more = fresh.size; // rows that the HTML does not have
@@ -229,9 +230,9 @@ if (tbody) {
     const b = e.target.closest('button');
     if (!b) return;
     e.preventDefault();
-    sortBy(b.dataset.sort, b.closest('th').getAttribute('aria-sort') === 'ascending');
+    sortBy(b.dataset.sort, b.closest('th').ariaSort === 'ascending');
   });
-  on(filters.querySelector('[name=by]'), 'change', e => sortBy(e.target.value.replace(/^-/, ''), e.target.value[0] === '-'));
+  on(one('[name=by]'), 'change', e => sortBy(e.target.value.replace(/^-/, ''), e.target.value[0] === '-'));
 }
 function sortBy(key, desc) {
   for (const b of each('[data-sort]')) {
@@ -241,7 +242,7 @@ function sortBy(key, desc) {
   arrange();
 }
 
-// --- The stream ---
+// --- The stream
 const stream = document.body.dataset.stream;
 let source, heard = 0, tries = 0, retry, retryAt = 0;
 
@@ -275,7 +276,7 @@ function listen() {
     offset = m.now - Date.now(); zone = m.zone;
     live(true, 'Live updates on');
     blocks(m.blocks);
-    if (tbody || m.all) take(m); else if (m.gone) location.assign('/');
+    if (tbody || m.all) take(m); else if (m.gone) location = '/';
   };
   source.onerror = lost;
 }
@@ -283,7 +284,7 @@ function lost() {
   source.close();
   if (document.hidden) return;
   if (!frozen) frozen = (heard || Date.now()) + offset;
-  live(false, 'Not live since ' + clock(frozen, 19));
+  live(false, 'Not live since ' + clock(frozen, true));
   for (const e of each('[data-lost]')) put(e, e.dataset.lost);
   const wait = min(2 ** tries++, 15) * 1000;
   retryAt = Date.now() + wait;
@@ -292,7 +293,7 @@ function lost() {
   second();
 }
 function second() {
-  if (frozen) put($('lost-text'), 'Live updates stopped at ' + clock(frozen, 19) + '. The page shows that moment. Sessions go on without this page. Trying again in ' + max(1, Math.ceil((retryAt - Date.now()) / 1000)) + ' s.');
+  if (frozen) put($('lost-text'), 'Live updates stopped at ' + clock(frozen, true) + '. The page shows that moment. Sessions go on without this page. Trying again in ' + max(1, Math.ceil((retryAt - Date.now()) / 1000)) + ' s.');
   else if (heard && Date.now() - heard > 35000) lost();
   for (const r of rows.values()) if (!r.gone && !r.tr.hidden) tick(r);
   speak();
@@ -306,7 +307,7 @@ if (stream) {
   });
 }
 
-// --- Buttons that act at once ---
+// --- Buttons that act at once
 function notice(text = '') { put($('notice'), text); $('notice').hidden = !text; }
 async function whileSending(button, work) {
   if (button.getAttribute('aria-disabled')) return;
@@ -319,7 +320,7 @@ async function whileSending(button, work) {
 }
 const post = (path, body) => fetch(path, { method: 'POST', headers: { Accept: 'application/json' }, body: new URLSearchParams(body) });
 const press = button => whileSending(button, async () => {
-  const path = button.getAttribute('formaction'), m = await (await post(path, { token: one('#act [name=token]').value })).json();
+  const path = button.formAction, m = await (await post(path, { token: one('#act [name=token]').value })).json();
   if ('result' in m) { put($('result'), m.result); $('result').className = m.ok ? '' : 'bad'; } else notice(m.notice);
   for (const b of each('[data-mischief][aria-pressed]')) if (m.pressed) attr(b, 'aria-pressed', `${!!m.pressed[b.dataset.mischief]}`);
   if (/\/(dis)?connect$/.test(path) && !tbody) location.reload();
@@ -351,7 +352,7 @@ on(document, 'click', async e => {
   asked = a.id;
   const resp = await fetch(a.href).catch(() => null);
   const ask = resp && resp.ok && new DOMParser().parseFromString(await resp.text(), 'text/html').getElementById('confirm');
-  if (!ask) return location.assign(a.href);
+  if (!ask) return location = a.href;
   ask.querySelector('h1').id = 'dialog-title';
   dialog.replaceChildren(document.importNode(ask, true));
   dialog.showModal();
@@ -360,7 +361,7 @@ on(document, 'click', async e => {
 on(dialog, 'close', () => { $(asked)?.focus(); });
 if ($('repeat')) setInterval(() => { if ($('repeat').checked) press($('extensions')); }, 5000);
 
-// --- The form ---
+// --- The form
 const form = $('settings');
 if (form) {
   on(form, 'submit', e => {
