@@ -705,7 +705,7 @@ func keyboardAlone(t *testing.T, b *tab, r *running) {
 	b.wait("location.pathname === '/add'")
 	tabTo("#driver")
 	b.keys("Yeastar P")
-	b.wait("document.querySelector('[name=drawn]')?.value === 'yeastar-p'")
+	b.wait("document.querySelector('[name=drawn]')?.value === 'yeastar-p' && document.activeElement.id === 'driver'")
 	for id, text := range map[string]string{"name": "Typed by hand", "url": sim.URL, "username": simUser, "password": sim.password} {
 		b.do(chromedp.Focus(chromedp.CSS("#driver")))
 		tabTo("#" + id)
@@ -718,6 +718,17 @@ func keyboardAlone(t *testing.T, b *tab, r *running) {
 	tabTo(".primary[value=save]")
 	b.keys(kb.Enter)
 	b.wait("document.querySelector('#b-head .word')?.textContent === 'Live' && document.querySelector('h1').textContent === 'Typed by hand'")
+
+	// Each choice of a brand draws the form anew, and arrow keys go on from there.
+	b.visit("/add?driver=runtel")
+	tabTo("#driver")
+	b.keys(kb.ArrowUp)
+	b.wait("document.querySelector('[name=drawn]').value !== 'runtel' && document.activeElement.id === 'driver'")
+	b.keys(kb.ArrowDown)
+	b.wait("document.querySelector('[name=drawn]').value === 'runtel' && document.activeElement.id === 'driver'")
+	tabTo("[name=login]")
+	b.keys(kb.ArrowDown)
+	b.wait("document.querySelector('[name=drawn]').value === 'runtel by key' && document.activeElement.value === 'key'")
 
 	b.visit("/pbx/" + saved.key())
 	eval[any](b, "document.getElementById('remove').focus(), null")

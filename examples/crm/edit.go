@@ -120,7 +120,12 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) {
 	}
 	e := read(r.PostForm, saved)
 	if do == "brand" || changed(r.PostForm) {
-		s.showForm(w, r, http.StatusOK, e.draw(nil))
+		f := e.draw(nil)
+		f.Focus = "driver"
+		if strings.TrimSuffix(r.PostForm.Get("drawn"), byKeySuffix) == e.settings.Driver {
+			f.Focus = "login"
+		}
+		s.showForm(w, r, http.StatusOK, f)
 		return
 	}
 	if twin, ok := s.twin(e.settings); ok && do == "save" && saved.ID == 0 {

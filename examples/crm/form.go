@@ -30,6 +30,7 @@ type form struct {
 	Open    bool     // More is to be shown
 	Unknown []string // saved options that the driver does not know
 	Drawn   string   // what it was drawn for
+	Focus   string   // the input that was changed, so that the form was drawn anew
 	Pin     string
 
 	Failed   string // "Not saved", "The test failed"
@@ -175,10 +176,12 @@ func read(posted url.Values, saved Settings) entered {
 	return e
 }
 
+const byKeySuffix = " by key"
+
 // drawnFor names the brand, and the way to log in, that a form was drawn for.
 func drawnFor(driver string, byKey bool) string {
 	if byKey {
-		return driver + " by key"
+		return driver + byKeySuffix
 	}
 	return driver
 }

@@ -341,7 +341,7 @@ function showHost(hash) {
 }
 if (tbody) showHost(location.hash);
 
-// A link to a page that asks first opens as a dialog.
+// A link to a page that asks opens as a dialog.
 const dialog = $('dialog');
 let asked;
 on(document, 'click', async e => {
@@ -370,7 +370,7 @@ if (form) {
     if (/^(test|trust)$/.test(b?.id)) { e.preventDefault(); test(); }
   });
   on(form, 'change', e => { if (/driver|login/.test(e.target.name)) form.requestSubmit($('use-brand')); });
-  if (!$('summary').hidden) $('summary').focus();
+  one('#summary:not([hidden]),[data-focus]')?.focus();
 }
 function field(id, text) {
   const input = $(id), error = $(id + '-error');
