@@ -202,6 +202,7 @@ func TestBrowser(t *testing.T) {
 		{"rows keep place, height and focus", rowsStay},
 		{"the focus outlives what it stood on", focusStays},
 		{"rows that change while they are added are added once", addedOnce},
+		{"a notice is seen far down the page", noticeIsSeen},
 		{"times are as the server writes them", timesAgree},
 		{"a stopped program is said and recovered from", stopAndStart},
 		{"a thousand rows", thousandRows},
@@ -532,6 +533,38 @@ func rowsStay(t *testing.T, b *tab, r *running) {
 		t.Fatal(err)
 	}
 	b.rowIs(added, "Removed")
+	for _, scheme := range []string{"light", "dark"} {
+		b.scheme(scheme)
+		if faint := eval[[]string](b, `(() => {
+			const light = c => c.match(/\d+/g).slice(0, 3).map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4).reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+			const tr = `+b.row(added)+`, ground = light(getComputedStyle(document.getElementById('pbxs')).backgroundColor), dim = +getComputedStyle(tr).opacity;
+			return [...tr.querySelectorAll('.word, .since, .name, .host, .c-brand, .rest')].filter(e => {
+				const text = light(getComputedStyle(e).color) * dim + ground * (1 - dim);
+				return (Math.max(text, ground) + .05) / (Math.min(text, ground) + .05) < 4.5;
+			}).map(e => e.className);
+		})()`); len(faint) > 0 {
+			t.Errorf("%s: a removed row can hardly be read: %v", scheme, faint)
+		}
+	}
+}
+
+// A notice of an action far down the table is seen where the person is.
+func noticeIsSeen(t *testing.T, b *tab, r *running) {
+	for i := range 60 {
+		if _, err := r.app.save(t.Context(), Settings{Name: fmt.Sprintf("Away %d", i), Driver: "avaya", URL: "https://pbx.example"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, width := range []int64{1280, 390} {
+		b.size(width, 844)
+		b.visit("/")
+		if top := eval[float64](b, "(scrollTo(0, document.body.scrollHeight), notice('Not sent: the last try was 3 s ago.'), new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done($('notice').getBoundingClientRect().top)))))"); top < 0 || top > 800 {
+			t.Errorf("%d px: the notice stands %v px from the top of the window", width, top)
+		}
+		if !eval[bool](b, "(() => { const r = $('notice').getBoundingClientRect(); return $('notice').contains(document.elementFromPoint(r.left + 40, r.top + 20)) })()") {
+			t.Errorf("%d px: something covers the notice", width)
+		}
+	}
 }
 
 func stopAndStart(t *testing.T, b *tab, r *running) {
