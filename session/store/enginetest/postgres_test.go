@@ -113,6 +113,30 @@ func TestPostgres(t *testing.T) {
 		}
 	})
 
+	t.Run("ATableOfALongNameReportsChanges", func(t *testing.T) {
+		schema, table := strings.Repeat("s", 50), strings.Repeat("t", 50)
+		sql(t, p, "create schema "+schema)
+		s := openPostgres(t, p.URL(), pgstore.Options{Table: schema + "." + table})
+		create(t, s)
+		ctx, cancel := context.WithTimeout(t.Context(), waitTime)
+		defer cancel()
+		heard := make(chan string, 10)
+		go s.Watch(ctx, func(key string) { heard <- key })
+		for _, want := range []string{"", "k"} { // it begins to listen, and then there is a Swap
+			select {
+			case got := <-heard:
+				if got != want {
+					t.Errorf("%q is heard, want %q", got, want)
+				}
+			case <-ctx.Done():
+				t.Fatalf("%q is not heard", want)
+			}
+			if want == "" {
+				s.Swap(ctx, "k", 0, []byte("v"), 0)
+			}
+		}
+	})
+
 	t.Run("ARemovedCellLeavesItsRevisionBehind", func(t *testing.T) {
 		o := pgstore.Options{Table: "removed"}
 		s := openPostgres(t, p.URL(), o)
