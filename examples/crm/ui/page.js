@@ -1,5 +1,5 @@
-// Pages work without this script. It keeps them up to date, filters and
-// sorts at once, and shows a connection test step by step.
+// Pages work without this script. It updates, filters and sorts at once, and
+// shows a connection test step by step.
 'use strict';
 const $ = id => document.getElementById(id);
 const each = selector => document.querySelectorAll(selector), one = selector => document.querySelector(selector);
@@ -7,7 +7,7 @@ const make = tag => document.createElement(tag), root = document.documentElement
 const on = (node, type, listener) => node.addEventListener(type, listener), { floor, max, min } = Math;
 root.className = 'scripted';
 
-// Text is set only where it differs, so that nothing else moves.
+// Only what differs is set, so that nothing else moves.
 function put(node, text) { if (node.textContent !== text) node.textContent = text; }
 function attr(node, name, value) { if (node.getAttribute(name) !== value) node.setAttribute(name, value); }
 
@@ -169,7 +169,7 @@ const many = (n, one, more) => n + ' ' + (n === 1 ? one : more);
 
 function chips() {
   const all = present();
-  for (const el of each('[data-chip]')) put(el, String(all.filter(r => !el.dataset.chip || shows[el.dataset.chip] === r.group).length));
+  for (const el of each('[data-chip]')) put(el, '' + all.filter(r => !el.dataset.chip || shows[el.dataset.chip] === r.group).length);
 }
 
 const news = new Map(), fresh = new Map(); // fresh: rows waiting for a frame
@@ -190,7 +190,7 @@ function take(m) {
   if (m.all) m.gone = [...rows.keys(), ...fresh.keys()].filter(id => !now.has(id));
   for (const r of m.rows || []) {
     const old = rows.get(r.id);
-    r.tr = old ? old.tr : $('r' + r.id);
+    r.tr = old?.tr || $('r' + r.id);
     if (!r.tr) { fresh.set(r.id, r); continue; }
     rows.set(r.id, r);
     if (old && old.group !== r.group) news.set(r.id, r);
@@ -216,7 +216,7 @@ function take(m) {
     if (first) order = [...tbody.rows].map(tr => rows.get(+tr.id.slice(1))).filter(Boolean);
     moved(); chips(); speak();
   };
-  const more = fresh.size; // rows that the HTML does not have
+  const more = fresh.size; // rows not in the HTML
   add();
 }
 
@@ -232,13 +232,10 @@ if (tbody) {
     e.preventDefault();
     sortBy(b.dataset.sort, b.closest('th').ariaSort === 'ascending');
   });
-  on(one('[name=by]'), 'change', e => sortBy(e.target.value.replace(/^-/, ''), e.target.value[0] === '-'));
+  on(one('[name=by]'), 'change', ({ target: { value } }) => sortBy(value.replace('-', ''), value[0] === '-'));
 }
 function sortBy(key, desc) {
-  for (const b of each('[data-sort]')) {
-    const th = b.closest('th');
-    if (b.dataset.sort === key) attr(th, 'aria-sort', desc ? 'descending' : 'ascending'); else th.removeAttribute('aria-sort');
-  }
+  for (const b of each('[data-sort]')) b.closest('th').ariaSort = b.dataset.sort !== key ? null : desc ? 'descending' : 'ascending';
   arrange();
 }
 
@@ -272,7 +269,7 @@ function listen() {
   source = new EventSource(stream);
   source.onmessage = e => {
     const m = JSON.parse(e.data);
-    heard = Date.now(); tries = 0; frozen = 0;
+    heard = Date.now(); tries = frozen = 0;
     offset = m.now - Date.now(); zone = m.zone;
     live(true, 'Live updates on');
     blocks(m.blocks);
@@ -288,7 +285,6 @@ function lost() {
   for (const e of each('[data-lost]')) put(e, e.dataset.lost);
   const wait = min(2 ** tries++, 15) * 1000;
   retryAt = Date.now() + wait;
-  clearTimeout(retry);
   retry = setTimeout(listen, wait);
   second();
 }
@@ -310,13 +306,13 @@ if (stream) {
 // --- Buttons that act at once
 function notice(text = '') { put($('notice'), text); $('notice').hidden = !text; }
 async function whileSending(button, work) {
-  if (button.getAttribute('aria-disabled')) return;
+  if (button.ariaDisabled) return;
   const label = button.textContent;
   button.style.width = button.offsetWidth + 'px';
-  put(button, 'Sending…'); button.setAttribute('aria-disabled', 'true');
+  put(button, 'Sending…'); button.ariaDisabled = 'true';
   try { await work(); } catch { notice('Not sent: this program does not respond.'); }
   if (button.textContent === 'Sending…') put(button, label);
-  button.style.width = ''; button.removeAttribute('aria-disabled');
+  button.style.width = ''; button.ariaDisabled = null;
 }
 const post = (path, body) => fetch(path, { method: 'POST', headers: { Accept: 'application/json' }, body: new URLSearchParams(body) });
 const press = button => whileSending(button, async () => {
@@ -351,14 +347,14 @@ on(document, 'click', async e => {
   if (dialog.open) return dialog.close();
   asked = a.id;
   const resp = await fetch(a.href).catch(() => null);
-  const ask = resp && resp.ok && new DOMParser().parseFromString(await resp.text(), 'text/html').getElementById('confirm');
+  const ask = resp?.ok && new DOMParser().parseFromString(await resp.text(), 'text/html').getElementById('confirm');
   if (!ask) return location = a.href;
   ask.querySelector('h1').id = 'dialog-title';
   dialog.replaceChildren(document.importNode(ask, true));
   dialog.showModal();
   dialog.querySelector('[data-cancel]').focus();
 });
-on(dialog, 'close', () => { $(asked)?.focus(); });
+on(dialog, 'close', () => $(asked)?.focus());
 if ($('repeat')) setInterval(() => { if ($('repeat').checked) press($('extensions')); }, 5000);
 
 // --- The form
@@ -369,7 +365,10 @@ if (form) {
     if (b?.id === 'trust') $('pin').value = b.value.slice(6);
     if (/^(test|trust)$/.test(b?.id)) { e.preventDefault(); test(); }
   });
-  on(form, 'change', e => { if (/driver|login/.test(e.target.name)) form.requestSubmit($('use-brand')); });
+  let due; // letters in a row choose one brand
+  const redraw = () => { clearTimeout(due); due = setTimeout(() => form.requestSubmit($('use-brand')), 400); };
+  on(form, 'change', e => { if (/driver|login/.test(e.target.name)) redraw(); });
+  on(form, 'keydown', () => due && redraw());
   one('#summary:not([hidden]),[data-focus]')?.focus();
 }
 function field(id, text) {
