@@ -13,27 +13,47 @@ import (
 	"github.com/pbxauth/pbx/session/store"
 )
 
-// lagging is a store whose operations take two seconds once they are made to, or until
-// their context ends.
+// lagging is a store whose operations take a while, or until their context ends. It
+// counts them.
 type lagging struct {
 	*store.Memory
-	on       atomic.Bool
+	delay    atomic.Int64 // nanoseconds
 	underWay atomic.Int32
 	begun    atomic.Int32
+}
+
+// lags has each operation take two seconds from now on, or no time.
+func (s *lagging) lags(does bool) {
+	s.delay.Store(0)
+	if does {
+		s.delay.Store(int64(2 * time.Second))
+	}
 }
 
 func (s *lagging) wait(ctx context.Context) error {
 	s.begun.Add(1)
 	s.underWay.Add(1)
 	defer s.underWay.Add(-1)
-	if !s.on.Load() {
-		return ctx.Err()
+	if delay := time.Duration(s.delay.Load()); delay > 0 {
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+		}
 	}
-	select {
-	case <-time.After(2 * time.Second):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	return ctx.Err()
+}
+
+// wantAtRest fails the test if an operation is under way, or begins within a minute.
+func (s *lagging) wantAtRest(t *testing.T, when string) {
+	t.Helper()
+	synctest.Wait()
+	begun := s.begun.Load()
+	if n := s.underWay.Load(); n > 0 {
+		t.Errorf("%s: %d operations of the store are under way", when, n)
+	}
+	time.Sleep(time.Minute)
+	if s.begun.Load() != begun {
+		t.Errorf("%s: operations of the store after the end", when)
 	}
 }
 
@@ -98,7 +118,7 @@ func TestACloseObeysItsContextWhileTheStoreIsSlow(t *testing.T) {
 					for after := 50 * time.Millisecond; after < 16*time.Second; after += 450 * time.Millisecond {
 						synctest.Test(t, func(t *testing.T) {
 							s := &lagging{Memory: &store.Memory{}}
-							s.on.Store(!sinceLogin)
+							s.lags(!sinceLogin)
 							m := session.NewManager(&session.Options{Store: slowShared(t, s)})
 							defer m.Close(context.Background())
 							var first *session.Session
@@ -109,7 +129,7 @@ func TestACloseObeysItsContextWhileTheStoreIsSlow(t *testing.T) {
 								}
 							}
 							synctest.Wait()
-							s.on.Store(true)
+							s.lags(true)
 							time.Sleep(after)
 							ctx, cancel := context.WithTimeout(t.Context(), short)
 							defer cancel()
@@ -121,15 +141,7 @@ func TestACloseObeysItsContextWhileTheStoreIsSlow(t *testing.T) {
 							if way != "Manager.Close" {
 								return
 							}
-							synctest.Wait()
-							begun := s.begun.Load()
-							if n := s.underWay.Load(); n > 0 {
-								t.Errorf("after %s: %d operations of the store are under way", after, n)
-							}
-							time.Sleep(time.Minute)
-							if s.begun.Load() != begun {
-								t.Errorf("after %s: operations of the store after the end", after)
-							}
+							s.wantAtRest(t, "after "+after.String())
 						})
 					}
 				})
@@ -144,7 +156,7 @@ func TestACloseObeysItsContextWhileTheStoreOfTheGuardIsSlow(t *testing.T) {
 	for after := 50 * time.Millisecond; after < 9*time.Second; after += 450 * time.Millisecond {
 		synctest.Test(t, func(t *testing.T) {
 			slow := &lagging{Memory: &store.Memory{}}
-			slow.on.Store(true)
+			slow.lags(true)
 			guard, err := session.NewGuard(slow)
 			if err != nil {
 				t.Fatal(err)
@@ -172,7 +184,7 @@ func TestWhatACloseCutOffIsStoredByTheManager(t *testing.T) {
 		driver := accountAt("sales", nil)
 		first := mustAdd(t, m, "7", driver)
 		synctest.Wait()
-		s.on.Store(true)
+		s.lags(true)
 		time.Sleep(1500 * time.Millisecond) // the settlement is under way
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
@@ -180,7 +192,7 @@ func TestWhatACloseCutOffIsStoredByTheManager(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(20 * time.Second)
-		s.on.Store(false)
+		s.lags(false)
 		shared := share(t, s, "two")
 		other := session.NewManager(&session.Options{Store: shared})
 		defer other.Close(context.Background())
@@ -206,14 +218,14 @@ func TestARefusalThatACloseCutOffIsRemembered(t *testing.T) {
 		wrong := accountAt("sales", told(pbx.OpLogin, pbx.ErrInvalidCredentials, true))
 		first := mustAdd(t, m, "wrong", wrong)
 		time.Sleep(500 * time.Millisecond)
-		s.on.Store(true)
+		s.lags(true)
 		go shared.Guard().Forgive(t.Context(), "pbx.test") // has the turn for some seconds
 		time.Sleep(600 * time.Millisecond)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		first.Close(ctx)
 		time.Sleep(30 * time.Second)
-		s.on.Store(false)
+		s.lags(false)
 		again := mustAdd(t, m, "again", wrong)
 		time.Sleep(time.Minute)
 		wantState(t, again, session.Rejected)

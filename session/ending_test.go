@@ -108,11 +108,11 @@ func TestASessionThatLeavesWhileItAsksLeavesNoCheckBehind(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			wantState(t, doubtful, session.Unavailable)
 			end()
-			slow.on.Store(true)
+			slow.lags(true)
 			first := session.New(&fake{traits: onHost("pbx.test")}, &session.Options{Guard: guard})
 			time.Sleep(after)
 			first.Close(t.Context())
-			slow.on.Store(false)
+			slow.lags(false)
 			second, end := on(guard, &fake{traits: onHost("pbx.test")})
 			defer end()
 			time.Sleep(3 * time.Minute)
@@ -138,7 +138,7 @@ func TestWhatWaitsForTheStoreEndsWithItsManager(t *testing.T) {
 			}
 			added := mustAdd(t, m, "7", driver)
 			time.Sleep(time.Minute)
-			s.on.Store(true)
+			s.lags(true)
 			go func() {
 				if way == "Retry" {
 					added.Retry(context.Background())
@@ -150,15 +150,7 @@ func TestWhatWaitsForTheStoreEndsWithItsManager(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
 			m.Close(ctx)
-			synctest.Wait()
-			begun := s.begun.Load()
-			if n := s.underWay.Load(); n > 0 {
-				t.Errorf("%s: %d operations of the store are under way", way, n)
-			}
-			time.Sleep(time.Minute)
-			if s.begun.Load() != begun {
-				t.Errorf("%s: operations of the store after the end", way)
-			}
+			s.wantAtRest(t, way)
 		})
 	}
 }

@@ -54,7 +54,7 @@ type endingWalk struct {
 	seed    uint64
 	random  *rand.Rand
 	pbx     *endingPBX
-	store   *erratic // nil: none
+	store   *lagging // nil: none
 	guard   *session.Guard
 	manager *session.Manager
 	other   *session.Manager   // shares the Guard, and the store
@@ -89,7 +89,7 @@ func newEndingWalk(t *testing.T, seed uint64) *endingWalk {
 	}
 	options := &session.Options{PerHost: 1 + w.random.IntN(4), Workers: 2 + w.random.IntN(8), OnOp: func(session.OpInfo) {}}
 	if w.random.IntN(2) == 0 {
-		w.store = &erratic{Memory: &store.Memory{}}
+		w.store = &lagging{Memory: &store.Memory{}}
 		shared := share(t, w.store, "one")
 		options.Store, w.guard = shared, shared.Guard()
 	} else {
@@ -495,40 +495,6 @@ func (w *endingWalk) afterwards(calm bool) {
 			w.fail("the PBX still has %s of %s", value, token.account)
 		}
 	}
-}
-
-// erratic is a store whose operations take a while, or until their context ends.
-type erratic struct {
-	*store.Memory
-	delay    atomic.Int64
-	begun    atomic.Int32
-	underWay atomic.Int32
-}
-
-func (s *erratic) wait(ctx context.Context) error {
-	s.begun.Add(1)
-	s.underWay.Add(1)
-	defer s.underWay.Add(-1)
-	select {
-	case <-time.After(time.Duration(s.delay.Load())):
-		return ctx.Err()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (s *erratic) Load(ctx context.Context, key string) (store.Entry, error) {
-	if err := s.wait(ctx); err != nil {
-		return store.Entry{}, err
-	}
-	return s.Memory.Load(ctx, key)
-}
-
-func (s *erratic) Swap(ctx context.Context, key string, rev uint64, value []byte, keep time.Duration) (store.Entry, bool, error) {
-	if err := s.wait(ctx); err != nil {
-		return store.Entry{}, false, err
-	}
-	return s.Memory.Swap(ctx, key, rev, value, keep)
 }
 
 // endingMode is how a PBX and its driver take their time.
