@@ -18,6 +18,7 @@ type interceptor struct {
 	progress  *atomic.Int64 // see Rule
 	requests  atomic.Int64  // to any address
 	bytesRead atomic.Int64  // of response bodies
+	edit      atomic.Pointer[func(*http.Request)]
 	change    atomic.Pointer[func(resp *http.Response, body []byte) []byte]
 
 	mu   sync.Mutex // guards open
@@ -28,6 +29,10 @@ func (i *interceptor) RoundTrip(r *http.Request) (*http.Response, error) {
 	i.requests.Add(1)
 	if i.progress != nil {
 		i.progress.Add(1)
+	}
+	if edit := i.edit.Load(); edit != nil {
+		r = r.Clone(r.Context())
+		(*edit)(r)
 	}
 	resp, err := i.base.RoundTrip(r)
 	if err != nil {
@@ -62,6 +67,15 @@ func (i *interceptor) rewrite(change func(resp *http.Response, body []byte) []by
 		return
 	}
 	i.change.Store(&change)
+}
+
+// editRequests changes all requests from now on. nil stops that.
+func (i *interceptor) editRequests(edit func(*http.Request)) {
+	if edit == nil {
+		i.edit.Store(nil)
+		return
+	}
+	i.edit.Store(&edit)
 }
 
 // closeBodies closes the bodies that are still open, and returns how many they were.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -929,6 +930,27 @@ var mutants = []struct {
 		})
 		return good(cfg)
 	}), "returns the token of the one before"},
+	{"SECRETS-06", "puts the token into the URL too", mutateAs(acmeHarness, func(m *mutant) {
+		m.authorize = func(r *http.Request, t *pbx.Token) error {
+			query := r.URL.Query()
+			query.Set("access_token", t.Value.Reveal())
+			r.URL.RawQuery = query.Encode()
+			return m.fullDriver.Authorize(r, t)
+		}
+	}), "a request: the URL's query holds a secret"},
+	{"SECRETS-06", "puts the password into the login's URL too", brokenAs(acmeHarness, func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		base, password := cfg.Transport, cfg.Password.Reveal()
+		if base != nil {
+			cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				if strings.HasSuffix(r.URL.Path, "/v1/session") {
+					r = r.Clone(r.Context())
+					r.URL.RawQuery = url.Values{"password": {password}}.Encode()
+				}
+				return base.RoundTrip(r)
+			})
+		}
+		return good(cfg)
+	}), "Login: the URL's query holds a secret"},
 	{"SESSION-11", "inspects JSON only", inspectingJSON(), `a refusal with the Content-Type "application/octet-stream"`},
 	{"SESSION-12", "takes any HTTP 401 for a wrong password", withLoginErrors(tookForWrong), "what is in front asks for password"},
 	{"SESSION-12", "states a probe that the PBX itself refuses", refusedProbeMutant(), "something in front of it would: choose a URL"},

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -47,6 +49,47 @@ var secretRules = []Rule{
 		Why:   "On a kept connection, the second copy is the response to whatever is sent next: an account gets the token of another.",
 		check: doubledResponse,
 	},
+	{
+		ID:    "SECRETS-06",
+		Says:  "A URL's query holds a password, digest or token only if the PBX refuses the request without it.",
+		Why:   "URLs are in the logs of PBXs and of proxies on the way.",
+		check: needlessInURL,
+	},
+}
+
+func needlessInURL(t *testbed) error {
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	for i := range t.uses(token) {
+		t.sim.Restart() // to make room
+		token, err := t.login()
+		if err != nil {
+			return err
+		}
+		use := t.uses(token)[i]
+		before := len(t.sim.Log())
+		var removed atomic.Bool
+		t.transport.editRequests(func(r *http.Request) {
+			kept := slices.DeleteFunc(strings.Split(r.URL.RawQuery, "&"), func(pair string) bool {
+				return len(t.leaks.Among(pair)) > 0
+			})
+			if query := strings.Join(kept, "&"); query != r.URL.RawQuery {
+				u := *r.URL
+				u.RawQuery = query
+				r.URL = &u
+				removed.Store(true)
+			}
+		})
+		err = use.run(context.Background())
+		t.transport.editRequests(nil)
+		// A driver may call the logout of a token that the PBX does not know a success.
+		if log := t.sim.Log(); err == nil && removed.Load() && len(log) > before && log[len(log)-1].Verdict == pbxsim.OK {
+			return fmt.Errorf("%s: the URL's query holds a secret, and the PBX accepts the request without it", use.name)
+		}
+	}
+	return nil
 }
 
 func doubledResponse(t *testbed) error {

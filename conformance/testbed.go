@@ -190,8 +190,10 @@ func (t *testbed) login() (*pbx.Token, error) {
 
 // call sends the harmless request with a token, and returns what the driver says
 // about the response.
-func (t *testbed) call(token *pbx.Token) error {
-	r := t.harness.Call(t.server.URL)
+func (t *testbed) call(token *pbx.Token) error { return t.callIn(context.Background(), token) }
+
+func (t *testbed) callIn(ctx context.Context, token *pbx.Token) error {
+	r := t.harness.Call(t.server.URL).WithContext(ctx)
 	if err := t.auth.Authorize(r, token); err != nil {
 		return fmt.Errorf("Authorize: %w", err)
 	}
@@ -228,6 +230,19 @@ func (t *testbed) operations(token *pbx.Token) []operation {
 		all = append(all, operation{"Logout", pbxsim.Logout, func(ctx context.Context) error {
 			return t.auth.Logout(ctx, token)
 		}})
+	}
+	return all
+}
+
+// uses returns the operations, the Ping, and the harmless request, as far as the
+// driver has them.
+func (t *testbed) uses(token *pbx.Token) []operation {
+	all := t.operations(token)
+	if pinger(t) == "" {
+		all = append(all, operation{"Ping", "", func(ctx context.Context) error { return t.auth.Ping(ctx, token) }})
+	}
+	if requester(t) == "" {
+		all = append(all, operation{"a request", pbxsim.AppRequest, func(ctx context.Context) error { return t.callIn(ctx, token) }})
 	}
 	return all
 }
