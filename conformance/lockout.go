@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -54,7 +57,7 @@ var lockoutRules = []Rule{
 	},
 	{
 		ID:    "LOCKOUT-07",
-		Says:  "NotJudged is not set on a wrong password, under a lockout, on a response that was lost or is not the brand's, or outside of a login.",
+		Says:  "NotJudged is not set on a wrong password, under a lockout, on a refusal with an unknown code, on a response that was lost or is not the brand's, or outside of a login.",
 		Why:   "A session repeats a login of which it is set, and does not count it. Set it only on codes that the vendor documents.",
 		check: notJudged,
 	},
@@ -105,8 +108,45 @@ func notJudged(t *testbed) error {
 	if err := judge("a wrong password", login()); err != nil {
 		return err
 	}
+	if err := t.unheardOf(func(where string, refused error) error { return judge(where, refused) }); err != nil {
+		return err
+	}
 	t.sim.Lock(clientAddress)
 	return judge("a lockout", login())
+}
+
+// words are the parts of a refusal of which one may be its code.
+var words = regexp.MustCompile(`-?[0-9]+|[A-Za-z][A-Za-z0-9_.-]*`)
+
+// unheardOf logs in with a wrong password once for each word of the brand's refusal,
+// which the PBX replaces by one that no vendor documents. check is given the error.
+func (t *testbed) unheardOf(check func(where string, refused error) error) error {
+	own, err := t.refusal(wrongPasswordAt)
+	if err != nil {
+		return err
+	}
+	places := words.FindAllIndex(own.Reply, -1)
+	for _, place := range places[:min(len(places), 50)] {
+		word, other := string(own.Reply[place[0]:place[1]]), "UnheardOf"
+		if _, err := strconv.Atoi(word); err == nil {
+			other = "987654"
+		}
+		t.sim.SetPassword(account, "another")
+		t.sim.Unlock(clientAddress)
+		t.sim.UnlockAccount(account)
+		t.sim.Fault(pbxsim.Fault{On: pbxsim.Login, Times: -1, Edit: func(_ *pbxsim.Request, r *pbxsim.Reply) {
+			// The length of this refusal may differ from that of own.
+			if len(r.Body) >= place[1] && string(r.Body[place[0]:place[1]]) == word {
+				r.Body = slices.Concat(r.Body[:place[0]], []byte(other), r.Body[place[1]:])
+			}
+		}})
+		refused := noToken(t.auth.Login(context.Background()))
+		t.sim.ClearFaults()
+		if err := check(fmt.Sprintf("a wrong password, refused with %s for %s", other, word), refused); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // forgets is for drivers that say when the PBX forgets wrong logins.

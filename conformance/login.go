@@ -133,7 +133,14 @@ func loginSentOnce(t *testbed) error {
 			return at(failure.name, wrong)
 		}
 	}
-	return nil
+	before := t.count(pbxsim.Login)
+	return t.unheardOf(func(where string, refused error) error {
+		if n := t.count(pbxsim.Login) - before; n != 1 {
+			return fmt.Errorf("%s: the login is sent %d times", where, n)
+		}
+		before++
+		return at(where, ofKind(refused))
+	})
 }
 
 const (

@@ -367,6 +367,10 @@ var mutants = []struct {
 	{"LOGIN-03", "takes HTTP 200 for success", naiveDriver(), "it succeeds"},
 	{"LOGIN-04", "keeps an empty token", naiveDriver(), "it succeeds"},
 	{"LOGIN-05", "retries a login when the PBX is in trouble", retryingLogin(func(err error) bool { return errors.Is(err, pbx.ErrUnavailable) }), "HTTP 500: the login is sent 2 times"},
+	{"LOGIN-05", "retries a login that was refused with a code that it does not know", retryingLogin(func(err error) bool {
+		var failure *pbx.Error
+		return errors.As(err, &failure) && failure.Kind == nil
+	}), "refused with UnheardOf for errno: the login is sent 3 times"},
 	{"LOGIN-06", "puts JSON together with Sprintf", naiveDriver(), "has not issued the token"},
 	{"LOGIN-06", "cuts the blanks off the password", withPassword(strings.TrimSpace), "a blank at each end: the login fails"},
 	{"LOGIN-06", "has encoding/json replace what is not UTF-8", withPassword(func(s string) string { return strings.ToValidUTF8(s, "\ufffd") }), "not UTF-8: the login fails"},
@@ -879,6 +883,7 @@ var mutants = []struct {
 	{"LOCKOUT-06", "says that a lock lasts a minute", withLockout(func(l *pbx.Lockout) { l.Window = time.Minute }), "the PBX's lock lasts 13m59s longer"},
 	{"LOCKOUT-07", "says that a wrong password was not judged", withLoginErrors(func(e *pbx.Error) { e.NotJudged = e.Kind == pbx.ErrInvalidCredentials }), "a wrong password: NotJudged is set"},
 	{"LOCKOUT-07", "says that nothing was judged where no response came", withLoginErrors(func(e *pbx.Error) { e.NotJudged = e.HTTPStatus == 0 }), "no response: NotJudged is set"},
+	{"LOCKOUT-07", "says that nothing was judged where it does not know the code", withLoginErrors(func(e *pbx.Error) { e.NotJudged = e.NotJudged || e.Kind == nil }), "refused with UnheardOf for errno: NotJudged is set"},
 	{"TRANSPORT-07", "says that no password was sent where something in front responds", withLoginErrors(func(e *pbx.Error) {
 		if e.Kind == pbx.ErrConfig {
 			e.Sent = false
