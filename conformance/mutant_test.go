@@ -878,6 +878,32 @@ var mutants = []struct {
 			return m.fullDriver.Authorize(r, t)
 		}
 	}), "after the context's end"},
+	{"TOKEN-08", "adds the token beside an older one", mutateAs(acmeHarness, func(m *mutant) {
+		m.authorize = func(r *http.Request, t *pbx.Token) error {
+			r.Header.Add("X-Acme-Token", t.Value.Reveal())
+			return nil
+		}
+	}), "carries the token of the first Authorize"},
+	{"TOKEN-08", "keeps a token that is there already", mutateAs(acmeHarness, func(m *mutant) {
+		m.authorize = func(r *http.Request, t *pbx.Token) error {
+			if r.Header.Get("X-Acme-Token") != "" {
+				return nil
+			}
+			return m.fullDriver.Authorize(r, t)
+		}
+	}), "carries the token of the first Authorize"},
+	{"TOKEN-09", "sets the whole query", mutate(func(m *mutant) {
+		m.authorize = func(r *http.Request, t *pbx.Token) error {
+			r.URL.RawQuery = "token=" + url.QueryEscape(t.Value.Reveal())
+			return nil
+		}
+	}), "the query parameter"},
+	{"TOKEN-09", "removes the application's cookies", mutateAs(acmeHarness, func(m *mutant) {
+		m.authorize = func(r *http.Request, t *pbx.Token) error {
+			r.Header.Del("Cookie")
+			return m.fullDriver.Authorize(r, t)
+		}
+	}), "the application's cookie is removed"},
 	{"LOCKOUT-05", "says that a login clears the wrong ones of the address", withLockout(func(l *pbx.Lockout) { l.Reset = pbx.ResetAddress }), "Reset is stated"},
 	{"LOCKOUT-05", "says that wrong logins are forgotten in a minute", withLockout(func(l *pbx.Lockout) { l.Memory = time.Minute }), "Memory is 1m0s"},
 	{"LOCKOUT-06", "says that a lock lasts a minute", withLockout(func(l *pbx.Lockout) { l.Window = time.Minute }), "the PBX's lock lasts 13m59s longer"},

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"reflect"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -63,6 +66,91 @@ var tokenRules = []Rule{
 		needs: []precondition{requester},
 		check: endlessBody,
 	},
+	{
+		ID:    "TOKEN-08",
+		Says:  "Authorize replaces a token that the request already carries.",
+		Why:   "An application authorizes the request that it repeats, and which of two tokens a PBX reads is left to chance.",
+		needs: []precondition{requester},
+		check: authorizedTwice,
+	},
+	{
+		ID:    "TOKEN-09",
+		Says:  "Authorize leaves the method, the path, and the application's query parameters, headers and cookies as they are.",
+		Why:   "A driver that sets the whole query or the whole Cookie header removes what the application asked for.",
+		needs: []precondition{requester},
+		check: onlyTheToken,
+	},
+}
+
+func authorizedTwice(t *testbed) error {
+	first, err := t.login()
+	if err != nil {
+		return err
+	}
+	t.sim.Restart() // to make room
+	second, err := t.login()
+	if err != nil {
+		return err
+	}
+	r := t.harness.Call(t.server.URL)
+	for _, token := range []*pbx.Token{first, second} {
+		if err := t.auth.Authorize(r, token); err != nil {
+			return fmt.Errorf("Authorize: %w", err)
+		}
+	}
+	resp, err := t.auth.Transport().RoundTrip(r)
+	if err != nil {
+		return fmt.Errorf("the request gets no response: %w", err)
+	}
+	resp.Body.Close()
+	log := t.sim.Log()
+	last := log[len(log)-1]
+	// Not with leaks, which finds the beginning of a token too: two may have the same.
+	old, carried := first.Value.Reveal(), fmt.Sprintf("%s\n%v\n%s", last.RawQuery, last.Header, last.Body)
+	switch {
+	case strings.Contains(carried, old), strings.Contains(carried, url.QueryEscape(old)):
+		return errors.New("the request carries the token of the first Authorize after the second")
+	case last.Verdict != pbxsim.OK:
+		return fmt.Errorf("the PBX's verdict on the token of the second Authorize is %q", last.Verdict)
+	}
+	return nil
+}
+
+func onlyTheToken(t *testbed) error {
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	r := t.harness.Call(t.server.URL)
+	query := r.URL.Query()
+	query.Set("page", "2")
+	query.Add("name", "O'Brien & Co")
+	query.Add("name", "second")
+	r.URL.RawQuery = query.Encode()
+	r.Header.Set("X-Application", "crm")
+	r.AddCookie(&http.Cookie{Name: "application", Value: "1"})
+	before := r.Clone(r.Context())
+	if err := t.auth.Authorize(r, token); err != nil {
+		return fmt.Errorf("Authorize: %w", err)
+	}
+	if r.Method != before.Method || r.URL.Host != before.URL.Host || r.URL.EscapedPath() != before.URL.EscapedPath() {
+		return errors.New("the request goes elsewhere")
+	}
+	after := r.URL.Query()
+	for name, values := range query {
+		if !slices.Equal(after[name], values) {
+			return fmt.Errorf("the query parameter %s is changed", name)
+		}
+	}
+	for name, values := range before.Header {
+		if name != "Cookie" && !slices.Equal(r.Header[name], values) {
+			return fmt.Errorf("the header %s is changed", name)
+		}
+	}
+	if c, err := r.Cookie("application"); err != nil || c.Value != "1" {
+		return errors.New("the application's cookie is removed")
+	}
+	return nil
 }
 
 func mistypedRefusal(t *testbed) error {
