@@ -23,7 +23,7 @@ func TestOtherKindsOfBrandsPass(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		harness Harness
-		skipped string // beside KEEPALIVE-04, LOCKOUT-05, LOGOUT-05 and SESSION-07, which acme skips too
+		skipped string // beside what acme skips too
 	}{
 		{"a key instead of an account", keyHarness(), "CONFIG-05 CONFIG-10 SESSION-09"},
 		{"a password without a user name", passwordHarness(), ""},
@@ -34,21 +34,12 @@ func TestOtherKindsOfBrandsPass(t *testing.T) {
 				return traits
 			}
 		}), "LOCKOUT-02 LOCKOUT-03 LOCKOUT-06 SESSION-08"},
-		{"a lockout that looks like a wrong password", mutateAs(acmeHarness, func(m *mutant) {
-			m.traits = func() pbx.Traits {
-				traits := m.fullDriver.Traits()
-				traits.Lockout.LooksWrong = true
-				return traits
-			}
-			m.login = func(ctx context.Context) (*pbx.Token, error) {
-				token, err := m.fullDriver.Login(ctx)
-				return token, edited(err, func(e *pbx.Error) {
-					if e.Code == "12" {
-						e.Kind, e.RetryAfter = pbx.ErrInvalidCredentials, 0
-					}
-				})
-			}
+		{"a lockout that looks like a wrong password", withOptions(withLockout(func(l *pbx.Lockout) { l.LooksWrong = true }), func(o *pbxsim.Options) {
+			o.Lockout.Response = pbxsim.LooksWrong
 		}), "LOCKOUT-02 SESSION-08"},
+		{"a lockout that stops requests", withOptions(withLockout(func(l *pbx.Lockout) { l.CoversRequests = true }), func(o *pbxsim.Options) {
+			o.Lockout.Covers = pbxsim.Everything
+		}), ""},
 		{"no logout", mutateAs(acmeHarness, func(m *mutant) {
 			m.traits = func() pbx.Traits {
 				traits := m.fullDriver.Traits()
@@ -57,13 +48,7 @@ func TestOtherKindsOfBrandsPass(t *testing.T) {
 			}
 			m.logout = func(context.Context, *pbx.Token) error { return nil }
 		}), "LOGOUT-01 LOGOUT-02 LOGOUT-03 LOGOUT-04 SESSION-05"},
-		{"a logout of the refresh token only", mutateAs(acmeHarness, func(m *mutant) {
-			m.traits = func() pbx.Traits {
-				traits := m.fullDriver.Traits()
-				traits.Logout = pbx.LogoutRefresh
-				return traits
-			}
-		}), ""},
+		{"a logout of the refresh token only", refreshLogoutHarness(), ""},
 		{"an empty response to a logout", emptyLogoutHarness(), ""},
 		{"one token at a time", oneTokenHarness(), "LOGIN-02 LOGIN-07"},
 	} {
@@ -78,6 +63,13 @@ func TestOtherKindsOfBrandsPass(t *testing.T) {
 				skipped[f.Rule] = true
 			}
 			want := map[string]bool{"KEEPALIVE-04": true, "LOCKOUT-05": true, "SESSION-07": true}
+			traits := traitsOf(t, row.harness).Lockout
+			if !traits.CoversRequests {
+				want["LOCKOUT-08"] = true
+			}
+			if !traits.LooksWrong {
+				want["LOCKOUT-09"] = true
+			}
 			for _, id := range strings.Fields(row.skipped) {
 				want[id] = true
 			}
@@ -139,13 +131,47 @@ func passwordHarness() Harness {
 
 // unlockable is h with a PBX that locks nobody out.
 func unlockable(h Harness) Harness {
+	return withOptions(h, func(o *pbxsim.Options) { o.Lockout.After = -1 })
+}
+
+// withOptions is h with a PBX that has other options.
+func withOptions(h Harness, change func(*pbxsim.Options)) Harness {
 	simulator := h.Simulator
 	h.Simulator = func(o *pbxsim.Options) *pbxsim.PBX {
-		never := *o
-		never.Lockout.After = -1
-		return simulator(&never)
+		other := *o
+		change(&other)
+		return simulator(&other)
 	}
 	return h
+}
+
+// traitsOf are the Traits of the driver.
+func traitsOf(t *testing.T, h Harness) pbx.Traits {
+	t.Helper()
+	bed, err := newTestbed(h, Rule{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bed.end()
+	return bed.auth.Traits()
+}
+
+// refreshLogoutHarness is that of an acme PBX whose logout leaves the token valid.
+func refreshLogoutHarness() Harness {
+	h := mutateAs(acmeHarness, func(m *mutant) {
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
+			traits.Logout = pbx.LogoutRefresh
+			return traits
+		}
+	})
+	h = withLogoutAt(h, func(p *pbxsim.PBX, a *pbxsim.Accounts, token string) {
+		// The refresh token is used up, and what it brings is ended.
+		if pair, v := a.Refresh(a.Token(token).Refresh); v == pbxsim.OK {
+			p.Revoke(pair.Value)
+		}
+	})
+	return withOptions(h, func(o *pbxsim.Options) { o.RefreshSparesOld = true })
 }
 
 // oneTokenHarness is that of an acme PBX where each login ends the token before it.

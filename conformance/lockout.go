@@ -1,9 +1,11 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -24,7 +26,7 @@ var lockoutRules = []Rule{
 		ID:    "LOCKOUT-02",
 		Says:  "A login under a lockout is ErrLocked, or ErrUnavailable if the PBX does not respond. It is never ErrInvalidCredentials.",
 		Why:   "A lockout ends by itself. If it looks like a wrong password, people change a password that was right.",
-		needs: []precondition{locks, lockShows},
+		needs: []precondition{locks, lockDiffers},
 		check: lockedClient,
 	},
 	{
@@ -61,6 +63,76 @@ var lockoutRules = []Rule{
 		Why:   "A session repeats a login of which it is set, and does not count it. Set it only on codes that the vendor documents.",
 		check: notJudged,
 	},
+	{
+		ID:    "LOCKOUT-08",
+		Says:  "If Traits.Lockout says CoversRequests, a lock stops a request with a valid token.",
+		Why:   "A session holds its valid tokens back for as long as the lock lasts.",
+		needs: []precondition{locks, covers, requester},
+		check: lockCovers,
+	},
+	{
+		ID:    "LOCKOUT-09",
+		Says:  "If Traits.Lockout says LooksWrong, a login under a lockout is not ErrLocked, except with HTTP 429.",
+		Why:   "A session sends a refused password once more if it may have been a lockout.",
+		needs: []precondition{locks, looksWrong},
+		check: unrecognisedLock,
+	},
+}
+
+func looksWrong(t *testbed) string {
+	if !t.auth.Traits().Lockout.LooksWrong {
+		return "the driver does not say that a lockout looks like a wrong password (Traits.Lockout.LooksWrong)"
+	}
+	return ""
+}
+
+func unrecognisedLock(t *testbed) error {
+	t.sim.Lock(clientAddress)
+	err := noToken(t.auth.Login(context.Background()))
+	var failure *pbx.Error
+	if errors.As(err, &failure) && failure.Kind == pbx.ErrLocked && failure.HTTPStatus != http.StatusTooManyRequests {
+		return fmt.Errorf("the driver recognises the lockout, Traits.Lockout says LooksWrong: %w", err)
+	}
+	return nil
+}
+
+func covers(t *testbed) string {
+	if !t.auth.Traits().Lockout.CoversRequests {
+		return "the driver does not say that a lock stops requests (Traits.Lockout.CoversRequests)"
+	}
+	return ""
+}
+
+func lockCovers(t *testbed) error {
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	t.sim.Lock(clientAddress)
+	ctx, cancel := context.WithTimeout(context.Background(), contextEnd) // the PBX may not respond
+	defer cancel()
+	t.callIn(ctx, token)
+	if t.sim.Counts().AppRequests > 0 {
+		return errors.New("the PBX serves a request under the lock, Traits.Lockout says CoversRequests")
+	}
+	return nil
+}
+
+// lockDiffers is for brands whose response to a locked client is not that to a wrong
+// password, whatever the driver says.
+func lockDiffers(t *testbed) string {
+	if !t.auth.Traits().Lockout.LooksWrong {
+		return ""
+	}
+	wrong, err := t.refusal(wrongPasswordAt)
+	if err != nil {
+		return ""
+	}
+	locked, err := t.refusal(func(sim *pbxsim.PBX) { sim.Lock(clientAddress) })
+	if err == nil && wrong.Status == locked.Status && bytes.Equal(wrong.Reply, locked.Reply) {
+		return "a lockout looks like a wrong password (Traits.Lockout)"
+	}
+	return ""
 }
 
 func notJudged(t *testbed) error {

@@ -13,7 +13,7 @@ import (
 var logoutRules = []Rule{
 	{
 		ID:    "LOGOUT-01",
-		Says:  "Logout ends the token at the PBX, or the refresh token if Traits says LogoutRefresh.",
+		Says:  "Logout ends the token and its refresh token at the PBX, or the refresh token alone if Traits says LogoutRefresh.",
 		Why:   "A token that was only forgotten can still be used by anyone who finds it, and takes one of the few places that some PBXs have.",
 		needs: []precondition{logout},
 		check: logoutEnds,
@@ -59,16 +59,18 @@ func logoutEnds(t *testbed) error {
 	return t.ended(token)
 }
 
-// ended returns an error if the PBX still accepts what a logout of token ends.
+// ended returns an error unless a logout of token has ended what Traits.Logout says.
 func (t *testbed) ended(token *pbx.Token) error {
-	if t.auth.Traits().Logout == pbx.LogoutRefresh {
-		_, err := t.auth.KeepAlive(context.Background(), token)
-		return at("a refresh after the logout", ofKind(err, pbx.ErrTokenRejected))
-	}
-	if t.alive(token) {
+	switch alive, refreshOnly := t.alive(token), t.auth.Traits().Logout == pbx.LogoutRefresh; {
+	case alive && !refreshOnly:
 		return errors.New("the token is still valid at the PBX")
+	case !alive && refreshOnly:
+		return errors.New("the token is no longer valid at the PBX, Traits.Logout says LogoutRefresh")
+	case t.auth.keepAlive() != pbx.KeepAliveRefresh:
+		return nil
 	}
-	return nil
+	_, err := t.auth.KeepAlive(context.Background(), token)
+	return at("a refresh after the logout", ofKind(err, pbx.ErrTokenRejected))
 }
 
 func unsupportedLogout(t *testbed) error {

@@ -907,6 +907,32 @@ var mutants = []struct {
 	{"LOCKOUT-05", "says that a login clears the wrong ones of the address", withLockout(func(l *pbx.Lockout) { l.Reset = pbx.ResetAddress }), "Reset is stated"},
 	{"LOCKOUT-05", "says that wrong logins are forgotten in a minute", withLockout(func(l *pbx.Lockout) { l.Memory = time.Minute }), "Memory is 1m0s"},
 	{"LOCKOUT-06", "says that a lock lasts a minute", withLockout(func(l *pbx.Lockout) { l.Window = time.Minute }), "the PBX's lock lasts 13m59s longer"},
+	{"LOCKOUT-02", "does not know the code for a lockout, and says that there is none", mutateAs(acmeHarness, func(m *mutant) {
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
+			traits.Lockout.LooksWrong = true
+			return traits
+		}
+		m.login = func(ctx context.Context) (*pbx.Token, error) {
+			token, err := m.fullDriver.Login(ctx)
+			return token, edited(err, func(e *pbx.Error) {
+				if e.Kind == pbx.ErrLocked {
+					e.Kind, e.RetryAfter = pbx.ErrInvalidCredentials, 0
+				}
+			})
+		}
+	}), `want an error of kind "locked out"`},
+	{"LOCKOUT-08", "says that a lock stops requests too", withLockout(func(l *pbx.Lockout) { l.CoversRequests = true }), "serves a request under the lock"},
+	{"LOCKOUT-09", "says that a lockout looks like a wrong password", withLockout(func(l *pbx.Lockout) { l.LooksWrong = true }), "recognises the lockout"},
+	{"LOGOUT-01", "says that a logout leaves the token valid", mutateAs(acmeHarness, func(m *mutant) {
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
+			traits.Logout = pbx.LogoutRefresh
+			return traits
+		}
+	}), "the token is no longer valid at the PBX"},
+	{"LOGOUT-01", "leaves the refresh token valid", withLogoutAt(acmeHarness, func(p *pbxsim.PBX, _ *pbxsim.Accounts, token string) { p.Expire(token) }),
+		"a refresh after the logout: it succeeds"},
 	{"LOCKOUT-07", "says that a wrong password was not judged", withLoginErrors(func(e *pbx.Error) { e.NotJudged = e.Kind == pbx.ErrInvalidCredentials }), "a wrong password: NotJudged is set"},
 	{"LOCKOUT-07", "says that nothing was judged where no response came", withLoginErrors(func(e *pbx.Error) { e.NotJudged = e.HTTPStatus == 0 }), "no response: NotJudged is set"},
 	{"LOCKOUT-07", "says that nothing was judged where it does not know the code", withLoginErrors(func(e *pbx.Error) { e.NotJudged = e.NotJudged || e.Kind == nil }), "refused with UnheardOf for errno: NotJudged is set"},
@@ -1175,6 +1201,33 @@ func withUnhiddenDetails() Harness {
 	})
 }
 
+// withLogoutAt is h with a PBX whose logout of a live token does something else. The
+// response is that to a success.
+func withLogoutAt(h Harness, end func(*pbxsim.PBX, *pbxsim.Accounts, string)) Harness {
+	simulator := h.Simulator
+	h.Simulator = func(o *pbxsim.Options) *pbxsim.PBX {
+		d := &otherLogout{Dialect: simulator(o).Dialect(), end: end}
+		d.pbx = pbxsim.New(d, o)
+		return d.pbx
+	}
+	return h
+}
+
+type otherLogout struct {
+	pbxsim.Dialect
+	pbx *pbxsim.PBX
+	end func(*pbxsim.PBX, *pbxsim.Accounts, string)
+}
+
+func (d *otherLogout) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
+	token := r.Header.Get("X-Acme-Token")
+	if r.Action != pbxsim.Logout || a.Token(token) == (pbxsim.Token{}) {
+		return d.Dialect.Serve(a, r)
+	}
+	d.end(d.pbx, a, token)
+	return pbxsim.Reply{Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(`{"result":"ok"}`)}
+}
+
 // withLockout is acme with other words about its lockout.
 func withLockout(change func(*pbx.Lockout)) Harness {
 	return mutateAs(acmeHarness, func(m *mutant) {
@@ -1200,8 +1253,8 @@ func TestAnUntouchedDriverIsNotFailed(t *testing.T) {
 		harness Harness
 		skipped string
 	}{
-		{yeastarHarness, "LOGIN-07 KEEPALIVE-04 KEEPALIVE-06 KEEPALIVE-07 KEEPALIVE-08 LOGOUT-05 LOCKOUT-05 EXPIRY-05 EXPIRY-06"},
-		{acmeHarness, "KEEPALIVE-04 LOGOUT-05 LOCKOUT-05 SESSION-07"},
+		{yeastarHarness, "LOGIN-07 KEEPALIVE-04 KEEPALIVE-06 KEEPALIVE-07 KEEPALIVE-08 LOGOUT-05 LOCKOUT-05 LOCKOUT-08 LOCKOUT-09 EXPIRY-05 EXPIRY-06"},
+		{acmeHarness, "KEEPALIVE-04 LOGOUT-05 LOCKOUT-05 LOCKOUT-08 LOCKOUT-09 SESSION-07"},
 	} {
 		h := mutateAs(row.harness, func(*mutant) {})
 		var skipped []string
