@@ -223,6 +223,21 @@ func emptyLogout(ctx context.Context, auth fullDriver, t *pbx.Token) error {
 	return err
 }
 
+// A PBX that takes any password refuses no login, and its driver says so.
+func TestADriverThatIsUnprovenIsNotFailedForIt(t *testing.T) {
+	for id, want := range map[string]string{
+		"LOGIN-03": "a login with a wrong password succeeds (Traits.Unproven)", "LOGIN-05": "",
+		"LOCKOUT-01": "a login with a wrong password succeeds (Traits.Unproven)", "LOCKOUT-07": "",
+		"PROTOCOL-05": "", "PROTOCOL-06": "a login with a wrong password succeeds (Traits.Unproven)",
+		"SESSION-02": "a login with a wrong password succeeds (Traits.Unproven)",
+		"SESSION-09": "a login with a wrong password succeeds (Traits.Unproven)",
+	} {
+		if got := ruleOf(t, id).try(t, unprovenHarness); got.err != nil || got.skipped != want {
+			t.Errorf("%s: skipped: %q, error: %v; want skipped: %q", id, got.skipped, got.err, want)
+		}
+	}
+}
+
 func TestADriverThatDoesNotLogInIsDiagnosed(t *testing.T) {
 	ignoring := func(change func(*pbxsim.Options)) Harness {
 		h := acmeHarness

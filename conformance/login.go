@@ -29,6 +29,7 @@ var loginRules = []Rule{
 		ID:    "LOGIN-03",
 		Says:  "The brand's refusal under HTTP 200 is not success.",
 		Why:   "Most PBXs respond 200 whatever happened. Clients that looked no further have kept an empty token as their session.",
+		needs: []precondition{proves},
 		check: refusalUnder200,
 	},
 	{

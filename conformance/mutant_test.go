@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/freepbx"
+	"github.com/pbxauth/pbx/adapters/freepbx/freepbxsim"
 	"github.com/pbxauth/pbx/adapters/wire"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -36,6 +38,11 @@ type opener func(pbx.Config) (pbx.Authenticator, error)
 // acmeHarness is that of a driver with what Yeastar lacks: refresh tokens, a
 // lifetime that requests do not extend, a limited number of tokens, and a Pinger.
 var acmeHarness = readyHarness(Harness{Driver: acme.Name, Simulator: acmesim.New})
+
+// unprovenHarness is that of a PBX that takes any password.
+var unprovenHarness = readyHarness(Harness{Driver: freepbx.Name, Call: simulators.Of(freepbx.Name)[0].Harmless.At, Simulator: func(o *pbxsim.Options) *pbxsim.PBX {
+	return freepbxsim.New(&freepbxsim.Options{Version: 17, AnySecret: true}, o)
+}})
 
 func readyHarness(h Harness) Harness {
 	h, err := h.ready()
@@ -591,6 +598,27 @@ var mutants = []struct {
 	}), "locks after 5 wrong logins, Traits.Lockout says None"},
 
 	{"LOCKOUT-01", "tries a wrong password again", retryingLogin(func(err error) bool { return errors.Is(err, pbx.ErrInvalidCredentials) }), "sent 3 times"},
+	{"LOCKOUT-01", "does not say that its PBX takes any password", mutateAs(unprovenHarness, func(m *mutant) {
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
+			traits.Unproven = false
+			return traits
+		}
+	}), "Traits.Unproven does not say so, or the PBX refused it"},
+	{"LOCKOUT-01", "takes a refusal for a success, and says that any password is taken", mutate(func(m *mutant) {
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
+			traits.Unproven = true
+			return traits
+		}
+		m.login = func(ctx context.Context) (*pbx.Token, error) {
+			token, err := m.fullDriver.Login(ctx)
+			if errors.Is(err, pbx.ErrInvalidCredentials) {
+				return &pbx.Token{Value: pbx.NewSecret("none"), IssuedAt: time.Now()}, nil
+			}
+			return token, err
+		}
+	}), "a login with a wrong password succeeds"},
 	{"LOCKOUT-02", "takes a lockout for a wrong password", withLoginErrors(func(e *pbx.Error) { e.Kind = pbx.ErrInvalidCredentials }), `want an error of kind "locked out"`},
 	{"LOCKOUT-03", "repeats a login under a lockout", retryingLogin(func(err error) bool { return errors.Is(err, pbx.ErrLocked) }), "sent 3 times"},
 	{"LOCKOUT-04", "promises more attempts than there are", mutate(func(m *mutant) {

@@ -213,6 +213,25 @@ func locks(t *testbed) string {
 	return ""
 }
 
+// proves is for rules in which a login with a wrong password is refused. A driver
+// without Traits.Unproven has to have that.
+func proves(t *testbed) string {
+	if !t.auth.Traits().Unproven {
+		return ""
+	}
+	other, err := newTestbed(t.harness, Rule{})
+	if err != nil {
+		return ""
+	}
+	defer other.end()
+	wrongPasswordAt(other.sim)
+	// What the PBX refuses is no success, whatever the driver makes of it.
+	if _, err := other.auth.Login(context.Background()); err == nil && other.sim.Counts().WrongLogins == 0 {
+		return "a login with a wrong password succeeds (Traits.Unproven)"
+	}
+	return ""
+}
+
 func lockShows(t *testbed) string {
 	if t.auth.Traits().Lockout.LooksWrong {
 		return "a lockout looks like a wrong password (Traits.Lockout)"

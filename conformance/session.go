@@ -28,6 +28,7 @@ var sessionRules = []Rule{
 		ID:    "SESSION-02",
 		Says:  "A hundred goroutines that ask for a second with a wrong password cause one login.",
 		Why:   "The PBX locks after a few, and each of them would have been one.",
+		needs: []precondition{proves},
 		check: impatientGoroutines,
 	},
 	{
@@ -68,7 +69,7 @@ var sessionRules = []Rule{
 		ID:    "SESSION-09",
 		Says:  "A session with a wrong password sends it once, and within five minutes logs in with the next one that the Credentials func returns.",
 		Why:   "Passwords are changed in the PBX first and in the vault an hour later, and nobody restarts the process for it.",
-		needs: []precondition{fingerprinter, credentials, secondLogin, applies("LOCKOUT-01")},
+		needs: []precondition{proves, fingerprinter, credentials, secondLogin, applies("LOCKOUT-01")},
 		check: changedPassword,
 	},
 	{
