@@ -61,7 +61,7 @@ var configRules = []Rule{
 	},
 	{
 		ID:    "CONFIG-10",
-		Says:  "If the Credentials func panics, or does not return before the context ends, the login is an error, Sent is false, and nothing is sent.",
+		Says:  "If the Credentials func panics, or does not return before the context ends, the login is an error, Sent is false, nothing is sent, and Fingerprint is an error too.",
 		Why:   "It is the application's code, and asks a vault that may hang. No wrong login can have been counted.",
 		needs: []precondition{credentials},
 		check: badCredentialsFunc,
@@ -139,6 +139,12 @@ func badCredentialsFunc(t *testbed) error {
 	if err := unsent(noToken(panicking.Login(context.Background()))); err != nil {
 		return at("a func that panics", err)
 	}
+	prints := fingerprinter(t) == ""
+	if prints {
+		if _, err := panicking.Fingerprint(context.Background(), []byte("a key of 32 bytes for this rule.")); err == nil {
+			return errors.New("a func that panics: Fingerprint succeeds")
+		}
+	}
 
 	released := make(chan struct{})
 	release := sync.OnceFunc(func() { close(released) })
@@ -158,7 +164,20 @@ func badCredentialsFunc(t *testbed) error {
 	if took := time.Since(begun); took > contextEnd+100*time.Millisecond {
 		return fmt.Errorf("a func that does not return holds the login until %s after the context's end", took-contextEnd)
 	}
-	return at("a func that does not return", unsent(err))
+	if err := unsent(err); err != nil || !prints {
+		return at("a func that does not return", err)
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), contextEnd)
+	defer cancel()
+	begun = time.Now()
+	_, err = hanging.Fingerprint(ctx, []byte("a key of 32 bytes for this rule."))
+	if took := time.Since(begun); took > contextEnd+100*time.Millisecond {
+		return fmt.Errorf("a func that does not return holds Fingerprint until %s after the context's end", took-contextEnd)
+	}
+	if err == nil {
+		return errors.New("a func that does not return: Fingerprint succeeds")
+	}
+	return nil
 }
 
 func lineBreak(t *testbed) error {

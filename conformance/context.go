@@ -12,7 +12,7 @@ import (
 var contextRules = []Rule{
 	{
 		ID:   "CONTEXT-01",
-		Says: "Every operation returns at once when its context is cancelled, also while the PBX sends nothing, and its error matches context.Canceled.",
+		Says: "Every operation, Ping too, returns at once when its context is cancelled, also while the PBX sends nothing, and its error matches context.Canceled.",
 		Why:  "A user has closed the window, or the process stops. A PBX behind a firewall may never respond.",
 		check: func(t *testbed) error {
 			return obeys(t, context.Canceled, func() (context.Context, context.CancelFunc) {
@@ -24,7 +24,7 @@ var contextRules = []Rule{
 	},
 	{
 		ID:   "CONTEXT-02",
-		Says: "Every operation returns at its context's deadline, and its error matches context.DeadlineExceeded.",
+		Says: "Every operation, Ping too, returns at its context's deadline, and its error matches context.DeadlineExceeded.",
 		Why:  "Sessions bound every operation. One that overruns takes the place of another PBX.",
 		check: func(t *testbed) error {
 			return obeys(t, context.DeadlineExceeded, func() (context.Context, context.CancelFunc) {
@@ -49,7 +49,7 @@ func obeys(t *testbed, want error, begin func() (context.Context, context.Cancel
 	if err != nil {
 		return err
 	}
-	for _, op := range t.operations(token) {
+	for _, op := range t.sending(token) {
 		t.sim.Fault(pbxsim.Fault{On: op.action, Hang: true, Times: -1})
 		ctx, cancel := begin()
 		start := time.Now()
@@ -79,7 +79,7 @@ func endedBefore(t *testbed) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	for _, op := range t.operations(token) {
+	for _, op := range t.sending(token) {
 		before := t.sim.Counts().Requests
 		err := op.run(ctx)
 		if t.sim.Counts().Requests != before {

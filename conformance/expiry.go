@@ -50,6 +50,41 @@ var expiryRules = []Rule{
 		needs: []precondition{refresh},
 		check: expiredRefresh,
 	},
+	{
+		ID:    "EXPIRY-07",
+		Says:  "ExpiresAt and RefreshExpiresAt, if set, leave at least a tenth of the lifetime that the PBX gives.",
+		Why:   "A lifetime that is read in the wrong unit has a session renew its token all day.",
+		check: wholeLifetime,
+	},
+}
+
+func wholeLifetime(t *testbed) error {
+	check := func(token *pbx.Token) error {
+		for _, row := range []struct {
+			name  string
+			ends  time.Time
+			lasts time.Duration
+		}{
+			{"ExpiresAt", token.ExpiresAt, t.tokenLifetime()},
+			{"RefreshExpiresAt", token.RefreshExpiresAt, t.refreshTokenLifetime()},
+		} {
+			if left := time.Until(row.ends); !row.ends.IsZero() && left < row.lasts/10 {
+				return fmt.Errorf("%s is in %s, and the PBX gives %s", row.name, left, row.lasts)
+			}
+		}
+		return nil
+	}
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	if err := check(token); err != nil || t.auth.keepAlive() == pbx.KeepAliveNone {
+		return at("after the login", err)
+	}
+	if token, err = t.refreshed(token); err != nil {
+		return err
+	}
+	return at("after a keep-alive", check(token))
 }
 
 func tokenTimes(t *testbed) error {

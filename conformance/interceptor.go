@@ -15,9 +15,11 @@ import (
 // and the PBX, and can rewrite the responses.
 type interceptor struct {
 	base      http.RoundTripper
-	progress  *atomic.Int64 // see Rule
-	requests  atomic.Int64  // to any address
-	bytesRead atomic.Int64  // of response bodies
+	host      string                 // of Config.URL
+	progress  *atomic.Int64          // see Rule
+	requests  atomic.Int64           // to any address
+	bytesRead atomic.Int64           // of response bodies
+	elsewhere atomic.Pointer[string] // another host that a request went to
 	edit      atomic.Pointer[func(*http.Request)]
 	change    atomic.Pointer[func(resp *http.Response, body []byte) []byte]
 
@@ -27,6 +29,9 @@ type interceptor struct {
 
 func (i *interceptor) RoundTrip(r *http.Request) (*http.Response, error) {
 	i.requests.Add(1)
+	if host := r.URL.Host; host != i.host {
+		i.elsewhere.Store(&host)
+	}
 	if i.progress != nil {
 		i.progress.Add(1)
 	}

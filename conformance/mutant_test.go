@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/url"
 	"slices"
@@ -693,11 +694,28 @@ var mutants = []struct {
 		}
 	}), `want an error of kind "token rejected"`},
 
+	{"EXPIRY-07", "takes the seconds of a refresh token's lifetime for milliseconds", mutateAs(acmeHarness, func(m *mutant) {
+		shorter := func(t *pbx.Token, err error) (*pbx.Token, error) {
+			if err != nil {
+				return nil, err
+			}
+			other := *t
+			other.RefreshExpiresAt = t.IssuedAt.Add(t.RefreshExpiresAt.Sub(t.IssuedAt) / 1000)
+			return &other, nil
+		}
+		m.login = func(ctx context.Context) (*pbx.Token, error) { return shorter(m.fullDriver.Login(ctx)) }
+		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
+			return shorter(m.fullDriver.KeepAlive(ctx, t))
+		}
+	}), "RefreshExpiresAt is in 1m26.4s"},
 	{"CONTEXT-01", "ignores its context", mutate(func(m *mutant) {
 		m.keepAlive = func(_ context.Context, t *pbx.Token) (*pbx.Token, error) {
 			return m.fullDriver.KeepAlive(context.Background(), t)
 		}
 	}), "KeepAlive returns 25s after"},
+	{"CONTEXT-01", "ignores the context of a ping", mutatePing(func(good pbx.Pinger, _ *mutant, _ context.Context, t *pbx.Token) error {
+		return good.Ping(context.Background(), t)
+	}), "Ping returns"},
 	{"CONTEXT-02", "hides why it gave up", mutate(func(m *mutant) {
 		m.logout = func(ctx context.Context, t *pbx.Token) error {
 			return edited(m.fullDriver.Logout(ctx, t), func(e *pbx.Error) { e.Err = errors.New("i/o timeout") })
@@ -726,6 +744,9 @@ var mutants = []struct {
 		}
 	}), "RetryAfter is 168h0m0s, want 1h0m0s"},
 	{"TRANSPORT-04", "follows redirects", naiveDriver(), "Login follows HTTP 301"},
+	{"TRANSPORT-04", "follows a redirect to https", following(func(from, to *url.URL) bool {
+		return to.Scheme == "https" && to.Host == from.Host && to.Path == from.Path
+	}), "follows HTTP 301 to https://127."},
 	{"TRANSPORT-05", "says that it has sent what it has not", withLoginErrors(func(e *pbx.Error) { e.Sent = true }), "Sent is true, want false"},
 	{"TRANSPORT-06", "says that it has not sent what it has", withLoginErrors(func(e *pbx.Error) { e.Sent = false }), "Sent is false, want true"},
 
@@ -891,6 +912,17 @@ var mutants = []struct {
 	}), "a request goes to /api/v1.1.0/login"},
 	{"CONFIG-10", "calls the Credentials func itself", askingItself(false), "Login panics"},
 	{"CONFIG-10", "waits for the Credentials func", askingItself(true), "holds the login until"},
+	{"CONFIG-10", "waits for the Credentials func to make a fingerprint", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		auth, err := good(cfg)
+		if err != nil || cfg.Credentials == nil {
+			return auth, err
+		}
+		m := &mutant{fullDriver: auth.(fullDriver)}
+		m.print = func(ctx context.Context, key []byte) ([]byte, error) {
+			return m.fullDriver.Fingerprint(context.WithoutCancel(ctx), key)
+		}
+		return m, nil
+	}), "holds Fingerprint until"},
 	{"CONFIG-11", "removes line breaks by itself", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		cfg.Password = pbx.NewSecret(strings.TrimRight(cfg.Password.Reveal(), "\r\n"))
 		return good(cfg)
@@ -1027,7 +1059,7 @@ var mutants = []struct {
 		base, password := cfg.Transport, cfg.Password.Reveal()
 		if base != nil {
 			cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
-				if strings.HasSuffix(r.URL.Path, "/v1/session") {
+				if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/v1/session") {
 					r = r.Clone(r.Context())
 					r.URL.RawQuery = url.Values{"password": {password}}.Encode()
 				}
@@ -1036,6 +1068,19 @@ var mutants = []struct {
 		}
 		return good(cfg)
 	}), "Login: the URL's query holds a secret"},
+	{"SECRETS-07", "sends the password with every request", brokenAs(acmeHarness, func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		auth, err := good(cfg)
+		if err != nil {
+			return nil, err
+		}
+		user, password := cfg.Username, cfg.Password.Reveal()
+		m := &mutant{fullDriver: auth.(fullDriver)}
+		m.authorize = func(r *http.Request, t *pbx.Token) error {
+			r.SetBasicAuth(user, password)
+			return m.fullDriver.Authorize(r, t)
+		}
+		return m, nil
+	}), "a request: a header holds the password"},
 	{"SESSION-11", "inspects JSON only", inspectingJSON(), `a refusal with the Content-Type "application/octet-stream"`},
 	{"SESSION-12", "takes any HTTP 401 for a wrong password", withLoginErrors(tookForWrong), "what is in front asks for password"},
 	{"SESSION-12", "states a probe that the PBX itself refuses", refusedProbeMutant(), "something in front of it would: choose a URL"},
@@ -1116,6 +1161,38 @@ func askingItself(recovers bool) Harness {
 			return m.fullDriver.Login(ctx)
 		}
 		return m, nil
+	})
+}
+
+// following is yeastarHarness with a driver that sends a request again, body included,
+// to where a redirect points, if it likes that.
+func following(likes func(from, to *url.URL) bool) Harness {
+	return broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		base := cfg.Transport
+		if base == nil {
+			return good(cfg)
+		}
+		cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := base.RoundTrip(r)
+			if err != nil || resp.StatusCode/100 != 3 {
+				return resp, err
+			}
+			to, err := resp.Location()
+			if err != nil || !likes(r.URL, to) {
+				return resp, nil
+			}
+			again := r.Clone(r.Context())
+			again.URL = to
+			if r.GetBody != nil {
+				again.Body, _ = r.GetBody()
+			}
+			if followed, err := base.RoundTrip(again); err == nil {
+				resp.Body.Close()
+				return followed, nil
+			}
+			return resp, nil
+		})
+		return good(cfg)
 	})
 }
 
@@ -1367,6 +1444,29 @@ func TestWhateverTheRule(t *testing.T) {
 				password string
 			}{auth, cfg.Password.Reveal()}, err
 		}), "the password shows in the Authenticator"},
+		{"a request to another host fails it", mutate(func(m *mutant) {
+			m.login = func(ctx context.Context) (*pbx.Token, error) {
+				if r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://time.example.com/", nil); err == nil {
+					if resp, err := m.fullDriver.Transport().RoundTrip(r); err == nil {
+						resp.Body.Close()
+					}
+				}
+				return m.fullDriver.Login(ctx)
+			}
+		}), "a request goes to time.example.com, which is not the host in Config.URL"},
+		{"a request's body in the standard log fails it", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+			base := cfg.Transport
+			cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				body, err := r.GetBody()
+				if err != nil {
+					return nil, err
+				}
+				text, _ := io.ReadAll(body)
+				log.Printf("sending %s", text)
+				return base.RoundTrip(r)
+			})
+			return good(cfg)
+		}), "the password shows in the standard log"},
 		{"the beginning of a token in a log line fails it", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 			auth, err := good(cfg)
 			if err != nil {

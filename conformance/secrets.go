@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -55,41 +56,76 @@ var secretRules = []Rule{
 		Why:   "URLs are in the logs of PBXs and of proxies on the way.",
 		check: needlessInURL,
 	},
+	{
+		ID:    "SECRETS-07",
+		Says:  "A request that is no login has a header with the password, or its digest, only if the PBX refuses the request without it.",
+		Why:   "A token can be revoked, and a password is good for every other service that its owner uses.",
+		check: needlessPassword,
+	},
 }
 
 func needlessInURL(t *testbed) error {
-	token, err := t.login()
-	if err != nil {
-		return err
+	name, err := t.needless(0, func(r *http.Request) bool {
+		kept := slices.DeleteFunc(strings.Split(r.URL.RawQuery, "&"), func(pair string) bool {
+			return len(t.leaks.Among(pair)) > 0
+		})
+		query := strings.Join(kept, "&")
+		if query == r.URL.RawQuery {
+			return false
+		}
+		u := *r.URL
+		u.RawQuery = query
+		r.URL = &u
+		return true
+	})
+	if name != "" {
+		err = fmt.Errorf("%s: the URL's query holds a secret, and the PBX accepts the request without it", name)
 	}
-	for i := range t.uses(token) {
+	return err
+}
+
+func needlessPassword(t *testbed) error {
+	name, err := t.needless(1, func(r *http.Request) bool { // all but the login
+		before := len(r.Header)
+		maps.DeleteFunc(r.Header, func(_ string, values []string) bool {
+			return slices.Contains(t.leaks.Among(strings.Join(values, "\n")), password)
+		})
+		return len(r.Header) != before
+	})
+	if name != "" {
+		err = fmt.Errorf("%s: a header holds the password, and the PBX accepts the request without it", name)
+	}
+	return err
+}
+
+// needless returns the name of the first use of a token, from the one with index from
+// on, whose requests the PBX accepts without what remove takes out of them. remove
+// reports whether it has taken anything.
+func (t *testbed) needless(from int, remove func(*http.Request) bool) (string, error) {
+	for i := from; ; i++ {
 		t.sim.Restart() // to make room
 		token, err := t.login()
 		if err != nil {
-			return err
+			return "", err
 		}
-		use := t.uses(token)[i]
+		uses := t.uses(token)
+		if i >= len(uses) {
+			return "", nil
+		}
 		before := len(t.sim.Log())
 		var removed atomic.Bool
 		t.transport.editRequests(func(r *http.Request) {
-			kept := slices.DeleteFunc(strings.Split(r.URL.RawQuery, "&"), func(pair string) bool {
-				return len(t.leaks.Among(pair)) > 0
-			})
-			if query := strings.Join(kept, "&"); query != r.URL.RawQuery {
-				u := *r.URL
-				u.RawQuery = query
-				r.URL = &u
+			if remove(r) {
 				removed.Store(true)
 			}
 		})
-		err = use.run(context.Background())
+		err = uses[i].run(context.Background())
 		t.transport.editRequests(nil)
 		// A driver may call the logout of a token that the PBX does not know a success.
 		if log := t.sim.Log(); err == nil && removed.Load() && len(log) > before && log[len(log)-1].Verdict == pbxsim.OK {
-			return fmt.Errorf("%s: the URL's query holds a secret, and the PBX accepts the request without it", use.name)
+			return uses[i].name, nil
 		}
 	}
-	return nil
 }
 
 func doubledResponse(t *testbed) error {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +33,8 @@ type testbed struct {
 	transport *interceptor
 	auth      *observedDriver
 	leaks     leak.Detector
+
+	stopLog func() // see hearStandardLog
 
 	mu       sync.Mutex // guards the fields below
 	faults   []error
@@ -59,9 +62,12 @@ func newTestbed(h Harness, r Rule) (*testbed, error) {
 	}
 	t.sim = h.Simulator(settings)
 	t.server = r.listen(t.sim)
-	t.transport = &interceptor{base: t.server.Client().Transport, progress: r.progress}
+	_, host, _ := strings.Cut(t.server.URL, "://")
+	t.transport = &interceptor{base: t.server.Client().Transport, host: host, progress: r.progress}
+	t.stopLog = hearStandardLog(&t.leaks)
 	auth, err := t.open(nil)
 	if err != nil {
+		t.stopLog()
 		t.server.Close()
 		return nil, fmt.Errorf("opening the driver: %w", err)
 	}
@@ -158,9 +164,13 @@ func (t *testbed) end() error {
 	if n := t.transport.closeBodies(); n > 0 {
 		t.fault("response bodies that are not closed, each of which keeps a connection: %d", n)
 	}
+	if host := t.transport.elsewhere.Load(); host != nil {
+		t.fault("a request goes to %s, which is not the host in Config.URL", *host)
+	}
 	for _, auth := range t.opened {
 		t.observe("the Authenticator", auth)
 	}
+	t.stopLog()
 	var leaks []error
 	for _, line := range t.leaks.Leaks() {
 		leaks = append(leaks, errors.New(line))
@@ -234,13 +244,19 @@ func (t *testbed) operations(token *pbx.Token) []operation {
 	return all
 }
 
-// uses returns the operations, the Ping, and the harmless request, as far as the
-// driver has them.
-func (t *testbed) uses(token *pbx.Token) []operation {
+// sending returns the operations, and the Ping if the driver has one.
+func (t *testbed) sending(token *pbx.Token) []operation {
 	all := t.operations(token)
 	if pinger(t) == "" {
 		all = append(all, operation{"Ping", "", func(ctx context.Context) error { return t.auth.Ping(ctx, token) }})
 	}
+	return all
+}
+
+// uses returns what sends something, and the harmless request if the driver can
+// authorize it.
+func (t *testbed) uses(token *pbx.Token) []operation {
+	all := t.sending(token)
 	if requester(t) == "" {
 		all = append(all, operation{"a request", pbxsim.AppRequest, func(ctx context.Context) error { return t.callIn(ctx, token) }})
 	}

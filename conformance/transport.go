@@ -269,17 +269,25 @@ func redirected(t *testbed) error {
 	if err != nil {
 		return err
 	}
-	const elsewhere = "/elsewhere"
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		for _, op := range t.operations(token) {
-			t.sim.Fault(pbxsim.Fault{On: op.action, Status: status, Header: http.Header{"Location": {t.server.URL + elsewhere}}})
-			err := op.run(context.Background())
-			log := t.sim.Log()
-			if log[len(log)-1].Path == elsewhere {
-				return fmt.Errorf("%s follows HTTP %d", op.name, status)
-			}
-			if wrong := ofKind(err, pbx.ErrConfig); wrong != nil {
-				return at(fmt.Sprintf("HTTP %d on %s", status, op.name), wrong)
+	for _, op := range t.operations(token) {
+		// As many requests, and to this path, without a redirect.
+		before := t.transport.requests.Load()
+		t.sim.Fault(pbxsim.Fault{On: op.action, Status: http.StatusNotFound})
+		op.run(context.Background())
+		usual := t.transport.requests.Load() - before
+		log := t.sim.Log()
+		https := strings.Replace(t.server.URL, "http:", "https:", 1)
+		for _, location := range []string{t.server.URL + "/elsewhere", https + log[len(log)-1].Path, "https://pbx.example.com/login"} {
+			for _, status := range []int{301, 302, 303, 307, 308} {
+				before := t.transport.requests.Load()
+				t.sim.Fault(pbxsim.Fault{On: op.action, Status: status, Header: http.Header{"Location": {location}}})
+				err := op.run(context.Background())
+				if t.transport.requests.Load()-before > usual {
+					return fmt.Errorf("%s follows HTTP %d to %s", op.name, status, location)
+				}
+				if wrong := ofKind(err, pbx.ErrConfig); wrong != nil {
+					return at(fmt.Sprintf("HTTP %d on %s", status, op.name), wrong)
+				}
 			}
 		}
 	}
