@@ -78,6 +78,23 @@ var configRules = []Rule{
 		Why:   "Sessions send tokens to that URL only, count wrong logins by its host, and resolve an application's paths on it. A stored token is found by the URL and the account.",
 		check: identity,
 	},
+	{
+		ID:    "CONFIG-13",
+		Says:  "Traits are the same before and after a login.",
+		Why:   "They are what a driver knows before it sends anything, and a session reads them then.",
+		check: traitsStay,
+	},
+}
+
+func traitsStay(t *testbed) error {
+	before := t.auth.Traits()
+	if _, err := t.login(); err != nil {
+		return err
+	}
+	if after := t.auth.Traits(); after != before {
+		return fmt.Errorf("they are %+v, and were %+v", after, before)
+	}
+	return nil
 }
 
 func identity(t *testbed) error {

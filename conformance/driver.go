@@ -140,6 +140,7 @@ func (d *observedDriver) Fingerprint(ctx context.Context, key []byte) ([]byte, e
 	}
 	print, err := f.Fingerprint(ctx, key)
 	d.bed.observe("an error of Fingerprint", err)
+	d.bed.leaks.Text("a fingerprint", string(print))
 	return print, err
 }
 

@@ -708,6 +708,35 @@ var mutants = []struct {
 			return shorter(m.fullDriver.KeepAlive(ctx, t))
 		}
 	}), "RefreshExpiresAt is in 1m26.4s"},
+	{"TRANSPORT-10", "repeats the application's request", retransmitting(func(status int) bool { return status == http.StatusServiceUnavailable }), "HTTP 503: 2 requests are sent"},
+	{"TRANSPORT-10", "follows a redirect of the application's request", retransmitting(func(status int) bool { return status/100 == 3 }), "2 requests are sent, want 1"},
+	{"CONFIG-07", "shows the password in the fingerprint", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		auth, err := good(cfg)
+		if err != nil || cfg.Credentials != nil {
+			return auth, err
+		}
+		m := &mutant{fullDriver: auth.(fullDriver)}
+		m.print = func(ctx context.Context, key []byte) ([]byte, error) {
+			print, err := m.fullDriver.Fingerprint(ctx, key)
+			return append(print, cfg.Password.Reveal()...), err
+		}
+		return m, nil
+	}), "the password shows in a fingerprint"},
+	{"CONFIG-13", "states the lifetime that the last login named", mutate(func(m *mutant) {
+		var last atomic.Int64
+		m.login = func(ctx context.Context) (*pbx.Token, error) {
+			token, err := m.fullDriver.Login(ctx)
+			if err == nil {
+				last.Store(int64(token.ExpiresAt.Sub(token.IssuedAt)))
+			}
+			return token, err
+		}
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
+			traits.Lifetime = time.Duration(last.Load())
+			return traits
+		}
+	}), "they are "},
 	{"CONTEXT-01", "ignores its context", mutate(func(m *mutant) {
 		m.keepAlive = func(_ context.Context, t *pbx.Token) (*pbx.Token, error) {
 			return m.fullDriver.KeepAlive(context.Background(), t)
@@ -1193,6 +1222,29 @@ func following(likes func(from, to *url.URL) bool) Harness {
 			return resp, nil
 		})
 		return good(cfg)
+	})
+}
+
+// retransmitting is yeastarHarness with a driver whose Transport sends a request again
+// after some statuses: to where the response points, if it does.
+func retransmitting(after func(status int) bool) Harness {
+	return mutate(func(m *mutant) {
+		base := m.fullDriver.Transport()
+		m.transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := base.RoundTrip(r)
+			if err != nil || !after(resp.StatusCode) {
+				return resp, err
+			}
+			again := r.Clone(r.Context())
+			if to, err := resp.Location(); err == nil {
+				again.URL = to
+			}
+			if r.GetBody != nil {
+				again.Body, _ = r.GetBody()
+			}
+			resp.Body.Close()
+			return base.RoundTrip(again)
+		})
 	})
 }
 

@@ -67,6 +67,52 @@ var transportRules = []Rule{
 		Why:   "After 101 the response has no end, and its reader waits past every deadline.",
 		check: switchedProtocols,
 	},
+	{
+		ID:    "TRANSPORT-10",
+		Says:  "Requester.Transport sends a request as it is, once, and follows no redirect.",
+		Why:   "A session repeats a request itself, at most once, and only if nothing was done.",
+		needs: []precondition{requester},
+		check: plainTransport,
+	},
+}
+
+func plainTransport(t *testbed) error {
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	send := func(where string) (status int, err error) {
+		before := t.transport.requests.Load()
+		resp, err := t.auth.Transport().RoundTrip(t.harness.Call(t.server.URL))
+		if err == nil {
+			status = resp.StatusCode
+			resp.Body.Close()
+		}
+		if n := t.transport.requests.Load() - before; n != 1 {
+			return 0, fmt.Errorf("%s: %d requests are sent, want 1", where, n)
+		}
+		return status, err
+	}
+	for where, fault := range map[string]pbxsim.Fault{
+		"HTTP 503":                   {Status: 503, Header: http.Header{"Retry-After": {"1"}}},
+		"HTTP 429":                   {Status: 429, Header: http.Header{"Retry-After": {"1"}}},
+		"a redirect":                 {Status: 302, Header: http.Header{"Location": {t.server.URL + "/elsewhere"}}},
+		"a redirect with its body":   {Status: 307, Header: http.Header{"Location": {t.server.URL + "/elsewhere"}}},
+		"a redirect to another host": {Status: 302, Header: http.Header{"Location": {"https://pbx.example.com/"}}},
+	} {
+		t.sim.Fault(fault)
+		if status, err := send(where); err != nil || status != fault.Status {
+			return fmt.Errorf("%s: the application gets HTTP %d (error: %w)", where, status, err)
+		}
+	}
+	served := t.sim.Counts().AppRequests
+	if _, err := send("no token"); err != nil {
+		return at("no token", err)
+	}
+	if t.sim.Counts().AppRequests != served || !t.alive(token) {
+		return errors.New("a request without a token gets one")
+	}
+	return nil
 }
 
 // refusal is the brand's response to a login that why has it refuse, from a PBX of
