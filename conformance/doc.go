@@ -42,9 +42,11 @@
 // sleeps. The password and all tokens are planted secrets. Whatever the driver
 // says meanwhile (its errors, its log at trace level, and itself, its tokens and
 // their details under %v, %+v, %#v and as JSON) is searched for them, and for the
-// password's MD5. One appearance fails the rule under which it happened. What a
-// driver writes to the process's own standard error is not seen. A rule also fails if
-// a response's body is not closed, or if a goroutine of the driver remains.
+// password's MD5. So is what anyone writes to the standard logger of package log
+// during the rule. One appearance fails the rule under which it happened. What a
+// driver writes to standard output or standard error by itself is not seen. A rule
+// also fails if a response's body is not closed, if a request goes to another host, or
+// if a goroutine of the driver remains.
 //
 // A rule that does not apply to a brand is skipped with the reason: the driver's
 // [github.com/pbxauth/pbx.Traits] say so (no lockout, no logout, no keep-alive),
@@ -58,5 +60,7 @@
 // A driver that holds a lock during a request fails after a minute, because
 // nothing moves any more.
 //
-// Run the tests under the race detector: some rules depend on it.
+// Run the tests under the race detector: some rules depend on it. Run them once in a
+// time zone other than UTC too, as in TZ=Asia/Kolkata go test -count=1: in UTC, a
+// driver that takes local time for UTC is right.
 package conformance
