@@ -61,7 +61,7 @@ var configRules = []Rule{
 	},
 	{
 		ID:    "CONFIG-10",
-		Says:  "If the Credentials func panics, or does not return before the context ends, the login is an error, Sent is false, nothing is sent, and Fingerprint is an error too.",
+		Says:  "If the Credentials func panics, returns no password, or does not return before the context ends, the login is an error, Sent is false, nothing is sent, and Fingerprint is an error too.",
 		Why:   "It is the application's code, and asks a vault that may hang. No wrong login can have been counted.",
 		needs: []precondition{credentials},
 		check: badCredentialsFunc,
@@ -161,6 +161,16 @@ func badCredentialsFunc(t *testbed) error {
 		if _, err := panicking.Fingerprint(context.Background(), []byte("a key of 32 bytes for this rule.")); err == nil {
 			return errors.New("a func that panics: Fingerprint succeeds")
 		}
+	}
+
+	forgetful, err := open(func(context.Context) (pbx.Credentials, error) {
+		return pbx.Credentials{Username: t.config(nil).Username}, nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := unsent(noToken(forgetful.Login(context.Background()))); err != nil {
+		return at("a func that returns no password", err)
 	}
 
 	released := make(chan struct{})

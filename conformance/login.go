@@ -47,7 +47,7 @@ var loginRules = []Rule{
 	},
 	{
 		ID:    "LOGIN-06",
-		Says:  "A user name and a password of any characters arrive unchanged. A password with blanks at its ends, or one that is not UTF-8, may be ErrConfig instead, before anything is sent.",
+		Says:  "A user name and a password of any characters arrive unchanged. With blanks at the ends of either, or a password that is not UTF-8, it may be ErrConfig instead, before anything is sent.",
 		Why:   "Requests put together with Sprintf break at the first quote, and then the right password is a wrong one.",
 		check: awkwardPassword,
 	},
@@ -159,6 +159,12 @@ func awkwardPassword(t *testbed) error {
 	}
 	if err := t.arrives(user, " "+awkward+" ", true); err != nil {
 		return at("a password with a blank at each end", err)
+	}
+	if user != account {
+		t.sim.Unlock(clientAddress)
+		if err := t.arrives(" "+user+" ", awkward, true); err != nil {
+			return at("a user name with a blank at each end", err)
+		}
 	}
 	return at("a password that is not UTF-8", t.arrives(user, "canary-caf\xe9-2mKq9", true))
 }

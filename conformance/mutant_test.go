@@ -383,6 +383,10 @@ var mutants = []struct {
 	{"LOGIN-06", "cuts the blanks off the password", withPassword(strings.TrimSpace), "a blank at each end: the login fails"},
 	{"LOGIN-06", "has encoding/json replace what is not UTF-8", withPassword(func(s string) string { return strings.ToValidUTF8(s, "\ufffd") }), "not UTF-8: the login fails"},
 	{"LOGIN-06", "sends the password in lower case", withPassword(strings.ToLower), "the login fails"},
+	{"LOGIN-06", "cuts the blanks off the user name", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		cfg.Username = strings.Trim(cfg.Username, " ")
+		return good(cfg)
+	}), "a user name with a blank at each end: the login fails"},
 	{"LOGIN-07", "takes a full PBX for a wrong password", withLoginErrorsAs(acmeHarness, func(e *pbx.Error) { e.Kind = pbx.ErrInvalidCredentials }), `want an error of kind "too many sessions"`},
 	{"LOGIN-07", "makes room by ending its last token", mutateAs(acmeHarness, func(m *mutant) {
 		var mu sync.Mutex
@@ -941,6 +945,18 @@ var mutants = []struct {
 	}), "a request goes to /api/v1.1.0/login"},
 	{"CONFIG-10", "calls the Credentials func itself", askingItself(false), "Login panics"},
 	{"CONFIG-10", "waits for the Credentials func", askingItself(true), "holds the login until"},
+	{"CONFIG-10", "replaces an empty password of the Credentials func by a default", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		if ask := cfg.Credentials; ask != nil {
+			cfg.Credentials = func(ctx context.Context) (pbx.Credentials, error) {
+				got, err := ask(ctx)
+				if err == nil && got.Password.IsZero() {
+					got.Password = pbx.NewSecret("admin")
+				}
+				return got, err
+			}
+		}
+		return good(cfg)
+	}), "a func that returns no password: 1 requests are sent"},
 	{"CONFIG-10", "waits for the Credentials func to make a fingerprint", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		auth, err := good(cfg)
 		if err != nil || cfg.Credentials == nil {

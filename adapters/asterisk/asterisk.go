@@ -125,8 +125,12 @@ func New(cfg Config) (*PBX, error) {
 var prefixes = regexp.MustCompile(`^(/*[\w.~-]*[\w~-][\w.~-]*)*/*$`)
 
 // impossible implements [wire.Endpoint].Impossible. Asterisk drops what is not above
-// a blank at both ends of a value when it reads manager.conf.
+// a blank at both ends of a value when it reads manager.conf, and at the beginning of
+// one when it reads a request.
 func impossible(account pbx.Credentials) (setting, wrong string) {
+	if account.Username[0] <= ' ' {
+		return "Username", "the user name begins with a blank, which Asterisk drops: remove it"
+	}
 	if s := account.Password.Reveal(); s[0] <= ' ' || s[len(s)-1] <= ' ' {
 		return "Password", "the password begins or ends with a blank, which no secret of manager.conf does: remove it"
 	}

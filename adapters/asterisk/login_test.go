@@ -212,6 +212,16 @@ func TestAPasswordWithABlankAtAnEndIsRefused(t *testing.T) {
 	}
 }
 
+// Asterisk drops blanks at the beginning of a value in a request, so that such a user
+// name arrives as another one, and its login counts as a wrong one.
+func TestAUserNameWithABlankAtItsBeginningIsRefused(t *testing.T) {
+	open := func(c pbx.Config) (pbx.Authenticator, error) { return asterisk.New(asterisk.Config{Config: c}) }
+	for _, name := range []string{" " + user, "\t" + user, " "} {
+		account := pbx.Credentials{Username: name, Password: pbx.NewSecret(secret)}
+		drivertest.Impossible(t, asterisk.Name, open, config(t), account, "Username", "begins with a blank", "remove it")
+	}
+}
+
 // adding is a transport that adds a session's cookie to every request.
 type adding struct {
 	base http.RoundTripper
