@@ -1036,6 +1036,18 @@ var mutants = []struct {
 			return traits
 		}
 	}), "the token is no longer valid at the PBX"},
+	{"LOGOUT-01", "logs another token out, and says that only a refresh token ends, at a brand without any", mutate(func(m *mutant) {
+		m.traits = func() pbx.Traits {
+			traits := m.fullDriver.Traits()
+			traits.Logout = pbx.LogoutRefresh
+			return traits
+		}
+		m.logout = func(ctx context.Context, t *pbx.Token) error {
+			other := *t
+			other.Value = pbx.NewSecret("0123456789abcdef0123456789abcdef")
+			return m.fullDriver.Logout(ctx, &other)
+		}
+	}), "a refresh after the logout: it succeeds"},
 	{"LOGOUT-01", "leaves the refresh token valid", withLogoutAt(acmeHarness, func(p *pbxsim.PBX, _ *pbxsim.Accounts, token string) { p.Expire(token) }),
 		"a refresh after the logout: it succeeds"},
 	{"LOCKOUT-07", "says that a wrong password was not judged", withLoginErrors(func(e *pbx.Error) { e.NotJudged = e.Kind == pbx.ErrInvalidCredentials }), "a wrong password: NotJudged is set"},
