@@ -158,13 +158,7 @@ func traitsOf(t *testing.T, h Harness) pbx.Traits {
 
 // refreshLogoutHarness is that of an acme PBX whose logout leaves the token valid.
 func refreshLogoutHarness() Harness {
-	h := mutateAs(acmeHarness, func(m *mutant) {
-		m.traits = func() pbx.Traits {
-			traits := m.fullDriver.Traits()
-			traits.Logout = pbx.LogoutRefresh
-			return traits
-		}
-	})
+	h := withTraits(acmeHarness, func(t *pbx.Traits) { t.Logout = pbx.LogoutRefresh })
 	h = withLogoutAt(h, func(p *pbxsim.PBX, a *pbxsim.Accounts, token string) {
 		// The refresh token is used up, and what it brings is ended.
 		if pair, v := a.Refresh(a.Token(token).Refresh); v == pbxsim.OK {
@@ -176,13 +170,7 @@ func refreshLogoutHarness() Harness {
 
 // oneTokenHarness is that of an acme PBX where each login ends the token before it.
 func oneTokenHarness() Harness {
-	h := mutateAs(acmeHarness, func(m *mutant) {
-		m.traits = func() pbx.Traits {
-			traits := m.fullDriver.Traits()
-			traits.MaxTokens, traits.NewestWins = 1, true
-			return traits
-		}
-	})
+	h := withTraits(acmeHarness, func(t *pbx.Traits) { t.MaxTokens, t.NewestWins = 1, true })
 	simulator := h.Simulator
 	h.Simulator = func(o *pbxsim.Options) *pbxsim.PBX {
 		one := *o

@@ -340,20 +340,8 @@ var mutants = []struct {
 			return auth.(fullDriver).Fingerprint(pbx.WithAttempt(ctx), key)
 		}}, nil
 	}), "a login of the attempt"},
-	{"CONFIG-12", "states the URL with its API's path", mutate(func(m *mutant) {
-		m.traits = func() pbx.Traits {
-			traits := m.fullDriver.Traits()
-			traits.URL += "/api"
-			return traits
-		}
-	}), "Traits.URL is"},
-	{"CONFIG-12", "states one account for all", mutate(func(m *mutant) {
-		m.traits = func() pbx.Traits {
-			traits := m.fullDriver.Traits()
-			traits.Account = "api"
-			return traits
-		}
-	}), "two user names have the same Traits.Account"},
+	{"CONFIG-12", "states the URL with its API's path", withTraits(yeastarHarness, func(t *pbx.Traits) { t.URL += "/api" }), "Traits.URL is"},
+	{"CONFIG-12", "states one account for all", withTraits(yeastarHarness, func(t *pbx.Traits) { t.Account = "api" }), "two user names have the same Traits.Account"},
 	{"CONFIG-07", "leaves the user name out of the fingerprint", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		auth, err := good(cfg)
 		if err != nil || cfg.Credentials != nil {
@@ -498,13 +486,7 @@ var mutants = []struct {
 			return next, edited(err, func(e *pbx.Error) { e.Kind = pbx.ErrUnavailable })
 		}
 	}), `want an error of kind "token rejected"`},
-	{"KEEPALIVE-04", "invents a keep-alive", mutate(func(m *mutant) {
-		m.traits = func() pbx.Traits {
-			traits := m.fullDriver.Traits()
-			traits.KeepAlive = pbx.KeepAliveNone
-			return traits
-		}
-	}), "a request is sent"},
+	{"KEEPALIVE-04", "invents a keep-alive", withTraits(yeastarHarness, func(t *pbx.Traits) { t.KeepAlive = pbx.KeepAliveNone }), "a request is sent"},
 	{"KEEPALIVE-05", "counts the expiry of a kept token from the response", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 			next, err := m.fullDriver.KeepAlive(ctx, t)
@@ -587,29 +569,11 @@ var mutants = []struct {
 		}
 	}), "the logout logs in"},
 
-	{"LOGOUT-05", "says that there is no logout, and sends one", mutate(func(m *mutant) {
-		m.traits = func() pbx.Traits {
-			traits := m.fullDriver.Traits()
-			traits.Logout = pbx.LogoutNone
-			return traits
-		}
-	}), "a request is sent"},
-	{"LOCKOUT-04", "says that the brand locks nobody out", mutate(func(m *mutant) {
-		m.traits = func() pbx.Traits {
-			traits := m.fullDriver.Traits()
-			traits.Lockout = pbx.Lockout{None: true}
-			return traits
-		}
-	}), "locks after 5 wrong logins, Traits.Lockout says None"},
+	{"LOGOUT-05", "says that there is no logout, and sends one", withTraits(yeastarHarness, func(t *pbx.Traits) { t.Logout = pbx.LogoutNone }), "a request is sent"},
+	{"LOCKOUT-04", "says that the brand locks nobody out", withTraits(yeastarHarness, func(t *pbx.Traits) { t.Lockout = pbx.Lockout{None: true} }), "locks after 5 wrong logins, Traits.Lockout says None"},
 
 	{"LOCKOUT-01", "tries a wrong password again", retryingLogin(func(err error) bool { return errors.Is(err, pbx.ErrInvalidCredentials) }), "sent 3 times"},
-	{"LOCKOUT-01", "does not say that its PBX takes any password", mutateAs(unprovenHarness, func(m *mutant) {
-		m.traits = func() pbx.Traits {
-			traits := m.fullDriver.Traits()
-			traits.Unproven = false
-			return traits
-		}
-	}), "Traits.Unproven does not say so, or the PBX refused it"},
+	{"LOCKOUT-01", "does not say that its PBX takes any password", withTraits(unprovenHarness, func(t *pbx.Traits) { t.Unproven = false }), "Traits.Unproven does not say so, or the PBX refused it"},
 	{"LOCKOUT-01", "takes a refusal for a success, and says that any password is taken", mutate(func(m *mutant) {
 		m.traits = func() pbx.Traits {
 			traits := m.fullDriver.Traits()
@@ -626,13 +590,7 @@ var mutants = []struct {
 	}), "a login with a wrong password succeeds"},
 	{"LOCKOUT-02", "takes a lockout for a wrong password", withLoginErrors(func(e *pbx.Error) { e.Kind = pbx.ErrInvalidCredentials }), `want an error of kind "locked out"`},
 	{"LOCKOUT-03", "repeats a login under a lockout", retryingLogin(func(err error) bool { return errors.Is(err, pbx.ErrLocked) }), "sent 3 times"},
-	{"LOCKOUT-04", "promises more attempts than there are", mutate(func(m *mutant) {
-		m.traits = func() pbx.Traits {
-			traits := m.fullDriver.Traits()
-			traits.Lockout.Attempts = 10
-			return traits
-		}
-	}), "locks after 5 wrong logins, Traits.Lockout says 10"},
+	{"LOCKOUT-04", "promises more attempts than there are", withTraits(yeastarHarness, func(t *pbx.Traits) { t.Lockout.Attempts = 10 }), "locks after 5 wrong logins, Traits.Lockout says 10"},
 	{"LOCKOUT-04", "says that dead tokens do not count", func() Harness {
 		h := withLockout(func(l *pbx.Lockout) { l.DeadTokens = pbx.DeadTokensIgnored })
 		good := h.Simulator
@@ -663,13 +621,7 @@ var mutants = []struct {
 			return err
 		}
 	}), `want an error of kind "token rejected"`},
-	{"EXPIRY-03", "promises a lifetime of two hours", mutate(func(m *mutant) {
-		m.traits = func() pbx.Traits {
-			traits := m.fullDriver.Traits()
-			traits.Lifetime = 2 * time.Hour
-			return traits
-		}
-	}), "Traits says that a token is valid for 2h0m0s"},
+	{"EXPIRY-03", "promises a lifetime of two hours", withTraits(yeastarHarness, func(t *pbx.Traits) { t.Lifetime = 2 * time.Hour }), "Traits says that a token is valid for 2h0m0s"},
 	{"EXPIRY-04", "does not know the code for a forgotten token", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 			next, err := m.fullDriver.KeepAlive(ctx, t)
@@ -821,13 +773,7 @@ var mutants = []struct {
 	{"PROTOCOL-02", "says of half a response that nothing was sent", withLoginErrors(func(e *pbx.Error) { e.Sent = false }), "Sent is false, want true"},
 	{"PROTOCOL-03", "reads a response of any size", naiveDriver(), "16 MiB are read"},
 	{"PROTOCOL-04", "does not name itself", withLoginErrors(func(e *pbx.Error) { e.Driver = "" }), `the error is of driver ""`},
-	{"PROTOCOL-04", "does not name itself in its traits", mutate(func(m *mutant) {
-		m.traits = func() pbx.Traits {
-			traits := m.fullDriver.Traits()
-			traits.Driver = ""
-			return traits
-		}
-	}), `the Traits are of driver ""`},
+	{"PROTOCOL-04", "does not name itself in its traits", withTraits(yeastarHarness, func(t *pbx.Traits) { t.Driver = "" }), `the Traits are of driver ""`},
 
 	{"SECRETS-01", "quotes the response in its error", naiveDriver(), "shows in an error of Login"},
 	{"SECRETS-01", "quotes the refusal behind a code that it knows", withWholeRefusal(), "shows in an error of Login"},
@@ -905,13 +851,7 @@ var mutants = []struct {
 	{"SESSION-05", "forgets the token and sends nothing", mutate(func(m *mutant) {
 		m.logout = func(context.Context, *pbx.Token) error { return nil }
 	}), "still valid"},
-	{"SESSION-07", "says that requests extend a token, and they do not", mutateAs(acmeHarness, func(m *mutant) {
-		m.traits = func() pbx.Traits {
-			traits := m.fullDriver.Traits()
-			traits.Sliding = true
-			return traits
-		}
-	}), "tokens are refused"},
+	{"SESSION-07", "says that requests extend a token, and they do not", withTraits(acmeHarness, func(t *pbx.Traits) { t.Sliding = true }), "tokens are refused"},
 	{"SESSION-08", "says that a lockout ends in a second", withLoginErrors(func(e *pbx.Error) {
 		if e.Kind == pbx.ErrLocked {
 			e.RetryAfter = time.Second
@@ -1029,13 +969,7 @@ var mutants = []struct {
 	}), `want an error of kind "locked out"`},
 	{"LOCKOUT-08", "says that a lock stops requests too", withLockout(func(l *pbx.Lockout) { l.CoversRequests = true }), "serves a request under the lock"},
 	{"LOCKOUT-09", "says that a lockout looks like a wrong password", withLockout(func(l *pbx.Lockout) { l.LooksWrong = true }), "recognises the lockout"},
-	{"LOGOUT-01", "says that a logout leaves the token valid", mutateAs(acmeHarness, func(m *mutant) {
-		m.traits = func() pbx.Traits {
-			traits := m.fullDriver.Traits()
-			traits.Logout = pbx.LogoutRefresh
-			return traits
-		}
-	}), "the token is no longer valid at the PBX"},
+	{"LOGOUT-01", "says that a logout leaves the token valid", withTraits(acmeHarness, func(t *pbx.Traits) { t.Logout = pbx.LogoutRefresh }), "the token is no longer valid at the PBX"},
 	{"LOGOUT-01", "logs another token out, and says that only a refresh token ends, at a brand without any", mutate(func(m *mutant) {
 		m.traits = func() pbx.Traits {
 			traits := m.fullDriver.Traits()
@@ -1141,13 +1075,7 @@ var mutants = []struct {
 	{"SESSION-11", "inspects JSON only", inspectingJSON(), `a refusal with the Content-Type "application/octet-stream"`},
 	{"SESSION-12", "takes any HTTP 401 for a wrong password", withLoginErrors(tookForWrong), "what is in front asks for password"},
 	{"SESSION-12", "states a probe that the PBX itself refuses", refusedProbeMutant(), "something in front of it would: choose a URL"},
-	{"SESSION-13", "does not say where its PBX is", mutate(func(m *mutant) {
-		m.traits = func() pbx.Traits {
-			traits := m.fullDriver.Traits()
-			traits.URL, traits.Probe = "", ""
-			return traits
-		}
-	}), "Traits.URL and Traits.Probe are empty"},
+	{"SESSION-13", "does not say where its PBX is", withTraits(yeastarHarness, func(t *pbx.Traits) { t.URL, t.Probe = "", "" }), "Traits.URL and Traits.Probe are empty"},
 	{"SESSION-13", "takes an unavailable PBX for a wrong password", withLoginErrors(func(e *pbx.Error) {
 		if e.HTTPStatus == http.StatusServiceUnavailable {
 			e.Kind = pbx.ErrInvalidCredentials
@@ -1413,15 +1341,20 @@ func (d *otherLogout) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply 
 	return pbxsim.Reply{Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(`{"result":"ok"}`)}
 }
 
-// withLockout is acme with other words about its lockout.
-func withLockout(change func(*pbx.Lockout)) Harness {
-	return mutateAs(acmeHarness, func(m *mutant) {
+// withTraits is h with a driver that states other Traits.
+func withTraits(h Harness, change func(*pbx.Traits)) Harness {
+	return mutateAs(h, func(m *mutant) {
 		m.traits = func() pbx.Traits {
 			traits := m.fullDriver.Traits()
-			change(&traits.Lockout)
+			change(&traits)
 			return traits
 		}
 	})
+}
+
+// withLockout is acme with other words about its lockout.
+func withLockout(change func(*pbx.Lockout)) Harness {
+	return withTraits(acmeHarness, func(t *pbx.Traits) { change(&t.Lockout) })
 }
 
 func tookForWrong(e *pbx.Error) {
