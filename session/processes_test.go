@@ -337,7 +337,8 @@ func TestAProcessThatStartsAdoptsATokenThatRequestsExtended(t *testing.T) {
 		if err := w.allWork(); err != nil {
 			t.Error(err)
 		}
-		if counts := w.sim.Counts(); counts.GoodLogins != 1 || counts.KeepAlives != 0 {
+		// What the store knows may be 0.65 lifetimes old, and a keep-alive be due.
+		if counts := w.sim.Counts(); counts.GoodLogins != 1 || counts.KeepAlives > 1 {
 			t.Errorf("%d logins, %d keep-alives", counts.GoodLogins, counts.KeepAlives)
 		}
 		token := mustToken(t, w.processes[1].sessions[0])

@@ -509,23 +509,29 @@ func (e *exchange) follow(r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody || !stream && e.limit.timer == nil {
 		return
 	}
-	u := &upload{ReadCloser: r.Body, limit: &e.limit}
+	u := &upload{ReadCloser: r.Body, ctx: r.Context(), limit: &e.limit}
 	r.Body = u
 	if stream {
-		u.forget = context.AfterFunc(r.Context(), func() { u.end() })
+		u.forget = context.AfterFunc(u.ctx, func() { u.end() })
 	}
 }
 
 type upload struct {
 	io.ReadCloser
+	ctx    context.Context // of its request
 	limit  *limit
 	closed atomic.Bool
 	forget func() bool // that Close follows the end of the context; nil: it does not
 }
 
+// Read reads on, or reports why its request has ended, and not that the body is closed.
 func (u *upload) Read(p []byte) (int, error) {
 	u.limit.progress()
-	return u.ReadCloser.Read(p)
+	n, err := u.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && u.ctx.Err() != nil {
+		err = context.Cause(u.ctx)
+	}
+	return n, err
 }
 
 func (u *upload) Close() error {

@@ -1318,6 +1318,22 @@ func (c *countingPipe) Close() error {
 	return c.PipeReader.Close()
 }
 
+// net/http reports whichever it meets first: the end of the context, or the Read
+// of the body that this has closed.
+func TestABodyOfARequestThatHasEndedSaysWhy(t *testing.T) {
+	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		reader, _ := io.Pipe()
+		r, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://pbx.test/call", reader)
+		_, err := s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			_, err := io.ReadAll(r.Body)
+			return nil, err
+		})).RoundTrip(r)
+		wantKind(t, err, context.DeadlineExceeded)
+	})
+}
+
 func TestARepetitionSendsTheTrailerThatItsOwnBodyFillsIn(t *testing.T) {
 	during(t, inspecting{&fake{life: time.Hour}}, func(t *testing.T, s *session.Session) {
 		var r *http.Request
