@@ -75,7 +75,8 @@ type Error struct {
 	// Kind is one of the sentinels above, or nil if the code is unknown.
 	Kind error
 	// Setting names the setting at fault: a field of Config ("URL", "Username",
-	// "TLS.PinSHA256") or the name of an option. Empty: none, or unknown.
+	// "TLS.PinSHA256"), the name of an option, or "Driver" for the name given to
+	// [Open]. Empty: none, or unknown.
 	Setting string
 	// Code is the PBX's own error code, as it wrote it. Empty: none.
 	Code string

@@ -63,7 +63,8 @@ func (r *Registry) Drivers() []Driver {
 }
 
 // Open makes an Authenticator of the named driver. It sends nothing. Every error
-// is an *[Error] of kind [ErrConfig] whose Setting names the setting to change.
+// is an *[Error] of kind [ErrConfig] whose Setting names the setting to change:
+// "Driver" if no driver has that name.
 func (r *Registry) Open(name string, cfg Config) (Authenticator, error) {
 	d, ok := r.Lookup(name)
 	if !ok {
@@ -75,7 +76,7 @@ func (r *Registry) Open(name string, cfg Config) (Authenticator, error) {
 		if len(known) > 0 {
 			list = "registered are " + strings.Join(known, ", ")
 		}
-		return nil, &Error{Op: OpOpen, Kind: ErrConfig, Message: fmt.Sprintf("unknown driver %q: %s (is an import missing?)", short(name), list)}
+		return nil, &Error{Op: OpOpen, Kind: ErrConfig, Setting: "Driver", Message: fmt.Sprintf("unknown driver %q: %s (is an import missing?)", short(name), list)}
 	}
 	cfg, err := d.resolve(cfg)
 	if err != nil {

@@ -49,6 +49,10 @@ func TestAnUnknownDriverGetsTheKnownOnesNamed(t *testing.T) {
 	}
 	_, err := registry.Open("Yeastar", pbx.Config{})
 	wantConfigError(t, err, `open: configuration: unknown driver "Yeastar": registered are openvox, runtel, yeastar (is an import missing?)`)
+	var failure *pbx.Error
+	if errors.As(err, &failure) && failure.Setting != "Driver" {
+		t.Errorf("setting %q, want Driver", failure.Setting)
+	}
 }
 
 func TestDriversAreInTheOrderOfTheirNames(t *testing.T) {

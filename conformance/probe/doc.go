@@ -4,9 +4,13 @@
 //	report := probe.Run(ctx, probe.Options{
 //		Driver: "yeastar",
 //		Config: cfg,
-//		Login:  probe.Within(guard),
 //		OnStep: func(s probe.Step) { … },
 //	})
+//
+// A login of the test spends the budget of wrong logins that the sessions of the
+// process share, so that pressing the button again and again locks nobody out. If
+// the sessions have a Guard or a Store of their own, name it: Login is then
+// probe.Within(guard) or probe.Within(shared.Guard()).
 //
 // # What it sends
 //

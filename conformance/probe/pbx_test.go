@@ -153,3 +153,24 @@ func TestATestWithinAGuardSpendsItsBudget(t *testing.T) {
 		}
 	})
 }
+
+// Options that say nothing of the login share the budget of the process's sessions:
+// a button that is pressed again and again locks nobody out.
+func TestATestSharesTheBudgetOfTheProcessUnlessToldOtherwise(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim := acmesim.New(&pbxsim.Options{Accounts: map[string]string{"api": secret}})
+		server := pbxsim.ListenMemory(sim)
+		defer server.Close()
+		for range 6 {
+			report := probe.Run(t.Context(), probe.Options{Driver: acme.Name, Config: pbx.Config{
+				URL: server.URL, Username: "api", Password: pbx.NewSecret("a wrong one"), Transport: server.Client().Transport,
+			}})
+			if state(report, probe.Login) != probe.Failed {
+				t.Fatalf("%+v", report.Steps)
+			}
+		}
+		if c := sim.Counts(); c.WrongLogins != 1 || c.Locks != 0 {
+			t.Errorf("%d wrong logins, %d locks", c.WrongLogins, c.Locks)
+		}
+	})
+}

@@ -33,8 +33,9 @@ type Options struct {
 	// Registry is where the driver is registered. nil: the default one.
 	Registry *pbx.Registry
 
-	// Login sends the login. nil: auth.Login. Set it to [Within] to share a
-	// budget of wrong logins.
+	// Login sends the login. nil: [Within] the budget of wrong logins that all
+	// sessions of the process share. A program whose sessions have a Guard of
+	// their own sets Within or [Forced] of that Guard.
 	Login func(ctx context.Context, auth pbx.Authenticator) (*pbx.Token, error)
 
 	// MayUseDeadToken is asked before a token that may be dead is sent, because
@@ -343,7 +344,7 @@ func (t *test) login(ctx context.Context) (string, error) {
 	defer cancel()
 	login := t.options.Login
 	if login == nil {
-		login = func(ctx context.Context, auth pbx.Authenticator) (*pbx.Token, error) { return auth.Login(ctx) }
+		login = Within(nil)
 	}
 	token, err := login(longer, t.auth)
 	switch {

@@ -80,6 +80,9 @@ func (d describing) Traits() pbx.Traits { return *d.traits }
 const secret = `canary-Horse/9 "`
 const tokenPrefix = "canaryToken"
 
+// direct is a login without a budget, for tests of what a driver does.
+func direct(ctx context.Context, auth pbx.Authenticator) (*pbx.Token, error) { return auth.Login(ctx) }
+
 // run tests f.
 func run(ctx context.Context, f *fake, options probe.Options) *probe.Report {
 	f.live = map[string]bool{}
@@ -90,7 +93,7 @@ func run(ctx context.Context, f *fake, options probe.Options) *probe.Report {
 		}
 		return f, nil
 	}})
-	options.Driver, options.Registry = "fake", registry
+	options.Driver, options.Registry, options.Login = "fake", registry, direct
 	options.Config = pbx.Config{URL: "https://pbx.test:8443/base", Username: "api", Password: pbx.NewSecret(secret)}
 	return probe.Run(ctx, options)
 }

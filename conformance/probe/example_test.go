@@ -1,0 +1,38 @@
+package probe_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/conformance/probe"
+	acme "github.com/pbxauth/pbx/examples/newdriver"
+	"github.com/pbxauth/pbx/examples/newdriver/acmesim"
+)
+
+// A settings page tests what a person has typed before it saves it. The second press
+// of the button sends nothing: the PBX has refused this password.
+func ExampleRun() {
+	sim := acmesim.New(&pbxsim.Options{Accounts: map[string]string{"crm": "right"}})
+	server := pbxsim.ListenMemory(sim)
+	defer server.Close()
+
+	for _, typed := range []string{"wrong", "wrong", "right"} {
+		report := probe.Run(context.Background(), probe.Options{Driver: acme.Name, Config: pbx.Config{
+			URL: server.URL, Username: "crm", Password: pbx.NewSecret(typed),
+			Transport: server.Client().Transport, // only because the PBX is simulated
+		}})
+		last := report.Steps[len(report.Steps)-1]
+		fmt.Printf("%s: %s. Save: %t. Logins at the PBX: %d\n", last.Name.Title(), last.State, report.OK, sim.Counts().Logins)
+		if !report.OK {
+			fmt.Println("-", last.Advice)
+		}
+	}
+	// Output:
+	// Login: failed. Save: false. Logins at the PBX: 1
+	// - Compare the user name and the password with those of the API's account, which is seldom that of the web interface. A blank at the end counts too.
+	// Login: failed. Save: false. Logins at the PBX: 1
+	// - Compare the user name and the password with those of the API's account, which is seldom that of the web interface. A blank at the end counts too.
+	// Token no longer works: done. Save: true. Logins at the PBX: 2
+}
