@@ -86,4 +86,4 @@ func (h *host) noPlace(g lockout.Login, d lockout.Decision, now time.Time) strin
 }
 
 // clock writes a time of the ledger for people.
-func (h *host) clock(t, now time.Time) string { return h.here(t, now).Format(time.DateTime) }
+func (h *host) clock(t, now time.Time) string { return h.here(t, now).Format(time.RFC3339) }

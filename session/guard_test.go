@@ -360,7 +360,7 @@ func TestASessionHeldBackByTheBudgetSaysWhoUsedThePlacesAndWhatToDo(t *testing.T
 			if errors.Is(err, pbx.ErrInvalidCredentials) {
 				t.Fatalf("other accounts' wrong passwords are reported as this one's: %v", err)
 			}
-			for _, want := range []string{"pbx.test", "wrong-0 (refused, ", "wrong-1 (refused, ", "wrong-2 (refused, ", "Correct these accounts"} {
+			for _, want := range []string{"pbx.test", "wrong-0 (refused, " + time.Now().Format(time.RFC3339) + ")", "wrong-1 (refused, ", "wrong-2 (refused, ", "Correct these accounts"} {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("%q is not in %q", want, err)
 				}

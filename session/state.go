@@ -123,11 +123,11 @@ func (s Status) String() string {
 	if !s.Check.IsZero() {
 		b.WriteString(", next check without the password at " + s.Check.Format(time.RFC3339))
 	}
-	if s.Warning != "" {
-		b.WriteString(", warning: " + s.Warning)
-	}
 	if s.Err != nil {
 		b.WriteString(": " + s.Err.Error())
+	}
+	if s.Warning != "" {
+		b.WriteString("; warning: " + s.Warning)
 	}
 	return b.String()
 }

@@ -39,6 +39,18 @@ func TestAStatusHasAllThatThereIs(t *testing.T) {
 	})
 }
 
+func TestAStatusPrintsItsErrorBeforeItsWarning(t *testing.T) {
+	since := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	status := session.Status{
+		State: session.Rejected, Since: since, Warning: "another program may log in with this account",
+		Err: &pbx.Error{Driver: "acme", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials},
+	}
+	const want = "rejected since 2026-11-27T12:00:00Z: acme: login: invalid credentials; warning: another program may log in with this account"
+	if got := status.String(); got != want {
+		t.Errorf("it is %q, want %q", got, want)
+	}
+}
+
 func TestASessionPrintsAsItsNamePBXAndState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}})

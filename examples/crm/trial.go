@@ -195,12 +195,12 @@ func (t *trial) problem(d pbx.Driver, s Settings) []problem {
 	return []problem{{"", explain(t.err)}}
 }
 
-var dateTime = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`)
+var dateTime = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)`)
 
 // refusedWhen is when the PBX refused a password that was therefore not sent: the
 // session's error says it.
 func refusedWhen(failure *pbx.Error, now time.Time) string {
-	if at, err := time.ParseInLocation(time.DateTime, dateTime.FindString(failure.Message), time.Local); err == nil {
+	if at, err := time.Parse(time.RFC3339, dateTime.FindString(failure.Message)); err == nil {
 		return moment(at, now)
 	}
 	return "before"
