@@ -1,6 +1,7 @@
 package pbx
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,15 +13,17 @@ import (
 
 // Driver is one brand as a [Registry] knows it. Besides Open it describes the
 // brand for a settings form, so that an application can draw one for a driver
-// that it has never seen.
+// that it has never seen. A Registry fills in what a driver leaves out, so that an
+// application reads no empty label.
 type Driver struct {
 	// Name is what settings hold: lower-case letters, digits and hyphens.
 	Name string
-	// Title is the brand's name for people.
+	// Title is the brand's name for people. Empty: Name.
 	Title string
 
 	// UserLabel and PasswordLabel are what the vendor calls Config.Username and
-	// Config.Password, as in "API user". Empty: "User name" and "Password".
+	// Config.Password, as in "API user". Empty: "User name", unless NoUsername is
+	// set, and "Password".
 	UserLabel, PasswordLabel string
 	// AccountOptional: a secret option can replace the user name and password.
 	AccountOptional bool
@@ -48,7 +51,7 @@ type Driver struct {
 // Option describes one of a driver's own settings.
 type Option struct {
 	Name     string
-	Label    string // for people, as in "Token lifetime"
+	Label    string // for people, as in "Token lifetime"; empty: Name
 	Kind     OptionKind
 	Choices  []Choice // the values of an OptionChoice
 	Default  string   // used when the option is not given; empty: none
@@ -106,6 +109,26 @@ func (o Option) check(value string) string {
 		}
 	}
 	return ""
+}
+
+// complete returns d with the words and numbers that it leaves out.
+func (d Driver) complete() Driver {
+	d.Title = cmp.Or(d.Title, d.Name)
+	if !d.NoUsername {
+		d.UserLabel = cmp.Or(d.UserLabel, "User name")
+	}
+	d.PasswordLabel = cmp.Or(d.PasswordLabel, "Password")
+	d.DefaultPort = cmp.Or(d.DefaultPort, 443)
+	d.Options = slices.Clone(d.Options)
+	for i := range d.Options {
+		o := &d.Options[i]
+		o.Label = cmp.Or(o.Label, o.Name)
+		o.Choices = slices.Clone(o.Choices)
+		for j := range o.Choices {
+			o.Choices[j].Label = cmp.Or(o.Choices[j].Label, o.Choices[j].Value)
+		}
+	}
+	return d
 }
 
 func (o Option) values() []string {

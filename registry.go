@@ -44,7 +44,7 @@ func (r *Registry) Register(d Driver) {
 	if r.drivers == nil {
 		r.drivers = map[string]Driver{}
 	}
-	r.drivers[d.Name] = d
+	r.drivers[d.Name] = d.complete()
 }
 
 // Lookup returns the driver of that name.

@@ -55,6 +55,35 @@ func TestAnUnknownDriverGetsTheKnownOnesNamed(t *testing.T) {
 	}
 }
 
+// A form is drawn from what Lookup and Drivers return, and nothing in it is empty
+// that a person reads.
+func TestARegistryFillsInTheWordsThatADriverLeavesOut(t *testing.T) {
+	var registry pbx.Registry
+	given := pbx.Driver{Name: "fake", Open: openNothing, Options: []pbx.Option{
+		{Name: "format", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: "json"}, {Value: "xml", Label: "XML"}}},
+		{Name: "zone", Label: "Time zone", Kind: pbx.OptionString},
+	}}
+	registry.Register(given)
+	registry.Register(pbx.Driver{Name: "keys", NoUsername: true, PasswordLabel: "Key", DefaultPort: 8088, Open: openNothing})
+	got := registry.Drivers()
+	for i := range got {
+		got[i].Open = nil
+	}
+	want := []pbx.Driver{
+		{Name: "fake", Title: "fake", UserLabel: "User name", PasswordLabel: "Password", DefaultPort: 443, Options: []pbx.Option{
+			{Name: "format", Label: "format", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: "json", Label: "json"}, {Value: "xml", Label: "XML"}}},
+			{Name: "zone", Label: "Time zone", Kind: pbx.OptionString},
+		}},
+		{Name: "keys", Title: "keys", NoUsername: true, PasswordLabel: "Key", DefaultPort: 8088},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if given.Options[0].Label != "" || given.Options[0].Choices[0].Label != "" {
+		t.Errorf("the options of the one who registers were changed: %+v", given.Options[0])
+	}
+}
+
 func TestDriversAreInTheOrderOfTheirNames(t *testing.T) {
 	var registry pbx.Registry
 	for _, name := range []string{"yeastar", "3cx", "runtel", "yeastar-p"} {

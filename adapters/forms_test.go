@@ -12,11 +12,11 @@ import (
 // A settings form is drawn from what a driver is registered with.
 func TestEveryDriverHasAFormAndTheOptionalInterfaces(t *testing.T) {
 	for _, d := range pbx.Drivers() {
-		if d.Title == "" || d.UserLabel == "" && !d.NoUsername || d.PasswordLabel == "" || d.Setup == "" || !strings.HasPrefix(d.Docs, "https://") {
+		if d.Title == d.Name || d.Setup == "" || !strings.HasPrefix(d.Docs, "https://") {
 			t.Errorf("%s: %+v", d.Name, d)
 		}
 		for _, o := range d.Options {
-			if o.Label == "" || o.Help == "" {
+			if o.Label == o.Name || o.Help == "" {
 				t.Errorf("%s: option %s has no words for people", d.Name, o.Name)
 			}
 		}

@@ -106,10 +106,6 @@ func advice(step Name, err error, driver pbx.Driver) string {
 		if (r.kind != errAnyKind && r.kind != failure.Kind) || (r.steps != nil && !slices.Contains(r.steps, step)) || (r.shape != nil && !r.shape(failure)) {
 			continue
 		}
-		port := driver.DefaultPort
-		if port == 0 {
-			port = 443
-		}
 		var options []string
 		for _, o := range driver.Options {
 			if o.Kind != pbx.OptionChoice {
@@ -125,7 +121,7 @@ func advice(step Name, err error, driver pbx.Driver) string {
 		if options != nil {
 			choices = " (" + strings.Join(options, "; ") + ")"
 		}
-		return strings.TrimSpace(strings.NewReplacer("{port}", fmt.Sprint(port), "{setup}", driver.Setup, "{options}", choices).Replace(r.says))
+		return strings.TrimSpace(strings.NewReplacer("{port}", fmt.Sprint(driver.DefaultPort), "{setup}", driver.Setup, "{options}", choices).Replace(r.says))
 	}
 	return ""
 }

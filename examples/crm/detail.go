@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +111,7 @@ func (a *app) detailsOf(f facts, r row, now time.Time) []detail {
 	s := f.settings
 	secret := "Password"
 	if key, ok := keyOption(f.driver); ok && s.Password.IsZero() {
-		secret = cmp.Or(key.Label, key.Name)
+		secret = key.Label
 	}
 	var details []detail
 	if s.Username != "" {

@@ -229,7 +229,7 @@ func (e entered) check(fleet *Fleet, nameTaken func(name string, id int64) bool)
 		add("password", fmt.Sprintf("Enter the %s.", lowerFirst(passwordLabel(d))))
 	}
 	if key, ok := keyOption(d); ok && e.byKey && s.Secrets[key.Name].IsZero() {
-		add(secretField(key.Name), fmt.Sprintf("Enter the %s.", lowerFirst(cmp.Or(key.Label, key.Name))))
+		add(secretField(key.Name), fmt.Sprintf("Enter the %s.", lowerFirst(key.Label)))
 	}
 	if e.saved.ID != 0 && s.URL != e.saved.URL && !sameHost(s.URL, e.saved.URL) {
 		again := func(field, label string, secret pbx.Secret) {
@@ -239,7 +239,7 @@ func (e entered) check(fleet *Fleet, nameTaken func(name string, id int64) bool)
 		}
 		again("password", passwordLabel(d), s.Password)
 		for _, o := range d.Options {
-			again(secretField(o.Name), cmp.Or(o.Label, o.Name), s.Secrets[o.Name])
+			again(secretField(o.Name), o.Label, s.Secrets[o.Name])
 		}
 	}
 	if len(problems) == 0 {
@@ -318,7 +318,7 @@ func (e entered) draw(problems []problem) form {
 		f.Drivers = append(f.Drivers, choice{"", "Choose a brand", s.Driver == ""})
 	}
 	for _, other := range pbx.Drivers() {
-		f.Drivers = append(f.Drivers, choice{other.Name, cmp.Or(other.Title, other.Name), other.Name == s.Driver})
+		f.Drivers = append(f.Drivers, choice{other.Name, other.Title, other.Name == s.Driver})
 	}
 	slices.SortStableFunc(f.Drivers, func(a, b choice) int {
 		return strings.Compare(strings.ToLower(sortable(a)), strings.ToLower(sortable(b)))
@@ -339,7 +339,7 @@ func (e entered) draw(problems []problem) form {
 	if hasKey {
 		f.ByKey = &byKey{[]choice{
 			{"account", userLabel(d) + " and " + lowerFirst(passwordLabel(d)), !e.byKey},
-			{"key", cmp.Or(key.Label, key.Name), e.byKey},
+			{"key", key.Label, e.byKey},
 		}}
 	}
 	if !d.NoUsername && !e.byKey {
@@ -413,7 +413,7 @@ func kept(set string, secret pbx.Secret) string {
 
 // draw makes the input of one option.
 func draw(o pbx.Option, value string) field {
-	in := field{Name: inputOf(o), Label: cmp.Or(o.Label, o.Name), Help: help(o), Value: value, Optional: !o.Required, Narrow: true}
+	in := field{Name: inputOf(o), Label: o.Label, Help: help(o), Value: value, Optional: !o.Required, Narrow: true}
 	switch o.Kind {
 	case pbx.OptionSecret:
 		in.Kind, in.Value = "password", ""
@@ -431,7 +431,7 @@ func draw(o pbx.Option, value string) field {
 		}
 		found := value == ""
 		for _, c := range o.Choices {
-			label := cmp.Or(c.Label, c.Value)
+			label := c.Label
 			if c.Value == o.Default {
 				label += " (default)"
 			}

@@ -9,7 +9,6 @@
 package driverpages
 
 import (
-	"cmp"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -70,15 +69,15 @@ func settings(name string) (string, error) {
 	line("Driver", "`"+d.Name+"`")
 	line("For", d.Title)
 	line("API switched on", d.Setup)
-	account := cmp.Or(d.UserLabel, "User name") + " and " + cmp.Or(d.PasswordLabel, "Password")
+	account := d.UserLabel + " and " + d.PasswordLabel
 	if d.NoUsername {
-		account = cmp.Or(d.PasswordLabel, "Password") + " (no user name)"
+		account = d.PasswordLabel + " (no user name)"
 	}
 	if d.AccountOptional {
 		account += ", or a secret option instead"
 	}
 	line("Account", account)
-	line("Default port", strconv.Itoa(cmp.Or(d.DefaultPort, 443)))
+	line("Default port", strconv.Itoa(d.DefaultPort))
 	if d.Docs != "" {
 		line("Vendor's documents", "<"+d.Docs+">")
 	}
@@ -93,7 +92,7 @@ func settings(name string) (string, error) {
 			var all []string
 			for _, c := range o.Choices {
 				text := "`" + c.Value + "`"
-				if c.Label != "" && c.Label != c.Value {
+				if c.Label != c.Value {
 					text += " (" + c.Label + ")"
 				}
 				all = append(all, text)
