@@ -35,8 +35,8 @@ func brands() *pbx.Registry {
 		Name:  "tiny",
 		Title: "Tiny PBX",
 		Options: []pbx.Option{
-			{Name: "event_port", Kind: pbx.OptionPort, Default: "8260", Help: "port on which you listen for event reports"},
-			{Name: "format", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: "json", Label: "JSON"}, {Value: "xml", Label: "XML"}}, Default: "json"},
+			{Name: "event_port", Label: "Event port", Kind: pbx.OptionPort, Default: "8260", Help: "The port on which you listen for event reports."},
+			{Name: "format", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: "json", Label: "JSON"}, {Value: "xml", Label: "XML"}}, Default: "json", Help: "The format of responses."},
 		},
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) { return tiny{cfg}, nil },
 	})
@@ -119,18 +119,41 @@ func ExampleError() {
 	// ask for the password, and do not try this one again: tiny: login: invalid credentials: check the API account
 }
 
-// The options are data: draw a form of them.
+// A driver describes its settings as data: draw a form of them. What a person enters
+// into an input of kind secret belongs into Config.Secrets, all else into
+// Config.Options.
 func ExampleDriver() {
 	for _, driver := range brands().Drivers() {
 		fmt.Println(driver.Title)
+		if !driver.NoUsername {
+			fmt.Println("-", driver.UserLabel)
+		}
+		fmt.Println("-", driver.PasswordLabel)
 		for _, option := range driver.Options {
-			fmt.Println("-", option.Name, option.Kind, option.Choices, option.Default)
+			fmt.Printf("- %s (%s, default %s)", option.Label, option.Kind, option.Default)
+			for _, choice := range option.Choices {
+				fmt.Printf(" [%s]", choice.Label)
+			}
+			fmt.Println(" " + option.Help)
 		}
 	}
 	// Output:
 	// Tiny PBX
-	// - event_port port [] 8260
-	// - format choice [{json JSON} {xml XML}] json
+	// - User name
+	// - Password
+	// - Event port (port, default 8260) The port on which you listen for event reports.
+	// - format (choice, default json) [JSON] [XML] The format of responses.
+}
+
+// An error of Open names the setting at fault, so that a form can show the message
+// beside the input.
+func ExampleError_setting() {
+	_, err := brands().Open("tiny", pbx.Config{Options: map[string]string{"format": "yaml"}})
+	var failure *pbx.Error
+	if errors.As(err, &failure) {
+		fmt.Printf("%s: %s\n", failure.Setting, failure.Message)
+	}
+	// Output: format: option "format": "yaml" is not one of json, xml
 }
 
 func ExampleSecret() {

@@ -179,6 +179,8 @@ func (g *Guard) Hosts() []HostStatus {
 // stay refused: see [Session.Retry]. Logins of the last two minutes without a
 // verdict stay booked, because the PBX may still judge them. The host may be given
 // as a URL. The log of each Manager with sessions at the host gets a line.
+// Sessions that waited try again in the background. Until they do, Token returns
+// the error that it returned before.
 func (g *Guard) Forgive(ctx context.Context, name string) (lockout.Forgotten, error) {
 	g.ready()
 	name = cmp.Or(hostOf(name), hostOf("//"+name))

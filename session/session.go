@@ -5,6 +5,21 @@
 //	defer s.Close(ctx)
 //	resp, err := s.Client().Post(url, "application/json", body)
 //
+// # Use
+//
+// A program with one PBX calls [New]. One with many makes a [Manager]: its
+// sessions have names and share their upkeep.
+//
+//	m := session.NewManager(&session.Options{Logger: logger})
+//	s, err := m.Add("customer-7", auth)       // the login starts
+//	err = m.Ready(ctx)                        // each has a token, or a reason why not
+//	resp, err := s.Do(request)                // with the token of the moment
+//	err = m.Replace(ctx, "customer-7", other) // after a change of settings
+//	err = m.Close(ctx)                        // logs out
+//
+// A [Session] is a handle: keep it, and ask it for the token each time one is
+// needed. [Session.Token] costs two atomic loads and a look at the clock.
+//
 // # What it promises
 //
 //   - A refused password is not sent again. The session is then [Rejected], and
@@ -43,12 +58,6 @@
 // Prometheus. [Options].OnOp gets every operation of a driver. [Handler]
 // serves a page of the sessions in trouble, and [Manager.Ready] says when a fleet
 // has started.
-//
-// # Use
-//
-// A [Session] is a handle: keep it, and ask it for the token each time one is
-// needed. [Session.Token] costs two atomic loads and a look at the clock.
-// [New] makes a session of its own, a [Manager] many that share their upkeep.
 package session
 
 import (

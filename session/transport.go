@@ -58,6 +58,8 @@ func (s *Session) Transport(base http.RoundTripper) http.RoundTripper {
 // as in "/api/v1.1.0/extension/list", is resolved on [Session.URL]. If the brand
 // reports a failure in the response's body, often under HTTP status 200, Do
 // returns it as a [*pbx.Error] together with the response, whose body is whole.
+// If there is no token, the error is that of [Session.Token]. If the connection
+// fails, it is net/http's own, such as a *net.OpError, and of no kind.
 // Close the body of every response that is not nil.
 func (s *Session) Do(r *http.Request) (*http.Response, error) {
 	whole, err := s.resolve(r)

@@ -27,7 +27,9 @@ type Server struct {
 	clients  map[string]*http.Client // by address
 }
 
-// Listen serves p on a port of the loopback interface.
+// Listen serves p on a port of the loopback interface. All such servers are at
+// 127.0.0.1. A client that counts wrong logins by host takes them for one PBX: give
+// several PBXs addresses of their own with [ListenMemory] or [ListenAt].
 func Listen(p *PBX) *Server {
 	return listenLoopback(p, nil)
 }

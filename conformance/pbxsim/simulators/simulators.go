@@ -2,13 +2,15 @@
 // this module, by the driver's name. Tests, examples and tools that take any
 // brand find here what they have to know of each:
 //
-//	for _, s := range simulators.All() {
-//		server := pbxsim.Listen(s.New(&pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
-//		defer server.Close()
-//		auth, err := pbx.Open(s.Driver, pbx.Config{URL: server.URL, Options: s.Options, …})
-//		…
-//		resp, err := session.Client().Do(s.Harmless.At(server.URL))
-//	}
+//	brand := simulators.Of("yeastar")[0]
+//	server := pbxsim.ListenMemory(brand.New(&pbxsim.Options{Accounts: map[string]string{"api": "secret"}}))
+//	defer server.Close()
+//	auth, err := pbx.Open(brand.Driver, pbx.Config{
+//		URL: server.URL, Username: "api", Password: pbx.NewSecret("secret"),
+//		Options: brand.Options, Transport: server.Client().Transport,
+//	})
+//	…
+//	resp, err := s.Do(brand.Harmless.At(server.URL)) // s is the session of auth
 package simulators
 
 import (
