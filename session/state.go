@@ -78,30 +78,30 @@ func (h LockHolder) MarshalText() ([]byte, error) { return []byte(h.String()), n
 
 // Status is a session at one moment.
 type Status struct {
-	State State
-	Since time.Time
+	State State     `json:"state"`
+	Since time.Time `json:"since"`
 	// ExpiresAt is the expiry of the token if nothing extends it, traffic
 	// included. Zero: no token, or its expiry is unknown.
-	ExpiresAt time.Time
+	ExpiresAt time.Time `json:"expires,omitzero"`
 	// Next is when the session will send something by itself, at the latest. Zero:
 	// not at all, or it is doing so now.
-	Next time.Time
+	Next time.Time `json:"next,omitzero"`
 	// Check is when the PBX is checked next without the password, because a login
 	// waits until it responds. Zero: no login does.
-	Check time.Time
+	Check time.Time `json:"check,omitzero"`
 	// LockedBy says who holds logins back in state [Locked].
-	LockedBy LockHolder
+	LockedBy LockHolder `json:"locked_by,omitzero"`
 	// Err is why the last attempt failed. nil: it did not.
-	Err error
+	Err error `json:"-"`
 	// Warning is something that a person should look at though the session
 	// works: another program logs in with this account. Empty: nothing.
-	Warning string
+	Warning string `json:"warning,omitempty"`
 	// Process is the process that brought the token, where several share it:
 	// [SharedSettings].Process and a random suffix, as in crm-2-1f2e3d4c. Empty:
 	// nothing is shared, or there is no token.
-	Process string
+	Process string `json:"process,omitempty"`
 	// Details is what came with the token: see [pbx.Token].
-	Details json.RawMessage
+	Details json.RawMessage `json:"details,omitempty"`
 }
 
 // String returns one line: the state, how long it lasts, and why.
@@ -130,6 +130,21 @@ func (s Status) String() string {
 		b.WriteString("; warning: " + s.Warning)
 	}
 	return b.String()
+}
+
+// MarshalJSON writes the fields that are set, under the names that LogValue has for
+// them, Err as its text, and Details. A struct that is to be written with other fields
+// beside these has the Status as a field and does not embed it.
+func (s Status) MarshalJSON() ([]byte, error) {
+	type fields Status
+	var reason string
+	if s.Err != nil {
+		reason = s.Err.Error()
+	}
+	return json.Marshal(struct {
+		fields
+		Error string `json:"error,omitempty"`
+	}{fields(s), reason})
 }
 
 // LogValue logs the fields that are set, without Details.

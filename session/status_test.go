@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -189,6 +190,26 @@ func TestAWatcherSeesANewSessionBeforeItsFirstChange(t *testing.T) {
 		}
 		m.Close(context.Background())
 	})
+}
+
+// A program sends a Status to its user interface as it is.
+func TestAStatusInJSONHasWhatThereIsAndItsErrorAsText(t *testing.T) {
+	since := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	refused := &pbx.Error{Driver: "acme", Op: pbx.OpLogin, Kind: pbx.ErrLocked}
+	for want, status := range map[string]session.Status{
+		`{"state":"connecting","since":"2026-11-27T12:00:00Z"}`: {Since: since},
+		`{"state":"locked","since":"2026-11-27T12:00:00Z","next":"2026-11-27T12:10:00Z","locked_by":"PBX","error":"acme: login: locked out"}`: {
+			State: session.Locked, LockedBy: session.LockedByPBX, Since: since, Next: since.Add(10 * time.Minute), Err: refused},
+		`{"state":"live","since":"2026-11-27T12:00:00Z","expires":"2026-11-27T13:00:00Z","warning":"look","process":"crm-1","details":{"role":"admin"},"error":"text <only>"}`: {
+			State: session.Live, Since: since, ExpiresAt: since.Add(time.Hour), Warning: "look", Process: "crm-1",
+			Details: json.RawMessage(`{"role":"admin"}`), Err: errors.New("text <only>")},
+	} {
+		text, err := json.Marshal(status)
+		var got, wanted map[string]any
+		if err != nil || json.Unmarshal(text, &got) != nil || json.Unmarshal([]byte(want), &wanted) != nil || !reflect.DeepEqual(got, wanted) {
+			t.Errorf("%s, %v, want %s", text, err, want)
+		}
+	}
 }
 
 func TestAStateIsItsNameInJSON(t *testing.T) {
