@@ -55,8 +55,12 @@ var rules = []rule{
 	{kind: pbx.ErrConfig,
 		says: "Change the setting that is named."},
 
+	{kind: pbx.ErrInvalidCredentials, steps: []Name{Login}, shape: unsent,
+		says: "Change the user name or the password: the PBX has refused these, and they were not sent again."},
 	{kind: pbx.ErrInvalidCredentials, steps: []Name{Login},
 		says: "Compare the user name and the password with those of the API's account, which is seldom that of the web interface. A blank at the end counts too."},
+	{kind: pbx.ErrLocked, shape: says("one more wrong login"),
+		says: "Wait, or correct the accounts that are named. If the PBX does not forget wrong logins by itself, unlock this machine's address there, and then let this program forget them."},
 	{kind: pbx.ErrLocked,
 		says: "Wait, or remove this machine's address from the blocked ones in the PBX's web interface. Look for another program here that logs in with an old password."},
 	{kind: pbx.ErrForbidden,

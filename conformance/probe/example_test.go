@@ -33,6 +33,6 @@ func ExampleRun() {
 	// Login: failed. Save: false. Logins at the PBX: 1
 	// - Compare the user name and the password with those of the API's account, which is seldom that of the web interface. A blank at the end counts too.
 	// Login: failed. Save: false. Logins at the PBX: 1
-	// - Compare the user name and the password with those of the API's account, which is seldom that of the web interface. A blank at the end counts too.
+	// - Change the user name or the password: the PBX has refused these, and they were not sent again.
 	// Token no longer works: done. Save: true. Logins at the PBX: 2
 }
