@@ -40,6 +40,31 @@ func TestEveryDriverHasAFormAndTheOptionalInterfaces(t *testing.T) {
 	}
 }
 
+// A form asks for an account or for the option that replaces it, and each of them
+// alone opens the driver.
+func TestAnOptionThatReplacesTheAccountIsEnough(t *testing.T) {
+	var with []string
+	for _, d := range pbx.Drivers() {
+		cfg := pbx.Config{URL: "https://pbx.example.com", Options: simulators.Of(d.Name)[0].Options}
+		if _, err := pbx.Open(d.Name, cfg); err == nil {
+			t.Errorf("%s: opened without an account", d.Name)
+		}
+		for _, o := range d.Options {
+			if !o.ReplacesAccount {
+				continue
+			}
+			with = append(with, d.Name+" "+o.Name)
+			cfg.Secrets = map[string]pbx.Secret{o.Name: pbx.NewSecret("a-key-0123456789")}
+			if _, err := pbx.Open(d.Name, cfg); err != nil {
+				t.Errorf("%s with %s alone: %v", d.Name, o.Name, err)
+			}
+		}
+	}
+	if got, want := strings.Join(with, ", "), "mikopbx key, runtel key, uis key"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // A 304 is what an application gets that asked whether something has changed.
 func TestAResponseThatNothingHasChangedIsNoFailure(t *testing.T) {
 	for _, d := range pbx.Drivers() {

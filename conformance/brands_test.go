@@ -87,8 +87,7 @@ func TestOtherKindsOfBrandsPass(t *testing.T) {
 func keyHarness() Harness {
 	d, _ := pbx.Lookup(acme.Name)
 	open := d.Open
-	d.AccountOptional = true
-	d.Options = append(d.Options, pbx.Option{Name: "key", Kind: pbx.OptionSecret, Required: true, Help: "the API key"})
+	d.Options = append(d.Options, pbx.Option{Name: "key", Kind: pbx.OptionSecret, ReplacesAccount: true, Required: true, Help: "the API key"})
 	d.Open = func(cfg pbx.Config) (pbx.Authenticator, error) {
 		cfg.Username, cfg.Password, cfg.Secrets = account, cfg.Secrets["key"], nil
 		return open(cfg)

@@ -73,8 +73,10 @@ func settings(name string) (string, error) {
 	if d.NoUsername {
 		account = d.PasswordLabel + " (no user name)"
 	}
-	if d.AccountOptional {
-		account += ", or a secret option instead"
+	for _, o := range d.Options {
+		if o.ReplacesAccount {
+			account += ", or the option `" + o.Name + "` instead"
+		}
 	}
 	line("Account", account)
 	line("Default port", strconv.Itoa(d.DefaultPort))
