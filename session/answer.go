@@ -26,7 +26,7 @@ func (h *host) answer(g lockout.Login, d lockout.Decision, now time.Time) answer
 	switch d.Reason {
 	case lockout.PasswordRefused:
 		a.state = Rejected
-		fault(pbx.ErrInvalidCredentials, "the PBX refused these credentials at "+h.clock(d.Since, now)+"; correct them, or call Retry")
+		fault(pbx.ErrInvalidCredentials, "the PBX refused these credentials at "+h.clock(d.Since, now)+"; correct them, or retry if they are right by now (Session.Retry)")
 	case lockout.MayBeLocked:
 		a.state, a.holder = Locked, LockedByPBX
 		fault(pbx.ErrLocked, "the PBX refused credentials that worked shortly before, so it may have locked this client; one more login follows")

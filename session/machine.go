@@ -767,7 +767,7 @@ func (m *machine) refusal() error {
 }
 
 var errRefusedBefore error = &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials,
-	Message: "not sent: the PBX has refused these credentials before; correct them, or call Retry"}
+	Message: "not sent: the PBX has refused these credentials before; correct them, or retry if they are right by now (Session.Retry)"}
 
 // notSent makes the error of a look that of a login that was not sent. Nobody
 // can have judged the credentials.

@@ -30,7 +30,7 @@ type Manager struct {
 	stop     context.CancelFunc // of what no session waits for
 	hurry    context.CancelFunc // of logouts that nobody waits for, and of operations of the store
 	watchers watchers
-	wrong    error // options that contradict each other; nil: none
+	wrong    error // what is wrong with the options; nil: nothing
 
 	mu     sync.Mutex // guards what follows
 	byName map[string]*Session
@@ -38,13 +38,17 @@ type Manager struct {
 }
 
 // New makes a session with an upkeep of its own and starts its login. Close it
-// when it is no longer needed. It panics if auth is nil or opts has a Store.
+// when it is no longer needed. It panics if auth is nil, or if opts has a Store or a
+// negative number.
 func New(auth pbx.Authenticator, opts *Options) *Session {
 	if auth == nil {
 		panic("session: New needs an Authenticator, not nil")
 	}
 	if opts != nil && opts.Store != nil {
 		panic("session: New with Options.Store: a session that processes share needs a name, use a Manager")
+	}
+	if _, wrong := opts.resolved(); wrong != nil {
+		panic(wrong.Error())
 	}
 	m := newManager(opts, time.Now)
 	m.fleet.many = false
@@ -56,7 +60,8 @@ func New(auth pbx.Authenticator, opts *Options) *Session {
 }
 
 // NewManager makes an empty Manager. Close it when it is no longer needed. If opts
-// contradict themselves (see [Options].Store), Add returns an error that says how.
+// contradict themselves (see [Options].Store) or have a negative number, Add returns
+// an error that says so.
 func NewManager(opts *Options) *Manager { return newManager(opts, time.Now) }
 
 func newManager(opts *Options, wall func() time.Time) *Manager {

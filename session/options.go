@@ -55,7 +55,7 @@ type Options struct {
 }
 
 // resolved returns the options with the defaults filled in. The error says which
-// contradict each other.
+// contradict each other or are negative.
 func (o *Options) resolved() (r Options, err error) {
 	if o != nil {
 		r = *o
@@ -73,6 +73,8 @@ func (o *Options) resolved() (r Options, err error) {
 		r.LoginRate = 100
 	}
 	switch {
+	case o != nil && (o.Timeout < 0 || min(o.Workers, o.PerHost, o.LoginRate) < 0):
+		err = errors.New("session: Timeout, Workers, PerHost and LoginRate of Options cannot be negative: leave out what should have its default")
 	case r.Store != nil && r.Guard != nil:
 		err = errors.New("session: Options.Guard and Options.Store are both set: the Store has a Guard, leave Options.Guard nil")
 	case r.Store != nil && r.Store.guard == nil:

@@ -75,6 +75,10 @@ func TestSettingsOfASharedStoreAreChecked(t *testing.T) {
 	for name, opts := range map[string]*session.Options{
 		"Options.Guard and Options.Store": {Store: shared, Guard: &session.Guard{}},
 		"must be below Options.Timeout":   {Store: shared, Timeout: time.Second},
+		"Timeout, Workers":                {Timeout: -1},
+		"PerHost and LoginRate":           {PerHost: -1},
+		"cannot be negative":              {Workers: -1},
+		"leave out what":                  {LoginRate: -1},
 	} {
 		m := session.NewManager(opts)
 		if _, err := m.Add("7", &fake{}); err == nil || !strings.Contains(err.Error(), name) {
@@ -83,6 +87,9 @@ func TestSettingsOfASharedStoreAreChecked(t *testing.T) {
 		m.Close(t.Context())
 	}
 	if said := panics(func() { session.New(&fake{}, &session.Options{Store: shared}) }); !strings.Contains(said, "needs a name") {
+		t.Errorf("New says %q", said)
+	}
+	if said := panics(func() { session.New(&fake{}, &session.Options{Timeout: -1}) }); !strings.Contains(said, "cannot be negative") {
 		t.Errorf("New says %q", said)
 	}
 }
