@@ -25,6 +25,9 @@ type Driver struct {
 	// Config.Password, as in "API user". Empty: "User name", unless NoUsername is
 	// set, and "Password".
 	UserLabel, PasswordLabel string
+	// AccountOptional: the first secret among Options can be given instead of the
+	// user name and password, which are then empty.
+	AccountOptional bool
 	// NoUsername: the brand has a password or key without a user name.
 	NoUsername bool
 
@@ -55,10 +58,6 @@ type Option struct {
 	Default  string   // used when the option is not given; empty: none
 	Required bool
 	Help     string // one sentence for people
-
-	// ReplacesAccount: this secret can be given instead of the user name and
-	// password, and then they must be empty.
-	ReplacesAccount bool
 }
 
 // Choice is one value of an [OptionChoice].
@@ -150,8 +149,6 @@ func (o Option) defect() string {
 		return fmt.Sprintf("has the unknown kind %q", o.Kind)
 	case o.Kind == OptionChoice && len(o.Choices) == 0:
 		return "has no choices"
-	case o.ReplacesAccount && o.Kind != OptionSecret:
-		return "replaces the account and is no secret"
 	case o.Kind == OptionSecret && o.Default != "":
 		return "is a secret with a default"
 	case o.Default != "" && o.check(o.Default) != "":

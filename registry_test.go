@@ -120,7 +120,6 @@ func TestRegisterPanicsOnWhatOnlyAProgrammerCanMend(t *testing.T) {
 		`option "x" has a wrong default: "c" is not one of a`: with(pbx.Option{Name: "x", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: "a"}}, Default: "c"}),
 		`option "x" has a wrong default: "soon" is not`:       with(pbx.Option{Name: "x", Kind: pbx.OptionDuration, Default: "soon"}),
 		`option "x" has a wrong default: "-1" is not`:         with(pbx.Option{Name: "x", Kind: pbx.OptionInt, Default: "-1"}),
-		`option "x" replaces the account and is no secret`:    with(pbx.Option{Name: "x", Kind: pbx.OptionString, ReplacesAccount: true}),
 		`option "x" is a secret with a default`:               with(pbx.Option{Name: "x", Kind: pbx.OptionSecret, Default: "admin"}),
 	} {
 		var registry pbx.Registry

@@ -2,6 +2,7 @@ package adapters_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,24 +41,26 @@ func TestEveryDriverHasAFormAndTheOptionalInterfaces(t *testing.T) {
 	}
 }
 
-// A form asks for an account or for the option that replaces it, and each of them
-// alone opens the driver.
-func TestAnOptionThatReplacesTheAccountIsEnough(t *testing.T) {
+// Where the account is optional, a form asks for it or for the first secret option,
+// and that alone opens the driver.
+func TestTheSecretThatReplacesTheAccountIsEnough(t *testing.T) {
 	var with []string
 	for _, d := range pbx.Drivers() {
 		cfg := pbx.Config{URL: "https://pbx.example.com", Options: simulators.Of(d.Name)[0].Options}
 		if _, err := pbx.Open(d.Name, cfg); err == nil {
 			t.Errorf("%s: opened without an account", d.Name)
 		}
-		for _, o := range d.Options {
-			if !o.ReplacesAccount {
-				continue
-			}
-			with = append(with, d.Name+" "+o.Name)
-			cfg.Secrets = map[string]pbx.Secret{o.Name: pbx.NewSecret("a-key-0123456789")}
-			if _, err := pbx.Open(d.Name, cfg); err != nil {
-				t.Errorf("%s with %s alone: %v", d.Name, o.Name, err)
-			}
+		if !d.AccountOptional {
+			continue
+		}
+		i := slices.IndexFunc(d.Options, func(o pbx.Option) bool { return o.Kind == pbx.OptionSecret })
+		if i < 0 {
+			t.Fatalf("%s: no secret replaces the account", d.Name)
+		}
+		with = append(with, d.Name+" "+d.Options[i].Name)
+		cfg.Secrets = map[string]pbx.Secret{d.Options[i].Name: pbx.NewSecret("a-key-0123456789")}
+		if _, err := pbx.Open(d.Name, cfg); err != nil {
+			t.Errorf("%s with %s alone: %v", d.Name, d.Options[i].Name, err)
 		}
 	}
 	if got, want := strings.Join(with, ", "), "mikopbx key, runtel key, uis key"; got != want {

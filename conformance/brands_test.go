@@ -87,7 +87,8 @@ func TestOtherKindsOfBrandsPass(t *testing.T) {
 func keyHarness() Harness {
 	d, _ := pbx.Lookup(acme.Name)
 	open := d.Open
-	d.Options = append(d.Options, pbx.Option{Name: "key", Kind: pbx.OptionSecret, ReplacesAccount: true, Required: true, Help: "the API key"})
+	d.AccountOptional = true
+	d.Options = append(d.Options, pbx.Option{Name: "key", Kind: pbx.OptionSecret, Required: true, Help: "the API key"})
 	d.Open = func(cfg pbx.Config) (pbx.Authenticator, error) {
 		cfg.Username, cfg.Password, cfg.Secrets = account, cfg.Secrets["key"], nil
 		return open(cfg)

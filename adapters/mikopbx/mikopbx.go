@@ -108,11 +108,12 @@ func init() {
 		Title: "MikoPBX",
 
 		UserLabel: "Login", PasswordLabel: "Password",
-		Setup: "The account is one of the web interface. An API key is made there too, under the API keys, and may be bound to addresses and paths. Do not use a password with < or with a blank at an end, or one that begins with http: the PBX changes it before it compares it.",
-		Docs:  "https://docs.mikopbx.com/mikopbx/english",
+		AccountOptional: true, // with a key
+		Setup:           "The account is one of the web interface. An API key is made there too, under the API keys, and may be bound to addresses and paths. Do not use a password with < or with a blank at an end, or one that begins with http: the PBX changes it before it compares it.",
+		Docs:            "https://docs.mikopbx.com/mikopbx/english",
 
 		Options: []pbx.Option{
-			{Name: statickey.Option, Label: "API key", Kind: pbx.OptionSecret, ReplacesAccount: true,
+			{Name: statickey.Option, Label: "API key", Kind: pbx.OptionSecret,
 				Help: "A key made in the web interface, instead of a login and password."},
 		},
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {

@@ -72,15 +72,16 @@ func init() {
 		Title: "Runtel cloud PBX",
 
 		UserLabel: "Login", PasswordLabel: "Password",
-		Setup: "The account is a user of the platform, with its domain, as in a@office.example. A key is made in the PBX's interface, under integration with a CRM. A blocked client can be unblocked by the platform's operator only.",
-		Docs:  "https://doc-cp.runtel.ru/api/api_auth.html",
+		AccountOptional: true, // with a key
+		Setup:           "The account is a user of the platform, with its domain, as in a@office.example. A key is made in the PBX's interface, under integration with a CRM. A blocked client can be unblocked by the platform's operator only.",
+		Docs:            "https://doc-cp.runtel.ru/api/api_auth.html",
 
 		Options: []pbx.Option{
 			{Name: "exp_zone", Label: "Time zone of expiries", Kind: pbx.OptionString,
 				Help: `The time zone in which the platform writes when a token expires, as in Europe/Moscow, or "tz" for the user's own. Without it, the earliest reading is taken.`},
 			{Name: "token_ttl", Label: "Token lifetime", Kind: pbx.OptionDuration,
 				Help: "How long a token is valid, as set on the platform, as in 4h. It overrides what the platform writes."},
-			{Name: statickey.Option, Label: "Key", Kind: pbx.OptionSecret, ReplacesAccount: true,
+			{Name: statickey.Option, Label: "Key", Kind: pbx.OptionSecret,
 				Help: "A key made in the PBX's interface, instead of a user name and password."},
 		},
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {

@@ -122,14 +122,15 @@ func init() {
 		Title: "UIS and CoMagic",
 
 		UserLabel: "Login", PasswordLabel: "Password",
-		Setup: "An administrator opens the account's user management and gives a user the right to the Call API. The same page makes a key for the user. The account's page of the Call API lists the IP addresses that may use it.",
-		Docs:  "https://www.uiscom.ru/academiya/spravochnyj-centr/dokumentatsiya-api/call_api/",
+		AccountOptional: true, // with a key
+		Setup:           "An administrator opens the account's user management and gives a user the right to the Call API. The same page makes a key for the user. The account's page of the Call API lists the IP addresses that may use it.",
+		Docs:            "https://www.uiscom.ru/academiya/spravochnyj-centr/dokumentatsiya-api/call_api/",
 
 		Options: []pbx.Option{
 			{Name: "platform", Label: "Platform", Kind: pbx.OptionChoice,
 				Choices: []pbx.Choice{{Value: UIS, Label: "UIS (callapi.uiscom.ru)"}, {Value: CoMagic, Label: "CoMagic (callapi.comagic.ru)"}},
 				Help:    "The platform, instead of a URL."},
-			{Name: statickey.Option, Label: "Key", Kind: pbx.OptionSecret, ReplacesAccount: true,
+			{Name: statickey.Option, Label: "Key", Kind: pbx.OptionSecret,
 				Help: "A key made in the settings of a user, instead of a login and password."},
 			{Name: "ping_method", Label: "Harmless method", Kind: pbx.OptionString,
 				Help: "A method that changes nothing, to try a token or key with, as in list.calls. Without it, neither is tried before it is used."},

@@ -90,7 +90,10 @@ func secretField(name string) string { return "s." + name }
 
 // keyOption is the secret that can stand for user name and password.
 func keyOption(d pbx.Driver) (pbx.Option, bool) {
-	i := slices.IndexFunc(d.Options, func(o pbx.Option) bool { return o.ReplacesAccount })
+	if !d.AccountOptional {
+		return pbx.Option{}, false
+	}
+	i := slices.IndexFunc(d.Options, func(o pbx.Option) bool { return o.Kind == pbx.OptionSecret })
 	if i < 0 {
 		return pbx.Option{}, false
 	}

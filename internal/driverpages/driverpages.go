@@ -73,10 +73,8 @@ func settings(name string) (string, error) {
 	if d.NoUsername {
 		account = d.PasswordLabel + " (no user name)"
 	}
-	for _, o := range d.Options {
-		if o.ReplacesAccount {
-			account += ", or the option `" + o.Name + "` instead"
-		}
+	if d.AccountOptional {
+		account += ", or a secret option instead"
 	}
 	line("Account", account)
 	line("Default port", strconv.Itoa(d.DefaultPort))
