@@ -159,7 +159,7 @@ func (a *app) reload(ctx context.Context) error {
 		ids[s.ID] = true
 		a.mu.Lock()
 		e := a.entries[s.ID]
-		known := e != nil && e.settings.Rev == s.Rev
+		known := e != nil && e.settings.Rev == s.Rev && e.settings.Damaged == s.Damaged
 		a.mu.Unlock()
 		if !known {
 			a.apply(ctx, s)
@@ -190,7 +190,7 @@ func (a *app) apply(ctx context.Context, s Settings) {
 	e.settings, e.driver = s, driver
 	a.mu.Unlock()
 	var err error
-	open := s.Disconnected.IsZero()
+	open := s.Disconnected.IsZero() && s.Damaged == ""
 	if open && stays {
 		a.hub.changed(s.ID) // its name, perhaps
 		return
@@ -235,6 +235,9 @@ func (a *app) save(ctx context.Context, s Settings) (Settings, error) {
 	ctx = context.WithoutCancel(ctx) // saved is saved, also when the browser has gone
 	a.saving.Lock()
 	defer a.saving.Unlock()
+	if _, now, ok := a.entry(s.ID); ok && now.Damaged != "" {
+		return s, errDamaged
+	}
 	s, err := a.db.save(ctx, s)
 	if err != nil {
 		return s, err

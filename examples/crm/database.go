@@ -139,6 +139,8 @@ func bound(s Settings) string {
 	return string(text)
 }
 
+// all returns the settings of every row. Of a damaged one it returns what can be read:
+// the row stays as it is, so that a person can restore it.
 func (d *database) all(ctx context.Context) ([]Settings, error) {
 	rows, err := d.sql.QueryContext(ctx, `SELECT id, name, driver, url, username, options, sealed, pin, secrets_set, pin_set, disconnected, rev FROM pbx ORDER BY id`)
 	if err != nil {
@@ -154,16 +156,16 @@ func (d *database) all(ctx context.Context) ([]Settings, error) {
 		if err := rows.Scan(&s.ID, &s.Name, &s.Driver, &s.URL, &s.Username, &options, &sealed, &s.Pin, &secretsSet, &pinSet, &disconnected, &s.Rev); err != nil {
 			return nil, err
 		}
-		if err := json.Unmarshal([]byte(options), &s.Options); err != nil {
-			return nil, fmt.Errorf("%s: options: %w", s.Name, err)
-		}
-		plain, err := d.sealer.open(sealed, bound(s))
-		if err != nil { // the key is right: it has opened key_check
-			return nil, fmt.Errorf("%s: this row was changed or damaged outside this program, and its password does not open: delete the row, or restore the settings file from a copy", s.Name)
+		if json.Unmarshal([]byte(options), &s.Options) != nil {
+			s.Damaged = "the options cannot be read"
 		}
 		var hidden secrets
-		if err := json.Unmarshal(plain, &hidden); err != nil {
-			return nil, fmt.Errorf("%s: its secrets cannot be read", s.Name) // not err, which may quote them
+		plain, err := d.sealer.open(sealed, bound(s))
+		switch {
+		case err != nil: // the key is right: it has opened key_check
+			s.Damaged = "the password does not open"
+		case json.Unmarshal(plain, &hidden) != nil:
+			s.Damaged = "the password cannot be read"
 		}
 		s.Password, s.Secrets = pbx.NewSecret(hidden.Password), map[string]pbx.Secret{}
 		for name, value := range hidden.Others {
@@ -179,6 +181,7 @@ var (
 	errNameTaken = errors.New("the name is taken")
 	errGone      = errors.New("this PBX was removed meanwhile")
 	errChanged   = errors.New("this PBX was changed meanwhile")
+	errDamaged   = errors.New("the saved settings of this PBX are damaged. Remove it, or restore the settings file from a copy")
 )
 
 // save writes s whole, or nothing. ID 0 makes a new row. It returns s as saved. If the

@@ -22,7 +22,7 @@ type detailPage struct {
 	Host      string
 	Simulated bool
 	Closed    bool
-	NoDriver  bool
+	Fixed     bool   // its settings cannot be used: it can only be removed
 	Lists     string // what the CRM's own request lists; empty: it knows none for this brand
 	Mischiefs []mischief
 	Blocks    map[string]template.HTML
@@ -38,10 +38,10 @@ func (s *server) detail(w http.ResponseWriter, r *http.Request) {
 	path := "/pbx/" + settings.key()
 	p := detailPage{
 		base: s.base(r, settings.Name, settings.Name, path+"/events"), ID: settings.ID, Name: settings.Name,
-		Brand: shortTitle(d, settings.Driver), Host: settings.host(), Closed: !settings.Disconnected.IsZero(), NoDriver: !known,
+		Brand: shortTitle(d, settings.Driver), Host: settings.host(), Closed: !settings.Disconnected.IsZero(), Fixed: !known || settings.Damaged != "",
 		Blocks: map[string]template.HTML{},
 	}
-	if how, ok := listingOf(settings); ok {
+	if how, ok := listingOf(settings); ok && settings.Damaged == "" {
 		p.Lists = how.Noun() + "s"
 	}
 	if sim := s.sims.at(settings.host()); sim != nil {
@@ -117,7 +117,11 @@ func (a *app) detailsOf(f facts, r row, now time.Time) []detail {
 	if s.Username != "" {
 		details = append(details, detail{Label: userLabel(f.driver), Text: s.Username})
 	}
-	details = append(details, detail{Label: secret, Text: "set, not shown"})
+	kept := "set, not shown"
+	if s.Damaged != "" {
+		kept = "damaged"
+	}
+	details = append(details, detail{Label: secret, Text: kept})
 	token := "none"
 	if !f.token.expires.IsZero() {
 		token = "valid until " + exact(f.token.expires, now)
@@ -133,7 +137,7 @@ func (a *app) detailsOf(f facts, r row, now time.Time) []detail {
 	}
 	switch {
 	case s.Pin != "":
-		details = append(details, detail{Label: "Certificate", Text: "trusted by pin", Mono: strings.TrimPrefix(s.Pin, "sha256/")[:8] + "…"})
+		details = append(details, detail{Label: "Certificate", Text: "trusted by pin", Mono: fmt.Sprintf("%.8s…", strings.TrimPrefix(s.Pin, "sha256/"))})
 	case strings.HasPrefix(s.URL, "http:"):
 		details = append(details, detail{Label: "Certificate", Text: "none: plain http"})
 	default:
@@ -234,8 +238,11 @@ func (s *server) ask(w http.ResponseWriter, r *http.Request, q question) {
 
 func (s *server) askRemove(w http.ResponseWriter, r *http.Request) {
 	if _, settings, ok := s.find(w, r); ok {
-		path := "/pbx/" + settings.key()
-		s.ask(w, r, question{Question: "Remove " + settings.Name + "?", Text: "Its session logs out. Settings and password are deleted.",
+		path, text := "/pbx/"+settings.key(), "Its session logs out. Settings and password are deleted."
+		if settings.Damaged != "" {
+			text = "What is left of its settings is deleted from the settings file."
+		}
+		s.ask(w, r, question{Question: "Remove " + settings.Name + "?", Text: text,
 			Verb: "Remove", Action: path + "/remove", Back: path})
 	}
 }
@@ -267,7 +274,11 @@ func (s *server) removePBX(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, http.StatusInternalServerError, "Not removed", sentence(err.Error()))
 		return
 	}
-	s.say(r, fmt.Sprintf("“%s” is removed. Its session logs out.", settings.Name))
+	notice := fmt.Sprintf("“%s” is removed.", settings.Name)
+	if settings.Damaged == "" {
+		notice += " Its session logs out."
+	}
+	s.say(r, notice)
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 

@@ -54,6 +54,10 @@ func (s *server) editForm(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if saved.Damaged != "" {
+		s.fail(w, r, http.StatusOK, "The saved settings of this PBX are damaged", sentence(errDamaged.Error()))
+		return
+	}
 	d, known := pbx.Lookup(saved.Driver)
 	if !known {
 		s.fail(w, r, http.StatusOK, fmt.Sprintf("This program has no driver “%s”", saved.Driver), "The settings are kept. Start a program that has the driver, or remove the PBX on its page.")
@@ -237,7 +241,6 @@ func (s *server) test(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
-		ctrl.SetWriteDeadline(time.Now().Add(patience))
 		w.Write(append(text, '\n')) // an error means that the browser is gone, and r's context ends
 		ctrl.Flush()
 	}

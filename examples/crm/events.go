@@ -13,7 +13,6 @@ const (
 	heartbeat = 15 * time.Second      // without a message; pages give up after 35 s
 	redraw    = time.Second           // of a timeline
 	quiet     = 10 * time.Second      // at least, between two sentences for a screen reader
-	patience  = 10 * time.Second      // of a write to a browser
 )
 
 // stream is an open connection of server-sent events.
@@ -33,7 +32,6 @@ func (s *stream) send(message any) bool {
 	if err != nil {
 		return false
 	}
-	s.ctrl.SetWriteDeadline(time.Now().Add(patience))
 	for _, part := range [][]byte{[]byte("data: "), text, []byte("\n\n")} {
 		if _, err := s.w.Write(part); err != nil {
 			return false

@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 )
 
@@ -98,6 +99,30 @@ func (s *server) handler() http.Handler {
 	return s.secure(mux)
 }
 
+// patience is how long a browser may take to read what is written to it. It begins
+// anew with every write, and not before the first one: a connection test takes longer.
+const patience = 10 * time.Second
+
+// hurried is a response that does not wait for ever for a browser that reads nothing.
+type hurried struct{ http.ResponseWriter }
+
+func (h hurried) WriteHeader(status int) {
+	h.hurry()
+	h.ResponseWriter.WriteHeader(status)
+}
+
+func (h hurried) Write(p []byte) (int, error) {
+	h.hurry()
+	return h.ResponseWriter.Write(p)
+}
+
+func (h hurried) hurry() {
+	http.NewResponseController(h.ResponseWriter).SetWriteDeadline(time.Now().Add(patience)) // an error: there is no connection
+}
+
+// Unwrap is for http.ResponseController.
+func (h hurried) Unwrap() http.ResponseWriter { return h.ResponseWriter }
+
 // secure refuses what no page of ours sends, and tells the browser to do no more
 // than our pages need.
 func (s *server) secure(next http.Handler) http.Handler {
@@ -109,7 +134,8 @@ func (s *server) secure(next http.Handler) http.Handler {
 			_ = origins.AddTrustedOrigin(scheme + s.host) // what stands in front may change Host; a name that is none is trusted with nothing
 		}
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
+		w := hurried{raw}
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -124,7 +150,7 @@ func (s *server) secure(next http.Handler) http.Handler {
 			http.SetCookie(w, &http.Cookie{Name: cookieName, Value: visitor, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
 			r.AddCookie(&http.Cookie{Name: cookieName, Value: visitor})
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody) // a GET may have one too
+		r.Body = http.MaxBytesReader(raw, r.Body, maxBody) // a GET may have one too
 		if r.Method == http.MethodPost {
 			err := r.ParseForm()
 			var large *http.MaxBytesError

@@ -26,6 +26,8 @@ type Settings struct {
 	Disconnected time.Time // when a person disconnected it; zero: it is to be connected
 
 	Rev int64 // grows with every change
+
+	Damaged string // what of the saved row cannot be read; empty: nothing
 }
 
 // key is the PBX's name in the Fleet. It stays when a person renames the PBX.

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"database/sql"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+)
+
+// damages are what can happen to a row outside this program.
+var damages = []struct{ name, statement string }{
+	{"the password", `UPDATE pbx SET sealed = x'00' WHERE id = %d`},
+	{"no password", `UPDATE pbx SET sealed = x'' WHERE id = %d`},
+	{"the address", `UPDATE pbx SET url = 'https://thief.example' WHERE id = %d`},
+	{"the options", `UPDATE pbx SET options = '{' WHERE id = %d`},
+	{"the name", `UPDATE pbx SET name = '', sealed = x'00' WHERE id = %d`},
+}
+
+// inFile runs a statement on a settings file as another program would.
+func inFile(t *testing.T, file string, statement string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rowInFile is the row of a PBX as it stands in a settings file; empty: there is none.
+func rowInFile(t *testing.T, file string, s Settings) string {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var text string
+	err = db.QueryRow(`SELECT concat_ws('|', id, name, driver, url, username, options, hex(sealed), pin, secrets_set, pin_set, disconnected, rev) FROM pbx WHERE id = ?`, s.ID).Scan(&text)
+	if err != nil && err != sql.ErrNoRows {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestADamagedRowIsShownAndStaysAsItIsUntilItIsRemoved(t *testing.T) {
+	for _, damage := range damages {
+		t.Run(damage.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "settings.db")
+			r := start(t, file)
+			good := r.connect(r.simulate("yeastar-p", false, pbxsim.Options{}), "Harbour Dental", nil)
+			bad := r.connect(r.simulate("runtel", false, pbxsim.Options{}), "Lumen Travel", nil)
+			r.waitFor(bad, "Live")
+			r.stop()
+			inFile(t, file, fmt.Sprintf(damage.statement, bad.ID))
+			before := rowInFile(t, file, bad)
+
+			r = startWith(t, "127.0.0.1:0", file, r.key, r.app.sims)
+			r.waitFor(good, "Live")
+			const fact = "The saved settings of this PBX are damaged."
+			_, page := r.get("/")
+			contains(t, page, ">1 needs you<", fact, "Remove it, or restore the settings file.", fmt.Sprintf(`href="/pbx/%d/remove"`, bad.ID))
+			path := "/pbx/" + bad.key()
+			_, page = r.get(path)
+			contains(t, page, fact, "restore the settings file from a copy", "/remove")
+			for _, button := range []string{path + "/edit", path + "/connect", path + "/disconnect", path + "/retry", path + "/extensions"} {
+				if strings.Contains(page, button) {
+					t.Errorf("the page offers %s", button)
+				}
+			}
+			_, page = r.get(path + "/edit")
+			contains(t, page, fact)
+
+			form := url.Values{"do": {"save"}, "id": {bad.key()}, "rev": {"1"}, "driver": {"runtel"}, "name": {"New"}, "url": {"https://pbx.example"}, "username": {"u"}, "password": {planted}}
+			r.post(path+"/edit", form)
+			for _, button := range []string{"connect", "disconnect", "retry", "extensions"} {
+				r.post(path+"/"+button, url.Values{})
+			}
+			if after := rowInFile(t, file, bad); after != before {
+				t.Errorf("the row was changed from %s to %s", before, after)
+			}
+			_, page = r.get("/")
+			contains(t, page, fact)
+
+			r.post(path+"/remove", url.Values{})
+			if after := rowInFile(t, file, bad); after != "" {
+				t.Errorf("the row is still there: %s", after)
+			}
+			if _, page = r.get("/"); strings.Contains(page, fact) {
+				t.Error("the removed PBX is still in the table")
+			}
+		})
+	}
+}
+
+// A row that is damaged while the program runs does not keep it from following the
+// others, and connects again once it is restored.
+func TestARowThatIsRestoredConnectsAgain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "settings.db")
+	r := start(t, file)
+	first := r.connect(r.simulate("yeastar-p", false, pbxsim.Options{}), "Harbour Dental", nil)
+	second := r.connect(r.simulate("runtel", false, pbxsim.Options{}), "Lumen Travel", nil)
+	r.waitFor(first, "Live")
+	r.waitFor(second, "Live")
+	inFile(t, file, fmt.Sprintf(`UPDATE pbx SET options = 'x' || options WHERE id = %d`, first.ID))
+	r.waitFor(first, "Unavailable")
+	inFile(t, file, fmt.Sprintf(`DELETE FROM pbx WHERE id = %d`, second.ID))
+	eventually(t, func() bool { return len(r.app.ids()) == 1 }, func() string { return "a removed row is not noticed beside a damaged one" })
+	inFile(t, file, fmt.Sprintf(`UPDATE pbx SET options = substr(options, 2) WHERE id = %d`, first.ID))
+	r.waitFor(first, "Live")
+}
+
+// The pin is not sealed: a damaged one is a wrong setting, and its page is drawn.
+func TestADamagedPinIsAWrongSetting(t *testing.T) {
+	for _, pin := range []string{"x", "sha256/", "sha256/ab"} {
+		r := start(t, "")
+		saved := r.connect(r.simulate("yeastar-p", true, pbxsim.Options{}), "Harbour Dental", func(s *Settings) { s.Pin = pin })
+		_, page := r.get("/pbx/" + saved.key())
+		contains(t, page, "The settings do not fit this program.", "Certificate")
+	}
+}
