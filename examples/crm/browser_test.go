@@ -203,6 +203,9 @@ func TestBrowser(t *testing.T) {
 		{"the focus outlives what it stood on", focusStays},
 		{"rows that change while they are added are added once", addedOnce},
 		{"a notice is seen far down the page", noticeIsSeen},
+		{"a PBX that is disconnected keeps the focus on its button", disconnectKeepsFocus},
+		{"what to do about a PBX is readable on a phone", troubleOnAPhone},
+		{"a story of three lines keeps its times whole", storyTimesAreWhole},
 		{"times are as the server writes them", timesAgree},
 		{"a stopped program is said and recovered from", stopAndStart},
 		{"a thousand rows", thousandRows},
@@ -456,6 +459,16 @@ func everyStateFits(t *testing.T, b *tab, r *running) {
 		if cut := eval[[]string](b, shown+".flatMap(tr => [...tr.querySelectorAll('.word, .since, .c-next p, .c-act>*')]).filter(e => e.scrollHeight > e.clientHeight + 1 || e.scrollWidth > e.clientWidth + 1).map(e => e.textContent + ', ' + e.scrollWidth + ' of ' + e.clientWidth + ' px')"); len(cut) > 0 {
 			t.Errorf("%d px: cut off: %q", width, cut)
 		}
+	}
+	for _, width := range []int64{861, 900, 961, 1100} { // the whole sentence stands on the PBX's page
+		b.size(width, 860)
+		if cut := eval[[]string](b, shown+".flatMap(tr => [...tr.querySelectorAll('.fact')]).filter(e => e.textContent && e.getBoundingClientRect().bottom > e.closest('p').getBoundingClientRect().bottom + 1).map(e => e.textContent)"); len(cut) > 0 {
+			t.Errorf("%d px: what happened is cut off: %q", width, cut)
+		}
+	}
+	b.size(1280, 860)
+	if cut := eval[[]string](b, fmt.Sprintf("(frozen = %d, second(), %s.flatMap(tr => [...tr.querySelectorAll('.since')]).filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent))", noon.UnixMilli(), shown)); len(cut) > 0 {
+		t.Errorf("on a page that is not live: cut off: %q", cut)
 	}
 }
 
@@ -882,6 +895,53 @@ func troubled(r *running) []string {
 	r.waitFor(other, "Unavailable")
 	r.waitFor(off, "Closed")
 	return []string{"/", "/add", "/add?driver=yeastar", "/add?driver=runtel", "/pbx/" + saved.key(), "/pbx/" + bad.key(), "/pbx/" + bad.key() + "/edit", "/pbx/" + other.key() + "/edit?key=show", "/pbx/" + saved.key() + "/remove", "/host/" + hostname(locked.URL) + "/forgive", "/nowhere"}
+}
+
+// Also where another person has pressed the button.
+func disconnectKeepsFocus(t *testing.T, b *tab, r *running) {
+	saved := r.connect(r.simulate("yeastar-p", false, pbxsim.Options{}), "Harbour Dental", nil)
+	r.waitFor(saved, "Live")
+	b.visit("/pbx/" + saved.key())
+	b.wait("document.documentElement.classList.contains('is-live')")
+	other := openTab(t, b.ctx, r)
+	other.visit("/pbx/" + saved.key())
+	other.wait("document.documentElement.classList.contains('is-live')")
+	for _, press := range [][2]string{{"Disconnect", "Connect"}, {"Connect", "Disconnect"}} {
+		button := "[...document.querySelectorAll('.head button')].find(b => b.textContent === '" + press[0] + "')"
+		b.wait(button)
+		eval[any](b, button+".focus(), null")
+		b.keys("\r")
+		for _, each := range []*tab{b, other} {
+			each.wait("document.querySelector('.head button').textContent === '" + press[1] + "'")
+		}
+		if at := eval[string](b, "document.activeElement.textContent"); at != press[1] {
+			t.Errorf("after %s the focus is on %.40q", press[0], at)
+		}
+	}
+	other.quiet()
+}
+
+func troubleOnAPhone(t *testing.T, b *tab, r *running) {
+	saved := r.connect(r.simulate("yeastar", false, pbxsim.Options{}), "Northwind Support", func(s *Settings) { s.Password = secretOf("wrong") })
+	r.waitFor(saved, "Rejected")
+	b.size(390, 844)
+	b.visit("/pbx/" + saved.key())
+	if width := eval[float64](b, "document.querySelector('.trouble p').getBoundingClientRect().width"); width < 250 {
+		t.Errorf("the text has %v px beside its buttons", width)
+	}
+}
+
+func storyTimesAreWhole(t *testing.T, b *tab, r *running) {
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	saved := r.connect(sim, "Harbour Dental", nil)
+	r.waitFor(saved, "Live")
+	b.visit("/pbx/" + saved.key())
+	for _, width := range []int64{900, 1280} {
+		b.size(width, 860)
+		if broken := eval[[]string](b, "[...document.querySelectorAll('#b-story td:first-child')].filter(td => { const r = document.createRange(); r.selectNodeContents(td); return r.getClientRects().length !== 1 }).map(td => td.textContent)"); len(broken) > 0 {
+			t.Errorf("%d px: a time is on two lines: %q", width, broken)
+		}
+	}
 }
 
 func narrowScreens(t *testing.T, b *tab, r *running) {

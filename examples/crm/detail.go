@@ -21,7 +21,6 @@ type detailPage struct {
 	Brand     string
 	Host      string
 	Simulated bool
-	Closed    bool
 	Fixed     bool   // its settings cannot be used: it can only be removed
 	Lists     string // what the CRM's own request lists; empty: it knows none for this brand
 	Mischiefs []mischief
@@ -34,11 +33,11 @@ func (s *server) detail(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	now := time.Now()
-	d, known := pbx.Lookup(settings.Driver)
+	d, _ := pbx.Lookup(settings.Driver)
 	path := "/pbx/" + settings.key()
 	p := detailPage{
 		base: s.base(r, settings.Name, settings.Name, path+"/events"), ID: settings.ID, Name: settings.Name,
-		Brand: shortTitle(d, settings.Driver), Host: settings.host(), Closed: !settings.Disconnected.IsZero(), Fixed: !known || settings.Damaged != "",
+		Brand: shortTitle(d, settings.Driver), Host: settings.host(), Fixed: fixed(settings),
 		Blocks: map[string]template.HTML{},
 	}
 	if how, ok := listingOf(settings); ok && settings.Damaged == "" {
@@ -51,6 +50,12 @@ func (s *server) detail(w http.ResponseWriter, r *http.Request) {
 		p.Blocks[id] = template.HTML(text) // from the same templates
 	}
 	s.render(w, http.StatusOK, "detail", p)
+}
+
+// fixed reports whether settings cannot be used: their PBX can only be removed.
+func fixed(s Settings) bool {
+	_, known := pbx.Lookup(s.Driver)
+	return !known || s.Damaged != ""
 }
 
 // detailBlocks are the parts of a PBX's page that the stream replaces.
@@ -78,13 +83,14 @@ func (s *server) detailBlocks(e *entry, now time.Time) map[string]string {
 		Wide, Slim template.HTML
 		Story      []line
 		Details    []detail
-		Mischiefs  []mischief
-	}{row: r, Since: ago(now.Sub(time.UnixMilli(r.Since))), SinceAt: clock(time.UnixMilli(r.Since), now), Text: r.expand(now), TextAt: r.expandAt(now), Tally: t.tally(wide.past).String(), Slimmer: t.tally(narrow.past).String(),
+		Closed     bool
+		Fixed      bool
+	}{row: r, Closed: !f.settings.Disconnected.IsZero(), Fixed: fixed(f.settings), Since: ago(now.Sub(time.UnixMilli(r.Since))), SinceAt: clock(time.UnixMilli(r.Since), now), Text: r.expand(now), TextAt: r.expandAt(now), Tally: t.tally(wide.past).String(), Slimmer: t.tally(narrow.past).String(),
 		Wide:  t.draw(wide, "The session of "+r.Name+", last 10 minutes", t.desc(r, wide.past)),
 		Slim:  t.draw(narrow, "The session of "+r.Name+", last 5 minutes", t.desc(r, narrow.past)),
 		Story: story(events, 50), Details: s.detailsOf(f, r, now)}
 	blocks := map[string]string{}
-	for _, id := range []string{"head", "trouble", "times", "story", "details"} {
+	for _, id := range []string{"head", "buttons", "trouble", "times", "story", "details"} {
 		blocks[id] = s.fragment("detail-"+id, data)
 	}
 	return blocks

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/session"
 )
 
@@ -116,6 +118,23 @@ func TestAPictureIsWellFormedAndShowsEachSign(t *testing.T) {
 	contains(t, string(twice.draw(wide, "", "")), ">Go away on<", ">off<", ">Respond 502 off<")
 	if picture := string(history.draw(wide, "", "")); strings.Count(picture, `class="flag"`) != 1 || strings.Count(picture, `class="login"`) != 3 || !strings.Contains(picture, `class="c-ok solid"`) || !strings.Contains(picture, "Restart &lt;now&gt;") {
 		t.Error(picture)
+	}
+}
+
+// What a person reads of a key names no field of a program. The driver's own words
+// stand in the details.
+func TestTheStoryOfAKeyThatIsNotTrustedIsInPlainWords(t *testing.T) {
+	r := start(t, "")
+	for _, pin := range []string{"", pbx.Pin(selfSigned(make([]byte, 32)).Leaf)} {
+		saved := r.connect(r.simulate("yeastar-p", true, pbxsim.Options{}), "Tamarind Foods "+pin, func(s *Settings) { s.Pin = pin })
+		r.waitFor(saved, "Unavailable")
+		e, _, _ := r.app.entry(saved.ID)
+		o := r.app.listExtensions(t.Context(), e, saved)
+		for _, line := range append(story(e.journal.all(), 50), line{Result: o.Text}) {
+			if strings.Contains(line.Result, "TLS.") || strings.Contains(line.Result, "sha256/") {
+				t.Errorf("%s: %s", line.Event, line.Result)
+			}
+		}
 	}
 }
 

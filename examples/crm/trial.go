@@ -219,6 +219,9 @@ func explain(err error) string {
 		}
 		return sentence(err.Error())
 	}
+	if aboutCertificate(failure) && !failure.Sent {
+		return "The PBX’s key is not trusted. Nothing was sent."
+	}
 	text := sentence(failure.Message)
 	if failure.Code != "" {
 		text = strings.TrimSuffix(text, ".") + " (code " + failure.Code + ")."

@@ -38,7 +38,7 @@ const groups = ['stop', 'wait', 'busy', 'ok', 'off'];
 let order = [], arrived = new Set();
 
 function tick(r) {
-  const since = r.since && (frozen ? 'since ' + clock(r.since) : ago(now() - r.since));
+  const since = r.since && (frozen ? (r.who ? '' : 'since ') + clock(r.since) : ago(now() - r.since));
   put(r.at$.since, [r.who, since].filter(Boolean).join(' · '));
   const when = frozen ? 'at ' + clock(r.at) : 'in ' + left(r.at - now());
   put(r.at$.rest, (r.rest || '').replace(r.at ? '{in}' : ' {in}', r.at ? when : ''));
@@ -316,10 +316,9 @@ async function whileSending(button, work) {
 }
 const post = (path, body) => fetch(path, { method: 'POST', headers: { Accept: 'application/json' }, body: new URLSearchParams(body) });
 const press = button => whileSending(button, async () => {
-  const path = button.formAction, m = await (await post(path, { token: one('#act [name=token]').value })).json();
+  const m = await (await post(button.formAction, { token: one('#act [name=token]').value })).json();
   if ('result' in m) { put($('result'), m.result); $('result').className = m.ok ? '' : 'bad'; } else notice(m.notice);
   for (const b of each('[data-mischief][aria-pressed]')) if (m.pressed) attr(b, 'aria-pressed', `${!!m.pressed[b.dataset.mischief]}`);
-  if (/\/(dis)?connect$/.test(path) && !tbody) location.reload();
 });
 on(document, 'click', e => {
   const b = e.target.closest('button[formaction]:not([formaction="/simulated"])');
