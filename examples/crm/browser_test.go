@@ -204,6 +204,7 @@ func TestBrowser(t *testing.T) {
 		{"rows that change while they are added are added once", addedOnce},
 		{"a notice is seen far down the page", noticeIsSeen},
 		{"a PBX that is disconnected keeps the focus on its button", disconnectKeepsFocus},
+		{"ways to log in stand beside their buttons", waysToLogIn},
 		{"what to do about a PBX is readable on a phone", troubleOnAPhone},
 		{"a story of three lines keeps its times whole", storyTimesAreWhole},
 		{"times are as the server writes them", timesAgree},
@@ -820,6 +821,19 @@ func focusStays(t *testing.T, b *tab, r *running) {
 	if !eval[bool](b, b.row(down)+".querySelector('.name') === document.activeElement") {
 		t.Error("a button went, and the focus with it: " + eval[string](b, "document.activeElement.outerHTML.slice(0, 100)"))
 	}
+	broken.respond502(true)
+	r.connect(broken, "Down again", nil)
+	b.visit("/")
+	b.wait("[...document.querySelectorAll('#rows .name')].find(a => a.textContent === 'Down again')")
+	b.visit(eval[string](b, "[...document.querySelectorAll('#rows .name')].find(a => a.textContent === 'Down again').getAttribute('href')"))
+	b.wait("document.documentElement.classList.contains('is-live') && document.getElementById('trouble-act')")
+	eval[any](b, "document.getElementById('trouble-act').focus(), null")
+	broken.respond502(false)
+	b.keys("\r") // Try now
+	b.wait("!document.getElementById('trouble-act')")
+	if at := eval[string](b, "document.activeElement.id"); at != "main" {
+		t.Errorf("the trouble is over, and the focus is on %q", at)
+	}
 }
 
 // addedOnce sends a change of a row that still waits to be added: many rows are added
@@ -919,6 +933,14 @@ func disconnectKeepsFocus(t *testing.T, b *tab, r *running) {
 		}
 	}
 	other.quiet()
+}
+
+func waysToLogIn(t *testing.T, b *tab, r *running) {
+	b.visit("/add?driver=runtel")
+	got := eval[[]float64](b, "(() => { const left = e => { const r = document.createRange(); r.selectNodeContents(e); return r.getBoundingClientRect().left }; return [left(document.querySelector('.radios legend')) - left(document.querySelector('.radios')), ...[...document.querySelectorAll('.radios label')].map(l => Math.abs(l.firstElementChild.getBoundingClientRect().top + 8 - l.getBoundingClientRect().top - l.offsetHeight / 2))] })()")
+	if len(got) != 3 || got[0] > 0 || got[1] > 1 || got[2] > 1 {
+		t.Errorf("the legend is indented by %v px, and the buttons stand beside the middle of their lines by %v px", got[0], got[1:])
+	}
 }
 
 func troubleOnAPhone(t *testing.T, b *tab, r *running) {

@@ -85,7 +85,7 @@ func (s *server) detailBlocks(e *entry, now time.Time) map[string]string {
 		Details    []detail
 		Closed     bool
 		Fixed      bool
-	}{row: r, Closed: !f.settings.Disconnected.IsZero(), Fixed: fixed(f.settings), Since: ago(now.Sub(time.UnixMilli(r.Since))), SinceAt: clock(time.UnixMilli(r.Since), now), Text: r.expand(now), TextAt: r.expandAt(now), Tally: t.tally(wide.past).String(), Slimmer: t.tally(narrow.past).String(),
+	}{row: r, Closed: !f.settings.Disconnected.IsZero(), Fixed: fixed(f.settings), Since: r.since(now), SinceAt: clock(time.UnixMilli(r.Since), now), Text: r.expand(now), TextAt: r.expandAt(now), Tally: t.tally(wide.past).String(), Slimmer: t.tally(narrow.past).String(),
 		Wide:  t.draw(wide, "The session of "+r.Name+", last 10 minutes", t.desc(r, wide.past)),
 		Slim:  t.draw(narrow, "The session of "+r.Name+", last 5 minutes", t.desc(r, narrow.past)),
 		Story: story(events, 50), Details: s.detailsOf(f, r, now)}
@@ -115,7 +115,7 @@ func nextOf(f facts, r row) string {
 
 func (a *app) detailsOf(f facts, r row, now time.Time) []detail {
 	s := f.settings
-	secret := "Password"
+	secret := passwordLabel(f.driver)
 	if key, ok := keyOption(f.driver); ok && s.Password.IsZero() {
 		secret = key.Label
 	}

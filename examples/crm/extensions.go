@@ -102,7 +102,7 @@ func (a *app) listExtensions(ctx context.Context, e *entry, s Settings) outcome 
 		}
 	}
 	if err != nil {
-		o = outcome{false, explain(err)}
+		o = outcome{false, inBrief(err)}
 	}
 	e.journal.add(event{At: start, Kind: sentRequest, Label: "Request", Result: o.Text, Failed: !o.OK, Took: time.Since(start)})
 	a.hub.changed(s.ID)

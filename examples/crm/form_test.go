@@ -418,6 +418,9 @@ func TestAPBXWithoutADriverKeepsItsSettings(t *testing.T) {
 	}
 	_, page := r.get("/")
 	contains(t, page, "This program has no driver “avaya”.", "Remove: Old")
+	if _, page = r.get("/pbx/" + saved.key()); strings.Contains(page, " weeks") {
+		t.Error("a PBX that never had a session has an age")
+	}
 	_, page = r.get("/pbx/" + saved.key() + "/edit")
 	contains(t, page, "This program has no driver “avaya”", "The settings are kept.")
 }
@@ -488,7 +491,7 @@ func TestNothingIsSentBeforeASelfSignedKeyIsTrusted(t *testing.T) {
 	form := filled(sim, "Harbour")
 	form.Set("do", "test")
 	_, page := r.post("/add", form)
-	contains(t, html.UnescapeString(page), "The certificate is self-signed: your decision", "Nothing was sent yet.", `value="trust:`+pin+`"`, `class="s-decide" data-step="Certificate"`)
+	contains(t, html.UnescapeString(page), "The certificate is self-signed: your decision", "Nothing was sent yet.", `value="trust:`+pin+`"`, `class="s-decide" data-step="Certificate"`, "Self-signed: your decision.")
 	if n := sim.pbx.Counts().Requests; n != 0 {
 		t.Fatalf("%d requests were sent", n)
 	}
@@ -508,7 +511,7 @@ func TestNothingIsSentBeforeASelfSignedKeyIsTrusted(t *testing.T) {
 	contains(t, page, "than the one you trusted on "+day(time.Now(), time.Now()), "Trusted until now", "Shown now")
 	form.Set("name", "Another name")
 	_, lines := r.post("/test", form) // as the script sends it
-	contains(t, lines, "The PBX shows another key than the one you trusted", "Trusted until now", "Shown now")
+	contains(t, lines, "The PBX shows another key than the one you trusted", "Trusted until now", "Shown now", "Another key than the trusted one: your decision.")
 	if n := sim.pbx.Counts().Requests - before; n != 0 {
 		t.Errorf("%d requests were sent to another key", n)
 	}

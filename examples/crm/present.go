@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"syscall"
@@ -291,7 +290,7 @@ func (r *row) unavailable(f facts, failure *pbx.Error, next string, edit action,
 		r.Reason = "Check the brand, and the address with its port. While a PBX starts, its web server may respond before its API."
 		r.Action = edit
 	case failure != nil && failure.HTTPStatus != 0:
-		r.Fact, r.Rest = fmt.Sprintf("%d %s: the PBX does not respond.", failure.HTTPStatus, http.StatusText(failure.HTTPStatus)), next
+		r.Fact, r.Rest = gateway(failure.HTTPStatus), next
 		r.Reason = "Something in front of the PBX responds for it, or the PBX is starting. Requests fail until it is back."
 	default:
 		r.Fact, r.Rest = "The PBX does not respond: "+inWords(failure, err)+".", next
@@ -372,12 +371,17 @@ func (r row) expandAt(now time.Time) string {
 	return strings.ReplaceAll(r.Rest, "{in}", "at "+clock(time.UnixMilli(r.At), now))
 }
 
+// since is how long the state has lasted; empty: there never was a session.
+func (r row) since(now time.Time) string {
+	if r.Since == 0 {
+		return ""
+	}
+	return ago(now.Sub(time.UnixMilli(r.Since)))
+}
+
 // second is the second line of the state: who, and since when.
 func (r row) second(now time.Time) string {
-	since := ago(now.Sub(time.UnixMilli(r.Since)))
-	if r.Since == 0 {
-		since = ""
-	}
+	since := r.since(now)
 	if r.Who != "" && since != "" {
 		return r.Who + " · " + since
 	}

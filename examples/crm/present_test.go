@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/session"
 )
 
@@ -257,6 +258,15 @@ func TestAPBXsPageSaysWhenAndHowMuchOfTheBudget(t *testing.T) {
 	if want := "You trusted the other one on 3 Nov. Nothing was sent."; !strings.HasPrefix(trusted.Reason, want) {
 		t.Errorf("%q does not begin with %q", trusted.Reason, want)
 	}
+}
+
+// A secret has one name, on its page and in its form.
+func TestDetailsNameTheSecretAsTheFormDoes(t *testing.T) {
+	r := start(t, "")
+	saved := r.connect(r.simulate("yeastar-p", false, pbxsim.Options{}), "Harbour Dental", nil)
+	d, _ := pbx.Lookup(saved.Driver)
+	_, page := r.get("/pbx/" + saved.key())
+	contains(t, page, "<dt>"+passwordLabel(d)+"</dt><dd>set, not shown")
 }
 
 func TestRowsAreOrderedByWhoHasToActAndThenByAge(t *testing.T) {

@@ -57,7 +57,7 @@ func (r *recorder) watch(kind eventKind, label string, send func() (*pbx.Token, 
 	e := event{At: start, Kind: kind, Label: label, Took: time.Since(start)}
 	switch {
 	case err != nil:
-		e.Failed, e.Wrong, e.Dead, e.Result = true, errors.Is(err, pbx.ErrInvalidCredentials), errors.Is(err, pbx.ErrTokenRejected), explain(err)
+		e.Failed, e.Wrong, e.Dead, e.Result = true, errors.Is(err, pbx.ErrInvalidCredentials), errors.Is(err, pbx.ErrTokenRejected), inBrief(err)
 	case t == nil:
 		e.Result = fmt.Sprintf("Accepted in %d ms.", e.Took.Milliseconds())
 	default:

@@ -138,6 +138,28 @@ func TestTheStoryOfAKeyThatIsNotTrustedIsInPlainWords(t *testing.T) {
 	}
 }
 
+// Not as the driver says it to the person who sets it up.
+func TestTheStoryOfAnOutageIsInPlainWords(t *testing.T) {
+	r := start(t, "")
+	sim := r.simulate("yeastar-p", false, pbxsim.Options{})
+	sim.respond502(true)
+	saved := r.connect(sim, "Petrel Marine", nil)
+	r.waitFor(saved, "Unavailable")
+	e, _, _ := r.app.entry(saved.ID)
+	logins := 0
+	for _, line := range story(e.journal.all(), 50) {
+		if line.Event == "Login" {
+			logins++
+			if want := "502 Bad Gateway: the PBX does not respond."; line.Result != want {
+				t.Errorf("got %q, want %q", line.Result, want)
+			}
+		}
+	}
+	if logins == 0 {
+		t.Error("there is no login")
+	}
+}
+
 func TestManyMarksAreMerged(t *testing.T) {
 	crowd := timeline{now: noon}
 	for i := range 2000 {

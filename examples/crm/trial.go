@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -102,6 +103,8 @@ func (t *trial) take(s probe.Step) {
 		if s.Name == probe.CertificateStep && t.cfg.TLS.PinSHA256 != "" {
 			shown.Text = "Trusted by its pin."
 		}
+	case probe.Decide:
+		shown.Text = "Self-signed: your decision."
 	case probe.Skipped, probe.NotChecked:
 		shown.State, shown.Text = "skipped", "skipped: "+s.Message
 	case probe.Failed:
@@ -111,7 +114,7 @@ func (t *trial) take(s probe.Step) {
 		}
 		shown.Text = explain(t.err) + t.used(s)
 		if isPinned(s) {
-			shown.State, shown.Text, t.err = "decide", "", nil // a person decides about the new key
+			shown.State, shown.Text, t.err = "decide", "Another key than the trusted one: your decision.", nil // a person decides about the new key
 		}
 	}
 	t.report(*shown)
@@ -206,6 +209,25 @@ func refusedWhen(failure *pbx.Error, now time.Time) string {
 	return "before"
 }
 
+// inBrief is explain for the story of a PBX. What a person can do about it stands above
+// the story, and the driver's own words in the details.
+func inBrief(err error) string {
+	var failure *pbx.Error
+	switch {
+	case !errors.As(err, &failure):
+	case aboutCertificate(failure) && !failure.Sent:
+		return "The PBX’s key is not trusted. Nothing was sent."
+	case errors.Is(err, pbx.ErrUnavailable) && failure.HTTPStatus >= 500:
+		return gateway(failure.HTTPStatus)
+	}
+	return explain(err)
+}
+
+// gateway says that something in front of a PBX responds for it.
+func gateway(status int) string {
+	return fmt.Sprintf("%d %s: the PBX does not respond.", status, http.StatusText(status))
+}
+
 // explain is what a failed step says.
 func explain(err error) string {
 	var failure *pbx.Error
@@ -218,9 +240,6 @@ func explain(err error) string {
 			return sentence("the PBX does not respond: " + inWords(nil, err))
 		}
 		return sentence(err.Error())
-	}
-	if aboutCertificate(failure) && !failure.Sent {
-		return "The PBX’s key is not trusted. Nothing was sent."
 	}
 	text := sentence(failure.Message)
 	if failure.Code != "" {

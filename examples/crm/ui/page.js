@@ -252,7 +252,7 @@ function blocks(b) {
     el.innerHTML = b[id];
     if (open.length) all().forEach((d, i) => d.open = open[i] ?? d.open);
     else shut(el);
-    if (focus) $(focus)?.focus();
+    if (focus) ($(focus) || $('main')).focus({ preventScroll: true });
   }
 }
 // On a phone the hosts in trouble are closed behind one line.
