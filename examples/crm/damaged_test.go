@@ -65,6 +65,9 @@ func TestADamagedRowIsShownAndStaysAsItIsUntilItIsRemoved(t *testing.T) {
 			r.waitFor(good, "Live")
 			const fact = "The saved settings of this PBX are damaged."
 			_, page := r.get("/")
+			if strings.Contains(page, fmt.Sprintf(`href="/pbx/%d"></a>`, bad.ID)) {
+				t.Error("a PBX has no name")
+			}
 			contains(t, page, ">1 needs you<", fact, "Remove it, or restore the settings file.", fmt.Sprintf(`href="/pbx/%d/remove"`, bad.ID))
 			path := "/pbx/" + bad.key()
 			_, page = r.get(path)

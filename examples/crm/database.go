@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -78,7 +79,7 @@ func openDatabase(path string, key masterKey) (*database, error) {
 func (d *database) prepare() error {
 	tx, err := d.sql.Begin()
 	if err != nil {
-		return notOurs(err)
+		return unread(err)
 	}
 	defer tx.Rollback()
 	var id, version, tables int
@@ -87,7 +88,7 @@ func (d *database) prepare() error {
 		tx.QueryRow(`PRAGMA user_version`).Scan(&version),
 		tx.QueryRow(`SELECT count(*) FROM sqlite_schema`).Scan(&tables),
 	); err != nil {
-		return notOurs(err)
+		return unread(err)
 	}
 	switch {
 	case tables == 0:
@@ -105,16 +106,20 @@ func (d *database) prepare() error {
 	}
 	var sealed []byte
 	if err := tx.QueryRow(`SELECT sealed FROM key_check`).Scan(&sealed); err != nil {
-		return err
+		return unread(err)
 	}
 	_, err = d.sealer.open(sealed, keyCheck)
 	return err
 }
 
-func notOurs(err error) error {
+// unread says what to do about a file that cannot be read.
+func unread(err error) error {
 	var failure *sqlite.Error
-	if errors.As(err, &failure) && failure.Code() == sqlite3.SQLITE_NOTADB {
+	switch {
+	case errors.As(err, &failure) && failure.Code() == sqlite3.SQLITE_NOTADB:
 		return errors.New("this is not a settings file of this program: choose another file; it was left alone")
+	case errors.As(err, &failure) && failure.Code()&0xff == sqlite3.SQLITE_CORRUPT, errors.Is(err, sql.ErrNoRows):
+		return errors.New("the settings file is damaged: restore it from a copy, or start with an empty file; it was left alone")
 	}
 	return err
 }
@@ -144,7 +149,7 @@ func bound(s Settings) string {
 func (d *database) all(ctx context.Context) ([]Settings, error) {
 	rows, err := d.sql.QueryContext(ctx, `SELECT id, name, driver, url, username, options, sealed, pin, secrets_set, pin_set, disconnected, rev FROM pbx ORDER BY id`)
 	if err != nil {
-		return nil, err
+		return nil, unread(err)
 	}
 	defer rows.Close()
 	var all []Settings
@@ -167,6 +172,9 @@ func (d *database) all(ctx context.Context) ([]Settings, error) {
 		case json.Unmarshal(plain, &hidden) != nil:
 			s.Damaged = "the password cannot be read"
 		}
+		if s.Damaged != "" && strings.TrimSpace(s.Name) == "" {
+			s.Name = fmt.Sprintf("PBX %d", s.ID)
+		}
 		s.Password, s.Secrets = pbx.NewSecret(hidden.Password), map[string]pbx.Secret{}
 		for name, value := range hidden.Others {
 			s.Secrets[name] = pbx.NewSecret(value)
@@ -174,7 +182,7 @@ func (d *database) all(ctx context.Context) ([]Settings, error) {
 		s.SecretsSet, s.PinSet, s.Disconnected = fromMillis(secretsSet), fromMillis(pinSet), fromMillis(disconnected)
 		all = append(all, s)
 	}
-	return all, rows.Err()
+	return all, unread(rows.Err())
 }
 
 var (

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/base64"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -69,6 +71,8 @@ func TestASettingsFileThatIsNotOursIsLeftAlone(t *testing.T) {
 		{"another key", func(t *testing.T, file string) { fillFile(t, file, key, "") }, newKey(), "sealed with another key: start with the key that wrote it, or with an empty file"},
 		{"a newer version", func(t *testing.T, file string) { fillFile(t, file, key, "PRAGMA user_version = 2") }, key, "is of a newer version (2, and this program knows 1): start the newer program"},
 		{"another program's database", func(t *testing.T, file string) { fillFile(t, file, key, "PRAGMA application_id = 7") }, key, "not a settings file of this program"},
+		{"no key check", func(t *testing.T, file string) { fillFile(t, file, key, "DELETE FROM key_check") }, key, "the settings file is damaged: restore it from a copy, or start with an empty file; it was left alone"},
+		{"damaged pages", func(t *testing.T, file string) { fillFile(t, file, key, ""); damagePage(t, file, "key_check") }, key, "the settings file is damaged: restore it from a copy, or start with an empty file; it was left alone"},
 		{"a text", func(t *testing.T, file string) {
 			if err := os.WriteFile(file, []byte(strings.Repeat("Dear diary. ", 200)), 0o600); err != nil {
 				t.Fatal(err)
@@ -90,6 +94,44 @@ func TestASettingsFileThatIsNotOursIsLeftAlone(t *testing.T) {
 				t.Errorf("the file was changed (%v)", err)
 			}
 		})
+	}
+}
+
+// damagePage overwrites the first page of a table.
+func damagePage(t *testing.T, file, table string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var page, size int64
+	if err := errors.Join(db.QueryRow(`SELECT rootpage FROM sqlite_schema WHERE name = ?`, table).Scan(&page), db.QueryRow(`PRAGMA page_size`).Scan(&size)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(bytes.Repeat([]byte{0xff}, int(size)), (page-1)*size); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Of a table that cannot be read nobody knows which rows are damaged.
+func TestASettingsFileWithDamagedPagesSaysWhatToDo(t *testing.T) {
+	file, key := filepath.Join(t.TempDir(), "settings.db"), newKey()
+	fillFile(t, file, key, "")
+	damagePage(t, file, "pbx")
+	var errs bytes.Buffer
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	status := run(ctx, []string{"-addr", "127.0.0.1:0", "-simulate=false", "-db", file}, func(name string) string {
+		return map[string]string{keyVariable: base64.StdEncoding.EncodeToString(key[:])}[name]
+	}, io.Discard, &errs)
+	if status != 1 || !strings.Contains(errs.String(), "the settings file is damaged: restore it from a copy, or start with an empty file") || strings.Count(errs.String(), "\n") != 1 {
+		t.Errorf("status %d: %s", status, errs.String())
 	}
 }
 
