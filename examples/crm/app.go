@@ -190,7 +190,7 @@ func (a *app) apply(ctx context.Context, s Settings) {
 	e.settings, e.driver = s, driver
 	a.mu.Unlock()
 	var err error
-	open := s.Disconnected.IsZero() && s.Damaged == ""
+	open := s.Disconnected.IsZero() && !s.Damaged
 	if open && stays {
 		a.hub.changed(s.ID) // its name, perhaps
 		return
@@ -235,7 +235,7 @@ func (a *app) save(ctx context.Context, s Settings) (Settings, error) {
 	ctx = context.WithoutCancel(ctx) // saved is saved, also when the browser has gone
 	a.saving.Lock()
 	defer a.saving.Unlock()
-	if _, now, ok := a.entry(s.ID); ok && now.Damaged != "" {
+	if _, now, ok := a.entry(s.ID); ok && now.Damaged {
 		return s, errDamaged
 	}
 	s, err := a.db.save(ctx, s)

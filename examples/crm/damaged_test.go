@@ -3,11 +3,13 @@ package main
 import (
 	"database/sql"
 	"fmt"
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
 
@@ -16,7 +18,11 @@ var damages = []struct{ name, statement string }{
 	{"the password", `UPDATE pbx SET sealed = x'00' WHERE id = %d`},
 	{"no password", `UPDATE pbx SET sealed = x'' WHERE id = %d`},
 	{"the address", `UPDATE pbx SET url = 'https://thief.example' WHERE id = %d`},
+	{"the brand", `UPDATE pbx SET driver = 'yeastar' WHERE id = %d`},
+	{"the user name", `UPDATE pbx SET username = 'other' WHERE id = %d`},
+	{"the key", `UPDATE pbx SET pin = 'sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=' WHERE id = %d`},
 	{"the options", `UPDATE pbx SET options = '{' WHERE id = %d`},
+	{"an option", `UPDATE pbx SET options = json_set(options, '$.other', '1') WHERE id = %d`},
 	{"the name", `UPDATE pbx SET name = '', sealed = x'00' WHERE id = %d`},
 }
 
@@ -64,6 +70,7 @@ func TestADamagedRowIsShownAndStaysAsItIsUntilItIsRemoved(t *testing.T) {
 			r = startWith(t, "127.0.0.1:0", file, r.key, r.app.sims)
 			r.waitFor(good, "Live")
 			const fact = "The saved settings of this PBX are damaged."
+			const cause = "Its brand, address, user name, options, trusted key or password was changed outside this program."
 			_, page := r.get("/")
 			if strings.Contains(page, fmt.Sprintf(`href="/pbx/%d"></a>`, bad.ID)) {
 				t.Error("a PBX has no name")
@@ -71,7 +78,10 @@ func TestADamagedRowIsShownAndStaysAsItIsUntilItIsRemoved(t *testing.T) {
 			contains(t, page, ">1 needs you<", fact, "Remove it, or restore the settings file.", fmt.Sprintf(`href="/pbx/%d/remove"`, bad.ID))
 			path := "/pbx/" + bad.key()
 			_, page = r.get(path)
-			contains(t, page, fact, "restore the settings file from a copy", "/remove")
+			contains(t, page, fact, cause, "restore the settings file from a copy", "/remove")
+			if strings.Contains(page, "trusted by pin") {
+				t.Error("the page says that a key is trusted")
+			}
 			for _, button := range []string{path + "/edit", path + "/connect", path + "/disconnect", path + "/retry", path + "/extensions"} {
 				if strings.Contains(page, button) {
 					t.Errorf("the page offers %s", button)
@@ -81,7 +91,9 @@ func TestADamagedRowIsShownAndStaysAsItIsUntilItIsRemoved(t *testing.T) {
 			contains(t, page, fact)
 
 			form := url.Values{"do": {"save"}, "id": {bad.key()}, "rev": {"1"}, "driver": {"runtel"}, "name": {"New"}, "url": {"https://pbx.example"}, "username": {"u"}, "password": {planted}}
-			r.post(path+"/edit", form)
+			if status, page := r.post(path+"/edit", form); status != http.StatusConflict || strings.Contains(page, planted) {
+				t.Errorf("saving: status %d", status)
+			}
 			for _, button := range []string{"connect", "disconnect", "retry", "extensions"} {
 				r.post(path+"/"+button, url.Values{})
 			}
@@ -119,8 +131,42 @@ func TestARowThatIsRestoredConnectsAgain(t *testing.T) {
 	r.waitFor(first, "Live")
 }
 
-// The pin is not sealed: a damaged one is a wrong setting, and its page is drawn.
-func TestADamagedPinIsAWrongSetting(t *testing.T) {
+// A person who can write the settings file does not get a password by it.
+func TestAPasswordIsNotSentToAHostOrKeyThatWasChangedInTheFile(t *testing.T) {
+	for _, row := range []struct {
+		name      string
+		saved     func(thief Settings) Settings // what a person has saved
+		statement string                        // with the thief's url, the thief's pin and the row's id
+	}{
+		{"the address", func(s Settings) Settings { s.URL = "https://127.0.0.1:1"; return s }, `UPDATE pbx SET url = '%[1]s' WHERE id = %[3]d`},
+		{"the key", func(s Settings) Settings { s.Pin = otherPin(); return s }, `UPDATE pbx SET pin = '%[2]s' WHERE id = %[3]d`},
+		{"the address and the key", func(s Settings) Settings { s.URL, s.Pin = "https://127.0.0.1:1", otherPin(); return s }, `UPDATE pbx SET url = '%[1]s', pin = '%[2]s' WHERE id = %[3]d`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "settings.db")
+			r := start(t, file)
+			thief := r.simulate("yeastar-p", true, pbxsim.Options{}) // shows a key of its own
+			saved := r.connect(thief, "Harbour Dental", func(s *Settings) { *s = row.saved(*s) })
+			r.waitFor(saved, "Unavailable")
+			r.stop()
+			inFile(t, file, fmt.Sprintf(row.statement, thief.URL, pbx.Pin(thief.cert.Leaf), saved.ID))
+
+			r = startWith(t, "127.0.0.1:0", file, r.key, r.app.sims)
+			_, page := r.get("/pbx/" + saved.key())
+			contains(t, page, "The saved settings of this PBX are damaged.")
+			r.waitFor(r.connect(r.simulate("runtel", false, pbxsim.Options{}), "Lumen Travel", nil), "Live") // time for a login
+			if n := thief.pbx.Counts().Requests; n != 0 {
+				t.Errorf("%d requests were sent", n)
+			}
+		})
+	}
+}
+
+// otherPin is the pin of a key that no simulated PBX shows.
+func otherPin() string { return pbx.Pin(selfSigned(make([]byte, 32)).Leaf) }
+
+// A pin that no key can have is a wrong setting, and its page is drawn.
+func TestAPinThatIsNoneIsAWrongSetting(t *testing.T) {
 	for _, pin := range []string{"x", "sha256/", "sha256/ab"} {
 		r := start(t, "")
 		saved := r.connect(r.simulate("yeastar-p", true, pbxsim.Options{}), "Harbour Dental", func(s *Settings) { s.Pin = pin })

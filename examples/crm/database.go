@@ -24,7 +24,7 @@ type database struct {
 
 const (
 	applicationID = 0x70627863 // marks the file as one of this program
-	schemaVersion = 1
+	schemaVersion = 2          // since 2, the secrets of a row are bound to its options and pin
 )
 
 const schema = `
@@ -103,6 +103,8 @@ func (d *database) prepare() error {
 		return errors.New("this is not a settings file of this program: choose another file; it was left alone")
 	case version > schemaVersion:
 		return fmt.Errorf("the settings file is of a newer version (%d, and this program knows %d): start the newer program; the file was left alone", version, schemaVersion)
+	case version < schemaVersion:
+		return fmt.Errorf("the settings file is of an older version (%d, and this program needs %d): choose another file and add the PBXs again; the file was left alone", version, schemaVersion)
 	}
 	var sealed []byte
 	if err := tx.QueryRow(`SELECT sealed FROM key_check`).Scan(&sealed); err != nil {
@@ -118,7 +120,9 @@ func unread(err error) error {
 	switch {
 	case errors.As(err, &failure) && failure.Code() == sqlite3.SQLITE_NOTADB:
 		return errors.New("this is not a settings file of this program: choose another file; it was left alone")
-	case errors.As(err, &failure) && failure.Code()&0xff == sqlite3.SQLITE_CORRUPT, errors.Is(err, sql.ErrNoRows):
+	case errors.As(err, &failure) && failure.Code()&0xff == sqlite3.SQLITE_CORRUPT,
+		errors.As(err, &failure) && failure.Code() == sqlite3.SQLITE_ERROR, // a table or column is missing
+		errors.Is(err, sql.ErrNoRows):
 		return errors.New("the settings file is damaged: restore it from a copy, or start with an empty file; it was left alone")
 	}
 	return err
@@ -138,14 +142,16 @@ type secrets struct {
 	Others   map[string]string `json:"others,omitempty"`
 }
 
-// bound is what the secrets of s belong to.
-func bound(s Settings) string {
-	text, _ := json.Marshal([]string{s.Driver, s.URL, s.Username})
+// bound is what the secrets of s belong to: all that decides where they are sent, so that
+// no change of the file sends them elsewhere. Not noticed is a whole row of an older copy.
+// options is the text in the file.
+func bound(s Settings, options string) string {
+	text, _ := json.Marshal([]string{s.Driver, s.URL, s.Username, options, s.Pin})
 	return string(text)
 }
 
-// all returns the settings of every row. Of a damaged one it returns what can be read:
-// the row stays as it is, so that a person can restore it.
+// all returns the settings of every row. Of a damaged one it returns what can be read,
+// and no secrets: the row stays as it is, so that a person can restore it.
 func (d *database) all(ctx context.Context) ([]Settings, error) {
 	rows, err := d.sql.QueryContext(ctx, `SELECT id, name, driver, url, username, options, sealed, pin, secrets_set, pin_set, disconnected, rev FROM pbx ORDER BY id`)
 	if err != nil {
@@ -161,19 +167,13 @@ func (d *database) all(ctx context.Context) ([]Settings, error) {
 		if err := rows.Scan(&s.ID, &s.Name, &s.Driver, &s.URL, &s.Username, &options, &sealed, &s.Pin, &secretsSet, &pinSet, &disconnected, &s.Rev); err != nil {
 			return nil, err
 		}
-		if json.Unmarshal([]byte(options), &s.Options) != nil {
-			s.Damaged = "the options cannot be read"
-		}
 		var hidden secrets
-		plain, err := d.sealer.open(sealed, bound(s))
-		switch {
-		case err != nil: // the key is right: it has opened key_check
-			s.Damaged = "the password does not open"
-		case json.Unmarshal(plain, &hidden) != nil:
-			s.Damaged = "the password cannot be read"
-		}
-		if s.Damaged != "" && strings.TrimSpace(s.Name) == "" {
-			s.Name = fmt.Sprintf("PBX %d", s.ID)
+		plain, err := d.sealer.open(sealed, bound(s, options)) // the key is right: it has opened key_check
+		if err != nil || json.Unmarshal(plain, &hidden) != nil || json.Unmarshal([]byte(options), &s.Options) != nil {
+			s.Damaged, hidden = true, secrets{}
+			if strings.TrimSpace(s.Name) == "" {
+				s.Name = fmt.Sprintf("PBX %d", s.ID)
+			}
 		}
 		s.Password, s.Secrets = pbx.NewSecret(hidden.Password), map[string]pbx.Secret{}
 		for name, value := range hidden.Others {
@@ -210,7 +210,7 @@ func (d *database) save(ctx context.Context, s Settings) (Settings, error) {
 	if err != nil {
 		return s, err
 	}
-	sealed := d.sealer.seal(plain, bound(s))
+	sealed := d.sealer.seal(plain, bound(s, string(options)))
 	args := []any{s.Name, s.Driver, s.URL, s.Username, string(options), sealed, s.Pin, millis(s.SecretsSet), millis(s.PinSet), millis(s.Disconnected)}
 	if s.ID == 0 {
 		err = d.sql.QueryRowContext(ctx, `INSERT INTO pbx (name, driver, url, username, options, sealed, pin, secrets_set, pin_set, disconnected, rev)

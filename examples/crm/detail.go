@@ -21,7 +21,7 @@ type detailPage struct {
 	Brand     string
 	Host      string
 	Simulated bool
-	Fixed     bool   // its settings cannot be used: it can only be removed
+	Unusable  bool   // it can only be removed
 	Lists     string // what the CRM's own request lists; empty: it knows none for this brand
 	Mischiefs []mischief
 	Blocks    map[string]template.HTML
@@ -37,10 +37,10 @@ func (s *server) detail(w http.ResponseWriter, r *http.Request) {
 	path := "/pbx/" + settings.key()
 	p := detailPage{
 		base: s.base(r, settings.Name, settings.Name, path+"/events"), ID: settings.ID, Name: settings.Name,
-		Brand: shortTitle(d, settings.Driver), Host: settings.host(), Fixed: fixed(settings),
+		Brand: shortTitle(d, settings.Driver), Host: settings.host(), Unusable: unusable(settings),
 		Blocks: map[string]template.HTML{},
 	}
-	if how, ok := listingOf(settings); ok && settings.Damaged == "" {
+	if how, ok := listingOf(settings); ok && !settings.Damaged {
 		p.Lists = how.Noun() + "s"
 	}
 	if sim := s.sims.at(settings.host()); sim != nil {
@@ -52,10 +52,11 @@ func (s *server) detail(w http.ResponseWriter, r *http.Request) {
 	s.render(w, http.StatusOK, "detail", p)
 }
 
-// fixed reports whether settings cannot be used: their PBX can only be removed.
-func fixed(s Settings) bool {
+// unusable reports whether no session can be made of settings: their PBX can only be
+// removed.
+func unusable(s Settings) bool {
 	_, known := pbx.Lookup(s.Driver)
-	return !known || s.Damaged != ""
+	return !known || s.Damaged
 }
 
 // detailBlocks are the parts of a PBX's page that the stream replaces.
@@ -84,8 +85,8 @@ func (s *server) detailBlocks(e *entry, now time.Time) map[string]string {
 		Story      []line
 		Details    []detail
 		Closed     bool
-		Fixed      bool
-	}{row: r, Closed: !f.settings.Disconnected.IsZero(), Fixed: fixed(f.settings), Since: r.since(now), SinceAt: clock(time.UnixMilli(r.Since), now), Text: r.expand(now), TextAt: r.expandAt(now), Tally: t.tally(wide.past).String(), Slimmer: t.tally(narrow.past).String(),
+		Unusable   bool
+	}{row: r, Closed: !f.settings.Disconnected.IsZero(), Unusable: unusable(f.settings), Since: r.since(now), SinceAt: clock(time.UnixMilli(r.Since), now), Text: r.expand(now), TextAt: r.expandAt(now), Tally: t.tally(wide.past).String(), Slimmer: t.tally(narrow.past).String(),
 		Wide:  t.draw(wide, "The session of "+r.Name+", last 10 minutes", t.desc(r, wide.past)),
 		Slim:  t.draw(narrow, "The session of "+r.Name+", last 5 minutes", t.desc(r, narrow.past)),
 		Story: story(events, 50), Details: s.detailsOf(f, r, now)}
@@ -124,7 +125,7 @@ func (a *app) detailsOf(f facts, r row, now time.Time) []detail {
 		details = append(details, detail{Label: userLabel(f.driver), Text: s.Username})
 	}
 	kept := "set, not shown"
-	if s.Damaged != "" {
+	if s.Damaged {
 		kept = "damaged"
 	}
 	details = append(details, detail{Label: secret, Text: kept})
@@ -142,6 +143,7 @@ func (a *app) detailsOf(f facts, r row, now time.Time) []detail {
 		details = append(details, detail{Label: "Next", Text: strings.TrimPrefix(nextOf(f, r), "next ") + " " + moment(time.UnixMilli(r.At), now)})
 	}
 	switch {
+	case s.Damaged: // nothing says that a person has trusted this pin
 	case s.Pin != "":
 		details = append(details, detail{Label: "Certificate", Text: "trusted by pin", Mono: fmt.Sprintf("%.8s…", strings.TrimPrefix(s.Pin, "sha256/"))})
 	case strings.HasPrefix(s.URL, "http:"):
@@ -245,7 +247,7 @@ func (s *server) ask(w http.ResponseWriter, r *http.Request, q question) {
 func (s *server) askRemove(w http.ResponseWriter, r *http.Request) {
 	if _, settings, ok := s.find(w, r); ok {
 		path, text := "/pbx/"+settings.key(), "Its session logs out. Settings and password are deleted."
-		if settings.Damaged != "" {
+		if settings.Damaged {
 			text = "What is left of its settings is deleted from the settings file."
 		}
 		s.ask(w, r, question{Question: "Remove " + settings.Name + "?", Text: text,
@@ -281,7 +283,7 @@ func (s *server) removePBX(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	notice := fmt.Sprintf("“%s” is removed.", settings.Name)
-	if settings.Damaged == "" {
+	if !settings.Damaged {
 		notice += " Its session logs out."
 	}
 	s.say(r, notice)

@@ -54,7 +54,7 @@ func (s *server) editForm(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if saved.Damaged != "" {
+	if saved.Damaged {
 		s.fail(w, r, http.StatusOK, "The saved settings of this PBX are damaged", sentence(errDamaged.Error()))
 		return
 	}
@@ -185,6 +185,8 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) {
 		failed(http.StatusConflict, problem{Text: "This PBX was changed after this form was opened. Open the form again to see the change, or press “Save and connect” again to replace it."})
 	case errors.Is(err, errNameTaken):
 		failed(http.StatusUnprocessableEntity, problem{"name", fmt.Sprintf("The name “%s” is taken. Choose another one.", e.settings.Name)})
+	case errors.Is(err, errDamaged):
+		s.fail(w, r, http.StatusConflict, "Not saved", sentence(err.Error()))
 	case errors.Is(err, errGone):
 		s.fail(w, r, http.StatusNotFound, "Not saved", sentence(err.Error()))
 	case err != nil:

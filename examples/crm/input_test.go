@@ -175,7 +175,8 @@ func TestAProgramThatCannotStartLeavesTheSettingsAlone(t *testing.T) {
 		says                       string
 	}{
 		{"another key", base64.StdEncoding.EncodeToString(other[:]), "", "127.0.0.1:0", "the settings file was sealed with another key: start with the key that wrote it, or with an empty file"},
-		{"a newer version", text, "PRAGMA user_version = 2", "127.0.0.1:0", "is of a newer version (2, and this program knows 1): start the newer program; the file was left alone"},
+		{"a newer version", text, "PRAGMA user_version = 3", "127.0.0.1:0", "is of a newer version (3, and this program knows 2): start the newer program; the file was left alone"},
+		{"an older version", text, "PRAGMA user_version = 1", "127.0.0.1:0", "is of an older version (1, and this program needs 2): choose another file and add the PBXs again; the file was left alone"},
 		{"a port in use", text, "", taken.addr, "another program listens on " + taken.addr + ": end it, or choose another port with -addr"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -115,11 +115,10 @@ func decide(f facts, now time.Time) row {
 	}
 
 	switch {
-	case s.Damaged != "":
+	case s.Damaged:
 		r.set(needsYou, "warn", "Unavailable", "needs you")
 		r.Fact, r.Rest = "The saved settings of this PBX are damaged.", "Remove it, or restore the settings file."
-		r.Reason = "Nothing is sent. To keep this PBX, restore the settings file from a copy. Or remove it, then add it again. Until then its row in the file stays as it is."
-		r.Technical = s.Damaged + ": the row was changed or damaged outside this program"
+		r.Reason = "Its brand, address, user name, options, trusted key or password was changed outside this program. Nothing is sent. To keep this PBX, restore the settings file from a copy. Or remove it, then add it again. Until then its row in the file stays as it is."
 		r.Action, r.At = action{Label: "Remove", Path: page + "/remove"}, 0
 		return r
 	case f.driver.Name == "":

@@ -110,7 +110,7 @@ var situations = []struct {
 	}, needsYou, "Unavailable", "needs you", "The settings do not fit this PBX.", "Open them: what to change stands beside the field.", "Edit"},
 	{"settings that the driver refuses", func(f *facts) { f.open = false }, needsYou, "Unavailable", "needs you", "The settings do not fit this program.", "Nothing was sent.", "Edit"},
 	{"no driver", func(f *facts) { f.driver = pbx.Driver{} }, needsYou, "Unavailable", "needs you", "This program has no driver “acme”.", "Remove this PBX, or start a program that has it.", "Remove"},
-	{"a damaged row", func(f *facts) { f.open, f.settings.Damaged = false, "the password does not open" }, needsYou, "Unavailable", "needs you", "The saved settings of this PBX are damaged.", "Remove it, or restore the settings file.", "Remove"},
+	{"a damaged row", func(f *facts) { f.open, f.settings.Damaged = false, true }, needsYou, "Unavailable", "needs you", "The saved settings of this PBX are damaged.", "Remove it, or restore the settings file.", "Remove"},
 	{"disconnected", func(f *facts) { f.open, f.settings.Disconnected = false, noon.AddDate(0, 0, -21) }, switchOff, "Closed", "", "", "Disconnected on 5 Nov.", "Connect"},
 }
 

@@ -47,7 +47,7 @@ func (k masterKey) derive(use string) []byte {
 
 // sealer encrypts what the settings file must not show. What it seals opens
 // only beside the same bound text: a password cannot be moved to the row of
-// another address.
+// another address or key.
 type sealer struct{ aead cipher.AEAD }
 
 func newSealer(k masterKey) sealer {

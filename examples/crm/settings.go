@@ -27,7 +27,7 @@ type Settings struct {
 
 	Rev int64 // grows with every change
 
-	Damaged string // what of the saved row cannot be read; empty: nothing
+	Damaged bool // the saved row was changed outside this program, and its secrets do not open
 }
 
 // key is the PBX's name in the Fleet. It stays when a person renames the PBX.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +25,7 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { close(p); return nil }
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80} }
 
-func TestAClientThatStopsReadingAPageIsHungUp(t *testing.T) {
+func TestAClientThatStopsReadingAPageIsDisconnected(t *testing.T) {
 	for _, path := range []string{"/", "/static/page.js", "/nowhere", "/events"} {
 		t.Run(path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -51,4 +53,32 @@ func TestAClientThatStopsReadingAPageIsHungUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Each write has its own time: a stream that is read stays open, however long it lasts.
+func TestAStreamThatIsReadStaysOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := open(settingsOfProcess{}, newKey(), nil, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := make(pipes)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- p.serve(ctx, l) }()
+		server, client := net.Pipe()
+		l <- server
+		io.WriteString(client, "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		start := time.Now()
+		client.SetReadDeadline(start.Add(20 * heartbeat))
+		n, err := io.Copy(io.Discard, client)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("after %v and %d bytes the stream ended with the error %v", time.Since(start), n, err)
+		}
+		client.Close()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
