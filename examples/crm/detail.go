@@ -40,7 +40,7 @@ func (s *server) detail(w http.ResponseWriter, r *http.Request) {
 		Brand: shortTitle(d, settings.Driver), Host: settings.host(), Unusable: unusable(settings),
 		Blocks: map[string]template.HTML{},
 	}
-	if how, ok := listingOf(settings); ok && !settings.Damaged {
+	if how, ok := listingOf(settings); ok {
 		p.Lists = how.Noun() + "s"
 	}
 	if sim := s.sims.at(settings.host()); sim != nil {

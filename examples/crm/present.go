@@ -118,7 +118,7 @@ func decide(f facts, now time.Time) row {
 	case s.Damaged:
 		r.set(needsYou, "warn", "Unavailable", "needs you")
 		r.Fact, r.Rest = "The saved settings of this PBX are damaged.", "Remove it, or restore the settings file."
-		r.Reason = "Its brand, address, user name, options, trusted key or password was changed outside this program. Nothing is sent. To keep this PBX, restore the settings file from a copy. Or remove it, then add it again. Until then its row in the file stays as it is."
+		r.Reason = "Its brand, address, user name, options, trusted key or password was changed outside this program. Nothing is sent. To keep this PBX, end this program, restore the settings file from a copy, and start it again. Or remove the PBX, then add it again. Until then its row in the file stays as it is."
 		r.Action, r.At = action{Label: "Remove", Path: page + "/remove"}, 0
 		return r
 	case f.driver.Name == "":
