@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer, env func(strin
 	var one description
 	flags.StringVar(&one.Driver, "driver", "", "`name` of the driver that the PBX is for; empty: one of each kind")
 	flags.StringVar(&one.Variant, "variant", "", "`name` of the variant, see -list")
-	flags.StringVar(&one.Listen, "listen", "", "`address` of the PBX, as in 127.0.0.1:8088; empty: a loopback address of its own, port 8088")
+	flags.StringVar(&one.Listen, "listen", "", "`address` of the PBX, as in 127.0.0.1:8088; empty: a loopback address of its own, port 8088 if it is free")
 	flags.BoolVar(&one.TLS, "tls", false, "serve https with a new self-signed certificate, and print its pin")
 	user := flags.String("user", "api", "user `name` of the account")
 	passwordEnv := flags.String("password-env", "PBX_PASSWORD", "`variable` that holds the account's password; without it the password is \"secret\"")
@@ -144,6 +144,9 @@ func serve(ctx context.Context, all []description, control string, public bool, 
 		}
 		sim := d.start()
 		server, err := pbxsim.ListenAt(sim, address, d.TLS)
+		if host, _, _ := net.SplitHostPort(address); err != nil && d.Listen == "" { // the port is taken
+			server, err = pbxsim.ListenAt(sim, net.JoinHostPort(host, "0"), d.TLS)
+		}
 		if err != nil {
 			return fail(fmt.Errorf("%s: %w: choose another address with -listen", d.Name, err))
 		}

@@ -163,6 +163,16 @@ func TestOneOfEachKindHasAnAddressOfItsOwn(t *testing.T) {
 	}
 }
 
+// Two of these programs run side by side.
+func TestAPBXWithoutAnAddressTakesAFreePort(t *testing.T) {
+	first, _ := started(t, "-driver", "runtel")
+	second, _ := started(t, "-driver", "runtel")
+	url := regexp.MustCompile(`http://[\d.]+:\d+`)
+	if a, b := url.FindString(first.String()), url.FindString(second.String()); a == "" || b == "" || a == b {
+		t.Errorf("they are at %q and %q", a, b)
+	}
+}
+
 func TestAWebPageCannotUseTheControlAPI(t *testing.T) {
 	_, api := started(t, "-driver", "runtel", "-listen", "127.0.0.1:0")
 	r, err := http.NewRequest(http.MethodPost, api+"/runtel/restart", nil)
