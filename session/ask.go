@@ -16,6 +16,7 @@ type question struct {
 	admit   bool        // it counts against the fleet's rate of logins
 	relogin bool        // the login is to make room for others
 	failed  bool        // the last attempt failed
+	issued  time.Time   // of a keep-alive or ping: when its token was
 
 	unclaimed bool // say only whether it may go
 }
@@ -140,16 +141,17 @@ func (h *host) askWithToken(v *visitor, q question) answer {
 	defer h.unlock()
 	now := h.now()
 	if until := h.coveredUntil(v, now); !until.IsZero() {
-		h.line.addBeat(v, q.ticket, false) // the lock may end sooner
+		h.line.addBeat(v, q, false) // the lock may end sooner
 		return answer{verdict: waitEvent, until: h.here(until, now), state: Locked, holder: LockedByPBX, err: lockedByPBX(pbx.OpKeepAlive, until.Sub(now))}
 	}
 	if q.failed && h.probes(v) && !h.local.Responds(v.traits.URL, now) {
-		h.line.addBeat(v, q.ticket, true)
+		h.line.addBeat(v, q, true)
 		h.check(v, now)
 		return answer{verdict: waitEvent, state: Unavailable}
 	}
-	if h.calls >= v.perHost || h.trial[v.traits.URL] != nil && h.local.OneTokenAtATime(v.traits.URL) {
-		h.line.addBeat(v, q.ticket, false)
+	oneAtATime := h.local.OneTokenAtATime(v.traits.URL, h.issued(q.issued, now), now)
+	if h.calls >= v.perHost || h.trial[v.traits.URL] != nil && oneAtATime {
+		h.line.addBeat(v, q, false)
 		return answer{verdict: waitEvent, state: Connecting}
 	}
 	h.line.drop(v)
@@ -157,7 +159,7 @@ func (h *host) askWithToken(v *visitor, q question) answer {
 		return answer{verdict: free}
 	}
 	h.calls++
-	if h.local.OneTokenAtATime(v.traits.URL) {
+	if oneAtATime {
 		h.try(v.traits.URL)
 		v.trying = true
 	}
@@ -165,8 +167,9 @@ func (h *host) askWithToken(v *visitor, q question) answer {
 }
 
 // settle reports how a request of a driver ended that was sent at that time. b is
-// the booking of a login. It returns how many credentials the ledger had to forget.
-func (h *host) settle(v *visitor, op pbx.Op, b *lockout.Booking, err error, sent time.Time) (dropped int) {
+// the booking of a login, and t the token of another operation. It returns how many
+// credentials the ledger had to forget.
+func (h *host) settle(v *visitor, op pbx.Op, b *lockout.Booking, t *pbx.Token, err error, sent time.Time) (dropped int) {
 	h.mu.Lock()
 	if h.books == nil && err == nil && op != pbx.OpLogin {
 		h.calls--
@@ -185,7 +188,7 @@ func (h *host) settle(v *visitor, op pbx.Op, b *lockout.Booking, err error, sent
 	h.calls--
 	if op != pbx.OpLogin {
 		if err == nil && h.alert.Load() != 0 {
-			h.local.TokenAccepted(v.traits.URL, now.Add(-time.Since(sent)), now)
+			h.local.TokenAccepted(v.traits.URL, h.issued(t.IssuedAt, now), now.Add(-time.Since(sent)), now)
 		}
 		if v.trying {
 			v.trying = false

@@ -181,6 +181,11 @@ func (d *driver) judged(op pbx.Op, started time.Time, r result) result {
 	took := time.Since(started)
 	if r.err == nil && (op == pbx.OpLogin || op == pbx.OpKeepAlive) {
 		r.err = sound(op, r.token, started.Add(took))
+		if r.err == nil && r.token.IssuedAt.IsZero() {
+			dated := *r.token
+			dated.IssuedAt = started
+			r.token = &dated
+		}
 	}
 	d.ended(op, took, r.err)
 	if d.hook != nil {

@@ -39,12 +39,12 @@ func (g *gate) ask(l *link, q question) answer {
 }
 
 // settle reports how something ended that was let through and sent at that time. b is
-// the booking of a login.
-func (g *gate) settle(l *link, op pbx.Op, b *lockout.Booking, err error, sent time.Time) {
+// the booking of a login, and t the token of another operation.
+func (g *gate) settle(l *link, op pbx.Op, b *lockout.Booking, t *pbx.Token, err error, sent time.Time) {
 	if op == opLook {
 		return
 	}
-	if dropped := l.host.settle(&l.visitor, op, b, err, sent); dropped > 0 {
+	if dropped := l.host.settle(&l.visitor, op, b, t, err, sent); dropped > 0 {
 		g.journal.write(zerolog.WarnLevel, "credentials forgotten", func(e *zerolog.Event) {
 			e.Str("host", l.host.name).Int("credentials", dropped).Str("reason", "there are too many accounts at this host")
 		})
@@ -54,7 +54,7 @@ func (g *gate) settle(l *link, op pbx.Op, b *lockout.Booking, err error, sent ti
 // refund reports that something was let through that nobody will do.
 func (g *gate) refund(l *link, op pbx.Op, b *lockout.Booking) {
 	if op != opLook {
-		g.settle(l, op, b, errWithdrawn, time.Now())
+		g.settle(l, op, b, nil, errWithdrawn, time.Now())
 		g.guard.tidy(l.host) // the session may have ended meanwhile
 	}
 }

@@ -47,6 +47,10 @@ type host struct {
 	name   string        // empty: the unknown host of one session
 	alert  atomic.Uint32 // trouble: requests with tokens have to ask and report, see look
 
+	// doubted is the time before which tokens were issued that may be lost, as the time
+	// since common.start.
+	doubted atomic.Int64
+
 	forgotten atomic.Bool // the store may have lost the ledger
 
 	mu      sync.Mutex // guards what follows
@@ -178,6 +182,26 @@ func (h *host) forgettable() bool {
 	return len(h.members) == 0 && h.common.cells == nil && h.ledger.Idle(h.now())
 }
 
+// asks reports whether a request with a token that was issued at that time has to ask
+// and report.
+func (h *host) asks(issued time.Time) bool {
+	switch trouble(h.alert.Load()) {
+	case 0:
+		return false
+	case doubtful:
+		return int64(time.Since(h.common.start)-time.Since(issued)) < h.doubted.Load()
+	}
+	return true
+}
+
+// issued is when a token was issued, by the ledger's clock.
+func (h *host) issued(at, now time.Time) time.Time {
+	if at.IsZero() {
+		return at
+	}
+	return now.Add(-time.Since(at))
+}
+
 // coveredUntil is the end of a lock that stops the visitor's token; zero: there
 // is none. h.mu is held.
 func (h *host) coveredUntil(v *visitor, now time.Time) time.Time {
@@ -197,6 +221,10 @@ func (h *host) look(now time.Time) {
 	var passes time.Time
 	if len(h.members) > 0 {
 		what, passes = h.trouble(now), h.ledger.Passes(now)
+	}
+	if before := h.local.Careful(now); !before.IsZero() {
+		what |= doubtful
+		h.doubted.Store(int64(before.Add(-h.offset).Sub(h.common.start.Round(0))))
 	}
 	if what != trouble(h.alert.Load()) || !passes.Equal(h.passes) {
 		h.passes = passes
@@ -222,7 +250,7 @@ func (h *host) trouble(now time.Time) (what trouble) {
 	if h.ledger.Locked(now) {
 		what |= lockedOut
 	}
-	if h.ledger.Trouble(now) || h.local.Careful() {
+	if h.ledger.Trouble(now) {
 		what |= careful
 	}
 	return what

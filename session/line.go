@@ -62,10 +62,11 @@ type waiter struct {
 	v      *visitor
 	ticket uint32
 	beat   bool
-	unsure bool // a beat that waits for evidence
-	called bool // out of the queue: it has been asked to come
-	parked bool // out of the queue: only its own time, or a person, can help
-	told   bool // its session has an error to show
+	issued time.Time // of a beat: when its token was
+	unsure bool      // a beat that waits for evidence
+	called bool      // out of the queue: it has been asked to come
+	parked bool      // out of the queue: only its own time, or a person, can help
+	told   bool      // its session has an error to show
 
 	login  lockout.Login
 	kind   kind
@@ -104,14 +105,14 @@ func (l *line) isCalled(v *visitor) bool { return v.waiter != nil && v.waiter.ca
 
 // addBeat puts a keep-alive into its line. unsure: it is to go when the PBX
 // responds to a check.
-func (l *line) addBeat(v *visitor, ticket uint32, unsure bool) {
+func (l *line) addBeat(v *visitor, q question, unsure bool) {
 	if w := v.waiter; w != nil && w.beat && !w.called {
-		w.ticket = max(w.ticket, ticket)
+		w.ticket, w.issued = max(w.ticket, q.ticket), q.issued
 		return
 	}
 	l.drop(v)
 	l.waiting++
-	v.waiter = &waiter{v: v, ticket: ticket, beat: true, unsure: unsure}
+	v.waiter = &waiter{v: v, ticket: q.ticket, beat: true, issued: q.issued, unsure: unsure}
 	l.beats = append(l.beats, v.waiter)
 }
 

@@ -37,11 +37,11 @@ type machine struct {
 	op        pbx.Op // that is asked for or called
 	state     State
 	holder    LockHolder
-	unsaid    bool      // a refused token is not reported to the gate yet
-	heldUp    bool      // the gate's last answer was to wait
-	since     time.Time // of state
-	next      time.Time // when to wake the session, unless an operation is under way; zero: no plan
-	err       error     // of the last attempt
+	unsaid    *deadToken // it is not reported to the gate yet
+	heldUp    bool       // the gate's last answer was to wait
+	since     time.Time  // of state
+	next      time.Time  // when to wake the session, unless an operation is under way; zero: no plan
+	err       error      // of the last attempt
 
 	lease      *lease     // what Token hands out; nil: nothing
 	old        *pbx.Token // the latest token, also a dead one: a refresh may revive it; ending: to be logged out
@@ -180,19 +180,21 @@ type plan struct {
 	ticket    uint32
 	token     *pbx.Token // of a call
 	print     fingerprint
-	admit     bool   // ask: count it against the fleet's rate of logins
-	relogin   bool   // ask: the login is to make room for others
-	unclaimed bool   // ask: the token is not claimed yet, do not book the login
-	take      bool   // call of opClaim: claim the token, do not only look
-	refused   bool   // call of opClaim: the PBX refused the token at hand
-	want      pbx.Op // call of opClaim: what follows
-	failed    bool   // ask: the last attempt failed
+	admit     bool      // ask: count it against the fleet's rate of logins
+	relogin   bool      // ask: the login is to make room for others
+	unclaimed bool      // ask: the token is not claimed yet, do not book the login
+	take      bool      // call of opClaim: claim the token, do not only look
+	refused   bool      // call of opClaim: the PBX refused the token at hand
+	want      pbx.Op    // call of opClaim: what follows
+	failed    bool      // ask: the last attempt failed
+	issued    time.Time // ask: of a keep-alive or ping, when its token was
 
 	withdraw bool       // leave the gate's line, with ticket
 	stale    bool       // the answer or result came too late
 	cancel   bool       // nobody needs what is under way
 	logout   *pbx.Token // nobody needs this token
 	dead     bool       // the PBX refused a token before its expiry
+	died     deadToken  // dead: that token
 	wake     bool       // wake the session at once, whatever is under way
 	contest  bool       // report that another program may use the account
 	refusal  error      // why a retry or close did nothing
@@ -203,6 +205,12 @@ type plan struct {
 	ended   bool          // another process removed the session
 
 	change change
+}
+
+// deadToken is a token that the PBX has refused before its expiry.
+type deadToken struct {
+	issued time.Time
+	read   time.Time // when the refusal was
 }
 
 // change is a change of state, or a first failure, for logs and watchers.
@@ -254,8 +262,8 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 	case stored:
 		m.store(now, e.token, chance, &p)
 	case woken:
-		if m.unsaid {
-			m.unsaid, p.dead, p.print = false, true, m.print
+		if m.unsaid != nil {
+			m.unsaid, p.dead, p.died, p.print = nil, true, *m.unsaid, m.print
 		}
 		m.wake(now, chance, &p)
 	case forgiven:
@@ -275,7 +283,8 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 	case invalidated:
 		m.invalidate(now, e, chance, &p)
 		if p.dead && m.rules.shares { // the report waits for the store, and a request does not
-			m.unsaid, p.dead, p.wake = true, false, true
+			died := p.died
+			m.unsaid, p.dead, p.wake = &died, false, true
 		}
 	case condemned:
 		m.condemn(now, e, chance, &p)
@@ -550,10 +559,21 @@ func (m *machine) ask(op pbx.Op, p *plan) {
 	m.phase, m.waiting, m.again, m.op, m.next = asking, false, false, op, time.Time{}
 	m.ticket++
 	p.ask, p.op, p.ticket, p.print, p.relogin, p.failed = true, op, m.ticket, m.print, m.relogin, m.fails > 0
+	if t := m.used(); t != nil {
+		p.issued = t.IssuedAt
+	}
 	p.unclaimed = (op == pbx.OpLogin || op == pbx.OpKeepAlive) && m.rules.shares && !m.claimed
 	// A renewal ahead of the expiry, and a look that may lead to nothing, do not
 	// wait for a fleet that starts.
 	p.admit = (op == pbx.OpLogin || op == opLook) && m.lease == nil && m.state != Rejected
+}
+
+// used is the token of a keep-alive or a ping.
+func (m *machine) used() *pbx.Token {
+	if m.lease != nil {
+		return m.lease.token
+	}
+	return m.old
 }
 
 // heed follows the gate's answer.
@@ -874,8 +894,11 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 		return
 
 	case op == pbx.OpKeepAlive && errors.Is(err, pbx.ErrTokenRejected):
-		// The token is dead, or the refresh token is: log in.
-		p.dead, p.print = living, m.print
+		// The token is dead, or the refresh token is: log in. The refusal of a token
+		// that came with a refresh token is reported once.
+		if t := m.used(); living || t != nil && !m.gone && m.refreshable(now) {
+			p.dead, p.died, p.print = true, deadToken{t.IssuedAt, now}, m.print
+		}
 		m.lease, m.old = nil, nil
 		m.become(now, Connecting, err, "the token cannot be renewed", p)
 		m.rest(now)
@@ -1070,6 +1093,9 @@ func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 // doubt gives up a token that was issued before the PBX refused a newer one, and
 // its refresh token: where dead tokens count as wrong logins, it is not sent.
 func (m *machine) doubt(now time.Time, before time.Time, p *plan) {
+	if m.old != nil && !m.old.IssuedAt.After(before) {
+		m.old = nil
+	}
 	if !m.living(now) || m.lease.token.IssuedAt.After(before) {
 		return
 	}
@@ -1104,8 +1130,9 @@ func (m *machine) pingedLately(now time.Time) bool {
 // give gives the token up and plans another.
 func (m *machine) give(now time.Time, chance float64, p *plan) {
 	refreshed, early, good := m.refreshed, m.lease.early(now), m.lease.good.Load()
+	died := m.lease.token.IssuedAt
 	m.lease, m.suspect, m.gone, m.relogin = nil, false, true, false
-	p.dead, p.print = true, m.print
+	p.dead, p.died, p.print = true, deadToken{died, now}, m.print
 	if m.state == Rejected { // without its old token, it is still not to log in
 		return
 	}

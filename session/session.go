@@ -228,7 +228,7 @@ func (s *Session) announce(l *link, p plan) {
 	}
 	if p.dead {
 		l.family.refused.Add(1)
-		s.suspectOthers(l, p.print)
+		s.suspectOthers(l, p.print, p.died)
 	}
 	if p.contest {
 		s.log(zerolog.WarnLevel, "another program may log in with this account", func(e *zerolog.Event) {
@@ -361,7 +361,7 @@ func (s *Session) ask(l *link, a *attempt, p plan) plan {
 	if err := l.hangs(p.op); err != nil {
 		said = answer{verdict: waitUntil, until: time.Now().Add(slowBackoff), state: Unavailable, err: err}
 	} else {
-		said = g.ask(l, question{op: p.op, ticket: p.ticket, print: p.print, admit: p.admit, relogin: p.relogin, failed: p.failed, unclaimed: p.unclaimed})
+		said = g.ask(l, question{op: p.op, ticket: p.ticket, print: p.print, admit: p.admit, relogin: p.relogin, failed: p.failed, issued: p.issued, unclaimed: p.unclaimed})
 	}
 	if said.crowded {
 		said = s.makeRoom(l, p.print, said)
@@ -401,7 +401,7 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 		return next
 	}
 	r := l.perform(ctx, p.op, p.token, s.fleet.gate.guard.key)
-	s.fleet.gate.settle(l, p.op, a.booking, r.err, r.sent)
+	s.fleet.gate.settle(l, p.op, a.booking, p.token, r.err, r.sent)
 	var found claimResult
 	another := r.err == nil && r.token != nil && (p.token == nil || !p.token.Value.Equal(r.token.Value))
 	if r.err == nil && r.token != nil && l.cell != nil {
@@ -480,10 +480,10 @@ func sessionOf(v *visitor) *Session { return v.job.runner.(*Session) }
 
 // suspectOthers follows the refusal of a living token: the PBX may have dropped
 // those of other sessions too, which then give them up.
-func (s *Session) suspectOthers(l *link, print fingerprint) {
-	others, before := l.host.refused(&l.visitor, print)
+func (s *Session) suspectOthers(l *link, print fingerprint, died deadToken) {
+	others, until := l.host.refused(&l.visitor, print, died)
 	for _, v := range others {
-		sessionOf(v).deliver(event{kind: suspected, before: before}, nil)
+		sessionOf(v).deliver(event{kind: suspected, before: until}, nil)
 	}
 }
 
@@ -751,12 +751,19 @@ func (s *Session) logoutIfAlive(ctx context.Context, l *link, t *pbx.Token) erro
 
 // alive reports whether a token may be sent in a logout. Where dead tokens count
 // as wrong logins, one token is asked for first, and if it is dead, so are those
-// that were issued before. The verdict is noted also if ctx ends before it comes: else the
+// that were issued before. Where nobody says, so are those that may be lost, because a
+// logout does not tell. The verdict is noted also if ctx ends before it comes: else the
 // next Close would send another one.
 func (s *Session) alive(ctx context.Context, l *link, t *pbx.Token) bool {
 	pinger, ok := pbx.As[pbx.Pinger](l.auth)
-	if l.traits.brand().Lockout.DeadTokens != pbx.DeadTokensCount || !ok {
+	maySend := func() bool {
+		return l.traits.brand().Lockout.DeadTokens != pbx.DeadTokensCount && !l.host.mayBeLost(&l.visitor, t)
+	}
+	if maySend() {
 		return true
+	}
+	if !ok {
+		return l.traits.brand().Lockout.DeadTokens == pbx.DeadTokensCount
 	}
 	done, err := l.host.oneLogout(ctx, l.traits.URL)
 	if err != nil || l.host.isSuspect(&l.visitor, t) {
@@ -765,13 +772,20 @@ func (s *Session) alive(ctx context.Context, l *link, t *pbx.Token) bool {
 		}
 		return false
 	}
+	if maySend() { // meanwhile another one was accepted
+		done()
+		return true
+	}
 	alive := make(chan bool, 1)
 	s.fleet.background.Go(func() {
 		defer done()
-		err := l.bounded(s.fleet.last, pbx.OpPing, func(ctx context.Context) result { return result{err: pinger.Ping(ctx, t)} }).err
-		dead := errors.Is(err, pbx.ErrTokenRejected)
-		if dead {
-			s.suspectOthers(l, fingerprint{})
+		r := l.bounded(s.fleet.last, pbx.OpPing, func(ctx context.Context) result { return result{err: pinger.Ping(ctx, t)} })
+		dead := errors.Is(r.err, pbx.ErrTokenRejected)
+		switch {
+		case dead:
+			s.suspectOthers(l, fingerprint{}, deadToken{t.IssuedAt, time.Now()})
+		case r.err == nil:
+			l.host.accepted(&l.visitor, t.IssuedAt, r.sent)
 		}
 		alive <- !dead
 	})

@@ -247,7 +247,7 @@ func (t *transport) begin(r *http.Request) (e *exchange, used func(), err error)
 		if e, err = s.prepare(ctx, r); err != nil { // before its turn, which a refresh may need
 			return nil, nil, err
 		}
-		if used, err = e.link.host.use(ctx, &e.link.visitor); err != nil {
+		if used, err = e.link.host.use(ctx, &e.link.visitor, e.lease.token.IssuedAt); err != nil {
 			return nil, nil, err
 		}
 		if s.current.Load() == e.lease && s.link.Load() == e.link && e.lease.living(time.Now()) {
@@ -387,7 +387,7 @@ func (e *exchange) accepted() {
 	if now := e.session.current.Load(); now != nil && now.generation == e.lease.generation {
 		now.accept(e.sent, e.link.traits.brand().Sliding)
 	}
-	e.link.host.accepted(&e.link.visitor, e.sent)
+	e.link.host.accepted(&e.link.visitor, e.lease.token.IssuedAt, e.sent)
 }
 
 // look is a late one, at the first bytes of a body that peek left alone.

@@ -24,7 +24,7 @@ func (h *host) advanceFrom(now time.Time, first *visitor) (next called) {
 		if !free(w.v) {
 			break
 		}
-		if h.trial[url] != nil || w.unsure && !h.local.Responds(url, now) {
+		if h.trial[url] != nil && h.local.OneTokenAtATime(url, h.issued(w.issued, now), now) || w.unsure && !h.local.Responds(url, now) {
 			if w.unsure {
 				h.check(w.v, now) // who checked so far may have left
 			}

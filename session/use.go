@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -9,11 +10,12 @@ import (
 	"github.com/pbxauth/pbx/session/lockout"
 )
 
-// use waits until the visitor's token may be used in a request, and returns what
-// to report afterwards. A token is on trial for at most the timeout of a request. It
-// costs nothing while nothing is wrong at the host.
-func (h *host) use(ctx context.Context, v *visitor) (done func(), err error) {
-	if h.alert.Load() == 0 {
+// use waits until the visitor's token, which was issued at that time, may be used in a
+// request, and returns what to report afterwards. A token is on trial for at most the
+// timeout of a request. It costs nothing while nothing is wrong at the host, and little
+// for a token that was issued after one was refused.
+func (h *host) use(ctx context.Context, v *visitor, issued time.Time) (done func(), err error) {
+	if !h.asks(issued) {
 		return func() {}, nil
 	}
 	for {
@@ -23,7 +25,7 @@ func (h *host) use(ctx context.Context, v *visitor) (done func(), err error) {
 			h.unlock()
 			return nil, lockedByPBX(pbx.OpRequest, until.Sub(now))
 		}
-		if !h.local.OneTokenAtATime(v.traits.URL) {
+		if !h.local.OneTokenAtATime(v.traits.URL, h.issued(issued, now), now) {
 			h.unlock()
 			return func() {}, nil
 		}
@@ -90,14 +92,14 @@ func (h *host) oneLogout(ctx context.Context, url string) (done func(), err erro
 	}
 }
 
-// accepted reports that the PBX accepted a token in a request.
-func (h *host) accepted(v *visitor, sent time.Time) {
-	if h.alert.Load() == 0 {
+// accepted reports that the PBX accepted a token in a request that was sent at that time.
+func (h *host) accepted(v *visitor, issued, sent time.Time) {
+	if !h.asks(issued) {
 		return
 	}
 	h.lock()
 	now := h.now()
-	h.local.TokenAccepted(v.traits.URL, now.Add(-time.Since(sent)), now)
+	h.local.TokenAccepted(v.traits.URL, h.issued(issued, now), now.Add(-time.Since(sent)), now)
 	h.look(now)
 	next := h.advance(now)
 	h.unlock()
@@ -111,33 +113,49 @@ func (h *host) isSuspect(v *visitor, t *pbx.Token) bool {
 	if h.books == nil {
 		return false
 	}
-	issued := t.IssuedAt
-	if !issued.IsZero() {
-		issued = h.now().Add(-time.Since(issued))
-	}
-	return h.ledger.Suspect(v.traits.URL, issued)
+	return h.ledger.Suspect(v.traits.URL, h.issued(t.IssuedAt, h.now()))
 }
 
-// refused reports that the PBX refused a living token. Where that makes the tokens
-// of others suspect, it returns them, and the time until which these were issued.
-func (h *host) refused(v *visitor, print fingerprint) (others []*visitor, before time.Time) {
+// mayBeLost reports whether a token has to be used beside no other such token.
+func (h *host) mayBeLost(v *visitor, t *pbx.Token) bool {
+	if !h.asks(t.IssuedAt) {
+		return false
+	}
+	h.lock()
+	defer h.unlock()
+	now := h.now()
+	return h.local.OneTokenAtATime(v.traits.URL, h.issued(t.IssuedAt, now), now)
+}
+
+// refused reports that the PBX refused a living token. Where that makes tokens suspect,
+// it returns the visitors that may have one, and until when these were issued.
+func (h *host) refused(v *visitor, print fingerprint, died deadToken) (others []*visitor, until time.Time) {
 	g := h.login(v, print, time.Time{})
+	if g.Limits.DeadTokens == pbx.DeadTokensUnknown && v.store == nil && h.isAlone(v) {
+		return nil, time.Time{} // nobody else has a token
+	}
 	id := h.common.id()
-	var refused time.Time
 	h.apply(v.last, func(now time.Time, ledger *lockout.Host) {
-		refused = now
-		ledger.TokenRefused(now, &h.local, g, id)
+		until = ledger.TokenRefused(now, &h.local, g, id, h.issued(died.issued, now), h.issued(died.read, now))
 	})
 	h.lock()
 	defer h.unlock()
 	now := h.now()
 	h.look(now)
-	if h.ledger.Suspect(g.URL, refused) {
-		for _, m := range h.members {
-			if m.traits.URL == g.URL {
-				others = append(others, m)
-			}
+	if until.IsZero() {
+		return nil, until
+	}
+	for _, m := range h.members {
+		if m.traits.URL == g.URL {
+			others = append(others, m)
 		}
 	}
-	return others, h.here(refused, now)
+	return others, h.here(until, now)
+}
+
+// isAlone reports whether no other visitor has the URL of this one.
+func (h *host) isAlone(v *visitor) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !slices.ContainsFunc(h.members, func(m *visitor) bool { return m != v && m.traits.URL == v.traits.URL })
 }

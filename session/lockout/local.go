@@ -26,8 +26,8 @@ type urlState struct {
 	checks   int     // of this outage
 	since    instant // when the first of them was sent
 	checked  instant // when the newest of them ended
-	dead     int     // tokens refused in a row
-	refuses  bool    // the evidence is a check that was refused or redirected
+	care     care
+	refuses  bool // the evidence is a check that was refused or redirected
 }
 
 // account is one at one Traits.URL.
@@ -58,6 +58,9 @@ func (l *Local) clamp(now instant) {
 	for i := range l.urls {
 		u := &l.urls[i]
 		u.sent, u.evidence, u.since, u.checked = min(u.sent, now), min(u.evidence, now), min(u.since, now), min(u.checked, now)
+		c := &u.care
+		c.doubted, c.oldest, c.since = min(c.doubted, now), min(c.oldest, now), min(c.since, now)
+		c.until = min(c.until, now.add(assumedMemory+granularity))
 	}
 }
 

@@ -41,7 +41,7 @@ func (p Proof) Host() (h Host) {
 }
 
 // Quiet reports whether nothing has to be remembered: the host is in no doubt, no
-// account waits, no token is on trial, and no check has just brought evidence, for
+// account waits, no token may be lost, and no check has just brought evidence, for
 // which a request may still come.
 func (l *Local) Quiet(now time.Time) bool {
 	for i := range l.urls {
@@ -49,5 +49,5 @@ func (l *Local) Quiet(now time.Time) bool {
 			return false
 		}
 	}
-	return l.doubt == 0 && len(l.pauses) == 0 && !l.Careful()
+	return l.doubt == 0 && len(l.pauses) == 0 && l.Careful(now).IsZero()
 }

@@ -432,7 +432,7 @@ func TestEvidence(t *testing.T) {
 	x.want(b, lockout.Go, lockout.None)
 	x.pass(3 * time.Second)
 	x.want(b, lockout.WaitEvent, lockout.NoEvidence) // it is too old
-	x.local.TokenAccepted(theURL, x.now, x.now)
+	x.local.TokenAccepted(theURL, x.now, x.now, x.now)
 	x.want(b, lockout.Go, lockout.None)
 }
 
@@ -939,7 +939,7 @@ func TestEncodingHoldsEverything(t *testing.T) {
 	x.pass(time.Minute)
 	x.login(account("c", l), lockout.Locked)
 	l.DeadTokens = pbx.DeadTokensCount
-	x.host.TokenRefused(x.now, &x.local, account("d", l), lockout.ID{Process: "p", Number: 77})
+	x.host.TokenRefused(x.now, &x.local, account("d", l), lockout.ID{Process: "p", Number: 77}, x.now.Add(-time.Hour), x.now)
 	data, err := json.Marshal(&x.host)
 	if err != nil {
 		t.Fatal(err)
@@ -983,7 +983,7 @@ func TestEncodedHostIsBounded(t *testing.T) {
 	for i := range 100 {
 		g := account(fmt.Sprintf("an-account-with-a-long-name-%d", i), l)
 		g.URL = "https://tenant-1.pbx.example/base/path"
-		x.host.TokenRefused(x.now, &x.local, g, lockout.ID{Process: "4f1c6d0a-17", Number: uint64(i)})
+		x.host.TokenRefused(x.now, &x.local, g, lockout.ID{Process: "4f1c6d0a-17", Number: uint64(i)}, x.now.Add(-time.Hour), x.now)
 	}
 	x.wantBookings(64)
 	data, err := json.Marshal(&x.host)
@@ -1184,7 +1184,7 @@ func TestWhatIsInFrontIsGoneWhenItNoLongerRefusesChecks(t *testing.T) {
 		x.want(g, lockout.Go, lockout.None)
 		x.checked(g, 401)
 		x.want(g, lockout.WaitEvent, lockout.NoEvidence)
-		x.local.TokenAccepted(g.URL, x.now, x.now)
+		x.local.TokenAccepted(g.URL, x.now, x.now, x.now)
 		x.want(g, lockout.Go, lockout.None)
 	}
 }

@@ -278,18 +278,22 @@ func (h *Host) Ended(now time.Time, process string) {
 	}
 }
 
-// TokenRefused notes that the PBX refused a token before its expiry. Where such
-// requests count as wrong logins it is booked under id. g is the login of the
-// session that used the token.
-func (h *Host) TokenRefused(now time.Time, l *Local, g Login, id ID) {
+// TokenRefused notes that the PBX refused a token before its expiry: when the token
+// was issued, and when the refusal was read. g is the login of the session that used
+// it. Where such requests count as wrong logins it is booked under id.
+//
+// It returns until when the tokens of the URL that are suspect were issued, if this
+// token is one of them: see [Host.Suspect]. Zero: it is the first that was refused, and
+// nobody says whether that counts. See [Local.OneTokenAtATime].
+func (h *Host) TokenRefused(now time.Time, l *Local, g Login, id ID, issued, read time.Time) (until time.Time) {
 	t := at(now)
 	h.clamp(t)
+	l.clamp(t)
 	u := l.url(g.URL)
-	u.dead++
 	switch {
 	case g.Limits.None || g.Limits.DeadTokens == pbx.DeadTokensIgnored:
-		u.dead = 0
-		return
+		u.care = care{}
+		return time.Time{}
 	case g.Limits.DeadTokens == pbx.DeadTokensCount:
 		dead := 0
 		for _, b := range h.bookings {
@@ -303,10 +307,21 @@ func (h *Host) TokenRefused(now time.Time, l *Local, g Login, id ID) {
 				state: deadToken, booked: t, settled: t, memory: g.Limits.Memory,
 			})
 		}
-	case u.dead < 2:
-		return
+		h.setSuspect(suspect{g.URL, min(at(read), t)})
+		return read
+	case !h.Suspect(g.URL, issued): // else the other refusals said it
+		before := u.care.refused(at(issued), min(at(read), t), g.Limits.Memory)
+		if before == 0 {
+			return time.Time{}
+		}
+		h.setSuspect(suspect{g.URL, before - 1})
 	}
-	h.setSuspect(suspect{g.URL, t})
+	for _, s := range h.suspects {
+		if s.url == g.URL {
+			return (s.before + 1).time().Add(-1) // the end of that millisecond
+		}
+	}
+	return time.Time{}
 }
 
 func (h *Host) setSuspect(s suspect) {
@@ -319,20 +334,33 @@ func (h *Host) setSuspect(s suspect) {
 	h.suspects = append(h.suspects, s)
 }
 
-// TokenAccepted notes that the PBX accepted a token of url in a request that was
-// sent at one time and whose response was read at another.
-func (l *Local) TokenAccepted(url string, sent, read time.Time) {
-	l.url(url).dead = 0
+// TokenAccepted notes that the PBX accepted a token of url: when the token was
+// issued, when the request was sent and when its response was read.
+func (l *Local) TokenAccepted(url string, issued, sent, read time.Time) {
+	l.url(url).care.accepted(at(issued), at(sent))
 	l.Evidence(url, sent, read)
 }
 
-// OneTokenAtATime reports whether the tokens of url have to be used one at a
-// time, until one is accepted: one of them was refused, and nobody says whether
-// that counts as a wrong login.
-func (l *Local) OneTokenAtATime(url string) bool { return l.url(url).dead > 0 }
+// OneTokenAtATime reports whether a token of url that was issued at that time has to
+// be used beside no other such token: another one was refused, nobody says whether
+// that counts as a wrong login, and this one may be dead too.
+func (l *Local) OneTokenAtATime(url string, issued, now time.Time) bool {
+	return at(issued) < l.url(url).care.before(at(now))
+}
 
-// Suspect reports whether a token of url is probably dead, because a newer one
-// was refused. It is not to be sent any more, not even for a logout.
+// Careful is the time before which the tokens were issued, of whichever URL, that
+// have to be used one at a time. Zero: none have.
+func (l *Local) Careful(now time.Time) time.Time {
+	var before instant
+	for i := range l.urls {
+		before = max(before, l.urls[i].care.before(at(now)))
+	}
+	return before.time()
+}
+
+// Suspect reports whether a token of url is probably dead, because others were
+// refused that were issued before the same moment. It is not to be sent any more, not
+// even for a logout.
 func (h *Host) Suspect(url string, issued time.Time) bool {
 	for _, s := range h.suspects {
 		if s.url == url {

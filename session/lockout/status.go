@@ -105,8 +105,3 @@ func (h *Host) Passes(now time.Time) time.Time {
 	}
 	return first.time()
 }
-
-// Careful reports whether tokens of some URL have to be used one at a time.
-func (l *Local) Careful() bool {
-	return slices.ContainsFunc(l.urls, func(u urlState) bool { return u.dead > 0 })
-}

@@ -56,7 +56,8 @@ type session struct {
 	password int
 	process  *process
 	token    int
-	issued   time.Time
+	sent     time.Time // when the last login was
+	issued   time.Time // as drivers say it: when the login was sent that brought the token
 	flying   bool
 	since    time.Time // since when it has waited
 	live     time.Time // since when it has been live
@@ -399,7 +400,7 @@ func (w *world) get(url string) (status int, latency time.Duration) {
 // send plays one login: what the path does to it, what the PBX makes of it, and
 // what comes back when.
 func (w *world) send(s *session, g lockout.Login, b lockout.Booking) {
-	s.flying = true
+	s.flying, s.sent = true, w.now
 	s.logins++
 	p := w.pbxs[s.url]
 	number, boot, password := s.process.number, p.boot, s.password
@@ -487,7 +488,7 @@ func (w *world) settle(s *session, g lockout.Login, b lockout.Booking, o lockout
 	w.save(p, h)
 	w.logf("%s: %s: outcome %d", p.name, s.name, o.Kind)
 	if o.Kind == lockout.Success {
-		s.token, s.issued, s.live = token, w.now, w.now
+		s.token, s.issued, s.live = token, s.sent, w.now
 		s.worked = max(s.worked, s.password)
 	} else if s.token == 0 {
 		s.since = w.now
@@ -508,15 +509,15 @@ func (w *world) touch(s *session) {
 	ok, responded := w.pbxs[s.url].use(w.now, s.account, s.token)
 	switch {
 	case ok:
-		p.local.TokenAccepted(s.url, w.now, w.now)
+		p.local.TokenAccepted(s.url, s.issued, w.now, w.now)
 	case responded:
 		h := w.load(p)
-		h.TokenRefused(w.now, p.local, w.login(s), w.id(p))
+		until := h.TokenRefused(w.now, p.local, w.login(s), w.id(p), s.issued, w.now)
 		w.save(p, h)
 		w.logf("%s: token refused", s.name)
 		w.drop(s)
 		for _, other := range w.sessions {
-			if other.token != 0 && other.process == p && w.store.Suspect(other.url, other.issued) {
+			if other.token != 0 && other.process == p && other.url == s.url && !other.issued.After(until) {
 				w.drop(other)
 			}
 		}
@@ -526,6 +527,14 @@ func (w *world) touch(s *session) {
 func (w *world) drop(s *session) {
 	s.token, s.since = 0, w.now
 	w.wakeAt(s.process, w.now)
+}
+
+// touchInTurn uses one token after another, each when the account before has logged in.
+func (w *world) touchInTurn() {
+	for _, s := range w.sessions {
+		w.touch(s)
+		w.run(time.Second)
+	}
 }
 
 // touchAll uses every token.

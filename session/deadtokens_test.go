@@ -1,0 +1,534 @@
+package session_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
+	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/store"
+)
+
+// The tests in this file play the end of tokens at a PBX whose vendor does not say
+// whether a dead token counts as a wrong login. The PBX here counts them, and forgets
+// nothing.
+
+// unsaid states what a driver states whose vendor says least.
+func unsaid(l *pbx.Lockout) { l.DeadTokens, l.Memory, l.Reset = pbx.DeadTokensUnknown, pbx.Forever, 0 }
+
+// countsDeadTokens is a PBX that locks after five wrong logins or dead tokens.
+func countsDeadTokens() pbxsim.Options {
+	return pbxsim.Options{Lockout: pbxsim.Lockout{After: 5, Memory: pbxsim.Forever, Reset: pbxsim.Nothing, DeadTokens: true}}
+}
+
+// deadBrands have a heartbeat, a login alone, and a refresh.
+var deadBrands = []string{"yeastar", "grandstream", "mikopbx"}
+
+// eachDead runs a test with n live accounts, and one more that has no session.
+func eachDead(t *testing.T, n int, test func(t *testing.T, o *office)) {
+	for _, brand := range brands() {
+		if !slices.Contains(deadBrands, brand.Driver) {
+			continue
+		}
+		t.Run(fmt.Sprint(brand.Name(), " ", n), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOffice(t, brand, n+1, countsDeadTokens())
+				defer o.close()
+				for i := range n {
+					o.addUnsaid(i)
+				}
+				time.Sleep(time.Minute)
+				o.wantAll()
+				test(t, o)
+			})
+		})
+	}
+}
+
+func (o *office) addUnsaid(i int) {
+	mustToken(o.t, o.addAs(fmt.Sprint("user-", i), fmt.Sprint("secret-", i), unsaid))
+	time.Sleep(time.Second)
+}
+
+// wantRecovered checks how many dead tokens and logins there were since before.
+func (o *office) wantRecovered(before pbxsim.Counts, dead, logins int) {
+	o.t.Helper()
+	o.wantAll()
+	now := o.sim.Counts()
+	if n := now.RefusedTokens - before.RefusedTokens; n > dead {
+		o.t.Errorf("%d dead tokens were sent, want at most %d", n, dead)
+	}
+	if n := now.Logins - before.Logins; n != logins {
+		o.t.Errorf("%d logins, want %d", n, logins)
+	}
+}
+
+// deadOf is how many dead tokens a restart may cost: two, and the refresh token of
+// the first.
+func deadOf(brand simulators.Simulator) int {
+	if brand.Driver == "mikopbx" {
+		return 3
+	}
+	return 2
+}
+
+func TestAccountsThatFollowOneAnotherSendTwoDeadTokens(t *testing.T) {
+	for _, n := range []int{2, 4, 8} {
+		eachDead(t, n, func(t *testing.T, o *office) {
+			before := o.sim.Counts()
+			o.sim.Restart()
+			for _, s := range o.sessions {
+				if err := o.works(s); err != nil {
+					t.Errorf("%v: %v", s.Status(), err)
+				}
+				time.Sleep(time.Second)
+			}
+			o.wantRecovered(before, deadOf(o.brand), n)
+		})
+	}
+}
+
+func TestARestartAndAWrongPasswordDoNotLockThePBX(t *testing.T) {
+	eachDead(t, 8, func(t *testing.T, o *office) {
+		o.sim.Restart()
+		for _, s := range o.sessions {
+			o.works(s)
+			time.Sleep(time.Second)
+		}
+		o.addAs("user-0", "wrong", unsaid)
+		time.Sleep(time.Minute)
+		if n := o.sim.Counts().WrongLogins; n != 1 {
+			t.Errorf("%d wrong logins", n)
+		}
+		for _, s := range o.sessions[:8] {
+			if err := o.works(s); err != nil {
+				t.Errorf("%v: %v", s.Status(), err)
+			}
+		}
+		o.wantNoLock()
+	})
+}
+
+func TestAnAccountThatLoggedInAfterTheRestartHidesNoDeadTokens(t *testing.T) {
+	eachDead(t, 8, func(t *testing.T, o *office) {
+		before := o.sim.Counts()
+		o.sim.Restart()
+		time.Sleep(time.Second)
+		newest := o.addAs("user-8", "secret-8", unsaid) // before the first dead token is sent
+		mustToken(t, newest)
+		time.Sleep(time.Second)
+		o.sessions = o.sessions[:8]
+		for _, s := range o.sessions {
+			if err := o.works(s); err != nil {
+				t.Errorf("%v: %v", s.Status(), err)
+			}
+			time.Sleep(time.Second)
+			o.works(newest)
+		}
+		o.wantRecovered(before, deadOf(o.brand), 9)
+	})
+}
+
+func TestAfterOneRefusalTheRequestsOfOthersWaitForEachOther(t *testing.T) {
+	eachDead(t, 8, func(t *testing.T, o *office) {
+		before := o.sim.Counts()
+		o.sim.Restart()
+		o.works(o.sessions[0])
+		var all sync.WaitGroup
+		for _, s := range o.sessions {
+			for range 4 {
+				all.Go(func() { o.works(s) })
+			}
+		}
+		all.Wait()
+		time.Sleep(10 * time.Second)
+		o.wantRecovered(before, deadOf(o.brand), 8)
+	})
+}
+
+func TestKeepAlivesSendTwoDeadTokens(t *testing.T) {
+	eachDead(t, 8, func(t *testing.T, o *office) {
+		before := o.sim.Counts()
+		o.sim.Restart()
+		time.Sleep(2 * time.Hour)
+		o.wantAll()
+		now := o.sim.Counts()
+		if n := now.RefusedTokens - before.RefusedTokens; n > deadOf(o.brand) {
+			t.Errorf("%d dead tokens were sent", n)
+		}
+	})
+}
+
+func TestARevokedTokenHasNoOtherAccountLogIn(t *testing.T) {
+	for _, which := range []int{0, 3, 7} { // of the tokens by age
+		eachDead(t, 8, func(t *testing.T, o *office) {
+			before := o.sim.Counts()
+			o.sim.Revoke(mustToken(t, o.sessions[which]).Value.Reveal())
+			if err := o.works(o.sessions[which]); err != nil {
+				t.Error(err)
+			}
+			for range 3 {
+				for _, s := range o.sessions {
+					if err := o.works(s); err != nil {
+						t.Errorf("%v: %v", s.Status(), err)
+					}
+				}
+				time.Sleep(10 * time.Second)
+			}
+			logins := 1
+			if o.brand.Driver == "mikopbx" && o.sim.Counts().Logins == before.Logins {
+				logins = 0 // its refresh token is good
+			}
+			o.wantRecovered(before, 2, logins)
+		})
+	}
+}
+
+func TestTwoProgramsThatFightOverAnAccountHaveNoOtherAccountLogIn(t *testing.T) {
+	eachDead(t, 4, func(t *testing.T, o *office) {
+		before := o.sim.Counts()
+		const rounds = 4
+		for range rounds {
+			o.sim.Revoke(mustToken(t, o.sessions[1]).Value.Reveal())
+			o.works(o.sessions[1])
+			o.sim.Unlock("127.0.0.1") // it is about logins alone
+			for _, s := range o.sessions {
+				time.Sleep(time.Minute)
+				o.works(s)
+			}
+		}
+		if n := o.sim.Counts().Logins - before.Logins; n > rounds {
+			t.Errorf("%d logins", n)
+		}
+	})
+}
+
+func TestAfterARefusalALogoutSendsNoDeadToken(t *testing.T) {
+	for _, brand := range brands() {
+		if brand.Driver != "yeastar" {
+			continue
+		}
+		synctest.Test(t, func(t *testing.T) {
+			o := newOffice(t, brand, 8, countsDeadTokens())
+			for i := range 8 {
+				o.addUnsaid(i)
+			}
+			before := o.sim.Counts()
+			o.sim.Restart()
+			o.works(o.sessions[0])
+			o.close()
+			if n := o.sim.Counts().RefusedTokens - before.RefusedTokens; n > 2 {
+				t.Errorf("%d dead tokens were sent", n)
+			}
+			o.wantNoLock()
+		})
+	}
+}
+
+func TestAfterARevokedTokenTheOthersAreLoggedOut(t *testing.T) {
+	for _, brand := range brands() {
+		if brand.Driver != "yeastar" {
+			continue
+		}
+		synctest.Test(t, func(t *testing.T) {
+			o := newOffice(t, brand, 8, countsDeadTokens())
+			for i := range 8 {
+				o.addUnsaid(i)
+			}
+			o.sim.Revoke(mustToken(t, o.sessions[3]).Value.Reveal())
+			o.works(o.sessions[3])
+			o.close()
+			for i := range 8 {
+				if n := len(o.sim.Tokens(fmt.Sprint("user-", i))); n > 0 {
+					t.Errorf("user-%d has %d tokens left", i, n)
+				}
+			}
+		})
+	}
+}
+
+// revoking is a transport that refuses some tokens, and is slow.
+type revoking struct {
+	mu       sync.Mutex
+	revoked  map[string]bool
+	takes    time.Duration
+	flying   int
+	together int
+	dead     int
+}
+
+func (r *revoking) RoundTrip(request *http.Request) (*http.Response, error) {
+	r.mu.Lock()
+	r.flying++
+	r.together = max(r.together, r.flying)
+	r.mu.Unlock()
+	time.Sleep(r.takes)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.flying--
+	if r.revoked[request.Header.Get("Authorization")] {
+		r.dead++
+		return answer(request, http.StatusUnauthorized, ""), nil
+	}
+	return answer(request, http.StatusOK, ""), nil
+}
+
+func (r *revoking) revoke(t *pbx.Token) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.revoked == nil {
+		r.revoked = map[string]bool{}
+	}
+	r.revoked["Bearer "+t.Value.Reveal()] = true
+}
+
+func (r *revoking) most() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.together
+	r.together = 0
+	return n
+}
+
+// crowd are sessions at one PBX, made one after another, over a transport.
+type crowd struct {
+	t        *testing.T
+	api      *revoking
+	fakes    []*fake
+	sessions []*session.Session
+	clients  []*http.Client
+}
+
+func newCrowd(t *testing.T, m *session.Manager, n int) *crowd {
+	c := &crowd{t: t, api: &revoking{takes: 100 * time.Millisecond}}
+	for i := range n {
+		f := &fake{traits: onHost("pbx.test"), takes: 50 * time.Millisecond}
+		f.traits.Account = fmt.Sprint("account-", i)
+		f.login = func(context.Context) (*pbx.Token, error) {
+			t := f.token()
+			t.Value = pbx.NewSecret(fmt.Sprint(i, "/", t.Value.Reveal()))
+			return t, nil
+		}
+		s := mustAdd(t, m, f.traits.Account, f)
+		mustToken(t, s)
+		c.fakes, c.sessions = append(c.fakes, f), append(c.sessions, s)
+		c.clients = append(c.clients, &http.Client{Transport: s.Transport(c.api)})
+		time.Sleep(time.Second)
+	}
+	return c
+}
+
+func (c *crowd) get(i int) {
+	c.t.Helper()
+	resp, err := c.clients[i].Get("https://pbx.test/extensions")
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		c.t.Errorf("account %d: status %d", i, resp.StatusCode)
+	}
+}
+
+func (c *crowd) getAll() {
+	var all sync.WaitGroup
+	for i := range c.clients {
+		all.Go(func() { c.get(i) })
+	}
+	all.Wait()
+}
+
+func (c *crowd) logins() (all int) {
+	for _, f := range c.fakes {
+		n, _, _ := f.counts()
+		all += n
+	}
+	return all
+}
+
+func TestRequestsRunSideBySideAgainAfterARevokedToken(t *testing.T) {
+	for which := range 8 {
+		synctest.Test(t, func(t *testing.T) {
+			m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+			defer m.Close(context.Background())
+			c := newCrowd(t, m, 8)
+			c.api.revoke(mustToken(t, c.sessions[which]))
+			c.get(which)
+			c.getAll()
+			c.api.most()
+			c.getAll()
+			if n := c.api.most(); n != 8 {
+				t.Errorf("token %d of 8 was revoked: only %d requests run side by side", which, n)
+			}
+			if n := c.logins(); n != 9 {
+				t.Errorf("token %d of 8 was revoked: %d logins", which, n)
+			}
+		})
+	}
+}
+
+func TestNewTokensRunSideBySideWhileOlderOnesMayBeLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		c := newCrowd(t, m, 3)
+		c.api.revoke(mustToken(t, c.sessions[2]))
+		c.get(2)
+		c.api.most()
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() { c.get(2) })
+		}
+		all.Wait()
+		if n := c.api.most(); n != 10 {
+			t.Errorf("only %d requests with the new token run side by side", n)
+		}
+		for range 10 {
+			all.Go(func() { c.get(0) })
+		}
+		all.Wait()
+		if c.api.most() == 10 {
+			t.Error("ten requests with an older token run side by side")
+		}
+	})
+}
+
+func TestTheDoubtAboutOlderTokensEndsWhenAWrongLoginIsForgotten(t *testing.T) {
+	for memory, ends := range map[time.Duration]time.Duration{10 * time.Minute: 10 * time.Minute, 0: 24 * time.Hour, pbx.Forever: 24 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+			defer m.Close(context.Background())
+			c := newCrowd(t, m, 0)
+			for i := range 3 {
+				f := &fake{traits: onHost("pbx.test")}
+				f.traits.Lockout.Memory = memory
+				s := mustAdd(t, m, fmt.Sprint(i), f)
+				mustToken(t, s)
+				c.clients = append(c.clients, &http.Client{Transport: s.Transport(c.api)})
+				c.sessions = append(c.sessions, s)
+				time.Sleep(time.Second)
+			}
+			token := mustToken(t, c.sessions[2])
+			time.Sleep(time.Minute)
+			c.sessions[2].Invalidate(token)
+			together := func() int {
+				var all sync.WaitGroup
+				for range 10 {
+					all.Go(func() {
+						r, _ := http.NewRequest(http.MethodHead, "https://pbx.test/extensions", nil) // no evidence
+						resp, err := c.clients[0].Do(r)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						resp.Body.Close()
+					})
+				}
+				all.Wait()
+				return c.api.most()
+			}
+			if n := together(); n != 1 {
+				t.Errorf("%d requests at a time", n)
+			}
+			time.Sleep(ends - time.Minute)
+			if n := together(); n != 1 {
+				t.Errorf("Memory %v: %d requests at a time after %v", memory, n, ends-time.Minute)
+			}
+			time.Sleep(2 * time.Minute)
+			if n := together(); n != 10 {
+				t.Errorf("Memory %v: %d requests at a time after %v", memory, n, ends+time.Minute)
+			}
+		})
+	}
+}
+
+func TestADriverThatDoesNotDateItsTokensIsNotInDoubtForGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		c := newCrowd(t, m, 0)
+		for i := range 4 {
+			f := &fake{traits: onHost("pbx.test"), takes: 50 * time.Millisecond}
+			var serial atomic.Int32
+			f.login = func(context.Context) (*pbx.Token, error) {
+				return &pbx.Token{Value: pbx.NewSecret(fmt.Sprint(i, "/", serial.Add(1)))}, nil
+			}
+			s := mustAdd(t, m, fmt.Sprint(i), f)
+			c.fakes, c.sessions = append(c.fakes, f), append(c.sessions, s)
+			c.clients = append(c.clients, &http.Client{Transport: s.Transport(c.api)})
+			time.Sleep(time.Second)
+		}
+		for _, s := range c.sessions { // the PBX restarts
+			c.api.revoke(mustToken(t, s))
+		}
+		for i := range c.clients {
+			c.get(i)
+			time.Sleep(time.Second)
+		}
+		if c.api.dead > 2 || c.logins() != 8 {
+			t.Errorf("%d dead tokens, %d logins", c.api.dead, c.logins())
+		}
+	})
+}
+
+// Of a restart, the processes over one store see each its own dead tokens.
+func TestProcessesThatShareTokensSendTwoDeadTokensEach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := &store.Memory{}
+		var crowds []*crowd
+		const accounts = 6
+		var dead, logins atomic.Int32
+		var epoch atomic.Int32
+		api := roundTrip(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(20 * time.Millisecond)
+			var of int32
+			fmt.Sscanf(r.Header.Get("Authorization"), "Bearer %d/", &of)
+			if of != epoch.Load() {
+				dead.Add(1)
+				return answer(r, http.StatusUnauthorized, ""), nil
+			}
+			return answer(r, http.StatusOK, ""), nil
+		})
+		for p := range 2 {
+			m := shares(t, shared, fmt.Sprint("p", p))
+			defer m.Close(context.Background())
+			c := &crowd{t: t}
+			for i := range accounts {
+				f := &fake{traits: onHost("pbx.test"), takes: 50 * time.Millisecond}
+				f.traits.Account = fmt.Sprint("account-", i)
+				f.login = func(context.Context) (*pbx.Token, error) {
+					return f.dated(fmt.Sprint(epoch.Load(), "/", logins.Add(1))), nil
+				}
+				s := mustAdd(t, m, f.traits.Account, &printed{fake: f, print: f.traits.Account})
+				mustToken(t, s)
+				c.sessions, c.clients = append(c.sessions, s), append(c.clients, &http.Client{Transport: s.Transport(api)})
+				time.Sleep(time.Second)
+			}
+			crowds = append(crowds, c)
+		}
+		if n := logins.Load(); n != accounts {
+			t.Fatalf("%d logins", n)
+		}
+		epoch.Add(1) // the PBX restarts
+		for i := range accounts {
+			for _, c := range crowds {
+				c.get(i)
+				time.Sleep(time.Second)
+			}
+		}
+		time.Sleep(time.Minute)
+		if d, l := dead.Load(), logins.Load(); d > 2*2 || l != 2*accounts {
+			t.Errorf("%d dead tokens, %d logins", d, l)
+		}
+	})
+}

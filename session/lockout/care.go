@@ -1,0 +1,58 @@
+package lockout
+
+import "time"
+
+// care is how the tokens of one URL are used after one was refused, where nobody says
+// whether that counts as a wrong login. A PBX that has restarted has lost every token
+// issued before that moment, and no later one. So the tokens that it may have lost are
+// used one at a time, until it is clear what has happened:
+//
+//   - It accepts a token. Then it has lost none that is as new. If the token is as old
+//     as the one that was refused, it has lost nothing.
+//   - It refuses another one. Then those that are left are suspect.
+//   - The PBX has forgotten the wrong login, or a day has passed.
+//
+// A token that the PBX issued after the refusal shows nothing of those before.
+type care struct {
+	doubted instant // tokens issued before it may be lost; 0: none
+	oldest  instant // when the oldest token that was refused had been issued
+	since   instant // when the newest refusal was read
+	until   instant
+}
+
+// before is the time before which tokens were issued that may be lost; 0: none is.
+func (c *care) before(now instant) instant {
+	if now > c.until {
+		return 0
+	}
+	return c.doubted
+}
+
+// refused notes the refusal of a token. If it is the second of those that may be lost,
+// the care ends, and all of them are suspect: it returns the time before which they
+// were issued.
+func (c *care) refused(issued, read instant, memory time.Duration) (suspect instant) {
+	before := c.before(read)
+	if issued < before {
+		*c = care{}
+		return before
+	}
+	if before == 0 {
+		c.oldest = issued
+	}
+	c.doubted, c.since = read, read
+	c.until = read.add(min(memory, assumedMemory)).add(granularity)
+	return 0
+}
+
+// accepted notes that a token was accepted. A request that was sent before the refusal
+// was read may have been judged before the PBX restarted.
+func (c *care) accepted(issued, sent instant) {
+	switch {
+	case issued == 0 || sent <= c.since:
+	case issued <= c.oldest:
+		*c = care{}
+	default:
+		c.doubted = min(c.doubted, issued)
+	}
+}
