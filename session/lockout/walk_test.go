@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pbxauth/pbx"
 	_ "github.com/pbxauth/pbx/internal/fewgc"
 	"github.com/pbxauth/pbx/internal/thorough"
 	"github.com/pbxauth/pbx/session/lockout"
@@ -255,7 +256,7 @@ func (w *walker) round() {
 // trouble is one thing that goes wrong. It returns how long a session that
 // worked before may then need.
 func (w *walker) trouble() time.Duration {
-	switch w.pick(11) {
+	switch w.pick(12) {
 	case 0, 1, 2:
 		paths := []string{"refused", "reset", "mute", "502", "500", "lost", "sometimes lost", "reset after", "slow"}
 		path := paths[w.pick(len(paths))]
@@ -319,6 +320,14 @@ func (w *walker) trouble() time.Duration {
 		for range 3 {
 			w.retry(w.any())
 			w.run(w.span(time.Second, time.Minute))
+		}
+	case 11:
+		w.reboot()
+		before := w.pbx().deadTokens
+		w.touchInTurn()
+		// One more for each process where a token was refused shortly before.
+		if n := w.pbx().deadTokens - before; n > 3*len(w.processes) && w.login(w.sessions[0]).Limits.DeadTokens != pbx.DeadTokensIgnored {
+			w.fatalf("%d dead tokens were sent, one account after another", n)
 		}
 	case 10:
 		if w.pick(4) > 0 {
