@@ -529,11 +529,13 @@ func (w *world) drop(s *session) {
 	w.wakeAt(s.process, w.now)
 }
 
-// touchInTurn uses one token after another, each when the account before has logged in.
+// touchInTurn uses the tokens of one account after another, as requests do that follow
+// one another: a request that is refused is sent again with the new token.
 func (w *world) touchInTurn() {
 	for _, s := range w.sessions {
 		w.touch(s)
 		w.run(time.Second)
+		w.touch(s)
 	}
 }
 
