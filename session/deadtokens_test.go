@@ -403,6 +403,51 @@ func TestNewTokensRunSideBySideWhileOlderOnesMayBeLost(t *testing.T) {
 	})
 }
 
+func TestARequestWithANewTokenAsksNobodyWhileOlderOnesMayBeLost(t *testing.T) {
+	m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+	defer m.Close(context.Background())
+	c := &crowd{t: t, api: &revoking{}}
+	for i := range 2 {
+		f := &fake{traits: onHost("pbx.test")}
+		f.traits.Account = fmt.Sprint("account-", i)
+		s := mustAdd(t, m, f.traits.Account, f)
+		mustToken(t, s)
+		c.sessions, c.clients = append(c.sessions, s), append(c.clients, &http.Client{Transport: s.Transport(c.api)})
+		time.Sleep(5 * time.Millisecond)
+	}
+	c.sessions[0].Invalidate(mustToken(t, c.sessions[0]))
+	mustToken(t, c.sessions[0])
+	c.get(0)
+	done := make(chan struct{})
+	c.sessions[0].WhileItsHostIsLocked(func() {
+		go func() {
+			c.get(0)
+			close(done)
+		}()
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			t.Error("a request with the new token waits for the host's lock")
+		}
+	})
+	<-done
+}
+
+func TestOneAccountAloneAtItsHostHasNothingToRemember(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		c := newCrowd(t, m, 1)
+		c.api.revoke(mustToken(t, c.sessions[0]))
+		c.get(0)
+		time.Sleep(time.Minute)
+		c.get(0)
+		if c.sessions[0].HasBooks() {
+			t.Error("the host remembers more than that the account works")
+		}
+	})
+}
+
 func TestTheDoubtAboutOlderTokensEndsWhenAWrongLoginIsForgotten(t *testing.T) {
 	for memory, ends := range map[time.Duration]time.Duration{10 * time.Minute: 10 * time.Minute, 0: 24 * time.Hour, pbx.Forever: 24 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {

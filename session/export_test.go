@@ -49,3 +49,21 @@ func (m *Manager) AddWhile(name string, auth pbx.Authenticator, meanwhile func()
 		s.begin()
 	}
 }
+
+// WhileItsHostIsLocked runs do while nobody else can ask the host of the session
+// anything.
+func (s *Session) WhileItsHostIsLocked(do func()) {
+	h := s.link.Load().host
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	do()
+}
+
+// HasBooks reports whether the host of the session remembers more than that an account
+// works.
+func (s *Session) HasBooks() bool {
+	h := s.link.Load().host
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.books != nil
+}
