@@ -67,6 +67,20 @@
 // (pbx.Lockout.LooksWrong): credentials that worked within the hour before get
 // one more try after the lock.
 //
+// # Dead tokens
+//
+// Some PBXs count a request with a dead token as a wrong login. A restart ends all
+// tokens. Where they count, a refused one is booked, and the older ones of that
+// Traits.URL are suspect: they are not sent any more, and a login replaces each.
+//
+// Where nobody says whether they count, one refusal is not enough, because a single
+// token may have been revoked. After it the tokens issued before are used one at a
+// time. The PBX refuses another one: those that are left are suspect. It accepts one:
+// it has lost none that was issued as late as that, and none at all if that one is as
+// old as the refused one. A token issued after the refusal shows nothing of those
+// before. All this ends when the PBX has forgotten a wrong login (Lockout.Memory), or
+// after 24 hours, if that is sooner.
+//
 // # What no client can promise
 //
 //   - If responses to logins are lost again and again after the PBX judged, while
@@ -82,7 +96,9 @@
 //   - If the PBX never forgets and no success resets its count: N − 3 wrong logins
 //     by people between two Forgives, N − 2 while nothing at the host is proven.
 //   - If dead tokens count as wrong logins: one each time the PBX restarts, and
-//     the requests under way at that moment.
+//     the requests under way at that moment. Two if the vendor does not say whether
+//     they count, and one more where the first token comes with a refresh token. Each
+//     process sends its own.
 //   - If a lock is mute or resets connections, and covers logins only: back within
 //     Window + 3 minutes.
 //   - With N ≤ 2, or N = 3 and one wrong login standing: one lost response more
