@@ -212,47 +212,67 @@ func TestTwoProgramsThatFightOverAnAccountHaveNoOtherAccountLogIn(t *testing.T) 
 	})
 }
 
-func TestAfterARefusalALogoutSendsNoDeadToken(t *testing.T) {
-	for _, brand := range brands() {
-		if brand.Driver != "yeastar" {
-			continue
+func TestACloseAfterARestartSendsTwoDeadTokens(t *testing.T) {
+	for _, noticed := range []bool{false, true} {
+		for _, brand := range brands() {
+			if !slices.Contains(deadBrands, brand.Driver) {
+				continue
+			}
+			t.Run(fmt.Sprint(brand.Name(), " ", noticed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					o := newOffice(t, brand, 8, countsDeadTokens())
+					for i := range 8 {
+						o.addUnsaid(i)
+					}
+					before := o.sim.Counts()
+					o.sim.Restart()
+					if noticed {
+						o.works(o.sessions[0])
+					}
+					o.close()
+					if n := o.sim.Counts().RefusedTokens - before.RefusedTokens; n > deadOf(brand) {
+						t.Errorf("%d dead tokens were sent", n)
+					}
+					o.wantNoLock()
+				})
+			})
 		}
-		synctest.Test(t, func(t *testing.T) {
-			o := newOffice(t, brand, 8, countsDeadTokens())
-			for i := range 8 {
-				o.addUnsaid(i)
-			}
-			before := o.sim.Counts()
-			o.sim.Restart()
-			o.works(o.sessions[0])
-			o.close()
-			if n := o.sim.Counts().RefusedTokens - before.RefusedTokens; n > 2 {
-				t.Errorf("%d dead tokens were sent", n)
-			}
-			o.wantNoLock()
-		})
 	}
 }
 
-func TestAfterARevokedTokenTheOthersAreLoggedOut(t *testing.T) {
-	for _, brand := range brands() {
-		if brand.Driver != "yeastar" {
-			continue
+func TestACloseLogsOutAndAsksForFewTokens(t *testing.T) {
+	for _, revoked := range []int{-1, 0, 3, 7} {
+		for _, brand := range brands() {
+			if !slices.Contains(deadBrands, brand.Driver) || brand.Driver == "mikopbx" { // whose logout ends refresh tokens alone
+				continue
+			}
+			t.Run(fmt.Sprint(brand.Name(), " ", revoked), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					o := newOffice(t, brand, 8, countsDeadTokens())
+					for i := range 8 {
+						o.addUnsaid(i)
+					}
+					if revoked >= 0 {
+						o.sim.Revoke(mustToken(t, o.sessions[revoked]).Value.Reveal())
+						o.works(o.sessions[revoked])
+					}
+					time.Sleep(time.Second)
+					before := o.sim.Counts()
+					o.close()
+					now := o.sim.Counts()
+					for i := range 8 {
+						if n := len(o.sim.Tokens(fmt.Sprint("user-", i))); n > 0 {
+							t.Errorf("user-%d has %d tokens left", i, n)
+						}
+					}
+					if n := now.Requests - before.Requests - 8; n > 5 || now.Logouts-before.Logouts != 8 {
+						t.Errorf("%d logouts and %d other requests", now.Logouts-before.Logouts, n)
+					} else {
+						t.Logf("%d requests more", n)
+					}
+				})
+			})
 		}
-		synctest.Test(t, func(t *testing.T) {
-			o := newOffice(t, brand, 8, countsDeadTokens())
-			for i := range 8 {
-				o.addUnsaid(i)
-			}
-			o.sim.Revoke(mustToken(t, o.sessions[3]).Value.Reveal())
-			o.works(o.sessions[3])
-			o.close()
-			for i := range 8 {
-				if n := len(o.sim.Tokens(fmt.Sprint("user-", i))); n > 0 {
-					t.Errorf("user-%d has %d tokens left", i, n)
-				}
-			}
-		})
 	}
 }
 

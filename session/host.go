@@ -68,6 +68,7 @@ type books struct {
 	offset time.Duration // from the Guard's clock to the store's
 	line   line
 	passes time.Time                // of the ledger, as look has noted it
+	life   map[string]life          // by URL
 	trial  map[string]chan struct{} // by URL: a token is on trial; closed at its end
 	checks map[string]*check        // by URL
 }

@@ -749,31 +749,30 @@ func (s *Session) logoutIfAlive(ctx context.Context, l *link, t *pbx.Token) erro
 	return l.logout(ctx, t)
 }
 
-// alive reports whether a token may be sent in a logout. Where dead tokens count
-// as wrong logins, one token is asked for first, and if it is dead, so are those
-// that were issued before. Where nobody says, so are those that may be lost, because a
-// logout does not tell. The verdict is noted also if ctx ends before it comes: else the
-// next Close would send another one.
+// alive reports whether a token may be sent in a logout. A logout does not tell
+// whether the token was dead. Where dead tokens count as wrong logins, or nobody says,
+// one token is asked for first, and if it is dead, so may be others: see host.refused.
+// The verdict is noted also if ctx ends before it comes: else the next Close would send
+// another one.
 func (s *Session) alive(ctx context.Context, l *link, t *pbx.Token) bool {
-	pinger, ok := pbx.As[pbx.Pinger](l.auth)
-	maySend := func() bool {
-		return l.traits.brand().Lockout.DeadTokens != pbx.DeadTokensCount && !l.host.mayBeLost(&l.visitor, t)
-	}
-	if maySend() {
+	lockout := l.traits.brand().Lockout
+	counts := lockout.DeadTokens
+	if counts == pbx.DeadTokensIgnored || lockout.None && counts == pbx.DeadTokensUnknown {
 		return true
 	}
+	pinger, ok := pbx.As[pbx.Pinger](l.auth)
 	if !ok {
-		return l.traits.brand().Lockout.DeadTokens == pbx.DeadTokensCount
+		return counts == pbx.DeadTokensCount || !l.host.mayBeLost(&l.visitor, t)
 	}
-	done, err := l.host.oneLogout(ctx, l.traits.URL)
-	if err != nil || l.host.isSuspect(&l.visitor, t) {
-		if done != nil {
-			done()
-		}
+	done, sure, err := l.host.oneLogout(ctx, &l.visitor, t)
+	if err != nil {
 		return false
 	}
-	if maySend() { // meanwhile another one was accepted
+	if l.host.isSuspect(&l.visitor, t) {
 		done()
+		return false
+	}
+	if sure {
 		return true
 	}
 	alive := make(chan bool, 1)
@@ -785,7 +784,7 @@ func (s *Session) alive(ctx context.Context, l *link, t *pbx.Token) bool {
 		case dead:
 			s.suspectOthers(l, fingerprint{}, deadToken{t.IssuedAt, time.Now()})
 		case r.err == nil:
-			l.host.accepted(&l.visitor, t.IssuedAt, r.sent)
+			l.host.alive(&l.visitor, t.IssuedAt, r.sent)
 		}
 		alive <- !dead
 	})

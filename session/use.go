@@ -67,10 +67,17 @@ func (h *host) tried(url string) {
 	}
 }
 
-// oneLogout waits until no other logout to the URL asks for its token.
-func (h *host) oneLogout(ctx context.Context, url string) (done func(), err error) {
+// oneLogout waits until no other logout to the URL asks for its token. sure: this one
+// need not ask, because the PBX has just accepted one that is as old, or because no
+// other session has a token there. Where dead tokens count, each asks.
+func (h *host) oneLogout(ctx context.Context, v *visitor, t *pbx.Token) (done func(), sure bool, err error) {
+	url := v.traits.URL
 	for {
 		h.lock()
+		if v.traits.brand().Lockout.DeadTokens != pbx.DeadTokensCount && (v.store == nil && h.isAlone(v) || h.isAlive(url, t)) {
+			h.unlock()
+			return func() {}, true, nil
+		}
 		busy := h.trial[url]
 		if busy == nil {
 			h.try(url)
@@ -81,23 +88,45 @@ func (h *host) oneLogout(ctx context.Context, url string) (done func(), err erro
 				next := h.advance(h.now())
 				h.unlock()
 				next.poke()
-			}, nil
+			}, false, nil
 		}
 		h.unlock()
 		select {
 		case <-busy:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, false, ctx.Err()
 		}
 	}
 }
 
+// life is a token that the PBX has accepted: it has lost none that was issued since.
+type life struct{ issued, sent time.Time }
+
+const lifeLasts = 2 * time.Second
+
+// isAlive reports whether the PBX has just accepted a token that is as old. h.mu is held.
+func (h *host) isAlive(url string, t *pbx.Token) bool {
+	k, now := h.life[url], h.now()
+	return !k.sent.IsZero() && time.Since(k.sent) <= lifeLasts && !t.IssuedAt.Before(k.issued) &&
+		!h.local.OneTokenAtATime(url, h.issued(t.IssuedAt, now), now)
+}
+
 // accepted reports that the PBX accepted a token in a request that was sent at that time.
 func (h *host) accepted(v *visitor, issued, sent time.Time) {
-	if !h.asks(issued) {
-		return
+	if h.asks(issued) {
+		h.alive(v, issued, sent)
 	}
+}
+
+// alive notes that the PBX accepted a token.
+func (h *host) alive(v *visitor, issued, sent time.Time) {
 	h.lock()
+	if h.life == nil {
+		h.life = map[string]life{}
+	}
+	if k := h.life[v.traits.URL]; time.Since(k.sent) > lifeLasts || issued.Before(k.issued) {
+		h.life[v.traits.URL] = life{issued, sent}
+	}
 	now := h.now()
 	h.local.TokenAccepted(v.traits.URL, h.issued(issued, now), now.Add(-time.Since(sent)), now)
 	h.look(now)
@@ -131,7 +160,10 @@ func (h *host) mayBeLost(v *visitor, t *pbx.Token) bool {
 // it returns the visitors that may have one, and until when these were issued.
 func (h *host) refused(v *visitor, print fingerprint, died deadToken) (others []*visitor, until time.Time) {
 	g := h.login(v, print, time.Time{})
-	if g.Limits.DeadTokens == pbx.DeadTokensUnknown && v.store == nil && h.isAlone(v) {
+	h.mu.Lock()
+	alone := v.store == nil && h.isAlone(v)
+	h.mu.Unlock()
+	if alone && g.Limits.DeadTokens == pbx.DeadTokensUnknown {
 		return nil, time.Time{} // nobody else has a token
 	}
 	id := h.common.id()
@@ -153,9 +185,7 @@ func (h *host) refused(v *visitor, print fingerprint, died deadToken) (others []
 	return others, h.here(until, now)
 }
 
-// isAlone reports whether no other visitor has the URL of this one.
+// isAlone reports whether no other visitor has the URL of this one. h.mu is held.
 func (h *host) isAlone(v *visitor) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	return !slices.ContainsFunc(h.members, func(m *visitor) bool { return m != v && m.traits.URL == v.traits.URL })
 }
