@@ -212,6 +212,34 @@ func TestTwoProgramsThatFightOverAnAccountHaveNoOtherAccountLogIn(t *testing.T) 
 	})
 }
 
+func TestSessionsThatEndEachOthersTokensHaveNoOtherAccountLogIn(t *testing.T) {
+	for _, brand := range brands() {
+		if brand.Driver != "3cx" {
+			continue
+		}
+		synctest.Test(t, func(t *testing.T) {
+			o := newOffice(t, brand, 4, pbxsim.Options{})
+			defer o.close()
+			o.addAll(4)
+			for range 3 {
+				o.add("user-0", "secret-0")
+			}
+			time.Sleep(time.Minute)
+			for range 4 {
+				for _, s := range o.sessions {
+					o.works(s)
+					time.Sleep(time.Second)
+				}
+			}
+			for _, user := range []string{"user-1", "user-2", "user-3"} {
+				if n := o.sim.CountsOf(user).Logins; n != 1 {
+					t.Errorf("%s has logged in %d times", user, n)
+				}
+			}
+		})
+	}
+}
+
 func TestACloseAfterARestartSendsTwoDeadTokens(t *testing.T) {
 	for _, noticed := range []bool{false, true} {
 		for _, brand := range brands() {

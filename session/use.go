@@ -161,10 +161,10 @@ func (h *host) mayBeLost(v *visitor, t *pbx.Token) bool {
 func (h *host) refused(v *visitor, print fingerprint, died deadToken) (others []*visitor, until time.Time) {
 	g := h.login(v, print, time.Time{})
 	h.mu.Lock()
-	alone := v.store == nil && h.isAlone(v)
+	itsOwn := v.store == nil && h.isAlone(v) || h.isReplaced(v)
 	h.mu.Unlock()
-	if alone && g.Limits.DeadTokens == pbx.DeadTokensUnknown {
-		return nil, time.Time{} // nobody else has a token
+	if itsOwn && g.Limits.DeadTokens == pbx.DeadTokensUnknown {
+		return nil, time.Time{} // it says nothing of the tokens of others
 	}
 	id := h.common.id()
 	h.apply(v.last, func(now time.Time, ledger *lockout.Host) {
@@ -188,4 +188,13 @@ func (h *host) refused(v *visitor, print fingerprint, died deadToken) (others []
 // isAlone reports whether no other visitor has the URL of this one. h.mu is held.
 func (h *host) isAlone(v *visitor) bool {
 	return !slices.ContainsFunc(h.members, func(m *visitor) bool { return m != v && m.traits.URL == v.traits.URL })
+}
+
+// isReplaced reports whether a login of another session has probably ended the visitor's
+// token: they share an account that has one token at a time. h.mu is held.
+func (h *host) isReplaced(v *visitor) bool {
+	b := v.traits.brand()
+	return b.MaxTokens == 1 && b.NewestWins && v.traits.Account != "" && slices.ContainsFunc(h.members, func(m *visitor) bool {
+		return m != v && m.traits.URL == v.traits.URL && m.traits.Account == v.traits.Account
+	})
 }
