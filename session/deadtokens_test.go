@@ -232,7 +232,7 @@ func TestSessionsThatEndEachOthersTokensHaveNoOtherAccountLogIn(t *testing.T) {
 				}
 			}
 			for _, user := range []string{"user-1", "user-2", "user-3"} {
-				if n := o.sim.CountsOf(user).Logins; n != 1 {
+				if n := o.sim.CountsOf(user).GoodLogins; n != 1 {
 					t.Errorf("%s has logged in %d times", user, n)
 				}
 			}
