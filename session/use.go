@@ -102,6 +102,7 @@ func (h *host) oneLogout(ctx context.Context, v *visitor, t *pbx.Token) (done fu
 // life is a token that the PBX has accepted: it has lost none that was issued since.
 type life struct{ issued, sent time.Time }
 
+// lifeLasts is for how long that holds: the PBX may restart.
 const lifeLasts = 2 * time.Second
 
 // isAlive reports whether the PBX has just accepted a token that is as old. h.mu is held.
@@ -124,7 +125,7 @@ func (h *host) alive(v *visitor, issued, sent time.Time) {
 	if h.life == nil {
 		h.life = map[string]life{}
 	}
-	if k := h.life[v.traits.URL]; time.Since(k.sent) > lifeLasts || issued.Before(k.issued) {
+	if k := h.life[v.traits.URL]; !issued.IsZero() && (time.Since(k.sent) > lifeLasts || issued.Before(k.issued)) {
 		h.life[v.traits.URL] = life{issued, sent}
 	}
 	now := h.now()
