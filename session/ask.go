@@ -27,6 +27,10 @@ func (h *host) ask(v *visitor, q question) answer {
 		return h.askWithToken(v, q)
 	}
 	h.lock()
+	if h.line.overtaken(v, q.ticket) {
+		h.unlock()
+		return answer{verdict: waitEvent}
+	}
 	now := h.now()
 	g := h.login(v, q.print, h.line.since(v, now))
 	if h.calls >= v.perHost {
@@ -58,7 +62,7 @@ func (h *host) ask(v *visitor, q question) answer {
 			booking := d.Booking
 			said = answer{verdict: pass, booking: &booking}
 		}
-		h.line.drop(v)
+		h.line.withdraw(v, q.ticket)
 		h.look(now)
 		next := h.advance(now)
 		h.unlock()
@@ -66,6 +70,10 @@ func (h *host) ask(v *visitor, q question) answer {
 		return said
 	}
 	h.calls--
+	if h.line.overtaken(v, q.ticket) {
+		h.unlock()
+		return answer{verdict: waitEvent}
+	}
 	if err != nil {
 		h.line.drop(v)
 		h.unlock()
@@ -139,6 +147,9 @@ func (h *host) askWithToken(v *visitor, q question) answer {
 	h.mu.Unlock()
 	h.lock()
 	defer h.unlock()
+	if h.line.overtaken(v, q.ticket) {
+		return answer{verdict: waitEvent}
+	}
 	now := h.now()
 	if until := h.coveredUntil(v, now); !until.IsZero() {
 		h.line.addBeat(v, q, false) // the lock may end sooner
@@ -223,9 +234,7 @@ func (h *host) settled(v *visitor, g lockout.Login, b lockout.Booking, o lockout
 // withdraw takes the visitor out of the queue.
 func (h *host) withdraw(v *visitor, ticket uint32) {
 	h.lock()
-	if w := v.waiter; w != nil && w.ticket <= ticket {
-		h.line.drop(v)
-	}
+	h.line.withdraw(v, ticket)
 	h.unlock()
 	h.move()
 }

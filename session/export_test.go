@@ -67,3 +67,18 @@ func (s *Session) HasBooks() bool {
 	defer h.mu.Unlock()
 	return h.books != nil
 }
+
+// AskLate asks the host for op as a goroutine does that comes late with a question
+// which the session has withdrawn since.
+func (s *Session) AskLate(op pbx.Op) {
+	l := s.link.Load()
+	s.mu.Lock()
+	ticket, print := s.machine.ticket-1, s.machine.print
+	s.mu.Unlock()
+	switch a := s.fleet.gate.ask(l, question{op: op, ticket: ticket, print: print}); a.verdict {
+	case pass:
+		s.fleet.gate.refund(l, op, a.booking)
+	default:
+		l.host.withdraw(&l.visitor, ticket)
+	}
+}

@@ -155,6 +155,19 @@ func (l *line) drop(v *visitor) {
 	l.remove(w)
 }
 
+// withdraw takes the visitor out of the queue, unless a newer question stands there.
+func (l *line) withdraw(v *visitor, ticket uint32) {
+	if !l.overtaken(v, ticket) {
+		l.drop(v)
+	}
+}
+
+// overtaken reports whether a newer question of the visitor's session stands in the
+// queue: the session has withdrawn the one with this ticket, whose answer it ignores.
+func (l *line) overtaken(v *visitor, ticket uint32) bool {
+	return v.waiter != nil && v.waiter.ticket > ticket
+}
+
 func (l *line) remove(w *waiter) {
 	if w.called {
 		return

@@ -284,6 +284,29 @@ func TestManagersWithDifferentLimitsShareTheQueue(t *testing.T) {
 	})
 }
 
+func TestAQuestionThatComesLateTakesNoPlaceInTheQueueAway(t *testing.T) {
+	for _, late := range []pbx.Op{pbx.OpPing, pbx.OpKeepAlive, pbx.OpLogin} {
+		t.Run(string(late), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opts, hold, end := line()
+				defer end()
+				s := session.New(&fake{traits: onHost("pbx.test")}, opts)
+				defer s.Close(context.Background())
+				mustToken(t, s)
+				hold(time.Second)
+				s.Invalidate(mustToken(t, s))
+				synctest.Wait() // the login stands in the queue
+				s.AskLate(late)
+				start := time.Now()
+				mustToken(t, s)
+				if took := time.Since(start); took > time.Second {
+					t.Errorf("the login took %s", took)
+				}
+			})
+		})
+	}
+}
+
 // line is a host that lets in one call at a time. hold keeps it busy with a
 // ping that takes so long; end is for the test's end.
 func line() (opts *session.Options, hold func(time.Duration), end func()) {
