@@ -89,6 +89,9 @@ func refusal(x *wire.Exchange, r response) *pbx.Error {
 	case x.Request.Op == pbx.OpKeepAlive && known.refused:
 		known.kind = pbx.ErrTokenRejected
 		known.meaning += "; on a refresh, the refresh token is taken to be dead"
+	case code == 60002 && x.Request.Op != pbx.OpLogin && x.Request.Op != pbx.OpKeepAlive:
+		// "Creating operation fails as the existing quantity has reached the limit."
+		known = errcode{nil, "the PBX has as many of these as it can have", false}
 	}
 	failure := x.Fail(known.kind, strconv.Itoa(code), known.meaning)
 	failure.NotJudged = x.Request.Op == pbx.OpLogin && slices.Contains(notJudged, code)

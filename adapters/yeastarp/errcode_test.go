@@ -59,6 +59,8 @@ func TestEachErrcodeHasTheKindThatTheVendorsTableImplies(t *testing.T) {
 				kind = pbx.ErrInvalidCredentials
 			case op == pbx.OpKeepAlive:
 				kind = tt.onRefresh
+			case op != pbx.OpLogin && tt.code == 60002: // of whatever the request is about
+				kind = nil
 			}
 			got := failure(t, err)
 			if got.Op != op || got.Kind != kind || got.Code != fmt.Sprint(tt.code) || got.HTTPStatus != 200 || !got.Sent || got.Message == "" {
