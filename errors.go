@@ -102,6 +102,9 @@ type Error struct {
 	// request and not the token, so a session asks [Pinger] before it gives the
 	// token up.
 	Ambiguous bool
+	// MayHaveActed, with ErrTokenRejected: the PBX may have done what the request
+	// asks before it refused the token, so a session does not repeat the request.
+	MayHaveActed bool
 	// Err is the cause, if there is one: a network or context error.
 	Err error
 }

@@ -37,9 +37,9 @@ func (s *Session) Client() *http.Client {
 // The token goes to the PBX only. A request to another origin than that of
 // [Session.URL] is an error of kind [pbx.ErrConfig], also after a redirect.
 //
-// If the PBX refuses the token, the session replaces it and the request is
-// repeated, once and only if its body can be had again (GetBody). Nothing else
-// is repeated, because the PBX may have acted.
+// If the PBX refuses the token, the session replaces it. If the PBX did nothing
+// before, the request is repeated, once and only if its body can be had again
+// (GetBody). Nothing else is repeated, because the PBX may have acted.
 //
 // If the session has no token, RoundTrip returns the error of [Session.Token].
 // For drivers without [pbx.Requester] it returns an error of kind
@@ -201,8 +201,8 @@ func (t *transport) CloseIdleConnections() {
 	}
 }
 
-// exchange sends r, and once more if the PBX refused the token. verdict is the
-// failure that the brand reports in the response.
+// exchange sends r, and once more if the PBX refused the token before it did
+// anything. verdict is the failure that the brand reports in the response.
 func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err error) {
 	e, used, err := t.begin(r)
 	if err != nil {
@@ -216,7 +216,7 @@ func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err
 	}
 	t.session.deliver(event{kind: invalidated, generation: e.lease.generation, ambiguous: isAmbiguous(verdict)}, nil)
 	used() // a ping needs its turn too
-	if !t.session.gaveUp(r.Context(), e.lease) || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+	if mayHaveActed(verdict) || !t.session.gaveUp(r.Context(), e.lease) || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
 		return resp, verdict, nil
 	}
 	again := r.WithContext(r.Context()) // and not Clone: the body fills in r's trailer
@@ -271,6 +271,11 @@ func (t *transport) over(e *exchange) http.RoundTripper {
 func isAmbiguous(verdict error) bool {
 	var failure *pbx.Error
 	return errors.As(verdict, &failure) && failure.Ambiguous
+}
+
+func mayHaveActed(verdict error) bool {
+	var failure *pbx.Error
+	return errors.As(verdict, &failure) && failure.MayHaveActed
 }
 
 // gaveUp reports whether there is or will be another token than that of l, which

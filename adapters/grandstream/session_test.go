@@ -3,13 +3,16 @@ package grandstream_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/grandstream"
 	"github.com/pbxauth/pbx/adapters/grandstream/grandstreamsim"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/session"
 )
@@ -83,6 +86,39 @@ func TestATimeOutOfThePBXIsAmbiguous(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The PBX may have acted before it ran out of time, also where it responds so to the
+// ping as well: an application's request is sent once, and the token is replaced.
+func TestARequestThatMetATimeOutOfThePBXIsNotRepeated(t *testing.T) {
+	for _, status := range []int{-7, -8} {
+		simulate(t, grandstreamsim.Options{DeadCookie: status}, nil, func(t *testing.T, s simulation) {
+			kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
+			defer kept.Close(context.Background())
+			send := func() error {
+				resp, err := kept.Do(drivertest.NewRequest(t, http.MethodPost, s.Server.URL+"/api", "", harmless))
+				if resp != nil {
+					resp.Body.Close()
+				}
+				return err
+			}
+			if err := send(); err != nil {
+				t.Fatal(err)
+			}
+			s.Restart()
+			before := s.Counts().AppRequests
+			if err := send(); failure(t, err).Kind != pbx.ErrTokenRejected {
+				t.Errorf("status %d: %v", status, err)
+			}
+			synctest.Wait()
+			if n := s.Counts().AppRequests - before; n != 0 {
+				t.Errorf("status %d: the request was repeated", status)
+			}
+			if err := send(); err != nil {
+				t.Errorf("status %d, with another token: %v", status, err)
+			}
+		})
+	}
 }
 
 // A user that may not make the keep-alive's call keeps its cookie to its end, and
