@@ -216,7 +216,7 @@ func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err
 	}
 	t.session.deliver(event{kind: invalidated, generation: e.lease.generation, ambiguous: isAmbiguous(verdict)}, nil)
 	used() // a ping needs its turn too
-	if mayHaveActed(verdict) || !t.session.gaveUp(r.Context(), e.lease) || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+	if !t.session.gaveUp(r.Context(), e.lease) || mayHaveActed(verdict) || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
 		return resp, verdict, nil
 	}
 	again := r.WithContext(r.Context()) // and not Clone: the body fills in r's trailer
