@@ -140,21 +140,40 @@ func TestResponsesToARequest(t *testing.T) {
 	}
 }
 
-func TestAuthorizeSetsTheTwoHeaders(t *testing.T) {
+func TestAuthorizeSetsTheHeadersOfTheWiki(t *testing.T) {
 	driver := on(t, drivertest.Unsent{T: t})
-	for given, want := range map[string]string{"": "2", "3": "3"} {
-		r, _ := http.NewRequest(http.MethodGet, "https://pbx.example.com/rest/users", nil)
-		r.Header.Set("authToken", "an old one")
-		if given != "" {
-			r.Header.Set("X-Version", given)
-		}
-		if err := driver.Authorize(r, &pbx.Token{Value: pbx.NewSecret(token)}); err != nil {
-			t.Fatal(err)
-		}
-		if r.Header.Get("authToken") != token || len(r.Header.Values("authToken")) != 1 || r.Header.Get("X-Version") != want {
-			t.Errorf("%v", r.Header)
+	for name, want := range map[string]string{"X-Version": "2", "Content-Type": "application/json"} {
+		for _, given := range []string{"", "the application's"} {
+			r, _ := http.NewRequest(http.MethodGet, "https://pbx.example.com/rest/users", nil)
+			r.Header.Set("authToken", "an old one")
+			want := want
+			if given != "" {
+				r.Header.Set(name, given)
+				want = given
+			}
+			if err := driver.Authorize(r, &pbx.Token{Value: pbx.NewSecret(token)}); err != nil {
+				t.Fatal(err)
+			}
+			if r.Header.Get("authToken") != token || len(r.Header.Values("authToken")) != 1 || r.Header.Get(name) != want {
+				t.Errorf("%s: %v, want %q", name, r.Header, want)
+			}
 		}
 	}
+}
+
+// The application sets no header: a STARFACE that insists on those of the wiki responds
+// all the same.
+func TestARequestOfASessionHasTheHeadersOfTheWiki(t *testing.T) {
+	simulate(t, starfacesim.Options{}, nil, func(t *testing.T, s simulation) {
+		live := s.Session()
+		defer live.Close(t.Context())
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "/rest/users", nil)
+		resp, err := live.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	})
 }
 
 func TestALogoutIsProvenByAnEmptyResponse(t *testing.T) {

@@ -253,11 +253,13 @@ func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
 }
 
 // Authorize implements [pbx.Requester]: the token goes into the header authToken.
-// X-Version is set as well, if the request has none.
+// Content-Type and X-Version are set as well, where the request has none.
 func (p *PBX) Authorize(r *http.Request, t *pbx.Token) error {
 	r.Header.Set("authToken", t.Value.Reveal())
-	if r.Header.Get("X-Version") == "" {
-		r.Header.Set("X-Version", "2")
+	for name, value := range headers() {
+		if r.Header.Get(name) == "" {
+			r.Header[name] = value
+		}
 	}
 	return nil
 }

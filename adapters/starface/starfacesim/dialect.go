@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"mime"
 	"net/http"
 	"strings"
 
@@ -46,6 +47,9 @@ func (s *starface) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	// them is not documented.
 	if r.Header.Get("X-Version") != "2" {
 		return s.fail(http.StatusBadRequest, "X-Version is missing")
+	}
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return s.fail(http.StatusBadRequest, "Content-Type is missing")
 	}
 	if r.Action == pbxsim.Login {
 		return s.login(a, r)

@@ -177,6 +177,8 @@ func TestRequestsThatAreNone(t *testing.T) {
 			{"GET /rest/users", "", []string{"authToken", "x"}, 401},
 			{"GET /rest/users", "", []string{"authToken", token}, 200},
 			{"GET /rest/users", "", []string{"authToken", token, "X-Version", ""}, 400},
+			{"GET /rest/users", "", []string{"authToken", token, "Content-Type", ""}, 400},
+			{"GET /rest/users", "", []string{"authToken", token, "Content-Type", "application/json;charset=UTF-8"}, 200},
 			{"GET /rest/users/9", "", []string{"authToken", token}, 404},
 			{"GET /elsewhere", "", nil, 404},
 			{"GET /", "", nil, 200},
