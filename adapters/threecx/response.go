@@ -83,7 +83,11 @@ func judge(x *wire.Exchange) error {
 	case status == http.StatusForbidden:
 		return x.Fail(pbx.ErrForbidden, code, "the API client's role is too low for this: select another one in the Admin Console, as System Owner for the call history")
 	case own:
-		return x.Fail(wire.StatusKind(x.Request.Op, status), code, "the PBX refuses the request")
+		kind := wire.StatusKind(x.Request.Op, status)
+		if kind == pbx.ErrProtocol { // a wrong value, or a record that is not there: a matter of the application
+			kind = nil
+		}
+		return x.Fail(kind, code, "the PBX refuses the request")
 	}
 	return x.Unexpected()
 }
