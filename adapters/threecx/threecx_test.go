@@ -333,6 +333,43 @@ func TestARefusalLikeThatOfAWrongKeyStopsNoSessionWhoseTokenIsActive(t *testing.
 	}
 }
 
+// Where a second login is refused like one with a wrong key, a renewal ahead of time
+// counts as wrong until the token expires. Of five wrong logins, which lock, four are
+// used up by four API clients, so that the documentation names three.
+func TestThreeAPIClientsOfAPBXThatRefusesASecondLoginDoNotStopEachOther(t *testing.T) {
+	accounts := map[string]string{"900": key, "901": key, "902": key}
+	for _, second := range []threecxsim.Second{threecxsim.Kills, threecxsim.Refused400, threecxsim.Refused401, threecxsim.Spares} {
+		drivertest.InMemory(t, func() *pbxsim.PBX {
+			return threecxsim.New(&threecxsim.Options{Second: second}, &pbxsim.Options{Accounts: accounts})
+		}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+			m := session.NewManager(&session.Options{Guard: new(session.Guard)})
+			defer m.Close(t.Context())
+			for id := range accounts {
+				cfg := config(s.Client().Transport)
+				cfg.URL, cfg.Username = s.URL, id
+				if _, err := m.Add(id, open(t, cfg)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			failed := 0
+			for range 24 * 60 {
+				time.Sleep(time.Minute)
+				for _, live := range m.All() {
+					resp, err := live.Client().Get(s.URL + "/xapi/v1/Users")
+					if err != nil {
+						failed++ // the token is expiring
+						continue
+					}
+					resp.Body.Close()
+				}
+			}
+			if got := p.Counts(); failed > 24*3 || got.WrongLogins != 0 || got.Locks != 0 {
+				t.Errorf("%q: %d of %d requests failed, %+v", second, failed, 24*60*3, got)
+			}
+		})
+	}
+}
+
 // A PBX that has lost the token has no reason to refuse a second one.
 func TestARefusalAfterTheTokenWasLostIsThatOfAWrongKey(t *testing.T) {
 	simulate(t, threecxsim.Options{}, pbxsim.Options{}, func(t *testing.T, s simulation) {
