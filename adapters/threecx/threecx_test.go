@@ -104,8 +104,8 @@ func TestTheSamplesRefusals(t *testing.T) {
 	}
 }
 
-// unknown stands for a failure without a kind.
-var unknown = errors.New("none")
+// errUnknown stands for a failure without a kind.
+var errUnknown = errors.New("none")
 
 func TestWhatAResponseMeans(t *testing.T) {
 	basic, bearer := http.Header{"Www-Authenticate": {"Basic"}}, http.Header{"Www-Authenticate": {"Bearer"}}
@@ -126,9 +126,9 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"a role too low", pbx.OpRequest, 403, nil, "", pbx.ErrForbidden},
 		{"a role too low, in JSON", pbx.OpRequest, 403, nil, `{"error":{"code":"x"}}`, pbx.ErrForbidden},
 		{"a proxy's 403", pbx.OpRequest, 403, nil, pbxsim.HTMLPage, pbx.ErrConfig},
-		{"no such thing", pbx.OpRequest, 404, nil, `{"error":{"code":"404","message":"x"}}`, unknown},
-		{"a wrong value", pbx.OpRequest, 400, nil, `{"error":{"code":"","message":"x"}}`, unknown},
-		{"a conflict", pbx.OpPing, 409, nil, `{"error":{"code":"x"}}`, unknown},
+		{"no such thing", pbx.OpRequest, 404, nil, `{"error":{"code":"404","message":"x"}}`, errUnknown},
+		{"a wrong value", pbx.OpRequest, 400, nil, `{"error":{"code":"","message":"x"}}`, errUnknown},
+		{"a conflict", pbx.OpPing, 409, nil, `{"error":{"code":"x"}}`, errUnknown},
 		{"no such path", pbx.OpRequest, 404, nil, "", pbx.ErrProtocol},
 		{"too many", pbx.OpRequest, 429, nil, "", pbx.ErrUnavailable},
 		{"a failure", pbx.OpRequest, 500, nil, `{"error":{"code":"x"}}`, pbx.ErrUnavailable},
@@ -170,7 +170,7 @@ func TestWhatAResponseMeans(t *testing.T) {
 				}
 				return
 			}
-			if got := failure(t, err); got.Kind != tt.kind && (tt.kind != unknown || got.Kind != nil) {
+			if got := failure(t, err); got.Kind != tt.kind && (tt.kind != errUnknown || got.Kind != nil) {
 				t.Errorf("%v, want %v", err, tt.kind)
 			}
 		})
