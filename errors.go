@@ -98,13 +98,12 @@ type Error struct {
 	// then tries again until they work. Otherwise the login may have been a wrong
 	// one, as with every error that is not known to be something else.
 	NotJudged bool
-	// Ambiguous, with ErrTokenRejected: the response may concern this one
-	// request and not the token, so a session asks [Pinger] before it gives the
-	// token up.
+	// Ambiguous, of a request of the application: the response may concern this one
+	// request or the token, so a session asks [Pinger] before it gives the token up.
+	// With ErrTokenRejected the PBX has done nothing, and if the token is dead, the
+	// session repeats the request. With any other kind the PBX may have acted, and
+	// the request is not repeated.
 	Ambiguous bool
-	// MayHaveActed, with ErrTokenRejected: the PBX may have done what the request
-	// asks before it refused the token, so a session does not repeat the request.
-	MayHaveActed bool
 	// Err is the cause, if there is one: a network or context error.
 	Err error
 }

@@ -76,9 +76,9 @@ type Requester interface {
 	// request was authorized with. It returns nil for a success and for a
 	// response that it cannot read, such as a recording. Otherwise it returns
 	// an *Error: of kind ErrTokenRejected if the PBX refused the token before
-	// it did anything, and with MayHaveActed if that is not certain; of kind
-	// ErrInvalidCredentials if no login can help; and of any other kind for
-	// another failure that the brand reports. body may be the beginning of a
+	// it did anything, of kind ErrInvalidCredentials if no login can help, and
+	// of any other kind for another failure that the brand reports: with
+	// Ambiguous if it may be a dead token. body may be the beginning of a
 	// longer one. Inspect does not read r.Body.
 	Inspect(r *http.Response, body []byte, t *Token) error
 

@@ -103,6 +103,7 @@ type event struct {
 
 	generation uint32 // invalidated, condemned: of the token that was refused
 	ambiguous  bool   // invalidated: the refusal may concern the request
+	unclear    bool   // invalidated: it may be no refusal, only a ping can say
 
 	before time.Time // suspected: tokens issued until then are
 
@@ -1086,6 +1087,9 @@ func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 			m.next = now
 		}
 		return // what is under way will show it
+	}
+	if e.unclear {
+		return
 	}
 	m.give(now, chance, p)
 }

@@ -41,6 +41,8 @@ var brokenMachines = []mutants.Mutant{
 		"an invalidated token is never published again"},
 	{"a ping is not asked for", "machine.go", "	if e.ambiguous && m.rules.pings && !m.noPing {", "	if false {",
 		"an ambiguous refusal is decided by a ping"},
+	{"what may be no refusal at all ends a token", "machine.go", "	if e.unclear {", "	if false {",
+		"an ambiguous refusal is decided by a ping"},
 	{"a response revives an expired lease", "machine.go", "	if !m.living(now) { // else a response that comes late could revive it\n		p.renewed = m.lease != nil && m.state != Rejected // too late\n		m.lease, m.suspect = nil, false\n	}\n", "",
 		"only Live, Renewing and Rejected hold a living token"},
 	{"a failed renewal is unavailable though its token lives", "machine.go", "		m.become(now, Renewing, err, \"the renewal failed\", p)", "		m.become(now, Unavailable, err, \"the renewal failed\", p)",

@@ -376,7 +376,9 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 			move{name: "relogin", e: event{kind: relogin}},
 			move{name: "accepted", do: func(w *world) { w.m.lease.accept(w.now, k.sliding) }})
 		if k.ambiguous {
-			moves = append(moves, move{name: "invalidated, perhaps", e: event{kind: invalidated, generation: l.generation, ambiguous: true}})
+			moves = append(moves,
+				move{name: "invalidated, perhaps", e: event{kind: invalidated, generation: l.generation, ambiguous: true}},
+				move{name: "perhaps invalidated", e: event{kind: invalidated, generation: l.generation, ambiguous: true, unclear: true}})
 		}
 	}
 	if m.phase == resting || m.phase == asking {
@@ -543,7 +545,7 @@ func (k *driverKind) step(before, w *world, mv *move, chance float64) string {
 		} else if mv.e.kind == condemned && was.phase != calling {
 			return "condemned credentials end their token"
 		}
-		if mv.e.ambiguous && was.lease != nil && m.lease == nil && !was.noPing {
+		if mv.e.ambiguous && was.lease != nil && m.lease == nil && (!was.noPing || mv.e.unclear) {
 			return "an ambiguous refusal is decided by a ping"
 		}
 	}

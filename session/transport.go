@@ -210,13 +210,14 @@ func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err
 		return nil, nil, err
 	}
 	resp, verdict, err = e.send(r, t.over(e))
-	if err != nil || !errors.Is(verdict, pbx.ErrTokenRejected) {
+	refused := errors.Is(verdict, pbx.ErrTokenRejected)
+	if err != nil || !refused && !isAmbiguous(verdict) {
 		used()
 		return resp, verdict, err
 	}
-	t.session.deliver(event{kind: invalidated, generation: e.lease.generation, ambiguous: isAmbiguous(verdict)}, nil)
+	e.judge(verdict)
 	used() // a ping needs its turn too
-	if !t.session.gaveUp(r.Context(), e.lease) || mayHaveActed(verdict) || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+	if !t.session.gaveUp(r.Context(), e.lease) || !refused || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
 		return resp, verdict, nil
 	}
 	again := r.WithContext(r.Context()) // and not Clone: the body fills in r's trailer
@@ -269,13 +270,8 @@ func (t *transport) over(e *exchange) http.RoundTripper {
 }
 
 func isAmbiguous(verdict error) bool {
-	var failure *pbx.Error
-	return errors.As(verdict, &failure) && failure.Ambiguous
-}
-
-func mayHaveActed(verdict error) bool {
-	var failure *pbx.Error
-	return errors.As(verdict, &failure) && failure.MayHaveActed
+	failure, ok := errors.AsType[*pbx.Error](verdict)
+	return ok && failure.Ambiguous
 }
 
 // gaveUp reports whether there is or will be another token than that of l, which
@@ -403,11 +399,12 @@ func (e *exchange) look(resp *http.Response, head []byte) {
 // judge reports to the session what a response says about the token, or about the
 // credentials behind it.
 func (e *exchange) judge(verdict error) {
+	refused, ambiguous := errors.Is(verdict, pbx.ErrTokenRejected), isAmbiguous(verdict)
 	switch {
-	case errors.Is(verdict, pbx.ErrTokenRejected):
-		e.session.deliver(event{kind: invalidated, generation: e.lease.generation, ambiguous: isAmbiguous(verdict)}, nil)
 	case errors.Is(verdict, pbx.ErrInvalidCredentials):
 		e.session.deliver(event{kind: condemned, generation: e.lease.generation, err: verdict}, nil)
+	case refused || ambiguous:
+		e.session.deliver(event{kind: invalidated, generation: e.lease.generation, ambiguous: ambiguous, unclear: !refused}, nil)
 	}
 }
 

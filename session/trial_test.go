@@ -80,6 +80,80 @@ func TestAPingDoesNotWaitForTheRequestThatWaitsForIt(t *testing.T) {
 	})
 }
 
+// doubtful is a PBX that responds to a dead token as to a failure, with HTTP 500.
+type doubtful struct {
+	*fake
+	ping  error
+	pings int
+}
+
+func (d *doubtful) Inspect(r *http.Response, _ []byte, _ *pbx.Token) error {
+	if r.StatusCode != http.StatusInternalServerError {
+		return nil
+	}
+	return &pbx.Error{Driver: "fake", Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true, Ambiguous: true}
+}
+
+func (d *doubtful) Ping(context.Context, *pbx.Token) error {
+	d.pings++
+	return d.ping
+}
+
+// A ping decides about the token, and the request is not sent again, because the PBX
+// may have acted.
+func TestAFailureThatMayBeADeadTokenIsDecidedByAPing(t *testing.T) {
+	unsupported := told(pbx.OpPing, pbx.ErrNotSupported, false)
+	for _, tt := range []struct {
+		name          string
+		ping          error
+		pings, logins int // after three failures
+	}{
+		{"dead", told(pbx.OpPing, pbx.ErrTokenRejected, true), 3, 4},
+		{"alive", nil, 1, 1},
+		{"nobody knows", told(pbx.OpPing, pbx.ErrUnavailable, true), 3, 1},
+		{"no ping", unsupported, 1, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := &doubtful{fake: &fake{life: time.Hour}, ping: tt.ping}
+			during(t, d, func(t *testing.T, s *session.Session) {
+				sent := 0
+				down := roundTrip(func(r *http.Request) (*http.Response, error) {
+					sent++
+					return answer(r, http.StatusInternalServerError, ""), nil
+				})
+				for range 3 {
+					r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://pbx.test/call", nil)
+					resp, err := s.Transport(down).RoundTrip(r)
+					if err != nil {
+						t.Fatal(err)
+					}
+					resp.Body.Close()
+				}
+				mustToken(t, s)
+				if sent != 3 || d.pings != tt.pings {
+					t.Errorf("%d requests and %d pings, want 3 and %d", sent, d.pings, tt.pings)
+				}
+				wantCounts(t, d.fake, tt.logins, 0, 0)
+			})
+		})
+	}
+	t.Run("a driver without a ping", func(t *testing.T) {
+		f := &fake{life: time.Hour}
+		during(t, doubtless{f}, func(t *testing.T, s *session.Session) {
+			get(t, over(answering(http.StatusInternalServerError), s), "https://pbx.test/call")
+			mustToken(t, s)
+			wantCounts(t, f, 1, 0, 0)
+		})
+	})
+}
+
+// doubtless is doubtful without a ping.
+type doubtless struct{ *fake }
+
+func (d doubtless) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
+	return (&doubtful{fake: d.fake}).Inspect(r, body, t)
+}
+
 // Two Managers share a Guard, and the session of one checks for both.
 func TestAKeepAliveIsNotForgottenWhenTheSessionThatChecksLeaves(t *testing.T) {
 	for name, leave := range map[string]func(*session.Manager) error{

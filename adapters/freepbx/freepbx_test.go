@@ -211,6 +211,9 @@ func TestWhatAResponseMeans(t *testing.T) {
 					return
 				}
 				got := failure(t, err)
+				if want := tt.kind == pbx.ErrUnavailable && tt.path == gql && tt.status == 500; got.Ambiguous != want {
+					t.Errorf("%v: ambiguous %v", err, got.Ambiguous)
+				}
 				if want := tt.kind; got.Kind != want && !(want == unknown && got.Kind == nil) {
 					t.Errorf("%v, want %v", err, want)
 				}
@@ -277,8 +280,8 @@ func TestAPingAsksRESTWhereGraphQLFails(t *testing.T) {
 	}
 }
 
-// A removed token is noticed by REST at once, and by GraphQL in 17 when its
-// lifetime is over, at the latest.
+// A removed token is noticed at once. GraphQL in 17 refuses it as it fails, so that the
+// request is not sent again.
 func TestARemovedTokenIsNoticed(t *testing.T) {
 	for _, version := range []int{16, 17} {
 		for _, rest := range []bool{true, false} {
@@ -294,12 +297,49 @@ func TestARemovedTokenIsNoticed(t *testing.T) {
 				if late := version == 17 && !rest; err != nil || late != (status == 500) || !late && status != 200 {
 					t.Errorf("FreePBX %d, REST %v: HTTP %d, %v", version, rest, status, err)
 				}
-				time.Sleep(time.Until(token.ExpiresAt))
 				if status, err := ask(s, live, rest); err != nil || status != 200 {
-					t.Errorf("FreePBX %d, REST %v, an hour later: HTTP %d, %v", version, rest, status, err)
+					t.Errorf("FreePBX %d, REST %v, the next: HTTP %d, %v", version, rest, status, err)
+				}
+				if got := s.Counts().Logins; got != 2 {
+					t.Errorf("FreePBX %d, REST %v: %d logins", version, rest, got)
 				}
 			})
 		}
+	}
+}
+
+// HTTP 500 of GraphQL is mostly a query that fails. It costs no login, the query is sent
+// once, and the error is that of a failure.
+func TestAQueryThatFailsCostsNoLogin(t *testing.T) {
+	for _, both := range []bool{false, true} { // also where REST cannot say
+		simulate(t, freepbxsim.Options{Version: 17}, func(t *testing.T, s simulation) {
+			live := s.Session()
+			defer live.Close(t.Context())
+			if _, err := live.Token(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			times := 1
+			if both {
+				times = 3
+			}
+			for range 20 {
+				s.Fault(pbxsim.Fault{On: pbxsim.AppRequest, Times: times, Status: 500})
+				before := s.Counts().Requests
+				resp, err := live.Do(query(s.Server.URL))
+				if got := failure(t, err); got.Kind != pbx.ErrUnavailable || resp.StatusCode != 500 {
+					t.Errorf("%v", err)
+				}
+				resp.Body.Close()
+				if n := s.Counts().Requests - before; n > 3 { // GraphQL and REST are asked once more
+					t.Errorf("%d requests for one", n)
+				}
+				s.ClearFaults()
+				time.Sleep(time.Second)
+			}
+			if got := s.Counts().Logins; got != 1 {
+				t.Errorf("%d logins", got)
+			}
+		})
 	}
 }
 

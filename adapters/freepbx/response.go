@@ -57,8 +57,13 @@ func judge(x *wire.Exchange, t *pbx.Token) error {
 		return x.Fail(nil, "", "the PBX refuses the query: read its errors, and compare the application's scopes")
 	case x.OK():
 		return nil
-	case status == http.StatusInternalServerError && strings.HasSuffix(x.Request.Path, "/gql") && over(t):
+	case status != http.StatusInternalServerError || !strings.HasSuffix(x.Request.Path, "/gql"):
+	case over(t):
 		return x.Fail(pbx.ErrTokenRejected, "", "the token has expired, which FreePBX 17 reports as HTTP 500")
+	case x.Request.Op == pbx.OpRequest:
+		failure := x.Fail(pbx.ErrUnavailable, "", "the query failed, or the token was removed: FreePBX 17 reports both as HTTP 500")
+		failure.Ambiguous = true
+		return failure
 	}
 	return x.Unexpected()
 }

@@ -77,7 +77,7 @@ func TestATimeOutOfThePBXIsAmbiguous(t *testing.T) {
 		for _, status := range []string{"-7", "-8"} {
 			s.Fault(pbxsim.Fault{Body: []byte(`{"response":{},"status":` + status + `}`)})
 			err := request(t, s, token, harmless)
-			if got := failure(t, err); got.Kind != pbx.ErrTokenRejected || !got.Ambiguous {
+			if got := failure(t, err); got.Kind != pbx.ErrUnavailable || !got.Ambiguous {
 				t.Errorf("%v, ambiguous %v", err, got.Ambiguous)
 			}
 			if err := s.Driver.Ping(t.Context(), token); err != nil {
@@ -106,7 +106,7 @@ func TestARequestThatMetATimeOutOfThePBXIsNotRepeated(t *testing.T) {
 			}
 			s.Restart()
 			before := s.Counts().AppRequests
-			if err := send(); failure(t, err).Kind != pbx.ErrTokenRejected {
+			if err := send(); failure(t, err).Kind != pbx.ErrUnavailable {
 				t.Errorf("status %d: %v", status, err)
 			}
 			if n := s.Counts().AppRequests - before; n != 0 {

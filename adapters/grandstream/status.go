@@ -128,9 +128,9 @@ func refusal(x *wire.Exchange, code int) *pbx.Error {
 	failure := x.Fail(kind, strconv.Itoa(code), known.text)
 	failure.Setting = setting
 	failure.NotJudged = x.Request.Op == pbx.OpLogin && slices.Contains(notJudged, code)
-	// These may be about the request alone, and come after the PBX has acted.
-	failure.Ambiguous = kind == pbx.ErrTokenRejected && (code == -7 || code == -8)
-	failure.MayHaveActed = failure.Ambiguous
+	if x.Request.Op == pbx.OpRequest && (code == -7 || code == -8) { // the PBX may have acted before its time-out
+		failure.Kind, failure.Ambiguous = pbx.ErrUnavailable, true
+	}
 	if failure.RetryAfter == 0 {
 		failure.RetryAfter = known.wait
 	}
