@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -66,6 +67,7 @@ type exchange struct {
 	envelope
 	enveloped bool      // the response is an envelope
 	login     loginBody // what its body holds of a login
+	onlyLogin bool      // a login got HTTP 403, and not every request does
 }
 
 func newExchange(x *wire.Exchange) exchange {
@@ -99,6 +101,7 @@ func (p *PBX) call(ctx context.Context, req wire.Request, obj, action string, pa
 	if x.enveloped && echo != "" && echo != id {
 		return exchange{}, x.Fail(pbx.ErrProtocol, "", "the response is to another request: its action_id is not the one that was sent")
 	}
+	x.onlyLogin = req.Op == pbx.OpLogin && !x.enveloped && x.Response.Status == http.StatusForbidden && !p.refusesAll(ctx)
 	if !x.enveloped || !x.succeeded(x.Response.Status) {
 		return exchange{}, p.refusal(x)
 	}

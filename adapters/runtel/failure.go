@@ -3,12 +3,14 @@ package runtel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/wire"
 )
 
 // Failure is a failing response as [Config].Classify sees it. No secret is in it.
@@ -62,7 +64,8 @@ func (p *PBX) refusal(x exchange) *pbx.Error {
 // page makes the error for a response that is not an envelope. The vendor prints
 // no failing response, so a 401 may be the platform's all the same, unless it asks
 // for HTTP authentication by a password. RFC 6750 wants a challenge of the scheme
-// Bearer with the 401 to a dead token.
+// Bearer with the 401 to a dead token. So may a 403 to a login be, if it is the login
+// that is refused, and not every request.
 func (p *PBX) page(x exchange) *pbx.Error {
 	failure := x.Unexpected()
 	for _, challenge := range x.Response.Header.Values("WWW-Authenticate") {
@@ -70,12 +73,26 @@ func (p *PBX) page(x exchange) *pbx.Error {
 			return failure
 		}
 	}
-	if status := x.Response.Status; status == http.StatusUnauthorized {
+	if status := x.Response.Status; status == http.StatusUnauthorized || x.onlyLogin {
 		advice, kind := meaning(x.Request.Op, status)
-		failure = x.Fail(kind, "", strings.TrimPrefix(advice+"; HTTP status 401 without the platform's envelope", "; "))
+		failure = x.Fail(kind, "", strings.TrimPrefix(fmt.Sprintf("%s; HTTP status %d without the platform's envelope", advice, status), "; "))
 		failure.Ambiguous = x.Request.Op == pbx.OpRequest
 	}
 	return failure
+}
+
+// refusesAll reports whether a request without credentials is refused or redirected
+// too, as by a proxy in front of the platform. One that gets no response may be.
+func (p *PBX) refusesAll(ctx context.Context) bool {
+	x, err := p.wire.Do(ctx, wire.Request{Op: pbx.OpLogin, Method: http.MethodGet, Path: apiPath, NoProof: true})
+	if err != nil {
+		return true
+	}
+	switch x.Response.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		return true
+	}
+	return x.Response.Status/100 == 3 || x.Response.Status/100 == 5
 }
 
 // fail makes the error for a response, with the platform's own words.

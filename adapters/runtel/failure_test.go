@@ -110,13 +110,13 @@ func TestWhatAFailingResponseMeans(t *testing.T) {
 		{name: "HTTP 301 to somewhere", status: 301, header: http.Header{"Location": {"https://other.example/api/"}}, body: nginx, want: seen{"config", "config", "protocol"}},
 
 		// A success that is none.
-		{name: "body null", status: 200, body: answered(`null`), want: seen{"protocol", none, none}, code: "200", says: []string{"brought no token"}},
-		{name: "no body", status: 200, body: `{"action_id":"{id}","code":200}`, want: seen{"protocol", none, none}, code: "200"},
+		{name: "body null", status: 200, body: answered(`null`), want: seen{"credentials", none, none}, code: "200", says: []string{"brought no token"}},
+		{name: "no body", status: 200, body: `{"action_id":"{id}","code":200}`, want: seen{"credentials", none, none}, code: "200"},
 		{name: "body without a token", status: 200, body: answered(`{"user_id":48}`), want: seen{"protocol", none, none}, code: "200"},
-		{name: "body with a notice", status: 200, body: `{"action_id":"{id}","code":200,"notifies":["no"],"body":{}}`, want: seen{"protocol", none, none}, code: "200", says: []string{"the PBX says: no"}},
+		{name: "body with a notice", status: 200, body: `{"action_id":"{id}","code":200,"notifies":["no"],"body":{}}`, want: seen{"credentials", none, none}, code: "200", says: []string{"the PBX says: no"}},
 		{name: "body a list", status: 200, body: answered(`[{"token":"J...W"}]`), want: seen{"protocol", none, none}, code: "200"},
-		{name: "token null", status: 200, body: answered(`{"token":null}`), want: seen{"protocol", none, none}, code: "200"},
-		{name: "token empty", status: 200, body: answered(`{"token":""}`), want: seen{"protocol", none, none}, code: "200"},
+		{name: "token null", status: 200, body: answered(`{"token":null}`), want: seen{"credentials", none, none}, code: "200"},
+		{name: "token empty", status: 200, body: answered(`{"token":""}`), want: seen{"credentials", none, none}, code: "200"},
 		{name: "token a number", status: 200, body: answered(`{"token":12345678}`), want: seen{"protocol", none, none}, code: "200"},
 		{name: "token with a line break", status: 200, body: answered(`{"token":"J\r\nX: y"}`), want: seen{"protocol", none, none}, code: "200", says: []string{"no header can carry"}},
 		{name: "token with a blank", status: 200, body: answered(`{"token":"J W"}`), want: seen{"protocol", none, none}, code: "200"},

@@ -24,14 +24,15 @@
 //	other codes     no kind                    no kind
 //
 // Without an envelope, a 403 is a configuration error, and so is a 401 that asks for
-// HTTP authentication by a password: something in front of the platform responded. Any
-// other 401 is read as in the table, and one to a request of the application's is
-// Ambiguous. A 408, 429 or 5xx is unavailable, and anything else an unexpected
-// response.
+// HTTP authentication by a password: something in front of the platform responded. A 403
+// to a login is read as in the table if a GET without credentials, which the driver then
+// sends, is not refused as well. Any other 401 is read as in the table, and one to a
+// request of the application's is Ambiguous. A 408, 429 or 5xx is unavailable, and
+// anything else an unexpected response.
 //
-// A login that an envelope refused with any 4xx counts as a wrong one, because
-// repeating one that was wrong gets the whole host blocked, for all its tenants,
-// and they cannot unblock it themselves.
+// A login that an envelope refused with any 4xx counts as a wrong one, and so does one
+// that brought neither a token nor a user, because repeating one that was wrong gets the whole host
+// blocked, for all its tenants, and they cannot unblock it themselves.
 //
 // Nor is it documented in which zone exp is, or any request that extends a token.
 // A session logs in again before the token expires, and does not depend on whether
@@ -172,9 +173,11 @@ func (p *PBX) login(ctx context.Context) (*pbx.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The body may be null or lack the token, and still the code is 200.
-	if x.login.token == "" {
-		return nil, p.classified(x, x.fail(pbx.ErrProtocol, "the login succeeded and brought no token"))
+	switch {
+	case x.login.nobody: // a refusal that nobody has seen: it is counted, and not repeated
+		return nil, p.classified(x, x.fail(pbx.ErrInvalidCredentials, "the login brought no token, most likely for a wrong login or password, or for a user who may not use the API"))
+	case x.login.token == "":
+		return nil, p.classified(x, x.fail(pbx.ErrProtocol, "the login succeeded and brought no token that is a text"))
 	}
 	if !wire.FitsHeader(x.login.token) {
 		return nil, p.classified(x, x.fail(pbx.ErrProtocol, "the token holds blanks or other characters that no header can carry"))
@@ -193,7 +196,10 @@ func (p *PBX) login(ctx context.Context) (*pbx.Token, error) {
 }
 
 // loginBody is what the driver itself needs of a login's response.
-type loginBody struct{ token, exp, tz string }
+type loginBody struct {
+	token, exp, tz string
+	nobody         bool // there is neither a token nor a user
+}
 
 // parseLogin reads the body of a response, whatever it is. A token that is not a
 // string is none.
@@ -202,12 +208,17 @@ func parseLogin(body json.RawMessage) loginBody {
 		Token json.RawMessage `json:"token"`
 		Exp   json.RawMessage `json:"exp"`
 		TZ    json.RawMessage `json:"tz"`
+		User  json.RawMessage `json:"user_id"`
+	}
+	if isNull(body) {
+		return loginBody{nobody: true}
 	}
 	if json.Unmarshal(body, &fields) != nil {
 		return loginBody{}
 	}
 	b := loginBody{exp: text(fields.Exp), tz: text(fields.TZ)}
 	json.Unmarshal(fields.Token, &b.token)
+	b.nobody = isNull(fields.User) && (isNull(fields.Token) || string(fields.Token) == `""`)
 	return b
 }
 

@@ -249,3 +249,68 @@ func TestClassifyBringsASessionBackFromAPlatformThatSays403(t *testing.T) {
 		}
 	})
 }
+
+// Nobody knows how the platform refuses a login. In each shape, a wrong password stays
+// below what locks a host out.
+func TestAWrongLoginIsNotSentAgainWhateverItsShape(t *testing.T) {
+	success := func(body any) func(*pbxsim.Request, *pbxsim.Reply) {
+		return func(_ *pbxsim.Request, r *pbxsim.Reply) {
+			var e map[string]any
+			json.Unmarshal(r.Body, &e)
+			e["code"], e["body"] = 200, body
+			r.Status = 200
+			r.Body, _ = json.Marshal(e)
+		}
+	}
+	for _, tt := range []struct {
+		name    string
+		dialect runtelsim.Options
+		edit    func(*pbxsim.Request, *pbxsim.Reply)
+		logins  int // in a week
+	}{
+		{"code 401", runtelsim.Options{Failure: runtelsim.Code401}, nil, 1},
+		{"code 200 without a body", runtelsim.Options{}, success(nil), 1},
+		{"code 200 with an empty body", runtelsim.Options{}, success(map[string]any{}), 1},
+		{"code 200 with a token that is null", runtelsim.Options{}, success(map[string]any{"token": nil}), 1},
+		{"HTTP 403 with a page", runtelsim.Options{Failure: runtelsim.HTML, Refusal: 403}, nil, 1},
+		{"HTTP 403 with nothing", runtelsim.Options{Failure: runtelsim.Empty, Refusal: 403}, nil, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			simulated(t, tt.dialect, pbxsim.Options{}, func(t *testing.T, sim *pbxsim.PBX, _ *pbxsim.Server, cfg runtel.Config) {
+				sim.SetPassword(user, "changed")
+				if tt.edit != nil {
+					sim.Fault(pbxsim.Fault{On: pbxsim.Login, Times: -1, Edit: tt.edit})
+				}
+				s := live(t, cfg)
+				defer s.Close(t.Context())
+				time.Sleep(7 * 24 * time.Hour)
+				if got := sim.Counts(); got.Logins != tt.logins || got.Locks != 0 {
+					t.Errorf("%d logins and %d locks in a week, %s", got.Logins, got.Locks, s.Status())
+				}
+			})
+		})
+	}
+}
+
+// What is in front of the platform refuses every request for an hour, and the
+// credentials are right: nobody has to act.
+func TestAnHourOfAProxysRefusalsCostsNoCredentials(t *testing.T) {
+	simulated(t, runtelsim.Options{}, pbxsim.Options{}, func(t *testing.T, sim *pbxsim.PBX, _ *pbxsim.Server, cfg runtel.Config) {
+		s := live(t, cfg)
+		defer s.Close(t.Context())
+		if _, err := s.Token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Minute)
+		sim.Fault(pbxsim.Fault{Times: -1, Status: http.StatusForbidden, Body: []byte(pbxsim.HTMLPage)})
+		time.Sleep(time.Hour)
+		sim.ClearFaults()
+		time.Sleep(5 * time.Minute)
+		if state := s.Status(); state.State != session.Live {
+			t.Errorf("%s", state)
+		}
+		if got := sim.Counts().Logins; got != 3 {
+			t.Errorf("%d logins, want one that met the proxy between two good ones", got)
+		}
+	})
+}
