@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/asterisk"
 	"github.com/pbxauth/pbx/adapters/asterisk/asterisksim"
 	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -243,6 +244,48 @@ func TestManyRequestsAtOnceShareASession(t *testing.T) {
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+// fail2ban counts a line for its findtime, ten minutes by default. So a wrong account
+// that logs in first keeps the others out for no longer, and no jail with fail2ban's own
+// maxretry bans.
+func TestAWrongAccountThatLogsInFirstKeepsTheOthersOutForAsLongAsFail2banCounts(t *testing.T) {
+	accounts := map[string]string{"900": secret, "901": secret, "902": secret}
+	drivertest.InMemory(t, func() *pbxsim.PBX {
+		return asterisksim.New(&asterisksim.Options{}, &pbxsim.Options{Accounts: accounts, Lockout: pbxsim.Lockout{After: 5}})
+	}, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
+		m := session.NewManager(&session.Options{Guard: new(session.Guard)})
+		defer m.Close(t.Context())
+		add := func(name, secret string) *session.Session {
+			driver, err := asterisk.New(asterisk.Config{Config: pbx.Config{URL: s.URL, Username: name, Password: pbx.NewSecret(secret), Transport: s.Client().Transport}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			added, err := m.Add(name, driver)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			return added
+		}
+		add("nobody", "wrong")
+		var good []*session.Session
+		for id := range accounts {
+			good = append(good, add(id, secret))
+		}
+		add("nobody2", "wrong")
+		add("nobody3", "wrong")
+		time.Sleep(10 * time.Minute)
+		for _, s := range good {
+			if got := s.Status(); got.State != session.Live {
+				t.Errorf("%s", got)
+			}
+		}
+		time.Sleep(24 * time.Hour)
+		if got := p.Counts(); got.Locks != 0 || got.WrongLogins != 3 {
+			t.Errorf("%+v", got)
 		}
 	})
 }
