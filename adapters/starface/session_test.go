@@ -262,3 +262,9 @@ func TestAChallengeChangesNothing(t *testing.T) {
 		})
 	}
 }
+
+func TestALockThatOthersCausedEndsWithIt(t *testing.T) {
+	simulate(t, starfacesim.Options{}, nil, func(t *testing.T, s simulation) {
+		s.LockedByOthers(t, user, password)
+	})
+}

@@ -161,3 +161,9 @@ func TestARequestWithoutParamsHasNoPlaceForTheToken(t *testing.T) {
 		}
 	}
 }
+
+func TestALockThatOthersCausedEndsWithIt(t *testing.T) {
+	simulate(t, uissim.Options{}, nil, func(t *testing.T, s simulation) {
+		s.LockedByOthers(t, user, password)
+	})
+}

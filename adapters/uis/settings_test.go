@@ -65,7 +65,7 @@ func TestTraitsAreTheVendorsWords(t *testing.T) {
 	want := pbx.Traits{
 		Driver: uis.Name,
 		URL:    "https://callapi.uiscom.ru", Account: user, Lifetime: time.Hour,
-		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken,
+		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken, Lockout: pbx.Lockout{LooksWrong: true},
 		Probe: "https://callapi.uiscom.ru/v4.0",
 	}
 	if diff := cmp.Diff(want, on(t, drivertest.Unsent{T: t}).Traits()); diff != "" {

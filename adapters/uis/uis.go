@@ -90,9 +90,10 @@ var readsOnly = regexp.MustCompile(`^(list|get)\.`)
 // place is where the vendor has the token.
 var place = bodytoken.Place{Driver: Name, Object: "params", Field: "access_token", Form: `{"jsonrpc":"2.0","id":1,"method":…,"params":{…}}`}
 
-// lockout: the document says nothing of wrong logins, so that nothing is stated.
-// The platform is shared by all its customers.
-var lockout = pbx.Lockout{}
+// lockout: the document says nothing of wrong logins. Its table of errors has
+// none for a lock: what a locked client gets may be the error of a wrong password. The
+// platform is shared by all its customers.
+var lockout = pbx.Lockout{LooksWrong: true}
 
 // Config is the typed form of the driver's settings. Options and Secrets of the
 // embedded Config must be empty: they are for [pbx.Open].

@@ -64,8 +64,8 @@
 // Refused credentials are not sent again: not after a restart, and not by another
 // process. A person's [Host.Retry] or other credentials end that. The one
 // exception is a PBX whose lock looks like a wrong password
-// (pbx.Lockout.LooksWrong): credentials that worked within the hour before get
-// one more try after the lock.
+// (pbx.Lockout.LooksWrong): credentials that worked in the six hours before
+// get one more try after the lock.
 //
 // # Dead tokens
 //

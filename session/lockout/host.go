@@ -132,10 +132,15 @@ func (c *credential) isRefused() bool { return c.refused > c.proven && c.refused
 
 func (c *credential) newest() instant { return max(c.proven, c.refused, c.retried) }
 
+// justWorked is how long ago credentials may have worked that are taken to be right
+// though a PBX refuses them whose lock looks like a wrong password. A session logs in
+// once in its token's lifetime, which is four hours where it is longest.
+const justWorked = 6 * time.Hour
+
 // mayBeLock reports whether the refusal may have been a lock that looks like a
 // wrong password: the credentials had worked shortly before.
 func (c *credential) mayBeLock() bool {
-	return c.isRefused() && c.proven > 0 && c.refused.sub(c.proven) <= time.Hour
+	return c.isRefused() && c.proven > 0 && c.refused.sub(c.proven) <= justWorked
 }
 
 // lock is a lock that the PBX stated.

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -98,4 +99,30 @@ func RoundTrip(t testing.TB, driver Driver, r *http.Request, token *pbx.Token) (
 		t.Fatal(err)
 	}
 	return resp, body
+}
+
+// LockedByOthers checks that a lock which looks like a wrong password, and which others
+// have caused, ends a session for no longer than it lasts. It begins at a renewal.
+func (s Simulation[D]) LockedByOthers(t *testing.T, user, password string) {
+	t.Helper()
+	kept := s.Session()
+	defer kept.Close(t.Context())
+	if _, err := kept.Token(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for renewal := range 3 {
+		s.SetPassword(user, password+", during the lock")
+		for before := s.Counts().WrongLogins; s.Counts().WrongLogins == before; {
+			time.Sleep(time.Second)
+		}
+		time.Sleep(10 * time.Minute)
+		s.SetPassword(user, password)
+		time.Sleep(time.Minute)
+		if got := kept.Status(); got.State != session.Live {
+			t.Fatalf("a minute after lock %d: %s", renewal+1, got)
+		}
+	}
+	if got := s.Counts(); got.WrongLogins != 3 || got.Locks != 0 {
+		t.Errorf("%+v", got)
+	}
 }
