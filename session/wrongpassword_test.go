@@ -25,7 +25,7 @@ import (
 // wrongOf is how many wrong logins one wrong password may cost.
 func wrongOf(brand simulators.Simulator) int {
 	switch brand.Driver {
-	case "runtel", "3cx", "starface": // whose lock may look like a wrong password: one more try
+	case "runtel", "3cx", "starface", "uis": // whose lock may look like a wrong password: one more try
 		return 2
 	}
 	return 1
@@ -44,7 +44,7 @@ func silent(brand simulators.Simulator) bool {
 // forgiving are brands that lock nobody out, or that forget wrong logins within
 // minutes.
 func forgiving(brand simulators.Simulator) bool {
-	return brand.Driver == "wazo" || brand.Driver == "mikopbx"
+	return brand.Driver == "wazo" || brand.Driver == "mikopbx" || brand.Driver == "asterisk"
 }
 
 // wordless are brands that have no response for a lock.
