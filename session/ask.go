@@ -16,6 +16,7 @@ type question struct {
 	admit   bool        // it counts against the fleet's rate of logins
 	relogin bool        // the login is to make room for others
 	failed  bool        // the last attempt failed
+	early   bool        // a login, and the token at hand is valid
 	issued  time.Time   // of a keep-alive or ping: when its token was
 
 	unclaimed bool // say only whether it may go
@@ -33,6 +34,7 @@ func (h *host) ask(v *visitor, q question) answer {
 	}
 	now := h.now()
 	g := h.login(v, q.print, h.line.since(v, now))
+	g.Early = q.early
 	if h.calls >= v.perHost {
 		a := h.wait(v, q, g, lockout.Decision{Verdict: lockout.WaitEvent, Reason: lockout.OneByOne, Until: now.Add(turnLasts)}, now)
 		h.unlock()
@@ -89,7 +91,7 @@ func (h *host) ask(v *visitor, q question) answer {
 	if q.relogin { // it is the others that wait for it
 		return answer{verdict: waitEvent, until: time.Now().Add(turnLasts), state: Connecting}
 	}
-	a.crowded = d.Reason == lockout.NoPlace && g.Limits.Reset == pbx.ResetAddress
+	a.crowded = d.Reason == lockout.NoPlace && g.Limits.Reset == pbx.ResetAddress && !g.Early
 	return a
 }
 

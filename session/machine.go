@@ -189,6 +189,7 @@ type plan struct {
 	want      pbx.Op    // call of opClaim: what follows
 	failed    bool      // ask: the last attempt failed
 	issued    time.Time // ask: of a keep-alive or ping, when its token was
+	early     bool      // ask: the token at hand is valid
 
 	withdraw bool       // leave the gate's line, with ticket
 	stale    bool       // the answer or result came too late
@@ -560,6 +561,7 @@ func (m *machine) ask(op pbx.Op, p *plan) {
 	m.phase, m.waiting, m.again, m.op, m.next = asking, false, false, op, time.Time{}
 	m.ticket++
 	p.ask, p.op, p.ticket, p.print, p.relogin, p.failed = true, op, m.ticket, m.print, m.relogin, m.fails > 0
+	p.early = op == pbx.OpLogin && m.lease != nil && !m.relogin
 	if t := m.used(); t != nil {
 		p.issued = t.IssuedAt
 	}

@@ -361,7 +361,7 @@ func (s *Session) ask(l *link, a *attempt, p plan) plan {
 	if err := l.hangs(p.op); err != nil {
 		said = answer{verdict: waitUntil, until: time.Now().Add(slowBackoff), state: Unavailable, err: err}
 	} else {
-		said = g.ask(l, question{op: p.op, ticket: p.ticket, print: p.print, admit: p.admit, relogin: p.relogin, failed: p.failed, issued: p.issued, unclaimed: p.unclaimed})
+		said = g.ask(l, question{op: p.op, ticket: p.ticket, print: p.print, admit: p.admit, relogin: p.relogin, failed: p.failed, early: p.early, issued: p.issued, unclaimed: p.unclaimed})
 	}
 	if said.crowded {
 		said = s.makeRoom(l, p.print, said)

@@ -17,6 +17,10 @@ type Login struct {
 	Timeout     time.Duration // its deadline; 0: 10 s
 	Waiting     time.Time     // since when it waits
 
+	// Early: the session has a token that is still valid. The login leaves the last
+	// places for those without one.
+	Early bool
+
 	// NoProbe: the driver has no URL or no transport to check, so that the
 	// login itself is the check.
 	NoProbe bool
@@ -122,6 +126,7 @@ type tally struct {
 	inFlight   int // at the host
 	sameFlying bool
 	next       instant // when the first login in flight is overdue
+	unclear    int     // unclear bookings that use a place
 	own        int     // unclear bookings of the same credentials
 	ownLast    instant // when the newest of them became unclear
 	abandoned  int     // of these, those that nobody settled
@@ -150,6 +155,9 @@ func (h *Host) tally(now instant, g Login) tally {
 		}
 		if counts(b, g) {
 			n.counted++
+			if b.undecided(now) {
+				n.unclear++
+			}
 		}
 	}
 	return n
@@ -233,6 +241,9 @@ func (h *Host) ask(now instant, l *Local, g Login) (d Decision, try bool) {
 	places := g.Limits.fresh(h.anyProven())
 	if c.isProven() || n.own > 0 || try {
 		places = g.Limits.all()
+	}
+	if g.Early { // what is unclear may be of others of its kind: the next login is not to wait for the last place
+		places = min(places, g.Limits.fresh(n.unclear > 0))
 	}
 	if n.counted >= places {
 		return h.noPlace(now, g, n, places), false

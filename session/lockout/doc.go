@@ -39,7 +39,9 @@
 // ones, where a proof may have reached the PBX and no verdict came back. A login
 // goes only while few bookings stand. With N wrong logins that lock, proven
 // credentials use at most N − 1 places and new ones N − 3, so that new accounts
-// cannot keep good ones out.
+// cannot keep good ones out. A renewal ahead of time (Login.Early) leaves places for
+// logins of sessions that have no token: a PBX may refuse it because of the token that
+// is still valid.
 //
 // Bookings go when the same credentials succeed (the unclear ones), when a
 // success resets the PBX's count as the driver states it, when the PBX has

@@ -42,6 +42,8 @@ var brokenLedgers = []mutants.Mutant{
 		"if n.abandoned >= 2", "if n.abandoned >= 9", "TestProcessKilledRightAfterTheVerdictSendsAtMostTwo"},
 	{"one count for a host where the lock is the account's", "ask.go",
 		"(!g.Limits.PerAccount || b.URL == g.URL && b.Account == g.Account)", "true", "TestWrongLoginsOfOneAccountDoNotHoldUpAnotherWhereTheCountIsTheAccounts"},
+	{"renewals ahead of time use every place", "ask.go",
+		"if g.Early {", "if false {", "TestARenewalAheadOfTimeLeavesPlacesForThoseWithoutAToken"},
 	{"dead tokens one at a time until one is accepted", "settle.go",
 		"case g.Limits.DeadTokens == pbx.DeadTokensCount:", "case false:", "TestIdleSessionsSendOneDeadTokenPerRestart"},
 	{"dead tokens are not booked", "settle.go",

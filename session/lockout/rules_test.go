@@ -650,6 +650,49 @@ func TestLooksWrongHasNoTryLongAfterTheLastSuccess(t *testing.T) {
 	x.want(account("new", l), lockout.Go, lockout.None)
 }
 
+// A renewal ahead of time may be refused because of the token that it would replace. It
+// leaves places for those that have no token, whose success clears what was unclear.
+func TestARenewalAheadOfTimeLeavesPlacesForThoseWithoutAToken(t *testing.T) {
+	x := play(t)
+	names := []string{"a", "b", "c"}
+	early := func(name string) lockout.Login {
+		g := account(name, inRowLimits())
+		g.Early = true
+		return g
+	}
+	for _, name := range names {
+		x.login(account(name, inRowLimits()), lockout.Success)
+	}
+	for _, name := range names[:2] {
+		x.pass(time.Minute)
+		x.login(early(name), lockout.Unclear)
+	}
+	x.pass(time.Hour)
+	for _, name := range names {
+		x.responds(early(name))
+		x.want(early(name), lockout.WaitPerson, lockout.NoPlace)
+		x.want(account(name, inRowLimits()), lockout.Go, lockout.None)
+	}
+	x.login(account("a", inRowLimits()), lockout.Success)
+	x.pass(time.Second)
+	x.responds(early("c"))
+	x.want(early("c"), lockout.Go, lockout.None)
+
+	// What was refused is cleared by nobody's success: the renewals go on.
+	x.login(account("b", inRowLimits()), lockout.Success)
+	for _, name := range []string{"wrong", "wrong too"} {
+		x.login(account(name, inRowLimits()), lockout.Refused)
+	}
+	x.pass(time.Minute)
+	x.responds(early("c"))
+	x.want(early("c"), lockout.Go, lockout.None)
+	x.host.Settle(x.now, &x.local, early("c"), x.book(early("c")), lockout.Outcome{Kind: lockout.Unclear})
+	x.pass(time.Hour)
+	x.responds(early("c"))
+	x.want(early("c"), lockout.WaitPerson, lockout.NoPlace)
+	x.want(account("c", inRowLimits()), lockout.Go, lockout.None)
+}
+
 func TestRetryWithoutAPlaceChangesNothing(t *testing.T) {
 	x := play(t)
 	l := inRowLimits()
