@@ -77,8 +77,12 @@ func (h *host) noPlace(g lockout.Login, d lockout.Decision, now time.Time) strin
 		used = append(used, fmt.Sprintf("%s (%s, %s)", cmp.Or(u.Account, "an account of "+u.URL), u.What, h.clock(u.Since, now)))
 	}
 	host := cmp.Or(h.name, "the PBX")
-	text := fmt.Sprintf("one more wrong login could make %s lock this client. The logins that it may have counted are of %s. Correct these accounts",
-		host, strings.Join(used, ", "))
+	why := "one more wrong login could make"
+	if g.Early {
+		why = "the renewal waits for the token's expiry, because few more wrong logins could make"
+	}
+	text := fmt.Sprintf("%s %s lock this client. The logins that it may have counted are of %s. Correct these accounts",
+		why, host, strings.Join(used, ", "))
 	if g.Limits.Memory == pbx.Forever || d.Verdict == lockout.WaitPerson {
 		text += fmt.Sprintf(". The PBX does not forget them by itself: clear its list of blocked addresses, then call Guard.Forgive(%q)", host)
 	}

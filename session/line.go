@@ -54,6 +54,7 @@ type kind struct {
 	url     string
 	noProbe bool // they are their own checks
 	refused bool // their credentials were, so that they have other places
+	early   bool // their sessions have tokens, so that they have fewer
 }
 
 // waiter is a visitor that waits. It stands in the queue until it is called, and
@@ -119,7 +120,7 @@ func (l *line) addBeat(v *visitor, q question, unsure bool) {
 // add puts a login into the queue: at the place that it had, if it stood there.
 func (l *line) add(v *visitor, ticket uint32, g lockout.Login, d lockout.Decision, place int, refused bool) {
 	l.drop(v)
-	w := &waiter{v: v, ticket: ticket, login: g, kind: kind{g.Limits, g.URL, g.NoProbe, refused}, reason: d.Reason, until: d.Until, rank: place}
+	w := &waiter{v: v, ticket: ticket, login: g, kind: kind{g.Limits, g.URL, g.NoProbe, refused, g.Early}, reason: d.Reason, until: d.Until, rank: place}
 	switch d.Reason {
 	case lockout.PasswordRefused, lockout.MayBeLocked, lockout.AccountPaused, lockout.SameCredentials:
 		w.parked = true

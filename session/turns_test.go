@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -142,5 +143,58 @@ func TestTheErrorOfAnUnavailableSessionIsNoLock(t *testing.T) {
 		if err := s.Status().Err; errors.Is(err, pbx.ErrLocked) {
 			t.Error(err)
 		}
+	})
+}
+
+// Renewals ahead of time leave the last places, and wait. A session without a token that
+// comes after them does not wait behind them.
+func TestASessionWithoutATokenDoesNotWaitBehindRenewalsAheadOfTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		var fakes []*fake
+		var sessions []*session.Session
+		for i := range 6 {
+			f := &fake{traits: onHost("pbx.test"), life: time.Hour}
+			f.traits.KeepAlive = pbx.KeepAliveNone
+			fakes = append(fakes, f)
+			sessions = append(sessions, mustAdd(t, m, fmt.Sprint(i), f))
+			mustToken(t, sessions[i])
+		}
+		for _, f := range fakes { // what renews a token ahead of time may be a wrong login
+			f.set(func() { f.login = fails(nil, true) })
+		}
+		for ahead := 0; ahead < 4; {
+			time.Sleep(time.Second)
+			ahead = 0
+			for _, s := range sessions {
+				if s.Status().State == session.Renewing {
+					ahead++
+				}
+			}
+		}
+		logins := 0
+		for _, f := range fakes {
+			n, _, _ := f.counts()
+			logins += n - 1
+			f.set(func() { f.login = nil })
+		}
+		if logins != 2 {
+			t.Errorf("%d logins ahead of time, want 2", logins)
+		}
+		time.Sleep(time.Minute)
+		for i, s := range sessions {
+			if s.Status().State != session.Live {
+				continue
+			}
+			s.Invalidate(mustToken(t, s))
+			start := time.Now()
+			mustToken(t, s)
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("session %d: %s", i, took)
+			}
+			return
+		}
+		t.Error("no session is live")
 	})
 }
