@@ -288,7 +288,7 @@ func uisError(code int, mnemonic string) string {
 var wrongStatuses = map[string][]int{
 	"3cx":      {http.StatusUnauthorized},
 	"mikopbx":  {http.StatusUnauthorized},
-	"runtel":   {http.StatusUnauthorized},
+	"runtel":   {http.StatusUnauthorized, http.StatusForbidden}, // the latter unless every request gets it
 	"starface": {http.StatusBadRequest, http.StatusUnauthorized},
 }
 

@@ -229,7 +229,7 @@ func (s *tableSession) recovers(most time.Duration) (time.Duration, bool) {
 // Otherwise the error comes once.
 func (r tableRow) onLogin(s *tableSession) (did, fault string) {
 	s.Close(context.Background())
-	time.Sleep(2 * time.Hour) // a refusal soon after a success may be a lockout
+	time.Sleep(7 * time.Hour) // a refusal soon after a success may be a lockout
 	before := s.sim.Counts().Logins
 	times, wrong := 1, r.isWrong(r.response)
 	if wrong {

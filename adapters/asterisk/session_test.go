@@ -275,14 +275,14 @@ func TestAWrongAccountThatLogsInFirstKeepsTheOthersOutForAsLongAsFail2banCounts(
 		for id := range accounts {
 			good = append(good, add(id, secret))
 		}
-		add("nobody2", "wrong")
-		add("nobody3", "wrong")
 		time.Sleep(10 * time.Minute)
 		for _, s := range good {
 			if got := s.Status(); got.State != session.Live {
 				t.Errorf("%s", got)
 			}
 		}
+		add("nobody2", "wrong")
+		add("nobody3", "wrong")
 		time.Sleep(24 * time.Hour)
 		if got := p.Counts(); got.Locks != 0 || got.WrongLogins != 3 {
 			t.Errorf("%+v", got)
