@@ -370,15 +370,14 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 		moves = append(moves,
 			move{name: "invalidated", e: event{kind: invalidated, generation: l.generation}},
 			move{name: "invalidated, of an earlier token", e: event{kind: invalidated, generation: l.generation - 1}},
+			move{name: "perhaps not invalidated", e: event{kind: invalidated, generation: l.generation, ambiguous: true, unclear: true}},
 			move{name: "condemned", e: event{kind: condemned, generation: l.generation, err: errRefused}},
 			move{name: "suspected", e: event{kind: suspected, before: w.now}},
 			move{name: "suspected, if older", e: event{kind: suspected, before: w.now.Add(-10 * time.Minute)}},
 			move{name: "relogin", e: event{kind: relogin}},
 			move{name: "accepted", do: func(w *world) { w.m.lease.accept(w.now, k.sliding) }})
 		if k.ambiguous {
-			moves = append(moves,
-				move{name: "invalidated, perhaps", e: event{kind: invalidated, generation: l.generation, ambiguous: true}},
-				move{name: "perhaps invalidated", e: event{kind: invalidated, generation: l.generation, ambiguous: true, unclear: true}})
+			moves = append(moves, move{name: "invalidated, perhaps", e: event{kind: invalidated, generation: l.generation, ambiguous: true}})
 		}
 	}
 	if m.phase == resting || m.phase == asking {
