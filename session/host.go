@@ -44,12 +44,12 @@ func (c *common) trouble() HostStats {
 // credentials that work are kept, and the rest is made anew when it is needed.
 type host struct {
 	common *common
-	name   string        // empty: the unknown host of one session
-	alert  atomic.Uint32 // trouble: requests with tokens have to ask and report, see look
+	name   string // empty: the unknown host of one session
 
-	// doubted is the time before which tokens were issued that may be lost, as the time
-	// since common.start.
-	doubted atomic.Int64
+	// alert is what requests with tokens heed without the lock: the trouble in its
+	// lowest byte, and in the others the time before which tokens were issued that may
+	// be lost, in microseconds since common.start. See look.
+	alert atomic.Uint64
 
 	forgotten atomic.Bool // the store may have lost the ledger
 
@@ -186,11 +186,11 @@ func (h *host) forgettable() bool {
 // asks reports whether a request with a token that was issued at that time has to ask
 // and report.
 func (h *host) asks(issued time.Time) bool {
-	switch trouble(h.alert.Load()) {
+	switch alert := h.alert.Load(); trouble(alert) {
 	case 0:
 		return false
 	case doubtful:
-		return int64(time.Since(h.common.start)-time.Since(issued)) < h.doubted.Load()
+		return time.Since(h.common.start)-time.Since(issued) < time.Duration(alert>>8)*time.Microsecond
 	}
 	return true
 }
@@ -223,13 +223,14 @@ func (h *host) look(now time.Time) {
 	if len(h.members) > 0 {
 		what, passes = h.trouble(now), h.ledger.Passes(now)
 	}
+	var doubted int64 // in nanoseconds since common.start
 	if before := h.local.Careful(now); !before.IsZero() {
 		what |= doubtful
-		h.doubted.Store(int64(before.Add(-h.offset).Sub(h.common.start.Round(0))))
+		doubted = max(int64(before.Add(-h.offset).Sub(h.common.start.Round(0))), 0)
 	}
-	if what != trouble(h.alert.Load()) || !passes.Equal(h.passes) {
+	old := h.alert.Swap(uint64((doubted+999)/1000)<<8 | uint64(what))
+	if what != trouble(old) || !passes.Equal(h.passes) {
 		h.passes = passes
-		h.alert.Store(uint32(what))
 		h.common.troubled.note(h, what, h.here(passes, now))
 	}
 }

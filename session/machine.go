@@ -37,12 +37,12 @@ type machine struct {
 	op        pbx.Op // that is asked for or called
 	state     State
 	holder    LockHolder
-	unsaid    *deadToken // it is not reported to the gate yet
-	heldUp    bool       // the gate's last answer was to wait
-	since     time.Time  // of state
-	next      time.Time  // when to wake the session, unless an operation is under way; zero: no plan
-	err       error      // of the last attempt
+	heldUp    bool      // the gate's last answer was to wait
+	since     time.Time // of state
+	next      time.Time // when to wake the session, unless an operation is under way; zero: no plan
+	err       error     // of the last attempt
 
+	unsaid     *deadToken // it is not reported to the gate yet; nil: all are
 	lease      *lease     // what Token hands out; nil: nothing
 	old        *pbx.Token // the latest token, also a dead one: a refresh may revive it; ending: to be logged out
 	issued     int64      // when the latest login's token was, by the driver: Unix nanoseconds

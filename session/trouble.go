@@ -8,14 +8,14 @@ import (
 )
 
 // trouble is what is wrong at a host.
-type trouble uint32
+type trouble uint8
 
 const (
 	inDoubt     trouble = 1 << iota // a login got no response
 	wrongLogins                     // the PBX may count some
 	lockedOut                       // the PBX has said so
 	careful                         // nothing of these, but requests with tokens have to ask and report
-	doubtful                        // those with tokens have to that may be lost: see host.doubted
+	doubtful                        // those with tokens have to that may be lost: see host.alert
 )
 
 // reasons are those that a person should know.
