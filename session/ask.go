@@ -154,17 +154,17 @@ func (h *host) askWithToken(v *visitor, q question) answer {
 	}
 	now := h.now()
 	if until := h.coveredUntil(v, now); !until.IsZero() {
-		h.line.addBeat(v, q, false) // the lock may end sooner
+		h.line.addBeat(v, q.ticket, q.issued, false) // the lock may end sooner
 		return answer{verdict: waitEvent, until: h.here(until, now), state: Locked, holder: LockedByPBX, err: lockedByPBX(pbx.OpKeepAlive, until.Sub(now))}
 	}
 	if q.failed && h.probes(v) && !h.local.Responds(v.traits.URL, now) {
-		h.line.addBeat(v, q, true)
+		h.line.addBeat(v, q.ticket, q.issued, true)
 		h.check(v, now)
 		return answer{verdict: waitEvent, state: Unavailable}
 	}
 	oneAtATime := h.local.OneTokenAtATime(v.traits.URL, h.issued(q.issued, now), now)
 	if h.calls >= v.perHost || h.trial[v.traits.URL] != nil && oneAtATime {
-		h.line.addBeat(v, q, false)
+		h.line.addBeat(v, q.ticket, q.issued, false)
 		return answer{verdict: waitEvent, state: Connecting}
 	}
 	h.line.drop(v)

@@ -73,6 +73,9 @@ type books struct {
 	checks map[string]*check        // by URL
 }
 
+// life is a token that the PBX has accepted: it has lost none that was issued since.
+type life struct{ issued, sent time.Time }
+
 // check looks whether one URL of a host responds, without credentials, for as
 // long as logins wait for that. It is a job of the Manager of a visitor that
 // waits, and runs over that visitor's connections. If it fails, or the visitor leaves,

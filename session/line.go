@@ -106,14 +106,14 @@ func (l *line) isCalled(v *visitor) bool { return v.waiter != nil && v.waiter.ca
 
 // addBeat puts a keep-alive into its line. unsure: it is to go when the PBX
 // responds to a check.
-func (l *line) addBeat(v *visitor, q question, unsure bool) {
+func (l *line) addBeat(v *visitor, ticket uint32, issued time.Time, unsure bool) {
 	if w := v.waiter; w != nil && w.beat && !w.called {
-		w.ticket, w.issued = max(w.ticket, q.ticket), q.issued
+		w.ticket, w.issued = max(w.ticket, ticket), issued
 		return
 	}
 	l.drop(v)
 	l.waiting++
-	v.waiter = &waiter{v: v, ticket: q.ticket, beat: true, issued: q.issued, unsure: unsure}
+	v.waiter = &waiter{v: v, ticket: ticket, beat: true, issued: issued, unsure: unsure}
 	l.beats = append(l.beats, v.waiter)
 }
 

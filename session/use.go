@@ -99,10 +99,7 @@ func (h *host) oneLogout(ctx context.Context, v *visitor, t *pbx.Token) (done fu
 	}
 }
 
-// life is a token that the PBX has accepted: it has lost none that was issued since.
-type life struct{ issued, sent time.Time }
-
-// lifeLasts is for how long that holds: the PBX may restart.
+// lifeLasts is for how long a life holds: the PBX may restart.
 const lifeLasts = 2 * time.Second
 
 // isAlive reports whether the PBX has just accepted a token that is as old. h.mu is held.
