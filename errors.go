@@ -98,11 +98,11 @@ type Error struct {
 	// then tries again until they work. Otherwise the login may have been a wrong
 	// one, as with every error that is not known to be something else.
 	NotJudged bool
-	// Ambiguous, of a request of the application: the response may concern this one
-	// request or the token, so a session asks [Pinger] before it gives the token up.
-	// With ErrTokenRejected the PBX has done nothing, and if the token is dead, the
-	// session repeats the request. With any other kind the PBX may have acted, and
-	// the request is not repeated.
+	// Ambiguous, of a request of the application: the response may be about the token,
+	// or about this one request. So a session sends a ping (see [Pinger]) before it
+	// gives the token up. With ErrTokenRejected the PBX has done nothing: if the token
+	// is dead, the session repeats the request. With any other kind the PBX may have
+	// acted: the session replaces a dead token and does not repeat the request.
 	Ambiguous bool
 	// Err is the cause, if there is one: a network or context error.
 	Err error

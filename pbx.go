@@ -77,9 +77,9 @@ type Requester interface {
 	// response that it cannot read, such as a recording. Otherwise it returns
 	// an *Error: of kind ErrTokenRejected if the PBX refused the token before
 	// it did anything, of kind ErrInvalidCredentials if no login can help, and
-	// of any other kind for another failure that the brand reports: with
-	// Ambiguous if it may be a dead token. body may be the beginning of a
-	// longer one. Inspect does not read r.Body.
+	// of any other kind, or of none, for another failure that the brand reports,
+	// with Ambiguous if the cause may be a dead token. body may be the beginning
+	// of a longer one. Inspect does not read r.Body.
 	Inspect(r *http.Response, body []byte, t *Token) error
 
 	// Transport sends requests over the connections and TLS settings of this

@@ -1113,7 +1113,8 @@ func overTransport(read func(resp *http.Response, body []byte, err error) ([]byt
 	})
 }
 
-// inspectingJSON is yeastarHarness with a driver that sees no refusal in a response of another type.
+// inspectingJSON is yeastarHarness with a driver that sees no refusal in a response of
+// another type.
 func inspectingJSON() Harness {
 	return mutate(func(m *mutant) {
 		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
@@ -1125,8 +1126,8 @@ func inspectingJSON() Harness {
 	})
 }
 
-// askingItself is yeastarHarness with a driver that asks the Credentials func without protection, or with
-// protection from its panics only.
+// askingItself is yeastarHarness with a driver that asks the Credentials func without
+// protection, or with protection from its panics only.
 func askingItself(recovers bool) Harness {
 	return broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		auth, err := good(cfg)

@@ -46,9 +46,9 @@ type host struct {
 	common *common
 	name   string // empty: the unknown host of one session
 
-	// alert is what requests with tokens heed without the lock: the trouble in its
-	// lowest byte, and in the others the time before which tokens were issued that may
-	// be lost, in microseconds since common.start. See look.
+	// alert is what requests with tokens read without the lock: the trouble in its
+	// lowest byte, and in the other bytes a time in microseconds since common.start.
+	// Tokens that were issued before it may be lost. See look.
 	alert atomic.Uint64
 
 	forgotten atomic.Bool // the store may have lost the ledger
@@ -73,7 +73,7 @@ type books struct {
 	checks map[string]*check        // by URL
 }
 
-// life is a token that the PBX has accepted: it has lost none that was issued since.
+// life is a token that the PBX has accepted: the PBX has lost none that was issued since.
 type life struct{ issued, sent time.Time }
 
 // check looks whether one URL of a host responds, without credentials, for as

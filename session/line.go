@@ -54,7 +54,7 @@ type kind struct {
 	url     string
 	noProbe bool // they are their own checks
 	refused bool // their credentials were, so that they have other places
-	early   bool // their sessions have tokens, so that they have fewer
+	early   bool // their sessions have valid tokens, so that they have fewer places
 }
 
 // waiter is a visitor that waits. It stands in the queue until it is called, and
@@ -164,7 +164,7 @@ func (l *line) withdraw(v *visitor, ticket uint32) {
 }
 
 // overtaken reports whether a newer question of the visitor's session stands in the
-// queue: the session has withdrawn the one with this ticket, whose answer it ignores.
+// queue. The session has then withdrawn the one with this ticket, and ignores its answer.
 func (l *line) overtaken(v *visitor, ticket uint32) bool {
 	return v.waiter != nil && v.waiter.ticket > ticket
 }

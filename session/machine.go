@@ -103,9 +103,9 @@ type event struct {
 
 	generation uint32 // invalidated, condemned: of the token that was refused
 	ambiguous  bool   // invalidated: the refusal may concern the request
-	unclear    bool   // invalidated: it may be no refusal, only a ping can say
+	unclear    bool   // invalidated: the response may be no refusal; only a ping can tell
 
-	before time.Time // suspected: tokens issued until then are
+	before time.Time // suspected: tokens issued until then are suspect
 
 	claim claimResult // finished: of opClaim or opPeek, or that the session was removed meanwhile
 
@@ -124,7 +124,7 @@ const (
 	finished                     // an operation has ended
 	invalidated                  // the PBX refused the token
 	condemned                    // the PBX refused the credentials behind the token
-	suspected                    // the PBX refused a newer token than this one may be
+	suspected                    // the PBX has probably lost the tokens of some time
 	relogin                      // a login of this session would make room for others
 	retry                        // a person asks for another attempt
 	jumped                       // this machine was suspended
@@ -897,8 +897,8 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 		return
 
 	case op == pbx.OpKeepAlive && errors.Is(err, pbx.ErrTokenRejected):
-		// The token is dead, or the refresh token is: log in. The refusal of a token
-		// that came with a refresh token is reported once.
+		// The token is dead, or the refresh token is: log in. If the token was reported
+		// as refused before, the refusal of its refresh token is not reported as well.
 		if t := m.used(); living || t != nil && !m.gone && m.refreshable(now) {
 			p.dead, p.died, p.print = true, deadToken{t.IssuedAt, now}, m.print
 		}
@@ -1096,8 +1096,8 @@ func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 	m.give(now, chance, p)
 }
 
-// doubt gives up a token that was issued before the PBX refused a newer one, and
-// its refresh token: where dead tokens count as wrong logins, it is not sent.
+// doubt gives up a token that was issued until before, and its refresh token: the PBX
+// has probably lost both, and dead tokens may count as wrong logins.
 func (m *machine) doubt(now time.Time, before time.Time, p *plan) {
 	if m.old != nil && !m.old.IssuedAt.After(before) {
 		m.old = nil

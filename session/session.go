@@ -749,11 +749,11 @@ func (s *Session) logoutIfAlive(ctx context.Context, l *link, t *pbx.Token) erro
 	return l.logout(ctx, t)
 }
 
-// alive reports whether a token may be sent in a logout. A logout does not tell
-// whether the token was dead. Where dead tokens count as wrong logins, or nobody says,
-// one token is asked for first, and if it is dead, so may be others: see host.refused.
-// The verdict is noted also if ctx ends before it comes: else the next Close would send
-// another one.
+// alive reports whether a token may be sent in a logout. The response to a logout does
+// not say whether the token was dead. Where dead tokens count as wrong logins, or nobody
+// says whether they do, one token is pinged first. If it is dead, others may be too: see
+// host.refused. The verdict is noted even if ctx ends before it comes. Otherwise the
+// next Close would send another dead token.
 func (s *Session) alive(ctx context.Context, l *link, t *pbx.Token) bool {
 	lockout := l.traits.brand().Lockout
 	counts := lockout.DeadTokens

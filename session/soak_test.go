@@ -46,8 +46,8 @@ const canary = "c4n4ry" // in every password and token
 
 // TestSoak keeps a fleet of all brands logged in for eight hours (a day with
 // PBX_TESTS=all; a week, and a thousand of them, with -soak-time 168h
-// -soak-sessions 1000) of virtual time, while one answer in ten is faulty, PBXs restart, passwords change, and other
-// people get this machine locked out.
+// -soak-sessions 1000) of virtual time, while one response in ten is faulty, PBXs
+// restart, passwords change, and other people get this machine locked out.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	took := *soakTime

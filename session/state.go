@@ -133,8 +133,8 @@ func (s Status) String() string {
 }
 
 // MarshalJSON writes the fields that are set, under the names that LogValue has for
-// them, Err as its text, and Details. A struct that is to be written with other fields
-// beside these has the Status as a field and does not embed it.
+// them, Err as its text, and Details. To write other fields beside these, make the
+// Status a field of a struct, and do not embed it.
 func (s Status) MarshalJSON() ([]byte, error) {
 	type fields Status
 	var reason string

@@ -17,11 +17,12 @@ import (
 )
 
 // Client returns an http.Client for the PBX's API: every request carries the
-// token of the moment, and one whose token was refused is repeated once with
-// another. It follows no redirects. A request whose context has no deadline gets
-// [Options].Timeout, counted from the end of its upload, for its response to
-// begin: for the first 64 KB of it, or all of a shorter one, unless its type says
-// that it is a recording or a stream.
+// token of the moment. If the PBX refused the token before it did anything, the
+// request is repeated once with another token. The Client follows no redirects.
+//
+// A request whose context has no deadline gets [Options].Timeout, counted from the
+// end of its upload, for its response to begin: for the first 64 KB of it, or all of
+// a shorter one, unless its type says that it is a recording or a stream.
 func (s *Session) Client() *http.Client {
 	return &http.Client{
 		Transport:     s.Transport(nil),
@@ -37,9 +38,10 @@ func (s *Session) Client() *http.Client {
 // The token goes to the PBX only. A request to another origin than that of
 // [Session.URL] is an error of kind [pbx.ErrConfig], also after a redirect.
 //
-// If the PBX refuses the token, the session replaces it. If the PBX did nothing
-// before, the request is repeated, once and only if its body can be had again
-// (GetBody). Nothing else is repeated, because the PBX may have acted.
+// If the PBX refuses the token, the session replaces it. If the PBX refused it before
+// it did anything ([pbx.ErrTokenRejected]), the request is repeated, once and only if
+// its body can be read again (GetBody). Nothing else is repeated, because the PBX may
+// have acted.
 //
 // If the session has no token, RoundTrip returns the error of [Session.Token].
 // For drivers without [pbx.Requester] it returns an error of kind

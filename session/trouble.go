@@ -15,7 +15,7 @@ const (
 	wrongLogins                     // the PBX may count some
 	lockedOut                       // the PBX has said so
 	careful                         // nothing of these, but requests with tokens have to ask and report
-	doubtful                        // those with tokens have to that may be lost: see host.alert
+	doubtful                        // requests with tokens that may be lost have to: see host.alert
 )
 
 // reasons are those that a person should know.

@@ -11,9 +11,9 @@ import (
 )
 
 // use waits until the visitor's token, which was issued at that time, may be used in a
-// request, and returns what to report afterwards. A token is on trial for at most the
-// timeout of a request. It costs nothing while nothing is wrong at the host, and little
-// for a token that was issued after one was refused.
+// request. done has to be called after the request. A token is on trial for at most the
+// timeout of a request. use costs one atomic load while nothing is wrong at the host, and
+// little more for a token that was issued after one was refused.
 func (h *host) use(ctx context.Context, v *visitor, issued time.Time) (done func(), err error) {
 	if !h.asks(issued) {
 		return func() {}, nil
@@ -67,9 +67,9 @@ func (h *host) tried(url string) {
 	}
 }
 
-// oneLogout waits until no other logout to the URL asks for its token. sure: this one
-// need not ask, because the PBX has just accepted one that is as old, or because no
-// other session has a token there. Where dead tokens count, each asks.
+// oneLogout waits until no other logout to the URL pings its token. sure: this token
+// need not be pinged, because the PBX has just accepted one that is no newer, or because
+// no other session has a token there. Where dead tokens count, each is pinged.
 func (h *host) oneLogout(ctx context.Context, v *visitor, t *pbx.Token) (done func(), sure bool, err error) {
 	url := v.traits.URL
 	for {
@@ -99,10 +99,11 @@ func (h *host) oneLogout(ctx context.Context, v *visitor, t *pbx.Token) (done fu
 	}
 }
 
-// lifeLasts is for how long a life holds: the PBX may restart.
+// lifeLasts is how long a life is believed: the PBX may restart.
 const lifeLasts = 2 * time.Second
 
-// isAlive reports whether the PBX has just accepted a token that is as old. h.mu is held.
+// isAlive reports whether the PBX has just accepted a token that is no newer than t. h.mu
+// is held.
 func (h *host) isAlive(url string, t *pbx.Token) bool {
 	k, now := h.life[url], h.now()
 	return !k.sent.IsZero() && time.Since(k.sent) <= lifeLasts && !t.IssuedAt.Before(k.issued) &&
@@ -143,7 +144,8 @@ func (h *host) isSuspect(v *visitor, t *pbx.Token) bool {
 	return h.ledger.Suspect(v.traits.URL, h.issued(t.IssuedAt, h.now()))
 }
 
-// mayBeLost reports whether a token has to be used beside no other such token.
+// mayBeLost reports whether the PBX may have lost a token, so that such tokens have to be
+// used one at a time.
 func (h *host) mayBeLost(v *visitor, t *pbx.Token) bool {
 	if !h.asks(t.IssuedAt) {
 		return false
@@ -155,14 +157,15 @@ func (h *host) mayBeLost(v *visitor, t *pbx.Token) bool {
 }
 
 // refused reports that the PBX refused a living token. Where that makes tokens suspect,
-// it returns the visitors that may have one, and until when these were issued.
+// it returns the visitors that may have one, and a time: tokens issued until then are
+// suspect.
 func (h *host) refused(v *visitor, print fingerprint, died deadToken) (others []*visitor, until time.Time) {
 	g := h.login(v, print, time.Time{})
 	h.mu.Lock()
 	itsOwn := v.store == nil && h.isAlone(v) || h.isReplaced(v)
 	h.mu.Unlock()
 	if itsOwn && g.Limits.DeadTokens == pbx.DeadTokensUnknown {
-		return nil, time.Time{} // it says nothing of the tokens of others
+		return nil, time.Time{} // it says nothing about the tokens of others
 	}
 	id := h.common.id()
 	h.apply(v.last, func(now time.Time, ledger *lockout.Host) {

@@ -61,8 +61,8 @@ var uc = &sseries.Variant{
 
 // lockout: "5 consecutive wrong passwords: the application's IP is locked for 10
 // minutes" (api-authentication). Nothing says that a wrong login is forgotten by
-// time. "Consecutive" does not say what a success resets, so nothing. Whether dead tokens count, and whether a lock stops
-// valid tokens, is not documented.
+// time. "Consecutive" does not say what a success resets, so nothing is stated. Whether
+// dead tokens count, and whether a lock stops valid tokens, is not documented.
 var lockout = pbx.Lockout{Attempts: 5, Window: 10 * time.Minute, Memory: pbx.Forever}
 
 // errnos is an assumption, because the vendor's own table was not found: it is

@@ -64,8 +64,8 @@ func (p *PBX) refusal(x exchange) *pbx.Error {
 // page makes the error for a response that is not an envelope. The vendor prints
 // no failing response, so a 401 may be the platform's all the same, unless it asks
 // for HTTP authentication by a password. RFC 6750 wants a challenge of the scheme
-// Bearer with the 401 to a dead token. So may a 403 to a login be, if it is the login
-// that is refused, and not every request.
+// Bearer with the 401 to a dead token. A 403 to a login may be the platform's too, if
+// only the login is refused, and not every request.
 func (p *PBX) page(x exchange) *pbx.Error {
 	failure := x.Unexpected()
 	for _, challenge := range x.Response.Header.Values("WWW-Authenticate") {
@@ -82,7 +82,8 @@ func (p *PBX) page(x exchange) *pbx.Error {
 }
 
 // refusesAll reports whether a request without credentials is refused or redirected
-// too, as by a proxy in front of the platform. One that gets no response may be.
+// too, as by a proxy in front of the platform. Without a usable response it reports
+// true, because that may be so.
 func (p *PBX) refusesAll(ctx context.Context) bool {
 	x, err := p.wire.Do(ctx, wire.Request{Op: pbx.OpLogin, Method: http.MethodGet, Path: apiPath, NoProof: true})
 	if err != nil {

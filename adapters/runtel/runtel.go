@@ -7,7 +7,8 @@
 // response has the same fields, and "code", "notifies" and "body". The action auth
 // on the obj User takes login and password in plaintext and returns a token, which
 // goes into "Authorization: Bearer" from then on, and exp, a time without a zone
-// at which it expires. Too many failed logins block the host that they come from. (doc-cp.runtel.ru/api/api_auth.html.)
+// at which it expires. Too many failed logins block the host that they come from.
+// (doc-cp.runtel.ru/api/api_auth.html.)
 //
 // # What it does not say
 //
@@ -30,9 +31,9 @@
 // request of the application's is Ambiguous. A 408, 429 or 5xx is unavailable, and
 // anything else an unexpected response.
 //
-// A login that an envelope refused with any 4xx counts as a wrong one, and so does one
-// that brought neither a token nor a user, because repeating one that was wrong gets the whole host
-// blocked, for all its tenants, and they cannot unblock it themselves.
+// A login that an envelope refused with any 4xx except 408 and 429 is a wrong one, and so
+// is one that brought neither a token nor a user. Repeating a wrong login gets the whole
+// host blocked, for all its tenants, and they cannot unblock it themselves.
 //
 // Nor is it documented in which zone exp is, or any request that extends a token.
 // A session logs in again before the token expires, and does not depend on whether
@@ -65,9 +66,10 @@
 //
 // UTC and Europe/Moscow always work. Any other zone is looked up on the machine.
 // If that has no zone database, as in an empty container, a program has to bring
-// one: import time/tzdata in its main package, or build with -tags timetzdata. (This package does not: time/tzdata is not for libraries, as
-// its own doc says.) Without one, New refuses an ExpZone that it cannot find,
-// and the login's own zone is left out of the guess.
+// one: import time/tzdata in its main package, or build with -tags timetzdata. (This
+// package does not: time/tzdata is not for libraries, as its own doc says.) Without
+// one, New refuses an ExpZone that it cannot find, and the login's own zone is left
+// out of the guess.
 package runtel
 
 import (

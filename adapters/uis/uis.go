@@ -90,9 +90,9 @@ var readsOnly = regexp.MustCompile(`^(list|get)\.`)
 // place is where the vendor has the token.
 var place = bodytoken.Place{Driver: Name, Object: "params", Field: "access_token", Form: `{"jsonrpc":"2.0","id":1,"method":…,"params":{…}}`}
 
-// lockout: the document says nothing of wrong logins. Its table of errors has
-// none for a lock: what a locked client gets may be the error of a wrong password. The
-// platform is shared by all its customers.
+// lockout: the document says nothing about wrong logins, and its table of errors has no
+// code for a lock: a locked client may get the error for a wrong password. The platform is
+// shared by all its customers.
 var lockout = pbx.Lockout{LooksWrong: true}
 
 // Config is the typed form of the driver's settings. Options and Secrets of the

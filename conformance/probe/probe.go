@@ -39,9 +39,10 @@ type Options struct {
 	Login func(ctx context.Context, auth pbx.Authenticator) (*pbx.Token, error)
 
 	// MayUseDeadToken is asked before a token that may be dead is sent, because
-	// a PBX may count that as a wrong login. An error leaves the step out, and
-	// is its reason, which must hold no secret. nil: it may. If the driver says that dead tokens count,
-	// none is sent, and MayUseDeadToken is not asked.
+	// a PBX may count that as a wrong login. If it returns an error, the step is left
+	// out, with the error as its reason, which must hold no secret. nil: the token is
+	// sent. If the driver says that dead tokens count, none is sent, and
+	// MayUseDeadToken is not asked.
 	MayUseDeadToken func() error
 
 	// OnStep is called when a step begins and when it ends. nil: not at all.

@@ -143,7 +143,8 @@ type secrets struct {
 }
 
 // bound is what the secrets of s belong to: all that decides where they are sent, so that
-// no change of the file sends them elsewhere. Not noticed is a whole row of an older copy.
+// no change of the file sends them elsewhere. It is not noticed if a whole row is replaced
+// by the same row of an older copy.
 // options is the text in the file.
 func bound(s Settings, options string) string {
 	text, _ := json.Marshal([]string{s.Driver, s.URL, s.Username, options, s.Pin})

@@ -18,7 +18,7 @@ type Login struct {
 	Waiting     time.Time     // since when it waits
 
 	// Early: the session has a token that is still valid. The login leaves the last
-	// places for those without one.
+	// places to sessions without one.
 	Early bool
 
 	// NoProbe: the driver has no URL or no transport to check, so that the
@@ -242,7 +242,7 @@ func (h *Host) ask(now instant, l *Local, g Login) (d Decision, try bool) {
 	if c.isProven() || n.own > 0 || try {
 		places = g.Limits.all()
 	}
-	if g.Early { // what is unclear may be of others of its kind: the next login is not to wait for the last place
+	if g.Early { // unclear logins may be other early ones: the next login must not wait for the last place
 		places = min(places, g.Limits.fresh(n.unclear > 0))
 	}
 	if n.counted >= places {

@@ -7,8 +7,8 @@ import "time"
 // issued before that moment, and no later one. So the tokens that it may have lost are
 // used one at a time, until it is clear what has happened:
 //
-//   - It accepts a token. Then it has lost none that is as new. If the token is as old
-//     as the one that was refused, it has lost nothing.
+//   - It accepts a token. Then it has lost neither that one nor any later one. If the
+//     token is no newer than the one that was refused, it has lost nothing.
 //   - It refuses another one. Then those that are left are suspect.
 //   - The PBX has forgotten the wrong login, or a day has passed.
 //
@@ -20,7 +20,7 @@ type care struct {
 	until   instant
 }
 
-// before is the time before which tokens were issued that may be lost; 0: none is.
+// before returns a time: tokens issued before it may be lost. 0: none may.
 func (c *care) before(now instant) instant {
 	if now > c.until {
 		return 0
@@ -28,9 +28,9 @@ func (c *care) before(now instant) instant {
 	return c.doubted
 }
 
-// refused notes the refusal of a token. If it is the second of those that may be lost,
-// the care ends, and all of them are suspect: it returns the time before which they
-// were issued.
+// refused notes the refusal of a token. If the token was one of those that may be lost,
+// it is the second that was refused. The care then ends, all of them are suspect, and
+// refused returns the time before which they were issued.
 func (c *care) refused(issued, read instant, memory time.Duration) (suspect instant) {
 	before := c.before(read)
 	if issued < before {

@@ -39,9 +39,9 @@
 // ones, where a proof may have reached the PBX and no verdict came back. A login
 // goes only while few bookings stand. With N wrong logins that lock, proven
 // credentials use at most N − 1 places and new ones N − 3, so that new accounts
-// cannot keep good ones out. A renewal ahead of time (Login.Early) leaves places for
-// logins of sessions that have no token: a PBX may refuse it because of the token that
-// is still valid.
+// cannot keep good ones out. A login that renews a valid token (Login.Early) leaves the
+// last places to sessions that have no token: a PBX may refuse it because of the token
+// that is still valid.
 //
 // Bookings go when the same credentials succeed (the unclear ones), when a
 // success resets the PBX's count as the driver states it, when the PBX has
@@ -71,17 +71,22 @@
 //
 // # Dead tokens
 //
-// Some PBXs count a request with a dead token as a wrong login. A restart ends all
-// tokens. Where they count, a refused one is booked, and the older ones of that
-// Traits.URL are suspect: they are not sent any more, and a login replaces each.
+// Some PBXs count a request with a dead token as a wrong login, and a restart ends all
+// tokens. Where dead tokens count, a refused one is booked, and all tokens of that
+// Traits.URL that were issued before the refusal are suspect: they are not sent any
+// more, and a login replaces each.
 //
-// Where nobody says whether they count, one refusal is not enough, because a single
-// token may have been revoked. After it the tokens issued before are used one at a
-// time. The PBX refuses another one: those that are left are suspect. It accepts one:
-// it has lost none that was issued as late as that, and none at all if that one is as
-// old as the refused one. A token issued after the refusal shows nothing of those
-// before. All this ends when the PBX has forgotten a wrong login (Lockout.Memory), or
-// after 24 hours, if that is sooner.
+// Where nobody says whether dead tokens count, one refusal is not enough, because a
+// single token may have been revoked. After it, the tokens that were issued before it
+// are used one at a time:
+//
+//   - If the PBX refuses another one, those that are left are suspect.
+//   - If the PBX accepts one, it has lost neither that one nor any later one. If that
+//     one is no newer than the refused one, it has lost none.
+//
+// A token that was issued after the refusal shows nothing about those before. All this
+// ends when the PBX has forgotten a wrong login (Lockout.Memory), or after 24 hours, if
+// that is sooner.
 //
 // # What no client can promise
 //
@@ -98,8 +103,8 @@
 //   - If the PBX never forgets and no success resets its count: N − 3 wrong logins
 //     by people between two Forgives, N − 2 while nothing at the host is proven.
 //   - If dead tokens count as wrong logins: one each time the PBX restarts, and
-//     the requests under way at that moment. Two if the vendor does not say whether
-//     they count, and one more where the first token comes with a refresh token. Each
+//     the requests under way at that moment. If the vendor does not say whether they
+//     count: two, and one more if the first token came with a refresh token. Each
 //     process sends its own.
 //   - If a lock is mute or resets connections, and covers logins only: back within
 //     Window + 3 minutes.

@@ -12,8 +12,8 @@ import (
 
 // Host is what is known about the logins to one host: which of them count
 // against the PBX's limit, which credentials were refused or accepted, and what
-// the PBX has locked. It is a value that processes share; [Host.Merge] brings
-// two of them together. The zero Host has seen nothing.
+// the PBX has locked. It is a value that processes share through a store: see
+// [Replica]. The zero Host has seen nothing.
 //
 // A host is a name or address without a port. Its methods change nothing but
 // the Host and the [Local] that they are given.
@@ -132,9 +132,9 @@ func (c *credential) isRefused() bool { return c.refused > c.proven && c.refused
 
 func (c *credential) newest() instant { return max(c.proven, c.refused, c.retried) }
 
-// justWorked is how long ago credentials may have worked that are taken to be right
-// though a PBX refuses them whose lock looks like a wrong password. A session logs in
-// once in its token's lifetime, which is four hours where it is longest.
+// justWorked is how recently refused credentials must have worked for the refusal to be
+// taken for a lock, at a PBX whose lock looks like a wrong password. A session logs in
+// once in its token's lifetime, which is four hours at the longest of such PBXs.
 const justWorked = 6 * time.Hour
 
 // mayBeLock reports whether the refusal may have been a lock that looks like a

@@ -278,13 +278,15 @@ func (h *Host) Ended(now time.Time, process string) {
 	}
 }
 
-// TokenRefused notes that the PBX refused a token before its expiry: when the token
-// was issued, and when the refusal was read. g is the login of the session that used
-// it. Where such requests count as wrong logins it is booked under id.
+// TokenRefused notes that the PBX refused a token before its expiry. The token was
+// issued at one time, and the refusal was read at another. g is the login of the
+// session that used the token. Where such requests count as wrong logins, the refusal
+// is booked under id.
 //
-// It returns until when the tokens of the URL that are suspect were issued, if this
-// token is one of them: see [Host.Suspect]. Zero: it is the first that was refused, and
-// nobody says whether that counts. See [Local.OneTokenAtATime].
+// If the token is suspect (see [Host.Suspect]), TokenRefused returns a time: all tokens
+// of the URL that were issued until then are suspect. Otherwise it returns zero: dead
+// tokens do not count, or nobody says whether they do and this is the first that was
+// refused (see [Local.OneTokenAtATime]).
 func (h *Host) TokenRefused(now time.Time, l *Local, g Login, id ID, issued, read time.Time) (until time.Time) {
 	t := at(now)
 	h.clamp(t)
@@ -341,15 +343,15 @@ func (l *Local) TokenAccepted(url string, issued, sent, read time.Time) {
 	l.Evidence(url, sent, read)
 }
 
-// OneTokenAtATime reports whether a token of url that was issued at that time has to
-// be used beside no other such token: another one was refused, nobody says whether
-// that counts as a wrong login, and this one may be dead too.
+// OneTokenAtATime reports whether a token of url that was issued at that time must wait
+// while another such token is in use: one was refused, nobody says whether that counts
+// as a wrong login, and this one may be dead too.
 func (l *Local) OneTokenAtATime(url string, issued, now time.Time) bool {
 	return at(issued) < l.url(url).care.before(at(now))
 }
 
-// Careful is the time before which the tokens were issued, of whichever URL, that
-// have to be used one at a time. Zero: none have.
+// Careful returns a time: tokens that were issued before it, of at least one URL, have to
+// be used one at a time (see [Local.OneTokenAtATime]). Zero: none have.
 func (l *Local) Careful(now time.Time) time.Time {
 	var before instant
 	for i := range l.urls {
@@ -358,9 +360,9 @@ func (l *Local) Careful(now time.Time) time.Time {
 	return before.time()
 }
 
-// Suspect reports whether a token of url is probably dead, because others were
-// refused that were issued before the same moment. It is not to be sent any more, not
-// even for a logout.
+// Suspect reports whether a token of url that was issued at that time is probably dead:
+// the PBX seems to have lost all tokens up to some moment, and this is one of them. Do
+// not send it any more, not even in a logout.
 func (h *Host) Suspect(url string, issued time.Time) bool {
 	for _, s := range h.suspects {
 		if s.url == url {
