@@ -79,7 +79,7 @@ func (h *host) noPlace(g lockout.Login, d lockout.Decision, now time.Time) strin
 	host := cmp.Or(h.name, "the PBX")
 	why := "one more wrong login could make"
 	if g.Early {
-		why = "the renewal waits for the token's expiry, because few more wrong logins could make"
+		why = "the renewal waits for the token's expiry, because a few more wrong logins could make"
 	}
 	text := fmt.Sprintf("%s %s lock this client. The logins that it may have counted are of %s. Correct these accounts",
 		why, host, strings.Join(used, ", "))

@@ -574,7 +574,7 @@ func TestADriverThatDoesNotDateItsTokensIsNotInDoubtForGood(t *testing.T) {
 	})
 }
 
-// Of a restart, the processes over one store see each its own dead tokens.
+// After a restart, each of the processes over one store sends its own dead tokens.
 func TestProcessesThatShareTokensSendTwoDeadTokensEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := &store.Memory{}

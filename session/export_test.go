@@ -68,8 +68,8 @@ func (s *Session) HasBooks() bool {
 	return h.books != nil
 }
 
-// AskLate asks the host for op as a goroutine does that comes late with a question
-// which the session has withdrawn since.
+// AskLate asks the host for op, like a goroutine that comes late: the session has
+// withdrawn the question meanwhile.
 func (s *Session) AskLate(op pbx.Op) {
 	l := s.link.Load()
 	s.mu.Lock()

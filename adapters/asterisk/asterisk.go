@@ -225,7 +225,7 @@ func (p *PBX) Fingerprint(ctx context.Context, key []byte) ([]byte, error) {
 // unknown user (seen with Asterisk 18 and 22). maxretry=5, fail2ban's own default,
 // bans at the third wrong secret; Debian's jail for Asterisk has 10. A ban drops all
 // packets for bantime, and a line counts for findtime, both 10 minutes by default
-// (jail.conf of fail2ban 1.0.2). FreePBX has 10 minutes for the latter too (System
+// (jail.conf of fail2ban 1.0.2). FreePBX has a findtime of 10 minutes too (System
 // Admin, Intrusion Detection). No login ends the count. A request with a dead session
 // writes a line that the filter does not match.
 var lockout = pbx.Lockout{Attempts: 3, Window: 10 * time.Minute, Memory: 10 * time.Minute, DeadTokens: pbx.DeadTokensIgnored, CoversRequests: true}
