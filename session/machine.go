@@ -1096,8 +1096,8 @@ func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 	m.give(now, chance, p)
 }
 
-// doubt gives up a token that was issued until before, and its refresh token: the PBX
-// has probably lost both, and dead tokens may count as wrong logins.
+// doubt gives up a token that was issued no later than before, and its refresh token:
+// the PBX has probably lost both, and dead tokens may count as wrong logins.
 func (m *machine) doubt(now time.Time, before time.Time, p *plan) {
 	if m.old != nil && !m.old.IssuedAt.After(before) {
 		m.old = nil
