@@ -12,7 +12,7 @@ import "time"
 //   - It refuses another one. Then those that are left are suspect.
 //   - The PBX has forgotten the wrong login, or a day has passed.
 //
-// A token that the PBX issued after the refusal shows nothing of those before.
+// A token that the PBX issued after the refusal shows nothing about those before.
 type care struct {
 	doubted instant // tokens issued before it may be lost; 0: none
 	oldest  instant // when the oldest token that was refused had been issued
