@@ -100,7 +100,8 @@ type Error struct {
 	NotJudged bool
 	// Ambiguous, of a request of the application: the response may be about the token,
 	// or about this one request. So a session sends a ping (see [Pinger]) before it
-	// gives the token up. With ErrTokenRejected the PBX has done nothing: if the token
+	// gives the token up, unless the PBX has just refused another token and may have
+	// lost this one too. With ErrTokenRejected the PBX has done nothing: if the token
 	// is dead, the session repeats the request. With any other kind the PBX may have
 	// acted: the session replaces a dead token and does not repeat the request.
 	Ambiguous bool

@@ -163,7 +163,7 @@ func (h *host) askWithToken(v *visitor, q question) answer {
 		return answer{verdict: waitEvent, state: Unavailable}
 	}
 	oneAtATime := h.local.OneTokenAtATime(v.traits.URL, h.issued(q.issued, now), now)
-	if h.calls >= v.perHost || h.trial[v.traits.URL] != nil && oneAtATime {
+	if h.calls >= v.perHost || h.trial[v.traits.URL] != nil && oneAtATime || h.isLost(v.traits.URL, q.issued, now) {
 		h.line.addBeat(v, q.ticket, q.issued, false)
 		return answer{verdict: waitEvent, state: Connecting}
 	}
@@ -200,8 +200,13 @@ func (h *host) settle(v *visitor, op pbx.Op, b *lockout.Booking, t *pbx.Token, e
 	now := h.now()
 	h.calls--
 	if op != pbx.OpLogin {
-		if err == nil && h.alert.Load() != 0 {
-			h.local.TokenAccepted(v.traits.URL, h.issued(t.IssuedAt, now), now.Add(-time.Since(sent)), now)
+		refreshed := op == pbx.OpKeepAlive && v.traits.brand().KeepAlive == pbx.KeepAliveRefresh
+		switch at := now.Add(-time.Since(sent)); {
+		case err != nil || h.alert.Load() == 0:
+		case refreshed: // its refresh token may outlive what ends the token that came with it
+			h.local.Evidence(v.traits.URL, at, now)
+		default:
+			h.local.TokenAccepted(v.traits.URL, h.issued(t.IssuedAt, now), at, now)
 		}
 		if v.trying {
 			v.trying = false

@@ -174,10 +174,13 @@ func (h *host) take(next *lockout.Host, e store.Entry) {
 	h.cell.replica.Keep(next)
 	h.lock()
 	defer h.unlock()
-	h.ledger = *next
 	if !e.Now.IsZero() {
+		was := h.offset
 		h.offset = e.Now.Sub(h.common.now())
+		h.local.Shift(h.offset.Truncate(time.Millisecond) - was.Truncate(time.Millisecond))
 	}
+	next.KeepSuspects(h.now(), &h.ledger)
+	h.ledger = *next
 	h.look(h.now())
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/freepbx/freepbxsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
 	"github.com/pbxauth/pbx/session"
@@ -318,8 +319,9 @@ func (r *revoking) RoundTrip(request *http.Request) (*http.Response, error) {
 	r.mu.Lock()
 	r.flying++
 	r.together = max(r.together, r.flying)
+	takes := r.takes
 	r.mu.Unlock()
-	time.Sleep(r.takes)
+	time.Sleep(takes)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.flying--
@@ -328,6 +330,12 @@ func (r *revoking) RoundTrip(request *http.Request) (*http.Response, error) {
 		return answer(request, http.StatusUnauthorized, ""), nil
 	}
 	return answer(request, http.StatusOK, ""), nil
+}
+
+func (r *revoking) take(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.takes = d
 }
 
 func (r *revoking) revoke(t *pbx.Token) {
@@ -574,6 +582,79 @@ func TestADriverThatDoesNotDateItsTokensIsNotInDoubtForGood(t *testing.T) {
 	})
 }
 
+func TestATokenOfTheFutureWasIssuedNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		c := newCrowd(t, m, 0)
+		for i := range 8 {
+			f := &fake{traits: onHost("pbx.test"), takes: 50 * time.Millisecond}
+			var n atomic.Int32
+			f.login = func(context.Context) (*pbx.Token, error) {
+				token := f.dated(fmt.Sprint(i, "/", n.Add(1)))
+				token.IssuedAt = token.IssuedAt.Add(time.Hour) // by the PBX's clock
+				return token, nil
+			}
+			s := mustAdd(t, m, fmt.Sprint(i), f)
+			mustToken(t, s)
+			c.fakes, c.sessions = append(c.fakes, f), append(c.sessions, s)
+			c.clients = append(c.clients, &http.Client{Transport: s.Transport(c.api)})
+			time.Sleep(time.Second)
+		}
+		c.restart()
+		for i := range c.clients {
+			c.get(i)
+			time.Sleep(time.Second)
+		}
+		if c.api.dead > 2 || c.logins() != 16 {
+			t.Errorf("%d dead tokens, %d logins", c.api.dead, c.logins())
+		}
+	})
+}
+
+// A PBX that restarts may lose access tokens and keep refresh tokens.
+func TestARefreshShowsNothingOfTheTokensOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		c := newCrowd(t, m, 0)
+		for i := range 8 {
+			f := &fake{traits: onHost("pbx.test"), takes: 50 * time.Millisecond, life: time.Hour}
+			f.traits.KeepAlive = pbx.KeepAliveRefresh
+			issue := func() *pbx.Token {
+				f.serial++
+				t := f.dated(fmt.Sprint(i, "/", f.serial))
+				t.Refresh = pbx.NewSecret("refresh")
+				return t
+			}
+			f.login = func(context.Context) (*pbx.Token, error) { return issue(), nil }
+			beats := 0
+			f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
+				if beats++; beats%2 == 1 { // it is just starting
+					return nil, told(pbx.OpKeepAlive, pbx.ErrUnavailable, true)
+				}
+				return issue(), nil
+			}
+			c.sessions = append(c.sessions, mustAdd(t, m, fmt.Sprint(i), f))
+			mustToken(t, c.sessions[i])
+			c.clients = append(c.clients, &http.Client{Transport: c.sessions[i].Transport(c.api)})
+			time.Sleep(time.Second)
+		}
+		for _, s := range c.sessions {
+			c.api.revoke(mustToken(t, s))
+		}
+		for i := range c.clients {
+			if resp, err := c.clients[i].Get("https://pbx.test/extensions"); err == nil {
+				resp.Body.Close()
+			}
+			time.Sleep(5 * time.Second)
+		}
+		if c.api.dead > 2 {
+			t.Errorf("%d dead tokens were sent", c.api.dead)
+		}
+	})
+}
+
 // After a restart, each of the processes over one store sends its own dead tokens.
 func TestProcessesThatShareTokensSendTwoDeadTokensEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -622,6 +703,281 @@ func TestProcessesThatShareTokensSendTwoDeadTokensEach(t *testing.T) {
 		time.Sleep(time.Minute)
 		if d, l := dead.Load(), logins.Load(); d > 2*2 || l != 2*accounts {
 			t.Errorf("%d dead tokens, %d logins", d, l)
+		}
+	})
+}
+
+// slowStore is a store that takes its time, and whose clock goes wrong.
+type slowStore struct {
+	store.Memory
+	takes atomic.Int64 // nanoseconds of an operation
+	ahead atomic.Int64 // nanoseconds of its clock
+}
+
+func (s *slowStore) Load(ctx context.Context, key string) (store.Entry, error) {
+	s.wait()
+	e, err := s.Memory.Load(ctx, key)
+	return s.told(e), err
+}
+
+func (s *slowStore) Swap(ctx context.Context, key string, rev uint64, value []byte, keep time.Duration) (store.Entry, bool, error) {
+	s.wait()
+	e, won, err := s.Memory.Swap(ctx, key, rev, value, keep)
+	return s.told(e), won, err
+}
+
+func (s *slowStore) wait() {
+	if d := time.Duration(s.takes.Load()); d > 0 {
+		time.Sleep(d)
+	}
+}
+
+func (s *slowStore) told(e store.Entry) store.Entry {
+	if !e.Now.IsZero() {
+		e.Now = e.Now.Add(time.Duration(s.ahead.Load()))
+	}
+	return e
+}
+
+var serial atomic.Int64 // of the tokens of stored crowds
+
+// storedCrowd are 8 sessions whose tokens are in a store.
+func storedCrowd(t *testing.T, m *session.Manager, dead pbx.DeadTokens) *crowd {
+	c := newCrowd(t, m, 0)
+	c.api.takes = 10 * time.Millisecond
+	for i := range 8 {
+		f := &fake{traits: onHost("pbx.test"), takes: 50 * time.Millisecond}
+		f.traits.Account = fmt.Sprint("account-", i)
+		f.traits.Lockout.DeadTokens = dead
+		f.login = func(context.Context) (*pbx.Token, error) { return f.dated(fmt.Sprint(serial.Add(1))), nil }
+		s := mustAdd(t, m, f.traits.Account, &printed{fake: f, print: f.traits.Account})
+		mustToken(t, s)
+		c.fakes, c.sessions = append(c.fakes, f), append(c.sessions, s)
+		c.clients = append(c.clients, &http.Client{Transport: s.Transport(c.api)})
+		time.Sleep(time.Second)
+	}
+	time.Sleep(time.Minute)
+	return c
+}
+
+// restart ends all tokens.
+func (c *crowd) restart() {
+	for _, s := range c.sessions {
+		c.api.revoke(mustToken(c.t, s))
+	}
+}
+
+func TestADeadTokenIsKnownBeforeASlowStoreKnowsIt(t *testing.T) {
+	for _, dead := range []pbx.DeadTokens{pbx.DeadTokensUnknown, pbx.DeadTokensCount} {
+		synctest.Test(t, func(t *testing.T) {
+			slow := &slowStore{}
+			m := shares(t, slow, "p")
+			defer m.Close(context.Background())
+			c := storedCrowd(t, m, dead)
+			c.restart()
+			slow.takes.Store(int64(1500 * time.Millisecond))
+			for i := range c.clients {
+				go c.get(i)
+				time.Sleep(100 * time.Millisecond)
+			}
+			slow.takes.Store(0)
+			time.Sleep(time.Minute)
+			c.getAll()
+			if most := 2 - int(dead); c.api.dead > most || c.logins() != 16 {
+				t.Errorf("%d dead tokens were sent, want at most %d; %d logins", c.api.dead, most, c.logins())
+			}
+		})
+	}
+}
+
+func TestTheClockOfAStoreHidesNoDeadTokens(t *testing.T) {
+	for _, ahead := range []time.Duration{-time.Hour, time.Hour} {
+		for _, first := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				off := &slowStore{}
+				if first {
+					off.ahead.Store(int64(ahead))
+				}
+				m := shares(t, off, "p")
+				defer m.Close(context.Background())
+				c := storedCrowd(t, m, pbx.DeadTokensUnknown)
+				c.restart()
+				c.api.takes = 0
+				off.takes.Store(int64(200 * time.Millisecond))
+				for i := range c.clients {
+					go c.get(i)
+					time.Sleep(time.Millisecond)
+					off.ahead.Store(int64(ahead))
+					time.Sleep(time.Second)
+				}
+				time.Sleep(time.Minute)
+				c.getAll()
+				if c.api.dead > 2 || c.logins() != 16 {
+					t.Errorf("%v, from the beginning: %v: %d dead tokens were sent, %d logins", ahead, first, c.api.dead, c.logins())
+				}
+			})
+		}
+	}
+}
+
+// A process may have an older token than the store, which the PBX has lost as well.
+func TestATokenOfTheStoreMayBeDeadToo(t *testing.T) {
+	for _, deadTokens := range []pbx.DeadTokens{pbx.DeadTokensUnknown, pbx.DeadTokensCount} {
+		for _, beat := range []pbx.KeepAliveKind{pbx.KeepAliveNone, pbx.KeepAliveRefresh} {
+			synctest.Test(t, func(t *testing.T) {
+				shared := struct{ store.Store }{&store.Memory{}} // without notices
+				var crowds []*crowd
+				const accounts = 8
+				var dead [2]atomic.Int32
+				var logins atomic.Int32
+				var epoch atomic.Int32
+				for p := range 2 {
+					api := roundTrip(func(r *http.Request) (*http.Response, error) {
+						time.Sleep(20 * time.Millisecond)
+						var of int32
+						fmt.Sscanf(r.Header.Get("Authorization"), "Bearer %d/", &of)
+						if of != epoch.Load() {
+							dead[p].Add(1)
+							return answer(r, http.StatusUnauthorized, ""), nil
+						}
+						return answer(r, http.StatusOK, ""), nil
+					})
+					m := shares(t, shared, fmt.Sprint("p", p))
+					defer m.Close(context.Background())
+					c := &crowd{t: t}
+					for i := range accounts {
+						f := &fake{traits: onHost("pbx.test"), takes: 50 * time.Millisecond, life: time.Hour}
+						f.traits.Account = fmt.Sprint("account-", i)
+						f.traits.KeepAlive = beat
+						f.traits.Lockout.DeadTokens = deadTokens
+						issue := func() *pbx.Token {
+							t := f.dated(fmt.Sprint(epoch.Load(), "/", logins.Add(1)))
+							if beat == pbx.KeepAliveRefresh {
+								t.Refresh = pbx.NewSecret(fmt.Sprint(epoch.Load()))
+							}
+							return t
+						}
+						f.login = func(context.Context) (*pbx.Token, error) { return issue(), nil }
+						f.beat = func(_ context.Context, old *pbx.Token) (*pbx.Token, error) {
+							if old.Refresh.Reveal() != fmt.Sprint(epoch.Load()) {
+								dead[p].Add(1)
+								return nil, told(pbx.OpKeepAlive, pbx.ErrTokenRejected, true)
+							}
+							return issue(), nil
+						}
+						s := mustAdd(t, m, f.traits.Account, &printed{fake: f, print: f.traits.Account})
+						mustToken(t, s)
+						c.sessions, c.clients = append(c.sessions, s), append(c.clients, &http.Client{Transport: s.Transport(api)})
+						time.Sleep(time.Second)
+					}
+					crowds = append(crowds, c)
+				}
+				time.Sleep(25 * time.Minute) // until each process has renewed some
+				before := logins.Load()
+				epoch.Add(1) // the PBX restarts
+				for i := range accounts {
+					for _, c := range crowds {
+						if resp, err := c.clients[i].Get("https://pbx.test/extensions"); err == nil {
+							resp.Body.Close()
+						}
+						time.Sleep(time.Second)
+					}
+				}
+				time.Sleep(time.Minute)
+				for _, c := range crowds {
+					for i := range accounts {
+						c.get(i)
+					}
+				}
+				most := int32(1)
+				if deadTokens == pbx.DeadTokensUnknown {
+					most++
+					if beat == pbx.KeepAliveRefresh {
+						most++
+					}
+				}
+				if a, b, n := dead[0].Load(), dead[1].Load(), logins.Load()-before; a > most || b > most || n > 2*accounts {
+					t.Errorf("dead tokens %v, keep-alive %v: %d and %d dead tokens, want at most %d each; %d logins", deadTokens, beat, a, b, most, n)
+				} else {
+					t.Log(deadTokens, beat, a, b, n)
+				}
+			})
+		}
+	}
+}
+
+// FreePBX 17 reports a dead token of GraphQL as any failure, so that it takes a ping to
+// find out.
+func TestATokenThatMayBeLostNeedsNoPing(t *testing.T) {
+	for _, brand := range brands() {
+		if brand.Driver != "freepbx" {
+			continue
+		}
+		brand.New = func(o *pbxsim.Options) *pbxsim.PBX { return freepbxsim.New(&freepbxsim.Options{Version: 17}, o) }
+		synctest.Test(t, func(t *testing.T) {
+			o := newOffice(t, brand, 9, countsDeadTokens())
+			defer o.close()
+			for i := range 8 {
+				o.addUnsaid(i)
+			}
+			time.Sleep(time.Minute)
+			o.wantAll()
+			before := o.sim.Counts()
+			o.sim.Restart()
+			for _, s := range o.sessions {
+				o.works(s) // or finds out
+				time.Sleep(5 * time.Second)
+			}
+			o.wantRecovered(before, 4, 8)
+		})
+	}
+}
+
+func TestACloseAsksForNoTokenWhereThereIsNoLogout(t *testing.T) {
+	for _, brand := range brands() {
+		if brand.Driver != "freepbx" {
+			continue
+		}
+		synctest.Test(t, func(t *testing.T) {
+			o := newOffice(t, brand, 4, countsDeadTokens())
+			for i := range 4 {
+				o.addUnsaid(i)
+			}
+			before := o.sim.Counts().Requests
+			o.sim.Restart()
+			o.close()
+			if n := o.sim.Counts().Requests - before; n > 0 {
+				t.Errorf("%d requests", n)
+			}
+		})
+	}
+}
+
+// While a token is tried, another process may find it dead and bring the next one.
+func TestARefusalThatComesAfterTheNextTokenCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := &store.Memory{}
+		var crowds []*crowd
+		for p := range 2 {
+			m := shares(t, shared, fmt.Sprint("p", p))
+			defer m.Close(context.Background())
+			crowds = append(crowds, storedCrowd(t, m, pbx.DeadTokensUnknown))
+		}
+		one, other := crowds[0], crowds[1]
+		one.restart()
+		other.restart()
+		one.get(0)
+		one.api.take(time.Second)
+		go one.get(1)
+		other.get(1)
+		time.Sleep(2 * time.Second)
+		one.api.take(10 * time.Millisecond)
+		for i := range one.clients {
+			one.get(i)
+			time.Sleep(time.Second)
+		}
+		if one.api.dead != 2 {
+			t.Errorf("%d dead tokens", one.api.dead)
 		}
 	})
 }

@@ -180,8 +180,9 @@ func (d *driver) judged(op pbx.Op, started time.Time, r result) result {
 	r.sent = started
 	took := time.Since(started)
 	if r.err == nil && (op == pbx.OpLogin || op == pbx.OpKeepAlive) {
-		r.err = sound(op, r.token, started.Add(took))
-		if r.err == nil && r.token.IssuedAt.IsZero() {
+		now := started.Add(took)
+		r.err = sound(op, r.token, now)
+		if r.err == nil && (r.token.IssuedAt.IsZero() || r.token.IssuedAt.After(now)) { // no time, or another clock's
 			dated := *r.token
 			dated.IssuedAt = started
 			r.token = &dated

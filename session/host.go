@@ -70,6 +70,8 @@ type books struct {
 	passes time.Time                // of the ledger, as look has noted it
 	life   map[string]life          // by URL
 	trial  map[string]chan struct{} // by URL: a token is on trial; closed at its end
+	told   chan struct{}            // sessions are told that their tokens are suspect; closed when all know; nil: all do
+	tells  int                      // how many tell them
 	checks map[string]*check        // by URL
 }
 
@@ -206,6 +208,12 @@ func (h *host) issued(at, now time.Time) time.Time {
 	return now.Add(-time.Since(at))
 }
 
+// isLost reports whether a token is suspect, and its session may not know yet. h.mu is
+// held.
+func (h *host) isLost(url string, issued, now time.Time) bool {
+	return h.told != nil && h.ledger.Suspect(url, h.issued(issued, now))
+}
+
 // coveredUntil is the end of a lock that stops the visitor's token; zero: there
 // is none. h.mu is held.
 func (h *host) coveredUntil(v *visitor, now time.Time) time.Time {
@@ -230,6 +238,9 @@ func (h *host) look(now time.Time) {
 	if before := h.local.Careful(now); !before.IsZero() {
 		what |= doubtful
 		doubted = max(int64(before.Add(-h.offset).Sub(h.common.start.Round(0))), 0)
+	}
+	if h.tells > 0 {
+		what |= careful
 	}
 	old := h.alert.Swap(uint64((doubted+999)/1000)<<8 | uint64(what))
 	if what != trouble(old) || !passes.Equal(h.passes) {

@@ -23,6 +23,12 @@ type visitor struct {
 // poke has the visitor ask again.
 func (v *visitor) poke() { v.schedule.poke(v.job) }
 
+// hasOneToken reports whether a login ends the token that the account has.
+func (v *visitor) hasOneToken() bool {
+	b := v.traits.brand()
+	return b.MaxTokens == 1 && b.NewestWins
+}
+
 // printOr is the fingerprint of a login: the driver's own where it cannot say.
 func (v *visitor) printOr(print fingerprint) fingerprint {
 	if print == (fingerprint{}) {
@@ -43,8 +49,9 @@ type line struct {
 
 // rank is the part of the queue with the logins of one rank.
 type rank struct {
-	logins []*waiter
-	kinds  map[kind]int // how many logins are of each
+	logins   []*waiter
+	kinds    map[kind]int // how many logins are of each
+	anywhere map[kind]int // the same, of whatever URL
 }
 
 // kind is what logins of a rank have in common that wait for the same, so that a long
@@ -55,6 +62,12 @@ type kind struct {
 	noProbe bool // they are their own checks
 	refused bool // their credentials were, so that they have other places
 	early   bool // their sessions have valid tokens, so that they have fewer places
+}
+
+// anywhere is the kind without what is about the URL.
+func (k kind) anywhere() kind {
+	k.url, k.noProbe = "", false
+	return k
 }
 
 // waiter is a visitor that waits. It stands in the queue until it is called, and
@@ -192,10 +205,14 @@ func (l *line) remove(w *waiter) {
 func (l *line) count(w *waiter, n int) {
 	r := &l.ranks[w.rank]
 	if r.kinds == nil {
-		r.kinds = map[kind]int{}
+		r.kinds, r.anywhere = map[kind]int{}, map[kind]int{}
 	}
 	if r.kinds[w.kind] += n; r.kinds[w.kind] == 0 {
 		delete(r.kinds, w.kind)
+	}
+	k := w.kind.anywhere()
+	if r.anywhere[k] += n; r.anywhere[k] == 0 {
+		delete(r.anywhere, k)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -435,4 +436,35 @@ func TestCredentialsRefusedWhileInTheQueueAreNotSentAgain(t *testing.T) {
 			t.Errorf("log:\n%s", log.String())
 		}
 	})
+}
+
+// A platform may give each of its customers an URL of their own. What one waits for is
+// then found out once, and not for each URL again.
+func TestManyURLsAtOneHostDoNotSlowLoginsDown(t *testing.T) {
+	if session.RaceDetector {
+		t.Skip("it measures time")
+	}
+	start := func(n int, url func(i int) string) (seconds float64) {
+		synctest.Test(t, func(t *testing.T) {
+			m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: 100_000})
+			defer m.Close(context.Background())
+			before := cpuSeconds()
+			for i := range n {
+				f := &fake{traits: onHost("pbx.test"), takes: time.Millisecond}
+				f.traits.URL = url(i)
+				mustAdd(t, m, strconv.Itoa(i), f)
+			}
+			if err := m.Ready(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			seconds = cpuSeconds() - before
+		})
+		return seconds
+	}
+	many := func(i int) string { return fmt.Sprint("https://pbx.test/customers/", i) }
+	few, more := start(200, many), start(800, many)
+	t.Logf("%.2f s for 200 customers, %.2f s for 800", few, more)
+	if more > 32*few+0.1 { // 16 if it grows with their square, 64 with their cube
+		t.Errorf("800 customers take %.0f times as long as 200", more/few)
+	}
 }

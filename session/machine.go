@@ -47,6 +47,7 @@ type machine struct {
 	old        *pbx.Token // the latest token, also a dead one: a refresh may revive it; ending: to be logged out
 	issued     int64      // when the latest login's token was, by the driver: Unix nanoseconds
 	generation uint32     // of the latest token
+	dead       uint32     // the newest generation whose end is reported, or no sign of anything
 	print      fingerprint
 	memory     *memory // of trouble; nil: there was none
 
@@ -104,7 +105,9 @@ type event struct {
 	generation uint32 // invalidated, condemned: of the token that was refused
 	ambiguous  bool   // invalidated: the refusal may concern the request
 	unclear    bool   // invalidated: the response may be no refusal; only a ping can tell
+	lost       bool   // invalidated: if it is one, other tokens may be lost too
 
+	issued time.Time // invalidated: when the token was
 	before time.Time // suspected: tokens issued until then are suspect
 
 	claim claimResult // finished: of opClaim or opPeek, or that the session was removed meanwhile
@@ -213,6 +216,7 @@ type plan struct {
 type deadToken struct {
 	issued time.Time
 	read   time.Time // when the refusal was
+	told   bool      // the other sessions know, and it is to be booked
 }
 
 // change is a change of state, or a first failure, for logs and watchers.
@@ -284,8 +288,9 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 		}
 	case invalidated:
 		m.invalidate(now, e, chance, &p)
-		if p.dead && m.rules.shares { // the report waits for the store, and a request does not
+		if p.dead && m.rules.shares { // its booking waits for the store, and a request does not
 			died := p.died
+			died.told = true
 			m.unsaid, p.dead, p.wake = &died, false, true
 		}
 	case condemned:
@@ -900,9 +905,9 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 		// The token is dead, or the refresh token is: log in. If the token was reported
 		// as refused before, the refusal of its refresh token is not reported as well.
 		if t := m.used(); living || t != nil && !m.gone && m.refreshable(now) {
-			p.dead, p.died, p.print = true, deadToken{t.IssuedAt, now}, m.print
+			p.dead, p.died, p.print = true, deadToken{issued: t.IssuedAt, read: now}, m.print
 		}
-		m.lease, m.old = nil, nil
+		m.lease, m.old, m.dead = nil, nil, m.generation
 		m.become(now, Connecting, err, "the token cannot be renewed", p)
 		m.rest(now)
 		return
@@ -985,7 +990,7 @@ func (m *machine) store(now time.Time, t *pbx.Token, chance float64, p *plan) {
 	}
 	m.withdraw(p)
 	if m.living(now) {
-		p.logout = m.lease.token
+		p.logout, m.dead = m.lease.token, m.generation
 	}
 	m.adopt(now, pbx.OpOpen, t, chance, p)
 }
@@ -1012,6 +1017,9 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 		if m.lease != nil { // its token served until its renewal: the next refusal is the first
 			m.outlived(now, p)
 			m.early, m.badRefreshes = 0, 0
+		}
+		if op != pbx.OpOpen { // it may have ended the token before
+			m.dead = m.generation
 		}
 		m.generation++
 		m.refreshed = op == pbx.OpKeepAlive
@@ -1078,6 +1086,9 @@ func brought(op pbx.Op) string {
 // invalidate follows a response that refused the token.
 func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 	if !m.living(now) || m.lease.generation != e.generation {
+		if e.lost && e.generation > m.dead { // another process has brought a token meanwhile
+			m.dead, p.dead, p.died, p.print = e.generation, true, deadToken{issued: e.issued, read: now}, m.print
+		}
 		return
 	}
 	if m.lease.good.Load() && m.lease.early(now) && m.lease.older(now) < trusted(int(m.early)) {
@@ -1106,6 +1117,7 @@ func (m *machine) doubt(now time.Time, before time.Time, p *plan) {
 		return
 	}
 	m.lease, m.old, m.suspect, m.gone, m.relogin = nil, nil, false, true, false
+	m.dead = m.generation
 	if m.state == Rejected {
 		return
 	}
@@ -1137,8 +1149,9 @@ func (m *machine) pingedLately(now time.Time) bool {
 func (m *machine) give(now time.Time, chance float64, p *plan) {
 	refreshed, early, good := m.refreshed, m.lease.early(now), m.lease.good.Load()
 	died := m.lease.token.IssuedAt
+	m.dead = m.generation
 	m.lease, m.suspect, m.gone, m.relogin = nil, false, true, false
-	p.dead, p.died, p.print = true, deadToken{died, now}, m.print
+	p.dead, p.died, p.print = true, deadToken{issued: died, read: now}, m.print
 	if m.state == Rejected { // without its old token, it is still not to log in
 		return
 	}
@@ -1258,7 +1271,7 @@ func (m *machine) replace(now time.Time, r rules, p *plan) {
 	if m.living(now) {
 		p.logout = m.lease.token
 	}
-	fresh := machine{rules: r, ticket: m.ticket + 1, generation: m.generation, state: m.state, since: m.since, err: m.err,
+	fresh := machine{rules: r, ticket: m.ticket + 1, generation: m.generation, dead: m.generation, state: m.state, since: m.since, err: m.err,
 		noBeat: r.noBeat}
 	*m = fresh
 	m.become(now, Connecting, nil, "the driver was replaced", p)

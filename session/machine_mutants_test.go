@@ -49,7 +49,7 @@ var brokenMachines = []mutants.Mutant{
 		"only Live, Renewing and Rejected hold a living token"},
 	{"a report about an earlier token counts", "machine.go", "func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {\n	if !m.living(now) || m.lease.generation != e.generation {", "func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {\n	if !m.living(now) {",
 		"a report about an expired token changes no plan"},
-	{"a report about an expired token counts", "machine.go", "func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {\n	if !m.living(now) || m.lease.generation != e.generation {\n		return", "func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {\n	if !m.living(now) || m.lease.generation != e.generation {\n		if m.phase == resting {\n			m.rest(now)\n		}\n		return",
+	{"a report about an expired token counts", "machine.go", "		if e.lost && e.generation > m.dead {", "		if m.phase == resting {\n			m.rest(now)\n		}\n		if e.lost && e.generation > m.dead {",
 		"a report about an expired token changes no plan"},
 	{"a closed session goes on", "machine.go", "	m.phase, m.op = ended, \"\"\n	m.ticket++\n}\n\n// finishLast", "	m.op = \"\"\n	m.ticket++\n}\n\n// finishLast",
 		"nothing happens after the end"},

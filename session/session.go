@@ -228,7 +228,9 @@ func (s *Session) announce(l *link, p plan) {
 	}
 	if p.dead {
 		l.family.refused.Add(1)
-		s.suspectOthers(l, p.print, p.died)
+	}
+	if !p.died.read.IsZero() {
+		s.suspectOthers(l, p.print, p.died, p.dead)
 	}
 	if p.contest {
 		s.log(zerolog.WarnLevel, "another program may log in with this account", func(e *zerolog.Event) {
@@ -448,6 +450,10 @@ func (s *Session) finishLater() {
 // a heartbeat needs no claim, and a refresh none if this process wrote the token.
 func (s *Session) claim(ctx context.Context, l *link, p plan) (claimResult, error) {
 	found, err := l.cell.claim(ctx, tokencell.Need{Refused: p.refused}, p.want, l.limit(p.want), p.take)
+	// A login would end the one token of an account, if it is good after all.
+	if err == nil && found.verdict == adopted && !l.hasOneToken() && l.host.isSuspect(&l.visitor, found.token) {
+		found, err = l.cell.claim(ctx, tokencell.Need{Refused: true}, p.want, l.limit(p.want), p.take)
+	}
 	unreadable := (*tokencell.UnreadableError)(nil)
 	if err == nil || p.want != pbx.OpKeepAlive || errors.As(err, &unreadable) {
 		return found, err
@@ -479,11 +485,14 @@ const noticePause = 20 * time.Millisecond // several notices within it lead to o
 func sessionOf(v *visitor) *Session { return v.job.runner.(*Session) }
 
 // suspectOthers follows the refusal of a living token: the PBX may have dropped
-// those of other sessions too, which then give them up.
-func (s *Session) suspectOthers(l *link, print fingerprint, died deadToken) {
-	others, until := l.host.refused(&l.visitor, print, died)
+// those of other sessions too, which then give them up. book: it may wait for the store.
+func (s *Session) suspectOthers(l *link, print fingerprint, died deadToken, book bool) {
+	others, until := l.host.refused(&l.visitor, print, died, book)
 	for _, v := range others {
 		sessionOf(v).deliver(event{kind: suspected, before: until}, nil)
+	}
+	if !until.IsZero() {
+		l.host.allTold()
 	}
 }
 
@@ -752,12 +761,12 @@ func (s *Session) logoutIfAlive(ctx context.Context, l *link, t *pbx.Token) erro
 // alive reports whether a token may be sent in a logout. The response to a logout does
 // not say whether the token was dead. Where dead tokens count as wrong logins, or nobody
 // says whether they do, one token is pinged first. If it is dead, others may be too: see
-// host.refused. The verdict is noted even if ctx ends before it comes. Otherwise the
-// next Close would send another dead token.
+// host.refused. A logout that sends nothing needs no ping. The verdict is noted even if
+// ctx ends before it comes. Otherwise the next Close would send another dead token.
 func (s *Session) alive(ctx context.Context, l *link, t *pbx.Token) bool {
-	lockout := l.traits.brand().Lockout
-	counts := lockout.DeadTokens
-	if counts == pbx.DeadTokensIgnored || lockout.None && counts == pbx.DeadTokensUnknown {
+	brand := l.traits.brand()
+	counts := brand.Lockout.DeadTokens
+	if counts == pbx.DeadTokensIgnored || brand.Lockout.None && counts == pbx.DeadTokensUnknown || brand.Logout == pbx.LogoutNone {
 		return true
 	}
 	pinger, ok := pbx.As[pbx.Pinger](l.auth)
@@ -782,7 +791,7 @@ func (s *Session) alive(ctx context.Context, l *link, t *pbx.Token) bool {
 		dead := errors.Is(r.err, pbx.ErrTokenRejected)
 		switch {
 		case dead:
-			s.suspectOthers(l, fingerprint{}, deadToken{t.IssuedAt, time.Now()})
+			s.suspectOthers(l, fingerprint{}, deadToken{issued: t.IssuedAt, read: time.Now()}, true)
 		case r.err == nil:
 			l.host.alive(&l.visitor, t.IssuedAt, r.sent)
 		}

@@ -217,6 +217,7 @@ func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err
 		used()
 		return resp, verdict, err
 	}
+	read := time.Now()
 	e.judge(verdict)
 	used() // a ping needs its turn too
 	if !t.session.gaveUp(r.Context(), e.lease) || !refused || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
@@ -229,13 +230,17 @@ func (t *transport) exchange(r *http.Request) (resp *http.Response, verdict, err
 		}
 	}
 	resp.Body.Close()
-	if e, err = t.session.prepare(r.Context(), again); err != nil {
+	if e, used, err = t.begin(again); err != nil {
 		closeBody(again)
 		return nil, nil, err
 	}
-	// A second refusal may be about the request and not the token: it is not
-	// reported.
 	resp, verdict, err = e.send(again, t.over(e))
+	// A second refusal may be about the request and not the token, and is then not
+	// reported. The token of another process may be older than the first one.
+	if e.lease.token.IssuedAt.Before(read) {
+		e.judge(verdict)
+	}
+	used()
 	if resp != nil {
 		resp.Request = r
 	}
@@ -406,7 +411,12 @@ func (e *exchange) judge(verdict error) {
 	case errors.Is(verdict, pbx.ErrInvalidCredentials):
 		e.session.deliver(event{kind: condemned, generation: e.lease.generation, err: verdict}, nil)
 	case refused || ambiguous:
-		e.session.deliver(event{kind: invalidated, generation: e.lease.generation, ambiguous: ambiguous, unclear: !refused}, nil)
+		lost := e.link.host.mayBeLost(&e.link.visitor, e.lease.token)
+		if lost { // a ping may count as well
+			refused, ambiguous = true, false
+		}
+		lost = lost && !e.link.hasOneToken() // else a login may have ended it
+		e.session.deliver(event{kind: invalidated, generation: e.lease.generation, ambiguous: ambiguous, unclear: !refused, lost: lost, issued: e.lease.token.IssuedAt}, nil)
 	}
 }
 

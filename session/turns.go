@@ -31,7 +31,7 @@ func (h *host) advanceFrom(now time.Time, first *visitor) (next called) {
 			i++
 			continue
 		}
-		if !h.coveredUntil(w.v, now).IsZero() {
+		if !h.coveredUntil(w.v, now).IsZero() || h.isLost(url, w.issued, now) {
 			i++
 			continue
 		}
@@ -67,23 +67,30 @@ func (h *host) better(now time.Time, g lockout.Login) *waiter {
 // h.mu is held.
 func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
 	for _, rank := range h.line.ranks[:min(below, len(h.line.ranks))] {
-		var blocked []kind // those of the same kind wait for the same
+		var blocked map[kind]bool // those of the same kind wait for the same
+		var behind []kind         // those that wait for another login, at whichever URL
 		for _, w := range rank.logins {
-			if slices.Contains(blocked, w.kind) {
+			anywhere := w.kind.anywhere()
+			if slices.Contains(behind, anywhere) || blocked[w.kind] {
 				continue
 			}
 			if h.mayGo(now, w, sooner) {
 				return w
 			}
-			if h.holdsBackAll(now, w) {
-				blocked = append(blocked, w.kind)
+			switch {
+			case w.reason == lockout.OneByOne:
+				behind = append(behind, anywhere)
+				anywhere.refused = !anywhere.refused
+				if rank.anywhere[anywhere] > 0 && !slices.Contains(behind, anywhere) {
+					behind = append(behind, anywhere)
+				}
+			case h.holdsBackAll(now, w):
+				if blocked == nil {
+					blocked = map[kind]bool{}
+				}
+				blocked[w.kind] = true
 			}
-			other := w.kind
-			other.refused = !other.refused
-			if w.reason == lockout.OneByOne && rank.kinds[other] > 0 && !slices.Contains(blocked, other) {
-				blocked = append(blocked, other)
-			}
-			if len(blocked) == len(rank.kinds) {
+			if len(behind) == len(rank.anywhere) || len(blocked) == len(rank.kinds) {
 				break
 			}
 		}
@@ -95,8 +102,6 @@ func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
 // h.mu is held.
 func (h *host) holdsBackAll(now time.Time, w *waiter) bool {
 	switch w.reason {
-	case lockout.OneByOne:
-		return true
 	case lockout.NoPlace:
 		return !w.kind.limits.PerAccount
 	case lockout.NoEvidence:

@@ -25,11 +25,14 @@ func (h *host) use(ctx context.Context, v *visitor, issued time.Time) (done func
 			h.unlock()
 			return nil, lockedByPBX(pbx.OpRequest, until.Sub(now))
 		}
-		if !h.local.OneTokenAtATime(v.traits.URL, h.issued(issued, now), now) {
-			h.unlock()
-			return func() {}, nil
+		busy := h.told
+		if !h.isLost(v.traits.URL, issued, now) {
+			if !h.local.OneTokenAtATime(v.traits.URL, h.issued(issued, now), now) {
+				h.unlock()
+				return func() {}, nil
+			}
+			busy = h.trial[v.traits.URL]
 		}
-		busy := h.trial[v.traits.URL]
 		if busy == nil {
 			h.try(v.traits.URL)
 			h.unlock()
@@ -156,28 +159,59 @@ func (h *host) mayBeLost(v *visitor, t *pbx.Token) bool {
 	return h.local.OneTokenAtATime(v.traits.URL, h.issued(t.IssuedAt, now), now)
 }
 
+// allTold follows a refusal that made tokens suspect: the sessions know.
+func (h *host) allTold() {
+	h.lock()
+	if h.tells--; h.tells == 0 {
+		close(h.told)
+		h.told = nil
+	}
+	now := h.now()
+	h.look(now)
+	next := h.advance(now)
+	h.unlock()
+	next.poke()
+}
+
 // refused reports that the PBX refused a living token. Where that makes tokens suspect,
 // it returns the visitors that may have one, and a time: tokens issued until then are
-// suspect.
-func (h *host) refused(v *visitor, print fingerprint, died deadToken) (others []*visitor, until time.Time) {
+// suspect. The caller then tells the visitors and calls allTold. book: the refusal is
+// booked where it counts, in the store too. Nothing else waits for the store.
+func (h *host) refused(v *visitor, print fingerprint, died deadToken, book bool) (others []*visitor, until time.Time) {
 	g := h.login(v, print, time.Time{})
+	counts := g.Limits.DeadTokens == pbx.DeadTokensCount && !g.Limits.None
+	if died.told && !counts {
+		return nil, time.Time{}
+	}
 	h.mu.Lock()
 	itsOwn := v.store == nil && h.isAlone(v) || h.isReplaced(v)
 	h.mu.Unlock()
 	if itsOwn && g.Limits.DeadTokens == pbx.DeadTokensUnknown {
 		return nil, time.Time{} // it says nothing about the tokens of others
 	}
-	id := h.common.id()
-	h.apply(v.last, func(now time.Time, ledger *lockout.Host) {
-		until = ledger.TokenRefused(now, &h.local, g, id, h.issued(died.issued, now), h.issued(died.read, now))
-	})
+	if counts && book {
+		id := h.common.id()
+		h.apply(v.last, func(now time.Time, ledger *lockout.Host) {
+			until = ledger.TokenRefused(now, &h.local, g, id, h.issued(died.issued, now), h.issued(died.read, now))
+		})
+	}
 	h.lock()
 	defer h.unlock()
 	now := h.now()
-	h.look(now)
+	switch {
+	case !counts:
+		until = h.ledger.TokenRefused(now, &h.local, g, lockout.ID{}, h.issued(died.issued, now), h.issued(died.read, now))
+	case !book:
+		until = h.ledger.TokensLost(now, g.URL, h.issued(died.read, now))
+	}
 	if until.IsZero() {
+		h.look(now)
 		return nil, until
 	}
+	if h.tells++; h.told == nil {
+		h.told = make(chan struct{})
+	}
+	h.look(now)
 	for _, m := range h.members {
 		if m.traits.URL == g.URL {
 			others = append(others, m)
@@ -194,8 +228,7 @@ func (h *host) isAlone(v *visitor) bool {
 // isReplaced reports whether a login of another session has probably ended the visitor's
 // token: they share an account that has one token at a time. h.mu is held.
 func (h *host) isReplaced(v *visitor) bool {
-	b := v.traits.brand()
-	return b.MaxTokens == 1 && b.NewestWins && v.traits.Account != "" && slices.ContainsFunc(h.members, func(m *visitor) bool {
+	return v.hasOneToken() && v.traits.Account != "" && slices.ContainsFunc(h.members, func(m *visitor) bool {
 		return m != v && m.traits.URL == v.traits.URL && m.traits.Account == v.traits.Account
 	})
 }

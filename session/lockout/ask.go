@@ -211,7 +211,7 @@ func (h *Host) ask(now instant, l *Local, g Login) (d Decision, try bool) {
 	wait := func(v Verdict, r Reason, until instant) (Decision, bool) {
 		return Decision{Verdict: v, Reason: r, Until: until.time()}, false
 	}
-	l.clamp(now)
+	l.clamp(now, g.URL)
 	c := h.credential(now, g.URL, g.Fingerprint)
 	n := h.tally(now, g)
 

@@ -45,6 +45,14 @@ func (c *care) refused(issued, read instant, memory time.Duration) (suspect inst
 	return 0
 }
 
+func (c *care) shift(by instant) {
+	for _, t := range []*instant{&c.doubted, &c.oldest, &c.since, &c.until} {
+		if *t > 0 {
+			*t = max(*t+by, 1)
+		}
+	}
+}
+
 // accepted notes that a token was accepted. A request that was sent before the refusal
 // was read may have been judged before the PBX restarted.
 func (c *care) accepted(issued, sent instant) {

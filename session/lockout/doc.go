@@ -104,8 +104,9 @@
 //     by people between two Forgives, N − 2 while nothing at the host is proven.
 //   - If dead tokens count as wrong logins: one each time the PBX restarts, and
 //     the requests under way at that moment. If the vendor does not say whether they
-//     count: two, and one more if the first token came with a refresh token. Each
-//     process sends its own.
+//     count: two, and one more if the first token came with a refresh token. If
+//     it takes a ping to find the first one dead, what the ping sends comes on top.
+//     Each process sends its own.
 //   - If a lock is mute or resets connections, and covers logins only: back within
 //     Window + 3 minutes.
 //   - With N ≤ 2, or N = 3 and one wrong login standing: one lost response more

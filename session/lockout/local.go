@@ -2,6 +2,8 @@ package lockout
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -13,8 +15,8 @@ type Local struct {
 	lastBad     instant // the newest outcome that was unclear or not sent
 	lastUnclear instant
 	lastSuccess instant
-	inFront     int // logins that something in front of the PBX refused, since the last verdict
-	urls        []urlState
+	inFront     int        // logins that something in front of the PBX refused, since the last verdict
+	urls        []urlState // ordered by URL: a host may have thousands
 	pauses      map[account]*accountPause
 }
 
@@ -42,25 +44,29 @@ type accountPause struct {
 }
 
 func (l *Local) url(url string) *urlState {
-	for i := range l.urls {
-		if l.urls[i].url == url {
-			return &l.urls[i]
-		}
+	i, known := slices.BinarySearchFunc(l.urls, url, func(u urlState, url string) int { return strings.Compare(u.url, url) })
+	if !known {
+		l.urls = slices.Insert(l.urls, i, urlState{url: url})
 	}
-	l.urls = append(l.urls, urlState{url: url})
-	return &l.urls[len(l.urls)-1]
+	return &l.urls[i]
 }
 
-// clamp takes times in the future for now.
-func (l *Local) clamp(now instant) {
+// clamp takes times in the future for now, as far as they matter at the URL.
+func (l *Local) clamp(now instant, url string) {
 	l.doubt, l.lastBad, l.lastUnclear = min(l.doubt, now), min(l.lastBad, now), min(l.lastUnclear, now)
 	l.lastSuccess = min(l.lastSuccess, now)
+	u := l.url(url)
+	u.sent, u.evidence, u.since, u.checked = min(u.sent, now), min(u.evidence, now), min(u.since, now), min(u.checked, now)
+	c := &u.care
+	c.doubted, c.oldest, c.since = min(c.doubted, now), min(c.oldest, now), min(c.since, now)
+	c.until = min(c.until, now.add(assumedMemory+granularity))
+}
+
+// Shift moves what is known of tokens that may be lost by the difference to another
+// clock: when they were issued is known by their age.
+func (l *Local) Shift(by time.Duration) {
 	for i := range l.urls {
-		u := &l.urls[i]
-		u.sent, u.evidence, u.since, u.checked = min(u.sent, now), min(u.evidence, now), min(u.since, now), min(u.checked, now)
-		c := &u.care
-		c.doubted, c.oldest, c.since = min(c.doubted, now), min(c.oldest, now), min(c.since, now)
-		c.until = min(c.until, now.add(assumedMemory+granularity))
+		l.urls[i].care.shift(instant(by / time.Millisecond))
 	}
 }
 

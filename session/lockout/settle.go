@@ -21,7 +21,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 	t := at(now)
 	h.clamp(t)
 	h.expire(t)
-	l.clamp(t)
+	l.clamp(t, g.URL)
 	i := slices.IndexFunc(h.bookings, func(k Booking) bool { return k.ID == b.ID })
 	gone := t > b.expires() || slices.ContainsFunc(h.clearings, func(c clearing) bool { return c.covers(&b, t) })
 	remove := func() {
@@ -290,7 +290,7 @@ func (h *Host) Ended(now time.Time, process string) {
 func (h *Host) TokenRefused(now time.Time, l *Local, g Login, id ID, issued, read time.Time) (until time.Time) {
 	t := at(now)
 	h.clamp(t)
-	l.clamp(t)
+	l.clamp(t, g.URL)
 	u := l.url(g.URL)
 	switch {
 	case g.Limits.None || g.Limits.DeadTokens == pbx.DeadTokensIgnored:
@@ -309,8 +309,7 @@ func (h *Host) TokenRefused(now time.Time, l *Local, g Login, id ID, issued, rea
 				state: deadToken, booked: t, settled: t, memory: g.Limits.Memory,
 			})
 		}
-		h.setSuspect(suspect{g.URL, min(at(read), t)})
-		return read
+		return h.TokensLost(now, g.URL, read)
 	case !h.Suspect(g.URL, issued): // else the other refusals said it
 		before := u.care.refused(at(issued), min(at(read), t), g.Limits.Memory)
 		if before == 0 {
@@ -324,6 +323,22 @@ func (h *Host) TokenRefused(now time.Time, l *Local, g Login, id ID, issued, rea
 		}
 	}
 	return time.Time{}
+}
+
+// TokensLost makes the tokens of the URL suspect that were issued before the PBX refused
+// one, at that time, where such requests count as wrong logins. It returns until when
+// these were issued. [Host.TokenRefused] does that too, and books the refusal.
+func (h *Host) TokensLost(now time.Time, url string, read time.Time) (until time.Time) {
+	h.setSuspect(suspect{url, min(at(read), at(now))})
+	return read
+}
+
+// KeepSuspects makes the tokens suspect that are suspect in other: a store may have
+// been asked before they were.
+func (h *Host) KeepSuspects(now time.Time, other *Host) {
+	for _, s := range other.suspects {
+		h.setSuspect(suspect{s.url, min(s.before, at(now))})
+	}
 }
 
 func (h *Host) setSuspect(s suspect) {
