@@ -27,7 +27,7 @@ var brokenLedgers = []mutants.Mutant{
 	{"evidence never gets old", "local.go",
 		"now <= u.evidence.add(evidenceLasts)", "true", "TestUsedPlaceNeedsFreshEvidence"},
 	{"evidence of another URL", "local.go",
-		"return strings.Compare(u.url, url) })", "return 0 })", "TestEvidence"},
+		"return strings.Compare(u.url, url) })", "return 0 * strings.Compare(u.url, url) })", "TestEvidence"},
 	{"relogin in the last place", "ask.go",
 		"n.counted > waiting.Limits.several()", "n.counted > waiting.Limits.all()", "TestReloginKeepsPlacesForFaults"},
 	{"relogin without a pause", "ask.go",
