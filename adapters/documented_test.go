@@ -167,11 +167,16 @@ var documentedErrors = map[string][]documentedError{
 		{name: "17: GraphQL fails", status: 500, body: "", byStatus: true},
 		{name: "the web interface", status: 200, body: pbxsim.HTMLPage, byStatus: true},
 	},
-	// github.com/3cx/xapi-tutorial, its OpenAPI file, and notes of clients' authors.
+	// github.com/3cx/xapi-tutorial, its OpenAPI file, 3cx.cn/docs/configuration-rest-api-endpoints
+	// and call-control-api-endpoints, and notes of clients' authors.
 	"3cx": {
+		{name: "unauthorized", status: 401, means: wrongLogin, byStatus: true,
+			body: `{"error":"unauthorized","error_description":"The request requires valid user authentication."}`},
 		{name: "invalid_client", status: 400, means: wrongLogin, body: `{"error":"invalid_client"}`},
 		{name: "wrong key", status: 401, means: wrongLogin, body: "", byStatus: true},
 		{name: "dead token", status: 401, means: deadToken, body: "", byStatus: true},
+		{name: "dead token, in words", status: 401, means: deadToken, byStatus: true,
+			body: `{"error":"unauthorized","error_description":"The request requires valid user authentication."}`},
 		{name: "role too low", status: 403, body: "", byStatus: true},
 		{name: "old version", status: 404, body: "", byStatus: true},
 		{name: "OData error", status: 400, body: `{"error":{"code":"","message":"x"}}`},

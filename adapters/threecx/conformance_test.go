@@ -19,6 +19,9 @@ func TestTheDriverConformsHoweverTheVendorIsRead(t *testing.T) {
 		{"20.0.8, with another opinion of the lifetime, and a dead token in the form of XAPI's errors", threecxsim.Options{
 			ExpiresIn: 60, NoRefreshToken: true, DeadTokenInJSON: true,
 		}, nil},
+		{"refusals as on the vendor's page", threecxsim.Options{
+			ExpiresIn: 60, Refusal: threecxsim.Words401, DeadTokenInJSON: true,
+		}, map[string]string{"PROTOCOL-06": "unauthorized is no code: it repeats HTTP 401, and counts beside it only"}},
 		{"opaque tokens, several at once, and statuses in JSON", threecxsim.Options{
 			Opaque: true, Second: threecxsim.Spares, Refusal: threecxsim.Problem401, DeadTokenInJSON: true,
 		}, map[string]string{"PROTOCOL-06": "a status in JSON is no code of the vendor's: it counts beside the same HTTP status only"}},

@@ -9,11 +9,16 @@
 // licence. Only one access token can be active at a time. (The vendor's tutorial,
 // github.com/3cx/xapi-tutorial: auth.ts, README.md, CLAUDE.md, swagger.yaml.)
 //
-// # What it does not say
+// A token is valid for 60 minutes. A wrong key is refused with HTTP 401, the error
+// "unauthorized" and a description, which is also that of the 401 to a request without a
+// valid token. (www.3cx.cn/docs/configuration-rest-api-endpoints and
+// call-control-api-endpoints.)
 //
-// How long a token is valid: an hour, by most accounts. The expires_in of the
-// response is 60 in some releases and 3600 in others, so the driver reads the
-// token itself, which is a JWT: its exp less its iat.
+// The page's sample of a login has an expires_in of 60, as some releases have, and
+// others have 3600. So the driver reads the token itself, which is a JWT: its exp less
+// its iat.
+//
+// # What it does not say
 //
 // Whether a second login ends the first token or is refused: the first is taken to
 // be so. So give each program an API client of its own, and run it as one process
@@ -21,8 +26,9 @@
 // again and again. A renewal ends the token of requests that are under way, too.
 // They are refused, and Session.Client sends them once more.
 //
-// How a wrong key is refused: HTTP 401 without a body or with one that repeats the
-// status, or an OAuth error. Such a 401 and the error invalid_request are taken for
+// How else a wrong key is refused: who watched the wire saw HTTP 401 without a body,
+// and the tutorial expects an OAuth error. A 401 without a body or with one that repeats
+// the status, as "unauthorized" does, and the error invalid_request are taken for
 // those of a second login while a token of this driver's own, of the same key, is
 // active and has not been refused. After a 401 the driver asks with the request of Ping
 // whether it is. The next login is then due when that token expires, and if that is

@@ -93,7 +93,7 @@ func TestTheSamplesLogin(t *testing.T) {
 }
 
 func TestTheSamplesRefusals(t *testing.T) {
-	for _, sample := range []string{"login-refused", "login-refused-oauth"} {
+	for _, sample := range []string{"login-refused", "login-refused-oauth", "login-refused-words"} {
 		_, err := replayed(t, sample).Login(t.Context())
 		if got := failure(t, err); got.Kind != pbx.ErrInvalidCredentials || !got.Sent {
 			t.Errorf("%s: %v", sample, err)
@@ -104,6 +104,10 @@ func TestTheSamplesRefusals(t *testing.T) {
 		t.Errorf("request-dead: %v", err)
 	}
 }
+
+// documented401 is the response to a wrong key on the vendor's page
+// (3cx.cn/docs/configuration-rest-api-endpoints).
+const documented401 = `{"error":"unauthorized","error_description":"The request requires valid user authentication."}`
 
 // errUnknown stands for a failure without a kind.
 var errUnknown = errors.New("none")
@@ -123,6 +127,9 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"a dead token in JSON", pbx.OpRequest, 401, nil, `{"error":{"code":"","message":"x"}}`, pbx.ErrTokenRejected},
 		{"a proxy's challenge", pbx.OpRequest, 401, basic, "", pbx.ErrConfig},
 		{"a dead token, as ASP.NET writes it", pbx.OpRequest, 401, nil, `{"title":"Unauthorized","status":401}`, pbx.ErrTokenRejected},
+		{"a dead token, as the vendor's page has it", pbx.OpRequest, 401, nil, documented401, pbx.ErrTokenRejected},
+		{"the same, and a proxy's challenge", pbx.OpRequest, 401, basic, documented401, pbx.ErrConfig},
+		{"a gateway's 401", pbx.OpRequest, 401, nil, `{"error":"Unauthorized"}`, pbx.ErrConfig},
 		{"a proxy's page", pbx.OpRequest, 401, nil, pbxsim.HTMLPage, pbx.ErrConfig},
 		{"a role too low", pbx.OpRequest, 403, nil, "", pbx.ErrForbidden},
 		{"a role too low, in JSON", pbx.OpRequest, 403, nil, `{"error":{"code":"x"}}`, pbx.ErrForbidden},
@@ -143,6 +150,9 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"a dead token", pbx.OpPing, 401, nil, "", pbx.ErrTokenRejected},
 
 		{"a wrong key, and a challenge for a token", pbx.OpLogin, 401, bearer, "", pbx.ErrInvalidCredentials},
+		{"a wrong key, as the vendor's page has it", pbx.OpLogin, 401, nil, documented401, pbx.ErrInvalidCredentials},
+		{"the same, and a proxy's challenge", pbx.OpLogin, 401, basic, documented401, pbx.ErrConfig},
+		{"a gateway's 401", pbx.OpLogin, 401, nil, `{"error":"Unauthorized"}`, pbx.ErrConfig},
 		{"a wrong key in JSON", pbx.OpLogin, 401, nil, `{"error":"invalid_client"}`, pbx.ErrInvalidCredentials},
 		{"a proxy's challenge", pbx.OpLogin, 401, basic, "", pbx.ErrConfig},
 		{"a wrong key, perhaps", pbx.OpLogin, 400, nil, `{"error":"invalid_request"}`, pbx.ErrProtocol},
@@ -314,7 +324,7 @@ func TestASessionOutlastsAPBXThatRefusesASecondLogin(t *testing.T) {
 // A second login may be refused like one with a wrong key. It is then due when the own
 // token expires.
 func TestARefusalLikeThatOfAWrongKeyStopsNoSessionWhoseTokenIsActive(t *testing.T) {
-	for _, refusal := range []threecxsim.Refusal{threecxsim.Empty401, threecxsim.JSON401, threecxsim.Problem401} {
+	for _, refusal := range []threecxsim.Refusal{threecxsim.Empty401, threecxsim.JSON401, threecxsim.Words401, threecxsim.Problem401} {
 		simulate(t, threecxsim.Options{Second: threecxsim.Refused401, Refusal: refusal}, pbxsim.Options{}, func(t *testing.T, s simulation) {
 			live := s.Session()
 			defer live.Close(t.Context())
@@ -482,7 +492,7 @@ func TestATokenGoesIntoTheAuthorizationHeader(t *testing.T) {
 // most, so that the PBX does not block this address.
 func TestAWrongKeyIsNotSentAllDay(t *testing.T) {
 	for refusal, most := range map[threecxsim.Refusal]int{
-		threecxsim.Empty401: 2, threecxsim.JSON401: 2, threecxsim.JSON400: 2, threecxsim.Problem401: 2, threecxsim.Request400: 4,
+		threecxsim.Empty401: 2, threecxsim.JSON401: 2, threecxsim.JSON400: 2, threecxsim.Words401: 2, threecxsim.Problem401: 2, threecxsim.Request400: 4,
 	} {
 		simulate(t, threecxsim.Options{Refusal: refusal}, pbxsim.Options{}, func(t *testing.T, s simulation) {
 			s.SetPassword(id, "another")

@@ -160,19 +160,24 @@ func (c *Client) token(ctx context.Context, req wire.Request, app Application, f
 func Authorize(h http.Header, t *pbx.Token) { h.Set("Authorization", "Bearer "+t.Value.Reveal()) }
 
 // Silent reports whether a response has no body, or one that only repeats the
-// status (RFC 9457, as ASP.NET writes it), and does not ask for a user name and
-// password by HTTP, as something in front of the PBX does.
+// status, and does not ask for a user name and password by HTTP, as something in front
+// of the PBX does. A body may repeat it as ASP.NET writes it (RFC 9457), or, of HTTP
+// 401, as "unauthorized" with a description, which is no code of OAuth's: the page of
+// 3CX has that. Gateways send the word without one.
 func Silent(x *wire.Exchange) bool {
 	if asksForPassword(x) {
 		return false
 	}
-	var problem struct {
-		Title  wire.Text   `json:"title"`
-		Status wire.Number `json:"status"`
+	var said struct {
+		Title       wire.Text   `json:"title"`
+		Status      wire.Number `json:"status"`
+		Error       wire.Text   `json:"error"`
+		Description wire.Text   `json:"error_description"`
 	}
-	if wire.ReadJSON(x.Response.Body, &problem) {
-		status, ok := problem.Status.Int()
-		return ok && status == x.Response.Status && problem.Title != ""
+	if wire.ReadJSON(x.Response.Body, &said) {
+		status, ok := said.Status.Int()
+		return ok && status == x.Response.Status && said.Title != "" ||
+			x.Response.Status == http.StatusUnauthorized && said.Error == "unauthorized" && said.Description != ""
 	}
 	return len(bytes.TrimSpace(x.Response.Body)) == 0
 }

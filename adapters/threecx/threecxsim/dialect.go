@@ -44,6 +44,8 @@ func (d dialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	}
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	switch dead := a.Use(token) != pbxsim.OK; {
+	case dead && d.DeadTokenInJSON && d.Refusal == Words401:
+		return words()
 	case dead && d.DeadTokenInJSON && d.Refusal == Problem401:
 		return problem()
 	case dead && d.DeadTokenInJSON:
@@ -81,8 +83,11 @@ func (d dialect) login(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	switch verdict {
 	case pbxsim.OK:
 	case pbxsim.TooManyTokens:
-		if d.Second == Refused400 {
+		switch {
+		case d.Second == Refused400:
 			return refused(http.StatusBadRequest, "invalid_request")
+		case d.Refusal == Words401:
+			return words()
 		}
 		return pbxsim.Reply{Status: http.StatusUnauthorized}
 	default: // a lock that is stated has no words of its own
@@ -93,6 +98,8 @@ func (d dialect) login(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 			return refused(http.StatusBadRequest, "invalid_client")
 		case Request400:
 			return refused(http.StatusBadRequest, "invalid_request")
+		case Words401:
+			return words()
 		case Problem401:
 			return problem()
 		}
@@ -166,6 +173,11 @@ type user struct {
 // refused is an OAuth error.
 func refused(status int, code string) pbxsim.Reply {
 	return reply(status, map[string]string{"error": code})
+}
+
+// words is HTTP 401 as on the vendor's page.
+func words() pbxsim.Reply {
+	return reply(http.StatusUnauthorized, map[string]string{"error": "unauthorized", "error_description": "The request requires valid user authentication."})
 }
 
 // problem is HTTP 401 as ASP.NET writes it.

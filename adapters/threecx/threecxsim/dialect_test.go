@@ -128,6 +128,7 @@ func TestWhatATokenRequestIsRefusedFor(t *testing.T) {
 		threecxsim.JSON401:    {401, `{"error":"invalid_client"}`},
 		threecxsim.JSON400:    {400, `{"error":"invalid_client"}`},
 		threecxsim.Request400: {400, `{"error":"invalid_request"}`},
+		threecxsim.Words401:   {401, `{"error":"unauthorized","error_description":"The request requires valid user authentication."}`},
 		threecxsim.Problem401: {401, `{"status":401,"title":"Unauthorized","traceId":"00-0123456789abcdef-00","type":"https://tools.ietf.org/html/rfc9110#section-15.5.2"}`},
 	} {
 		inMemory(t, threecxsim.Options{Refusal: refusal}, pbxsim.Options{Lockout: pbxsim.Lockout{After: -1}}, func(t *testing.T, c client) {

@@ -33,6 +33,10 @@ const (
 	// request may get as well.
 	Request400 Refusal = "request-400"
 
+	// Words401 is {"error":"unauthorized"} with a description, as on the vendor's page
+	// (3cx.cn/docs/configuration-rest-api-endpoints). Who watched the wire saw no body.
+	Words401 Refusal = "words-401"
+
 	// Problem401 is the status in JSON, as ASP.NET writes it where a program says
 	// nothing (RFC 9457).
 	Problem401 Refusal = "problem-401"
@@ -54,8 +58,8 @@ type Options struct {
 	// NoRefreshToken leaves out the refresh_token, which is null otherwise.
 	NoRefreshToken bool
 
-	// DeadTokenInJSON gives the response to a dead token a body: the form of
-	// Problem401 if the Refusal has that, and else that of XAPI's errors.
+	// DeadTokenInJSON gives the response to a dead token a body: that of the Refusal
+	// if it is Words401 or Problem401, and else that of XAPI's errors.
 	DeadTokenInJSON bool
 
 	// Denied is the beginning of the paths for which the API client's role is too
