@@ -66,6 +66,7 @@ var documentedErrors = map[string][]documentedError{
 		{name: "10009", means: notPermitted, body: `{"errcode":10009,"errmsg":"OPERATE FAILED"}`},
 		{name: "70084", means: notPermitted, body: `{"errcode":70084,"errmsg":"FORBIDDEN"}`},
 		{name: "70087", means: notPermitted, body: `{"errcode":70087,"errmsg":"IP FORBIDDEN"}`},
+		{name: "70123", means: notPermitted, body: `{"errcode":70123,"errmsg":"API UNAVAILABLE"}`},
 		{name: "70004", body: `{"errcode":70004,"errmsg":"ACCOUNT IP BLOCKED"}`},
 	}, numbered(`{"errcode":%d,"errmsg":"FAILURE"}`, -2, 10001, 10002, 10003, 40001, 40002, 60001, 60002, 70082)...),
 	// documentation.grandstream.com: HTTPS API, return codes.
@@ -190,7 +191,7 @@ var documentedErrors = map[string][]documentedError{
 // a token. The key is that of documentedErrors. What a page leaves open is not here.
 var notJudged = map[string][]string{
 	"yeastar":     {"10002", "10003", "10004", "10025", "20000", "20001", "20007", "20008", "20009", "20010", "20015", "30001"},
-	"yeastar-p":   {"10001", "10002", "10003", "60002", "70082", "70087"},
+	"yeastar-p":   {"10001", "10002", "10003", "60002", "70082", "70087", "70123"},
 	"grandstream": {"-19", "-47", "-50", "-251"},
 	"asterisk":    {"Login Already In Use", "Asterisk is shutting down", "ACL"},
 	"mikopbx":     {"queue full"},

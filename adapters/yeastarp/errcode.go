@@ -17,8 +17,8 @@ type errcode struct {
 	refused bool // on refresh_token, it is the refresh token that is refused
 }
 
-// errcodes is the vendor's table (developer-guide: Error Code & Error Message),
-// as far as it concerns logins and tokens.
+// errcodes is the vendor's table (help.yeastar.com: developer-guide/
+// error-code-and-error-message.html), as far as it concerns logins and tokens.
 //
 // It has no code for a dead refresh token. On refresh_token, whatever can be
 // meant so is taken so: there is nothing else in that request to refuse, and the
@@ -39,13 +39,14 @@ var errcodes = map[int]errcode{
 	70082: {pbx.ErrUnavailable, "the PBX is overloaded", false},
 	70084: {pbx.ErrForbidden, "this action is forbidden", true},
 	70087: {pbx.ErrForbidden, "this client's IP is not allowed: permit it in the PBX's web interface (Integrations, API)", false},
+	70123: {pbx.ErrForbidden, "the API is disabled or not available: enable it in the PBX's web interface (Integrations, API)", false},
 }
 
 // notJudged are the codes of get_token after which the secret has not been looked
 // at. Wrong credentials come as a wrong parameter (invalid_param_list), so that
 // 40001 and 40002 may mean them too. 10005, 10009 and 70084 do not say what is
 // forbidden.
-var notJudged = []int{10001, 10002, 10003, 70082, 70087}
+var notJudged = []int{10001, 10002, 10003, 70082, 70087, 70123}
 
 // Codes that are no failure: success, success in part, and under way. A login
 // or a refresh succeeds with the first only.

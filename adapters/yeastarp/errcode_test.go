@@ -33,6 +33,7 @@ var errcodes = []struct {
 	{60002, pbx.ErrTooManySessions, pbx.ErrTooManySessions}, // maximum reached
 	{70004, pbx.ErrLocked, pbx.ErrLocked},                   // caller's IP blocked
 	{70087, pbx.ErrForbidden, pbx.ErrForbidden},             // IP forbidden
+	{70123, pbx.ErrForbidden, pbx.ErrForbidden},             // API unavailable or disabled
 
 	// In the table of another family, where they mean other things.
 	{20003, nil, pbx.ErrTokenRejected},
