@@ -161,6 +161,9 @@ var documentedErrors = map[string][]documentedError{
 	"freepbx": {
 		{name: "invalid_client", status: 401, means: wrongLogin, body: `{"error":"invalid_client","message":"Client authentication failed"}`},
 		{name: "invalid_client, 17", status: 401, means: wrongLogin, body: `{"error":"invalid_client","error_description":"Client authentication failed","message":"Client authentication failed"}`},
+		// github.com/thephpleague/oauth2-server/releases/tag/9.0.0: no "message".
+		{name: "invalid_client, oauth2-server 9", status: 401, means: wrongLogin, body: `{"error":"invalid_client","error_description":"Client authentication failed"}`},
+		{name: "access_denied, oauth2-server 9", status: 401, means: deadToken, onLogin: undocumented, body: `{"error":"access_denied","error_description":"The resource owner or authorization server denied the request.","hint":"Access token has been revoked"}`},
 		{name: "invalid_scope", status: 400, body: `{"error":"invalid_scope","message":"The requested scope is invalid, unknown, or malformed"}`},
 		{name: "unsupported_grant_type", status: 400, body: `{"error":"unsupported_grant_type","message":"x"}`},
 		{name: "access_denied", status: 401, means: deadToken, onLogin: undocumented, body: `{"error":"access_denied","message":"The resource owner or authorization server denied the request.","hint":"Access token has been revoked"}`},

@@ -22,8 +22,9 @@
 //
 // # What it does not say
 //
-// Whether FreePBX 17 checks the secret of an application: the branch of March 2024
-// does not. Where it does not, a login proves the client id, and no more.
+// Which release of the module a FreePBX 17 has: those before 17.0.8, of May 2026, do
+// not check an application's secret (CVE-2026-44237), so that a login proves the client
+// id, and no more. A login does not show the release.
 //
 // The module locks nobody out. The FreePBX distribution runs fail2ban and a
 // firewall, whose numbers are not known, and which do not respond.
@@ -88,7 +89,7 @@ func init() {
 		Title: "FreePBX (API module)",
 
 		UserLabel: "Client ID", PasswordLabel: "Client secret",
-		Setup: "In the web interface, under Connectivity, API: add a machine-to-machine application, and copy its client ID and client secret. A login at FreePBX 17 may not prove the secret, which some of its versions do not check.",
+		Setup: "In the web interface, under Connectivity, API: add a machine-to-machine application, and copy its client ID and client secret. A login at FreePBX 17 may not prove the secret: releases of the API module before 17.0.8 do not check it.",
 		Docs:  "https://sangomakb.atlassian.net/wiki/spaces/FP/pages/10682545/API+User+Guide",
 
 		Options: []pbx.Option{
@@ -214,7 +215,7 @@ func (p *PBX) Traits() pbx.Traits {
 		Driver: Name,
 		URL:    p.wire.URL(), Account: p.wire.Account(), Lifetime: tokenLifetime,
 		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutNone, Lockout: lockout,
-		Unproven: !p.user, // the branch of March 2024 does not check an application's secret
+		Unproven: !p.user, // releases for 17 before 17.0.8 do not check an application's secret
 		// The login is a POST.
 		Probe: p.wire.URL() + tokenPath,
 	}

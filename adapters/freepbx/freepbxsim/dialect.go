@@ -72,7 +72,9 @@ func (d dialect) token(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 	app, byBasic := application(r, form)
 	refuse := func(status int, code, message string) pbxsim.Reply {
 		reply := d.refused(status, code, message, "")
-		if byBasic && status == http.StatusUnauthorized && code == "invalid_client" {
+		// Release 7.1.1 of league/oauth2-server stopped challenging clients that did not
+		// use Basic (its CHANGELOG.md).
+		if (byBasic || d.Version < 17) && code == "invalid_client" {
 			reply.Header.Set("WWW-Authenticate", `Basic realm="OAuth"`)
 		}
 		return reply

@@ -119,8 +119,9 @@ func TestWhatATokenRequestIsRefusedFor(t *testing.T) {
 			c.refused("client_id=application&client_secret=wrong&grant_type=client_credentials", "invalid_client", 401)
 			c.refused("client_id=nobody&client_secret=secret&grant_type=client_credentials", "invalid_client", 401)
 			c.refused("client_id=application&grant_type=client_credentials", "invalid_client", 401)
-			if resp := c.refused("grant_type=client_credentials", "invalid_client", 401); resp.Header.Get("WWW-Authenticate") != "" {
-				t.Error("a challenge to a client that did not use Basic")
+			challenged := c.refused("grant_type=client_credentials", "invalid_client", 401).Header.Get("WWW-Authenticate")
+			if want := map[bool]string{true: `Basic realm="OAuth"`}[version < 17]; challenged != want {
+				t.Errorf("%d: WWW-Authenticate %q to a client that did not use Basic, want %q", version, challenged, want)
 			}
 			c.refused(strings.Replace(user, "pass&", "x&", 1)+"x", wrongUser, status)
 			c.refused(strings.Replace(user, "1000", "nobody", 1), wrongUser, status)

@@ -14,8 +14,8 @@ type Options struct {
 	// Version is that of FreePBX: 15, 16 or 17. 0: 16.
 	Version int
 
-	// AnySecret does not check an application's secret, as in the branch for 17 of
-	// March 2024. Whether releases do is not known.
+	// AnySecret does not check an application's secret, as releases of the module for
+	// 17 before 17.0.8 (CVE-2026-44237).
 	AnySecret bool
 
 	// EmptyFailure leaves out the page of HTTP 500, with which 17 responds to a dead
