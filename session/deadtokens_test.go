@@ -655,58 +655,6 @@ func TestARefreshShowsNothingOfTheTokensOfOthers(t *testing.T) {
 	})
 }
 
-// After a restart, each of the processes over one store sends its own dead tokens.
-func TestProcessesThatShareTokensSendTwoDeadTokensEach(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		shared := &store.Memory{}
-		var crowds []*crowd
-		const accounts = 6
-		var dead, logins atomic.Int32
-		var epoch atomic.Int32
-		api := roundTrip(func(r *http.Request) (*http.Response, error) {
-			time.Sleep(20 * time.Millisecond)
-			var of int32
-			fmt.Sscanf(r.Header.Get("Authorization"), "Bearer %d/", &of)
-			if of != epoch.Load() {
-				dead.Add(1)
-				return answer(r, http.StatusUnauthorized, ""), nil
-			}
-			return answer(r, http.StatusOK, ""), nil
-		})
-		for p := range 2 {
-			m := shares(t, shared, fmt.Sprint("p", p))
-			defer m.Close(context.Background())
-			c := &crowd{t: t}
-			for i := range accounts {
-				f := &fake{traits: onHost("pbx.test"), takes: 50 * time.Millisecond}
-				f.traits.Account = fmt.Sprint("account-", i)
-				f.login = func(context.Context) (*pbx.Token, error) {
-					return f.dated(fmt.Sprint(epoch.Load(), "/", logins.Add(1))), nil
-				}
-				s := mustAdd(t, m, f.traits.Account, &printed{fake: f, print: f.traits.Account})
-				mustToken(t, s)
-				c.sessions, c.clients = append(c.sessions, s), append(c.clients, &http.Client{Transport: s.Transport(api)})
-				time.Sleep(time.Second)
-			}
-			crowds = append(crowds, c)
-		}
-		if n := logins.Load(); n != accounts {
-			t.Fatalf("%d logins", n)
-		}
-		epoch.Add(1) // the PBX restarts
-		for i := range accounts {
-			for _, c := range crowds {
-				c.get(i)
-				time.Sleep(time.Second)
-			}
-		}
-		time.Sleep(time.Minute)
-		if d, l := dead.Load(), logins.Load(); d > 2*2 || l != 2*accounts {
-			t.Errorf("%d dead tokens, %d logins", d, l)
-		}
-	})
-}
-
 // slowStore is a store that takes its time, and whose clock goes wrong.
 type slowStore struct {
 	store.Memory

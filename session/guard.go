@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pbxauth/pbx/session/internal/tokencell"
 	"github.com/pbxauth/pbx/session/lockout"
 	"github.com/pbxauth/pbx/session/store"
 	"github.com/rs/zerolog"
@@ -135,6 +136,21 @@ func (g *Guard) doubt() {
 	for _, h := range g.list() {
 		h.forgotten.Store(true)
 	}
+}
+
+// refusing is the host whose refusals of tokens have that key in the store; nil: none.
+func (g *Guard) refusing(key string) *host {
+	c := g.common.cells
+	if c == nil {
+		return nil
+	}
+	name, ok := tokencell.RefusalsHost(c.prefix, c.egress, key)
+	if !ok {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.hosts[name]
 }
 
 func (g *Guard) list() []*host {

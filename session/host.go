@@ -73,6 +73,7 @@ type books struct {
 	told   chan struct{}            // sessions are told that their tokens are suspect; closed when all know; nil: all do
 	tells  int                      // how many tell them
 	checks map[string]*check        // by URL
+	news   []lockout.Refusal        // that the store does not have yet
 }
 
 // life is a token that the PBX has accepted: the PBX has lost none that was issued since.

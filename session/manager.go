@@ -285,6 +285,9 @@ func (m *Manager) noticed(key string) {
 			s.notice(key)
 		}
 	}
+	if h := m.fleet.gate.guard.refusing(key); h != nil {
+		m.fleet.background.Go(func() { h.tell(h.reread(m.fleet.ctx)) })
+	}
 }
 
 // forget drops a closed session.

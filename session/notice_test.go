@@ -215,7 +215,8 @@ func TestASessionThatAnotherProcessRemovesJustAfterAWriteOfItsOwnEnds(t *testing
 		time.Sleep(time.Minute)
 		s := p.sessions[1]
 		s.Invalidate(mustToken(t, s))
-		mustToken(t, s) // it has just been written
+		mustToken(t, s)
+		synctest.Wait() // it has just been written, and the notice of that is there
 		if err := p.managers[0].Remove(t.Context(), "7"); err != nil {
 			t.Fatal(err)
 		}

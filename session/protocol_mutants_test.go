@@ -63,12 +63,12 @@ var brokenProtocols = []mutants.Mutant{
 		"		_ = next.UnmarshalJSON(e.Value)",
 		"TestALedgerThatCannotBeReadIsLeftAlone"},
 	{"all addresses have one budget", "internal/tokencell/name.go",
-		"join(prefix) + join(egress) + escape(host)",
-		"join(prefix) + escape(host)",
+		"\"h/\" + join(prefix) + join(egress) + escape(host)",
+		"\"h/\" + join(prefix) + escape(host)",
 		"TestPrefixAndEgressSayWhatIsShared"},
 	{"all applications have one budget", "internal/tokencell/name.go",
-		"join(prefix) + join(egress) + escape(host)",
-		"join(egress) + escape(host)",
+		"\"h/\" + join(prefix) + join(egress) + escape(host)",
+		"\"h/\" + join(egress) + escape(host)",
 		"TestPrefixAndEgressSayWhatIsShared"},
 
 	// What a store forgets is put back.
@@ -334,6 +334,20 @@ var brokenProtocols = []mutants.Mutant{
 		"		return d.Reason == lockout.None\n",
 		"		return false\n",
 		"TestRetryEndsTheRefusalInAllProcesses"},
+
+	// Tokens that the PBX refused.
+	{"nobody is told of a refused token", "session.go",
+		"		l.host.tell(l.host.share(l.last))\n",
+		"",
+		"TestProcessesOverOneStoreSendTwoDeadTokensTogether"},
+	{"nobody looks at what others have seen refused", "manager.go",
+		"h.tell(h.reread(m.fleet.ctx))",
+		"",
+		"TestProcessesWithOtherAccountsHearOfDeadTokens"},
+	{"the times of a refusal are those of another clock", "refusals.go",
+		"moved(r.Issued, now.Sub(clock)), moved(r.Read, now.Sub(clock))",
+		"r.Issued, r.Read",
+		"TestTheClockOfOneCellSaysNothingOfAnother"},
 
 	// A store that is away.
 	{"a login whose claim was not stored is sent", "session.go",

@@ -484,15 +484,25 @@ const noticePause = 20 * time.Millisecond // several notices within it lead to o
 // sessionOf is the session that a visitor belongs to.
 func sessionOf(v *visitor) *Session { return v.job.runner.(*Session) }
 
-// suspectOthers follows the refusal of a living token: the PBX may have dropped
-// those of other sessions too, which then give them up. book: it may wait for the store.
+// suspectOthers follows the refusal of a living token: the PBX may have dropped those of
+// other sessions too, which then give them up. book: it may wait for the store.
 func (s *Session) suspectOthers(l *link, print fingerprint, died deadToken, book bool) {
-	others, until := l.host.refused(&l.visitor, print, died, book)
-	for _, v := range others {
-		sessionOf(v).deliver(event{kind: suspected, before: until}, nil)
+	if !died.told {
+		l.host.tell(l.host.refused(&l.visitor, print, died))
 	}
-	if !until.IsZero() {
-		l.host.allTold()
+	if book {
+		l.host.bookDead(&l.visitor, print, died)
+		l.host.tell(l.host.share(l.last))
+	}
+}
+
+// tell tells sessions that their tokens are suspect.
+func (h *host) tell(all []lost) {
+	for _, k := range all {
+		for _, v := range k.visitors {
+			sessionOf(v).deliver(event{kind: suspected, before: k.until}, nil)
+		}
+		h.allTold()
 	}
 }
 

@@ -173,51 +173,49 @@ func (h *host) allTold() {
 	next.poke()
 }
 
-// refused reports that the PBX refused a living token. Where that makes tokens suspect,
-// it returns the visitors that may have one, and a time: tokens issued until then are
-// suspect. The caller then tells the visitors and calls allTold. book: the refusal is
-// booked where it counts, in the store too. Nothing else waits for the store.
-func (h *host) refused(v *visitor, print fingerprint, died deadToken, book bool) (others []*visitor, until time.Time) {
+// refused notes that the PBX refused a living token, and returns what is lost.
+func (h *host) refused(v *visitor, print fingerprint, died deadToken) (all []lost) {
 	g := h.login(v, print, time.Time{})
-	counts := g.Limits.DeadTokens == pbx.DeadTokensCount && !g.Limits.None
-	if died.told && !counts {
-		return nil, time.Time{}
+	if g.Limits.None || g.Limits.DeadTokens == pbx.DeadTokensIgnored {
+		return nil
 	}
-	h.mu.Lock()
-	itsOwn := v.store == nil && h.isAlone(v) || h.isReplaced(v)
-	h.mu.Unlock()
-	if itsOwn && g.Limits.DeadTokens == pbx.DeadTokensUnknown {
-		return nil, time.Time{} // it says nothing about the tokens of others
-	}
-	if counts && book {
-		id := h.common.id()
-		h.apply(v.last, func(now time.Time, ledger *lockout.Host) {
-			until = ledger.TokenRefused(now, &h.local, g, id, h.issued(died.issued, now), h.issued(died.read, now))
-		})
-	}
+	counts := g.Limits.DeadTokens == pbx.DeadTokensCount
 	h.lock()
 	defer h.unlock()
+	if !counts && (v.store == nil && h.isAlone(v) || h.isReplaced(v)) {
+		return nil // it says nothing about the tokens of others
+	}
 	now := h.now()
-	switch {
-	case !counts:
-		until = h.ledger.TokenRefused(now, &h.local, g, lockout.ID{}, h.issued(died.issued, now), h.issued(died.read, now))
-	case !book:
-		until = h.ledger.TokensLost(now, g.URL, h.issued(died.read, now))
+	r := lockout.Refusal{ID: h.common.id(), URL: g.URL, Account: g.Account, Issued: h.issued(died.issued, now), Read: h.issued(died.read, now)}
+	if h.stored() && !h.ledger.Suspect(r.URL, r.Issued) {
+		h.news = append(h.news, r)
 	}
-	if until.IsZero() {
-		h.look(now)
-		return nil, until
+	var until time.Time
+	if counts {
+		until = h.ledger.TokensLost(now, r.URL, r.Read)
+	} else {
+		until = h.ledger.TokenRefused(now, &h.local, g, r.ID, r.Issued, r.Read)
 	}
-	if h.tells++; h.told == nil {
-		h.told = make(chan struct{})
+	if !until.IsZero() {
+		all = append(all, h.lose(r.URL, until, now))
 	}
 	h.look(now)
-	for _, m := range h.members {
-		if m.traits.URL == g.URL {
-			others = append(others, m)
-		}
+	return all
+}
+
+// bookDead books the refusal of a token where that counts as a wrong login.
+func (h *host) bookDead(v *visitor, print fingerprint, died deadToken) {
+	g := h.login(v, print, time.Time{})
+	if g.Limits.None || g.Limits.DeadTokens != pbx.DeadTokensCount {
+		return
 	}
-	return others, h.here(until, now)
+	id := h.common.id()
+	h.apply(v.last, func(now time.Time, ledger *lockout.Host) {
+		ledger.TokenRefused(now, &h.local, g, id, h.issued(died.issued, now), h.issued(died.read, now))
+	})
+	h.lock()
+	defer h.unlock()
+	h.look(h.now())
 }
 
 // isAlone reports whether no other visitor has the URL of this one. h.mu is held.

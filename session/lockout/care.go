@@ -35,7 +35,7 @@ func (c *care) refused(issued, read instant, memory time.Duration) (suspect inst
 	before := c.before(read)
 	if issued < before {
 		*c = care{}
-		return before
+		return min(before, read) // another process may tell of an earlier one
 	}
 	if before == 0 {
 		c.oldest = issued
@@ -43,6 +43,13 @@ func (c *care) refused(issued, read instant, memory time.Duration) (suspect inst
 	c.doubted, c.since = read, read
 	c.until = read.add(min(memory, assumedMemory)).add(granularity)
 	return 0
+}
+
+// readSooner notes that another process has read the refusal of the same token sooner.
+func (c *care) readSooner(known, read instant) {
+	if read < known && c.since == known {
+		c.since, c.doubted = read, min(c.doubted, read)
+	}
 }
 
 func (c *care) shift(by instant) {

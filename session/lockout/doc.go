@@ -88,6 +88,9 @@
 // ends when the PBX has forgotten a wrong login (Lockout.Memory), or after 24 hours, if
 // that is sooner.
 //
+// Processes tell each other of such refusals: see [Refusal]. What two of them have seen of
+// one token is one refusal.
+//
 // # What no client can promise
 //
 //   - If responses to logins are lost again and again after the PBX judged, while
@@ -106,7 +109,8 @@
 //     the requests under way at that moment. If the vendor does not say whether they
 //     count: two, and one more if the first token came with a refresh token. If
 //     it takes a ping to find the first one dead, what the ping sends comes on top.
-//     Each process sends its own.
+//     Processes that share a store send these together, and the requests under way. If
+//     the store has no notices, as store.Files, each may send its own.
 //   - If a lock is mute or resets connections, and covers logins only: back within
 //     Window + 3 minutes.
 //   - With N ≤ 2, or N = 3 and one wrong login standing: one lost response more

@@ -29,7 +29,8 @@ type urlState struct {
 	since    instant // when the first of them was sent
 	checked  instant // when the newest of them ended
 	care     care
-	refuses  bool // the evidence is a check that was refused or redirected
+	refused  []refusedToken // lately
+	refuses  bool           // the evidence is a check that was refused or redirected
 }
 
 // account is one at one Traits.URL.
@@ -66,7 +67,11 @@ func (l *Local) clamp(now instant, url string) {
 // clock: when they were issued is known by their age.
 func (l *Local) Shift(by time.Duration) {
 	for i := range l.urls {
-		l.urls[i].care.shift(instant(by / time.Millisecond))
+		u, by := &l.urls[i], instant(by/time.Millisecond)
+		u.care.shift(by)
+		for i := range u.refused {
+			u.refused[i].issued, u.refused[i].read = u.refused[i].issued+by, u.refused[i].read+by
+		}
 	}
 }
 

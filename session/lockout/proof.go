@@ -41,11 +41,12 @@ func (p Proof) Host() (h Host) {
 }
 
 // Quiet reports whether nothing has to be remembered: the host is in no doubt, no
-// account waits, no token may be lost, and no check has just brought evidence, for
-// which a request may still come.
+// account waits, no token was refused lately or may be lost, and no check has just brought
+// evidence, for which a request may still come.
 func (l *Local) Quiet(now time.Time) bool {
 	for i := range l.urls {
-		if u := &l.urls[i]; u.evidence == u.checked && l.Responds(u.url, now) {
+		u := &l.urls[i]
+		if u.forget(at(now)); len(u.refused) > 0 || u.evidence == u.checked && l.Responds(u.url, now) {
 			return false
 		}
 	}

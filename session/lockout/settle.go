@@ -310,15 +310,23 @@ func (h *Host) TokenRefused(now time.Time, l *Local, g Login, id ID, issued, rea
 			})
 		}
 		return h.TokensLost(now, g.URL, read)
-	case !h.Suspect(g.URL, issued): // else the other refusals said it
-		before := u.care.refused(at(issued), min(at(read), t), g.Limits.Memory)
+	case !u.note(t, refusedToken{id, g.Account, at(issued), min(at(read), t), false}):
+		return time.Time{}
+	}
+	return h.maybeLost(u, g.Limits, at(issued), min(at(read), t))
+}
+
+// maybeLost is TokenRefused where nobody says whether dead tokens count.
+func (h *Host) maybeLost(u *urlState, limits Limits, issued, read instant) (until time.Time) {
+	if !h.Suspect(u.url, issued.time()) { // else the other refusals said it
+		before := u.care.refused(issued, read, limits.Memory)
 		if before == 0 {
 			return time.Time{}
 		}
-		h.setSuspect(suspect{g.URL, before - 1})
+		h.setSuspect(suspect{u.url, before - 1})
 	}
 	for _, s := range h.suspects {
-		if s.url == g.URL {
+		if s.url == u.url {
 			return (s.before + 1).time().Add(-1) // the end of that millisecond
 		}
 	}

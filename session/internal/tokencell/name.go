@@ -23,7 +23,15 @@ func SessionKey(prefix, name, url, account string) string {
 func SessionName(prefix, key string) (name string, ok bool) {
 	rest, ours := strings.CutPrefix(key, "s/"+join(prefix))
 	escaped, sum, _ := strings.Cut(rest, "/")
-	if !ours || len(sum) != len(hash("")) || strings.Contains(sum, "/") || len(escaped) >= maxName { // perhaps shortened
+	if !ours || len(sum) != len(hash("")) || strings.Contains(sum, "/") {
+		return "", false
+	}
+	return unescape(escaped)
+}
+
+// unescape is the inverse of escape. ok is false if the text may have been shortened.
+func unescape(escaped string) (s string, ok bool) {
+	if len(escaped) >= maxName {
 		return "", false
 	}
 	var b strings.Builder
@@ -46,6 +54,22 @@ func SessionName(prefix, key string) (name string, ok bool) {
 // behind egress.
 func HostKey(prefix, egress, host string) string {
 	return "h/" + join(prefix) + join(egress) + escape(host)
+}
+
+// RefusalsKey is the store's key for the tokens that the PBXs at a host have refused
+// lately.
+func RefusalsKey(prefix, egress, host string) string {
+	return "t/" + join(prefix) + join(egress) + escape(host)
+}
+
+// RefusalsHost is the host whose refusals have that key. ok is false if the key is
+// another one's or does not show the host.
+func RefusalsHost(prefix, egress, key string) (host string, ok bool) {
+	escaped, ours := strings.CutPrefix(key, "t/"+join(prefix)+join(egress))
+	if !ours || strings.Contains(escaped, "/") {
+		return "", false
+	}
+	return unescape(escaped)
 }
 
 func join(part string) string {

@@ -1,0 +1,141 @@
+package lockout
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pbxauth/pbx"
+)
+
+// Refusal says that a PBX refused a token before its expiry. Processes that share a
+// store tell each other, so that together they send no more dead tokens than one does.
+type Refusal struct {
+	ID      ID     // of the process that saw it
+	URL     string // Traits.URL
+	Account string // Traits.Account
+	Issued  time.Time
+	Read    time.Time // when the refusal was read
+}
+
+const (
+	// RefusalLasts is how long a refusal is told to other processes. One that hears of it
+	// later finds out by itself.
+	RefusalLasts = 5 * time.Minute
+
+	maxRefusals = 16 // that are kept and told: after the second, few follow
+
+	// sameToken is how far apart two processes may believe that one token was issued.
+	sameToken = time.Second
+)
+
+// Hear notes a refusal that another process has seen. limits are those of a session at
+// its URL. Hear returns what [Host.TokenRefused] returns. It does nothing if it has heard
+// of the refusal before, if this process has seen the same token refused, or if that was
+// too long ago.
+func (h *Host) Hear(now time.Time, l *Local, limits Limits, r Refusal) (until time.Time) {
+	t := at(now)
+	l.clamp(t, r.URL)
+	u := l.url(r.URL)
+	dead := refusedToken{r.ID, r.Account, at(r.Issued), min(at(r.Read), t), true}
+	if t > dead.read.add(RefusalLasts) || !u.note(t, dead) {
+		return time.Time{}
+	}
+	switch {
+	case limits.None || limits.DeadTokens == pbx.DeadTokensIgnored:
+		return time.Time{}
+	case limits.DeadTokens == pbx.DeadTokensCount:
+		return h.TokensLost(now, r.URL, r.Read)
+	}
+	return h.maybeLost(u, limits, dead.issued, dead.read)
+}
+
+// refusedToken is a token that was refused lately.
+type refusedToken struct {
+	id           ID
+	account      string
+	issued, read instant
+	told         bool // another process has seen it
+}
+
+// note notes the refusal of a token, and reports whether it is news: another process may
+// have seen the same refusal, or another one of the same token.
+func (u *urlState) note(now instant, dead refusedToken) bool {
+	u.forget(now)
+	for i := range u.refused {
+		k := &u.refused[i]
+		near := max(k.issued, dead.issued) <= min(k.issued, dead.issued).add(sameToken)
+		if k.id == dead.id {
+			return false
+		}
+		if (k.told || dead.told) && k.account == dead.account && near {
+			u.care.readSooner(k.read, dead.read)
+			k.read = min(k.read, dead.read)
+			return false
+		}
+	}
+	u.refused = append(u.refused[max(0, len(u.refused)-maxRefusals):], dead)
+	return true
+}
+
+// forget drops the refusals that nobody tells of any more.
+func (u *urlState) forget(now instant) {
+	u.refused = slices.DeleteFunc(u.refused, func(k refusedToken) bool { return now > k.read.add(RefusalLasts) })
+}
+
+// Refusals are those of one host, as a store has them: the newest, with times by the
+// store's clock.
+type Refusals []Refusal
+
+// With returns the refusals that have to be known at now, and r.
+func (rs Refusals) With(now time.Time, r Refusal) Refusals {
+	rs = slices.DeleteFunc(slices.Clone(rs), func(k Refusal) bool { return now.Sub(k.Read) > RefusalLasts })
+	rs = append(rs, r)
+	return rs[max(0, len(rs)-maxRefusals):]
+}
+
+// encodedRefusals is the JSON of Refusals. Times are Unix milliseconds.
+type encodedRefusals struct {
+	Version  int              `json:"v"`
+	Refusals []encodedRefusal `json:"refusals"`
+}
+
+type encodedRefusal struct {
+	Process string  `json:"process"`
+	Number  uint64  `json:"n"`
+	URL     string  `json:"url"`
+	Account string  `json:"account,omitempty"`
+	Issued  instant `json:"issued,omitempty"`
+	Read    instant `json:"read"`
+}
+
+// MarshalJSON encodes the refusals.
+func (rs Refusals) MarshalJSON() ([]byte, error) {
+	e := encodedRefusals{Version: format}
+	for _, r := range rs {
+		e.Refusals = append(e.Refusals, encodedRefusal{r.ID.Process, r.ID.Number, r.URL, r.Account, at(r.Issued), at(r.Read)})
+	}
+	return json.Marshal(e)
+}
+
+// UnmarshalJSON decodes what MarshalJSON wrote. The error is [ErrNewer] if a newer
+// version did.
+func (rs *Refusals) UnmarshalJSON(data []byte) error {
+	var e encodedRefusals
+	if err := json.Unmarshal(data, &e); err != nil {
+		return fmt.Errorf("lockout: these are no stored refusals: %w", err)
+	}
+	switch {
+	case e.Version > format:
+		return fmt.Errorf("lockout: format %d, this program reads %d: %w", e.Version, format, ErrNewer)
+	case e.Version < 1:
+		return errors.New("lockout: these are no stored refusals: they have no version")
+	}
+	*rs = nil
+	for _, r := range e.Refusals {
+		*rs = append(*rs, Refusal{ID{r.Process, r.Number}, r.URL, r.Account, r.Issued.time(), r.Read.time()})
+	}
+	return nil
+}
