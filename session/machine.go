@@ -586,7 +586,7 @@ func (m *machine) used() *pbx.Token {
 
 // heed follows the gate's answer.
 func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
-	op, quiet := m.op, m.relogin || m.op == opPing || m.op == opLook && m.state == Rejected
+	op, quiet := m.op, m.relogin || m.op == opPing || m.op == opLook && m.stuck()
 	living := m.living(now)
 	if m.rules.shares && (op == pbx.OpLogin || op == pbx.OpKeepAlive) {
 		m.heldUp = a.verdict != pass && a.verdict != free
@@ -666,6 +666,12 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 		m.become(now, a.state, m.ownWords(a), a.why(), p)
 		m.holder = a.holder
 	}
+}
+
+// stuck reports whether the session has no token and waits. A look at the credentials
+// leaves it in its state: mostly they are the old ones, and it goes on waiting.
+func (m *machine) stuck() bool {
+	return m.state == Rejected || m.state == Locked || m.state == Unavailable
 }
 
 // ownWords is the error of a session that waits: the PBX's own words, which it

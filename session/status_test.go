@@ -218,3 +218,43 @@ func TestAStateIsItsNameInJSON(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
+
+func TestALookAtTheCredentialsLeavesTheStateOfAWaitingSessionAsItIs(t *testing.T) {
+	unchanged := func(context.Context, int32) (bool, error) { return false, nil }
+	for name, row := range map[string]struct {
+		f     *fake
+		wrong int // logins to the host before
+		state session.State
+	}{
+		"an outage":             {&fake{traits: onHost("pbx.test"), down: true, login: fails(pbx.ErrUnavailable, false)}, 0, session.Unavailable},
+		"no room in the budget": {&fake{traits: onHost("pbx.test")}, 3, session.Locked},
+		"the PBX has locked us": {&fake{traits: onHost("pbx.test"), login: fails(pbx.ErrLocked, true)}, 0, session.Locked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				guard := &session.Guard{}
+				for range row.wrong {
+					_, end := on(guard, &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrInvalidCredentials, true)})
+					defer end()
+					synctest.Wait()
+				}
+				l := &looking{fake: row.f, look: unchanged}
+				s := session.New(l, &session.Options{Guard: guard, Logger: zerolog.New(&log)})
+				defer s.Close(context.Background())
+				start := time.Now()
+				time.Sleep(9*time.Minute + 30*time.Second)
+				got, looks := s.Status(), l.looks.Load()
+				if got.State != row.state || got.Since.Sub(start) > time.Second {
+					t.Errorf("after %s: %s", time.Since(start), got)
+				}
+				if looks == 0 {
+					t.Error("it did not look")
+				}
+				if lines := strings.Count(log.String(), "\n"); lines > 2 {
+					t.Errorf("%d lines for %d looks:\n%s", lines, looks, &log)
+				}
+			})
+		})
+	}
+}
