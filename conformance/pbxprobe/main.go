@@ -17,7 +17,6 @@ import (
 	"github.com/pbxauth/pbx"
 	_ "github.com/pbxauth/pbx/adapters" // registers every driver
 	"github.com/pbxauth/pbx/conformance/probe"
-	"github.com/pbxauth/pbx/internal/terminal"
 )
 
 // The exit statuses.
@@ -30,7 +29,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // so that a second one ends the process
-	os.Exit(run(ctx, os.Args[1:], terminal.Standard(), os.LookupEnv, os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], standard(), os.LookupEnv, os.Stdout, os.Stderr))
 }
 
 // console is where people type.

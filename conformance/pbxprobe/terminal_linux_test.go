@@ -1,4 +1,4 @@
-package terminal
+package main
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 )
 
 // pseudo is a terminal, and the end at which a person types.
-func pseudo(t *testing.T) (person *os.File, screen *screen, terminal *Terminal) {
+func pseudo(t *testing.T) (person *os.File, screen *screen, terminal *realTerminal) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
@@ -43,7 +43,7 @@ func pseudo(t *testing.T) (person *os.File, screen *screen, terminal *Terminal) 
 	t.Cleanup(func() { tty.Close() })
 	screen = newScreen()
 	go screen.show(person)
-	return person, screen, &Terminal{tty, tty}
+	return person, screen, &realTerminal{tty, tty}
 }
 
 // screen is what a terminal shows.
@@ -93,7 +93,7 @@ func (s *screen) wait(t *testing.T, text string) {
 }
 
 // echoes reports whether the terminal shows what is typed.
-func echoes(t *testing.T, terminal *Terminal) bool {
+func echoes(t *testing.T, terminal *realTerminal) bool {
 	t.Helper()
 	settings, err := unix.IoctlGetTermios(int(terminal.in.Fd()), unix.TCGETS)
 	if err != nil {
@@ -170,7 +170,7 @@ func TestWithoutATerminalNobodyIsAsked(t *testing.T) {
 	out.WriteString("yes\n")
 	out.Close()
 	var shown bytes.Buffer
-	terminal := &Terminal{in, &shown}
+	terminal := &realTerminal{in, &shown}
 	if _, err := terminal.Password(t.Context()); err == nil || !strings.Contains(err.Error(), "set PBX_PASSWORD") {
 		t.Errorf("Password: %v", err)
 	}

@@ -1,5 +1,4 @@
-// Package terminal asks people, for this module's commands.
-package terminal
+package main
 
 import (
 	"bufio"
@@ -14,20 +13,20 @@ import (
 	"golang.org/x/term"
 )
 
-// Terminal is where a person types.
-type Terminal struct {
+// realTerminal is where a person types.
+type realTerminal struct {
 	in  *os.File
 	out io.Writer
 }
 
-// Standard is standard input, with prompts on standard error.
-func Standard() *Terminal { return &Terminal{os.Stdin, os.Stderr} }
+// standard is standard input, with prompts on standard error.
+func standard() *realTerminal { return &realTerminal{os.Stdin, os.Stderr} }
 
 var errInterrupted = errors.New("interrupted: nothing was sent")
 
 // Password asks for a password, without echo. When ctx ends it returns at once,
 // and the terminal is as it was.
-func (t *Terminal) Password(ctx context.Context) (pbx.Secret, error) {
+func (t *realTerminal) Password(ctx context.Context) (pbx.Secret, error) {
 	fd := int(t.in.Fd())
 	before, err := term.GetState(fd)
 	if err != nil {
@@ -47,7 +46,7 @@ func (t *Terminal) Password(ctx context.Context) (pbx.Secret, error) {
 }
 
 // Confirm asks a question, and reports whether the reply is yes.
-func (t *Terminal) Confirm(ctx context.Context, question string) (bool, error) {
+func (t *realTerminal) Confirm(ctx context.Context, question string) (bool, error) {
 	if !term.IsTerminal(int(t.in.Fd())) {
 		return false, errors.New("a person has to confirm it: run this in a terminal")
 	}
