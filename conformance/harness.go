@@ -66,7 +66,7 @@ func (h Harness) ready() (Harness, error) {
 	if h.Call == nil {
 		call, err := h.pingRequest()
 		if err != nil {
-			return h, fmt.Errorf("conformance: Harness: set Call, since it cannot be derived from the driver's Ping: %w", err)
+			return h, fmt.Errorf("conformance: Harness: %w", err)
 		}
 		h.Call = call
 	}

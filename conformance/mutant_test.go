@@ -1542,6 +1542,9 @@ func TestAHarnessIsChecked(t *testing.T) {
 			})
 			h.Call = nil
 		},
+		`Harness: opening the driver: yeastar: open: configuration: unknown option "familly"`: func(h *Harness) {
+			h.Call, h.Options = nil, map[string]string{"familly": "s-v1"}
+		},
 		"CONFIG-02 is retired: see CONFIG": func(h *Harness) { h.Skip = map[string]string{"CONFIG-02": "older"} },
 		`no driver is registered as "x"`:   func(h *Harness) { h.Driver = "x" },
 		`there is no rule "LOGIN-99"`:      func(h *Harness) { h.Skip = map[string]string{"LOGIN-99": "misspelt"} },

@@ -21,9 +21,16 @@ import (
 // it is caught before it leaves, and its token is taken out. A driver that is no
 // [pbx.Requester] needs no such request, and gets none.
 func (h Harness) pingRequest() (call func(base string) *http.Request, err error) {
+	opened := false
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic: %v%s", v, panicPlace())
+		}
+		switch {
+		case err != nil && !opened:
+			err = fmt.Errorf("opening the driver: %w", err)
+		case err != nil:
+			err = fmt.Errorf("set Call, since it cannot be derived from the driver's Ping: %w", err)
 		}
 	}()
 	const base = "https://pbx.example.com"
@@ -32,8 +39,9 @@ func (h Harness) pingRequest() (call func(base string) *http.Request, err error)
 		URL: base, Username: account, Password: pbx.NewSecret(password), Options: h.Options, Transport: &caught,
 	}))
 	if err != nil {
-		return nil, fmt.Errorf("opening the driver: %w", err)
+		return nil, err
 	}
+	opened = true
 	if _, ok := pbx.As[pbx.Requester](auth); !ok {
 		return nil, nil
 	}
