@@ -444,11 +444,11 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 	case e.err != nil:
 		m.seen = false
 		m.away = min(m.away+1, math.MaxUint16-1)
-		err := notShared(e.err)
+		err, why := notShared(e.err)
 		if living {
-			m.become(now, Renewing, err, "the store does not respond", p)
+			m.become(now, Renewing, err, why, p)
 		} else if m.state != Rejected {
-			m.become(now, Unavailable, err, "the store does not respond", p)
+			m.become(now, Unavailable, err, why, p)
 		}
 		m.rest(now.Add(min(backoff(int(m.away)-1, chance), spread(slowestShare, chance))))
 		m.earlier(now, living)
@@ -510,13 +510,13 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// notShared is the error of an attempt that the store did not allow.
-func notShared(err error) error {
-	message := "the store that shares the token does not respond"
+// notShared is the error of an attempt that the store did not allow, and the reason.
+func notShared(err error) (failure error, why string) {
+	message, why := "the store that shares the token does not respond", "the store does not respond"
 	if unreadable, ok := errors.AsType[*tokencell.UnreadableError](err); ok {
-		message, err = unreadable.Reason, nil
+		message, why, err = unreadable.Reason, "the token in the store cannot be read", nil
 	}
-	return &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Err: err, Message: "not sent: " + message}
+	return &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Err: err, Message: "not sent: " + message}, why
 }
 
 // due decides what to do now. If nothing is due, op is empty and at says when

@@ -14,6 +14,7 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session"
 	"github.com/pbxauth/pbx/session/store"
+	"github.com/rs/zerolog"
 )
 
 var sealKey = bytes.Repeat([]byte{7}, 32)
@@ -594,6 +595,31 @@ func TestADeadTokenMakesOthersSuspectThoughTheStoreTakesItsTime(t *testing.T) {
 			if mustToken(t, s).Value.Equal(old[i].Value) {
 				t.Errorf("%s has its old token", s.Name())
 			}
+		}
+	})
+}
+
+func TestTheLogSaysThatAKeyIsMissingAndDoesNotBlameTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var cells store.Memory
+		first := shares(t, &cells, "crm-1")
+		defer first.Close(context.Background())
+		mustToken(t, mustAdd(t, first, "pbx", &fake{life: time.Hour, traits: onHost("pbx.test")}))
+
+		var log bytes.Buffer
+		shared, err := session.NewShared(session.SharedSettings{Store: &cells, Keys: [][]byte{bytes.Repeat([]byte{8}, 32)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := session.NewManager(&session.Options{Store: shared, Logger: zerolog.New(&log)})
+		s := mustAdd(t, second, "pbx", &fake{life: time.Hour, traits: onHost("pbx.test")})
+		_, err = s.Token(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "add it to Keys") {
+			t.Errorf("the error is %v", err)
+		}
+		second.Close(t.Context())
+		if got := log.String(); !strings.Contains(got, `"reason":"the token in the store cannot be read"`) {
+			t.Error(got)
 		}
 	})
 }
