@@ -23,16 +23,16 @@ func ExampleRun() {
 			URL: server.URL, Username: "crm", Password: pbx.NewSecret(typed),
 			Transport: server.Client().Transport, // only because the PBX is simulated
 		}})
-		last := report.Steps[len(report.Steps)-1]
-		fmt.Printf("%s: %s. Save: %t. Logins at the PBX: %d\n", last.Name.Title(), last.State, report.OK, sim.Counts().Logins)
+		fmt.Printf("Save: %t. Logins at the PBX: %d\n", report.OK, sim.Counts().Logins)
 		if !report.OK {
-			fmt.Println("-", last.Advice)
+			failed := report.Steps[len(report.Steps)-1] // nothing else follows
+			fmt.Printf("- %s: %s. %s\n", failed.Name.Title(), failed.State, failed.Advice)
 		}
 	}
 	// Output:
-	// Login: failed. Save: false. Logins at the PBX: 1
-	// - Compare the user name and the password with those of the API's account, which is seldom that of the web interface. A blank at the end counts too.
-	// Login: failed. Save: false. Logins at the PBX: 1
-	// - Change the user name or the password: the PBX has refused these, and they were not sent again.
-	// Token no longer works: done. Save: true. Logins at the PBX: 2
+	// Save: false. Logins at the PBX: 1
+	// - Login: failed. Compare the user name and the password with those of the API's account, which is seldom that of the web interface. A blank at the end counts too.
+	// Save: false. Logins at the PBX: 1
+	// - Login: failed. Change the user name or the password: the PBX has refused these, and they were not sent again.
+	// Save: true. Logins at the PBX: 2
 }

@@ -12,7 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pbxauth/pbx"
+	_ "github.com/pbxauth/pbx/adapters"
+	"github.com/pbxauth/pbx/adapters/asterisk"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
+	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
 	"github.com/pbxauth/pbx/conformance/probe"
 	acme "github.com/pbxauth/pbx/examples/newdriver"
 	"github.com/pbxauth/pbx/examples/newdriver/acmesim"
@@ -52,7 +55,7 @@ func TestAThirdPartysDriverGetsEveryStep(t *testing.T) {
 		}
 	}
 
-	options.Config.TLS.PinSHA256 = cert.Pin
+	options.Config.TLS.PinSHA256, options.MayUseDeadToken = cert.Pin, yes
 	report = probe.Run(t.Context(), options)
 	want = map[probe.Name]probe.State{}
 	for _, name := range probe.Names() {
@@ -173,4 +176,26 @@ func TestATestSharesTheBudgetOfTheProcessUnlessToldOtherwise(t *testing.T) {
 			t.Errorf("%d wrong logins, %d locks", c.WrongLogins, c.Locks)
 		}
 	})
+}
+
+func TestTheButtonLocksNobodyOutHoweverOftenARightPasswordIsTested(t *testing.T) {
+	for _, brand := range simulators.All() {
+		t.Run(brand.Name(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sim := brand.New(&pbxsim.Options{Accounts: map[string]string{"api": secret},
+					// Only Asterisk's source says that it does not count dead tokens.
+					Lockout: pbxsim.Lockout{DeadTokens: brand.Driver != asterisk.Name, Reset: pbxsim.Nothing, Memory: pbxsim.Forever}})
+				server := pbxsim.ListenMemory(sim)
+				defer server.Close()
+				options := probe.Options{Driver: brand.Driver, Login: probe.Within(&session.Guard{}), Config: pbx.Config{
+					URL: server.URL, Username: "api", Password: pbx.NewSecret(secret), Options: brand.Options, Transport: server.Client().Transport,
+				}}
+				for range 10 {
+					if report := probe.Run(t.Context(), options); !report.OK || sim.Counts().Locks != 0 {
+						t.Fatalf("%+v\n%+v", sim.Counts(), report.Steps)
+					}
+				}
+			})
+		})
+	}
 }

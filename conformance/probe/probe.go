@@ -38,11 +38,11 @@ type Options struct {
 	// their own sets Within or [Forced] of that Guard.
 	Login func(ctx context.Context, auth pbx.Authenticator) (*pbx.Token, error)
 
-	// MayUseDeadToken is asked before a token that may be dead is sent, because
-	// a PBX may count that as a wrong login. If it returns an error, the step is left
-	// out, with the error as its reason, which must hold no secret. nil: the token is
-	// sent. If the driver says that dead tokens count, none is sent, and
-	// MayUseDeadToken is not asked.
+	// MayUseDeadToken is asked before a token that may be dead is sent to a PBX that may
+	// count that as a wrong login. If it returns an error, the step is left out, with the
+	// error as its reason, which must hold no secret. A program that sets it has to
+	// remember how often it has said yes. nil: the step is left out. If the driver says
+	// whether dead tokens count, MayUseDeadToken is not asked.
 	MayUseDeadToken func() error
 
 	// OnStep is called when a step begins and when it ends. nil: not at all.
@@ -455,10 +455,13 @@ func (t *test) mayUseDeadToken() error {
 		return t.may
 	}
 	t.mayAsked = true
-	switch {
-	case t.traits.Lockout.DeadTokens == pbx.DeadTokensCount:
+	switch lockout := t.traits.Lockout; {
+	case lockout.None, lockout.DeadTokens == pbx.DeadTokensIgnored:
+	case lockout.DeadTokens == pbx.DeadTokensCount:
 		t.may = notChecked("the PBX counts a dead token as a wrong login")
-	case t.options.MayUseDeadToken != nil:
+	case t.options.MayUseDeadToken == nil:
+		t.may = notChecked("the vendor does not say whether a dead token counts as a wrong login")
+	default:
 		if err := t.options.MayUseDeadToken(); err != nil {
 			t.may = notChecked(err.Error())
 		}

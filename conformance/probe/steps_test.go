@@ -150,6 +150,8 @@ func TestADriverThatSaysNothingIsTestedAllTheSame(t *testing.T) {
 	}
 }
 
+func yes() error { return nil }
+
 func TestAHeartbeatShowsADeadTokenIfThereIsNoHarmlessRequest(t *testing.T) {
 	beating := &pbx.Traits{URL: "https://pbx.test", KeepAlive: pbx.KeepAliveHeartbeat}
 	whole := []string{"login", "keep-alive 1", "logout 1", "keep-alive 1"}
@@ -176,7 +178,7 @@ func TestAHeartbeatShowsADeadTokenIfThereIsNoHarmlessRequest(t *testing.T) {
 		"a logout that ends the refresh token only": {&fake{traits: &pbx.Traits{KeepAlive: pbx.KeepAliveHeartbeat, Logout: pbx.LogoutRefresh},
 			beat: heartbeat}, short, probe.Skipped},
 	} {
-		report := run(t.Context(), row.fake, probe.Options{})
+		report := run(t.Context(), row.fake, probe.Options{MayUseDeadToken: yes})
 		if diff := cmp.Diff(row.calls, row.fake.calls); diff != "" || state(report, probe.DeadToken) != row.state || report.OK == (row.state == probe.Failed) {
 			t.Errorf("%s: %+v, requests (-want +got):\n%s", name, report.Steps, diff)
 		}
@@ -235,16 +237,25 @@ func TestNothingIsDoneWithADeadTokenAfterAnInterrupt(t *testing.T) {
 }
 
 func TestADeadTokenIsSentOnlyIfThatIsPermitted(t *testing.T) {
-	f := &fake{traits: &pbx.Traits{KeepAlive: pbx.KeepAliveHeartbeat}, beat: heartbeat}
-	report := run(t.Context(), f, probe.Options{MayUseDeadToken: func() error { return errors.New("not today") }})
-	if diff := cmp.Diff([]string{"login", "keep-alive 1", "logout 1"}, f.calls); diff != "" || message(report, probe.DeadToken) != "not today" || !report.OK {
-		t.Errorf("%+v, requests (-want +got):\n%s", report, diff)
+	const unknown = "the vendor does not say whether a dead token counts as a wrong login"
+	for want, may := range map[string]func() error{"not today": func() error { return errors.New("not today") }, unknown: nil} {
+		f := &fake{traits: &pbx.Traits{KeepAlive: pbx.KeepAliveHeartbeat}, beat: heartbeat}
+		report := run(t.Context(), f, probe.Options{MayUseDeadToken: may})
+		if diff := cmp.Diff([]string{"login", "keep-alive 1", "logout 1"}, f.calls); diff != "" || message(report, probe.DeadToken) != want || !report.OK {
+			t.Errorf("%+v, requests (-want +got):\n%s", report, diff)
+		}
+		// A refresh may leave a dead token to log out, so it is left out too.
+		f = &fake{traits: &pbx.Traits{KeepAlive: pbx.KeepAliveRefresh}, beat: heartbeat}
+		report = run(t.Context(), f, probe.Options{MayUseDeadToken: may})
+		if diff := cmp.Diff([]string{"login", "logout 1"}, f.calls); diff != "" || message(report, probe.KeepAlive) != want {
+			t.Errorf("%+v, requests (-want +got):\n%s", report, diff)
+		}
 	}
-	// A refresh may leave a dead token to log out, so it is left out too.
-	f = &fake{traits: &pbx.Traits{KeepAlive: pbx.KeepAliveRefresh}, beat: heartbeat}
-	report = run(t.Context(), f, probe.Options{MayUseDeadToken: func() error { return errors.New("not today") }})
-	if diff := cmp.Diff([]string{"login", "logout 1"}, f.calls); diff != "" || message(report, probe.KeepAlive) != "not today" {
-		t.Errorf("%+v, requests (-want +got):\n%s", report, diff)
+	for name, lockout := range map[string]pbx.Lockout{"no lockout": {None: true}, "dead tokens are ignored": {DeadTokens: pbx.DeadTokensIgnored}} {
+		f := &fake{traits: &pbx.Traits{KeepAlive: pbx.KeepAliveHeartbeat, Lockout: lockout}, beat: heartbeat}
+		if report := run(t.Context(), f, probe.Options{}); state(report, probe.DeadToken) != probe.Done {
+			t.Errorf("%s: %+v", name, report)
+		}
 	}
 }
 
