@@ -1,7 +1,9 @@
 package pbx_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/pbxauth/pbx"
@@ -18,6 +20,19 @@ func TestAConfigPrintsNoOptionsValue(t *testing.T) {
 			if got := fmt.Sprintf(verb, v); got != want {
 				t.Errorf("%s of %T = %s, want %s", verb, v, got, want)
 			}
+		}
+	}
+}
+
+func TestAMisspeltSettingInJSONCanBeFound(t *testing.T) {
+	for text, ok := range map[string]bool{
+		`{"url": "pbx.example.com", "username": "api", "password": "secret", "allowplainhttp": true, "tls": {"pinsha256": "x"}, "options": {"a": "b"}}`: true,
+		`{"url": "pbx.example.com", "tls": {"pin_sha256": "x"}}`: false,
+	} {
+		d := json.NewDecoder(strings.NewReader(text))
+		d.DisallowUnknownFields()
+		if err := d.Decode(new(pbx.Config)); (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }

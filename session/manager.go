@@ -124,8 +124,8 @@ func (m *Manager) admit(s *Session) error {
 }
 
 // Replace gives the session of that name another Authenticator, as after a change
-// of settings: the handle stays, and a login with it starts at once. The old
-// token is logged out in the background. It is an error if there is no such
+// of settings: the handle stays, and a login with it starts at once.
+// [Session.Token] waits for that login. The old token is logged out in the background. It is an error if there is no such
 // session: then use Add.
 func (m *Manager) Replace(ctx context.Context, name string, auth pbx.Authenticator) error {
 	if auth == nil {
