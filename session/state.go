@@ -83,8 +83,10 @@ type Status struct {
 	// ExpiresAt is the expiry of the token if nothing extends it, traffic
 	// included. Zero: no token, or its expiry is unknown.
 	ExpiresAt time.Time `json:"expires,omitzero"`
-	// Next is when the session will send something by itself, at the latest. Zero:
-	// not at all, or it is doing so now.
+	// Next is when the session acts by itself next, at the latest. Zero: not at all, or
+	// it is doing so now. In state [Locked] it looks whether it may log in, or whether
+	// its credentials have changed. Mostly it then goes on waiting: [Waiting].Until in
+	// [Guard.Hosts] is the end of the wait.
 	Next time.Time `json:"next,omitzero"`
 	// Check is when the PBX is checked next without the password, because a login
 	// waits until it responds. Zero: no login does.
@@ -117,7 +119,11 @@ func (s Status) String() string {
 	if s.Process != "" {
 		b.WriteString(", token from process " + s.Process)
 	}
-	if s.State != Rejected && !s.Next.IsZero() {
+	switch {
+	case s.State == Rejected || s.Next.IsZero():
+	case s.State == Locked:
+		b.WriteString(", looks again at " + s.Next.Format(time.RFC3339))
+	default:
 		b.WriteString(", next request at " + s.Next.Format(time.RFC3339))
 	}
 	if !s.Check.IsZero() {
@@ -179,7 +185,7 @@ type Error struct {
 	Session string // its name in the Manager; empty outside
 	State   State
 	Since   time.Time
-	Next    time.Time // the next attempt, or earlier when the PBX responds again; zero: none by itself
+	Next    time.Time // the next attempt, or earlier when the PBX responds again; zero: none by itself; see [Status].Next
 	Err     error     // the driver's error, the context's, or ErrClosed
 }
 
@@ -194,6 +200,8 @@ func (e *Error) Error() string {
 	switch {
 	case e.State == Rejected:
 		b.WriteString(", no login until Retry is called or the credentials change")
+	case e.State == Locked && e.Next.After(e.Since): // at its credentials, or whether it may log in
+		b.WriteString(", looks again at " + e.Next.Format(time.RFC3339))
 	case e.Next.After(e.Since):
 		b.WriteString(", next attempt at " + e.Next.Format(time.RFC3339))
 		if e.State == Unavailable { // it follows at once when a check gets a response

@@ -52,6 +52,15 @@ func TestAStatusPrintsItsErrorBeforeItsWarning(t *testing.T) {
 	}
 }
 
+func TestALockedSessionPromisesNoRequest(t *testing.T) {
+	since := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	status := session.Status{State: session.Locked, LockedBy: session.LockedByBudget, Since: since, Next: since.Add(5 * time.Minute)}
+	const want = "locked since 2026-11-27T12:00:00Z, locked by the budget, looks again at 2026-11-27T12:05:00Z"
+	if got := status.String(); got != want {
+		t.Errorf("it is %q, want %q", got, want)
+	}
+}
+
 func TestASessionPrintsAsItsNamePBXAndState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
@@ -83,7 +92,7 @@ func TestAnErrorsText(t *testing.T) {
 		{session.Error{Session: "crm-7", State: session.Unavailable, Since: since, Next: since.Add(time.Minute), Err: cause},
 			"session crm-7: unavailable since 2026-01-02T03:04:05Z, next attempt at 2026-01-02T03:05:05Z at the latest: no route"},
 		{session.Error{State: session.Locked, Since: since, Next: since.Add(time.Minute), Err: cause},
-			"session: locked since 2026-01-02T03:04:05Z, next attempt at 2026-01-02T03:05:05Z: no route"},
+			"session: locked since 2026-01-02T03:04:05Z, looks again at 2026-01-02T03:05:05Z: no route"},
 		{session.Error{Session: "crm-7", State: session.Rejected, Since: since, Next: since.Add(time.Minute), Err: cause},
 			"session crm-7: rejected since 2026-01-02T03:04:05Z, no login until Retry is called or the credentials change: no route"},
 		{session.Error{State: session.State(99), Since: since, Err: cause}, "session: unknown since 2026-01-02T03:04:05Z: no route"},
