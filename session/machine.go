@@ -444,7 +444,7 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 	case e.err != nil:
 		m.seen = false
 		m.away = min(m.away+1, math.MaxUint16-1)
-		err, why := notShared(e.err)
+		why, err := notShared(e.err)
 		if living {
 			m.become(now, Renewing, err, why, p)
 		} else if m.state != Rejected {
@@ -510,13 +510,13 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// notShared is the error of an attempt that the store did not allow, and the reason.
-func notShared(err error) (failure error, why string) {
-	message, why := "the store that shares the token does not respond", "the store does not respond"
+// notShared is why the store did not allow an attempt: the reason, and the error.
+func notShared(err error) (why string, failure error) {
+	why, message := "the store does not respond", "the store that shares the token does not respond"
 	if unreadable, ok := errors.AsType[*tokencell.UnreadableError](err); ok {
-		message, why, err = unreadable.Reason, "the token in the store cannot be read", nil
+		why, message, err = "the token in the store cannot be read", unreadable.Reason, nil
 	}
-	return &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Err: err, Message: "not sent: " + message}, why
+	return why, &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Err: err, Message: "not sent: " + message}
 }
 
 // due decides what to do now. If nothing is due, op is empty and at says when
