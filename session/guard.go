@@ -216,9 +216,11 @@ func (g *Guard) Forgive(ctx context.Context, name string) (lockout.Forgotten, er
 	if err != nil {
 		return forgotten, err
 	}
-	names := make([]string, len(waiting))
-	for i, w := range waiting {
-		names[i] = w.Session
+	var names []string
+	for _, w := range waiting {
+		if w.Session != "" {
+			names = append(names, w.Session)
+		}
 	}
 	for _, j := range h.journals() {
 		j.write(zerolog.WarnLevel, "wrong logins forgiven", func(e *zerolog.Event) {
