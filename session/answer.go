@@ -81,12 +81,12 @@ func (h *host) noPlace(g lockout.Login, d lockout.Decision, now time.Time) strin
 	if g.Early {
 		why = "the renewal waits for the token's expiry, because a few more wrong logins could make"
 	}
-	text := fmt.Sprintf("%s %s lock this client. The logins that it may have counted are of %s. Correct these accounts",
-		why, host, strings.Join(used, ", "))
+	forgets := "The PBX forgets them in time. To log in sooner"
 	if g.Limits.Memory == pbx.Forever || d.Verdict == lockout.WaitPerson {
-		text += fmt.Sprintf(". The PBX does not forget them by itself: clear its list of blocked addresses, then call Guard.Forgive(%q)", host)
+		forgets = "The PBX does not forget them by itself"
 	}
-	return text
+	return fmt.Sprintf("%s %s lock this client. The logins that it may have counted are of %s. Correct these accounts. %s: clear its list of blocked addresses, then call Guard.Forgive(%q)",
+		why, host, strings.Join(used, ", "), forgets, host)
 }
 
 // clock writes a time of the ledger for people.
