@@ -183,3 +183,32 @@ func TestAMissingRightIsNoDeadToken(t *testing.T) {
 		}
 	})
 }
+
+// The response to HEAD has no body (haltWithStatus in AuthenticationMiddleware.php), so
+// that the status has to do. A ping decides, because a proxy could have responded.
+func TestADeadTokenIsNoticedWithoutABody(t *testing.T) {
+	simulate(t, mikopbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
+		defer kept.Close(context.Background())
+		if status, err := send(t, kept, s, http.MethodGet); status != 200 {
+			t.Fatalf("HTTP status %d, %v", status, err)
+		}
+		s.Restart()
+		if status, err := send(t, kept, s, http.MethodHead); status == 401 || err != nil {
+			t.Errorf("HTTP status %d, %v", status, err)
+		}
+		if counts := s.Counts(); counts.Logins != 2 {
+			t.Errorf("%d logins, want 2", counts.Logins)
+		}
+	})
+}
+
+// To a role that knows nothing of the extensions their path does not exist. The token was
+// looked at first.
+func TestAPathThatTheRoleDoesNotKnowIsNoDeadToken(t *testing.T) {
+	const body = `{"result":false,"data":[],"messages":{"error":["Endpoint not found."]}}`
+	err := on(t, drivertest.Responses(drivertest.Response{Status: 404, Body: body})).Ping(t.Context(), held())
+	if failure(t, err).Kind != pbx.ErrForbidden {
+		t.Errorf("%v", err)
+	}
+}

@@ -17,7 +17,7 @@
 //
 //	status   a login                a refresh         another request
 //	400      unavailable            unavailable       unavailable
-//	401      invalid credentials    token rejected    token rejected
+//	401      invalid credentials    token rejected    token rejected, or no right of a key
 //	403      no kind                forbidden         forbidden
 //	429      locked                 unavailable       unavailable
 //	408, 5xx unavailable            unavailable       unavailable
@@ -27,6 +27,10 @@
 // failed. After a login it leaves open whether the PBX has counted a wrong one. A
 // 403 of nginx, with the plain text that the user is not authenticated, is token
 // rejected. Of the PBX's own words none are taken over.
+//
+// A 401 to a request with a key does not say whether the PBX knows the key: it refuses so,
+// too, what the key has no right to, by its path or its address. Inspect sets Ambiguous,
+// and a session sends the request of Ping before it gives the key up.
 //
 // A 429 ends with the window of 300 s in which the PBX counts. RetryAfter says when,
 // by the clock of the PBX.
@@ -41,8 +45,7 @@
 // # What it does not say
 //
 // Whether a refresh will bring another refresh token: the source has it switched
-// off, and one that comes is used. Whether a request with a dead token counts as a
-// wrong login.
+// off, and one that comes is used.
 //
 // # Details
 //
@@ -87,8 +90,10 @@ const (
 // lockout: ten wrong logins of an address in a window of 300 s, and a good login
 // resets nothing (LoginAction.php). fail2ban counts the same logins, 20 of them in
 // 600 s, and bans the address for 600 s (Fail2BanRules.php, factory settings). Memory
-// and Window are those of fail2ban, so that both are obeyed.
-var lockout = pbx.Lockout{Attempts: 10, Window: 10 * time.Minute, Memory: 10 * time.Minute}
+// and Window are those of fail2ban, so that both are obeyed. Neither counts a request
+// with a dead token: the filter wants "Wrong password" at the end of a line
+// (Fail2BanConf.php), which AuthenticationMiddleware.php does not write.
+var lockout = pbx.Lockout{Attempts: 10, Window: 10 * time.Minute, Memory: 10 * time.Minute, DeadTokens: pbx.DeadTokensIgnored}
 
 // Config is the typed form of the driver's settings. Options and Secrets of the
 // embedded Config must be empty: they are for [pbx.Open].
@@ -97,8 +102,9 @@ type Config struct {
 
 	// Key is an API key, made in the web interface. It replaces an account:
 	// Username, Password and Credentials must be empty. Login then sends the request
-	// of Ping with it, and returns the key as a token that does not expire. A refused
-	// key is [pbx.ErrInvalidCredentials]. A new key needs a new PBX.
+	// of Ping with it, and returns the key as a token that does not expire. The key needs
+	// the right to read the extensions for that. A refused key is
+	// [pbx.ErrInvalidCredentials]. A new key needs a new PBX.
 	Key pbx.Secret
 }
 
@@ -109,7 +115,7 @@ func init() {
 
 		UserLabel: "Login", PasswordLabel: "Password",
 		AccountOptional: true, // with a key
-		Setup:           "The account is one of the web interface. An API key is made there too, under the API keys, and may be bound to addresses and paths. Do not use a password with < or with a blank at an end, or one that begins with http: the PBX changes it before it compares it.",
+		Setup:           "The account is one of the web interface. An API key is made there too, under the API keys, and may be bound to addresses and paths. It needs the right to read the extensions. Do not use a password with < or with a blank at an end, or one that begins with http: the PBX changes it before it compares it.",
 		Docs:            "https://docs.mikopbx.com/mikopbx/english",
 
 		Options: []pbx.Option{
@@ -206,7 +212,7 @@ type loginFields struct {
 // proves the key with [PBX.Ping], and returns it.
 func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	if !p.key.IsZero() {
-		return p.key.Login(ctx, p.prove)
+		return p.key.Login(ctx, p.Ping)
 	}
 	account, err := p.wire.Credentials(ctx)
 	if err != nil {
@@ -307,18 +313,9 @@ func (p *PBX) Logout(ctx context.Context, t *pbx.Token) error {
 }
 
 // Ping implements [pbx.Pinger] with a list of one extension. A role without the
-// right to it is refused with [pbx.ErrForbidden].
+// right to it is refused with [pbx.ErrForbidden], a key without it like an unknown one.
 func (p *PBX) Ping(ctx context.Context, t *pbx.Token) error {
 	_, _, err := p.do(ctx, wire.Request{Op: pbx.OpPing, Method: http.MethodGet, Path: pingPath, Query: url.Values{"limit": {"1"}}, Header: bearer(t)})
-	return err
-}
-
-// prove is Ping for a key. One that is bound to other paths is a good key.
-func (p *PBX) prove(ctx context.Context, t *pbx.Token) error {
-	err := p.Ping(ctx, t)
-	if errors.Is(err, pbx.ErrForbidden) {
-		return nil
-	}
 	return err
 }
 

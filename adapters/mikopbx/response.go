@@ -54,9 +54,7 @@ func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
 	if !got.succeeded() && !got.failed() {
 		text := bytes.TrimSpace(x.Response.Body)
 		if x.Response.Status == http.StatusForbidden && bytes.HasPrefix(text, []byte("The user isn't authenticated")) && x.Request.Op != pbx.OpLogin {
-			failure := x.Fail(pbx.ErrTokenRejected, "", "the token is not valid")
-			p.key.Judge(failure)
-			return failure
+			return p.judgeKey(x.Fail(pbx.ErrTokenRejected, "", "the token is not valid"))
 		}
 		return x.Unexpected()
 	}
@@ -67,7 +65,26 @@ func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
 	if x.Response.Status == http.StatusTooManyRequests && failure.RetryAfter == 0 {
 		failure.RetryAfter = untilNextWindow(x.Response.Header)
 	}
-	p.key.Judge(failure)
+	return p.judgeKey(failure)
+}
+
+// keyRights is what a good key may lack.
+const keyRights = "; or the key may not read " + pingPath + ", or not from this machine's address, which the PBX does not tell apart"
+
+// judgeKey makes the refusal of a token that of the key, if there is one. The PBX
+// refuses what a key has no right to, by its path or its address, as it refuses a key
+// that it does not know: HTTP 401 (TokenValidationService.php and denyAccess in
+// AuthenticationMiddleware.php). So a request of the application leaves it to a ping.
+func (p *PBX) judgeKey(failure *pbx.Error) *pbx.Error {
+	switch {
+	case p.key.IsZero() || failure.Kind != pbx.ErrTokenRejected:
+	case failure.Op == pbx.OpRequest:
+		failure.Ambiguous = true
+		failure.Message = "the PBX does not know the key, or the key has no right to this request"
+	default:
+		p.key.Judge(failure)
+		failure.Message += keyRights
+	}
 	return failure
 }
 
@@ -87,6 +104,10 @@ var meanings = map[pbx.Op]map[int]meaning{
 		http.StatusUnauthorized:    {pbx.ErrInvalidCredentials, "wrong login or password"},
 		http.StatusForbidden:       {nil, "the PBX refuses the login for a reason that it does not document"},
 		http.StatusTooManyRequests: {pbx.ErrLocked, "too many wrong logins from this machine's address"},
+	},
+	pbx.OpPing: {
+		// AuthenticationMiddleware.php: denyAccessNotFound, once the token is found good.
+		http.StatusNotFound: {pbx.ErrForbidden, "the role of this account does not know the extensions: change it in the web interface"},
 	},
 	pbx.OpKeepAlive: {
 		http.StatusUnauthorized: {pbx.ErrTokenRejected, "the refresh token is unknown or has expired"},

@@ -193,6 +193,9 @@ func TestAKeyIsATokenWithoutAnEnd(t *testing.T) {
 	})
 }
 
+// The PBX refuses a key for a request that it has no right to as it refuses one that it
+// does not know. What a request gets is therefore decided by a ping, and what that gets is
+// final.
 func TestARefusedKeyIsFinal(t *testing.T) {
 	for _, settings := range []mikopbxsim.Options{{}, {Gate: true}} {
 		simulate(t, settings, withKey, func(t *testing.T, s simulation) {
@@ -202,19 +205,83 @@ func TestARefusedKeyIsFinal(t *testing.T) {
 			}
 			s.AddKey(key)
 			token := s.Login(t)
+			kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
+			defer kept.Close(context.Background())
+			if _, err := get(t, kept, s); err != nil {
+				t.Fatal(err)
+			}
 			s.Revoke(key)
-			if err := request(t, s, token); !errors.Is(err, pbx.ErrInvalidCredentials) || errors.Is(err, pbx.ErrTokenRejected) {
-				t.Errorf("a request: %v", err)
+			if got := failure(t, request(t, s, token)); got.Kind != pbx.ErrTokenRejected || !got.Ambiguous {
+				t.Errorf("a request: %v, ambiguous %t", got, got.Ambiguous)
+			}
+			if err := s.Driver.Ping(t.Context(), token); !errors.Is(err, pbx.ErrInvalidCredentials) {
+				t.Errorf("a ping: %v", err)
+			}
+			get(t, kept, s) // gets the PBX's refusal
+			before := s.Counts().Requests
+			for range 5 {
+				if _, err := get(t, kept, s); !errors.Is(err, pbx.ErrInvalidCredentials) {
+					t.Errorf("a revoked key: %v", err)
+				}
+				time.Sleep(time.Hour)
+			}
+			if sent := s.Counts().Requests - before; sent > 1 {
+				t.Errorf("%d requests with a revoked key", sent)
 			}
 		})
 	}
 }
 
-// A key may be bound to paths that the harmless request is not among.
-func TestAKeyWithoutTheRightToThePingIsAGoodKey(t *testing.T) {
+// get sends a request of the application through a session.
+func get(t *testing.T, kept *session.Session, s simulation) (status int, err error) {
+	t.Helper()
+	return send(t, kept, s, http.MethodGet)
+}
+
+func send(t *testing.T, kept *session.Session, s simulation, method string) (status int, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	r, _ := http.NewRequestWithContext(ctx, method, s.Server.URL+"/pbxcore/api/v3/extensions", nil)
+	resp, err := kept.Client().Do(r)
+	if err != nil {
+		return 0, err
+	}
+	resp.Body.Close()
+	return resp.StatusCode, nil
+}
+
+// A key may be bound to paths. What it has no right to is refused like a key that the PBX
+// does not know, and costs neither the session nor a login.
+func TestARequestThatTheKeyHasNoRightToKeepsTheSession(t *testing.T) {
+	simulate(t, mikopbxsim.Options{}, withKey, func(t *testing.T, s simulation) {
+		s.AddKey(key)
+		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})
+		defer kept.Close(context.Background())
+		for range 3 {
+			if status, err := get(t, kept, s); status != 200 {
+				t.Fatalf("HTTP status %d, %v", status, err)
+			}
+			s.Fault(pbxsim.Fault{On: pbxsim.AppRequest, Status: 401, Body: []byte(`{"result":false,"data":[],"messages":{"error":["The user isn't authenticated."]}}`), Times: 1})
+			if status, err := get(t, kept, s); status != 401 {
+				t.Fatalf("without the right: HTTP status %d, %v", status, err)
+			}
+			time.Sleep(time.Hour)
+		}
+		if status, err := get(t, kept, s); status != 200 {
+			t.Errorf("HTTP status %d, %v", status, err)
+		}
+	})
+}
+
+// The PBX does not say that it knows a key which has no right to the proof.
+func TestAKeyNeedsTheRightToThePing(t *testing.T) {
 	simulate(t, mikopbxsim.Options{Denied: true}, withKey, func(t *testing.T, s simulation) {
 		s.AddKey(key)
-		s.Login(t)
+		_, err := s.Driver.Login(t.Context())
+		if got := failure(t, err); got.Kind != pbx.ErrInvalidCredentials || got.Setting != "key" || !strings.Contains(got.Message, "/pbxcore/api/v3/extensions") {
+			t.Errorf("%v, setting %q", err, got.Setting)
+		}
 	})
 	_, err := on(t, drivertest.Responses(drivertest.Response{Status: 503}), withKey).Login(t.Context())
 	if got := failure(t, err); got.Kind != pbx.ErrUnavailable || got.Op != pbx.OpLogin {

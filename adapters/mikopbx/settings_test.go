@@ -58,7 +58,7 @@ func TestTraitsAreTheSourcesNumbers(t *testing.T) {
 		Driver: mikopbx.Name,
 		URL:    "https://pbx.example.com", Account: user, Lifetime: 15 * time.Minute,
 		KeepAlive: pbx.KeepAliveRefresh, Logout: pbx.LogoutRefresh,
-		Lockout: pbx.Lockout{Attempts: 10, Window: 10 * time.Minute, Memory: 10 * time.Minute},
+		Lockout: pbx.Lockout{Attempts: 10, Window: 10 * time.Minute, Memory: 10 * time.Minute, DeadTokens: pbx.DeadTokensIgnored},
 		Probe:   "https://pbx.example.com/pbxcore/api/v3/auth:login",
 	}
 	if diff := cmp.Diff(want, on(t, drivertest.Unsent{T: t}).Traits()); diff != "" {

@@ -98,7 +98,7 @@ func (x *Exchange) Hide(secrets ...pbx.Secret) {
 func (c *Client) Inspect(r *http.Response, body []byte, t *pbx.Token) *Exchange {
 	x := &Exchange{client: c, token: t, Request: Request{Op: pbx.OpRequest}, Response: Response{Status: r.StatusCode, Header: r.Header, Body: trim(body)}}
 	if r.Request != nil && r.Request.URL != nil {
-		x.Request.Path = r.Request.URL.Path
+		x.Request.Method, x.Request.Path = r.Request.Method, r.Request.URL.Path
 	}
 	return x
 }

@@ -87,7 +87,8 @@ func notOfCode(r rune) bool {
 //	408, 429, 5xx  ErrUnavailable
 //	others         ErrProtocol
 //
-// The message names the address that was used.
+// HTTP 401 to a request with HEAD, whose response has no body, is ErrTokenRejected with
+// Ambiguous, unless it asks for HTTP authentication. The message of the others names the address that was used.
 func (x *Exchange) Unexpected() *pbx.Error {
 	status := x.Response.Status
 	advice := make([]string, 0, 4)
@@ -99,6 +100,10 @@ func (x *Exchange) Unexpected() *pbx.Error {
 		say("HTTP status %d", status)
 	}
 	switch {
+	case x.withoutBody() && status == http.StatusUnauthorized && x.Response.Header.Get("WWW-Authenticate") == "":
+		failure := x.Fail(pbx.ErrTokenRejected, "", "the response to HEAD has no body: HTTP status 401 may mean the token")
+		failure.Ambiguous = true
+		return failure
 	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusProxyAuthRequired:
 		kind, inFront = pbx.ErrConfig, true
 		say("%s", x.inFront())
@@ -114,6 +119,12 @@ func (x *Exchange) Unexpected() *pbx.Error {
 		say("the response is a web page: is this the API's port, and is the API enabled on the PBX?")
 	}
 	return x.Fail(kind, "", strings.Join(advice, "; ")+"; the request went to "+x.Address())
+}
+
+// withoutBody reports whether a request of the application can have no response with a
+// body, so that its refusal is neither the PBX's nor a proxy's by its form.
+func (x *Exchange) withoutBody() bool {
+	return x.Request.Op == pbx.OpRequest && x.Request.Method == http.MethodHead && len(x.Response.Body) == 0
 }
 
 // inFront says what refuses a request that the PBX has not seen. Brands with an

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -142,6 +143,28 @@ func TestAResponseThatIsNotTheBrandsIsExplained(t *testing.T) {
 		}
 		if err.Op != test.op || err.HTTPStatus != test.status || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%d %q: %v, op %s, status %d", test.status, test.body, err, err.Op, err.HTTPStatus)
+		}
+	}
+}
+
+// A response to HEAD has no body that shows who refuses the request. A ping decides.
+func TestA401WithoutABodyMayMeanTheToken(t *testing.T) {
+	inspect := func(method string, header http.Header, body string) *pbx.Error {
+		r := &http.Response{StatusCode: 401, Header: header, Request: &http.Request{Method: method, URL: &url.URL{Path: "/api/list"}}}
+		cfg := over("pbx.example.com", func(*http.Request) (*http.Response, error) { return nil, errors.New("unsent") })
+		return open(t, cfg).Inspect(r, []byte(body), &pbx.Token{Value: pbx.NewSecret("canary")}).Unexpected()
+	}
+	if got := inspect(http.MethodHead, http.Header{}, ""); got.Kind != pbx.ErrTokenRejected || !got.Ambiguous || got.HTTPStatus != 401 || got.Op != pbx.OpRequest {
+		t.Errorf("%v, ambiguous %t", got, got.Ambiguous)
+	}
+	for name, got := range map[string]*pbx.Error{
+		"GET":            inspect(http.MethodGet, http.Header{}, ""),
+		"no method":      inspect("", http.Header{}, ""),
+		"a body":         inspect(http.MethodHead, http.Header{}, "<html>"),
+		"authentication": inspect(http.MethodHead, http.Header{"Www-Authenticate": {"Basic"}}, ""),
+	} {
+		if got.Kind != pbx.ErrConfig || got.Ambiguous {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

@@ -49,7 +49,9 @@ func (m *mikopbx) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
 		return m.fail(http.StatusNotFound, "no such method")
 	}
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ") // no other spelling
-	if !ok || a.Use(token) != pbxsim.OK {
+	// A key without the right is refused like one that does not exist
+	// (TokenValidationService.php, AuthenticationMiddleware.php).
+	if !ok || a.Use(token) != pbxsim.OK || m.Denied && a.Token(token).User == "" {
 		if m.Gate && r.Action == pbxsim.AppRequest {
 			return pbxsim.Reply{Status: http.StatusForbidden, Header: http.Header{"Content-Type": {"text/plain"}}, Body: []byte(notAuthenticated)}
 		}

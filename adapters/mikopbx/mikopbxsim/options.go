@@ -27,7 +27,8 @@ type Options struct {
 	// 403 with a plain text, as for some paths. Without Gate the API does, with 401.
 	Gate bool
 
-	// Denied is a role without the right to anything but login and logout.
+	// Denied is a role without the right to anything but login and logout, and a key
+	// without any right.
 	Denied bool
 
 	// Language is that of the PBX's texts: en if empty, or ru.
@@ -39,7 +40,7 @@ const (
 	leeway          = 600 * time.Second // for which a token is accepted after its exp
 	refreshLifetime = 30 * 24 * time.Hour
 	window          = 300 * time.Second // of counters, aligned to the clock
-	maxRefreshes    = 100               // of one address in a window
+	maxRefreshes    = 99                // of one address in a window: RefreshAction.php refuses the 100th
 )
 
 // New returns a MikoPBX. nil options are zero ones.
