@@ -118,6 +118,7 @@ var documentedErrors = map[string][]documentedError{
 		{name: "a field is missing", status: 400, body: mikoFailure("login is required"), byStatus: true, enveloped: true},
 		{name: "refresh token expired", status: 401, means: refusedKeep, body: mikoFailure("Refresh token expired"), byStatus: true, enveloped: true},
 		{name: "dead token", status: 401, means: deadToken, body: mikoFailure("The user isn't authenticated."), byStatus: true, enveloped: true},
+		{name: "no such path for the role", status: 404, body: mikoFailure("Endpoint not found."), byStatus: true, enveloped: true},
 		{name: "no right", status: 403, body: mikoFailure("Access denied for role"), byStatus: true, enveloped: true},
 		{name: "nginx: dead token", status: 403, means: deadToken, body: "The user isn't authenticated.", byStatus: true},
 		{name: "queue full", status: 503, body: mikoFailure("The queue is full"), byStatus: true, enveloped: true},
@@ -152,6 +153,8 @@ var documentedErrors = map[string][]documentedError{
 		{name: "broker down", status: 500, body: `{"message":"Internal Server Error"}`},
 		{name: "dead token", status: 401, means: deadToken, body: `{"message":"Unauthorized","error_id":"unauthorized","details":{"invalid_token":"x","reason":"not_found_or_expired","required_access":"auth.users.read"},"timestamp":1.5}`},
 		{name: "no permission", status: 401, body: `{"message":"Unauthorized","error_id":"unauthorized","details":{"invalid_token":"x","reason":"missing_permission_or_invalid_tenant","tenant_uuid":null},"timestamp":1.5}`},
+		// github.com/wazo-platform/xivo-lib-python, git 5318d23 of 2026: http_exceptions.py.
+		{name: "no permission, 403", status: 403, body: `{"message":"Forbidden","error_id":"forbidden","details":{"invalid_token":"x","reason":"missing_permission_or_invalid_tenant","required_access":"auth.users.read","tenant_uuid":null},"timestamp":1.5}`},
 		{name: "foreign tenant", status: 401, body: `{"message":"Unauthorized tenant","error_id":"unauthorized-tenant","details":{"tenant_uuid":"x"},"timestamp":1.5}`},
 		{name: "wazo-auth down", status: 503, body: `{"message":"Authentication server unreachable","error_id":"authentication-server-unreachable","timestamp":1.5}`},
 		{name: "starting up", status: 503, body: `{"message":"Not initialized","error_id":"top-tenant-not-initialized","timestamp":1.5}`},

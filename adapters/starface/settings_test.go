@@ -59,7 +59,7 @@ func TestTraitsAreTheVendorsWords(t *testing.T) {
 		Driver: starface.Name,
 		URL:    "https://pbx.example.com", Account: user, Lifetime: 4 * time.Hour,
 		KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutToken,
-		Lockout: pbx.Lockout{LooksWrong: true},
+		Lockout: pbx.Lockout{Window: 10 * time.Minute, LooksWrong: true},
 		Probe:   "https://pbx.example.com/rest/login",
 	}
 	if diff := cmp.Diff(want, driver.Traits()); diff != "" {

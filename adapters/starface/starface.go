@@ -35,7 +35,8 @@
 // Whether use extends a token: it is taken as fixed, and a session logs in again
 // before it expires. How long a nonce can be used, how often, and whether the next
 // one voids it: each login asks for its own, and one login at a time is under way.
-// Whether wrong logins lock the user or the address, and what the response is then.
+// Whether wrong logins at the API lock the user, or the address like those at the web
+// interface, and what the response is then.
 //
 // [pbx.Token].Details is nil: a login returns a token and nothing else.
 package starface
@@ -66,10 +67,12 @@ const (
 	lifetime = 4 * time.Hour // of a token: wiki, since 6.4.2.12
 )
 
-// lockout: the vendor says nothing about the API. A login is that of the web
-// interface, so that wrong ones may lock the user or the address. The only response
-// to a failed login that it documents is 400.
-var lockout = pbx.Lockout{LooksWrong: true}
+// lockout: too many wrong logins at the web interface put the client's IPv4 address on a
+// blacklist for 10 minutes, and the PBX ignores all its packets
+// (knowledge.starface.de/display/SWD/Black-+und+Whitelist+konfigurieren). After how many,
+// the vendor does not say, nor whether one at the API counts. It may: the user is that of
+// the web interface. The only response to a failed login that is documented is 400.
+var lockout = pbx.Lockout{Window: 10 * time.Minute, LooksWrong: true}
 
 func init() {
 	pbx.Register(pbx.Driver{

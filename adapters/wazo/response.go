@@ -52,10 +52,10 @@ func (r response) code() int {
 	return 0
 }
 
-// refused reports whether a daemon refuses the token, or what it may do, with HTTP
-// status 401.
+// refused reports whether a daemon refuses the token, or what it may do: with HTTP
+// status 401, or with 403 and "forbidden".
 func (r response) refused() bool {
-	return r.hasDetails && (r.ErrorID == "unauthorized" || r.ErrorID == "unauthorized-tenant")
+	return r.hasDetails && (r.ErrorID == "unauthorized" || r.ErrorID == "unauthorized-tenant" || r.ErrorID == "forbidden")
 }
 
 // failed reports whether a response is no success, whatever its HTTP status.
@@ -79,10 +79,12 @@ type meaning struct {
 	text string
 }
 
-// refusals are wazo-auth's own failures of a login.
+// refusals are wazo-auth's own failures of a login. Since release 24.08 a user has an
+// authentication method, and another one is refused like a wrong password (CHANGELOG.md;
+// http.py of plugins/http/tokens).
 var refusals = map[int]meaning{
 	400: {pbx.ErrConfig, "the server refuses the request: check the token lifetime (token_ttl), which it may limit, and client_id"},
-	401: {pbx.ErrInvalidCredentials, "wrong user name or password, or the user is disabled"},
+	401: {pbx.ErrInvalidCredentials, "wrong user name or password, or the user is disabled, or has LDAP or SAML for its authentication method"},
 	429: {pbx.ErrTooManySessions, "the user has all the sessions that the server permits (100, unless configured otherwise): log out those that are not needed; expired ones count for up to a minute"},
 }
 
@@ -106,6 +108,7 @@ var starting = map[string]string{
 var reasons = map[wire.Text]meaning{
 	"not_found_or_expired":                 {pbx.ErrTokenRejected, "no such token, or it has expired"},
 	"missing_permission_or_invalid_tenant": {pbx.ErrForbidden, "the user lacks a permission: check the policies of this account"},
+	"forbidden":                            {pbx.ErrForbidden, "the user lacks a permission: check the policies of this account"},
 	"unauthorized-tenant":                  {pbx.ErrForbidden, "the header Wazo-Tenant names no tenant of this user"},
 }
 
@@ -147,7 +150,7 @@ func ownRefusal(x *wire.Exchange, code int) *pbx.Error {
 	return failure
 }
 
-// refusedRequest distinguishes the meanings of a daemon's 401.
+// refusedRequest distinguishes the meanings of a daemon's 401 and 403.
 func refusedRequest(x *wire.Exchange, got response) *pbx.Error {
 	for _, name := range []wire.Text{got.ErrorID, got.details.Reason} {
 		if known, ok := reasons[name]; ok {

@@ -18,7 +18,9 @@
 // the permission, or the header Wazo-Tenant names a foreign tenant. The body says
 // which, since release 22.05. Before, Ping finds out whether the token is alive,
 // so that a missing permission does not cost a login: each login is a session,
-// and the hundred-and-first is refused.
+// and the hundred-and-first is refused. The daemons' library of 2026 has HTTP 403 for a
+// missing permission. (github.com/wazo-platform/xivo-lib-python, git 5318d23:
+// xivo/http_exceptions.py.)
 //
 // # What this driver makes of it
 //
@@ -29,9 +31,9 @@
 //
 // Without [Config].ClientID a session logs in again before the token expires.
 // With it, a session refreshes. Logout then also deletes the refresh token, which
-// needs the permission auth.users.me.tokens.CLIENT_ID.delete. All programs that
-// log in with the same user and client_id have the same refresh token: give each
-// a client_id of its own.
+// needs the permission auth.users.me.tokens.CLIENT_ID.delete, with _ for each dot of the
+// CLIENT_ID (auth_verifier.py). All programs that log in with the same user and client_id
+// have the same refresh token: give each a client_id of its own.
 //
 // To choose a tenant, an application sets the header Wazo-Tenant.
 //

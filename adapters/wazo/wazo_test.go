@@ -185,6 +185,7 @@ func TestTheSamplesOfARefusedRequest(t *testing.T) {
 
 // Everything that stands in front of the server, or is another one.
 func TestWhatAResponseMeans(t *testing.T) {
+	const forbidden = `{"message":"Forbidden","error_id":"forbidden","details":{"invalid_token":"x","reason":"missing_permission_or_invalid_tenant","required_access":"confd.users.read","tenant_uuid":null},"timestamp":1.5}`
 	const daemonDown = `{"reason":"Authentication server unreachable","error_id":"authentication-server-unreachable","message":"x","details":{}}`
 	for _, tt := range []struct {
 		name   string
@@ -219,6 +220,9 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"nginx without a backend", pbx.OpRequest, 502, pbxsim.HTMLPage, pbx.ErrUnavailable, true},
 		{"the application's mistake", pbx.OpRequest, 404, `{"message":"x","error_id":"not-found"}`, pbx.ErrProtocol, true},
 		{"forbidden", pbx.OpRequest, 403, `{"message":"x","error_id":"y"}`, pbx.ErrForbidden, true},
+		{"a missing permission since 2026", pbx.OpRequest, 403, forbidden, pbx.ErrForbidden, true},
+		{"the same under another status", pbx.OpRequest, 401, forbidden, pbx.ErrForbidden, true},
+		{"the same without a reason", pbx.OpRequest, 403, `{"message":"Forbidden","error_id":"forbidden","details":{}}`, pbx.ErrForbidden, true},
 		{"a good one", pbx.OpRequest, 204, "", nil, true},
 
 		{"no such token", pbx.OpPing, 404, `{"reason":["No such token"],"status_code":404}`, pbx.ErrTokenRejected, true},
@@ -300,19 +304,34 @@ func TestTheLifetimeIsAskedFor(t *testing.T) {
 	})
 }
 
+// Under 401, or since 2026 under 403, with another error_id.
+func TestAMissingPermissionIsNamed(t *testing.T) {
+	for _, d := range []wazosim.Options{{Denied: "/api/confd/"}, {Denied: "/api/confd/", Forbidden403: true}} {
+		simulate(t, d, "", func(t *testing.T, s simulation) {
+			r := drivertest.NewRequest(t, http.MethodGet, s.Server.URL+"/api/confd/1.1/extensions", "", "")
+			token := s.Login(t)
+			resp, body := drivertest.RoundTrip(t, s.Driver, r, token)
+			got := failure(t, s.Driver.Inspect(resp, body, token))
+			if got.Kind != pbx.ErrForbidden || !strings.Contains(got.Message, "lacks a permission") || got.Code == "" {
+				t.Errorf("%+v: %v, code %q", d, got, got.Code)
+			}
+		})
+	}
+}
+
 // The mistake of real clients: a 401 for a missing permission taken for a dead
 // token, and login after login until the user has no session left.
 func TestAMissingPermissionCostsNoLogin(t *testing.T) {
 	for name, d := range map[string]wazosim.Options{
-		"26.04": {Denied: "/api/confd/"}, "before 22.05": {Denied: "/api/confd/", NoReason: true},
+		"26.04": {Denied: "/api/confd/"}, "before 22.05": {Denied: "/api/confd/", NoReason: true}, "403": {Denied: "/api/confd/", Forbidden403: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, d, "", func(t *testing.T, s simulation) {
 				live := s.Session()
 				defer live.Close(t.Context())
 				for range 200 {
-					if got := get(t, s, live, "/api/confd/1.1/extensions"); got != 401 {
-						t.Fatalf("HTTP %d, want the server's own 401", got)
+					if got := get(t, s, live, "/api/confd/1.1/extensions"); got != 401 && (got != 403 || !d.Forbidden403) {
+						t.Fatalf("HTTP %d, want the server's own refusal", got)
 					}
 					time.Sleep(100 * time.Millisecond)
 				}

@@ -81,8 +81,9 @@ type starface struct {
 func (*starface) Name() string { return "starface" }
 
 // Defaults: a token is valid for 4 hours (wiki, since 6.4.2.12). That this is not
-// extended by its use is an assumption. So is the lockout, of which the vendor says
-// nothing: five wrong logins in a row of one address, and ten minutes.
+// extended by its use is an assumption. So is the lockout, after five wrong logins in a
+// row of one address. Its ten minutes are those of the web interface (wiki: Black- und
+// Whitelist).
 func (*starface) Defaults() pbxsim.Defaults {
 	return pbxsim.Defaults{Lifetime: 4 * time.Hour, Lockout: pbxsim.Lockout{
 		After: 5, For: 10 * time.Minute,

@@ -204,6 +204,9 @@ func (d dialect) unauthorized(r *pbxsim.Request, token, reason string) pbxsim.Re
 	}
 	if reason != "not_found_or_expired" {
 		details["tenant_uuid"] = nil
+		if d.Forbidden403 {
+			return reply(http.StatusForbidden, unauthorized{Message: "Forbidden", ErrorID: "forbidden", Details: details, Timestamp: time.Now().Unix()})
+		}
 	}
 	return reply(http.StatusUnauthorized, unauthorized{
 		Message: "Unauthorized", ErrorID: "unauthorized", Details: details, Timestamp: time.Now().Unix(),

@@ -331,6 +331,18 @@ func TestOldReleasesGiveNoReason(t *testing.T) {
 	})
 }
 
+func TestANewerLibraryForbidsWithAStatusOfItsOwn(t *testing.T) {
+	inMemory(t, wazosim.Options{Forbidden403: true, Denied: users}, pbxsim.Options{}, func(t *testing.T, c client) {
+		token := c.login("{}").Token
+		if resp, got := c.send("GET", users, "", "X-Auth-Token", token); resp.StatusCode != 403 || !strings.Contains(got, `"error_id":"forbidden"`) || !strings.Contains(got, "missing_permission_or_invalid_tenant") {
+			t.Errorf("HTTP %d, %s", resp.StatusCode, got)
+		}
+		if resp, got := c.send("GET", users, "", "X-Auth-Token", "dead"); resp.StatusCode != 401 || !strings.Contains(got, `"error_id":"unauthorized"`) {
+			t.Errorf("HTTP %d, %s", resp.StatusCode, got)
+		}
+	})
+}
+
 func TestOtherPathsAreNotServed(t *testing.T) {
 	inMemory(t, wazosim.Options{}, pbxsim.Options{}, func(t *testing.T, c client) {
 		token := c.login("{}").Token

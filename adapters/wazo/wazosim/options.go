@@ -25,6 +25,11 @@ type Options struct {
 	// Denied is the beginning of the paths for which the user has no permission,
 	// as in "/api/confd/". Empty: none.
 	Denied string
+
+	// Forbidden403 refuses a missing permission with HTTP 403 and the error_id
+	// forbidden, as the daemons' library of 2026 does (xivo-lib-python, git 5318d23:
+	// http_exceptions.py), and not with 401.
+	Forbidden403 bool
 }
 
 // New returns a Wazo server. nil options are zero ones.
