@@ -76,32 +76,31 @@ func TestAWrongPasswordIsSentOnce(t *testing.T) {
 	}
 }
 
-// The PBX changes such a password before it compares it, so that each attempt would
-// be a wrong login.
+// JSON would carry another one.
 func TestAPasswordThatCanNeverBeRightIsNotSent(t *testing.T) {
 	open := func(cfg pbx.Config) (pbx.Authenticator, error) { return mikopbx.New(mikopbx.Config{Config: cfg}) }
-	for text, says := range map[string]string{
-		"a<b>c": "has a <", "a<b": "has a <", "a<": "has a <", "a < b <c": "has a <", "<<  ": "has a <",
-		" blank": "blank", "blank ": "blank", "\ttab": "blank", "nul\x00": "blank", "\x0bvertical": "blank",
-		"http": "begins with http", "https://secret": "begins with http", "httpsecret": "begins with http",
-		"a\xffb": "not UTF-8",
+	for setting, account := range map[string]pbx.Credentials{
+		"Password": {Username: user, Password: pbx.NewSecret("a\xffb")},
+		"Username": {Username: "a\xffb", Password: pbx.NewSecret(password)},
 	} {
-		for setting, account := range map[string]pbx.Credentials{
-			"Password": {Username: user, Password: pbx.NewSecret(text)},
-			"Username": {Username: text, Password: pbx.NewSecret(password)},
-		} {
-			cfg := pbx.Config{URL: "https://pbx.example.com", Transport: drivertest.Unsent{T: t}}
-			drivertest.Impossible(t, mikopbx.Name, open, cfg, account, setting, says)
-		}
+		cfg := pbx.Config{URL: "https://pbx.example.com", Transport: drivertest.Unsent{T: t}}
+		drivertest.Impossible(t, mikopbx.Name, open, cfg, account, setting, "not UTF-8")
 	}
 }
 
-func TestAllOtherPasswordsLogIn(t *testing.T) {
-	for _, text := range []string{"a < b", "a > b", ">", `q"uo'te\ &=+%41?#/;{j}:@`, "пароль 漢🙂", "in ner", "Http", "xhttp", "<\tx", "<\x0cx"} {
-		simulate(t, mikopbxsim.Options{}, func(c *mikopbx.Config) { c.Password = pbx.NewSecret(text) }, func(t *testing.T, s simulation) {
-			s.SetPassword(user, text)
+// The PBX changes some passwords when they are set, and in the same way when they are
+// compared, so that each logs in as it was typed.
+func TestAPasswordLogsInAsItWasTyped(t *testing.T) {
+	for typed, stored := range map[string]string{
+		"a<b>c": "a<b>c", "a<b": "a<b", "a < b <c": "a < b <c", "a > b": "a > b", `q"uo'te\ &=+%41?#/;{j}:@`: `q"uo'te\ &=+%41?#/;{j}:@`,
+		"пароль 漢🙂": "пароль 漢🙂", "in ner": "in ner", "xhttp é": "xhttp é", "<\tx": "<\tx",
+		" blank": "blank", "blank ": "blank", "\ttab": "tab",
+		"http": "http", "https://<secret>": "https://<secret>", "http secret ": "httpsecret", "Http é": "Http",
+	} {
+		simulate(t, mikopbxsim.Options{}, func(c *mikopbx.Config) { c.Password = pbx.NewSecret(typed) }, func(t *testing.T, s simulation) {
+			s.SetPassword(user, stored)
 			if _, err := s.Driver.Login(t.Context()); err != nil {
-				t.Errorf("%q: %v", text, err)
+				t.Errorf("%q: %v", typed, err)
 			}
 		})
 	}

@@ -35,12 +35,14 @@
 // A 429 ends with the window of 300 s in which the PBX counts. RetryAfter says when,
 // by the clock of the PBX.
 //
-// # Passwords that cannot work
+// # Passwords that the PBX changes
 //
-// Before it compares a login or a password, the PBX removes tags and the blanks at
-// both ends, and treats a text that begins with "http" as a URL. So one with "<", an
-// outer blank, or that beginning can never be right. It is an error of kind
-// [pbx.ErrConfig], and nothing is sent.
+// Before it compares a login or a password, the PBX removes the blanks at both ends, or,
+// from a text that begins with "http" in any case, what no URL has (sanitizeData in
+// BaseController.php). It does the same when a password is set in the web interface, so
+// that each works as it was typed. One that was set elsewhere may never be right. Tags
+// stay: the filter for them does nothing from PHP 8.1 on (StringValLegacy.zep in
+// github.com/phalcon/cphalcon), and the PBX has PHP 8.3 (composer.json).
 //
 // # What it does not say
 //
@@ -61,9 +63,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/statickey"
@@ -115,7 +115,7 @@ func init() {
 
 		UserLabel: "Login", PasswordLabel: "Password",
 		AccountOptional: true, // with a key
-		Setup:           "The account is one of the web interface. An API key is made there too, under the API keys, and may be bound to addresses and paths. It needs the right to read the extensions. Do not use a password with < or with a blank at an end, or one that begins with http: the PBX changes it before it compares it.",
+		Setup:           "The account is one of the web interface. An API key is made there too, under the API keys, and may be bound to addresses and paths. It needs the right to read the extensions.",
 		Docs:            "https://docs.mikopbx.com/mikopbx/english",
 
 		Options: []pbx.Option{
@@ -146,55 +146,12 @@ func New(cfg Config) (*PBX, error) {
 	}
 	client, err := wire.New(wire.Endpoint{
 		Driver: Name, APIPaths: []string{apiPath, loginPath},
-		NoAccount: !key.IsZero(), NoOptions: true, Impossible: impossible,
+		NoAccount: !key.IsZero(), NoOptions: true, Impossible: wire.NotUTF8,
 	}, cfg.Config)
 	if err != nil {
 		return nil, err
 	}
 	return &PBX{wire: client, key: key}, nil
-}
-
-// impossible implements [wire.Endpoint].Impossible.
-func impossible(account pbx.Credentials) (setting, wrong string) {
-	for _, part := range []struct{ setting, name, text string }{
-		{"Username", "login", account.Username}, {"Password", "password", account.Password.Reveal()},
-	} {
-		for _, change := range changes {
-			if change.concerns(part.text) {
-				return part.setting, "the " + part.name + " " + change.reason + ": choose another one in the PBX"
-			}
-		}
-	}
-	return "", ""
-}
-
-// changes are what happens to a login or a password before the PBX compares it.
-var changes = []struct {
-	concerns func(text string) bool
-	reason   string
-}{
-	{func(text string) bool { return !utf8.ValidString(text) }, "is not UTF-8, and JSON would carry another one"},
-	{hasTag, "has a <, and the PBX removes what follows it before it compares it"},
-	{func(text string) bool { return strings.Trim(text, blanks) != text }, "begins or ends with a blank, which the PBX removes before it compares it"},
-	{func(text string) bool { return strings.HasPrefix(text, "http") }, "begins with http, and the PBX treats it as a URL before it compares it"},
-}
-
-// blanks are those that PHP's trim removes.
-const blanks = " \t\n\r\x00\x0b"
-
-// hasTag reports whether PHP's strip_tags would change text: < begins a tag unless
-// white space follows.
-func hasTag(text string) bool {
-	for {
-		_, after, found := strings.Cut(text, "<")
-		if !found {
-			return false
-		}
-		if after == "" || !strings.ContainsRune(" \t\n\r\x0b\x0c", rune(after[0])) {
-			return true
-		}
-		text = after
-	}
 }
 
 // Format writes which PBX this is, whatever the verb, where fmt would write

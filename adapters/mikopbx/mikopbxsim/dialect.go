@@ -177,18 +177,16 @@ func params(r *pbxsim.Request) map[string]any {
 	return fields
 }
 
-var (
-	tag = regexp.MustCompile(`<[^\s\v>][^>]*>?`) // a vertical tab is white space to PHP, and not to \s
-	// Of a URL, what is no part of one is removed.
-	notInURL = regexp.MustCompile(`[^a-zA-Z0-9$\-_.+!*'(),{}|\\^~\[\]` + "`" + `<>#%";/?:@&=]`)
-)
+// notInURL matches what PHP removes from a URL (FILTER_SANITIZE_URL).
+var notInURL = regexp.MustCompile(`[^a-zA-Z0-9$\-_.+!*'(),{}|\\^~\[\]` + "`" + `<>#%";/?:@&=]`)
 
-// altered is what the PBX makes of a text in a body before it looks at it.
+// altered is what the PBX makes of a text in a body before it looks at it: sanitizeData
+// in BaseController.php. Its filter for tags does nothing from PHP 8.1 on.
 func altered(text string) string {
-	if strings.HasPrefix(text, "http") {
+	if len(text) >= 4 && strings.EqualFold(text[:4], "http") {
 		return notInURL.ReplaceAllString(text, "")
 	}
-	return strings.Trim(tag.ReplaceAllString(text, ""), " \t\n\r\x00\x0b")
+	return strings.Trim(text, " \t\n\r\x00\x0b")
 }
 
 // An extension as the PBX lists it. The fields are an assumption.
