@@ -200,7 +200,7 @@ var notJudged = map[string][]string{
 	"yeastar-p":   {"10001", "10002", "10003", "60002", "70082", "70087", "70123"},
 	"grandstream": {"-19", "-47", "-50", "-251"},
 	"asterisk":    {"Login Already In Use", "Asterisk is shutting down", "ACL"},
-	"mikopbx":     {"queue full"},
+	"mikopbx":     {"queue full", "any failure"},
 	"uis": {"ip_not_whitelisted", "forbidden", "component_disabled", "account_inactive", "limit_exceeded", "parse_error", "invalid_request",
 		"method_not_found", "required_parameter_missed", "data_type_error", "unexpected_parameters"},
 	"wazo":    {"too many sessions", "expiration", "wazo-auth down", "starting up"},

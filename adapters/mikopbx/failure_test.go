@@ -24,7 +24,7 @@ func TestEveryStatusHasItsKind(t *testing.T) {
 		404: {nil, nil, nil},
 		408: {pbx.ErrUnavailable, pbx.ErrUnavailable, pbx.ErrUnavailable},
 		409: {nil, nil, nil},
-		422: {nil, nil, nil},
+		422: {pbx.ErrUnavailable, nil, nil},
 		429: {pbx.ErrLocked, pbx.ErrUnavailable, pbx.ErrUnavailable},
 		500: {pbx.ErrUnavailable, pbx.ErrUnavailable, pbx.ErrUnavailable},
 		503: {pbx.ErrUnavailable, pbx.ErrUnavailable, pbx.ErrUnavailable},
@@ -37,6 +37,9 @@ func TestEveryStatusHasItsKind(t *testing.T) {
 		for i, err := range []error{login, refresh, request} {
 			if got := failure(t, err); got.Kind != want[i] || !got.Sent || got.HTTPStatus != status || got.Message == "" || got.Ambiguous {
 				t.Errorf("%d, %d: %v, want %v", status, i, err, want[i])
+			}
+			if got, want := failure(t, err).NotJudged, i == 0 && (status == 422 || status == 503); got != want {
+				t.Errorf("%d, %d: NotJudged is %t", status, i, got)
 			}
 			if text := err.Error(); containsCyrillic(text) {
 				t.Errorf("%d: the PBX's own words: %s", status, text)

@@ -21,12 +21,15 @@
 //	403      no kind                forbidden         forbidden
 //	429      locked                 unavailable       unavailable
 //	408, 5xx unavailable            unavailable       unavailable
+//	422      unavailable            no kind           no kind
 //	others   no kind                no kind           no kind
 //
 // A 400 is that of a worker of the PBX that has not responded in 30 s, or has
 // failed. After a login it leaves open whether the PBX has counted a wrong one. A
 // 403 of nginx, with the plain text that the user is not authenticated, is token
 // rejected. Of the PBX's own words none are taken over.
+//
+// A 422 to a login with the right password: the PBX could not store the refresh token.
 //
 // A 401 to a request with a key does not say whether the PBX knows the key: it refuses so,
 // too, what the key has no right to, by its path or its address. Inspect sets Ambiguous,

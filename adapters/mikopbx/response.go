@@ -60,8 +60,8 @@ func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
 	}
 	known := meaningOf(x.Request.Op, x.Response.Status)
 	failure := x.Fail(known.kind, "", known.text)
-	// The queue was full, so that no worker has seen the login.
-	failure.NotJudged = x.Request.Op == pbx.OpLogin && x.Response.Status == http.StatusServiceUnavailable
+	// The queue was full, so that no worker has seen the login. Or it was right.
+	failure.NotJudged = x.Request.Op == pbx.OpLogin && (x.Response.Status == http.StatusServiceUnavailable || x.Response.Status == http.StatusUnprocessableEntity)
 	if x.Response.Status == http.StatusTooManyRequests && failure.RetryAfter == 0 {
 		failure.RetryAfter = untilNextWindow(x.Response.Header)
 	}
@@ -104,6 +104,8 @@ var meanings = map[pbx.Op]map[int]meaning{
 		http.StatusUnauthorized:    {pbx.ErrInvalidCredentials, "wrong login or password"},
 		http.StatusForbidden:       {nil, "the PBX refuses the login for a reason that it does not document"},
 		http.StatusTooManyRequests: {pbx.ErrLocked, "too many wrong logins from this machine's address"},
+		// LoginAction.php: auth_TokenSaveFailed, the only failure without a status of its own.
+		http.StatusUnprocessableEntity: {pbx.ErrUnavailable, "the PBX could not store the refresh token"},
 	},
 	pbx.OpPing: {
 		// AuthenticationMiddleware.php: denyAccessNotFound, once the token is found good.
