@@ -89,6 +89,7 @@ var documentedErrors = map[string][]documentedError{
 		{name: "Asterisk is shutting down", body: block("Error", "Asterisk is shutting down"), edit: sameCookie},
 		{name: "no such path", status: 404, body: "<html><head><title>404 Not Found</title></head></html>", byStatus: true},
 		{name: "ACL", status: 403, means: notPermitted, body: "<html><body>Access denied by ACL</body></html>", byStatus: true},
+		{name: "shutdown", status: 503, body: "<html><body>Shutdown in progress</body></html>", byStatus: true},
 		{name: "not implemented", status: 501, body: "<html><body>Not Implemented</body></html>", byStatus: true},
 	},
 	// doc-cp.runtel.ru documents no failing response. These are the likely ones.
@@ -199,7 +200,7 @@ var notJudged = map[string][]string{
 	"yeastar":     {"10002", "10003", "10004", "10025", "20000", "20001", "20007", "20008", "20009", "20010", "20015", "30001"},
 	"yeastar-p":   {"10001", "10002", "10003", "60002", "70082", "70087", "70123"},
 	"grandstream": {"-19", "-47", "-50", "-251"},
-	"asterisk":    {"Login Already In Use", "Asterisk is shutting down", "ACL"},
+	"asterisk":    {"Login Already In Use", "Asterisk is shutting down", "ACL", "shutdown"},
 	"mikopbx":     {"queue full", "any failure"},
 	"uis": {"ip_not_whitelisted", "forbidden", "component_disabled", "account_inactive", "limit_exceeded", "parse_error", "invalid_request",
 		"method_not_found", "required_parameter_missed", "data_type_error", "unexpected_parameters"},

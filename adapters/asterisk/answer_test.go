@@ -82,6 +82,7 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"HTTP 500", 500, page, all("unavailable"), "HTTP status 500"},
 		{"HTTP 501", 501, page, all("unavailable"), "HTTP status 501"},
 		{"HTTP 503", 503, page, all("unavailable"), "HTTP status 503"},
+		{"HTTP 503, shutdown", 503, page + "<p>Shutdown in progress</p>", all("unavailable"), "shutting down"},
 		{"HTTP 503, a block", 503, refused("Authentication failed"), seen{"protocol", "credentials", "unknown", "unknown", "unknown"}, "wrong user name or secret"},
 		{"HTTP 503, success", 503, accepted, all("unavailable"), "HTTP status 503"},
 	}
@@ -219,6 +220,17 @@ func TestAnAsteriskThatShutsDownIsUnavailable(t *testing.T) {
 	simulate(t, asterisksim.Options{ShuttingDown: true}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		if _, err := s.Driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrUnavailable || s.Counts().Logins != 0 {
 			t.Errorf("%v, %d logins sent", err, s.Counts().Logins)
+		}
+	})
+}
+
+// The web server says so itself, once the manager is gone: httpd_process_request in
+// main/http.c.
+func TestAWebServerThatShutsDownJudgesNoSecret(t *testing.T) {
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
+		s.Fault(pbxsim.Fault{On: pbxsim.Login, Status: 503, Body: []byte("<html><head><title>503 Service Unavailable</title></head><body><p>Shutdown in progress</p></body></html>")})
+		if _, err := s.Driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrUnavailable || !failure(t, err).NotJudged {
+			t.Errorf("%v, NotJudged %t", err, failure(t, err).NotJudged)
 		}
 	})
 }

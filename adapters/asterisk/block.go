@@ -160,6 +160,10 @@ func (p *PBX) page(x exchange) *pbx.Error {
 		failure.Kind = pbx.ErrConfig
 		failure.Message += "; Asterisk needs enabled=yes and webenabled=yes in manager.conf, and the option prefix must be that of http.conf"
 		return failure
+	case status == http.StatusServiceUnavailable && bytes.Contains(x.Response.Body, []byte("Shutdown in progress")):
+		failure := x.Fail(pbx.ErrUnavailable, "", refusals["Asterisk is shutting down"].advice)
+		failure.NotJudged = x.Request.Op == pbx.OpLogin // its web server says so: main/http.c
+		return failure
 	case status == http.StatusForbidden && bytes.Contains(x.Response.Body, []byte("Access denied by ACL")):
 		failure := x.Fail(pbx.ErrForbidden, "", "Asterisk's ACL denies this machine's address")
 		failure.NotJudged = x.Request.Op == pbx.OpLogin // its web server does so, before the manager
