@@ -88,7 +88,8 @@ func notOfCode(r rune) bool {
 //	others         ErrProtocol
 //
 // HTTP 401 to a request with HEAD, whose response has no body, is ErrTokenRejected with
-// Ambiguous, unless it asks for HTTP authentication. The message of the others names the address that was used.
+// Ambiguous, unless it asks for HTTP authentication. The message of the others names the
+// address that was used.
 func (x *Exchange) Unexpected() *pbx.Error {
 	status := x.Response.Status
 	advice := make([]string, 0, 4)
