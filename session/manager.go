@@ -253,9 +253,9 @@ func (m *Manager) follow(ctx context.Context, w store.Watcher) {
 	}
 }
 
-// reconnected follows the notice that the store responds. If it is back again, it
-// may have lost what it had: every session then looks, and puts back what is
-// missing. At first only sessions without a token have waited for it.
+// reconnected follows the notice that the store reports changes from now on: every
+// session looks, because it may have missed some. If the store is back again, it may
+// have lost what it had, and sessions put back what is missing.
 func (m *Manager) reconnected(again bool) {
 	m.fleet.store.down.leave(time.Now(), true)
 	all := maps.Collect(m.All())
@@ -264,12 +264,11 @@ func (m *Manager) reconnected(again bool) {
 		m.fleet.gate.guard.doubt()
 	}
 	for _, s := range all {
-		switch {
-		case s.current.Load() == nil:
-			s.look(time.Duration(rand.Int64N(int64(returnSpread))))
-		case again:
-			s.look(time.Duration(rand.Int64N(int64(spread))))
+		within := spread
+		if s.current.Load() == nil { // it has waited for the store
+			within = returnSpread
 		}
+		s.look(time.Duration(rand.Int64N(int64(within))))
 	}
 }
 

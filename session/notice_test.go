@@ -204,6 +204,32 @@ func TestASessionWithoutATokenThatAnotherProcessRemovesEndsAtOnce(t *testing.T) 
 	}
 }
 
+// lateWatch is a store that takes its time until it reports changes.
+type lateWatch struct{ *store.Memory }
+
+func (l lateWatch) Watch(ctx context.Context, changed func(string)) error {
+	time.Sleep(time.Second)
+	return l.Memory.Watch(ctx, changed)
+}
+
+func TestWhatHappensBeforeAStoreReportsChangesIsNotMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, drivers := newShared(2, time.Hour)
+		late := lateWatch{&store.Memory{}}
+		one, two := shares(t, late, "one"), shares(t, late, "two")
+		defer one.Close(context.Background())
+		defer two.Close(context.Background())
+		mustToken(t, mustAdd(t, one, "7", drivers[0]))
+		s := mustAdd(t, two, "7", drivers[1])
+		mustToken(t, s)
+		if err := one.Remove(t.Context(), "7"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		wantState(t, s, session.Closed)
+	})
+}
+
 // Of the notices after a write of its own, a session takes one for the notice of that
 // write, and the next for another process's.
 func TestASessionThatAnotherProcessRemovesJustAfterAWriteOfItsOwnEnds(t *testing.T) {
