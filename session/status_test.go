@@ -253,6 +253,7 @@ func TestALookAtTheCredentialsLeavesTheStateOfAWaitingSessionAsItIs(t *testing.T
 				defer s.Close(context.Background())
 				start := time.Now()
 				time.Sleep(9*time.Minute + 30*time.Second)
+				synctest.Wait() // until the log is written
 				got, looks := s.Status(), l.looks.Load()
 				if got.State != row.state || got.Since.Sub(start) > time.Second {
 					t.Errorf("after %s: %s", time.Since(start), got)
