@@ -738,6 +738,64 @@ func TestADeadTokenIsKnownBeforeASlowStoreKnowsIt(t *testing.T) {
 	}
 }
 
+// The same, where a keep-alive finds the first dead token.
+func TestADeadTokenOfAKeepAliveIsKnownBeforeASlowStoreKnowsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &slowStore{}
+		m := shares(t, slow, "p")
+		defer m.Close(context.Background())
+		c := storedCrowd(t, m, pbx.DeadTokensCount)
+		refused := make(chan struct{})
+		f := &fake{traits: onHost("pbx.test"), life: time.Hour}
+		f.traits.Account, f.traits.Lockout.DeadTokens = "beating", pbx.DeadTokensCount
+		f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
+			slow.takes.Store(int64(1500 * time.Millisecond))
+			close(refused)
+			return nil, told(pbx.OpKeepAlive, pbx.ErrTokenRejected, true)
+		}
+		mustToken(t, mustAdd(t, m, "beating", &printed{fake: f, print: "beating"}))
+		c.restart()
+		<-refused
+		for i := range c.clients {
+			time.Sleep(100 * time.Millisecond)
+			go c.get(i)
+		}
+		time.Sleep(10 * time.Second)
+		slow.takes.Store(0)
+		time.Sleep(time.Minute)
+		c.getAll()
+		if c.api.dead > 0 || c.logins() != 16 {
+			t.Errorf("%d more dead tokens were sent, %d logins", c.api.dead, c.logins())
+		}
+	})
+}
+
+// The same, where only the budget is in a store.
+func TestADeadTokenIsKnownBeforeASlowStoreOfTheBudgetKnowsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &slowStore{}
+		guard, err := session.NewGuard(slow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := session.NewManager(&session.Options{Guard: guard})
+		defer m.Close(context.Background())
+		c := storedCrowd(t, m, pbx.DeadTokensCount)
+		c.restart()
+		slow.takes.Store(int64(1500 * time.Millisecond))
+		for i := range c.clients {
+			go c.get(i)
+			time.Sleep(100 * time.Millisecond)
+		}
+		slow.takes.Store(0)
+		time.Sleep(time.Minute)
+		c.getAll()
+		if c.api.dead > 1 || c.logins() != 16 {
+			t.Errorf("%d dead tokens were sent, %d logins", c.api.dead, c.logins())
+		}
+	})
+}
+
 func TestTheClockOfAStoreHidesNoDeadTokens(t *testing.T) {
 	for _, ahead := range []time.Duration{-time.Hour, time.Hour} {
 		for _, first := range []bool{true, false} {

@@ -250,7 +250,7 @@ func (h *host) look(now time.Time) {
 	}
 }
 
-// lookAgain follows trouble that has passed by time alone.
+// lookAgain follows what the ledger has learned, or trouble that has passed by time alone.
 func (h *host) lookAgain() {
 	h.lock()
 	defer h.unlock()

@@ -42,7 +42,6 @@ type machine struct {
 	next      time.Time // when to wake the session, unless an operation is under way; zero: no plan
 	err       error     // of the last attempt
 
-	unsaid     *deadToken // it is not reported to the gate yet; nil: all are
 	lease      *lease     // what Token hands out; nil: nothing
 	old        *pbx.Token // the latest token, also a dead one: a refresh may revive it; ending: to be logged out
 	issued     int64      // when the latest login's token was, by the driver: Unix nanoseconds
@@ -198,9 +197,7 @@ type plan struct {
 	stale    bool       // the answer or result came too late
 	cancel   bool       // nobody needs what is under way
 	logout   *pbx.Token // nobody needs this token
-	dead     bool       // the PBX refused a token before its expiry
-	died     deadToken  // dead: that token
-	wake     bool       // wake the session at once, whatever is under way
+	dead     *deadToken // the PBX refused this token before its expiry
 	contest  bool       // report that another program may use the account
 	refusal  error      // why a retry or close did nothing
 
@@ -215,8 +212,8 @@ type plan struct {
 // deadToken is a token that the PBX has refused before its expiry.
 type deadToken struct {
 	issued time.Time
-	read   time.Time // when the refusal was
-	told   bool      // the other sessions know, and it is to be booked
+	read   time.Time   // when the refusal was
+	print  fingerprint // of its session's credentials
 }
 
 // change is a change of state, or a first failure, for logs and watchers.
@@ -268,9 +265,6 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 	case stored:
 		m.store(now, e.token, chance, &p)
 	case woken:
-		if m.unsaid != nil {
-			m.unsaid, p.dead, p.died, p.print = nil, true, *m.unsaid, m.print
-		}
 		m.wake(now, chance, &p)
 	case forgiven:
 		if m.phase == resting && errors.Is(m.err, pbx.ErrLocked) {
@@ -288,11 +282,6 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 		}
 	case invalidated:
 		m.invalidate(now, e, chance, &p)
-		if p.dead && m.rules.shares { // its booking waits for the store, and a request does not
-			died := p.died
-			died.told = true
-			m.unsaid, p.dead, p.wake = &died, false, true
-		}
 	case condemned:
 		m.condemn(now, e, chance, &p)
 	case suspected:
@@ -911,7 +900,7 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 		// The token is dead, or the refresh token is: log in. If the token was reported
 		// as refused before, the refusal of its refresh token is not reported as well.
 		if t := m.used(); living || t != nil && !m.gone && m.refreshable(now) {
-			p.dead, p.died, p.print = true, deadToken{issued: t.IssuedAt, read: now}, m.print
+			p.dead = &deadToken{t.IssuedAt, now, m.print}
 		}
 		m.lease, m.old, m.dead = nil, nil, m.generation
 		m.become(now, Connecting, err, "the token cannot be renewed", p)
@@ -1093,7 +1082,7 @@ func brought(op pbx.Op) string {
 func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 	if !m.living(now) || m.lease.generation != e.generation {
 		if e.lost && e.generation > m.dead { // another process has brought a token meanwhile
-			m.dead, p.dead, p.died, p.print = e.generation, true, deadToken{issued: e.issued, read: now}, m.print
+			m.dead, p.dead = e.generation, &deadToken{e.issued, now, m.print}
 		}
 		return
 	}
@@ -1154,10 +1143,8 @@ func (m *machine) pingedLately(now time.Time) bool {
 // give gives the token up and plans another.
 func (m *machine) give(now time.Time, chance float64, p *plan) {
 	refreshed, early, good := m.refreshed, m.lease.early(now), m.lease.good.Load()
-	died := m.lease.token.IssuedAt
-	m.dead = m.generation
+	m.dead, p.dead = m.generation, &deadToken{m.lease.token.IssuedAt, now, m.print}
 	m.lease, m.suspect, m.gone, m.relogin = nil, false, true, false
-	p.dead, p.died, p.print = true, deadToken{issued: died, read: now}, m.print
 	if m.state == Rejected { // without its old token, it is still not to log in
 		return
 	}

@@ -239,7 +239,7 @@ func (w *world) key(all bool) (k key) {
 	}
 	k[7] = flagsOf(m.waiting, m.again, m.gone, m.suspect, m.noBeat, m.noPing, m.refreshed && m.early > 0, m.rash && m.rules.many && (all || l != nil))
 	k[8] = flagsOf(t != nil, l != nil, w.oldTicket, w.standing, m.relogin, w.claim, w.only, w.beat)
-	k[9] = flagsOf(m.claimed, m.seen, m.away > 0, m.fails > 0, m.unsaid != nil)
+	k[9] = flagsOf(m.claimed, m.seen, m.away > 0, m.fails > 0)
 	k[10] = byte(min(m.early, freeEarly+1)) | byte(m.badRefreshes)<<4
 	if all || m.phase != calling || m.peeking() {
 		k[11] = classAt(m.next, w.now)
@@ -557,10 +557,9 @@ func (k *driverKind) step(before, w *world, mv *move, chance float64) string {
 		return "an invalidated token is never published again"
 	}
 
-	// "A refused token is reported once, and with a store by the session itself."
-	if reports := p.dead || m.unsaid != nil && p.wake; mv.e.kind == invalidated && was.lease != nil && m.lease == nil && !expired && !reports ||
-		mv.e.kind == woken && p.dead != (was.unsaid != nil && was.phase < ending) || mv.e.kind == invalidated && p.dead && k.rules.shares {
-		return "a refused token is reported by the session itself"
+	// "A refused token is reported."
+	if mv.e.kind == invalidated && was.lease != nil && !expired && (m.lease == nil) != (p.dead != nil) {
+		return "a refused token is reported"
 	}
 
 	// "With a store, nothing logs in without the claim."

@@ -207,8 +207,8 @@ func (s *Session) step(e event) plan {
 	if p.adopted {
 		s.link.Load().family.adopted.Add(1)
 	}
-	if p.wake {
-		s.fleet.schedule.poke(&s.job)
+	if p.dead != nil {
+		s.fleet.background.Add(1) // for suspectOthers, while a Close of the Manager still has this session to wait for
 	}
 	if p.cancel && s.attempt != nil {
 		s.attempt.cancel()
@@ -226,11 +226,9 @@ func (s *Session) announce(l *link, p plan) {
 	if p.withdraw {
 		l.host.withdraw(&l.visitor, p.ticket)
 	}
-	if p.dead {
+	if p.dead != nil {
 		l.family.refused.Add(1)
-	}
-	if !p.died.read.IsZero() {
-		s.suspectOthers(l, p.print, p.died, p.dead)
+		s.suspectOthers(l, *p.dead)
 	}
 	if p.contest {
 		s.log(zerolog.WarnLevel, "another program may log in with this account", func(e *zerolog.Event) {
@@ -485,14 +483,19 @@ const noticePause = 20 * time.Millisecond // several notices within it lead to o
 func sessionOf(v *visitor) *Session { return v.job.runner.(*Session) }
 
 // suspectOthers follows the refusal of a living token: the PBX may have dropped those of
-// other sessions too, which then give them up. book: it may wait for the store.
-func (s *Session) suspectOthers(l *link, print fingerprint, died deadToken, book bool) {
-	if !died.told {
-		l.host.tell(l.host.refused(&l.visitor, print, died))
-	}
-	if book {
-		l.host.bookDead(&l.visitor, print, died)
+// other sessions too, which then give them up. What the store gets may take its time, and
+// nothing waits for it. The caller has added one to fleet.background.
+func (s *Session) suspectOthers(l *link, died deadToken) {
+	l.host.tell(l.host.refused(&l.visitor, died))
+	book := func() {
+		defer s.fleet.background.Done()
+		l.host.bookDead(&l.visitor, died)
 		l.host.tell(l.host.share(l.last))
+	}
+	if l.host.stored() {
+		go book()
+	} else {
+		book()
 	}
 }
 
@@ -801,7 +804,8 @@ func (s *Session) alive(ctx context.Context, l *link, t *pbx.Token) bool {
 		dead := errors.Is(r.err, pbx.ErrTokenRejected)
 		switch {
 		case dead:
-			s.suspectOthers(l, fingerprint{}, deadToken{issued: t.IssuedAt, read: time.Now()}, true)
+			s.fleet.background.Add(1)
+			s.suspectOthers(l, deadToken{issued: t.IssuedAt, read: time.Now()})
 		case r.err == nil:
 			l.host.alive(&l.visitor, t.IssuedAt, r.sent)
 		}

@@ -174,8 +174,8 @@ func (h *host) allTold() {
 }
 
 // refused notes that the PBX refused a living token, and returns what is lost.
-func (h *host) refused(v *visitor, print fingerprint, died deadToken) (all []lost) {
-	g := h.login(v, print, time.Time{})
+func (h *host) refused(v *visitor, died deadToken) (all []lost) {
+	g := h.login(v, died.print, time.Time{})
 	if g.Limits.None || g.Limits.DeadTokens == pbx.DeadTokensIgnored {
 		return nil
 	}
@@ -204,8 +204,8 @@ func (h *host) refused(v *visitor, print fingerprint, died deadToken) (all []los
 }
 
 // bookDead books the refusal of a token where that counts as a wrong login.
-func (h *host) bookDead(v *visitor, print fingerprint, died deadToken) {
-	g := h.login(v, print, time.Time{})
+func (h *host) bookDead(v *visitor, died deadToken) {
+	g := h.login(v, died.print, time.Time{})
 	if g.Limits.None || g.Limits.DeadTokens != pbx.DeadTokensCount {
 		return
 	}
@@ -213,9 +213,7 @@ func (h *host) bookDead(v *visitor, print fingerprint, died deadToken) {
 	h.apply(v.last, func(now time.Time, ledger *lockout.Host) {
 		ledger.TokenRefused(now, &h.local, g, id, h.issued(died.issued, now), h.issued(died.read, now))
 	})
-	h.lock()
-	defer h.unlock()
-	h.look(h.now())
+	h.lookAgain()
 }
 
 // isAlone reports whether no other visitor has the URL of this one. h.mu is held.
