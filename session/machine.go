@@ -265,7 +265,7 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 	case stored:
 		m.store(now, e.token, chance, &p)
 	case woken:
-		m.wake(now, chance, &p)
+		m.wake(now, &p)
 	case forgiven:
 		if m.phase == resting && errors.Is(m.err, pbx.ErrLocked) {
 			m.next = now
@@ -338,7 +338,7 @@ func (m *machine) become(now time.Time, state State, err error, reason string, p
 }
 
 // wake starts what is due, if anything is.
-func (m *machine) wake(now time.Time, chance float64, p *plan) {
+func (m *machine) wake(now time.Time, p *plan) {
 	switch m.phase {
 	case asking:
 		if !m.waiting {
@@ -371,7 +371,7 @@ func (m *machine) wake(now time.Time, chance float64, p *plan) {
 		return
 	}
 	if m.rules.shares && op != opPing {
-		m.claim(now, op, p)
+		m.claim(op, p)
 		return
 	}
 	m.ask(op, p) // in a line, it keeps its place
@@ -380,7 +380,7 @@ func (m *machine) wake(now time.Time, chance float64, p *plan) {
 // claim begins an attempt with a look at the store. Before a look at the
 // credentials, and while the gate holds the session back, it only looks; the claim
 // follows. A session that waits for a person then writes nothing.
-func (m *machine) claim(now time.Time, op pbx.Op, p *plan) {
+func (m *machine) claim(op pbx.Op, p *plan) {
 	m.withdraw(p)
 	m.phase, m.waiting, m.again, m.op, m.next = calling, false, false, opClaim, time.Time{}
 	m.ticket++
@@ -440,7 +440,7 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 			m.become(now, Unavailable, err, why, p)
 		}
 		m.rest(now.Add(min(backoff(int(m.away)-1, chance), spread(slowestShare, chance))))
-		m.earlier(now, living)
+		m.earlier(living)
 		return
 	case e.claim.verdict == gone:
 		m.phase, p.ended = resting, true // nothing is under way any more
@@ -459,8 +459,8 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 		if !living && m.state != Rejected {
 			m.become(now, Connecting, m.err, "another process is logging in", p)
 		}
-		m.rest(later(now.Add(firstShare), earliest(e.claim.until, now.Add(2*time.Second))))
-		m.earlier(now, living)
+		m.rest(now.Add(min(max(e.claim.until.Sub(now), firstShare), mostShare)))
+		m.earlier(living)
 		return
 	}
 	op, at := m.due(now)
@@ -482,22 +482,9 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 
 const (
 	firstShare   = 250 * time.Millisecond // between two looks at a token that another process renews
+	mostShare    = 2 * time.Second        // the same, at most
 	slowestShare = 10 * time.Second       // between two attempts to reach the store
 )
-
-func earliest(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
 
 // notShared is why the store did not allow an attempt: the reason, and the error.
 func notShared(err error) (why string, failure error) {
@@ -585,10 +572,7 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 	}
 	if m.relogin && a.verdict == waitUntil { // nothing of this session's own depends on it
 		m.relogin = false
-		m.rest(now)
-		if living {
-			m.rest(m.lease.renewal())
-		}
+		m.rest(m.lease.renewal())
 		return
 	}
 	switch a.verdict {
@@ -618,7 +602,7 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 		return
 	case free:
 		m.seen = op == pbx.OpLogin
-		m.claim(now, op, p)
+		m.claim(op, p)
 		p.take, m.claimed = true, true
 		return
 	case waitUntil:
@@ -626,7 +610,7 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 			m.away = max(m.away, 1)
 		}
 		m.rest(a.until)
-		m.earlier(now, living)
+		m.earlier(living)
 	default:
 		if m.again {
 			m.ask(op, p)
@@ -641,7 +625,7 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 			}
 			m.earlierBy(now.Add(spread(look, chance)))
 		}
-		m.earlier(now, living)
+		m.earlier(living)
 	}
 	switch {
 	case quiet:
@@ -706,7 +690,7 @@ func (m *machine) why(op pbx.Op) string {
 }
 
 // earlier wakes the session at the expiry of a living token, if a wait is longer.
-func (m *machine) earlier(now time.Time, living bool) {
+func (m *machine) earlier(living bool) {
 	if living && m.lease.span != 0 {
 		m.earlierBy(m.lease.end())
 	}
@@ -766,7 +750,7 @@ func (m *machine) looked(now time.Time, e event, chance float64, p *plan) {
 		m.print = e.print
 		if m.rules.shares && !m.claimed && !m.heldBack() {
 			m.seen = true
-			m.claim(now, pbx.OpLogin, p)
+			m.claim(pbx.OpLogin, p)
 			return
 		}
 		m.ask(pbx.OpLogin, p)
@@ -930,7 +914,7 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 			return
 		}
 		m.rest(now.Add(least))
-		m.earlier(now, living)
+		m.earlier(living)
 		return
 	}
 
@@ -941,9 +925,10 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 		}
 	}
 	wait := backoff(int(m.fails), chance)
-	slow := lockout.Classify(err).Kind == lockout.Withdrawn || errors.Is(err, pbx.ErrConfig) || op == pbx.OpLogin && errors.Is(err, pbx.ErrForbidden) ||
+	outcome := lockout.Classify(err)
+	slow := outcome.Kind == lockout.Withdrawn || errors.Is(err, pbx.ErrConfig) || op == pbx.OpLogin && errors.Is(err, pbx.ErrForbidden) ||
 		errors.Is(err, pbx.ErrNotSupported) || errors.Is(err, pbx.ErrLocked) || errors.Is(err, pbx.ErrTooManySessions)
-	if !living && lockout.Classify(err).InFront {
+	if !living && outcome.InFront {
 		slow = false // it may go by itself, and the gate waits for that
 	}
 	m.failed()
@@ -967,7 +952,7 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 		wait = min(wait, max(m.lease.end().Sub(now)/2, firstBackoff))
 	}
 	m.rest(now.Add(max(wait, pause)))
-	m.earlier(now, living) // then it takes a login
+	m.earlier(living) // then it takes a login
 }
 
 // blocked is the state while the host must be left alone.
@@ -1018,9 +1003,6 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 		}
 		m.generation++
 		m.refreshed = op == pbx.OpKeepAlive
-		if m.refreshed && m.lease != nil { // the token before was not refused: no row goes on
-			m.early = 0
-		}
 	} else if m.lease != nil {
 		m.outlived(now, p)
 		base = m.lease.base
