@@ -25,7 +25,7 @@ type machine struct {
 	waiting   bool   // asking: the gate said to wait for an event
 	again     bool   // asking: the event came before the gate's answer
 	gone      bool   // old is a token that the PBX refused
-	suspect   bool   // the token is to be pinged
+	pingDue   bool   // the token is to be pinged
 	noBeat    bool   // the brand has no keep-alive
 	refreshed bool   // the token at hand came by a refresh
 	rash      bool   // it is renewed out of turn, together with others
@@ -229,7 +229,7 @@ type change struct {
 func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 	if !m.living(now) { // else a response that comes late could revive it
 		p.renewed = m.lease != nil && m.state != Rejected // too late
-		m.lease, m.suspect = nil, false
+		m.lease, m.pingDue = nil, false
 	}
 	switch e.kind {
 	case closing:
@@ -285,7 +285,7 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 	case condemned:
 		m.condemn(now, e, chance, &p)
 	case suspected:
-		m.doubt(now, e.before, &p)
+		m.suspect(now, e.before, &p)
 	case relogin:
 		m.makeRoom(now)
 	case retry:
@@ -370,7 +370,7 @@ func (m *machine) wake(now time.Time, p *plan) {
 		m.rest(time.Time{})
 		return
 	}
-	if m.rules.shares && op != opPing {
+	if m.rules.shares && op != pbx.OpPing {
 		m.claim(op, p)
 		return
 	}
@@ -416,7 +416,7 @@ func (m *machine) peeked(now time.Time, e event, chance float64, p *plan) {
 	switch op, at := m.due(now); {
 	case op == "":
 		m.rest(at)
-	case m.state == Live, m.suspect, e.err == nil && m.away > 0:
+	case m.state == Live, m.pingDue, e.err == nil && m.away > 0:
 		m.rest(now)
 	default:
 		m.rest(m.next)
@@ -500,8 +500,8 @@ func notShared(err error) (why string, failure error) {
 func (m *machine) due(now time.Time) (op pbx.Op, at time.Time) {
 	if m.living(now) {
 		switch at := m.lease.renewal(); {
-		case m.suspect:
-			return opPing, time.Time{}
+		case m.pingDue:
+			return pbx.OpPing, time.Time{}
 		case m.relogin:
 			return m.proof(), time.Time{}
 		case m.state == Rejected:
@@ -518,9 +518,6 @@ func (m *machine) due(now time.Time) (op pbx.Op, at time.Time) {
 	}
 	return m.proof(), time.Time{}
 }
-
-// opPing asks the PBX whether a token is alive.
-const opPing = pbx.OpPing
 
 // proof is the operation that a login begins with.
 func (m *machine) proof() pbx.Op {
@@ -562,7 +559,7 @@ func (m *machine) used() *pbx.Token {
 
 // heed follows the gate's answer.
 func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
-	op, quiet := m.op, m.relogin || m.op == opPing || m.op == opLook && m.stuck()
+	op, quiet := m.op, m.relogin || m.op == pbx.OpPing || m.op == opLook && m.stuck()
 	living := m.living(now)
 	if m.rules.shares && (op == pbx.OpLogin || op == pbx.OpKeepAlive) {
 		m.heldUp = a.verdict != pass && a.verdict != free
@@ -577,7 +574,7 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 	}
 	switch a.verdict {
 	case pass:
-		if !living && (op == opPing || op == pbx.OpKeepAlive && !m.refreshable(now)) {
+		if !living && (op == pbx.OpPing || op == pbx.OpKeepAlive && !m.refreshable(now)) {
 			p.stale = true // the token expired meanwhile
 			m.rest(now)
 			return
@@ -585,8 +582,8 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 		m.phase = calling
 		p.call, p.op, p.ticket, p.print = true, op, m.ticket, m.print
 		switch op {
-		case opPing:
-			p.token, m.suspect = m.lease.token, false
+		case pbx.OpPing:
+			p.token, m.pingDue = m.lease.token, false
 		case pbx.OpKeepAlive:
 			if p.token = m.old; living {
 				p.token = m.lease.token
@@ -715,7 +712,7 @@ func (m *machine) finish(now time.Time, e event, chance float64, p *plan) {
 	case opLook:
 		m.looked(now, e, chance, p)
 		return
-	case opPing:
+	case pbx.OpPing:
 		m.pinged(now, e, chance, p)
 		return
 	}
@@ -1029,7 +1026,7 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 		}
 	}
 	m.old, m.lease, m.rash, m.gone, m.heldUp = t, l, false, false, false
-	m.fails, m.suspect = 0, false
+	m.fails, m.pingDue = 0, false
 	m.become(now, Live, nil, brought(op), p)
 	m.rest(l.renewal())
 }
@@ -1073,7 +1070,7 @@ func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 	}
 	if e.ambiguous && m.rules.pings && !m.noPing {
 		if (m.phase == resting || m.peeking()) && !m.pingedLately(now) {
-			m.suspect = true
+			m.pingDue = true
 			m.next = now
 		}
 		return // what is under way will show it
@@ -1084,16 +1081,16 @@ func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 	m.give(now, chance, p)
 }
 
-// doubt gives up a token that was issued no later than before, and its refresh token:
+// suspect gives up a token that was issued no later than before, and its refresh token:
 // the PBX has probably lost both, and dead tokens may count as wrong logins.
-func (m *machine) doubt(now time.Time, before time.Time, p *plan) {
+func (m *machine) suspect(now time.Time, before time.Time, p *plan) {
 	if m.old != nil && !m.old.IssuedAt.After(before) {
 		m.old = nil
 	}
 	if !m.living(now) || m.lease.token.IssuedAt.After(before) {
 		return
 	}
-	m.lease, m.old, m.suspect, m.gone, m.relogin = nil, nil, false, true, false
+	m.lease, m.old, m.pingDue, m.gone, m.relogin = nil, nil, false, true, false
 	m.dead = m.generation
 	if m.state == Rejected {
 		return
@@ -1110,7 +1107,7 @@ func (m *machine) doubt(now time.Time, before time.Time, p *plan) {
 // makeRoom plans a login with credentials that work, whose success resets the
 // PBX's count of wrong logins.
 func (m *machine) makeRoom(now time.Time) {
-	if m.phase == resting && m.state == Live && m.living(now) && !m.suspect {
+	if m.phase == resting && m.state == Live && m.living(now) && !m.pingDue {
 		m.relogin, m.next = true, now
 	}
 }
@@ -1126,7 +1123,7 @@ func (m *machine) pingedLately(now time.Time) bool {
 func (m *machine) give(now time.Time, chance float64, p *plan) {
 	refreshed, early, good := m.refreshed, m.lease.early(now), m.lease.good.Load()
 	m.dead, p.dead = m.generation, &deadToken{m.lease.token.IssuedAt, now, m.print}
-	m.lease, m.suspect, m.gone, m.relogin = nil, false, true, false
+	m.lease, m.pingDue, m.gone, m.relogin = nil, false, true, false
 	if m.state == Rejected { // without its old token, it is still not to log in
 		return
 	}
@@ -1173,7 +1170,7 @@ func (m *machine) condemn(now time.Time, e event, chance float64, p *plan) {
 }
 
 func (m *machine) reject(now time.Time, err error, chance float64, p *plan) {
-	m.lease, m.old, m.suspect, m.relogin = nil, nil, false, false
+	m.lease, m.old, m.pingDue, m.relogin = nil, nil, false, false
 	m.condemned(now, err, chance, p)
 }
 
@@ -1261,14 +1258,14 @@ func (m *machine) close(now time.Time, p *plan) {
 		return
 	}
 	m.withdraw(p)
-	m.old, m.suspect, m.relogin = nil, false, false
+	m.old, m.pingDue, m.relogin = nil, false, false
 	if m.living(now) {
 		m.old = m.lease.token
 	}
 	m.lease, m.next = nil, time.Time{}
 	m.become(now, Closed, nil, "closed", p)
 	if m.phase == calling {
-		p.cancel = m.op == opLook || m.op == opPing || m.op == opClaim || m.op == opPeek // they bring no token
+		p.cancel = m.op == opLook || m.op == pbx.OpPing || m.op == opClaim || m.op == opPeek // they bring no token
 		m.phase = ending
 		return
 	}
@@ -1318,9 +1315,9 @@ func (m *machine) judged() bool {
 	return m.state != Connecting || m.err != nil || m.generation > 0 || m.memory != nil
 }
 
-// doubted reports whether a ping is due or under way.
-func (m *machine) doubted() bool {
-	return m.suspect || m.op == opPing && (m.phase == asking || m.phase == calling)
+// pinging reports whether a ping is due or under way.
+func (m *machine) pinging() bool {
+	return m.pingDue || m.op == pbx.OpPing && (m.phase == asking || m.phase == calling)
 }
 
 // planned is when the PBX gets a request next; zero: not by itself, or now.

@@ -43,7 +43,7 @@ var brokenMachines = []mutants.Mutant{
 		"an ambiguous refusal is decided by a ping"},
 	{"what may be no refusal at all ends a token", "machine.go", "	if e.unclear {", "	if false {",
 		"an ambiguous refusal is decided by a ping"},
-	{"a response revives an expired lease", "machine.go", "	if !m.living(now) { // else a response that comes late could revive it\n		p.renewed = m.lease != nil && m.state != Rejected // too late\n		m.lease, m.suspect = nil, false\n	}\n", "",
+	{"a response revives an expired lease", "machine.go", "	if !m.living(now) { // else a response that comes late could revive it\n		p.renewed = m.lease != nil && m.state != Rejected // too late\n		m.lease, m.pingDue = nil, false\n	}\n", "",
 		"only Live, Renewing and Rejected hold a living token"},
 	{"a failed renewal is unavailable though its token lives", "machine.go", "		m.become(now, Renewing, err, \"the renewal failed\", p)", "		m.become(now, Unavailable, err, \"the renewal failed\", p)",
 		"only Live, Renewing and Rejected hold a living token"},

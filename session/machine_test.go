@@ -225,7 +225,7 @@ func (w *world) key(all bool) (k key) {
 		k[6] = 2
 	case opLook:
 		k[6] = 3
-	case opPing:
+	case pbx.OpPing:
 		k[6] = 4
 	case opClaim:
 		k[6] = 5
@@ -237,7 +237,7 @@ func (w *world) key(all bool) (k key) {
 		k[8] = flagsOf(t != nil, false, w.oldTicket)
 		return k
 	}
-	k[7] = flagsOf(m.waiting, m.again, m.gone, m.suspect, m.noBeat, m.noPing, m.refreshed && m.early > 0, m.rash && m.rules.many && (all || l != nil))
+	k[7] = flagsOf(m.waiting, m.again, m.gone, m.pingDue, m.noBeat, m.noPing, m.refreshed && m.early > 0, m.rash && m.rules.many && (all || l != nil))
 	k[8] = flagsOf(t != nil, l != nil, w.oldTicket, w.standing, m.relogin, w.claim, w.only, w.beat)
 	k[9] = flagsOf(m.claimed, m.seen, m.away > 0, m.fails > 0)
 	k[10] = byte(min(m.early, freeEarly+1)) | byte(m.badRefreshes)<<4
@@ -445,7 +445,7 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 				result("another", event{print: printB})
 			}
 			result("fails", event{err: errConfig})
-		case opPing:
+		case pbx.OpPing:
 			result("alive", event{})
 			result("dead", event{err: errDead})
 			result("mute", event{err: errMute})
@@ -553,7 +553,7 @@ func (k *driverKind) step(before, w *world, mv *move, chance float64) string {
 	if m.lease != nil && was.lease == nil && m.lease.generation <= w.dead {
 		return "an invalidated token is never published again"
 	}
-	if mv.e.kind == finished && !p.stale && was.op == opPing && mv.e.err == errDead && m.lease != nil {
+	if mv.e.kind == finished && !p.stale && was.op == pbx.OpPing && mv.e.err == errDead && m.lease != nil {
 		return "an invalidated token is never published again"
 	}
 
@@ -607,7 +607,7 @@ func (k *driverKind) step(before, w *world, mv *move, chance float64) string {
 			}
 		}
 	}
-	if (mv.e.kind == condemned || mv.e.kind == finished && was.op == opPing) && mv.e.err == errRefused && !p.stale && was.lease != nil && m.lease == nil && m.state == Rejected {
+	if (mv.e.kind == condemned || mv.e.kind == finished && was.op == pbx.OpPing) && mv.e.err == errRefused && !p.stale && was.lease != nil && m.lease == nil && m.state == Rejected {
 		w.condemned |= k.sent(w)
 		if k.rules.prints {
 			w.condemned |= printBit(was.print)
@@ -648,7 +648,7 @@ func (k *driverKind) step(before, w *world, mv *move, chance float64) string {
 
 // sameMachine compares what a step could have changed.
 func sameMachine(a, b *machine) bool {
-	return a.phase == b.phase && a.waiting == b.waiting && a.again == b.again && a.gone == b.gone && a.suspect == b.suspect &&
+	return a.phase == b.phase && a.waiting == b.waiting && a.again == b.again && a.gone == b.gone && a.pingDue == b.pingDue &&
 		a.ticket == b.ticket && a.op == b.op && a.state == b.state && a.next.Equal(b.next) && a.err == b.err && a.lease == b.lease &&
 		a.old == b.old && a.fails == b.fails && a.away == b.away && a.early == b.early && a.memory == b.memory && a.generation == b.generation
 }

@@ -291,7 +291,7 @@ func (s *Session) gaveUp(ctx context.Context, l *lease) bool {
 		s.mu.Lock()
 		m := &s.machine
 		same := m.lease != nil && m.lease.generation == l.generation
-		if !same || !m.doubted() {
+		if !same || !m.pinging() {
 			s.mu.Unlock()
 			return !same
 		}
