@@ -20,9 +20,6 @@ func (h *host) answer(g lockout.Login, d lockout.Decision, now time.Time) answer
 	fault := func(kind error, message string) {
 		a.err = &pbx.Error{Op: pbx.OpLogin, Kind: kind, Message: "not sent: " + message, RetryAfter: wait}
 	}
-	if d.Until.IsZero() {
-		wait = 0
-	}
 	switch d.Reason {
 	case lockout.PasswordRefused:
 		a.state = Rejected
@@ -32,9 +29,6 @@ func (h *host) answer(g lockout.Login, d lockout.Decision, now time.Time) answer
 		fault(pbx.ErrLocked, "the PBX refused credentials that worked shortly before, so it may have locked this client; one more login follows")
 	case lockout.LockedByPBX:
 		a.state, a.holder, a.err = Locked, LockedByPBX, lockedByPBX(pbx.OpLogin, wait)
-	case lockout.AccountPaused:
-		a.state = Unavailable
-		fault(pbx.ErrUnavailable, d.Reason.String())
 	case lockout.NoPlace:
 		if d.Verdict == lockout.WaitEvent {
 			break // what is under way decides
@@ -43,7 +37,7 @@ func (h *host) answer(g lockout.Login, d lockout.Decision, now time.Time) answer
 		fault(pbx.ErrLocked, h.noPlace(g, d, now))
 	case lockout.RetriedJustNow:
 		fault(pbx.ErrUnavailable, d.Reason.String())
-	case lockout.Pause:
+	case lockout.AccountPaused, lockout.Pause:
 		a.state = Unavailable
 		fault(pbx.ErrUnavailable, d.Reason.String())
 	case lockout.NoEvidence:

@@ -250,14 +250,6 @@ func (h *host) status() HostStatus {
 			s.Waiting = append(s.Waiting, Waiting{Session: m.name, URL: m.traits.URL, Account: m.traits.Account, Reason: reason, Until: h.here(w.until, now)})
 		}
 	}
-	slices.SortFunc(s.Waiting, func(a, b Waiting) int {
-		switch {
-		case a.Session < b.Session:
-			return -1
-		case a.Session > b.Session:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(s.Waiting, func(a, b Waiting) int { return strings.Compare(a.Session, b.Session) })
 	return s
 }
