@@ -36,13 +36,13 @@ func (h *host) ask(v *visitor, q question) answer {
 	g := h.login(v, q.print, h.line.since(v, now))
 	g.Early = q.early
 	if h.calls >= v.perHost {
-		a := h.wait(v, q, g, lockout.Decision{Verdict: lockout.WaitEvent, Reason: lockout.OneByOne, Until: now.Add(turnLasts)}, now)
+		a := h.waitForTurn(v, q, g, now)
 		h.unlock()
 		return a
 	}
 	if !q.relogin && !h.line.isCalled(v) {
 		if better := h.better(now, g); better != nil && better.v != v { // it may stand in a rank that is no longer its own
-			a := h.wait(v, q, g, lockout.Decision{Verdict: lockout.WaitEvent, Reason: lockout.OneByOne, Until: now.Add(turnLasts)}, now)
+			a := h.waitForTurn(v, q, g, now)
 			h.line.call(better)
 			h.unlock()
 			better.v.poke()
@@ -51,27 +51,27 @@ func (h *host) ask(v *visitor, q question) answer {
 	}
 	h.calls++ // until it is clear that it does not go
 	h.unlock()
-
 	d, err := h.book(v, g, q)
+	return h.booked(v, q, g, d, err)
+}
 
+// booked says what follows from the decision about a login, or from the error of the
+// store.
+func (h *host) booked(v *visitor, q question, g lockout.Login, d lockout.Decision, err error) answer {
 	h.lock()
-	now = h.now()
+	now := h.now()
+	h.calls--
 	if err == nil && d.Verdict == lockout.Go {
 		said := answer{verdict: free}
-		if q.unclaimed {
-			h.calls--
-		} else {
-			booking := d.Booking
-			said = answer{verdict: pass, booking: &booking}
+		if !q.unclaimed {
+			h.calls++
+			said = answer{verdict: pass, booking: &d.Booking}
 		}
 		h.line.withdraw(v, q.ticket)
 		h.look(now)
-		next := h.advance(now)
-		h.unlock()
-		next.poke()
+		h.unlockAndAdvance(now)
 		return said
 	}
-	h.calls--
 	if h.line.overtaken(v, q.ticket) {
 		h.unlock()
 		return answer{verdict: waitEvent}
@@ -97,6 +97,11 @@ func (h *host) ask(v *visitor, q question) answer {
 
 // turnLasts bounds how long a visitor waits for one that goes before it.
 const turnLasts = 15 * time.Second
+
+// waitForTurn puts the visitor into the queue until others have gone. h.mu is held.
+func (h *host) waitForTurn(v *visitor, q question, g lockout.Login, now time.Time) answer {
+	return h.wait(v, q, g, lockout.Decision{Verdict: lockout.WaitEvent, Reason: lockout.OneByOne, Until: now.Add(turnLasts)}, now)
+}
 
 // wait puts the visitor into the queue. h.mu is held.
 func (h *host) wait(v *visitor, q question, g lockout.Login, d lockout.Decision, now time.Time) answer {
@@ -163,7 +168,7 @@ func (h *host) askWithToken(v *visitor, q question) answer {
 		return answer{verdict: waitEvent, state: Unavailable}
 	}
 	oneAtATime := h.local.OneTokenAtATime(v.traits.URL, h.issued(q.issued, now), now)
-	if h.calls >= v.perHost || h.trial[v.traits.URL] != nil && oneAtATime || h.isLost(v.traits.URL, q.issued, now) {
+	if h.calls >= v.perHost || h.trial[v.traits.URL] != nil && oneAtATime || h.isUntold(v.traits.URL, q.issued, now) {
 		h.line.addBeat(v, q.ticket, q.issued, false)
 		return answer{verdict: waitEvent, state: Connecting}
 	}
@@ -214,9 +219,7 @@ func (h *host) settle(v *visitor, op pbx.Op, b *lockout.Booking, t *pbx.Token, e
 		}
 	}
 	h.look(now)
-	next := h.advance(now)
-	h.unlock()
-	next.poke()
+	h.unlockAndAdvance(now)
 	return dropped
 }
 
@@ -255,9 +258,7 @@ func (h *host) move() {
 		return
 	}
 	h.lock()
-	next := h.advance(h.now())
-	h.unlock()
-	next.poke()
+	h.unlockAndAdvance(h.now())
 }
 
 // retry asks for a person's retry, and returns why it would do nothing.

@@ -209,9 +209,9 @@ func (h *host) issued(at, now time.Time) time.Time {
 	return now.Add(-time.Since(at))
 }
 
-// isLost reports whether a token is suspect, and its session may not know yet. h.mu is
+// isUntold reports whether a token is suspect, and its session may not know yet. h.mu is
 // held.
-func (h *host) isLost(url string, issued, now time.Time) bool {
+func (h *host) isUntold(url string, issued, now time.Time) bool {
 	return h.told != nil && h.ledger.Suspect(url, h.issued(issued, now))
 }
 

@@ -51,7 +51,7 @@ type line struct {
 type rank struct {
 	logins   []*waiter
 	kinds    map[kind]int // how many logins are of each
-	anywhere map[kind]int // the same, of whatever URL
+	anywhere map[kind]int // the same, by kind.anywhere
 }
 
 // kind is what logins of a rank have in common that wait for the same, so that a long
@@ -64,9 +64,10 @@ type kind struct {
 	early   bool // their sessions have valid tokens, so that they have fewer places
 }
 
-// anywhere is the kind without what is about the URL.
+// anywhere is what logins have in common that wait for another login, at whichever URL
+// and whatever their places.
 func (k kind) anywhere() kind {
-	k.url, k.noProbe = "", false
+	k.url, k.noProbe, k.refused = "", false, false
 	return k
 }
 
@@ -233,42 +234,33 @@ func (l *line) callParked(holds func(*waiter) bool) (next called) {
 	return next
 }
 
-// callAll calls all that wait to log in.
-func (l *line) callAll() (next called) {
-	next = l.callParked(func(*waiter) bool { return true })
+// callLogins calls those of the logins in the queue for which holds is true.
+func (l *line) callLogins(holds func(*waiter) bool) (next called) {
 	for _, r := range l.ranks {
 		for _, w := range slices.Clone(r.logins) {
-			l.call(w)
-			next = append(next, call{v: w.v})
+			if holds(w) {
+				l.call(w)
+				next = append(next, call{v: w.v})
+			}
 		}
 	}
 	return next
+}
+
+// callAll calls all that wait to log in.
+func (l *line) callAll() called {
+	all := func(*waiter) bool { return true }
+	return append(l.callParked(all), l.callLogins(all)...)
 }
 
 // callSame calls the logins in the queue that have the same credentials: these have
 // been refused.
-func (l *line) callSame(g lockout.Login) (next called) {
-	for _, r := range l.ranks {
-		for _, w := range slices.Clone(r.logins) {
-			if w.login.Fingerprint == g.Fingerprint && w.login.URL == g.URL {
-				l.call(w)
-				next = append(next, call{v: w.v})
-			}
-		}
-	}
-	return next
+func (l *line) callSame(g lockout.Login) called {
+	return l.callLogins(func(w *waiter) bool { return w.login.Fingerprint == g.Fingerprint && w.login.URL == g.URL })
 }
 
 // callUnanswered calls those that wait for a response from the URL and do not know
 // that none comes: they may have begun to wait for something else.
-func (l *line) callUnanswered(url string) (next called) {
-	for _, r := range l.ranks {
-		for _, w := range slices.Clone(r.logins) {
-			if w.reason == lockout.NoEvidence && !w.told && w.login.URL == url {
-				l.call(w)
-				next = append(next, call{v: w.v})
-			}
-		}
-	}
-	return next
+func (l *line) callUnanswered(url string) called {
+	return l.callLogins(func(w *waiter) bool { return w.reason == lockout.NoEvidence && !w.told && w.login.URL == url })
 }

@@ -11,6 +11,13 @@ import (
 // advance calls those that may go now: more would race for it. h.mu is held.
 func (h *host) advance(now time.Time) called { return h.advanceFrom(now, nil) }
 
+// unlockAndAdvance unlocks the host, and has those ask again that may go now.
+func (h *host) unlockAndAdvance(now time.Time) {
+	next := h.advance(now)
+	h.unlock()
+	next.poke()
+}
+
 // advanceFrom is advance, where a visitor's login, if it may go, goes before those of
 // others.
 func (h *host) advanceFrom(now time.Time, first *visitor) (next called) {
@@ -31,7 +38,7 @@ func (h *host) advanceFrom(now time.Time, first *visitor) (next called) {
 			i++
 			continue
 		}
-		if !h.coveredUntil(w.v, now).IsZero() || h.isLost(url, w.issued, now) {
+		if !h.coveredUntil(w.v, now).IsZero() || h.isUntold(url, w.issued, now) {
 			i++
 			continue
 		}
@@ -80,10 +87,6 @@ func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
 			switch {
 			case w.reason == lockout.OneByOne:
 				behind = append(behind, anywhere)
-				anywhere.refused = !anywhere.refused
-				if rank.anywhere[anywhere] > 0 && !slices.Contains(behind, anywhere) {
-					behind = append(behind, anywhere)
-				}
 			case h.holdsBackAll(now, w):
 				if blocked == nil {
 					blocked = map[kind]bool{}

@@ -18,6 +18,7 @@ func (h *host) use(ctx context.Context, v *visitor, issued time.Time) (done func
 	if !h.asks(issued) {
 		return func() {}, nil
 	}
+	url := v.traits.URL
 	for {
 		h.lock()
 		now := h.now()
@@ -25,24 +26,20 @@ func (h *host) use(ctx context.Context, v *visitor, issued time.Time) (done func
 			h.unlock()
 			return nil, lockedByPBX(pbx.OpRequest, until.Sub(now))
 		}
-		busy := h.told
-		if !h.isLost(v.traits.URL, issued, now) {
-			if !h.local.OneTokenAtATime(v.traits.URL, h.issued(issued, now), now) {
-				h.unlock()
-				return func() {}, nil
-			}
-			busy = h.trial[v.traits.URL]
+		var busy chan struct{}
+		switch {
+		case h.isUntold(url, issued, now):
+			busy = h.told
+		case h.local.OneTokenAtATime(url, h.issued(issued, now), now):
+			busy = h.trial[url]
+		default:
+			h.unlock()
+			return func() {}, nil
 		}
 		if busy == nil {
-			h.try(v.traits.URL)
+			h.try(url)
 			h.unlock()
-			end := sync.OnceFunc(func() {
-				h.lock()
-				h.tried(v.traits.URL)
-				next := h.advance(h.now())
-				h.unlock()
-				next.poke()
-			})
+			end := sync.OnceFunc(func() { h.endTrial(url) })
 			last := time.AfterFunc(v.timeout, end) // the request may have more time
 			return func() { last.Stop(); end() }, nil
 		}
@@ -70,6 +67,13 @@ func (h *host) tried(url string) {
 	}
 }
 
+// endTrial ends the trial of a token, and has those ask again that may go then.
+func (h *host) endTrial(url string) {
+	h.lock()
+	h.tried(url)
+	h.unlockAndAdvance(h.now())
+}
+
 // oneLogout waits until no other logout to the URL pings its token. sure: this token
 // need not be pinged, because the PBX has just accepted one that is no newer, or because
 // no other session has a token there. Where dead tokens count, each is pinged.
@@ -85,13 +89,7 @@ func (h *host) oneLogout(ctx context.Context, v *visitor, t *pbx.Token) (done fu
 		if busy == nil {
 			h.try(url)
 			h.unlock()
-			return func() {
-				h.lock()
-				h.tried(url)
-				next := h.advance(h.now())
-				h.unlock()
-				next.poke()
-			}, false, nil
+			return func() { h.endTrial(url) }, false, nil
 		}
 		h.unlock()
 		select {
@@ -132,9 +130,7 @@ func (h *host) alive(v *visitor, issued, sent time.Time) {
 	now := h.now()
 	h.local.TokenAccepted(v.traits.URL, h.issued(issued, now), now.Add(-time.Since(sent)), now)
 	h.look(now)
-	next := h.advance(now)
-	h.unlock()
-	next.poke()
+	h.unlockAndAdvance(now)
 }
 
 // isSuspect reports whether a token is not to be sent any more.
@@ -168,9 +164,7 @@ func (h *host) allTold() {
 	}
 	now := h.now()
 	h.look(now)
-	next := h.advance(now)
-	h.unlock()
-	next.poke()
+	h.unlockAndAdvance(now)
 }
 
 // refused notes that the PBX refused a living token, and returns what is lost.
