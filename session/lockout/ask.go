@@ -249,10 +249,9 @@ func (h *Host) ask(now instant, l *Local, g Login) (d Decision, try bool) {
 		return h.noPlace(now, g, n, places), false
 	}
 
-	if n.inFlight > 0 && !(h.healthy(now, l) && n.counted < g.Limits.several() && !try) {
-		if !g.Limits.None || l.doubt > 0 {
-			return wait(WaitEvent, OneByOne, n.next+1)
-		}
+	together := g.Limits.None && l.doubt == 0 || h.healthy(now, l) && n.counted < g.Limits.several() && !try
+	if n.inFlight > 0 && !together {
+		return wait(WaitEvent, OneByOne, n.next+1)
 	}
 	if until := h.pauseUntil(c, n, g.Limits); now < until {
 		return wait(Wait, Pause, until)

@@ -41,9 +41,7 @@ func (r *Replica) Merge(now time.Time, h *Host) (lacking bool) {
 	for _, l := range seen.locks {
 		h.setLock(l)
 	}
-	for _, s := range seen.suspects {
-		h.setSuspect(s)
-	}
+	h.KeepSuspects(now, seen)
 	if s := seen.row; s.last > h.row.last || s.last == h.row.last && s.count > h.row.count {
 		h.row = s
 	}

@@ -30,6 +30,10 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		}
 	}
 	settleAs := func(s state) {
+		if g.Limits.None {
+			remove()
+			return
+		}
 		b.state, b.settled, b.abandoned = s, t, false
 		if i >= 0 {
 			h.bookings[i] = b
@@ -48,9 +52,6 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		l.endPause(b.URL, b.Account)
 	case Refused:
 		settleAs(refused)
-		if g.Limits.None {
-			h.bookings = slices.DeleteFunc(h.bookings, func(k Booking) bool { return k.ID == b.ID })
-		}
 		dropped = h.refuse(t, b)
 		l.endPause(b.URL, b.Account)
 	case Locked:
@@ -77,11 +78,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		h.noProbeFailed(t, l, g)
 		return 0
 	default:
-		if g.Limits.None {
-			remove()
-		} else {
-			settleAs(unclear)
-		}
+		settleAs(unclear)
 		switch {
 		case h.row.count == 0, t > h.row.last.add(g.Limits.Window+lastPlacePause): // no pause is longer
 			h.row = row{count: 1, since: t}
@@ -220,7 +217,8 @@ func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 	before := h.Ask(now, l, g)
 	barred := before.Reason == NoEvidence && h.barred(t, l, c, g.URL)
 	if before.Reason != PasswordRefused && before.Reason != MayBeLocked && before.Reason != Pause && !barred {
-		return withReason(before, cmp.Or(before.Reason, NothingToRetry))
+		before.Reason = cmp.Or(before.Reason, NothingToRetry)
+		return before
 	}
 	old := c
 	c.retried = max(t, c.refused+1)
@@ -233,11 +231,6 @@ func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 	}
 	h.prune()
 	return Decision{}
-}
-
-func withReason(d Decision, r Reason) Decision {
-	d.Reason = r
-	return d
 }
 
 // Forgotten is what Forgive removed.
