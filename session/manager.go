@@ -297,7 +297,7 @@ func (m *Manager) forget(_ context.Context, s *Session) {
 }
 
 // jumped follows a suspension of this machine.
-func (m *Manager) jumped(time.Duration) {
+func (m *Manager) jumped() {
 	for _, s := range m.All() {
 		s.jumped()
 	}

@@ -19,7 +19,7 @@ type scheduler struct {
 	stop   chan struct{}
 	ended  sync.WaitGroup
 	clock  *wallClock
-	jumped func(time.Duration)
+	jumped func()
 
 	mu      sync.Mutex // guards what follows, and every job
 	healthy pool
@@ -67,7 +67,7 @@ func newJob(r runner) job { return job{runner: r, due: never, index: -1} }
 
 // newScheduler starts a scheduler. jumped is called when the wall clock ran ahead
 // of the monotonic one.
-func newScheduler(workers, loginsPerSecond int, wall func() time.Time, jumped func(time.Duration)) *scheduler {
+func newScheduler(workers, loginsPerSecond int, wall func() time.Time, jumped func()) *scheduler {
 	s := &scheduler{
 		epoch: time.Now(), nudge: make(chan struct{}, 1), handed: make(chan task, 1), stop: make(chan struct{}), clock: newWallClock(wall), jumped: jumped,
 		healthy: pool{most: workers}, failing: pool{most: max(workers/2, 1)}, most: workers,
@@ -162,8 +162,8 @@ func (s *scheduler) watch() {
 	timer := time.NewTimer(longestSleep)
 	defer timer.Stop()
 	for {
-		if ahead := s.clock.jump(); ahead > 0 {
-			s.jumped(ahead)
+		if s.clock.jumped() {
+			s.jumped()
 		}
 		s.mu.Lock()
 		now := s.now()

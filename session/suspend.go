@@ -22,14 +22,11 @@ func newWallClock(wall func() time.Time) *wallClock {
 	return &wallClock{wall: wall, mono: time.Now(), last: wall().Round(0)}
 }
 
-// jump returns how far the wall clock has run ahead since the last request; 0 for
-// adjustments, and for a clock that was set back.
-func (c *wallClock) jump() time.Duration {
+// jumped reports whether the wall clock has run ahead since the last request, and not
+// by an adjustment.
+func (c *wallClock) jumped() bool {
 	now, wall := time.Now(), c.wall().Round(0)
 	ahead := wall.Sub(c.last) - now.Sub(c.mono)
 	c.mono, c.last = now, wall
-	if ahead < bigJump {
-		return 0
-	}
-	return ahead
+	return ahead >= bigJump
 }
