@@ -8,20 +8,6 @@ import (
 	"github.com/pbxauth/pbx/session/lockout"
 )
 
-// question is what a visitor wants to do.
-type question struct {
-	op      pbx.Op
-	ticket  uint32
-	print   fingerprint // of a login's credentials
-	admit   bool        // it counts against the fleet's rate of logins
-	relogin bool        // the login is to make room for others
-	failed  bool        // the last attempt failed
-	early   bool        // a login, and the token at hand is valid
-	issued  time.Time   // of a keep-alive or ping: when its token was
-
-	unclaimed bool // say only whether it may go
-}
-
 // ask asks for a request of the driver: see gate.
 func (h *host) ask(v *visitor, q question) answer {
 	if q.op != pbx.OpLogin {

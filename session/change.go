@@ -177,7 +177,7 @@ func (h *host) take(next *lockout.Host, e store.Entry) {
 	if !e.Now.IsZero() {
 		was := h.offset
 		h.offset = e.Now.Sub(h.common.now())
-		h.local.Shift(h.offset.Truncate(time.Millisecond) - was.Truncate(time.Millisecond))
+		h.local.Shift(h.offset.Truncate(time.Millisecond) - was.Truncate(time.Millisecond)) // so that many small ones add up
 	}
 	next.KeepSuspects(h.now(), &h.ledger)
 	h.ledger = *next

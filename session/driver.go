@@ -35,8 +35,11 @@ func (d *driver) describe() error {
 func (d *driver) rules(many bool) rules {
 	_, prints := pbx.As[pbx.Fingerprinter](d.auth)
 	_, pings := pbx.As[pbx.Pinger](d.auth)
-	return rules{shares: d.store != nil, lifetime: d.traits.brand().Lifetime, refreshes: d.traits.brand().KeepAlive == pbx.KeepAliveRefresh, noBeat: d.traits.brand().KeepAlive == pbx.KeepAliveNone,
-		prints: prints, pings: pings, many: many}
+	brand := d.traits.brand()
+	return rules{
+		lifetime: brand.Lifetime, refreshes: brand.KeepAlive == pbx.KeepAliveRefresh, noBeat: brand.KeepAlive == pbx.KeepAliveNone,
+		prints: prints, pings: pings, many: many, shares: d.store != nil,
+	}
 }
 
 // result is what an operation brought.

@@ -44,16 +44,16 @@ func (l *lease) living(now time.Time) bool {
 	return l != nil && now.Sub(l.base) < time.Duration(l.until.Load())
 }
 
-// older is how old the token is.
-func (l *lease) older(now time.Time) time.Duration { return now.Sub(l.base) }
+// age is how old the token is.
+func (l *lease) age(now time.Time) time.Duration { return now.Sub(l.base) }
 
 // early reports whether a token that the PBX refuses now has served too short.
 func (l *lease) early(now time.Time) bool {
-	age := earlyAge
+	served := earlyAge
 	if l.span > 0 {
-		age = min(age, l.span)
+		served = min(served, l.span)
 	}
-	return l.older(now) < age
+	return l.age(now) < served
 }
 
 func (l *lease) end() time.Time { return l.base.Add(time.Duration(l.until.Load())) }

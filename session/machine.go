@@ -46,7 +46,7 @@ type machine struct {
 	old        *pbx.Token // the latest token, also a dead one: a refresh may revive it; ending: to be logged out
 	issued     int64      // when the latest login's token was, by the driver: Unix nanoseconds
 	generation uint32     // of the latest token
-	dead       uint32     // the newest generation whose end is reported, or no sign of anything
+	dead       uint32     // the newest generation whose end was reported, or says nothing about other tokens
 	print      fingerprint
 	memory     *memory // of trouble; nil: there was none
 
@@ -135,6 +135,20 @@ const (
 	drained                      // nothing is under way any more
 )
 
+// question is what a session asks the gate: whether it may do op.
+type question struct {
+	op      pbx.Op
+	ticket  uint32
+	print   fingerprint // of a login's credentials
+	admit   bool        // count it against the fleet's rate of logins
+	relogin bool        // the login is to make room for others
+	failed  bool        // the last attempt failed
+	early   bool        // a login, and the token at hand is valid
+	issued  time.Time   // of a keep-alive or ping: when its token was
+
+	unclaimed bool // the token is not claimed yet: say only whether it may go
+}
+
 // answer is what the gate says about an operation.
 type answer struct {
 	verdict verdict
@@ -179,19 +193,11 @@ const (
 // plan is what a session has to do after a step.
 type plan struct {
 	ask, call bool
-	op        pbx.Op
-	ticket    uint32
+	question             // of a call only op, ticket and print
 	token     *pbx.Token // of a call
-	print     fingerprint
-	admit     bool      // ask: count it against the fleet's rate of logins
-	relogin   bool      // ask: the login is to make room for others
-	unclaimed bool      // ask: the token is not claimed yet, do not book the login
-	take      bool      // call of opClaim: claim the token, do not only look
-	refused   bool      // call of opClaim: the PBX refused the token at hand
-	want      pbx.Op    // call of opClaim: what follows
-	failed    bool      // ask: the last attempt failed
-	issued    time.Time // ask: of a keep-alive or ping, when its token was
-	early     bool      // ask: the token at hand is valid
+	take      bool       // call of opClaim: claim the token, do not only look
+	refused   bool       // call of opClaim: the PBX refused the token at hand
+	want      pbx.Op     // call of opClaim: what follows
 
 	withdraw bool       // leave the gate's line, with ticket
 	stale    bool       // the answer or result came too late
@@ -1065,7 +1071,7 @@ func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 		}
 		return
 	}
-	if m.lease.good.Load() && m.lease.early(now) && m.lease.older(now) < trusted(int(m.early)) {
+	if m.lease.good.Load() && m.lease.early(now) && m.lease.age(now) < trusted(int(m.early)) {
 		return // the PBX accepts it elsewhere: it is the request, not the token
 	}
 	if e.ambiguous && m.rules.pings && !m.noPing {

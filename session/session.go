@@ -114,7 +114,8 @@ func newSession(name string, auth pbx.Authenticator, f *fleet) *Session {
 	s.job = newJob(s)
 	l, err := s.connect(name, auth)
 	s.link.Store(l)
-	s.machine = machine{rules: l.rules(f.many), since: time.Now(), err: err, noBeat: l.traits.brand().KeepAlive == pbx.KeepAliveNone}
+	r := l.rules(f.many)
+	s.machine = machine{rules: r, since: time.Now(), err: err, noBeat: r.noBeat}
 	f.gate.guard.join(l) // others at the host may report to it from now on
 	return s
 }
@@ -361,7 +362,7 @@ func (s *Session) ask(l *link, a *attempt, p plan) plan {
 	if err := l.hangs(p.op); err != nil {
 		said = answer{verdict: waitUntil, until: time.Now().Add(slowBackoff), state: Unavailable, err: err}
 	} else {
-		said = g.ask(l, question{op: p.op, ticket: p.ticket, print: p.print, admit: p.admit, relogin: p.relogin, failed: p.failed, early: p.early, issued: p.issued, unclaimed: p.unclaimed})
+		said = g.ask(l, p.question)
 	}
 	if said.crowded {
 		said = s.makeRoom(l, p.print, said)
