@@ -22,6 +22,19 @@ func TestALoginThatIsForbiddenIsNotRepeated(t *testing.T) {
 	})
 }
 
+// A driver may give a login up by itself before anything is sent.
+func TestALoginThatTheDriverGivesUpIsRepeatedSlowly(t *testing.T) {
+	f := &fake{login: func(context.Context) (*pbx.Token, error) {
+		return nil, &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Err: context.Canceled, Message: "given up"}
+	}}
+	during(t, f, func(t *testing.T, s *session.Session) {
+		time.Sleep(10 * time.Minute)
+		if n, _, _ := f.counts(); n > 10 {
+			t.Errorf("%d logins in ten minutes", n)
+		}
+	})
+}
+
 func TestALoginThatIsNotSupportedIsRepeatedSlowly(t *testing.T) {
 	f := &fake{login: fails(pbx.ErrNotSupported, false)}
 	during(t, f, func(t *testing.T, s *session.Session) {
