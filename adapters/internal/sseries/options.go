@@ -25,7 +25,7 @@ func Options(own ...pbx.Option) []pbx.Option {
 		pbx.Option{Name: "event_ipaddr", Label: "Event address", Kind: pbx.OptionString,
 			Help: "The IP address that listens for event reports, if it is not the client's. Heartbeats carry it."},
 		pbx.Option{Name: "event_version", Label: "Event format", Kind: pbx.OptionString,
-			Help: "The format of event reports. 1.0.2, or 2.0.0 with API v2, is well-formed JSON."},
+			Help: "The format of event reports. Set 1.0.2, or 2.0.0 with API v2, to get well-formed JSON."},
 		pbx.Option{Name: "token_ttl", Label: "Token lifetime", Kind: pbx.OptionDuration, Default: "30m",
 			Help: "How long a token is valid without a keep-alive, as in 30m."},
 	)
