@@ -140,7 +140,7 @@ func New(cfg Config) (*PBX, error) {
 		return nil, wire.Misconfigured(Name, "keepalive_action", "KeepAliveAction (keepalive_action) is one word, as in %s", usualKeepAlive)
 	}
 	if !utf8.ValidString(cfg.LoginURL) {
-		return nil, wire.Misconfigured(Name, "login_url", "LoginURL (login_url) is not UTF-8, and JSON would carry another one")
+		return nil, wire.Misconfigured(Name, "login_url", "LoginURL (login_url) is not UTF-8, which JSON cannot carry")
 	}
 	if cfg.TokenTTL < 0 {
 		return nil, wire.Misconfigured(Name, "token_ttl", "TokenTTL %s is negative", cfg.TokenTTL)

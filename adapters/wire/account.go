@@ -61,7 +61,7 @@ func accountOf(cfg pbx.Config, endpoint Endpoint) (none accountSource, err error
 }
 
 // NotUTF8 is an [Endpoint].Impossible for a brand whose login is in JSON, which
-// cannot carry other text: another user name or password would arrive.
+// cannot carry text that is not UTF-8: another user name or password would arrive.
 func NotUTF8(account pbx.Credentials) (setting, wrong string) {
 	switch {
 	case !utf8.ValidString(account.Username):

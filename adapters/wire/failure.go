@@ -33,9 +33,9 @@ func StatusKind(op pbx.Op, status int) error {
 }
 
 // Fail makes the error for a response. meaning is the driver's reading of it and
-// stays as it is: a word missing from a text that everybody knows would show the
-// password. code and said are the PBX's own words, and are cleaned. A code that is
-// neither a number nor a name is left out.
+// stays as it is: if a word were removed from a text that everybody knows, the gap
+// would show the password. code and said are the PBX's own words, and are cleaned.
+// A code that is neither a number nor a name is left out.
 func (x *Exchange) Fail(kind error, code, meaning string, said ...string) *pbx.Error {
 	if x.Request.NoProof && kind == pbx.ErrInvalidCredentials {
 		kind = pbx.ErrProtocol // nothing was there to be judged

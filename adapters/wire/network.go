@@ -224,14 +224,14 @@ func untrusted(err error) (networkFault, bool) {
 	var algorithm x509.InsecureAlgorithmError
 	switch {
 	case errors.As(err, &host) && len(host.Certificate.DNSNames)+len(host.Certificate.IPAddresses) == 0:
-		fault.advice = fmt.Sprintf("the PBX's certificate has only a common name (%s), which does not count any more", fold(host.Certificate.Subject.CommonName))
+		fault.advice = fmt.Sprintf("the PBX's certificate has only a common name (%s), which is no longer accepted", fold(host.Certificate.Subject.CommonName))
 		own = "; if it is your PBX's own, set TLS.PinSHA256 to " + pin
 	case errors.As(err, &host):
 		fault.setting, fault.advice = "TLS.ServerName", "the PBX's certificate is for another name: set TLS.ServerName"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		fault.advice = "the PBX's certificate has expired or is not valid yet: check both clocks, or renew it"
 	case errors.As(err, &algorithm):
-		fault.advice = "the PBX's certificate is signed with an algorithm that is not safe any more"
+		fault.advice = "the PBX's certificate is signed with an algorithm that is no longer safe"
 		own = "; if it is your PBX's own, set TLS.PinSHA256 to " + pin
 	}
 	if pin != "" {

@@ -6,8 +6,8 @@ import (
 )
 
 // SetQuery puts a parameter into u's query, instead of any of that name that is
-// there. The others stay as they are spelled, and in their order: an
-// application's query may hold what net/url would write otherwise.
+// there. The others stay as they are spelled, and in their order: net/url might
+// spell an application's query in another way.
 func SetQuery(u *url.URL, name, value string) {
 	var query []string
 	for parameter := range strings.SplitSeq(u.RawQuery, "&") {

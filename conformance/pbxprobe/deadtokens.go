@@ -23,7 +23,7 @@ func (d deadTokens) may(ctx context.Context) error {
 	key := "pbxprobe/dead-token/" + hex.EncodeToString([]byte(cmp.Or(d.host, "-")))
 	cell, err := d.store.Load(ctx, key)
 	if err != nil {
-		return fmt.Errorf("it cannot be remembered: %w", err)
+		return fmt.Errorf("a dead token that was sent cannot be remembered: %w", err)
 	}
 	var until time.Time
 	if cell.Rev != 0 {
@@ -42,7 +42,7 @@ func (d deadTokens) may(ctx context.Context) error {
 	_, won, err := d.store.Swap(ctx, key, cell.Rev, value, d.window)
 	switch {
 	case err != nil:
-		return fmt.Errorf("it cannot be remembered: %w", err)
+		return fmt.Errorf("a dead token that was sent cannot be remembered: %w", err)
 	case !won: // another run is at it
 		return d.refuse(until)
 	}

@@ -127,7 +127,7 @@ func parse(args []string, stdout io.Writer) (*usage, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w (see -help)", err)
 	case flags.NArg() > 0:
-		return nil, errors.New("all settings are flags, and an argument is none (see -help)")
+		return nil, errors.New("all settings are flags: remove the other arguments (see -help)")
 	case u.list || u.version:
 		return u, nil
 	case u.driver == "" || u.cfg.URL == "":
