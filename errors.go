@@ -92,11 +92,11 @@ type Error struct {
 	// password, a digest, or the response to a challenge.
 	Sent bool
 	// NotJudged, of a login: the vendor documents Code as a failure in which the
-	// password was not judged, so that it is no wrong login: the PBX is overloaded,
-	// say, or has not permitted the client's address. Set it only where the page
-	// leaves no doubt. A session believes it of credentials that have worked, and
-	// then tries again until they work. Otherwise the login may have been a wrong
-	// one, as with every error that is not known to be something else.
+	// password was not judged, for example because the PBX is overloaded or does not
+	// permit the client's address. Set it only where the page leaves no doubt. If the
+	// credentials have worked before, a session believes it, and tries again until
+	// they work. Otherwise the login may have been a wrong one, as with every error
+	// that is not known to be something else.
 	NotJudged bool
 	// Ambiguous, of a request of the application: the response may be about the token,
 	// or about this one request. So a session sends a ping (see [Pinger]) before it

@@ -9,7 +9,7 @@
 //   - A refused password is not sent again. A PBX locks the client's address
 //     after a few wrong logins, and with it every account behind that address.
 //   - Success is proven, never assumed. Most brands report a failure under HTTP
-//     200, so a driver reads the brand's own status field and wants a token.
+//     200, so a driver reads the brand's own status field and requires a token.
 //   - A dead token is noticed in any response and replaced once, however many
 //     goroutines use it.
 //   - No secret gets into an error, a log line or a print. Several brands carry

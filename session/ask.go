@@ -170,8 +170,8 @@ func (h *host) askWithToken(v *visitor, q question) answer {
 	return answer{}
 }
 
-// settle reports how a request of a driver ended that was sent at that time. b is
-// the booking of a login, and t the token of another operation. It returns how many
+// settle reports how a driver's request, sent at that time, ended. b is the booking
+// of a login, and t the token of another operation. settle returns how many
 // credentials the ledger had to forget.
 func (h *host) settle(v *visitor, op pbx.Op, b *lockout.Booking, t *pbx.Token, err error, sent time.Time) (dropped int) {
 	h.mu.Lock()

@@ -27,7 +27,7 @@ type backing struct {
 	operations, errors atomic.Uint64
 }
 
-// writer names a write that is used once.
+// writer returns a new name for a write.
 func (b *backing) writer() string {
 	return fmt.Sprintf("%s/%d", b.process, b.writes.Add(1))
 }
@@ -54,8 +54,8 @@ func (b *backing) Swap(ctx context.Context, key string, rev uint64, value []byte
 	return e, won, err
 }
 
-// promised says which promise of package store the outcome of a Swap breaks that
-// named rev and wrote a value; nil: none that shows.
+// promised returns which promise of package store the outcome of a Swap breaks;
+// nil: none that shows. The Swap named rev and wrote a value.
 func promised(rev uint64, e store.Entry, won bool) error {
 	const broken = "the store breaks its promise %s: check it with package storetest"
 	switch {

@@ -52,8 +52,8 @@ func compare(b *testing.B, n int, contenders ...contender) [][]float64 {
 
 func median(values []float64) float64 { return slices.Sorted(slices.Values(values))[len(values)/2] }
 
-// BenchmarkToken compares the token of a live session with what it cannot do
-// without: one atomic load and one look at the monotonic clock.
+// BenchmarkToken compares Token of a live session with the least that it needs: one
+// atomic load and one look at the monotonic clock.
 func BenchmarkToken(b *testing.B) {
 	s := session.New(&fake{life: time.Hour}, &session.Options{Guard: &session.Guard{}})
 	defer s.Close(context.Background())
@@ -110,8 +110,8 @@ func BenchmarkToken(b *testing.B) {
 	}
 	b.Run("all-cores", func(b *testing.B) {
 		took := compare(b, 1_000_000, live, onAllCores(live))
-		// In most rounds another process holds one of the cores. The quickest
-		// ones tell what ours can do.
+		// In most rounds another process holds one of the cores. The quickest ones show
+		// what ours can do.
 		b.ReportMetric(slices.Min(took[0])/slices.Min(took[1]), "times-as-fast-at-best")
 	})
 }

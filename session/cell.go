@@ -22,13 +22,13 @@ type cells struct {
 	prefix, egress string
 }
 
-// cell is the ledger of one host in a store. What it says is merged with what
-// this process has seen, because a store may forget.
+// cell is the ledger of one host in a store. What it says is merged with what this
+// process has seen, because a store may forget.
 type cell struct {
 	*cells
 	key   string
 	users int           // of the cell; host.mu guards it
-	turn  chan struct{} // who puts one in may do one operation, and has what follows
+	turn  chan struct{} // to put one in is to have the turn: one operation, and what follows
 
 	rev     uint64
 	replica *lockout.Replica

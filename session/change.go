@@ -68,10 +68,10 @@ func (h *host) change(ctx context.Context, decide func(time.Time, *lockout.Host)
 	return h.unstored(errors.New("other processes change it all the time"))
 }
 
-// apply changes the ledger by what has happened, whatever the store does, and
-// then stores it. What the store does not get now, it gets with the next change. If
-// ctx ends while another operation has the turn, nobody has to know: a booking that is
-// not settled counts as a possible wrong login.
+// apply changes the ledger by what has happened, whatever the store does, and then
+// stores it. What the store does not get now, it gets with the next change. If ctx
+// ends while another operation has the turn, the change is dropped: a booking that
+// is not settled counts as a possible wrong login.
 func (h *host) apply(ctx context.Context, change func(time.Time, *lockout.Host)) {
 	if !h.stored() {
 		h.lock()

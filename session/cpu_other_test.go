@@ -7,8 +7,8 @@ import (
 	"runtime/metrics"
 )
 
-// cpuSeconds is the time that the processors have worked for this program. The runtime
-// counts the time too in which other programs kept it waiting.
+// cpuSeconds is the time that the processors have worked for this program. The
+// runtime also counts the time that it waited for other programs.
 func cpuSeconds() float64 {
 	runtime.GC() // updates it
 	sample := []metrics.Sample{{Name: "/cpu/classes/user:cpu-seconds"}, {Name: "/cpu/classes/gc/total:cpu-seconds"}}

@@ -77,7 +77,7 @@ func (d *driver) perform(ctx context.Context, op pbx.Op, t *pbx.Token, key []byt
 }
 
 // hangs returns an error while the driver has not returned from an earlier
-// operation: one that hangs is enough.
+// operation: no second goroutine hangs in it.
 func (d *driver) hangs(op pbx.Op) error {
 	if !d.isAstray(d) {
 		return nil
@@ -95,7 +95,7 @@ func (d *driver) logout(ctx context.Context, t *pbx.Token) error {
 // keep-alive, because a PBX that restarts may never respond to it.
 const loginTimeout = 10 * time.Second
 
-// limit is what an operation gets.
+// limit is how long an operation may take.
 func (d *driver) limit(op pbx.Op) time.Duration {
 	if op == pbx.OpLogin || op == pbx.OpKeepAlive {
 		return min(d.timeout, loginTimeout)
@@ -103,7 +103,7 @@ func (d *driver) limit(op pbx.Op) time.Duration {
 	return d.timeout
 }
 
-// grace is what a driver gets to return after its context has ended.
+// grace is how long a driver may take to return after its context has ended.
 const grace = time.Second
 
 // bounded runs an operation within the timeout.
@@ -207,8 +207,8 @@ func tryOut(err error) {
 	}
 }
 
-// contain turns a panic of the driver into an error. The value is not shown
-// unless it is the runtime's own: anybody else's may hold a secret.
+// contain turns a panic of the driver into an error. The value is shown only if it
+// is the runtime's own: any other may hold a secret.
 func (d *driver) contain(op pbx.Op, fn func() error) (err error) {
 	defer d.recovered(op, &err)
 	return fn()
@@ -229,7 +229,7 @@ func (d *driver) recovered(op pbx.Op, err *error) {
 	}
 }
 
-// checkTimeout is what a check gets for its response.
+// checkTimeout is how long a check waits for its response.
 const checkTimeout = 5 * time.Second
 
 // probe asks the PBX for a page without credentials, and returns the HTTP status;

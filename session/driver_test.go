@@ -16,7 +16,7 @@ import (
 // Drivers are other people's code: whatever one does, its session says so and
 // the rest go on.
 
-// A driver whose Traits panic is one that tells nothing about its brand.
+// A driver whose Traits panic is one that states nothing about its brand.
 func TestTraitsThatPanicAreContained(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := session.New(&undescribed{fake{life: time.Hour, takes: time.Second}}, &session.Options{Guard: &session.Guard{}})

@@ -106,8 +106,8 @@ func (f *family) read() DriverStats {
 	return d
 }
 
-// stray notes so many more operations that a driver has not returned from. Few drivers
-// hang, so that they are noted here, and cost the others no memory.
+// stray adds more to the operations that a driver has not returned from. Few drivers
+// hang, so they are noted here and cost the others no memory.
 func (f *family) stray(driver any, more int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

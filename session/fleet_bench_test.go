@@ -22,8 +22,8 @@ import (
 // go test -run 'Idle|LogInTogether' -v ./session -fleet 100000 takes a few minutes.
 var fleetSize = flag.Int("fleet", 5000, "how many sessions the tests of whole fleets add")
 
-// BenchmarkIdleSession tells what a live session costs that nobody asks anything:
-// all that it adds to the process, its driver and its name included.
+// BenchmarkIdleSession measures what an idle live session costs: all that it adds
+// to the process, its driver and its name included.
 func BenchmarkIdleSession(b *testing.B) {
 	for _, row := range idleRows {
 		b.Run(row.name, func(b *testing.B) {

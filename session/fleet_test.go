@@ -399,8 +399,8 @@ func TestASlowVaultLeavesWorkersToTheOthers(t *testing.T) {
 	})
 }
 
-// A PBX that is switched off without a word holds a worker for as long as a call
-// may take. Many of them must cost the others neither their tokens nor time.
+// A PBX that is off and sends nothing holds a worker for as long as a request may
+// take. Many such PBXs must cost the other sessions neither tokens nor time.
 func TestPBXsThatDoNotRespondLeaveWorkersToTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

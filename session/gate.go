@@ -38,8 +38,8 @@ func (g *gate) ask(l *link, q question) answer {
 	return a
 }
 
-// settle reports how something ended that was let through and sent at that time. b is
-// the booking of a login, and t the token of another operation.
+// settle reports how a request that was let through, and sent at that time, ended.
+// b is the booking of a login, and t the token of another operation.
 func (g *gate) settle(l *link, op pbx.Op, b *lockout.Booking, t *pbx.Token, err error, sent time.Time) {
 	if op == opLook {
 		return
@@ -51,7 +51,7 @@ func (g *gate) settle(l *link, op pbx.Op, b *lockout.Booking, t *pbx.Token, err 
 	}
 }
 
-// refund reports that something was let through that nobody will do.
+// refund reports that a request that was let through will not be sent.
 func (g *gate) refund(l *link, op pbx.Op, b *lockout.Booking) {
 	if op != opLook {
 		g.settle(l, op, b, nil, errWithdrawn, time.Now())
@@ -59,7 +59,7 @@ func (g *gate) refund(l *link, op pbx.Op, b *lockout.Booking) {
 	}
 }
 
-// errWithdrawn is the outcome of what was not sent after all.
+// errWithdrawn is the outcome of a login that was not sent after all.
 var errWithdrawn error = &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrNotSupported, Message: "not sent: the session no longer needs it"}
 
 // retry asks for a person's retry, and returns why it would do nothing.

@@ -29,8 +29,8 @@ func (c *common) id() lockout.ID {
 	return lockout.ID{Process: c.process, Number: c.booked.Add(1)}
 }
 
-// trouble counts the hosts that are in trouble. Hosts where nothing happens do not
-// note by themselves that their trouble has passed.
+// trouble counts the hosts that are in trouble. A host where nothing happens does
+// not note that its trouble has passed.
 func (c *common) trouble() HostStats {
 	for _, h := range c.troubled.passed(time.Now()) {
 		h.lookAgain()
@@ -76,7 +76,8 @@ type books struct {
 	news   []lockout.Refusal        // that the store does not have yet
 }
 
-// life is a token that the PBX has accepted: the PBX has lost none that was issued since.
+// life is a token that the PBX has accepted: no token that was issued since is
+// lost.
 type life struct{ issued, sent time.Time }
 
 // check looks whether one URL of a host responds, without credentials, for as

@@ -7,10 +7,10 @@ import (
 	"github.com/pbxauth/pbx"
 )
 
-// lease is a token with its expiry as the session sees it. Times are counted
-// from base by the monotonic clock, so that one atomic number can move. Only
-// until and good change after the lease was published, except that its session
-// renews some earlier under its own lock.
+// lease is a token with its expiry as the session sees it. Times are counted from
+// base by the monotonic clock, so that one atomic number can move the expiry. After
+// a lease is published, only until, good and, under its session's lock, lead
+// change.
 type lease struct {
 	token      *pbx.Token
 	generation uint32      // counts tokens: a heartbeat that extends one keeps it
@@ -47,7 +47,8 @@ func (l *lease) living(now time.Time) bool {
 // age is how old the token is.
 func (l *lease) age(now time.Time) time.Duration { return now.Sub(l.base) }
 
-// early reports whether a token that the PBX refuses now has served too short.
+// early reports whether a token that the PBX refuses now was valid for too short a
+// time.
 func (l *lease) early(now time.Time) bool {
 	served := earlyAge
 	if l.span > 0 {

@@ -20,9 +20,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Where a host lets in few calls at a time, sessions stand in line, and the next
-// one is called by the one before. Whatever becomes of one that is called, nobody
-// may be left standing while no call is under way.
+// Where a host lets in few requests at a time, sessions wait in a queue, and each
+// calls the next one. Whatever becomes of one that is called, no session may be
+// left waiting while no request is under way.
 func TestNoSessionIsForgottenInTheQueue(t *testing.T) {
 	for _, seed := range []uint64{1, 2, 3, 4, rand.Uint64()} {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -123,8 +123,8 @@ func lineWalk(t *testing.T, random *rand.Rand) {
 	}
 }
 
-// The one that is called may have to wait for a worker, and have no need of its
-// call when it gets one.
+// The session that is called may have to wait for a worker, and no longer need its
+// request when it gets one.
 func TestTheNextInTheQueueGoesIfTheFirstEnds(t *testing.T) {
 	for name, leave := range map[string]func(*session.Session){
 		"closed": func(s *session.Session) { s.Close(context.Background()) },
@@ -308,8 +308,8 @@ func TestAQuestionThatComesLateTakesNoPlaceInTheQueueAway(t *testing.T) {
 	}
 }
 
-// line is a host that lets in one call at a time. hold keeps it busy with a
-// ping that takes so long; end is for the test's end.
+// line is a host that lets in one request at a time. hold keeps it busy with a ping
+// that takes so long; end is for the test's end.
 func line() (opts *session.Options, hold func(time.Duration), end func()) {
 	opts = &session.Options{Guard: &session.Guard{}, PerHost: 1, Timeout: 2 * time.Hour}
 	holder := &pinging{fake: &fake{traits: onHost("pbx.test")}}
@@ -438,7 +438,7 @@ func TestCredentialsRefusedWhileInTheQueueAreNotSentAgain(t *testing.T) {
 	})
 }
 
-// A platform may give each of its customers an URL of their own. What one waits for is
+// A platform may give each of its customers a URL of their own. What one waits for is
 // then found out once, and not for each URL again.
 func TestManyURLsAtOneHostDoNotSlowLoginsDown(t *testing.T) {
 	if session.RaceDetector {

@@ -650,8 +650,8 @@ func (m *machine) stuck() bool {
 	return m.state == Rejected || m.state == Locked || m.state == Unavailable
 }
 
-// ownWords is the error of a session that waits: the PBX's own words, which it
-// has heard itself, say more than the gate can.
+// ownWords is the error of a session that waits: the PBX's own words, if the
+// session has got them, say more than the gate can.
 func (m *machine) ownWords(a answer) error {
 	switch {
 	case a.err == nil && m.holder == LockedByBudget:
@@ -779,8 +779,8 @@ func (m *machine) refusal() error {
 var errRefusedBefore error = &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials,
 	Message: "not sent: the PBX has refused these credentials before; correct them, or retry if they are right by now (Session.Retry)"}
 
-// notSent makes the error of a look that of a login that was not sent. Nobody
-// can have judged the credentials.
+// notSent turns the error of a look into that of a login that was not sent. The PBX
+// has not judged the credentials.
 func notSent(err error) error {
 	var failure *pbx.Error
 	if errors.As(err, &failure) {

@@ -123,10 +123,10 @@ func (m *Manager) admit(s *Session) error {
 	return nil
 }
 
-// Replace gives the session of that name another Authenticator, as after a change
-// of settings: the handle stays, and a login with it starts at once.
-// [Session.Token] waits for that login. The old token is logged out in the background. It is an error if there is no such
-// session: then use Add.
+// Replace gives the session of that name another Authenticator, as after a
+// change of settings: the handle stays, and a login with it starts at once.
+// [Session.Token] waits for that login. The old token is logged out in the
+// background. If there is no such session, Replace returns an error: use Add.
 func (m *Manager) Replace(ctx context.Context, name string, auth pbx.Authenticator) error {
 	if auth == nil {
 		return fmt.Errorf("session: the Authenticator of %q is nil: use what pbx.Open returned", name)
@@ -187,7 +187,8 @@ func (m *Manager) Watch(ctx context.Context) iter.Seq2[*Session, Status] {
 }
 
 // Remove closes the session of that name and logs out. With [Options].Store, the
-// session ends in all processes. A name that is not there is no error.
+// session ends in all processes. If there is no session of that name, Remove
+// returns nil.
 func (m *Manager) Remove(ctx context.Context, name string) error {
 	s, ok := m.Session(name)
 	if !ok {

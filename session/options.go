@@ -28,9 +28,9 @@ type Options struct {
 	// host. 0: 4.
 	PerHost int
 
-	// LoginRate is how many sessions of a Manager may log in per second when
-	// many do at once, as after a start. A burst of as many may go first.
-	// 0: 100.
+	// LoginRate is how many sessions of a Manager may log in per second when many
+	// do at once, as after a start. A second's worth of them may go at once. 0:
+	// 100.
 	LoginRate int
 
 	// Store shares tokens and the lockout budget with other processes, and keeps

@@ -21,7 +21,7 @@ type outbox[T any] struct {
 	batch, rest []T // the goroutine's own: what it has taken, and what is left of that
 }
 
-// flushing is somebody who waits for items. They are handed over when others are
+// flushing is a flush that waits for items. They are handed over when others are
 // taken.
 type flushing struct {
 	takes int // when so many takes were made
@@ -80,8 +80,8 @@ func (o *outbox[T]) next() (more bool) {
 	return true
 }
 
-// take takes all items at once, so that who adds one hardly ever waits. lost is
-// how many were dropped: after the items that came before.
+// take takes all items at once, so that add hardly ever waits. lost is how many
+// were dropped after these.
 func (o *outbox[T]) take() (lost int, any bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -32,8 +32,8 @@ func (h *host) lose(url string, until, now time.Time) lost {
 	return k
 }
 
-// share tells other processes which tokens the PBX has refused, and returns what is lost
-// by what they have seen. What the store does not get, they find out by themselves.
+// share reports to other processes which tokens the PBX has refused, and returns what
+// is lost according to them. What the store does not get, they find out by themselves.
 func (h *host) share(ctx context.Context) []lost {
 	h.lock()
 	news, now := h.news, h.now()

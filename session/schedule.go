@@ -60,7 +60,7 @@ type job struct {
 	admitted bool    // slot is given
 }
 
-// runner is who has a job.
+// runner does the work of a job.
 type runner interface{ run() }
 
 func newJob(r runner) job { return job{runner: r, due: never, index: -1} }
@@ -225,7 +225,7 @@ func (s *scheduler) work(t task) {
 }
 
 // worthWaiting is how many jobs a fleet has in which a worker waits for the next
-// one. To start a worker takes as long as much of a keep-alive.
+// one. Starting a worker takes about as long as a large part of a keep-alive.
 const worthWaiting = 100
 
 // next ends a run in a pool and returns what the worker does next; the zero task:

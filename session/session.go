@@ -28,8 +28,8 @@
 //   - All sessions of a process share a budget of wrong logins per PBX host, so
 //     that no lockout is reached: see [Guard]. Package lockout says what no client
 //     can promise.
-//   - An outage costs no more than the outage. While the PBX does not respond, it
-//     is checked without the password, and one login follows when it does.
+//   - While the PBX does not respond, it is checked without the password, and one
+//     login follows when it responds.
 //   - With [Options].Store, any number of processes behave towards a PBX like one,
 //     and a restart needs no login.
 //   - There is one login at a time, however many goroutines ask. It belongs to
@@ -120,11 +120,11 @@ func newSession(name string, auth pbx.Authenticator, f *fleet) *Session {
 	return s
 }
 
-// connect makes a link to auth, and describes that. The error says that its Traits
+// connect makes a link to auth with its Traits. The error says that Traits
 // panicked.
 func (s *Session) connect(name string, auth pbx.Authenticator) (*link, error) {
 	l := &link{visitor: visitor{job: &s.job, driver: driver{name: name, auth: auth}}}
-	l.family = s.fleet.families.ofNobody() // which it is, the traits say
+	l.family = s.fleet.families.ofNobody() // the traits say which it is
 	if _, prints := pbx.As[pbx.Fingerprinter](auth); !prints {
 		crand.Read(l.own[:])
 	}
@@ -337,8 +337,8 @@ func (s *Session) tidy(l *link, claims bool) {
 	}
 }
 
-// publish writes what the store lacks about a token that works: for how long
-// requests have extended it, or all, if the store has forgotten it.
+// publish writes what the store lacks about a token that works: its extended
+// expiry, or the whole token, if the store has forgotten it.
 func (s *Session) publish(l *link) {
 	s.mu.Lock()
 	var token *pbx.Token
@@ -354,8 +354,7 @@ func (s *Session) publish(l *link) {
 	}
 }
 
-// ask asks the gate. What it let through and the session no longer wants goes
-// back.
+// ask asks the gate. A turn that the session no longer wants goes back.
 func (s *Session) ask(l *link, a *attempt, p plan) plan {
 	g := &s.fleet.gate
 	var said answer
@@ -483,9 +482,9 @@ const noticePause = 20 * time.Millisecond // several notices within it lead to o
 // sessionOf is the session that a visitor belongs to.
 func sessionOf(v *visitor) *Session { return v.job.runner.(*Session) }
 
-// suspectOthers follows the refusal of a living token: the PBX may have dropped those of
-// other sessions too, which then give them up. What the store gets may take its time, and
-// nothing waits for it. The caller has added one to fleet.background.
+// suspectOthers follows the refusal of a living token: the PBX may have dropped the tokens
+// of other sessions too, which then give them up. Nothing waits for the store. The caller
+// has added one to fleet.background.
 func (s *Session) suspectOthers(l *link, died deadToken) {
 	l.host.tell(l.host.refused(&l.visitor, died))
 	book := func() {
@@ -539,8 +538,8 @@ func (s *Session) makeRoom(l *link, print fingerprint, a answer) answer {
 	return a
 }
 
-// holds reports whether the session could log in anew, to make room for others,
-// with which credentials, and whether nobody has used its token lately.
+// holds reports whether the session could log in anew to make room for others, with
+// which credentials, and whether its token was unused lately.
 func (s *Session) holds(v *visitor) (print fingerprint, idle, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

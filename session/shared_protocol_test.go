@@ -327,8 +327,8 @@ func TestAClaimThatDidNotReachTheStoreIsMadeAgain(t *testing.T) {
 	})
 }
 
-// A booking whose response was lost is not heard of, so that its login is not sent. It
-// holds up no other.
+// The outcome of a booking whose response was lost is unknown, so its login is not
+// sent. It holds up no other.
 func TestABookingWhoseResponseWasLostIsTakenOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, drivers := newShared(1, time.Hour)
@@ -796,7 +796,7 @@ func TestAPasswordHasOneFingerprintInAllProcesses(t *testing.T) {
 	}
 }
 
-// A person corrects the account at the PBX, and one process is told.
+// A person corrects the account at the PBX, and calls Retry in one process.
 func TestRetryEndsTheRefusalInAllProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := &store.Memory{}

@@ -229,7 +229,7 @@ func (p *soaked) changePassword(to string, later time.Duration) {
 	})
 }
 
-// call makes a few calls, whose errors must hold no secret either.
+// call sends a few requests, whose errors must hold no secret either.
 func (p *soaked) call(t *testing.T) {
 	for range 5 {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -244,7 +244,7 @@ func (p *soaked) call(t *testing.T) {
 	}
 }
 
-// faulty spoils one answer in ten.
+// faulty spoils one response in ten.
 type faulty struct {
 	next   http.RoundTripper
 	mu     sync.Mutex

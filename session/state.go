@@ -83,10 +83,10 @@ type Status struct {
 	// ExpiresAt is the expiry of the token if nothing extends it, traffic
 	// included. Zero: no token, or its expiry is unknown.
 	ExpiresAt time.Time `json:"expires,omitzero"`
-	// Next is when the session acts by itself next, at the latest. Zero: not at all, or
-	// it is doing so now. In state [Locked] it looks whether it may log in, or whether
-	// its credentials have changed. Mostly it then goes on waiting: [Waiting].Until in
-	// [Guard.Hosts] is the end of the wait.
+	// Next is when the session next acts by itself, at the latest. Zero: it does not,
+	// or it is acting now. In state [Locked] it looks whether it may log in, or
+	// whether its credentials have changed. Usually it then goes on waiting:
+	// [Waiting].Until in [Guard.Hosts] is the end of the wait.
 	Next time.Time `json:"next,omitzero"`
 	// Check is when the PBX is checked next without the password, because a login
 	// waits until it responds. Zero: no login does.
@@ -185,7 +185,7 @@ type Error struct {
 	Session string // its name in the Manager; empty outside
 	State   State
 	Since   time.Time
-	Next    time.Time // the next attempt, or earlier when the PBX responds again; zero: none by itself; see [Status].Next
+	Next    time.Time // the next attempt, at the latest; zero: none by itself; see [Status].Next
 	Err     error     // the driver's error, the context's, or ErrClosed
 }
 

@@ -25,9 +25,9 @@ type tokenCell struct {
 	number  uint32                 // of the cell in this process, for by
 
 	users uint16        // of turn; mu guards both
-	seen  bool          // the session has seen the cell, not removed; who has the turn has this too
+	seen  bool          // the session has seen the cell, not removed; guarded by the turn
 	mu    sync.Mutex    // guards turn and users
-	turn  chan struct{} // who puts one in has what follows; nil: nobody wants it
+	turn  chan struct{} // to put one in is to have the turn, and what follows; nil: nobody wants it
 
 	known   bool              // record is what the store had at some time
 	held    bool              // the claim is this session's

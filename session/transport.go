@@ -133,9 +133,9 @@ func (s *Session) Authorize(ctx context.Context, r *http.Request) error {
 	return ready.link.authorize(ready.requester, r, ready.lease.token)
 }
 
-// prepare waits for a token for r, and returns it with the driver that it is of. A
-// driver may be replaced during the wait: the token of the new one is not for the
-// PBX of the old one.
+// prepare waits for a token for r, and returns it with its driver. A driver may be
+// replaced during the wait: the token of the new one is not for the PBX of the old
+// one.
 func (s *Session) prepare(ctx context.Context, r *http.Request) (*exchange, error) {
 	for {
 		l := s.link.Load()
@@ -281,9 +281,9 @@ func isAmbiguous(verdict error) bool {
 	return ok && failure.Ambiguous
 }
 
-// gaveUp reports whether there is or will be another token than that of l, which
-// the PBX has refused. An ambiguous refusal is decided by a ping, for which it waits
-// as long as ctx allows.
+// gaveUp reports whether there is or will be another token than that of l, which the
+// PBX has refused. A ping decides about an ambiguous refusal, and gaveUp waits for
+// the ping as long as ctx allows.
 func (s *Session) gaveUp(ctx context.Context, l *lease) bool {
 	ctx, cancel := context.WithTimeout(ctx, s.fleet.timeout)
 	defer cancel()
@@ -398,7 +398,7 @@ func (e *exchange) accepted() {
 	e.link.host.accepted(&e.link.visitor, e.lease.token.IssuedAt, e.sent)
 }
 
-// look is a late one, at the first bytes of a body that peek left alone.
+// look judges late: by the first bytes of a body that peek left alone.
 func (e *exchange) look(resp *http.Response, head []byte) {
 	e.judge(e.link.inspect(e.requester, resp, head, e.lease.token))
 }

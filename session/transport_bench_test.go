@@ -12,12 +12,11 @@ import (
 	"github.com/pbxauth/pbx/session"
 )
 
-// BenchmarkTransport compares a request through a session with the same one
-// through net/http. Nothing is sent: a RoundTripper answers from memory, so that
-// the difference is the session's own cost, and that of the driver's Authorize
-// and Inspect, which are a line each here. The answer is judged by its status or
-// its body; the caller's context has a deadline or leaves it to the session to
-// set one.
+// BenchmarkTransport compares a request through a session with the same one through
+// net/http. Nothing is sent: a RoundTripper responds from memory, so that the
+// difference is the session's own cost, and that of the driver's Authorize and
+// Inspect, which are a line each here. The response is judged by its status or its
+// body. The request's context has a deadline, or the session sets one.
 func BenchmarkTransport(b *testing.B) {
 	for _, row := range transportRows {
 		b.Run(row.name, func(b *testing.B) {
@@ -70,7 +69,7 @@ func times(once func()) func(n int) {
 	}
 }
 
-// callers makes the two ways of making one call and reading its answer.
+// callers makes the two ways of sending one request and reading its response.
 func callers(tb testing.TB, row transportRow) (plain, authorized func()) {
 	const body = `{"status":"Success","extension":[{"number":"1000","status":"Registered","type":"SIP"}]}`
 	media := []string{"application/json; charset=utf-8"}

@@ -22,7 +22,7 @@ import (
 	"github.com/pbxauth/pbx/session"
 )
 
-// roundTrip is a PBX's side of an application's own calls.
+// roundTrip is a PBX's side of an application's own requests.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
@@ -55,7 +55,7 @@ func (inspecting) Inspect(_ *http.Response, body []byte, _ *pbx.Token) error {
 	return nil
 }
 
-// gate refuses every token but the one that it was told, and counts.
+// gate refuses every token but the one that it was given, and counts.
 type gate struct {
 	mu     sync.Mutex
 	good   string
@@ -326,7 +326,7 @@ func TestBodiesComeThroughWhole(t *testing.T) {
 	}
 }
 
-// failing tells its error once.
+// failing returns its error once.
 type failing struct{ err error }
 
 func (f *failing) Read([]byte) (int, error) {
@@ -566,7 +566,7 @@ func TestAWebPageDoesNotProlongTheToken(t *testing.T) {
 	})
 }
 
-// panicking is a driver whose part in a call panics.
+// panicking is a driver whose part in a request panics.
 type panicking struct {
 	*fake
 	inAuthorize, inInspect bool
@@ -615,7 +615,7 @@ func TestAKeyThatThePBXNoLongerAcceptsStopsTheTraffic(t *testing.T) {
 	})
 }
 
-// revoked reads out of every answer that the credentials are not good.
+// revoked reads every response as a refusal of the credentials.
 type revoked struct{ *fake }
 
 func (revoked) Inspect(*http.Response, []byte, *pbx.Token) error {
@@ -642,7 +642,7 @@ func TestWithoutConnectionsOfTheDriversOwnCallsGoOverTheDefaultOnes(t *testing.T
 	})
 }
 
-// judgingEach asks a func about every answer.
+// judgingEach asks a func about every response.
 type judgingEach struct {
 	*fake
 	judge func(*http.Response, []byte) error

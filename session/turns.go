@@ -33,7 +33,7 @@ func (h *host) advanceFrom(now time.Time, first *visitor) (next called) {
 		}
 		if h.trial[url] != nil && h.local.OneTokenAtATime(url, h.issued(w.issued, now), now) || w.unsure && !h.local.Responds(url, now) {
 			if w.unsure {
-				h.check(w.v, now) // who checked so far may have left
+				h.check(w.v, now) // the visitor that checked so far may have left
 			}
 			i++
 			continue
@@ -156,9 +156,9 @@ func (v *visitor) lacksEvidence() bool {
 	return w != nil && !w.called && !w.parked && (w.unsure || !w.beat)
 }
 
-// checker returns who checks next, after the visitor that has checked: another one
-// that waits for the URL, because its connections may work where these do not. nil:
-// there is none. h.mu is held.
+// checker returns the visitor that checks next: another one that waits for the URL,
+// because its connections may work where these do not. nil: there is none. h.mu is
+// held.
 func (h *host) checker(url string, last *visitor) *visitor {
 	for i := range h.members {
 		v := h.members[(int(last.member)+1+i)%len(h.members)]

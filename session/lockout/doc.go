@@ -88,8 +88,8 @@
 // ends when the PBX has forgotten a wrong login (Lockout.Memory), or after 24 hours, if
 // that is sooner.
 //
-// Processes tell each other of such refusals: see [Refusal]. What two of them have seen of
-// one token is one refusal.
+// Processes report such refusals to each other: see [Refusal]. Two processes that
+// see the refusal of one token count it once.
 //
 // # What no client can promise
 //
@@ -105,12 +105,12 @@
 //     worked, and no bound if the password of proven ones has been changed.
 //   - If the PBX never forgets and no success resets its count: N − 3 wrong logins
 //     by people between two Forgives, N − 2 while nothing at the host is proven.
-//   - If dead tokens count as wrong logins: one each time the PBX restarts, and
-//     the requests under way at that moment. If the vendor does not say whether they
-//     count: two, and one more if the first token came with a refresh token. If
-//     it takes a ping to find the first one dead, what the ping sends comes on top.
-//     Processes that share a store send these together, and the requests under way. If
-//     the store has no notices, as store.Files, each may send its own.
+//   - If dead tokens count as wrong logins: one each time the PBX restarts, and the
+//     requests under way at that moment. If the vendor does not say whether they count:
+//     two, and one more if the first token came with a refresh token. If it takes a
+//     ping to find the first one dead, what the ping sends comes on top. Processes that
+//     share a store send no more than this in total, besides the requests under way. If
+//     the store has no notices, as store.Files, each process may send as many.
 //   - If a lock is mute or resets connections, and covers logins only: back within
 //     Window + 3 minutes.
 //   - With N ≤ 2, or N = 3 and one wrong login standing: one lost response more

@@ -63,8 +63,8 @@ func (l *Local) clamp(now instant, url string) {
 	c.until = min(c.until, now.add(assumedMemory+granularity))
 }
 
-// Shift moves what is known of tokens that may be lost by the difference to another
-// clock: when they were issued is known by their age.
+// Shift moves the times of refused tokens, and of tokens that may be lost, by the
+// difference to another clock.
 func (l *Local) Shift(by time.Duration) {
 	for i := range l.urls {
 		u, by := &l.urls[i], instant(by/time.Millisecond)

@@ -11,7 +11,8 @@ import (
 )
 
 // Refusal says that a PBX refused a token before its expiry. Processes that share a
-// store tell each other, so that together they send no more dead tokens than one does.
+// store report refusals to each other, so that together they send no more dead tokens
+// than one process.
 type Refusal struct {
 	ID      ID     // of the process that saw it
 	URL     string // Traits.URL
@@ -21,8 +22,8 @@ type Refusal struct {
 }
 
 const (
-	// RefusalLasts is how long a refusal is told to other processes. One that hears of it
-	// later finds out by itself.
+	// RefusalLasts is how long a refusal is reported to other processes. After that, a
+	// process finds out by itself.
 	RefusalLasts = 5 * time.Minute
 
 	maxRefusals = 16 // that are kept and told: after the second, few follow

@@ -334,8 +334,8 @@ func (h *Host) TokensLost(now time.Time, url string, read time.Time) (until time
 	return read
 }
 
-// KeepSuspects makes the tokens suspect that are suspect in other: a store may have
-// been asked before they were.
+// KeepSuspects makes the tokens suspect that are suspect in other: h may have been
+// loaded from a store before they became so.
 func (h *Host) KeepSuspects(now time.Time, other *Host) {
 	for _, s := range other.suspects {
 		h.setSuspect(suspect{s.url, min(s.before, at(now))})
