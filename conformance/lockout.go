@@ -46,7 +46,7 @@ var lockoutRules = []Rule{
 	},
 	{
 		ID:    "LOCKOUT-05",
-		Says:  "The PBX forgets a wrong login after Traits.Lockout.Memory, and when a login succeeds as Reset says.",
+		Says:  "The PBX forgets a wrong login after Traits.Lockout.Memory, and after a successful login as Reset says.",
 		Why:   "Sessions send wrong logins again when they believe the earlier ones forgotten. What is stated too early causes a lockout.",
 		needs: []precondition{locks, lockoutLimit, forgets},
 		check: forgottenWrongLogins,
@@ -54,14 +54,14 @@ var lockoutRules = []Rule{
 	{
 		ID:    "LOCKOUT-06",
 		Says:  "A lock has ended after Traits.Lockout.Window, if that is set.",
-		Why:   "A session waits as long where the PBX does not say how long. A login sent too early may prolong the lock.",
+		Why:   "A session waits for that time if the PBX does not state one. A login sent too early may prolong the lock.",
 		needs: []precondition{locks, lockWindow},
 		check: lockEnds,
 	},
 	{
 		ID:    "LOCKOUT-07",
 		Says:  "NotJudged is not set on a wrong password, under a lockout, on a refusal with an unknown code, on a response that was lost or is not the brand's, or outside of a login.",
-		Why:   "A session repeats a login of which it is set, and does not count it. Set it only on codes that the vendor documents.",
+		Why:   "A session repeats a login that is marked so, and does not count it. Set it only on codes that the vendor documents.",
 		check: notJudged,
 	},
 	{

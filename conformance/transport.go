@@ -52,7 +52,7 @@ var transportRules = []Rule{
 	{
 		ID:    "TRANSPORT-07",
 		Says:  "HTTP 401, 403 and 407 without the brand's own words are ErrConfig on a login, and Sent is true if they respond to a proof of the password. On no operation or request are they ErrInvalidCredentials, and ErrTokenRejected at most if Ambiguous is set.",
-		Why:   "A proxy in front asks for a password of its own and has never seen the PBX's. Taken for a wrong password, a minute of it stops a session until a person comes. Yet some firmware may refuse a wrong password so, and the session has to count what it cannot rule out.",
+		Why:   "A proxy in front asks for a password of its own and has never seen the PBX's. Taken for a wrong password, a minute of it stops a session until a person comes. Yet some firmware may refuse a wrong password in this way, and the session has to count what it cannot rule out.",
 		check: somethingInFront,
 	},
 	{
