@@ -31,9 +31,9 @@
 //
 // A 422 to a login with the right password: the PBX could not store the refresh token.
 //
-// A 401 to a request with a key does not say whether the PBX knows the key: it refuses so,
-// too, what the key has no right to, by its path or its address. Inspect sets Ambiguous,
-// and a session sends the request of Ping before it gives the key up.
+// A 401 to a request with a key does not say whether the PBX knows the key: the response
+// is the same if the key has no right to the path, or not from this address. Inspect sets
+// Ambiguous, and a session sends the request of Ping before it gives the key up.
 //
 // A 429 ends with the window of 300 s in which the PBX counts. RetryAfter says when,
 // by the clock of the PBX.
@@ -41,11 +41,12 @@
 // # Passwords that the PBX changes
 //
 // Before it compares a login or a password, the PBX removes the blanks at both ends, or,
-// from a text that begins with "http" in any case, what no URL has (sanitizeData in
-// BaseController.php). It does the same when a password is set in the web interface, so
-// that each works as it was typed. One that was set elsewhere may never be right. Tags
-// stay: the filter for them does nothing from PHP 8.1 on (StringValLegacy.zep in
-// github.com/phalcon/cphalcon), and the PBX has PHP 8.3 (composer.json).
+// if the text begins with "http" in upper or lower case, the characters that no URL has
+// (sanitizeData in BaseController.php). It does the same when a password is set in the
+// web interface, so that each works as it was typed. One that was set elsewhere may never
+// be right. Tags stay: the filter for them does nothing from PHP 8.1 on
+// (StringValLegacy.zep in github.com/phalcon/cphalcon), and the PBX has PHP 8.3
+// (composer.json).
 //
 // # What it does not say
 //
