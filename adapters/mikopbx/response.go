@@ -69,7 +69,7 @@ func (p *PBX) judge(x *wire.Exchange, got response) *pbx.Error {
 }
 
 // keyRights is what a good key may lack.
-const keyRights = "; or the key may not read " + pingPath + ", or not from this machine's address, which the PBX does not tell apart"
+const keyRights = "; or the key has no right to read " + pingPath + ", or not from this machine's address: the PBX does not say which"
 
 // judgeKey makes the refusal of a token that of the key, if there is one. The PBX
 // refuses what a key has no right to, by its path or its address, as it refuses a key
