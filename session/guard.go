@@ -41,7 +41,6 @@ type Guard struct {
 	Limit int
 
 	once   sync.Once
-	key    []byte // of fingerprints
 	common common
 
 	mu    sync.Mutex // guards what follows
@@ -67,19 +66,19 @@ func NewGuard(s store.Store) (*Guard, error) {
 }
 
 func storedGuard(c *cells, key []byte) *Guard {
-	return &Guard{key: key, common: common{cells: c}}
+	return &Guard{common: common{cells: c, key: key}}
 }
 
 // ready fills in what the zero Guard lacks.
 func (g *Guard) ready() {
 	g.once.Do(func() {
-		if g.key == nil {
-			g.key = make([]byte, 32)
-			rand.Read(g.key)
+		c := &g.common
+		if c.key == nil {
+			c.key = make([]byte, 32)
+			rand.Read(c.key)
 		}
 		id := make([]byte, 6)
 		rand.Read(id)
-		c := &g.common
 		c.limit, c.process, c.start = &g.Limit, hex.EncodeToString(id), time.Now()
 	})
 }

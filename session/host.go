@@ -13,6 +13,7 @@ import (
 // common is what the hosts of a Guard have in common.
 type common struct {
 	cells    *cells    // nil: the ledgers are in memory
+	key      []byte    // of fingerprints
 	limit    *int      // Guard.Limit
 	process  string    // the incarnation that bookings are named after
 	start    time.Time // of the clock
@@ -51,7 +52,8 @@ type host struct {
 	// Tokens that were issued before it may be lost. See look.
 	alert atomic.Uint64
 
-	forgotten atomic.Bool // the store may have lost the ledger
+	forgotten atomic.Bool  // the store may have lost the ledger
+	notices   atomic.Int32 // of refused tokens that nobody has looked at yet
 
 	mu      sync.Mutex // guards what follows
 	calls   int32      // requests of drivers under way
@@ -73,7 +75,7 @@ type books struct {
 	told   chan struct{}            // sessions are told that their tokens are suspect; closed when all know; nil: all do
 	tells  int                      // how many tell them
 	checks map[string]*check        // by URL
-	news   []lockout.Refusal        // that the store does not have yet
+	news   []lockout.Refusal        // that the store does not have yet, by the Guard's clock
 }
 
 // life is a token that the PBX has accepted: no token that was issued since is

@@ -106,7 +106,6 @@ type event struct {
 	unclear    bool   // invalidated: the response may be no refusal; only a ping can tell
 	lost       bool   // invalidated: if it is one, other tokens may be lost too
 
-	issued time.Time // invalidated: when the token was
 	before time.Time // suspected: tokens issued until then are suspect
 
 	claim claimResult // finished: of opClaim or opPeek, or that the session was removed meanwhile
@@ -217,9 +216,9 @@ type plan struct {
 
 // deadToken is a token that the PBX has refused before its expiry.
 type deadToken struct {
-	issued time.Time
-	read   time.Time   // when the refusal was
-	print  fingerprint // of its session's credentials
+	token *pbx.Token
+	read  time.Time   // when the refusal was
+	print fingerprint // of its session's credentials
 }
 
 // change is a change of state, or a first failure, for logs and watchers.
@@ -887,7 +886,7 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 		// The token is dead, or the refresh token is: log in. If the token was reported
 		// as refused before, the refusal of its refresh token is not reported as well.
 		if t := m.used(); living || t != nil && !m.gone && m.refreshable(now) {
-			p.dead = &deadToken{t.IssuedAt, now, m.print}
+			p.dead = &deadToken{t, now, m.print}
 		}
 		m.lease, m.old, m.dead = nil, nil, m.generation
 		m.become(now, Connecting, err, "the token cannot be renewed", p)
@@ -1067,7 +1066,7 @@ func brought(op pbx.Op) string {
 func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 	if !m.living(now) || m.lease.generation != e.generation {
 		if e.lost && e.generation > m.dead { // another process has brought a token meanwhile
-			m.dead, p.dead = e.generation, &deadToken{e.issued, now, m.print}
+			m.dead, p.dead = e.generation, &deadToken{e.token, now, m.print}
 		}
 		return
 	}
@@ -1128,7 +1127,7 @@ func (m *machine) pingedLately(now time.Time) bool {
 // give gives the token up and plans another.
 func (m *machine) give(now time.Time, chance float64, p *plan) {
 	refreshed, early, good := m.refreshed, m.lease.early(now), m.lease.good.Load()
-	m.dead, p.dead = m.generation, &deadToken{m.lease.token.IssuedAt, now, m.print}
+	m.dead, p.dead = m.generation, &deadToken{m.lease.token, now, m.print}
 	m.lease, m.pingDue, m.gone, m.relogin = nil, false, true, false
 	if m.state == Rejected { // without its old token, it is still not to log in
 		return

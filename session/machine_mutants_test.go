@@ -67,7 +67,7 @@ var brokenMachines = []mutants.Mutant{
 		"with a store, nothing logs in without the claim"},
 	{"a suspect token is kept", "machine.go", "	if !m.living(now) || m.lease.token.IssuedAt.After(before) {", "	if true {",
 		"a suspect token is given up"},
-	{"a refused token is never reported", "machine.go", "	m.dead, p.dead = m.generation, &deadToken{m.lease.token.IssuedAt, now, m.print}\n", "	m.dead = m.generation\n",
+	{"a refused token is never reported", "machine.go", "	m.dead, p.dead = m.generation, &deadToken{m.lease.token, now, m.print}\n", "	m.dead = m.generation\n",
 		"a refused token is reported"},
 	{"a lock keeps its holder after its end", "machine.go", "m.state, m.err, m.holder = state, err, LockedByNobody", "m.state, m.err = state, err",
 		"only a locked session names who holds the lock"},

@@ -285,8 +285,8 @@ func (m *Manager) noticed(key string) {
 			s.notice(key)
 		}
 	}
-	if h := m.fleet.gate.guard.refusing(key); h != nil {
-		m.fleet.background.Go(func() { h.tell(h.reread(m.fleet.ctx)) })
+	if h := m.fleet.gate.guard.refusing(key); h != nil && h.notices.Add(1) == 1 {
+		m.fleet.background.Go(func() { h.reread(m.fleet.ctx) })
 	}
 }
 

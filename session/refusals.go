@@ -2,7 +2,10 @@ package session
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -32,49 +35,67 @@ func (h *host) lose(url string, until, now time.Time) lost {
 	return k
 }
 
-// share reports to other processes which tokens the PBX has refused, and returns what
-// is lost according to them. What the store does not get, they find out by themselves.
-func (h *host) share(ctx context.Context) []lost {
+// refusal is that of a token, by the ledger's clock. Where a store keeps the ledger, others
+// may have the same token.
+func (h *host) refusal(v *visitor, died deadToken, now time.Time) lockout.Refusal {
+	r := lockout.Refusal{ID: h.common.id(), URL: v.traits.URL, Issued: h.issued(died.token.IssuedAt, now), Read: h.issued(died.read, now)}
+	if h.stored() {
+		digest := hmac.New(sha256.New, h.common.key)
+		fmt.Fprintf(digest, "%s\x00%s", v.traits.Account, died.token.Value.Reveal())
+		r.Token = lockout.FingerprintOf(digest.Sum(nil))
+	}
+	return r
+}
+
+// share reports to other processes which tokens the PBX has refused, after it has read
+// what they have seen. What the store does not get, they find out by themselves.
+func (h *host) share(ctx context.Context) {
 	h.lock()
-	news, now := h.news, h.now()
+	news := h.news
 	h.news = nil
 	h.unlock()
 	if len(news) == 0 {
-		return nil
+		return
 	}
 	c := h.common.cells
-	e, known, err := c.refusals(ctx, h.name)
+	all, at, err := c.refusals(ctx, h)
 	for range mostSwaps {
 		if err != nil {
-			return nil
+			return
 		}
-		all, clock := known, h.common.clock(e)
-		for _, r := range news {
-			r.Issued, r.Read = moved(r.Issued, clock.Sub(now)), moved(r.Read, clock.Sub(now))
-			all = all.With(clock, r)
-		}
+		h.tell(h.hear(all, at))
 		var won bool
-		if e, won, err = c.putRefusals(ctx, h.name, e.Rev, all); won {
-			return h.hear(all, h.common.clock(e))
-		}
-		if err == nil {
-			known, err = decodeRefusals(e)
+		if all, at, won, err = c.putRefusals(ctx, h, at, h.add(all, news, at)); won {
+			return
 		}
 	}
-	return nil
 }
 
-// reread looks at what other processes have seen refused.
-func (h *host) reread(ctx context.Context) []lost {
-	e, known, err := h.common.cells.refusals(ctx, h.name)
-	if err != nil {
-		return nil
+// add returns all refusals, with the news.
+func (h *host) add(all lockout.Refusals, news []lockout.Refusal, at seen) lockout.Refusals {
+	h.lock()
+	defer h.unlock()
+	for _, r := range news {
+		r.First = !h.ledger.Suspect(r.URL, r.Issued.Add(h.offset))
+		all = all.With(at.clock, moved(r, at.clock.Sub(at.sent), at.clock.Sub(at.read)))
 	}
-	return h.hear(known, h.common.clock(e))
+	return all
+}
+
+// reread looks at what other processes have seen refused, until there are no new notices.
+func (h *host) reread(ctx context.Context) {
+	for n := h.notices.Load(); ; n = h.notices.Load() {
+		if all, at, err := h.common.cells.refusals(ctx, h); err == nil {
+			h.tell(h.hear(all, at))
+		}
+		if h.notices.CompareAndSwap(n, 0) {
+			return
+		}
+	}
 }
 
 // hear notes what other processes have seen refused, by the store's clock.
-func (h *host) hear(all lockout.Refusals, clock time.Time) (found []lost) {
+func (h *host) hear(all lockout.Refusals, at seen) (found []lost) {
 	h.lock()
 	defer h.unlock()
 	now := h.now()
@@ -83,7 +104,7 @@ func (h *host) hear(all lockout.Refusals, clock time.Time) (found []lost) {
 		if i < 0 || r.ID.Process == h.common.process {
 			continue
 		}
-		r.Issued, r.Read = moved(r.Issued, now.Sub(clock)), moved(r.Read, now.Sub(clock))
+		r = moved(r, at.read.Sub(at.clock)+h.offset, at.sent.Sub(at.clock)+h.offset)
 		limits := h.login(h.members[i], fingerprint{}, time.Time{}).Limits
 		if until := h.ledger.Hear(now, &h.local, limits, r); !until.IsZero() {
 			found = append(found, h.lose(r.URL, until, now))
@@ -93,52 +114,66 @@ func (h *host) hear(all lockout.Refusals, clock time.Time) (found []lost) {
 	return found
 }
 
-// moved is t by another clock. Zero stays zero.
-func moved(t time.Time, by time.Duration) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	return t.Add(by)
+// seen is what the store's clock showed while an operation was under way, and when that
+// was by the Guard's. A refusal is moved from one clock to the other so that it seems
+// sooner than it was rather than later, and the time when its token was issued later. Else
+// tokens that were issued after it could seem lost.
+type seen struct {
+	rev               uint64
+	sent, clock, read time.Time
 }
 
-// clock is the store's time of an entry.
-func (c *common) clock(e store.Entry) time.Time {
+// moved is r by another clock. Zero stays zero.
+func moved(r lockout.Refusal, issued, read time.Duration) lockout.Refusal {
+	if !r.Issued.IsZero() {
+		r.Issued = r.Issued.Add(issued)
+	}
+	r.Read = r.Read.Add(read)
+	return r
+}
+
+// see reads what the store returned for an operation that was sent at that time. What
+// cannot be read is replaced by the next write, unless a newer version wrote it.
+func (c *common) see(e store.Entry, sent time.Time) (all lockout.Refusals, at seen, err error) {
+	at = seen{e.Rev, sent, e.Now, c.now()}
 	if e.Now.IsZero() {
-		return c.now()
+		at.sent, at.clock = at.read, at.read
 	}
-	return e.Now
-}
-
-// refusals loads those of a host. What cannot be read is replaced by the next write,
-// unless a newer version wrote it.
-func (c *cells) refusals(ctx context.Context, host string) (store.Entry, lockout.Refusals, error) {
-	ctx, cancel := c.bound(ctx)
-	defer cancel()
-	e, err := c.store.Load(ctx, tokencell.RefusalsKey(c.prefix, c.egress, host))
-	if err != nil {
-		return e, nil, err
-	}
-	all, err := decodeRefusals(e)
-	return e, all, err
-}
-
-// putRefusals stores those of a host, unless another process was quicker.
-func (c *cells) putRefusals(ctx context.Context, host string, rev uint64, all lockout.Refusals) (e store.Entry, won bool, err error) {
-	data, err := all.MarshalJSON()
-	if err != nil {
-		return store.Entry{}, false, err
-	}
-	ctx, cancel := c.bound(ctx)
-	defer cancel()
-	return c.store.Swap(ctx, tokencell.RefusalsKey(c.prefix, c.egress, host), rev, data, lockout.RefusalLasts)
-}
-
-func decodeRefusals(e store.Entry) (all lockout.Refusals, err error) {
 	if e.Rev == 0 {
-		return nil, nil
+		return nil, at, nil
 	}
 	if err := all.UnmarshalJSON(e.Value); errors.Is(err, lockout.ErrNewer) {
-		return nil, err
+		return nil, at, err
 	}
-	return all, nil
+	return all, at, nil
+}
+
+// refusals loads those of a host.
+func (c *cells) refusals(ctx context.Context, h *host) (all lockout.Refusals, at seen, err error) {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	sent := h.common.now()
+	e, err := c.store.Load(ctx, tokencell.RefusalsKey(c.prefix, c.egress, h.name))
+	if err != nil {
+		return nil, at, err
+	}
+	return h.common.see(e, sent)
+}
+
+// putRefusals stores those of a host. If another process was quicker, it returns what
+// that one has stored.
+func (c *cells) putRefusals(ctx context.Context, h *host, last seen, all lockout.Refusals) (now lockout.Refusals, at seen, won bool, err error) {
+	data, err := all.MarshalJSON()
+	if err != nil {
+		return nil, at, false, err
+	}
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	sent := h.common.now()
+	e, won, err := c.store.Swap(ctx, tokencell.RefusalsKey(c.prefix, c.egress, h.name), last.rev, data, lockout.RefusalLasts)
+	if err != nil || won {
+		return nil, at, won, err
+	}
+	now, at, err = h.common.see(e, sent)
+	return now, at, false, err
 }

@@ -400,7 +400,7 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 		}
 		return next
 	}
-	r := l.perform(ctx, p.op, p.token, s.fleet.gate.guard.key)
+	r := l.perform(ctx, p.op, p.token, s.fleet.gate.guard.common.key)
 	s.fleet.gate.settle(l, p.op, a.booking, p.token, r.err, r.sent)
 	var found claimResult
 	another := r.err == nil && r.token != nil && (p.token == nil || !p.token.Value.Equal(r.token.Value))
@@ -490,7 +490,7 @@ func (s *Session) suspectOthers(l *link, died deadToken) {
 	book := func() {
 		defer s.fleet.background.Done()
 		l.host.bookDead(&l.visitor, died)
-		l.host.tell(l.host.share(l.last))
+		l.host.share(l.last)
 	}
 	if l.host.stored() {
 		go book()
@@ -805,7 +805,7 @@ func (s *Session) alive(ctx context.Context, l *link, t *pbx.Token) bool {
 		switch {
 		case dead:
 			s.fleet.background.Add(1)
-			s.suspectOthers(l, deadToken{issued: t.IssuedAt, read: time.Now()})
+			s.suspectOthers(l, deadToken{token: t, read: time.Now()})
 		case r.err == nil:
 			l.host.alive(&l.visitor, t.IssuedAt, r.sent)
 		}

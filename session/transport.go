@@ -416,7 +416,7 @@ func (e *exchange) judge(verdict error) {
 			refused, ambiguous = true, false
 		}
 		lost = lost && !e.link.hasOneToken() // else a login may have ended it
-		e.session.deliver(event{kind: invalidated, generation: e.lease.generation, ambiguous: ambiguous, unclear: !refused, lost: lost, issued: e.lease.token.IssuedAt}, nil)
+		e.session.deliver(event{kind: invalidated, generation: e.lease.generation, ambiguous: ambiguous, unclear: !refused, lost: lost, token: e.lease.token}, nil)
 	}
 }
 

@@ -180,15 +180,15 @@ func (h *host) refused(v *visitor, died deadToken) (all []lost) {
 		return nil // it says nothing about the tokens of others
 	}
 	now := h.now()
-	r := lockout.Refusal{ID: h.common.id(), URL: g.URL, Account: g.Account, Issued: h.issued(died.issued, now), Read: h.issued(died.read, now)}
+	r := h.refusal(v, died, now)
 	if h.stored() && !h.ledger.Suspect(r.URL, r.Issued) {
-		h.news = append(h.news, r)
+		h.news = append(h.news, moved(r, -h.offset, -h.offset))
 	}
 	var until time.Time
 	if counts {
 		until = h.ledger.TokensLost(now, r.URL, r.Read)
 	} else {
-		until = h.ledger.TokenRefused(now, &h.local, g, r.ID, r.Issued, r.Read)
+		until = h.ledger.TokenRefused(now, &h.local, g, r)
 	}
 	if !until.IsZero() {
 		all = append(all, h.lose(r.URL, until, now))
@@ -203,9 +203,8 @@ func (h *host) bookDead(v *visitor, died deadToken) {
 	if g.Limits.None || g.Limits.DeadTokens != pbx.DeadTokensCount {
 		return
 	}
-	id := h.common.id()
 	h.apply(v.last, func(now time.Time, ledger *lockout.Host) {
-		ledger.TokenRefused(now, &h.local, g, id, h.issued(died.issued, now), h.issued(died.read, now))
+		ledger.TokenRefused(now, &h.local, g, h.refusal(v, died, now))
 	})
 	h.lookAgain()
 }

@@ -18,6 +18,7 @@ type care struct {
 	oldest  instant // when the oldest token that was refused had been issued
 	since   instant // when the newest refusal was read
 	until   instant
+	own     bool // this process has seen one of the refusals
 }
 
 // before returns a time: tokens issued before it may be lost. 0: none may.
@@ -49,6 +50,15 @@ func (c *care) refused(issued, read instant, memory time.Duration) (suspect inst
 func (c *care) readSooner(known, read instant) {
 	if read < known && c.since == known {
 		c.since, c.doubted = read, min(c.doubted, read)
+	}
+}
+
+// clearedUp follows the news that a process knew of all refusals that had been told, and
+// took the one that was read at that time for the first: the others said nothing. One
+// that this process has seen just now may have been told later.
+func (c *care) clearedUp(read instant) {
+	if !c.own || read > c.since.add(toldSoon) {
+		*c = care{}
 	}
 }
 

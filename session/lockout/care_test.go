@@ -144,10 +144,11 @@ func (x *tokenExplorer) use(p *tokensPlayed, who, i int) {
 	newer := k.issued > p.refused
 	g := x.login
 	g.Account = string(rune('a' + i))
-	r := Refusal{ID{"p", uint64(p.dead)}, g.URL, g.Account, k.issued.time(), read.time()}
+	r := Refusal{ID: ID{"p", uint64(p.dead)}, URL: g.URL, Token: Fingerprint{byte(p.dead)}, Issued: k.issued.time(), Read: read.time()}
 	*k = playedToken{issued: read + 10, alive: true}
 	p.drop(i)
-	x.lose(p, who, p.at[who].host.TokenRefused(read.time(), &p.at[who].local, g, r.ID, r.Issued, r.Read), read, newer)
+	x.lose(p, who, p.at[who].host.TokenRefused(read.time(), &p.at[who].local, g, r), read, newer)
+	r.First = !p.at[who].host.Suspect(g.URL, r.Issued)
 	if other := 1 - who; other < x.processes {
 		x.lose(p, other, p.at[other].host.Hear(read.time(), &p.at[other].local, g.Limits, r), read, newer)
 	}
@@ -221,16 +222,10 @@ func (p *tokensPlayed) order() string {
 		}
 		c := &u.care
 		instants = append(instants, c.doubted, c.oldest, c.since)
-		if p.at[1].local.urls != nil { // else nobody tells of them
-			for _, k := range u.refused {
-				instants = append(instants, k.issued)
-				key = append(key, byte(b2i(k.told)))
-			}
-		}
 		for _, s := range p.at[i].host.suspects {
 			instants = append(instants, s.before)
 		}
-		key = append(key, byte(b2i(p.now > c.until)), byte(len(p.at[i].host.suspects)))
+		key = append(key, byte(b2i(c.own)), byte(b2i(p.now > c.until)), byte(len(p.at[i].host.suspects)))
 	}
 	tokens := p.tokens
 	late := instant(0)

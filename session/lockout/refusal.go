@@ -1,6 +1,7 @@
 package lockout
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,11 +15,14 @@ import (
 // store report refusals to each other, so that together they send no more dead tokens
 // than one process.
 type Refusal struct {
-	ID      ID     // of the process that saw it
-	URL     string // Traits.URL
-	Account string // Traits.Account
-	Issued  time.Time
-	Read    time.Time // when the refusal was read
+	ID     ID          // of the process that saw it
+	URL    string      // Traits.URL
+	Token  Fingerprint // the same in all processes; zero: unknown
+	Issued time.Time
+	Read   time.Time // when the refusal was read
+	// First says that the process that saw it, and knew of all that were told before,
+	// took it for no sign that other tokens are lost.
+	First bool
 }
 
 const (
@@ -26,22 +30,27 @@ const (
 	// process finds out by itself.
 	RefusalLasts = 5 * time.Minute
 
-	maxRefusals = 16 // that are kept and told: after the second, few follow
+	// rememberRefusal is how long a refusal is known, so that it is not heard twice. Two
+	// readings of the store's clock differ.
+	rememberRefusal = 2 * RefusalLasts
 
-	// sameToken is how far apart two processes may believe that one token was issued.
-	sameToken = time.Second
+	// toldSoon is after what time a refusal has been told to the other processes, or is
+	// not told any more.
+	toldSoon = 30 * time.Second
+
+	maxRefusals = 16 // that are kept and told: after the second, few follow
 )
 
 // Hear notes a refusal that another process has seen. limits are those of a session at
 // its URL. Hear returns what [Host.TokenRefused] returns. It does nothing if it has heard
-// of the refusal before, if this process has seen the same token refused, or if that was
-// too long ago.
+// of the refusal before, if this process has seen the same token refused, if that was too
+// long ago, or if it has not been yet: the store's clock was set back.
 func (h *Host) Hear(now time.Time, l *Local, limits Limits, r Refusal) (until time.Time) {
 	t := at(now)
 	l.clamp(t, r.URL)
 	u := l.url(r.URL)
-	dead := refusedToken{r.ID, r.Account, at(r.Issued), min(at(r.Read), t), true}
-	if t > dead.read.add(RefusalLasts) || !u.note(t, dead) {
+	dead := refusedToken{r.ID, r.Token, at(r.Issued), at(r.Read)}
+	if dead.read > t || t > dead.read.add(RefusalLasts) || !u.note(t, dead) {
 		return time.Time{}
 	}
 	switch {
@@ -50,15 +59,17 @@ func (h *Host) Hear(now time.Time, l *Local, limits Limits, r Refusal) (until ti
 	case limits.DeadTokens == pbx.DeadTokensCount:
 		return h.TokensLost(now, r.URL, r.Read)
 	}
+	if r.First {
+		u.care.clearedUp(dead.read)
+	}
 	return h.maybeLost(u, limits, dead.issued, dead.read)
 }
 
 // refusedToken is a token that was refused lately.
 type refusedToken struct {
 	id           ID
-	account      string
+	token        Fingerprint
 	issued, read instant
-	told         bool // another process has seen it
 }
 
 // note notes the refusal of a token, and reports whether it is news: another process may
@@ -67,11 +78,10 @@ func (u *urlState) note(now instant, dead refusedToken) bool {
 	u.forget(now)
 	for i := range u.refused {
 		k := &u.refused[i]
-		near := max(k.issued, dead.issued) <= min(k.issued, dead.issued).add(sameToken)
 		if k.id == dead.id {
 			return false
 		}
-		if (k.told || dead.told) && k.account == dead.account && near {
+		if k.token == dead.token && k.token != (Fingerprint{}) {
 			u.care.readSooner(k.read, dead.read)
 			k.read = min(k.read, dead.read)
 			return false
@@ -81,9 +91,9 @@ func (u *urlState) note(now instant, dead refusedToken) bool {
 	return true
 }
 
-// forget drops the refusals that nobody tells of any more.
+// forget drops the refusals that nobody tells any more.
 func (u *urlState) forget(now instant) {
-	u.refused = slices.DeleteFunc(u.refused, func(k refusedToken) bool { return now > k.read.add(RefusalLasts) })
+	u.refused = slices.DeleteFunc(u.refused, func(k refusedToken) bool { return now > k.read.add(rememberRefusal) })
 }
 
 // Refusals are those of one host, as a store has them: the newest, with times by the
@@ -92,7 +102,7 @@ type Refusals []Refusal
 
 // With returns the refusals that have to be known at now, and r.
 func (rs Refusals) With(now time.Time, r Refusal) Refusals {
-	rs = slices.DeleteFunc(slices.Clone(rs), func(k Refusal) bool { return now.Sub(k.Read) > RefusalLasts })
+	rs = slices.DeleteFunc(slices.Clone(rs), func(k Refusal) bool { return now.Sub(k.Read) > RefusalLasts || k.Read.After(now) })
 	rs = append(rs, r)
 	return rs[max(0, len(rs)-maxRefusals):]
 }
@@ -107,16 +117,17 @@ type encodedRefusal struct {
 	Process string  `json:"process"`
 	Number  uint64  `json:"n"`
 	URL     string  `json:"url"`
-	Account string  `json:"account,omitempty"`
+	Token   string  `json:"token,omitempty"`
 	Issued  instant `json:"issued,omitempty"`
 	Read    instant `json:"read"`
+	First   bool    `json:"first,omitempty"`
 }
 
 // MarshalJSON encodes the refusals.
 func (rs Refusals) MarshalJSON() ([]byte, error) {
 	e := encodedRefusals{Version: format}
 	for _, r := range rs {
-		e.Refusals = append(e.Refusals, encodedRefusal{r.ID.Process, r.ID.Number, r.URL, r.Account, at(r.Issued), at(r.Read)})
+		e.Refusals = append(e.Refusals, encodedRefusal{r.ID.Process, r.ID.Number, r.URL, hex.EncodeToString(r.Token[:]), at(r.Issued), at(r.Read), r.First})
 	}
 	return json.Marshal(e)
 }
@@ -136,7 +147,8 @@ func (rs *Refusals) UnmarshalJSON(data []byte) error {
 	}
 	*rs = nil
 	for _, r := range e.Refusals {
-		*rs = append(*rs, Refusal{ID{r.Process, r.Number}, r.URL, r.Account, r.Issued.time(), r.Read.time()})
+		token, _ := hex.DecodeString(r.Token) // else it is unknown
+		*rs = append(*rs, Refusal{ID{r.Process, r.Number}, r.URL, FingerprintOf(token), r.Issued.time(), r.Read.time(), r.First})
 	}
 	return nil
 }

@@ -35,16 +35,26 @@ func (x *telling) id(process string) lockout.ID {
 	return lockout.ID{Process: process, Number: x.ids}
 }
 
-// sees has this process see the refusal of a token of an account.
-func (x *telling) sees(account string, issued, read float64) time.Time {
-	g := x.login
-	g.Account = account
-	return x.host.TokenRefused(x.at(read), &x.local, g, x.id("own"), x.at(issued), x.at(read))
+// refusal is that of a token, which has a name, in a process.
+func (x *telling) refusal(process, token string, issued, read float64) lockout.Refusal {
+	return lockout.Refusal{ID: x.id(process), URL: theURL, Token: lockout.FingerprintOf([]byte(token)), Issued: x.at(issued), Read: x.at(read)}
+}
+
+// sees has this process see the refusal of a token.
+func (x *telling) sees(token string, issued, read float64) time.Time {
+	return x.host.TokenRefused(x.at(read), &x.local, x.login, x.refusal("own", token, issued, read))
 }
 
 // hears has it hear at a time of a refusal that another process has seen.
-func (x *telling) hears(now float64, account string, issued, read float64) time.Time {
-	return x.hearsOf(now, lockout.Refusal{ID: x.id("other"), URL: theURL, Account: account, Issued: x.at(issued), Read: x.at(read)})
+func (x *telling) hears(now float64, token string, issued, read float64) time.Time {
+	return x.hearsOf(now, x.refusal("other", token, issued, read))
+}
+
+// hearsOfFirst is hears, where the other process took the refusal for the first.
+func (x *telling) hearsOfFirst(now float64, token string, issued, read float64) time.Time {
+	r := x.refusal("other", token, issued, read)
+	r.First = true
+	return x.hearsOf(now, r)
 }
 
 func (x *telling) hearsOf(now float64, r lockout.Refusal) time.Time {
@@ -130,10 +140,11 @@ func TestTheRefusalOfOneTokenIsOneWhoeverSeesIt(t *testing.T) {
 		"seen, then heard": func(x *telling) { x.sees("a", 1, 100); x.hears(101, "a", 1.5, 100.3) },
 		"heard, then seen": func(x *telling) { x.hears(101, "a", 1.5, 100.3); x.sees("a", 1, 101) },
 		"heard twice":      func(x *telling) { x.hears(101, "a", 1.5, 100.3); x.hears(101, "a", 1, 100) },
+		"seen twice":       func(x *telling) { x.sees("a", 1, 100); x.sees("a", 1, 100) },
 		"the same news": func(x *telling) {
-			r := lockout.Refusal{ID: x.id("other"), URL: theURL, Issued: x.at(1), Read: x.at(100)}
+			r := x.refusal("other", "a", 1, 100)
 			x.hearsOf(101, r)
-			r.Account = "b"
+			r.Token = lockout.FingerprintOf([]byte("b"))
 			x.hearsOf(102, r)
 		},
 		"after it is clear": func(x *telling) {
@@ -157,12 +168,54 @@ func TestTheRefusalOfOneTokenIsOneWhoeverSeesIt(t *testing.T) {
 		x.sees("b", 2, 102)
 		x.wantSuspect(49.9)
 	})
-	t.Run("two tokens of one account are two", func(t *testing.T) {
+	t.Run("two tokens that are as old are two", func(t *testing.T) {
 		x := newTelling(t, pbx.DeadTokensUnknown)
 		x.sees("a", 1, 100)
-		x.hears(101, "a", 3, 100)
+		x.hears(101, "b", 1, 100)
 		x.wantSuspect(99.9)
 	})
+	t.Run("two tokens that nobody can tell apart are two", func(t *testing.T) {
+		x := newTelling(t, pbx.DeadTokensUnknown)
+		x.sees("", 1, 100)
+		x.hears(101, "", 1, 100)
+		x.wantSuspect(99.9)
+	})
+}
+
+// The process that saw a refusal knew of all before it. If it takes this one for the
+// first, the others have been cleared up, though this process has not seen how.
+func TestARefusalThatWasTheFirstForAnotherProcess(t *testing.T) {
+	for name, row := range map[string]struct {
+		play    func(x *telling)
+		suspect float64
+	}{
+		"hours after another one that was heard":  {func(x *telling) { x.hearsOfFirst(101, "a", 1, 100); x.hearsOfFirst(8001, "b", 2, 8000) }, -1},
+		"seconds after another that was heard":    {func(x *telling) { x.hearsOfFirst(101, "a", 1, 100); x.hearsOfFirst(106, "b", 2, 105) }, -1},
+		"hours after another one that was seen":   {func(x *telling) { x.sees("a", 1, 100); x.hearsOfFirst(8001, "b", 2, 8000) }, -1},
+		"at the same time as one that was seen":   {func(x *telling) { x.sees("a", 1, 100); x.hearsOfFirst(101, "b", 2, 100) }, 99.9},
+		"hours after one that was heard, and not": {func(x *telling) { x.hearsOfFirst(101, "a", 1, 100); x.hears(8001, "b", 2, 8000) }, 99.9},
+		"and this process sees one after it": {func(x *telling) {
+			x.hearsOfFirst(101, "a", 1, 100)
+			x.hearsOfFirst(106, "b", 2, 105)
+			x.sees("c", 3, 107)
+		}, 104.9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newTelling(t, pbx.DeadTokensUnknown)
+			row.play(x)
+			x.wantSuspect(row.suspect)
+		})
+	}
+}
+
+func TestARefusalOfTheFutureIsNoNews(t *testing.T) {
+	x := newTelling(t, pbx.DeadTokensUnknown)
+	x.hears(101, "a", 1, 102)
+	x.wantOneAtATime(50, 101, false)
+	future := lockout.Refusals{x.refusal("other", "a", 1, 102)}
+	if all := future.With(x.at(101), x.refusal("own", "b", 1, 100)); len(all) != 1 {
+		t.Errorf("%d refusals are told", len(all))
+	}
 }
 
 func TestARefusalOfLongAgoIsNoNews(t *testing.T) {
@@ -177,7 +230,9 @@ func TestARefusalOfLongAgoIsNoNews(t *testing.T) {
 	if x.local.Quiet(x.at(99.5 + lasts)) {
 		t.Error("what was heard is forgotten at once")
 	}
-	if !x.local.Quiet(x.at(110 + lasts)) {
+	x.hears(100.3+lasts, "b", 1, 100.5) // as a slower reading of the store's clock has it
+	x.wantOneAtATime(50, 100.4+lasts, false)
+	if !x.local.Quiet(x.at(110 + 2*lasts)) {
 		t.Error("what was heard is never forgotten")
 	}
 }
@@ -187,7 +242,7 @@ func TestStoredRefusals(t *testing.T) {
 	var all lockout.Refusals
 	for i := range 40 {
 		now := start.Add(time.Duration(i) * time.Minute / 4)
-		all = all.With(now, lockout.Refusal{ID: lockout.ID{Process: "p", Number: uint64(i)}, URL: theURL, Account: "a", Issued: start, Read: now})
+		all = all.With(now, lockout.Refusal{ID: lockout.ID{Process: "p", Number: uint64(i)}, URL: theURL, Token: lockout.Fingerprint{7}, Issued: start, Read: now, First: i%2 == 0})
 	}
 	data, err := json.Marshal(all)
 	if err != nil {
@@ -198,7 +253,7 @@ func TestStoredRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(all) != 16 || !slices.EqualFunc(all, read, func(a, b lockout.Refusal) bool {
-		return a.ID == b.ID && a.URL == b.URL && a.Account == b.Account && a.Issued.Equal(b.Issued) && a.Read.Equal(b.Read)
+		return a.ID == b.ID && a.URL == b.URL && a.Token == b.Token && a.First == b.First && a.Issued.Equal(b.Issued) && a.Read.Equal(b.Read)
 	}) {
 		t.Errorf("%v\nwas read as %v", all, read)
 	}

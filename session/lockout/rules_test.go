@@ -983,7 +983,7 @@ func TestEncodingHoldsEverything(t *testing.T) {
 	x.pass(time.Minute)
 	x.login(account("c", l), lockout.Locked)
 	l.DeadTokens = pbx.DeadTokensCount
-	x.host.TokenRefused(x.now, &x.local, account("d", l), lockout.ID{Process: "p", Number: 77}, x.now.Add(-time.Hour), x.now)
+	x.host.TokenRefused(x.now, &x.local, account("d", l), lockout.Refusal{ID: lockout.ID{Process: "p", Number: 77}, Issued: x.now.Add(-time.Hour), Read: x.now})
 	data, err := json.Marshal(&x.host)
 	if err != nil {
 		t.Fatal(err)
@@ -1027,7 +1027,7 @@ func TestEncodedHostIsBounded(t *testing.T) {
 	for i := range 100 {
 		g := account(fmt.Sprintf("an-account-with-a-long-name-%d", i), l)
 		g.URL = "https://tenant-1.pbx.example/base/path"
-		x.host.TokenRefused(x.now, &x.local, g, lockout.ID{Process: "4f1c6d0a-17", Number: uint64(i)}, x.now.Add(-time.Hour), x.now)
+		x.host.TokenRefused(x.now, &x.local, g, lockout.Refusal{ID: lockout.ID{Process: "4f1c6d0a-17", Number: uint64(i)}, Issued: x.now.Add(-time.Hour), Read: x.now})
 	}
 	x.wantBookings(64)
 	data, err := json.Marshal(&x.host)

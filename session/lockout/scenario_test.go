@@ -574,7 +574,7 @@ func TestTokensAreUsedOneAtATimeAfterOneWasRefused(t *testing.T) {
 	refuse := func(issued time.Time) time.Time {
 		number++
 		g := lockout.Login{URL: theURL, Account: "a", Limits: limits}
-		return h.TokenRefused(now, &l, g, lockout.ID{Number: number}, issued, now)
+		return h.TokenRefused(now, &l, g, lockout.Refusal{ID: lockout.ID{Number: number}, Issued: issued, Read: now})
 	}
 	wantCare := func(what string, before time.Time) {
 		t.Helper()
@@ -632,7 +632,7 @@ func TestTheCareForTokensEndsWithTheMemoryOfWrongLogins(t *testing.T) {
 		var h lockout.Host
 		now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 		g := lockout.Login{URL: theURL, Account: "a", Limits: lockout.Resolve(pbx.Lockout{Memory: memory}, 0)}
-		h.TokenRefused(now, &l, g, lockout.ID{Number: 1}, now.Add(-time.Hour), now)
+		h.TokenRefused(now, &l, g, lockout.Refusal{ID: lockout.ID{Number: 1}, Issued: now.Add(-time.Hour), Read: now})
 		if l.Careful(now.Add(lasts)).IsZero() || l.Quiet(now.Add(lasts)) {
 			t.Errorf("Memory %v: the care has ended before %v", memory, lasts)
 		}
@@ -640,7 +640,7 @@ func TestTheCareForTokensEndsWithTheMemoryOfWrongLogins(t *testing.T) {
 		if !l.Careful(now).IsZero() || !l.Quiet(now) || l.OneTokenAtATime(theURL, now.Add(-30*time.Hour), now) {
 			t.Errorf("Memory %v: the care has not ended after %v", memory, lasts)
 		}
-		if until := h.TokenRefused(now, &l, g, lockout.ID{Number: 2}, now.Add(-30*time.Hour), now); !until.IsZero() {
+		if until := h.TokenRefused(now, &l, g, lockout.Refusal{ID: lockout.ID{Number: 2}, Issued: now.Add(-30 * time.Hour), Read: now}); !until.IsZero() {
 			t.Errorf("Memory %v: a refusal after that is not the first", memory)
 		}
 	}

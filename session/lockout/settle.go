@@ -271,16 +271,15 @@ func (h *Host) Ended(now time.Time, process string) {
 	}
 }
 
-// TokenRefused notes that the PBX refused a token before its expiry. The token was
-// issued at one time, and the refusal was read at another. g is the login of the
-// session that used the token. Where such requests count as wrong logins, the refusal
-// is booked under id.
+// TokenRefused notes that the PBX refused a token before its expiry. g is the login of
+// the session that used the token. Where such requests count as wrong logins, the
+// refusal is booked under its ID.
 //
 // If the token is suspect (see [Host.Suspect]), TokenRefused returns a time: all tokens
 // of the URL that were issued until then are suspect. Otherwise it returns zero: dead
 // tokens do not count, or nobody says whether they do and this is the first that was
 // refused (see [Local.OneTokenAtATime]).
-func (h *Host) TokenRefused(now time.Time, l *Local, g Login, id ID, issued, read time.Time) (until time.Time) {
+func (h *Host) TokenRefused(now time.Time, l *Local, g Login, r Refusal) (until time.Time) {
 	t := at(now)
 	h.clamp(t)
 	l.clamp(t, g.URL)
@@ -298,15 +297,19 @@ func (h *Host) TokenRefused(now time.Time, l *Local, g Login, id ID, issued, rea
 		}
 		if dead < maxDeadTokens {
 			h.bookings = append(h.bookings, Booking{
-				ID: id, URL: g.URL, Account: g.Account, Fingerprint: g.Fingerprint,
+				ID: r.ID, URL: g.URL, Account: g.Account, Fingerprint: g.Fingerprint,
 				state: deadToken, booked: t, settled: t, memory: g.Limits.Memory,
 			})
 		}
-		return h.TokensLost(now, g.URL, read)
-	case !u.note(t, refusedToken{id, g.Account, at(issued), min(at(read), t), false}):
+		return h.TokensLost(now, g.URL, r.Read)
+	}
+	dead := refusedToken{r.ID, r.Token, at(r.Issued), min(at(r.Read), t)}
+	if !u.note(t, dead) {
 		return time.Time{}
 	}
-	return h.maybeLost(u, g.Limits, at(issued), min(at(read), t))
+	until = h.maybeLost(u, g.Limits, dead.issued, dead.read)
+	u.care.own = u.care.doubted > 0
+	return until
 }
 
 // maybeLost is TokenRefused where nobody says whether dead tokens count.

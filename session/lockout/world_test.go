@@ -512,7 +512,7 @@ func (w *world) touch(s *session) {
 		p.local.TokenAccepted(s.url, s.issued, w.now, w.now)
 	case responded:
 		h := w.load(p)
-		until := h.TokenRefused(w.now, p.local, w.login(s), w.id(p), s.issued, w.now)
+		until := h.TokenRefused(w.now, p.local, w.login(s), lockout.Refusal{ID: w.id(p), Issued: s.issued, Read: w.now})
 		w.save(p, h)
 		w.logf("%s: token refused", s.name)
 		w.drop(s)
