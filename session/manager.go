@@ -286,7 +286,7 @@ func (m *Manager) noticed(key string) {
 		}
 	}
 	if h := m.fleet.gate.guard.refusing(key); h != nil && h.notices.Add(1) == 1 {
-		m.fleet.background.Go(func() { h.reread(m.fleet.ctx) })
+		m.fleet.background.Go(func() { h.reread(m.fleet.ctx, h.tell) })
 	}
 }
 

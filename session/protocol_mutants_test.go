@@ -337,11 +337,11 @@ var brokenProtocols = []mutants.Mutant{
 
 	// Tokens that the PBX refused.
 	{"nobody is told of a refused token", "session.go",
-		"		l.host.share(l.last)\n",
+		"		l.host.share(l.last, l.host.tell)\n",
 		"",
 		"TestProcessesOverOneStoreSendTwoDeadTokensTogether"},
 	{"nobody looks at what others have seen refused", "manager.go",
-		"h.reread(m.fleet.ctx)",
+		"h.reread(m.fleet.ctx, h.tell)",
 		"",
 		"TestProcessesWithOtherAccountsHearOfDeadTokens"},
 	{"the times of a refusal are those of another clock", "refusals.go",

@@ -48,8 +48,9 @@ func (h *host) refusal(v *visitor, died deadToken, now time.Time) lockout.Refusa
 }
 
 // share reports to other processes which tokens the PBX has refused, after it has read
-// what they have seen. What the store does not get, they find out by themselves.
-func (h *host) share(ctx context.Context) {
+// what they have seen, and passes what is lost on to tell. What the store does not get,
+// they find out by themselves.
+func (h *host) share(ctx context.Context, tell func([]lost)) {
 	h.lock()
 	news := h.news
 	h.news = nil
@@ -63,7 +64,7 @@ func (h *host) share(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		h.tell(h.hear(all, at))
+		tell(h.hear(all, at))
 		var won bool
 		if all, at, won, err = c.putRefusals(ctx, h, at, h.add(all, news, at)); won {
 			return
@@ -82,11 +83,12 @@ func (h *host) add(all lockout.Refusals, news []lockout.Refusal, at seen) lockou
 	return all
 }
 
-// reread looks at what other processes have seen refused, until there are no new notices.
-func (h *host) reread(ctx context.Context) {
+// reread looks at what other processes have seen refused, until there are no new notices,
+// and passes what is lost on to tell.
+func (h *host) reread(ctx context.Context, tell func([]lost)) {
 	for n := h.notices.Load(); ; n = h.notices.Load() {
 		if all, at, err := h.common.cells.refusals(ctx, h); err == nil {
-			h.tell(h.hear(all, at))
+			tell(h.hear(all, at))
 		}
 		if h.notices.CompareAndSwap(n, 0) {
 			return

@@ -490,7 +490,7 @@ func (s *Session) suspectOthers(l *link, died deadToken) {
 	book := func() {
 		defer s.fleet.background.Done()
 		l.host.bookDead(&l.visitor, died)
-		l.host.share(l.last)
+		l.host.share(l.last, l.host.tell)
 	}
 	if l.host.stored() {
 		go book()
