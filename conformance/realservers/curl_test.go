@@ -156,6 +156,8 @@ var (
 			files: []string{"login-20.0.8.http"}},
 		{directory: "threecx", simulate: threecx(threecxsim.Options{}), accounts: map[string]string{"900": "another"},
 			files: []string{"request-dead.http", "login-refused.http"}},
+		{directory: "threecx", simulate: threecx(threecxsim.Options{Refusal: threecxsim.Words401}), accounts: map[string]string{"900": "another"},
+			files: []string{"login-refused-words.http"}},
 		{directory: "threecx", simulate: threecx(threecxsim.Options{Refusal: threecxsim.JSON400}), accounts: map[string]string{"900": "another"},
 			files: []string{"login-refused-oauth.http"}},
 
