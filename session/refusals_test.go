@@ -87,9 +87,11 @@ type farAway struct {
 }
 
 func (s *farAway) travel(ctx context.Context) error {
-	select {
-	case <-time.After(time.Duration(s.way.Load())):
-	case <-ctx.Done():
+	if way := time.Duration(s.way.Load()); way > 0 {
+		select {
+		case <-time.After(way):
+		case <-ctx.Done():
+		}
 	}
 	return ctx.Err()
 }
