@@ -672,7 +672,7 @@ func (p *walkPBX) request(ctx context.Context, op pbx.Op, act func() error) erro
 	}
 	pause := func() bool {
 		select {
-		case <-time.After(p.latency / 2):
+		case <-time.After(max(p.latency/2, time.Millisecond)):
 			return true
 		case <-ctx.Done():
 			return false
