@@ -21,8 +21,9 @@ import (
 // A Config can be decoded from JSON: the fields have their own names there, in upper
 // or lower case, as in "pinsha256". Other names, such as "pin_sha256", are ignored
 // unless [json.Decoder.DisallowUnknownFields] is set. It cannot be encoded as JSON,
-// which would lose the secrets. A program that stores settings keeps what a person has typed in a type
-// of its own, with the secrets encrypted, and makes a Config of it to open the PBX.
+// which would lose the secrets. A program that stores settings keeps what a person has
+// typed in a type of its own, with the secrets encrypted, and makes a Config of it to
+// open the PBX.
 //
 // A Config prints itself without secrets, and so does a struct that embeds it
 // and has no Format method of its own.

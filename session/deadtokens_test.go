@@ -771,7 +771,7 @@ func TestADeadTokenOfAKeepAliveIsKnownBeforeASlowStoreKnowsIt(t *testing.T) {
 	})
 }
 
-// The same, where only the budget is in a store.
+// Only the budget is in a store here, and each process has tokens of its own.
 func TestADeadTokenIsKnownBeforeASlowStoreOfTheBudgetKnowsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &slowStore{}

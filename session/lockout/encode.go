@@ -13,6 +13,17 @@ import (
 // format is the version of the encoding. A reader leaves newer ones alone.
 const format = 1
 
+// checkFormat refuses the encoding of a newer version, and what is none.
+func checkFormat(version int, none string) error {
+	switch {
+	case version > format:
+		return fmt.Errorf("lockout: format %d, this program reads %d: %w", version, format, ErrNewer)
+	case version < 1:
+		return fmt.Errorf("lockout: %s: there is no version", none)
+	}
+	return nil
+}
+
 // MaxSize is the size in bytes that an encoded Host does not exceed.
 const MaxSize = 64 << 10
 
@@ -177,11 +188,8 @@ func (h *Host) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &version); err != nil {
 		return fmt.Errorf("lockout: this is no stored host: %w", err)
 	}
-	switch {
-	case version.Version > format:
-		return fmt.Errorf("lockout: format %d, this program reads %d: %w", version.Version, format, ErrNewer)
-	case version.Version < 1:
-		return errors.New("lockout: this is no stored host: it has no version")
+	if err := checkFormat(version.Version, "this is no stored host"); err != nil {
+		return err
 	}
 	var e encodedHost
 	if err := json.Unmarshal(data, &e); err != nil {

@@ -177,7 +177,7 @@ var brokenLedgers = []mutants.Mutant{
 	{"checks are rare from the beginning", "local.go",
 		"if u.checks <= 3 {", "if false {", "TestScheduleOfChecks"},
 	{"a newer version is read as this one", "encode.go",
-		"case version.Version > format:", "case version.Version > 99:", "TestStoredHostOfANewerVersionIsLeftAlone"},
+		"case version > format:", "case version > 99:", "TestStoredHostOfANewerVersionIsLeftAlone"},
 	{"not judged is believed of everybody", "settle.go",
 		"o.Kind == NotJudged && !c.isProven()", "c.isProven() && false", "TestNotJudgedIsBelievedOfProvenCredentialsOnly"},
 	{"not judged is believed of nobody", "settle.go",

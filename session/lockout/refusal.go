@@ -3,7 +3,6 @@ package lockout
 import (
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -34,8 +33,8 @@ const (
 	// readings of the store's clock differ.
 	rememberRefusal = 2 * RefusalLasts
 
-	// toldSoon is after what time a refusal has been told to the other processes, or is
-	// not told any more.
+	// toldSoon is how long it takes at most until a refusal is in the store. One that is
+	// not there by then will not be.
 	toldSoon = 30 * time.Second
 
 	maxRefusals = 16 // that are kept and told: after the second, few follow
@@ -139,11 +138,8 @@ func (rs *Refusals) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &e); err != nil {
 		return fmt.Errorf("lockout: these are no stored refusals: %w", err)
 	}
-	switch {
-	case e.Version > format:
-		return fmt.Errorf("lockout: format %d, this program reads %d: %w", e.Version, format, ErrNewer)
-	case e.Version < 1:
-		return errors.New("lockout: these are no stored refusals: they have no version")
+	if err := checkFormat(e.Version, "these are no stored refusals"); err != nil {
+		return err
 	}
 	*rs = nil
 	for _, r := range e.Refusals {
