@@ -37,7 +37,7 @@ func parseBlock(body []byte) block {
 			return nil
 		}
 		if _, twice := b[name]; !twice {
-			b[name] = strings.TrimSpace(value)
+			b[name] = strings.Trim(value, " \t") // Asterisk puts one space there
 		}
 	}
 	return nil
