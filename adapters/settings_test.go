@@ -1,9 +1,12 @@
 package adapters_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -85,4 +88,22 @@ type unsent struct{ t *testing.T }
 func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
 	u.t.Errorf("sent: %s %s", r.Method, r.URL)
 	return nil, errors.New("not connected")
+}
+
+// A form shows Driver.DefaultPort beside its field for the address.
+func TestAURLWithoutAPortMeansTheDefaultPort(t *testing.T) {
+	for _, d := range pbx.Drivers() {
+		auth, err := pbx.Open(d.Name, pbx.Config{URL: "https://pbx.example.com", Username: tableUser, Password: pbx.NewSecret(tablePassword), Options: simulators.Of(d.Name)[0].Options})
+		if err != nil {
+			t.Errorf("%s: %v", d.Name, err)
+			continue
+		}
+		at, err := url.Parse(auth.(pbx.Describer).Traits().URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if port := cmp.Or(at.Port(), "443"); port != strconv.Itoa(d.DefaultPort) {
+			t.Errorf("%s: port %s, and its default is said to be %d", d.Name, port, d.DefaultPort)
+		}
+	}
 }
