@@ -28,6 +28,8 @@ func TestARedirectIsReportedAndNotFollowed(t *testing.T) {
 		"?token=canary":                                    own,
 		"ftp://pbx.example/canary":                         elsewhere,
 		"canary:":                                          elsewhere,
+		"http:canary":                                      elsewhere,
+		"https:///canary":                                  elsewhere,
 		"http://[canary/?token=canary":                     elsewhere,
 		"http://pbx.example/%zz?token=canary":              elsewhere,
 	} {

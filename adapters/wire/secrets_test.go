@@ -196,6 +196,28 @@ func TestNoSecretOfAVaultGetsIntoAnError(t *testing.T) {
 	}
 }
 
+// A vault may give out another password with each login.
+func TestWhatAPBXSaysIsShownAfterManyPasswords(t *testing.T) {
+	n := 0
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "out of order") })
+	c := open(t, pbx.Config{URL: s.URL, Credentials: func(context.Context) (pbx.Credentials, error) {
+		n++
+		return pbx.Credentials{Username: "api", Password: pbx.NewSecret(strings.Repeat(fmt.Sprintf("%s-%d/", password, n), 50))}, nil
+	}})
+	for range 100 {
+		if _, err := c.Credentials(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x, err := c.Do(t.Context(), login)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := x.Fail(pbx.ErrUnavailable, "", "failed", string(x.Response.Body)).Error(); !strings.Contains(said, "out of order") {
+		t.Error(said)
+	}
+}
+
 // TestALogLineSaysWhatWentWhere and nothing more.
 func TestALogLineSaysWhatWentWhere(t *testing.T) {
 	var lines bytes.Buffer
