@@ -418,6 +418,36 @@ func TestRemoveObeysItsContextWhileTheStoreHangs(t *testing.T) {
 	})
 }
 
+func TestARemoveThatTheStoreMissedSaysSoAndCanBeRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		_, drivers := newShared(2, 30*time.Minute)
+		one, two := shares(t, memory.Faults().Process("one"), "one"), shares(t, memory.Faults().Process("two"), "two")
+		defer one.Close(context.Background())
+		defer two.Close(context.Background())
+		mustToken(t, mustAdd(t, one, "7", drivers[0]))
+		other := mustAdd(t, two, "7", drivers[1])
+		mustToken(t, other)
+		memory.Faults().Cut("one")
+		time.Sleep(time.Minute)
+		err := one.Remove(t.Context(), "7")
+		if err == nil || !strings.Contains(err.Error(), `session: "7" may go on in other processes and after a restart, because it is not removed from the store: `) {
+			t.Errorf("Remove returned %v", err)
+		}
+		memory.Faults().Rejoin("one")
+		time.Sleep(time.Minute)
+		if other.Status().State == session.Closed {
+			t.Fatal("the other process knows")
+		}
+		mustToken(t, mustAdd(t, one, "7", drivers[0]))
+		if err := one.Remove(t.Context(), "7"); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		wantState(t, other, session.Closed)
+	})
+}
+
 func TestACellThatCannotBeReadIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := &store.Memory{}
