@@ -54,6 +54,8 @@ func TestSettingsOfASharedStoreAreChecked(t *testing.T) {
 		"no key":             {func(s *session.SharedSettings) { s.Keys = nil }, "no key"},
 		"a short key":        {func(s *session.SharedSettings) { s.Keys = [][]byte{sealKey[1:]} }, "31 bytes"},
 		"the same key twice": {func(s *session.SharedSettings) { s.Keys = [][]byte{sealKey, sealKey} }, "the same"},
+		"no random key":      {func(s *session.SharedSettings) { s.Keys = [][]byte{make([]byte, 32)} }, "all zeros"},
+		"the store's key":    {func(s *session.SharedSettings) { s.Keys = [][]byte{s.Store.(*store.Memory).Key()} }, "Keys has the Key of the Store"},
 		"a prefix":           {func(s *session.SharedSettings) { s.Prefix = "CRM/1" }, `Prefix "CRM/1"`},
 		"an egress":          {func(s *session.SharedSettings) { s.Egress = "north east" }, `Egress "north east"`},
 		"a process":          {func(s *session.SharedSettings) { s.Process = "Büro" }, "Process"},
