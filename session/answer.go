@@ -68,9 +68,12 @@ func (h *host) noPlace(g lockout.Login, d lockout.Decision, now time.Time) strin
 			used = append(used, fmt.Sprintf("and %d more", len(d.Used)-most))
 			break
 		}
-		used = append(used, fmt.Sprintf("%s (%s, %s)", cmp.Or(u.Account, "an account of "+u.URL), u.What, h.clock(u.Since, now)))
+		used = append(used, fmt.Sprintf("%s (%s, %s)", cmp.Or(u.Account, "an account of "+cmp.Or(u.URL, "this driver")), u.What, h.clock(u.Since, now)))
 	}
-	host := cmp.Or(h.name, "the PBX")
+	host, forgive := h.name, fmt.Sprintf("call Guard.Forgive(%q)", h.name)
+	if host == "" { // no other session shares this budget
+		host, forgive = "the PBX", "make this session anew (Guard.Forgive needs a driver that states its URL)"
+	}
 	why := "one more wrong login could make"
 	if g.Early {
 		why = "the renewal waits for the token's expiry, because a few more wrong logins could make"
@@ -79,8 +82,8 @@ func (h *host) noPlace(g lockout.Login, d lockout.Decision, now time.Time) strin
 	if g.Limits.Memory == pbx.Forever || d.Verdict == lockout.WaitPerson {
 		forgets = "The PBX does not forget them by itself"
 	}
-	return fmt.Sprintf("%s %s lock this client. The logins that it may have counted are of %s. Correct these accounts. %s: clear its list of blocked addresses, then call Guard.Forgive(%q)",
-		why, host, strings.Join(used, ", "), forgets, host)
+	return fmt.Sprintf("%s %s lock this client. The logins that it may have counted are of %s. Correct these accounts. %s: clear its list of blocked addresses, then %s",
+		why, host, strings.Join(used, ", "), forgets, forgive)
 }
 
 // clock writes a time of the ledger for people.

@@ -92,7 +92,7 @@ func (b *backing) within(ctx context.Context, do func(context.Context) error) er
 	return err
 }
 
-var errStoreAway = errors.New("it has not responded to the last operations")
+var errStoreAway = errors.New("the store has not responded to the last operations")
 
 // breaker lets one operation per second through after three failures in a row.
 type breaker struct {

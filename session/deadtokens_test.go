@@ -988,3 +988,36 @@ func TestARefusalThatComesAfterTheNextTokenCounts(t *testing.T) {
 		}
 	})
 }
+
+// From the fourth restart on, a token may be refused because of the request. The session
+// asks the PBX, and does not go on with a dead token.
+func TestEachOfManyRestartsCostsFewDeadTokens(t *testing.T) {
+	for _, brand := range brands() {
+		if !slices.Contains(deadBrands, brand.Driver) {
+			continue
+		}
+		for _, n := range []int{1, 4} {
+			t.Run(fmt.Sprint(brand.Name(), " ", n), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					o := newOffice(t, brand, n, pbxsim.Options{Lockout: pbxsim.Lockout{After: -1}})
+					defer o.close()
+					for i := range n {
+						o.addUnsaid(i)
+					}
+					for range 6 {
+						o.wantAll()
+						before := o.sim.Counts()
+						o.sim.Restart()
+						for range 30 {
+							for _, s := range o.sessions {
+								o.works(s)
+							}
+							time.Sleep(time.Second)
+						}
+						o.wantRecovered(before, deadOf(brand)+1, n) // the ping as well
+					}
+				})
+			})
+		}
+	}
+}

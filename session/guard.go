@@ -33,7 +33,8 @@ import (
 // The zero Guard is ready and keeps its budget in memory. One that [NewGuard]
 // makes keeps it in a store, so that restarts and other processes know it too.
 // A host is one whatever the port, because one PBX responds on several. A driver
-// that does not say where its PBX is has a budget of its own.
+// that does not say where its PBX is has a budget of its own, which Hosts and Forgive
+// do not know.
 type Guard struct {
 	// Limit lowers the budget: at most so many logins to a host, or to an account
 	// where the PBX counts by account, are booked at a time. It never raises it.
@@ -192,15 +193,14 @@ func (g *Guard) Hosts() []HostStatus {
 // Forgive forgets the wrong logins and locks of a host, after a person has
 // unlocked this client at the PBX. It returns what it forgot. Refused credentials
 // stay refused: see [Session.Retry]. Logins of the last two minutes without a
-// verdict stay booked, because the PBX may still judge them. The host may be given
-// as a URL. The log of each Manager with sessions at the host gets a line.
-// Sessions that waited try again in the background. Until they do, Token returns
-// the error that it returned before.
+// verdict stay booked, because the PBX may still judge them. The host is given as
+// [Guard.Hosts] names it, or as a URL. The log of each Manager with sessions at the
+// host gets a line. Sessions that waited try again in the background. Until they do,
+// Token returns the error that it returned before.
 func (g *Guard) Forgive(ctx context.Context, name string) (lockout.Forgotten, error) {
 	g.ready()
-	name = cmp.Or(hostOf(name), hostOf("//"+name))
 	g.mu.Lock()
-	h := g.hosts[name]
+	h := cmp.Or(g.hosts[name], g.hosts[hostOf(name)], g.hosts[hostOf("//"+name)])
 	g.mu.Unlock()
 	if h == nil {
 		var known []string
@@ -223,7 +223,7 @@ func (g *Guard) Forgive(ctx context.Context, name string) (lockout.Forgotten, er
 	}
 	for _, j := range h.journals() {
 		j.write(zerolog.WarnLevel, "wrong logins forgiven", func(e *zerolog.Event) {
-			e.Str("host", name).Int("logins", len(forgotten.Bookings)).Int("locks", forgotten.Locks).Strs("waiting", names).
+			e.Str("host", h.name).Int("logins", len(forgotten.Bookings)).Int("locks", forgotten.Locks).Strs("waiting", names).
 				Str("reason", "a person has unlocked this client")
 		})
 	}

@@ -340,6 +340,51 @@ func TestWrongPasswordsOfManyAccountsOnOneHostStayBelowItsLimit(t *testing.T) {
 	}
 }
 
+func TestForgiveTakesEachHostAsHostsNamesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		for _, host := range []string{"pbx.test", "192.0.2.7:8088", "[2001:db8::7]:8088", "[fe80::7%25eth0]"} {
+			s := session.New(&fake{traits: inARow(host), login: fails(pbx.ErrInvalidCredentials, true)}, &session.Options{Guard: guard})
+			defer s.Close(context.Background())
+		}
+		synctest.Wait()
+		hosts := guard.Hosts()
+		if len(hosts) != 4 {
+			t.Fatalf("the Guard knows %+v", hosts)
+		}
+		for _, h := range hosts {
+			if forgotten, err := guard.Forgive(t.Context(), h.Host); err != nil || len(forgotten.Bookings) != 1 {
+				t.Errorf("Forgive(%q) returned %+v, %v", h.Host, forgotten, err)
+			}
+		}
+	})
+}
+
+// No Guard.Forgive reaches it, so its error does not recommend one.
+func TestTheBudgetOfADriverWithoutAURLBeginsAnewWithTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		f := &fake{traits: inARow(""), login: fails(pbx.ErrInvalidCredentials, true)}
+		f.traits.URL = ""
+		s := mustAdd(t, m, "7", f)
+		var held error
+		for held == nil {
+			time.Sleep(10 * time.Second)
+			held = s.Retry(t.Context())
+		}
+		wantKind(t, held, pbx.ErrLocked)
+		if says := held.Error(); !strings.HasSuffix(says, "then make this session anew (Guard.Forgive needs a driver that states its URL)") || !strings.Contains(says, "of an account of this driver (refused, ") {
+			t.Errorf("error is %q", says)
+		}
+		f.set(func() { f.login = nil })
+		if err := m.Replace(t.Context(), "7", f); err != nil {
+			t.Fatal(err)
+		}
+		mustToken(t, s)
+	})
+}
+
 func TestASessionHeldBackByTheBudgetSaysWhoUsedThePlacesAndWhatToDo(t *testing.T) {
 	for _, memory := range []time.Duration{time.Hour, pbx.Forever} {
 		synctest.Test(t, func(t *testing.T) {

@@ -1070,17 +1070,15 @@ func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 		}
 		return
 	}
-	if m.lease.good.Load() && m.lease.early(now) && m.lease.age(now) < trusted(int(m.early)) {
-		return // the PBX accepts it elsewhere: it is the request, not the token
-	}
-	if e.ambiguous && m.rules.pings && !m.noPing {
+	trusts := !e.lost && m.trusts(now)
+	if (e.ambiguous || trusts) && m.rules.pings && !m.noPing {
 		if (m.phase == resting || m.peeking()) && !m.pingedLately(now) {
 			m.pingDue = true
 			m.next = now
 		}
 		return // what is under way will show it
 	}
-	if e.unclear {
+	if e.unclear || trusts {
 		return
 	}
 	m.give(now, chance, p)
@@ -1124,9 +1122,15 @@ func (m *machine) pingedLately(now time.Time) bool {
 	return m.memory != nil && now.Sub(m.memory.pinged) < pingLasts && !m.memory.pinged.Before(m.lease.base)
 }
 
+// trusts reports whether the refusal of a token may be about the request: the PBX has
+// accepted the token elsewhere, and it is too young to be replaced once more.
+func (m *machine) trusts(now time.Time) bool {
+	return m.lease.good.Load() && m.lease.early(now) && m.lease.age(now) < trusted(int(m.early))
+}
+
 // give gives the token up and plans another.
 func (m *machine) give(now time.Time, chance float64, p *plan) {
-	refreshed, early, good := m.refreshed, m.lease.early(now), m.lease.good.Load()
+	refreshed, early, served := m.refreshed, m.lease.early(now), m.lease.good.Load() && !m.trusts(now)
 	m.dead, p.dead = m.generation, &deadToken{m.lease.token, now, m.print}
 	m.lease, m.pingDue, m.gone, m.relogin = nil, false, true, false
 	if m.state == Rejected { // without its old token, it is still not to log in
@@ -1147,7 +1151,7 @@ func (m *machine) give(now time.Time, chance float64, p *plan) {
 		return
 	}
 	m.withdraw(p)
-	if m.early <= freeEarly || good {
+	if m.early <= freeEarly || served {
 		m.become(now, Connecting, nil, "the PBX refused the token", p)
 		m.rest(now)
 		return
@@ -1203,7 +1207,7 @@ func (m *machine) retriable(now time.Time) error {
 	case m.phase == calling && !look, m.state == Connecting && !m.waiting, m.state == Renewing && m.phase == asking && !m.waiting:
 		return errors.New("not retried: an attempt is under way or due")
 	case m.memory != nil && now.Sub(m.memory.retried) < retryPause:
-		return errors.New("not retried: the last retry was " + now.Sub(m.memory.retried).Round(time.Second).String() + " ago; wait " + retryPause.String())
+		return errors.New("not retried: the last retry was " + now.Sub(m.memory.retried).Round(time.Second).String() + " ago, and one works in " + retryPause.String())
 	}
 	return nil
 }

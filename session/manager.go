@@ -134,11 +134,16 @@ func (m *Manager) Replace(ctx context.Context, name string, auth pbx.Authenticat
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("session: %q is not replaced: %w", name, err)
 	}
-	s, ok := m.Session(name)
-	if !ok {
-		return fmt.Errorf("session: there is no session %q to replace: use Add", name)
+	m.mu.Lock()
+	s, closed := m.byName[name], m.closed
+	m.mu.Unlock()
+	switch {
+	case s != nil:
+		return s.replace(auth)
+	case closed:
+		return ErrClosed
 	}
-	return s.replace(auth)
+	return fmt.Errorf("session: there is no session %q to replace: use Add", name)
 }
 
 // Session finds a session by name. Keep the handle instead where you can.
@@ -187,8 +192,9 @@ func (m *Manager) Watch(ctx context.Context) iter.Seq2[*Session, Status] {
 }
 
 // Remove closes the session of that name and logs out. With [Options].Store, the
-// session ends in all processes. If there is no session of that name, Remove
-// returns nil.
+// session ends in all processes. If the store does not allow that, the error says so:
+// to try again, Add the session and Remove it. If there is no session of that name,
+// Remove returns nil.
 func (m *Manager) Remove(ctx context.Context, name string) error {
 	s, ok := m.Session(name)
 	if !ok {

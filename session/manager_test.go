@@ -295,6 +295,7 @@ func TestAClosedManagerStillResponds(t *testing.T) {
 		for range 2 {
 			_, err := m.Add("late", &fake{})
 			wantKind(t, err, session.ErrClosed)
+			wantKind(t, m.Replace(t.Context(), "late", &fake{}), session.ErrClosed)
 		}
 		if _, ok := m.Session("late"); ok {
 			t.Error("a session was added")

@@ -35,9 +35,9 @@ const (
 	// So many early ones in a row are reported: another program may log in with
 	// the same account.
 	suspiciousEarly = 2
-	// After freeEarly, a token that the PBX accepted in one request and refuses in
-	// another is kept for a while, because the refusal may concern the request:
-	// for this time at first, and twice as long each time.
+	// After freeEarly, the refusal of a token that the PBX has accepted may concern the
+	// request. A ping decides. Without one, the token is kept for a while: for this time
+	// at first, and twice as long each time.
 	trustAge  = time.Minute
 	mostTrust = 10 * time.Minute
 	// So many early tokens in a row that a refresh brought lead to a login.
@@ -61,8 +61,8 @@ func backoff(fails int, chance float64) time.Duration {
 	return spread(wait, chance)
 }
 
-// trusted is for how long a token is kept that the PBX accepts in some requests
-// and refuses in others, after so many early ones.
+// trusted is for how long a token that the PBX has accepted is not given up for a
+// refusal alone, after so many early ones.
 func trusted(early int) time.Duration {
 	if early < freeEarly {
 		return 0

@@ -650,11 +650,12 @@ func (s *Session) reissued(t *pbx.Token) bool {
 }
 
 // Retry makes a session that is rejected or unavailable try again now, after a
-// person has fixed the cause. It ends the refusal of the credentials and skips
-// pauses. The budget of wrong logins still holds. It returns an *[Error] that says
-// why it did nothing: there is nothing to retry, logins are locked, or the last
-// Retry was less than 10 seconds ago. With [Options].Store it waits for the store,
-// as long as ctx allows.
+// person has fixed the cause. It also works for one that is locked because credentials
+// that had worked were refused: see LooksWrong of [pbx.Lockout]. It ends the refusal of
+// the credentials and skips pauses. The budget of wrong logins still holds. It returns
+// an *[Error] that says why it did nothing: there is nothing to retry, logins are
+// locked, or the last Retry was less than 10 seconds ago. With [Options].Store it waits
+// for the store, as long as ctx allows.
 func (s *Session) Retry(ctx context.Context) error {
 	s.mu.Lock()
 	refusal, print := s.machine.retriable(time.Now()), s.machine.print
@@ -754,7 +755,9 @@ func (s *Session) leave(ctx context.Context, t *pbx.Token, remove bool) (err err
 		err = s.logoutIfAlive(ctx, l, t)
 	}
 	if l.cell != nil && remove {
-		err = errors.Join(err, l.cell.remove(ctx))
+		if kept := l.cell.remove(ctx); kept != nil {
+			err = errors.Join(err, fmt.Errorf("session: %q may go on in other processes and after a restart, because it is not removed from the store: %w", s.Name(), kept))
+		}
 	}
 	return err
 }

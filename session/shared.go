@@ -1,9 +1,11 @@
 package session
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,19 +28,23 @@ type Shared struct {
 
 // SharedSettings are for [NewShared].
 type SharedSettings struct {
-	// Store is where tokens and budgets are kept.
+	// Store is where tokens and budgets are kept. If it has a Close method, close it
+	// after the Managers.
 	Store store.Store
 	// Keys encrypt the tokens in the store: 32 random bytes each, the same in all
-	// processes. The first encrypts, all decrypt. To change the key, add the new
-	// one at the end in all processes, then make it the first, then remove the old
-	// one.
+	// processes, and not the Key of the Store. The first encrypts, all decrypt. To
+	// change the key, add the new one at the end in all processes, then make it the
+	// first, then remove the old one.
 	Keys [][]byte
-	// Prefix keeps applications apart that use one store. It may be empty.
+
+	// Prefix, Egress and Process have up to 40 of a-z, 0-9 and ._- and may be empty.
+
+	// Prefix keeps applications apart that use one store.
 	Prefix string
 	// Egress names the address that PBXs see, where processes have different ones:
 	// each has a budget of its own. Empty: all processes share one.
 	Egress string
-	// Process names this process for people, as in "crm-2". It may be empty.
+	// Process names this process for people, as in "crm-2".
 	Process string
 	// Timeout bounds an operation of the store. 0: 2 s.
 	Timeout time.Duration
@@ -74,6 +80,9 @@ func NewShared(settings SharedSettings) (*Shared, error) {
 	key := sealer.FingerprintKeys()[0]
 	if keyed, ok := settings.Store.(interface{ Key() []byte }); ok {
 		key = keyed.Key() // outlasts a change of Keys
+		if slices.ContainsFunc(settings.Keys, func(k []byte) bool { return bytes.Equal(k, key) }) {
+			return fault("Keys has the Key of the Store, which is for fingerprints and may lie beside the tokens: set random bytes that are kept elsewhere")
+		}
 	}
 	c.guard = storedGuard(&cells{store: &c.backing, prefix: settings.Prefix, egress: settings.Egress}, key)
 	return c, nil

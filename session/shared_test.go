@@ -54,6 +54,8 @@ func TestSettingsOfASharedStoreAreChecked(t *testing.T) {
 		"no key":             {func(s *session.SharedSettings) { s.Keys = nil }, "no key"},
 		"a short key":        {func(s *session.SharedSettings) { s.Keys = [][]byte{sealKey[1:]} }, "31 bytes"},
 		"the same key twice": {func(s *session.SharedSettings) { s.Keys = [][]byte{sealKey, sealKey} }, "the same"},
+		"no random key":      {func(s *session.SharedSettings) { s.Keys = [][]byte{make([]byte, 32)} }, "all zeros"},
+		"the store's key":    {func(s *session.SharedSettings) { s.Keys = [][]byte{s.Store.(*store.Memory).Key()} }, "Keys has the Key of the Store"},
 		"a prefix":           {func(s *session.SharedSettings) { s.Prefix = "CRM/1" }, `Prefix "CRM/1"`},
 		"an egress":          {func(s *session.SharedSettings) { s.Egress = "north east" }, `Egress "north east"`},
 		"a process":          {func(s *session.SharedSettings) { s.Process = "Büro" }, "Process"},
@@ -415,6 +417,36 @@ func TestRemoveObeysItsContextWhileTheStoreHangs(t *testing.T) {
 		if took := time.Since(start); err == nil || took > 100*time.Millisecond {
 			t.Errorf("Remove returned %v after %v", err, took)
 		}
+	})
+}
+
+func TestARemoveThatTheStoreMissedSaysSoAndCanBeRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		_, drivers := newShared(2, 30*time.Minute)
+		one, two := shares(t, memory.Faults().Process("one"), "one"), shares(t, memory.Faults().Process("two"), "two")
+		defer one.Close(context.Background())
+		defer two.Close(context.Background())
+		mustToken(t, mustAdd(t, one, "7", drivers[0]))
+		other := mustAdd(t, two, "7", drivers[1])
+		mustToken(t, other)
+		memory.Faults().Cut("one")
+		time.Sleep(time.Minute)
+		err := one.Remove(t.Context(), "7")
+		if err == nil || !strings.Contains(err.Error(), `session: "7" may go on in other processes and after a restart, because it is not removed from the store: `) {
+			t.Errorf("Remove returned %v", err)
+		}
+		memory.Faults().Rejoin("one")
+		time.Sleep(time.Minute)
+		if other.Status().State == session.Closed {
+			t.Fatal("the other process knows")
+		}
+		mustToken(t, mustAdd(t, one, "7", drivers[0]))
+		if err := one.Remove(t.Context(), "7"); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		wantState(t, other, session.Closed)
 	})
 }
 

@@ -56,7 +56,8 @@ type LockHolder int8
 const (
 	// LockedByNobody: the session is not locked.
 	LockedByNobody LockHolder = iota
-	// LockedByPBX: the PBX said that it has locked this client.
+	// LockedByPBX: the PBX said that it has locked this client, or it refused
+	// credentials that had worked, and its locks look so.
 	LockedByPBX
 	// LockedByBudget: this process sends no login, because so many have gone
 	// wrong that the PBX could lock this client. See [Guard].

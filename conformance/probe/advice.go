@@ -33,6 +33,7 @@ func unsent(f *pbx.Error) bool      { return !f.Sent }
 func noResponse(f *pbx.Error) bool  { return f.Sent && f.HTTPStatus == 0 }
 func rateLimited(f *pbx.Error) bool { return f.HTTPStatus == 429 }
 func notFound(f *pbx.Error) bool    { return f.HTTPStatus == 404 }
+func unnamed(f *pbx.Error) bool     { return f.Setting == "" }
 
 func unresolved(f *pbx.Error) bool {
 	var dns *net.DNSError
@@ -46,12 +47,16 @@ var rules = []rule{
 
 	{kind: pbx.ErrConfig, shape: says("not the pinned one"),
 		says: "Look the certificate up on the PBX itself before you pin another key. Otherwise you trust anyone who responds."},
+	{kind: pbx.ErrConfig, shape: says("begin the URL with https://"),
+		says: "Set URL to the same address with https:// at its beginning."},
 	{kind: pbx.ErrConfig, shape: says("this port "),
 		says: "Set the port of the API: it is {port} unless that was changed."},
 	{kind: pbx.ErrConfig, shape: says("old firmware"),
 		says: "Update the PBX's firmware."},
 	{kind: pbx.ErrConfig, shape: redirected,
 		says: "Set URL to the address of the API itself. Its port is {port} unless that was changed."},
+	{kind: pbx.ErrConfig, shape: unnamed,
+		says: "Check the address, the port ({port} unless that was changed), any proxy in between, and the settings of the PBX. {setup}"},
 	{kind: pbx.ErrConfig,
 		says: "Change the setting that is named."},
 

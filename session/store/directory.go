@@ -94,8 +94,8 @@ func checkDirectory(dir string) error {
 	case !info.IsDir():
 		return fmt.Errorf("store: %s is not a directory: name a directory", dir)
 	}
-	if err := checkPrivate(dir, info, 0o700); err != nil {
-		return err
+	if mode := info.Mode(); usedByOthers(mode) {
+		return fmt.Errorf("store: directory %s can be used by others (mode %04o): name one for this program alone, and run chmod 700 on it", dir, mode.Perm())
 	}
 	if name := networkFileSystem(dir); name != "" {
 		return fmt.Errorf("store: directory %s is on a network file system (%s): use a local disk", dir, name)
@@ -103,13 +103,10 @@ func checkDirectory(dir string) error {
 	return nil
 }
 
-// checkPrivate refuses what others than the owner can use. Windows has no modes.
-func checkPrivate(path string, info fs.FileInfo, want fs.FileMode) error {
-	mode := info.Mode().Perm()
-	if runtime.GOOS == "windows" || mode&0o077 == 0 {
-		return nil
-	}
-	return fmt.Errorf("store: %s can be used by others (mode %04o): run chmod %o %s", path, mode, want, path)
+// usedByOthers reports whether others than the owner can use a file. Windows has no
+// modes.
+func usedByOthers(mode fs.FileMode) bool {
+	return runtime.GOOS != "windows" && mode.Perm()&0o077 != 0
 }
 
 func readKey(path string) (directoryKey, error) {
@@ -117,8 +114,8 @@ func readKey(path string) (directoryKey, error) {
 	if err != nil {
 		return directoryKey{}, fmt.Errorf("store: %w", err)
 	}
-	if err := checkPrivate(path, info, 0o600); err != nil {
-		return directoryKey{}, err
+	if mode := info.Mode(); usedByOthers(mode) {
+		return directoryKey{}, fmt.Errorf("store: %s can be used by others (mode %04o): run chmod 600 %s", path, mode.Perm(), path)
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {

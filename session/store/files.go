@@ -82,7 +82,8 @@ func Files(dir string) (*FileStore, error) {
 }
 
 // Key returns 32 random bytes that belong to the directory: the same for every
-// process that opens it. They stand in a file beside the cells. Do not log them.
+// process that opens it. They are for fingerprints of credentials. They stand in a file
+// beside the cells, so do not encrypt cells with them, and do not log them.
 func (f *FileStore) Key() []byte {
 	return bytes.Clone(f.key[:])
 }
@@ -151,6 +152,9 @@ func (f *FileStore) Swap(ctx context.Context, key string, rev uint64, value []by
 // anything but files. When ctx ends first, locked returns; what do has begun
 // ends by itself, and until then the shard stays locked.
 func (f *FileStore) locked(ctx context.Context, key string, do func(lock *os.File) error) error {
+	if f.dir == "" {
+		return errors.New("store: this FileStore has no directory: make it with Files")
+	}
 	shard := shardOf(key)
 	select {
 	case f.shards[shard] <- struct{}{}:

@@ -48,6 +48,17 @@ func listing(t *testing.T, dir string) string {
 	return b.String()
 }
 
+func TestAFileStoreThatFilesHasNotMadeSaysSo(t *testing.T) {
+	var f store.FileStore
+	_, loaded := f.Load(t.Context(), "k")
+	_, _, swapped := f.Swap(t.Context(), "k", 0, []byte("v"), 0)
+	for _, err := range []error{loaded, swapped} {
+		if err == nil || !strings.Contains(err.Error(), "make it with Files") {
+			t.Errorf("error is %v", err)
+		}
+	}
+}
+
 func TestFilesSurviveTheProcess(t *testing.T) {
 	dir := t.TempDir()
 	first := files(t, dir)
@@ -137,7 +148,7 @@ func TestFilesRefusesADirectoryThatIsNotItsOwn(t *testing.T) {
 		{"a file", func(t *testing.T, dir string) { os.Remove(dir); write(t, dir, "x") },
 			"store: DIR is not a directory: name a directory", false},
 		{"readable by others", func(t *testing.T, dir string) { os.Chmod(dir, 0o750) },
-			"store: DIR can be used by others (mode 0750): run chmod 700 DIR", true},
+			"store: directory DIR can be used by others (mode 0750): name one for this program alone, and run chmod 700 on it", true},
 		{"key readable by others", func(t *testing.T, dir string) { write(t, dir+"/key", nobodysKey); os.Chmod(dir+"/key", 0o640) },
 			"store: DIR/key can be used by others (mode 0640): run chmod 600 DIR/key", true},
 		{"somebody's documents", func(t *testing.T, dir string) { write(t, dir+"/letter.txt", "Dear") },

@@ -1,6 +1,7 @@
 package tokencell
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -37,6 +38,9 @@ func NewSealer(keys [][]byte) (*Sealer, error) {
 	for i, k := range keys {
 		if len(k) != KeySize {
 			return nil, fmt.Errorf("key %d of Keys has %d bytes: it must have %d", i+1, len(k), KeySize)
+		}
+		if bytes.Count(k, []byte{0}) == KeySize { // from a buffer that nothing was read into
+			return nil, fmt.Errorf("key %d of Keys is all zeros: set it to random bytes", i+1)
 		}
 		sum := sha256.Sum256(append([]byte("pbx key id\x00"), k...))
 		id := hex.EncodeToString(sum[:4])

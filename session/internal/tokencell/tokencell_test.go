@@ -144,6 +144,7 @@ func TestBadKeysAreNamed(t *testing.T) {
 		"key 1 of Keys has 5 bytes":          {[]byte("short")},
 		"keys 1 and 3 of Keys are the same":  {first, other, first},
 		"key 2 of Keys has 0 bytes: it must": {first, nil},
+		"key 1 of Keys is all zeros":         {make([]byte, tokencell.KeySize)},
 	} {
 		if _, err := tokencell.NewSealer(keys); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
