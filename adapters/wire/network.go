@@ -130,6 +130,7 @@ var errorTexts = []struct {
 }{
 	{malformed + `HTTP response "\x15\x03`, networkFault{"URL", speaksHTTPS, true}}, // an alert of TLS
 	{"Proxy Authentication Required", networkFault{"", "the proxy asks for a user name and password: put them into its URL (HTTPS_PROXY)", true}},
+	{httpsProxy, networkFault{"TLS", "PinSHA256, ServerName and InsecureSkipVerify are for the PBX, and would hold for the https:// proxy too: name an http:// proxy (HTTPS_PROXY), or set Transport", true}},
 	{"tls: protocol version not supported", oldTLS},
 	{"tls: server selected unsupported protocol version", oldTLS},
 	{"remote error: tls: handshake failure", noCipher},
@@ -144,6 +145,9 @@ var errorTexts = []struct {
 	{speaksFirst, networkFault{"URL", "the server at this port speaks before it is asked, which no HTTP server does: check the URL's port", true}},
 	{"first record does not look like a TLS handshake", networkFault{"URL", "this port does not speak https: check the URL's port", false}},
 }
+
+// httpsProxy is the text if the settings for the PBX's certificate would hold for a proxy.
+const httpsProxy = "a proxy with https"
 
 // malformed is how net/http begins to quote what it cannot parse.
 const malformed = "malformed "
@@ -183,7 +187,7 @@ func (c *Client) misconfiguration(err error) (networkFault, bool) {
 		fault.advice += "; perhaps " + greetings[0].Advice
 	}
 	if proxy := c.sender.proxy(c.base); proxy != "" {
-		fault.advice = strings.Replace(fault.advice, "the proxy asks", "the proxy "+proxy+" asks", 1)
+		fault.advice = strings.NewReplacer("the proxy asks", "the proxy "+proxy+" asks", "the https:// proxy", "the https:// proxy "+proxy).Replace(fault.advice)
 	}
 	return fault, ok
 }
@@ -221,6 +225,9 @@ func untrusted(err error) (networkFault, bool) {
 	var unverified *tls.CertificateVerificationError
 	if !errors.As(err, &unverified) {
 		return networkFault{}, false
+	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "proxyconnect" {
+		return networkFault{"", "the certificate of the https:// proxy is not trusted: name an http:// proxy (HTTPS_PROXY), or add its authority to those of this machine, and to TLS.CAFile if that is set", false}, true
 	}
 	pin := ""
 	if len(unverified.UnverifiedCertificates) > 0 {
