@@ -101,8 +101,8 @@ func (cfg Config) clock() (clock, error) {
 		return clock{}, wire.Misconfigured(Name, setting, format, args...)
 	}
 	switch keyed := !cfg.Key.IsZero(); {
-	case cfg.TokenTTL < 0:
-		return fault("token_ttl", "TokenTTL %s is negative", cfg.TokenTTL)
+	case cfg.TokenTTL != 0 && cfg.TokenTTL < time.Second:
+		return fault("token_ttl", "TokenTTL (token_ttl) %s is negative, or less than a second: is its unit missing?", cfg.TokenTTL)
 	case keyed && (cfg.ExpZone != "" || cfg.TokenTTL != 0):
 		return fault(statickey.Option, "Key (key) does not expire: ExpZone (exp_zone) and TokenTTL (token_ttl) are for a user name and password")
 	case cfg.ExpZone == "" || cfg.ExpZone == zoneOfLogin:
