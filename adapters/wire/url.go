@@ -58,11 +58,11 @@ func baseURL(raw string, endpoint Endpoint, allowPlain bool) (base *url.URL, noP
 		}
 		port = int(n)
 	}
-	path, pasted := basePath(u.EscapedPath(), endpoint.APIPaths)
+	path, pasted := basePath(canonicalPath(u.EscapedPath()), endpoint.APIPaths)
 	if !pasted && (u.RawQuery != "" || u.Fragment != "") {
 		return fault("URL has a query or a fragment, which cannot be a part of the PBX's address: remove all from the ? or # on")
 	}
-	host, noPort := oneSpelling(u.Hostname()), u.Port() == "" && ofBrand != 0
+	host, noPort := canonicalHost(u.Hostname()), u.Port() == "" && ofBrand != 0
 	if ofBrand == 0 && port == usual {
 		port = 0 // as without it
 	}
@@ -77,14 +77,25 @@ func baseURL(raw string, endpoint Endpoint, allowPlain bool) (base *url.URL, noP
 	return base, noPort, nil
 }
 
-// oneSpelling writes a host as a URL has it, in the one way in which it is compared. The
+// canonicalHost writes a host as a URL has it, in the one way in which it is compared. The
 // zone of an IPv6 address stays: names of interfaces, as enP2p1s0, have capitals that
 // count.
-func oneSpelling(host string) string {
+func canonicalHost(host string) string {
 	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() {
 		return "[" + addr.String() + "]"
 	}
 	return strings.ToLower(host)
+}
+
+// canonicalPath escapes a path in the one way in which it is compared. A slash within a
+// segment is not one between segments.
+func canonicalPath(path string) string {
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		segment, _ = url.PathUnescape(segment) // it was parsed
+		segments[i] = strings.ReplaceAll((&url.URL{Path: segment}).EscapedPath(), "/", "%2F")
+	}
+	return strings.Join(segments, "/")
 }
 
 // escapeZone writes the zone of an IPv6 address as URLs want it: people write
