@@ -23,8 +23,11 @@
 // The secret itself is not sent, and no old cookie goes with a login: Asterisk
 // would respond with success, whatever the secret.
 //
-// How long a session is valid is taken from the Max-Age of the login's response. A
-// refused login takes Asterisk a second, so a context has to allow for more than
+// How long a session is valid is taken from the Max-Age of the login's response. Pings
+// keep it valid. Requests are not relied on, because those to what else is at this
+// address, such as ARI, do not extend it.
+//
+// A refused login takes Asterisk a second, so a context has to allow for more than
 // that. A user with allowmultiplelogin=no who is logged in elsewhere is
 // [pbx.ErrTooManySessions], which says nothing about the secret. So log out.
 //
@@ -235,7 +238,8 @@ func (p *PBX) Traits() pbx.Traits {
 	base := p.wire.URL() + p.prefix
 	return pbx.Traits{
 		Driver: Name,
-		URL:    base, Account: p.wire.Account(), Lifetime: usualLifetime, Sliding: true,
+		// Not Sliding: what else is at this address, as ARI, extends no session.
+		URL: base, Account: p.wire.Account(), Lifetime: usualLifetime,
 		KeepAlive: pbx.KeepAliveHeartbeat, Logout: pbx.LogoutToken, Lockout: lockout,
 		Probe: base + path + "?action=challenge&authtype=MD5",
 	}

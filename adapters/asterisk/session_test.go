@@ -186,6 +186,40 @@ func TestTrafficKeepsASessionAlive(t *testing.T) {
 	}
 }
 
+// withARI is an Asterisk with ARI at the same address, which does not look at the cookie.
+type withARI struct{ http.RoundTripper }
+
+func (w withARI) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasPrefix(r.URL.Path, "/ari/") {
+		return drivertest.Body(`{"system":{"version":"22.10.1"}}`).RoundTrip(r)
+	}
+	return w.RoundTripper.RoundTrip(r)
+}
+
+// The session of a program that only asks the neighbours is kept alive by Pings.
+func TestANeighbourDoesNotKeepASessionAlive(t *testing.T) {
+	change := func(c *asterisk.Config) { c.Transport = withARI{c.Transport} }
+	simulate(t, asterisksim.Options{}, pbxsim.Options{}, change, func(t *testing.T, s simulation) {
+		kept := s.Session()
+		defer kept.Close(t.Context())
+		for range 30 {
+			token, err := kept.Token(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if live := s.Tokens(user); len(live) != 1 || live[0] != token.Value.Reveal() {
+				t.Fatalf("after %s the session hands out a token that has ended: %s", time.Since(token.IssuedAt), kept.Status())
+			}
+			resp, err := kept.Client().Get(s.Server.URL + "/ari/asterisk/info")
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			time.Sleep(20 * time.Second)
+		}
+	})
+}
+
 func TestASessionLosesNothingWhenAsteriskRestarts(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		kept := session.New(s.Driver, &session.Options{Guard: new(session.Guard)})

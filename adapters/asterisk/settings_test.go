@@ -130,7 +130,7 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 func TestTraitsAreAsterisksNumbers(t *testing.T) {
 	want := pbx.Traits{
 		Driver: asterisk.Name,
-		URL:    "https://pbx.example.com:8089", Account: user, Lifetime: time.Minute, Sliding: true, KeepAlive: pbx.KeepAliveHeartbeat,
+		URL:    "https://pbx.example.com:8089", Account: user, Lifetime: time.Minute, KeepAlive: pbx.KeepAliveHeartbeat,
 		Lockout: pbx.Lockout{Attempts: 3, Window: 10 * time.Minute, Memory: 10 * time.Minute, DeadTokens: pbx.DeadTokensIgnored, CoversRequests: true},
 		Probe:   "https://pbx.example.com:8089/rawman?action=challenge&authtype=MD5",
 	}

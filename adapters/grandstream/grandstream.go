@@ -142,8 +142,8 @@ func New(cfg Config) (*PBX, error) {
 	if !utf8.ValidString(cfg.LoginURL) {
 		return nil, wire.Misconfigured(Name, "login_url", "LoginURL (login_url) is not UTF-8, which JSON cannot carry")
 	}
-	if cfg.TokenTTL < 0 {
-		return nil, wire.Misconfigured(Name, "token_ttl", "TokenTTL %s is negative", cfg.TokenTTL)
+	if cfg.TokenTTL < time.Second {
+		return nil, wire.Misconfigured(Name, "token_ttl", "TokenTTL (token_ttl) %s is negative, or less than a second: is its unit missing?", cfg.TokenTTL)
 	}
 	client, err := wire.New(wire.Endpoint{Driver: Name, Port: 8089, APIPaths: []string{path}, NoOptions: true, Impossible: impossible}, cfg.Config)
 	if err != nil {

@@ -24,6 +24,7 @@ func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
 		"an unknown option":        {map[string]string{"ttl": "10m"}, []string{`"ttl"`, "token_ttl, keepalive_action"}},
 		"a life without a unit":    {map[string]string{"token_ttl": "10"}, []string{`"token_ttl"`, `"10"`}},
 		"a life that is none":      {map[string]string{"token_ttl": "0s"}, []string{`"token_ttl"`}},
+		"a life in milliseconds":   {map[string]string{"token_ttl": "10ms"}, []string{"token_ttl", "10ms"}},
 		"a login for a keep-alive": {map[string]string{"keepalive_action": "login"}, []string{"keepalive_action", `"login"`, "getSystemStatus"}},
 		"a logout for one":         {map[string]string{"keepalive_action": "logout"}, []string{"keepalive_action", `"logout"`}},
 		"a challenge for one":      {map[string]string{"keepalive_action": "challenge"}, []string{"keepalive_action", `"challenge"`}},
@@ -42,12 +43,13 @@ func TestFieldsThatCannotWorkAreRefused(t *testing.T) {
 		change func(*grandstream.Config)
 		says   []string
 	}{
-		"options":           {func(c *grandstream.Config) { c.Options = map[string]string{"token_ttl": "10m"} }, []string{"Options", "pbx.Open"}},
-		"a life below zero": {func(c *grandstream.Config) { c.TokenTTL = -time.Second }, []string{"TokenTTL", "-1s"}},
-		"no URL":            {func(c *grandstream.Config) { c.URL = "" }, []string{"URL"}},
-		"plain http":        {func(c *grandstream.Config) { c.URL = "http://pbx.example.com" }, []string{"AllowPlainHTTP"}},
-		"no user":           {func(c *grandstream.Config) { c.Username = "" }, []string{"Username"}},
-		"no password":       {func(c *grandstream.Config) { c.Password = pbx.Secret{} }, []string{"Password"}},
+		"options":               {func(c *grandstream.Config) { c.Options = map[string]string{"token_ttl": "10m"} }, []string{"Options", "pbx.Open"}},
+		"a life below zero":     {func(c *grandstream.Config) { c.TokenTTL = -time.Second }, []string{"TokenTTL", "-1s"}},
+		"a life without a unit": {func(c *grandstream.Config) { c.TokenTTL = 600 }, []string{"TokenTTL", "600ns", "unit"}},
+		"no URL":                {func(c *grandstream.Config) { c.URL = "" }, []string{"URL"}},
+		"plain http":            {func(c *grandstream.Config) { c.URL = "http://pbx.example.com" }, []string{"AllowPlainHTTP"}},
+		"no user":               {func(c *grandstream.Config) { c.Username = "" }, []string{"Username"}},
+		"no password":           {func(c *grandstream.Config) { c.Password = pbx.Secret{} }, []string{"Password"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := grandstream.Config{Config: config(t)}

@@ -32,6 +32,7 @@ func TestALoginBringsATokenAndACookie(t *testing.T) {
 			"another lifetime":          {`{"result":true,"data":{"accessToken":"` + token + `","expiresIn":"60"}}`, "", "", time.Minute, `{"expiresIn":"60"}`},
 			"no lifetime":               {`{"result":true,"data":{"accessToken":"` + token + `"}}`, "", "", 900 * time.Second, ""},
 			"a lifetime without sense":  {`{"result":true,"data":{"accessToken":"` + token + `","expiresIn":-1}}`, "", "", 900 * time.Second, `{"expiresIn":-1}`},
+			"a lifetime in ms":          {`{"result":true,"data":{"accessToken":"` + token + `","expiresIn":900000}}`, "", "", 900 * time.Second, `{"expiresIn":900000}`},
 			"a lifetime of three lives": {`{"result":true,"data":{"accessToken":"` + token + `","expiresIn":99999999999}}`, "", "", 900 * time.Second, `{"expiresIn":99999999999}`},
 		} {
 			server := drivertest.Responses(drivertest.Response{Header: http.Header{"Set-Cookie": {tt.cookie}}, Body: tt.body})

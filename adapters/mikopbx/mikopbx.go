@@ -87,6 +87,7 @@ const (
 	cookieName = "refreshToken"
 
 	lifetime        = 900 * time.Second   // of a JWT: JWTHelper.php
+	mostLifetime    = 24 * time.Hour      // what is beyond is a misprint, as of milliseconds
 	refreshLifetime = 30 * 24 * time.Hour // of a refresh token: JWTHelper.php
 	window          = 300 * time.Second   // of the counters: LoginAction.php, RefreshAction.php
 )
@@ -199,7 +200,7 @@ func renewed(x *wire.Exchange, got response, t *pbx.Token) (*pbx.Token, error) {
 	}
 	t.Value = pbx.NewSecret(got.tokens.AccessToken)
 	life := lifetime
-	if seconds, ok := got.tokens.ExpiresIn.Int(); ok && seconds > 0 {
+	if seconds, ok := got.tokens.ExpiresIn.Int(); ok && seconds > 0 && seconds <= int(mostLifetime/time.Second) {
 		life = time.Duration(seconds) * time.Second
 	}
 	t.ExpiresAt = t.IssuedAt.Add(life)

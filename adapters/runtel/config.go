@@ -43,8 +43,9 @@ type Config struct {
 	// Login then sends the request of Ping with it, and returns the key as a token
 	// that does not expire. A 401 to any request is final, because a login could only bring the
 	// same key again: Inspect reports [pbx.ErrInvalidCredentials], a session goes
-	// on as it is, and the response reaches the application. A new key needs a new
-	// PBX.
+	// on as it is, and the response reaches the application. If the 401 is not in the
+	// platform's form, a session sends the request of Ping first, whose response decides.
+	// A new key needs a new PBX.
 	Key pbx.Secret
 
 	// Classify overrules how the driver reads a failing response, for a platform
@@ -101,8 +102,8 @@ func (cfg Config) clock() (clock, error) {
 		return clock{}, wire.Misconfigured(Name, setting, format, args...)
 	}
 	switch keyed := !cfg.Key.IsZero(); {
-	case cfg.TokenTTL < 0:
-		return fault("token_ttl", "TokenTTL %s is negative", cfg.TokenTTL)
+	case cfg.TokenTTL != 0 && cfg.TokenTTL < time.Second:
+		return fault("token_ttl", "TokenTTL (token_ttl) %s is negative, or less than a second: is its unit missing?", cfg.TokenTTL)
 	case keyed && (cfg.ExpZone != "" || cfg.TokenTTL != 0):
 		return fault(statickey.Option, "Key (key) does not expire: ExpZone (exp_zone) and TokenTTL (token_ttl) are for a user name and password")
 	case cfg.ExpZone == "" || cfg.ExpZone == zoneOfLogin:

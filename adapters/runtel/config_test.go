@@ -24,6 +24,7 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 	}{
 		{"options in the typed form", runtel.Config{Config: pbx.Config{URL: "https://office.example", Options: map[string]string{"token_ttl": "4h"}}}, "set the fields of the driver's own Config"},
 		{"a negative life", runtel.Config{Config: account, TokenTTL: -time.Hour}, "negative"},
+		{"a life without a unit", runtel.Config{Config: account, TokenTTL: 14400}, "unit"},
 		{"a zone that is none", runtel.Config{Config: account, ExpZone: "Europe/Nowhere"}, "timetzdata"},
 		{"this machine's zone", runtel.Config{Config: account, ExpZone: "Local"}, `"Local"`},
 		{"an offset for a zone", runtel.Config{Config: account, ExpZone: "+03:00"}, `"+03:00"`},
@@ -90,10 +91,11 @@ func TestOptionsOpenThePBXByName(t *testing.T) {
 		}
 	}
 	for name, options := range map[string]map[string]string{
-		"a life without a unit": {"token_ttl": "14400"},
-		"a negative life":       {"token_ttl": "-4h"},
-		"a zone that is none":   {"exp_zone": "MSK+0"},
-		"an unknown option":     {"keys": key},
+		"a life without a unit":  {"token_ttl": "14400"},
+		"a negative life":        {"token_ttl": "-4h"},
+		"a life in milliseconds": {"token_ttl": "4ms"},
+		"a zone that is none":    {"exp_zone": "MSK+0"},
+		"an unknown option":      {"keys": key},
 	} {
 		auth, err := pbx.Open("runtel", account(options))
 		if !errors.Is(err, pbx.ErrConfig) || auth != nil {

@@ -117,7 +117,9 @@ func (p *PBX) classified(x exchange, failure *pbx.Error) *pbx.Error {
 			failure.Message += "; " + fault
 		}
 	}
-	p.key.Judge(failure)
+	if !failure.Ambiguous { // else a ping decides
+		p.key.Judge(failure)
+	}
 	return failure
 }
 

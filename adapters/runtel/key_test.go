@@ -70,7 +70,7 @@ func TestARefusedKeyIsNoRefusedToken(t *testing.T) {
 		want     error
 		login    error
 	}{
-		{"HTTP 401", 401, nginx, nil, pbx.ErrInvalidCredentials, pbx.ErrInvalidCredentials},
+		{"HTTP 401", 401, `{"code":401}`, nil, pbx.ErrInvalidCredentials, pbx.ErrInvalidCredentials},
 		{"code 401", 200, `{"code":401,"notifies":["no ` + key + `"]}`, nil, pbx.ErrInvalidCredentials, pbx.ErrInvalidCredentials},
 		{"HTTP 403", 403, nginx, nil, pbx.ErrConfig, pbx.ErrConfig},
 		{"HTTP 502", 502, nginx, nil, pbx.ErrUnavailable, pbx.ErrUnavailable},
@@ -118,14 +118,21 @@ func TestASessionWithAKeyNeverExpires(t *testing.T) {
 				time.Sleep(24 * time.Hour)
 			}
 			sim.Revoke(key)
-			refused := 1 // then the session keeps it to itself
-			if mode == runtelsim.HTTP403 {
+			refused, pings := 1, 0 // then the session keeps it to itself
+			switch mode {
+			case runtelsim.HTTP403:
 				refused = 10 // 403 on a call is about the call
+			case runtelsim.HTML, runtelsim.Empty:
+				pings = 1 // which decides, and then the request has no key
 			}
 			for i := range 10 {
 				if i < refused {
-					if status, body := call(t, s, server.URL); status == 200 && strings.Contains(body, `"code":200`) {
+					status, body, err := try(t, s, server.URL)
+					if err == nil && status == 200 && strings.Contains(body, `"code":200`) {
 						t.Errorf("%s: a revoked key works", mode)
+					}
+					if (err != nil) != (pings > 0) {
+						t.Errorf("%s: %v", mode, err)
 					}
 				} else if _, err := s.Token(t.Context()); !errors.Is(err, pbx.ErrInvalidCredentials) {
 					t.Errorf("%s: the session says %v", mode, err)
@@ -136,7 +143,7 @@ func TestASessionWithAKeyNeverExpires(t *testing.T) {
 				t.Error(err)
 			}
 			proof := 1 // of the key, at the login
-			want := pbxsim.Counts{Requests: proof + 60 + refused, AppRequests: proof + 60, RefusedTokens: refused}
+			want := pbxsim.Counts{Requests: proof + 60 + refused + pings, AppRequests: proof + 60, RefusedTokens: refused + pings}
 			if diff := cmp.Diff(want, sim.Counts()); diff != "" {
 				t.Errorf("%s: the platform saw (-want +got):\n%s", mode, diff)
 			}
@@ -144,8 +151,41 @@ func TestASessionWithAKeyNeverExpires(t *testing.T) {
 	}
 }
 
+// A 401 that is not the platform's words, as to a recording that another server has,
+// leaves it to the request of Ping.
+func TestOneRequestThatIsRefusedWithoutWordsKeepsTheKey(t *testing.T) {
+	simulated(t, runtelsim.Options{}, pbxsim.Options{}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
+		sim.AddKey(key)
+		s := session.New(open(t, keyed(cfg)), &session.Options{Guard: new(session.Guard)})
+		defer s.Close(t.Context())
+		for range 3 {
+			if status, body := call(t, s, server.URL); status != 200 {
+				t.Fatalf("HTTP %d %s", status, body)
+			}
+			sim.Fault(pbxsim.Fault{On: pbxsim.AppRequest, Status: 401, Body: []byte(nginx), Times: 1})
+			if status, body := call(t, s, server.URL); status != 401 {
+				t.Fatalf("HTTP %d %s", status, body)
+			}
+			time.Sleep(time.Hour)
+		}
+		if got := s.Status(); got.State != session.Live {
+			t.Errorf("%s", got)
+		}
+	})
+}
+
 // call makes a call of the application through a session.
 func call(t *testing.T, s *session.Session, base string) (status int, body string) {
+	t.Helper()
+	status, body, err := try(t, s, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status, body
+}
+
+// try is call where the session may refuse.
+func try(t *testing.T, s *session.Session, base string) (status int, body string, err error) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "POST", base+"/api/", strings.NewReader(`{"action":"list","obj":"Call","action_id":"1","params":{}}`))
 	if err != nil {
@@ -153,12 +193,9 @@ func call(t *testing.T, s *session.Session, base string) (status int, body strin
 	}
 	resp, err := s.Client().Do(r)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(text)
+	return resp.StatusCode, string(text), err
 }

@@ -36,10 +36,11 @@ func judge(x *wire.Exchange) *pbx.Error {
 }
 
 // wantsHTTPAuthentication reports whether a 401 is that of a proxy, which asks for
-// a password by HTTP and has no words of the API. The API's own may have a
-// WWW-Authenticate too: RFC 9110 wants one in each 401.
+// a password by HTTP and has no message of the API. Its text may be plain: Traefik's
+// is "401 Unauthorized" (github.com/abbot/go-http-auth). The API's own 401 may have a
+// WWW-Authenticate too: RFC 9110 wants one in each.
 func wantsHTTPAuthentication(x *wire.Exchange) bool {
-	if message(x) != "" {
+	if wire.ReadJSON(x.Response.Body, new(struct{})) && message(x) != "" {
 		return false
 	}
 	for _, challenge := range x.Response.Header.Values("WWW-Authenticate") {

@@ -150,6 +150,7 @@ func TestResponsesToALogin(t *testing.T) {
 		"401":                     {drivertest.Response{Status: 401, Body: `{"message":"invalid login"}`}, pbx.ErrInvalidCredentials, true},
 		"401 with nothing":        {drivertest.Response{Status: 401}, pbx.ErrInvalidCredentials, true},
 		"401 of a proxy":          {drivertest.Response{Status: 401, Header: proxy}, pbx.ErrConfig, true},
+		"401 of Traefik":          {traefik, pbx.ErrConfig, true},
 		"401 in words":            {drivertest.Response{Status: 401, Header: proxy, Body: `{"message":"invalid login"}`}, pbx.ErrInvalidCredentials, true},
 		"401 with a token's name": {drivertest.Response{Status: 401, Header: http.Header{"Www-Authenticate": {"authToken"}}}, pbx.ErrInvalidCredentials, true},
 		"403":                     {drivertest.Response{Status: 403, Body: `{"message":"no"}`}, pbx.ErrConfig, true},

@@ -84,6 +84,11 @@ func TestADeadTokenCostsOneLogin(t *testing.T) {
 	}
 }
 
+// traefik is what Traefik responds without its own user name and password.
+var traefik = drivertest.Response{
+	Status: 401, Header: http.Header{"Www-Authenticate": {`Basic realm="traefik"`}, "Content-Type": {"text/plain"}}, Body: "401 Unauthorized\n",
+}
+
 // What each response to an application's request means.
 func TestResponsesToARequest(t *testing.T) {
 	proxy := http.Header{"Www-Authenticate": {`Basic realm="office"`}}
@@ -101,6 +106,7 @@ func TestResponsesToARequest(t *testing.T) {
 		"401 with nothing":          {path: "/rest/users", response: drivertest.Response{Status: 401}, kind: pbx.ErrTokenRejected, ambiguous: true},
 		"401 where no right counts": {path: "/rest/users/me", response: drivertest.Response{Status: 401}, kind: pbx.ErrTokenRejected},
 		"401 of a proxy":            {path: "/rest/users", response: drivertest.Response{Status: 401, Header: proxy}, kind: pbx.ErrConfig},
+		"401 of Traefik":            {path: "/rest/users", response: traefik, kind: pbx.ErrConfig},
 		"401 in words":              {path: "/rest/users", response: drivertest.Response{Status: 401, Header: proxy, Body: `{"message":"no"}`}, kind: pbx.ErrTokenRejected, ambiguous: true},
 		"401 with a token's name":   {path: "/rest/users", response: drivertest.Response{Status: 401, Header: http.Header{"Www-Authenticate": {"authToken"}}}, kind: pbx.ErrTokenRejected, ambiguous: true},
 		"403":                       {path: "/rest/users", response: drivertest.Response{Status: 403, Body: `{"message":"no"}`}, kind: pbx.ErrForbidden},

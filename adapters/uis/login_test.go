@@ -50,6 +50,8 @@ func TestTheEndOfATokenIsReadByThePlatformsClock(t *testing.T) {
 		"past":                    {fmt.Sprint(at - 1), date, 0},
 		"now":                     {fmt.Sprint(at + 1), date, 0},
 		"zero":                    {"0", date, 0},
+		"far off":                 {fmt.Sprint(at + 2*24*3600), date, 0},
+		"an old Date":             {fmt.Sprint(at + 3600), http.Header{"Date": {"Thu, 01 Jan 1970 00:00:00 GMT"}}, 0},
 		"milliseconds":            {fmt.Sprintf("%d000", at+3600), date, 0},
 		"null":                    {"null", date, 0},
 		"a text":                  {`"soon"`, date, 0},

@@ -71,6 +71,8 @@ const (
 	contentType = "application/json; charset=UTF-8"
 
 	lifetime = time.Hour // of a token, if the response does not say
+
+	mostLifetime = 24 * time.Hour // what is beyond is a misprint, or the Date is wrong
 )
 
 // Platforms of the vendor's, for [Config].Platform.
@@ -232,7 +234,7 @@ func expiry(x *wire.Exchange, issued time.Time, expireAt wire.Text) time.Time {
 	if date, err := http.ParseTime(x.Response.Header.Get("Date")); err == nil {
 		now = date.Add(time.Second)
 	}
-	if left := time.UnixMilli(int64(seconds * 1000)).Sub(now); left > 0 {
+	if left := time.UnixMilli(int64(seconds * 1000)).Sub(now); left > 0 && left <= mostLifetime {
 		return issued.Add(left)
 	}
 	return time.Time{}

@@ -254,9 +254,10 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 	case len(got) > MaxBody:
 		x.Response.Body = nil
 		return nil, x.Fail(pbx.ErrProtocol, "", fmt.Sprintf("the response is larger than %d KiB: is this the PBX's API?", MaxBody>>10))
-	case x.saysHTTPS():
-		failure := x.Fail(pbx.ErrConfig, "", speaksHTTPS)
-		failure.Setting, failure.Sent = "URL", false
+	}
+	if fault, refused := x.refusedConnection(); refused {
+		failure := x.Fail(pbx.ErrConfig, "", fault.advice)
+		failure.Setting, failure.Sent = fault.setting, false
 		return nil, failure
 	}
 	return x, nil

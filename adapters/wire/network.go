@@ -97,25 +97,30 @@ type networkFault struct {
 
 const speaksHTTPS = "this port speaks https, not plain http: begin the URL with https://"
 
-// httpsPages are how web servers respond to plain http on a port of https: Go,
-// nginx, Apache.
-var httpsPages = []string{
-	"Client sent an HTTP request to an HTTPS server",
-	"The plain HTTP request was sent to HTTPS port",
-	"speaking plain HTTP to an SSL-enabled server port",
+// wantsCertificate is what a server wants that checks the clients' certificates. Within
+// TLS 1.3 it says so after the request was sent, and reads none of it.
+var wantsCertificate = networkFault{"Transport", "the server at this port asks for a client certificate that it trusts: set Transport to an http.Transport that has one in its TLSClientConfig", true}
+
+// refusingPages are how web servers refuse a connection with HTTP status 400, before
+// anything behind them sees the request.
+var refusingPages = []struct {
+	scheme, text string
+	networkFault
+}{
+	{"http://", "Client sent an HTTP request to an HTTPS server", networkFault{"URL", speaksHTTPS, true}},    // Go
+	{"http://", "The plain HTTP request was sent to HTTPS port", networkFault{"URL", speaksHTTPS, true}},     // nginx
+	{"http://", "speaking plain HTTP to an SSL-enabled server port", networkFault{"URL", speaksHTTPS, true}}, // Apache
+	{"https://", "<center>No required SSL certificate was sent</center>", wantsCertificate},                  // nginx
 }
 
-// saysHTTPS reports whether the response is from a server that expected https.
-func (x *Exchange) saysHTTPS() bool {
-	if x.Response.Status != http.StatusBadRequest || !strings.HasPrefix(x.client.base, "http://") {
-		return false
-	}
-	for _, page := range httpsPages {
-		if bytes.Contains(x.Response.Body, []byte(page)) {
-			return true
+// refusedConnection reports whether the response is such a page.
+func (x *Exchange) refusedConnection() (networkFault, bool) {
+	for _, page := range refusingPages {
+		if x.Response.Status == http.StatusBadRequest && strings.HasPrefix(x.client.base, page.scheme) && bytes.Contains(x.Response.Body, []byte(page.text)) {
+			return page.networkFault, true
 		}
 	}
-	return false
+	return networkFault{}, false
 }
 
 // errorTexts are failures for which net/http and crypto/tls have no type.
@@ -125,16 +130,24 @@ var errorTexts = []struct {
 }{
 	{malformed + `HTTP response "\x15\x03`, networkFault{"URL", speaksHTTPS, true}}, // an alert of TLS
 	{"Proxy Authentication Required", networkFault{"", "the proxy asks for a user name and password: put them into its URL (HTTPS_PROXY)", true}},
+	{httpsProxy, networkFault{"TLS", "PinSHA256, ServerName and InsecureSkipVerify are for the PBX, and would hold for the https:// proxy too: name an http:// proxy (HTTPS_PROXY), or set Transport", true}},
 	{"tls: protocol version not supported", oldTLS},
 	{"tls: server selected unsupported protocol version", oldTLS},
 	{"remote error: tls: handshake failure", noCipher},
 	{"tls: no cipher suite supported by both", noCipher},
 	{"tls: server chose an unconfigured cipher suite", noCipher},
+	{"remote error: tls: certificate required", wantsCertificate},
+	{"remote error: tls: bad certificate", wantsCertificate},
+	{"remote error: tls: unknown certificate authority", wantsCertificate},
+	{"remote error: tls: unrecognized name", networkFault{"TLS.ServerName", "the server at this port has no certificate for this name: check the URL's host, or set TLS.ServerName", false}},
 	{"x509: negative serial number", networkFault{"TLS", "the PBX's certificate has a negative serial number, which Go refuses: give the PBX a new certificate, or start this program with GODEBUG=x509negativeserial=1", false}},
 	{"bit keys are insecure", networkFault{"TLS", "the key of the PBX's certificate is too short, which Go refuses: give the PBX a new certificate, or start this program with GODEBUG=rsa1024min=0", false}},
 	{speaksFirst, networkFault{"URL", "the server at this port speaks before it is asked, which no HTTP server does: check the URL's port", true}},
 	{"first record does not look like a TLS handshake", networkFault{"URL", "this port does not speak https: check the URL's port", false}},
 }
+
+// httpsProxy is the text if the settings for the PBX's certificate would hold for a proxy.
+const httpsProxy = "a proxy with https"
 
 // malformed is how net/http begins to quote what it cannot parse.
 const malformed = "malformed "
@@ -145,7 +158,7 @@ const speaksFirst = "readLoopPeekFailLocked: %!w(<nil>)"
 
 var (
 	oldTLS   = networkFault{"TLS.MinVersion", "the PBX speaks no version of TLS that is allowed here: only for old firmware, set a lower TLS.MinVersion", false}
-	noCipher = networkFault{"TLS", "the PBX and this program have no cipher suite in common: old firmware offers only RSA key exchange; update it, or start this program with GODEBUG=tlsrsakex=1", false}
+	noCipher = networkFault{"TLS", "the PBX and this program have no cipher suite in common: old firmware offers only RSA key exchange; update it, or start this program with GODEBUG=tlsrsakex=1; a server that asks for a client certificate may refuse in the same way, and needs a Transport that has one", false}
 )
 
 // Misconfiguration returns what a person has to fix if a connection failed for
@@ -174,7 +187,7 @@ func (c *Client) misconfiguration(err error) (networkFault, bool) {
 		fault.advice += "; perhaps " + greetings[0].Advice
 	}
 	if proxy := c.sender.proxy(c.base); proxy != "" {
-		fault.advice = strings.Replace(fault.advice, "the proxy asks", "the proxy "+proxy+" asks", 1)
+		fault.advice = strings.NewReplacer("the proxy asks", "the proxy "+proxy+" asks", "the https:// proxy", "the https:// proxy "+proxy).Replace(fault.advice)
 	}
 	return fault, ok
 }
@@ -212,6 +225,9 @@ func untrusted(err error) (networkFault, bool) {
 	var unverified *tls.CertificateVerificationError
 	if !errors.As(err, &unverified) {
 		return networkFault{}, false
+	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "proxyconnect" {
+		return networkFault{"", "the certificate of the https:// proxy is not trusted: name an http:// proxy (HTTPS_PROXY), or add its authority to those of this machine, and to TLS.CAFile if that is set", false}, true
 	}
 	pin := ""
 	if len(unverified.UnverifiedCertificates) > 0 {

@@ -154,18 +154,20 @@ func (r runs) in(text string) bool {
 	if r.tooMany {
 		return true
 	}
-	if slices.ContainsFunc(r.odd, func(s string) bool { return s != "" && strings.Contains(text, s) }) {
-		return true
-	}
-	if len(r.byLength) == 0 {
+	if len(r.byLength) == 0 && len(r.odd) == 0 {
 		return false
 	}
 	for _, level := range levels(text) {
-		if r.among(plain(level)) || slices.ContainsFunc(decodings(level), r.among) {
+		if r.within(level) || slices.ContainsFunc(decodings(level), r.within) {
 			return true
 		}
 	}
 	return false
+}
+
+// within reports whether a text has one of the runs as it stands.
+func (r runs) within(text string) bool {
+	return slices.ContainsFunc(r.odd, func(s string) bool { return s != "" && strings.Contains(text, s) }) || r.among(plain(text))
 }
 
 // among reports whether letters have one of the runs.
@@ -227,15 +229,14 @@ func readings(text string) (all [][]rune) {
 // secret.
 const minEncoded = 8
 
-// decodings are the letters and digits of what may stand in a text in hexadecimal, also
-// with something between the bytes, or in base64. Where an encoding begins, nobody
-// knows: each offset is tried.
-func decodings(text string) (all [][]rune) {
+// decodings are what may stand in a text in hexadecimal, also with something between the
+// bytes, or in base64. Where an encoding begins, nobody knows: each offset is tried.
+func decodings(text string) (all []string) {
 	try := func(run string, offsets int, decode func(string) ([]byte, error)) {
 		for offset := range offsets {
 			if len(run) >= minEncoded {
 				decoded, _ := decode(run[offset:])
-				all = append(all, plain(string(decoded)))
+				all = append(all, string(decoded))
 			}
 		}
 	}

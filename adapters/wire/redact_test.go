@@ -46,8 +46,13 @@ func TestCleanMakesOneLine(t *testing.T) {
 }
 
 func TestCleanFindsASecretInAnySpelling(t *testing.T) {
+	for _, password := range []string{`a"b/c\d&e<f> g'h+ü😀%` + "\t.", "!@#$%^&*()\"<>"} { // the latter without a letter
+		inAnySpelling(t, password)
+	}
+}
+
+func inAnySpelling(t *testing.T, password string) {
 	const digest = "5f4dcc3b5aa765d61d8327deb882cf99"
-	const password = `a"b/c\d&e<f> g'h+ü😀%` + "\t."
 	asJSON, _ := json.Marshal(password)
 	php := strings.NewReplacer(`"`, `\"`, `/`, `\/`, `\`, `\\`, "ü", `\u00fc`, "😀", `\ud83d\ude00`, "\t", `\t`).Replace(password)
 	python := strings.NewReplacer(`"`, `\"`, `\`, `\\`, "ü", `\u00fc`, "😀", `\uD83D\uDE00`, "\t", `\t`).Replace(password)

@@ -351,3 +351,55 @@ func TestFirmwareWhoseTLSGoRefusesIsNamedWithTheWayOut(t *testing.T) {
 		s.Close()
 	}
 }
+
+// A server within TLS 1.3 refuses a client without a certificate after the request was
+// sent. It reads none of it, so that no login counts, and a person has to act.
+func TestAServerThatAsksForAClientCertificateIsNoOutage(t *testing.T) {
+	cert := certificate(t, time.Now().AddDate(1, 0, 0), net.IPv4(127, 0, 0, 1))
+	for version, want := range map[uint16]string{tls.VersionTLS12: "asks for a client certificate", tls.VersionTLS13: "set Transport to"} {
+		s := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: version})
+		cfg := settings(s.URL)
+		cfg.TLS.RootCAs = pool(cert)
+		_, err := open(t, cfg).Do(t.Context(), login)
+		wantFailure(t, err, pbx.ErrConfig, false, want)
+		if requests, connections := s.requests.Load(), s.connections.Load(); requests != 0 || connections != 1 {
+			t.Errorf("%s: %d requests on %d connections", tls.VersionName(version), requests, connections)
+		}
+	}
+}
+
+// nginx accepts the connection, and responds itself (ssl_verify_client on, nginx 1.22).
+func TestAPageThatAsksForAClientCertificateIsNoResponseOfThePBX(t *testing.T) {
+	page := "<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>\r\n<body>\r\n<center><h1>400 Bad Request</h1></center>\r\n" +
+		"<center>No required SSL certificate was sent</center>\r\n<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n"
+	respond := roundTripper(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 400, Body: io.NopCloser(strings.NewReader(page))}, nil
+	})
+	_, err := open(t, over("https://pbx.example.com", respond)).Do(t.Context(), login)
+	if failure := wantFailure(t, err, pbx.ErrConfig, false, "asks for a client certificate"); failure.Setting != "Transport" {
+		t.Errorf("setting %q", failure.Setting)
+	}
+	if _, err := open(t, over("http://localhost", respond)).Do(t.Context(), login); err != nil { // there are no certificates
+		t.Error(err)
+	}
+}
+
+// A server in front of several names refuses others before the request is sent.
+func TestANameThatTheServerDoesNotHaveIsNamed(t *testing.T) {
+	none := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil }
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: none})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		if conn, err := l.Accept(); err == nil {
+			conn.(*tls.Conn).Handshake()
+			conn.Close()
+		}
+	}()
+	_, err = open(t, settings("https://"+l.Addr().String())).Do(t.Context(), login)
+	if failure := wantFailure(t, err, pbx.ErrConfig, false, "no certificate for this name"); failure.Setting != "TLS.ServerName" {
+		t.Errorf("setting %q", failure.Setting)
+	}
+}

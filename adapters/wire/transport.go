@@ -3,6 +3,7 @@ package wire
 import (
 	"container/list"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -158,7 +159,7 @@ func newTransport(p profile, known tls.ClientSessionCache) *http.Transport {
 		most = maxIdleSingle
 	}
 	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
+		Proxy:                  p.proxy,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		MaxIdleConns:           most,
 		MaxIdleConnsPerHost:    2,
@@ -168,6 +169,16 @@ func newTransport(p profile, known tls.ClientSessionCache) *http.Transport {
 		MaxResponseHeaderBytes: maxHeader,
 		TLSClientConfig:        p.config(known),
 	}
+}
+
+// proxy is that of the environment. net/http checks the certificate of an https proxy by
+// the settings for the PBX, so that one who accepts any would get the proxy's password.
+func (p profile) proxy(r *http.Request) (*url.URL, error) {
+	through, err := http.ProxyFromEnvironment(r)
+	if through != nil && through.Scheme == "https" && (p.insecure || p.single()) {
+		return nil, errors.New(httpsProxy)
+	}
+	return through, err
 }
 
 // proxy returns the host of the proxy through which a request to target goes; ""

@@ -39,43 +39,63 @@ func baseURL(raw string, endpoint Endpoint, allowPlain bool) (base *url.URL, noP
 	if u.User != nil || strings.Contains(u.Path, "@") { // the latter is a password with a slash in it
 		return fault("URL holds a user name or password: put them into Username and Password")
 	}
-	if port := u.Port(); port != "" {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return fault("URL has a port that is not 1 to 65535")
-		}
-	}
-	port := endpoint.Port
+	ofBrand, usual := endpoint.Port, 443
 	switch u.Scheme {
 	case "https":
 	case "http":
-		port = endpoint.PlainPort
+		ofBrand, usual = endpoint.PlainPort, 80
 		if !allowPlain && !loopback(u.Hostname()) {
 			return fault("URL is plain http, over which anyone on the path reads the credentials: use https, or set AllowPlainHTTP")
 		}
 	default:
 		return fault("URL begins with neither https:// nor http://")
 	}
-	path, pasted := basePath(u.Path, endpoint.APIPaths)
+	port := ofBrand
+	if given := u.Port(); given != "" {
+		n, err := strconv.ParseUint(given, 10, 16)
+		if err != nil || n == 0 {
+			return fault("URL has a port that is not 1 to 65535")
+		}
+		port = int(n)
+	}
+	path, pasted := basePath(canonicalPath(u.EscapedPath()), endpoint.APIPaths)
 	if !pasted && (u.RawQuery != "" || u.Fragment != "") {
 		return fault("URL has a query or a fragment, which cannot be a part of the PBX's address: remove all from the ? or # on")
 	}
-	host := strings.TrimSuffix(lower(u.Host), ":")
-	noPort = u.Port() == "" && port != 0
-	if noPort {
+	host, noPort := canonicalHost(u.Hostname()), u.Port() == "" && ofBrand != 0
+	if ofBrand == 0 && port == usual {
+		port = 0 // as without it
+	}
+	if port != 0 {
 		host += ":" + strconv.Itoa(port)
 	}
-	base = &url.URL{Scheme: u.Scheme, Host: host, Path: path}
+	base = &url.URL{Scheme: u.Scheme, Host: host, RawPath: path}
+	base.Path, _ = url.PathUnescape(path)               // it was parsed
 	if _, err := url.Parse(base.String()); err != nil { // a zone that no URL can hold
 		return fault("URL is not an address: write it as https://pbx.example.com:8088")
 	}
 	return base, noPort, nil
 }
 
-// lower writes a host in lower case, but for the zone of an IPv6 address: names of
-// interfaces, as enP2p1s0, have capitals that count.
-func lower(host string) string {
-	addr, _, _ := strings.Cut(host, "%")
-	return strings.ToLower(addr) + host[len(addr):]
+// canonicalHost writes a host as a URL has it, in the one way in which it is compared. The
+// zone of an IPv6 address stays: names of interfaces, as enP2p1s0, have capitals that
+// count.
+func canonicalHost(host string) string {
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() {
+		return "[" + addr.String() + "]"
+	}
+	return strings.ToLower(host)
+}
+
+// canonicalPath escapes a path in the one way in which it is compared. A slash within a
+// segment is not one between segments.
+func canonicalPath(path string) string {
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		segment, _ = url.PathUnescape(segment) // it was parsed
+		segments[i] = strings.ReplaceAll((&url.URL{Path: segment}).EscapedPath(), "/", "%2F")
+	}
+	return strings.Join(segments, "/")
 }
 
 // escapeZone writes the zone of an IPv6 address as URLs want it: people write

@@ -32,20 +32,22 @@ func TestAURLIsTakenAsPeopleWriteIt(t *testing.T) {
 		"https://reseller.example/tenant7/":               "https://reseller.example:8088/tenant7",
 		"https://reseller.example/tenant7/api/v2.0.0":     "https://reseller.example:8088/tenant7",
 		"https://reseller.example/caf%C3%A9%20/x":         "https://reseller.example:8088/caf%C3%A9%20/x",
-		"192.0.2.7":                   "https://192.0.2.7:8088",
-		"[2001:DB8::7]":               "https://[2001:db8::7]:8088",
-		"[2001:db8::7]:9011/base":     "https://[2001:db8::7]:9011/base",
-		"2001:db8::7":                 "https://[2001:db8::7]:8088",
-		"https://[fe80::1%25eth0]/":   "https://[fe80::1%25eth0]:8088",
-		"https://[fe80::1%eth0]:443/": "https://[fe80::1%25eth0]:443",
-		"fe80::1%eth0":                "https://[fe80::1%25eth0]:8088",
-		"FE80::1%enP2p1s0":            "https://[fe80::1%25enP2p1s0]:8088", // the name of an interface
-		"http://localhost":            "http://localhost",
-		"http://LOCALHOST:8080/":      "http://localhost:8080",
-		"http://127.9.8.7:8080/api/":  "http://127.9.8.7:8080",
-		"http://[::1]:8080":           "http://[::1]:8080",
-		"https://pbx_7.example.com.":  "https://pbx_7.example.com.:8088",
-		"https://телефония.example":   "https://%D1%82%D0%B5%D0%BB%D0%B5%D1%84%D0%BE%D0%BD%D0%B8%D1%8F.example:8088",
+		"https://gw.example/pbx%2F7":                      "https://gw.example:8088/pbx%2F7", // another path than pbx/7
+		"https://gw.example/pbx%2F7/api/":                 "https://gw.example:8088/pbx%2F7",
+		"192.0.2.7":                                       "https://192.0.2.7:8088",
+		"[2001:DB8::7]":                                   "https://[2001:db8::7]:8088",
+		"[2001:db8::7]:9011/base":                         "https://[2001:db8::7]:9011/base",
+		"2001:db8::7":                                     "https://[2001:db8::7]:8088",
+		"https://[fe80::1%25eth0]/":                       "https://[fe80::1%25eth0]:8088",
+		"https://[fe80::1%eth0]:443/":                     "https://[fe80::1%25eth0]:443",
+		"fe80::1%eth0":                                    "https://[fe80::1%25eth0]:8088",
+		"FE80::1%enP2p1s0":                                "https://[fe80::1%25enP2p1s0]:8088", // the name of an interface
+		"http://localhost":                                "http://localhost",
+		"http://LOCALHOST:8080/":                          "http://localhost:8080",
+		"http://127.9.8.7:8080/api/":                      "http://127.9.8.7:8080",
+		"http://[::1]:8080":                               "http://[::1]:8080",
+		"https://pbx_7.example.com.":                      "https://pbx_7.example.com.:8088",
+		"https://телефония.example":                       "https://%D1%82%D0%B5%D0%BB%D0%B5%D1%84%D0%BE%D0%BD%D0%B8%D1%8F.example:8088",
 	} {
 		c, err := wire.New(brand, settings(raw))
 		if err != nil {
@@ -114,6 +116,37 @@ func TestAURLThatIsNoneIsRefusedAndNotQuoted(t *testing.T) {
 	}
 }
 
+// What is known of a PBX, as that it has refused a password, is known by its URL.
+func TestOneAddressHasOneURL(t *testing.T) {
+	usual := wire.Endpoint{Driver: "fake"} // the port is that of https
+	for _, row := range []struct {
+		endpoint  wire.Endpoint
+		spellings []string
+	}{
+		{usual, []string{"https://pbx.example.com", "https://pbx.example.com:443", "pbx.example.com:443/", "https://PBX.example.com:0443"}},
+		{usual, []string{"http://localhost", "http://localhost:80", "http://localhost:080/"}},
+		{usual, []string{"https://[2001:db8::7]:8443", "https://[2001:DB8:0:0::7]:8443", "https://[2001:0db8::0007]:08443"}},
+		{brand, []string{"https://pbx.example.com", "https://pbx.example.com:8088", "https://pbx.example.com:08088"}},
+		{brand, []string{"http://127.0.0.1", "http://127.0.0.1:80"}},
+		{usual, []string{"https://gw.example/café", "https://gw.example/caf%C3%A9", "https://gw.example/c%61f%c3%a9/"}},
+		{usual, []string{"https://gw.example/pbx%2F7", "https://gw.example/pbx%2f7"}},
+	} {
+		want := ""
+		for _, spelling := range row.spellings {
+			c, err := wire.New(row.endpoint, settings(spelling))
+			if err != nil {
+				t.Fatal(spelling, err)
+			}
+			if want == "" {
+				want = c.URL()
+			}
+			if got := c.URL(); got != want {
+				t.Errorf("%s is taken as %s, want %s as for %s", spelling, got, want, row.spellings[0])
+			}
+		}
+	}
+}
+
 func TestPlainHTTPIsForThoseWhoAskForIt(t *testing.T) {
 	cfg := settings("http://pbx.example.com/api/")
 	cfg.AllowPlainHTTP = true
@@ -144,7 +177,7 @@ func FuzzURL(f *testing.F) {
 			return
 		}
 		u, err := url.Parse(c.URL())
-		if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(u.Path, "/") {
+		if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(c.URL(), "/") {
 			t.Errorf("%q is taken as %q, %v", raw, c.URL(), err)
 		}
 		cfg.URL = c.URL() + "/api/" // what is removed is what was added

@@ -82,7 +82,7 @@ func eachErrno(t *testing.T, family yeastar.Family) {
 	for _, tt := range errnos {
 		for _, status := range []string{"Failed", "Failure"} {
 			escaped := fmt.Sprintf(`"\u%04x%s"`, tt.code[0], tt.code[1:])
-			for _, errno := range []string{`"` + tt.code + `"`, tt.code, escaped} {
+			for _, errno := range []string{`"` + tt.code + `"`, tt.code, escaped, tt.code + ".0", tt.code + "e0"} {
 				body := `{"status":"` + status + `","errno":` + errno + `}`
 				for op, err := range operationsOf(t, family, body) {
 					want := tt.kind
@@ -128,7 +128,7 @@ func TestAMissingCallIDIsNoMissingRequest(t *testing.T) {
 
 func TestAnErrnoThatIsNoNumberIsDropped(t *testing.T) {
 	for _, errno := range []string{
-		`null`, `""`, `"busy"`, `true`, `[20003]`, `{"20003":20003}`, `20003.5`, `2e4`, `"20003 "`, `"0x4e23"`,
+		`null`, `""`, `"busy"`, `true`, `[20003]`, `{"20003":20003}`, `20003.5`, `20003e-1`, `"20003 "`, `"0x4e23"`,
 		`"48a7d7481a5355aa4fb5dc285edeb40e"`, `48748153555425540`,
 	} {
 		body := `{"status":"Failed","errno":` + errno + `,"token":0}`

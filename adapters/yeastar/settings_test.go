@@ -101,6 +101,7 @@ func TestSettingsThatCannotWorkAreRefusedByName(t *testing.T) {
 		{"a life without a unit", map[string]string{"token_ttl": "30"}, []string{`"token_ttl"`, `"30"`}},
 		{"a life that is none", map[string]string{"token_ttl": "0s"}, []string{`"token_ttl"`}},
 		{"a life below zero", map[string]string{"token_ttl": "-30m"}, []string{`"token_ttl"`}},
+		{"a life in milliseconds", map[string]string{"token_ttl": "30ms"}, []string{"token_ttl", "30ms"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -124,6 +125,7 @@ func TestFieldsThatCannotWorkAreRefused(t *testing.T) {
 		{"another urltag", func(c *yeastar.Config) { c.Events.URL, c.Events.URLTag = "report", "absolute" }, []string{"Events.URLTag", "absolute"}},
 		{"urltag without url", func(c *yeastar.Config) { c.Events.URLTag = "0" }, []string{"Events.URLTag", "Events.URL "}},
 		{"a life below zero", func(c *yeastar.Config) { c.TokenTTL = -time.Second }, []string{"TokenTTL", "-1s"}},
+		{"a life without a unit", func(c *yeastar.Config) { c.TokenTTL = 1800 }, []string{"TokenTTL", "1.8µs", "unit"}},
 		{"no URL", func(c *yeastar.Config) { c.URL = "" }, []string{"URL"}},
 		{"plain http", func(c *yeastar.Config) { c.URL = "http://pbx.example.com" }, []string{"AllowPlainHTTP"}},
 		{"no user", func(c *yeastar.Config) { c.Username = "" }, []string{"Username"}},

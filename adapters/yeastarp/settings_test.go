@@ -46,7 +46,7 @@ func TestAddressesAreCompleted(t *testing.T) {
 		return yeastarp.New(cfg)
 	}, map[string]string{
 		"pbx.example.com": "https://pbx.example.com:8088",
-		"https://office.example.yeastarcloud.com:443":         "https://office.example.yeastarcloud.com:443",
+		"https://office.example.yeastarcloud.com:443":         "https://office.example.yeastarcloud.com",
 		"https://office.ras.yeastar.com":                      "https://office.ras.yeastar.com",
 		"Office.RAS.Yeastar.com/openapi/v1.0":                 "https://office.ras.yeastar.com",
 		"https://office.ras.yeastar.com:8088":                 "https://office.ras.yeastar.com:8088",

@@ -109,12 +109,13 @@ func New(cfg pbx.Config) (*PBX, error) {
 // hosted are the domains of Yeastar FQDNs and of the Cloud Edition, which are on 443.
 var hosted = []string{".ras.yeastar.com", ".yeastarcloud.com"}
 
-// portOf returns the port of an address that has none. 0: that of https.
+// portOf returns the port that an address has without one in it. 0: that of https.
 func portOf(address string) int {
 	if _, after, ok := strings.Cut(address, "://"); ok {
 		address = after
 	}
 	host, _, _ := strings.Cut(strings.TrimSpace(address), "/")
+	host, _, _ = strings.Cut(host, ":")
 	for _, domain := range hosted {
 		if strings.HasSuffix(strings.ToLower(host), domain) {
 			return 0

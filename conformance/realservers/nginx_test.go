@@ -335,6 +335,8 @@ func TestASessionSaysWhatToChangeBehindAnNginxThat(t *testing.T) {
 		{"redirects to a login page", "http", "", "listen 127.0.0.1:$PORT; return 302 /login.html;", "redirect"},
 		{"listens for TLS on this port", "http", "", "listen 127.0.0.1:$PORT ssl;", "https"},
 		{"does not listen for TLS on this port", "https", "", "listen 127.0.0.1:$PORT;", "http"},
+		{"asks for a client certificate", "https", "", "listen 127.0.0.1:$PORT ssl; ssl_verify_client on; ssl_client_certificate certificate.pem;", "asks for a client certificate"},
+		{"has other names", "https", "", "listen 127.0.0.1:$PORT ssl; ssl_reject_handshake on;", "no certificate for this name"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

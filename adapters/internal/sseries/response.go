@@ -30,10 +30,11 @@ type response struct {
 // code is the errno, or "" if it is not a whole number: that is not the vendor's,
 // and could quote any secret.
 func (r response) code() string {
-	if _, err := strconv.ParseInt(string(r.Errno), 10, 32); err != nil {
+	n, ok := r.Errno.Number().Int()
+	if !ok {
 		return ""
 	}
-	return string(r.Errno)
+	return strconv.Itoa(n)
 }
 
 // read reads a response by its first byte. Where XML is known at all, the

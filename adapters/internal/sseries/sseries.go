@@ -69,8 +69,8 @@ func New(v *Variant, s Settings) (*PBX, error) {
 	switch {
 	case wrong != "":
 		return fault(setting, "%s", wrong)
-	case s.TokenTTL < 0:
-		return fault("token_ttl", "TokenTTL %s is negative", s.TokenTTL)
+	case s.TokenTTL != 0 && s.TokenTTL < time.Second:
+		return fault("token_ttl", "TokenTTL (token_ttl) %s is negative, or less than a second: is its unit missing?", s.TokenTTL)
 	case s.APIVersion != "" && !pathVersion.MatchString(s.APIVersion):
 		return fault("api_version", "APIVersion (api_version) %q is not a version, as in %s", s.APIVersion, v.Version)
 	case s.Format != "" && s.Format != JSON && s.Format != XML:
