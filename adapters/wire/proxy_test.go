@@ -1,7 +1,9 @@
 package wire_test
 
 import (
+	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -63,4 +65,37 @@ func TestTheCertificateOfAProxyIsNotTakenForThePBXs(t *testing.T) {
 	if failure := wantFailure(t, err, pbx.ErrConfig, false, "the certificate of the https:// proxy "+through.Host+" is not trusted"); failure.Setting != "" {
 		t.Errorf("setting %q", failure.Setting)
 	}
+}
+
+func TestAProxyThatDoesNotConnectIsNamed(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	for want, connect := range map[string]http.HandlerFunc{
+		"the proxy %s did not connect to pbx.example.com:8088": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) },
+		"no connection to the proxy %s":                        nil,
+	} {
+		proxy := httptest.NewServer(connect)
+		if connect == nil {
+			proxy.Close()
+		}
+		wantFailure(t, through(t, ctx, proxy), pbx.ErrUnavailable, false, fmt.Sprintf(want, proxy.Listener.Addr()))
+		proxy.Close()
+	}
+	seen := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { cancel(); <-seen }))
+	defer slow.Close()
+	defer close(seen)
+	wantFailure(t, through(t, ctx, slow), pbx.ErrUnavailable, false, "no connection to pbx.example.com:8088") // the PBX may be slow
+}
+
+// through is what a login over a proxy ends in.
+func through(t *testing.T, ctx context.Context, proxy *httptest.Server) error {
+	t.Helper()
+	at, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := settings("https://pbx.example.com:8088")
+	cfg.Transport = &http.Transport{Proxy: http.ProxyURL(at)}
+	_, err = open(t, cfg).Do(ctx, login)
+	return err
 }

@@ -51,6 +51,16 @@ func TestCleanFindsASecretInAnySpelling(t *testing.T) {
 	}
 }
 
+// Three letters in a row may look like an escape without its sign.
+func TestCleanReadsAnEscapeWhereItsSignIs(t *testing.T) {
+	const password = "xabcyabczabcwabc"
+	for _, text := range []string{"%78abc%79abc%7aabc%77abc", `\x78abc\x79abc\x7aabc\x77abc`} {
+		if got := wire.Clean("<"+text+">", secrets(password)...); got != pbx.Redacted {
+			t.Errorf("Clean(%q) = %q", text, got)
+		}
+	}
+}
+
 func inAnySpelling(t *testing.T, password string) {
 	const digest = "5f4dcc3b5aa765d61d8327deb882cf99"
 	asJSON, _ := json.Marshal(password)
