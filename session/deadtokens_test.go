@@ -988,3 +988,47 @@ func TestARefusalThatComesAfterTheNextTokenCounts(t *testing.T) {
 		}
 	})
 }
+
+// Where an account has one token, a login ends the one that other processes use. If each
+// process logged in whose token the PBX refused, they would end each other's tokens.
+func TestProcessesDoNotEndTheOneTokenOfAnAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var valid atomic.Int32 // the number of the token
+		var dead, logins atomic.Int32
+		api := roundTrip(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(10 * time.Millisecond)
+			if r.Header.Get("Authorization") != fmt.Sprint("Bearer ", valid.Load()) {
+				dead.Add(1)
+				return answer(r, http.StatusUnauthorized, ""), nil
+			}
+			return answer(r, http.StatusOK, ""), nil
+		})
+		shared := tacit{&store.Memory{}}
+		c := &crowd{t: t}
+		for p := range 2 {
+			m := shares(t, shared, fmt.Sprint("p", p))
+			defer m.Close(context.Background())
+			f := &fake{traits: onHost("pbx.test"), takes: 50 * time.Millisecond}
+			f.traits.Account, f.traits.MaxTokens, f.traits.NewestWins = "sales", 1, true
+			f.traits.Lockout.DeadTokens = pbx.DeadTokensCount
+			f.login = func(context.Context) (*pbx.Token, error) {
+				valid.Store(logins.Add(1))
+				return f.dated(fmt.Sprint(valid.Load())), nil
+			}
+			s := mustAdd(t, m, "sales", &printed{fake: f, print: "sales"})
+			mustToken(t, s)
+			c.clients = append(c.clients, &http.Client{Transport: s.Transport(api)})
+		}
+		time.Sleep(time.Minute)
+		valid.Store(0) // the PBX has restarted
+		for range 10 {
+			for i := range c.clients {
+				c.get(i)
+				time.Sleep(time.Minute)
+			}
+		}
+		if logins.Load() != 2 || dead.Load() != 2 {
+			t.Errorf("%d logins, %d dead tokens", logins.Load(), dead.Load())
+		}
+	})
+}

@@ -348,6 +348,10 @@ var brokenProtocols = []mutants.Mutant{
 		"moved(r, at.read.Sub(at.clock)+h.offset, at.sent.Sub(at.clock)+h.offset)",
 		"r",
 		"TestTheClockOfOneCellSaysNothingOfAnother"},
+	{"a login ends the one token that another process has brought", "session.go",
+		"!l.hasOneToken() && l.host.isSuspect(",
+		"l.host.isSuspect(",
+		"TestProcessesDoNotEndTheOneTokenOfAnAccount"},
 
 	// A store that is away.
 	{"a login whose claim was not stored is sent", "session.go",

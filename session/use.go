@@ -191,7 +191,7 @@ func (h *host) refused(v *visitor, died deadToken) (all []lost) {
 		until = h.ledger.TokenRefused(now, &h.local, g, r)
 	}
 	if !until.IsZero() {
-		all = append(all, h.lose(r.URL, until, now))
+		all = append(all, h.lose(r.URL, until, died.read, now))
 	}
 	h.look(now)
 	return all
