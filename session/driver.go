@@ -31,6 +31,12 @@ func (d *driver) describe() error {
 	return err
 }
 
+// hasOneToken reports whether a login ends the token that the account has.
+func (d *driver) hasOneToken() bool {
+	b := d.traits.brand()
+	return b.MaxTokens == 1 && b.NewestWins
+}
+
 // rules are what a machine has to know. many: the session is one of many.
 func (d *driver) rules(many bool) rules {
 	_, prints := pbx.As[pbx.Fingerprinter](d.auth)
@@ -38,7 +44,7 @@ func (d *driver) rules(many bool) rules {
 	brand := d.traits.brand()
 	return rules{
 		lifetime: brand.Lifetime, refreshes: brand.KeepAlive == pbx.KeepAliveRefresh, noBeat: brand.KeepAlive == pbx.KeepAliveNone,
-		prints: prints, pings: pings, many: many, shares: d.store != nil,
+		prints: prints, pings: pings, many: many, shares: d.store != nil, one: d.store != nil && d.hasOneToken(),
 	}
 }
 

@@ -23,12 +23,6 @@ type visitor struct {
 // poke has the visitor ask again.
 func (v *visitor) poke() { v.schedule.poke(v.job) }
 
-// hasOneToken reports whether a login ends the token that the account has.
-func (v *visitor) hasOneToken() bool {
-	b := v.traits.brand()
-	return b.MaxTokens == 1 && b.NewestWins
-}
-
 // printOr is the fingerprint of a login: the driver's own where it cannot say.
 func (v *visitor) printOr(print fingerprint) fingerprint {
 	if print == (fingerprint{}) {

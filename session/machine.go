@@ -73,6 +73,7 @@ type rules struct {
 	noBeat    bool // the brand has no keep-alive
 	many      bool // the session is one of a Manager's many, whose renewals are spread
 	shares    bool // the token is in a store that other processes use
+	one       bool // the same, and the account has one token at a time
 }
 
 // fingerprint is the beginning of a keyed digest of credentials. Zero: unknown.
@@ -107,6 +108,7 @@ type event struct {
 	lost       bool   // invalidated: if it is one, other tokens may be lost too
 
 	before time.Time // suspected: tokens issued until then are suspect
+	read   time.Time // suspected: when the PBX's refusal of another token was read
 
 	claim claimResult // finished: of opClaim or opPeek, or that the session was removed meanwhile
 
@@ -290,7 +292,7 @@ func (m *machine) step(now time.Time, e event, chance float64) (p plan) {
 	case condemned:
 		m.condemn(now, e, chance, &p)
 	case suspected:
-		m.suspect(now, e.before, &p)
+		m.suspect(now, e, &p)
 	case relogin:
 		m.makeRoom(now)
 	case retry:
@@ -1086,11 +1088,14 @@ func (m *machine) invalidate(now time.Time, e event, chance float64, p *plan) {
 
 // suspect gives up a token that was issued no later than before, and its refresh token:
 // the PBX has probably lost both, and dead tokens may count as wrong logins.
-func (m *machine) suspect(now time.Time, before time.Time, p *plan) {
-	if m.old != nil && !m.old.IssuedAt.After(before) {
+func (m *machine) suspect(now time.Time, e event, p *plan) {
+	if m.rules.one && m.living(now) && !m.lease.base.Before(e.read) {
+		return // it came from the store, and a login would end it, if it is good after all
+	}
+	if m.old != nil && !m.old.IssuedAt.After(e.before) {
 		m.old = nil
 	}
-	if !m.living(now) || m.lease.token.IssuedAt.After(before) {
+	if !m.living(now) || m.lease.token.IssuedAt.After(e.before) {
 		return
 	}
 	m.lease, m.old, m.pingDue, m.gone, m.relogin = nil, nil, false, true, false

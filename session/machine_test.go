@@ -40,7 +40,7 @@ var driverKinds = []driverKind{
 	{name: "heartbeat with fingerprint, one minute", rules: rules{prints: true}, lifetime: time.Minute, changing: true},
 	{name: "heartbeat, unknown lifetime", rules: rules{}, lifetime: 0},
 	{name: "shared heartbeat", rules: rules{shares: true}, lifetime: 30 * time.Minute},
-	{name: "shared, with fingerprint and no keep-alive", rules: rules{shares: true, prints: true, noBeat: true}, lifetime: time.Hour},
+	{name: "shared, with fingerprint and no keep-alive", rules: rules{shares: true, one: true, prints: true, noBeat: true}, lifetime: time.Hour},
 }
 
 // world is a machine with what the test has to know about its past.
@@ -372,8 +372,8 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 			move{name: "invalidated, of an earlier token", e: event{kind: invalidated, generation: l.generation - 1}},
 			move{name: "perhaps not invalidated", e: event{kind: invalidated, generation: l.generation, ambiguous: true, unclear: true}},
 			move{name: "condemned", e: event{kind: condemned, generation: l.generation, err: errRefused}},
-			move{name: "suspected", e: event{kind: suspected, before: w.now}},
-			move{name: "suspected, if older", e: event{kind: suspected, before: w.now.Add(-10 * time.Minute)}},
+			move{name: "suspected", e: event{kind: suspected, before: w.now, read: w.now}},
+			move{name: "suspected, if older", e: event{kind: suspected, before: w.now.Add(-10 * time.Minute), read: w.now}},
 			move{name: "relogin", e: event{kind: relogin}},
 			move{name: "accepted", do: func(w *world) { w.m.lease.accept(w.now, k.sliding) }})
 		if k.ambiguous {
@@ -580,9 +580,15 @@ func (k *driverKind) step(before, w *world, mv *move, chance float64) string {
 		w.claim = false
 	}
 
-	// "A suspect token is given up."
-	if mv.e.kind == suspected && was.lease != nil && !expired && !was.lease.token.IssuedAt.After(mv.e.before) && (m.lease != nil || m.old != nil) {
-		return "a suspect token is given up"
+	// "A suspect token is given up", unless it came after the refusal and a login would
+	// end it.
+	if mv.e.kind == suspected && was.lease != nil && !expired {
+		switch late := k.rules.one && !was.lease.base.Before(mv.e.read); {
+		case late && m.lease == nil:
+			return "an account's one token that came after the refusal is kept"
+		case !late && !was.lease.token.IssuedAt.After(mv.e.before) && (m.lease != nil || m.old != nil):
+			return "a suspect token is given up"
+		}
 	}
 	// "Making room for others takes no token away."
 	if was.relogin && !expired && mv.e.kind == answered && m.lease != was.lease {

@@ -6,8 +6,8 @@ import (
 	"github.com/pbxauth/pbx/internal/mutants"
 )
 
-// brokenProtocols are processes that make one mistake each with their store, and the
-// test that has to notice.
+// brokenProtocols are processes that make one mistake each with their store, or with
+// tokens that the PBX may have lost, and the test that has to notice.
 var brokenProtocols = []mutants.Mutant{
 	// Booking: before the login is sent, and in the store.
 	{"a login is booked after its response", "ask.go",
@@ -348,6 +348,56 @@ var brokenProtocols = []mutants.Mutant{
 		"moved(r, at.read.Sub(at.clock)+h.offset, at.sent.Sub(at.clock)+h.offset)",
 		"r",
 		"TestTheClockOfOneCellSaysNothingOfAnother"},
+	{"a dead token of the store is kept", "transport.go",
+		"	if e.lease.token.IssuedAt.Before(read) {\n",
+		"	if false && e.lease.token.IssuedAt.Before(read) {\n",
+		"TestATokenOfTheStoreThatIsDeadTooIsSentOnceAtMost"},
+	{"a request that is always refused ends new tokens", "transport.go",
+		"	if e.lease.token.IssuedAt.Before(read) {\n",
+		"	if true || e.lease.token.IssuedAt.Before(read) {\n",
+		"TestOneRequestThatIsAlwaysRefusedDoesNotSpoilTheOthers"},
+	{"a suspect token of the store is used", "session.go",
+		" && l.host.isSuspect(&l.visitor, found.token) {",
+		" && false {",
+		"TestATokenOfTheStoreThatIsDeadTooIsSentOnceAtMost"},
+	{"a login ends the one token that another process has brought", "session.go",
+		"!l.hasOneToken() && l.host.isSuspect(",
+		"l.host.isSuspect(",
+		"TestProcessesDoNotEndTheOneTokenOfAnAccount"},
+	{"the refusal of a token that another process replaced says nothing", "machine.go",
+		"		if op != pbx.OpOpen {",
+		"		if true {",
+		"TestARefusalThatComesAfterTheNextTokenCounts"},
+	{"the refusal of a token that its own session replaced counts", "machine.go",
+		"		if op != pbx.OpOpen {",
+		"		if false {",
+		"TestATokenThatItsOwnSessionReplacedShowsNothingOfOthers"},
+
+	// Logouts: which tokens are pinged before.
+	{"a token that was accepted speaks for newer ones for good", "use.go",
+		"	return time.Since(k.sent) <= lifeLasts && ",
+		"	return ",
+		"TestRemovesAfterARestartSendTwoDeadTokens"},
+	{"a token that was accepted speaks for older ones", "use.go",
+		" && !t.IssuedAt.Before(k.issued) &&",
+		" &&",
+		"TestRemovesAfterARestartSendTwoDeadTokens"},
+	{"a token that was accepted speaks for others after a refusal", "use.go",
+		"		!h.local.OneTokenAtATime(",
+		"		true || !h.local.OneTokenAtATime(",
+		"TestRemovesAfterARestartSendTwoDeadTokens"},
+	{"the token that was accepted last speaks for newer ones alone", "use.go",
+		"; time.Since(k.sent) > lifeLasts || issued.Before(k.issued) {",
+		"; k.sent.IsZero() || true {",
+		"TestALogoutPingsNoTokenThatIsKnownToWork"},
+	{"the token that was accepted first speaks for newer ones alone", "use.go",
+		"; time.Since(k.sent) > lifeLasts || issued.Before(k.issued) {",
+		"; time.Since(k.sent) > lifeLasts {",
+		"TestALogoutPingsNoTokenThatIsKnownToWork"},
+	{"no token speaks for newer ones after one that did some time ago", "use.go",
+		"; time.Since(k.sent) > lifeLasts || issued.Before(k.issued) {",
+		"; k.sent.IsZero() || issued.Before(k.issued) {",
+		"TestALogoutPingsNoTokenThatIsKnownToWork"},
 
 	// A store that is away.
 	{"a login whose claim was not stored is sent", "session.go",

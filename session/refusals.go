@@ -18,15 +18,16 @@ import (
 type lost struct {
 	visitors []*visitor
 	until    time.Time // by this process's clock
+	read     time.Time // when the refusal was that shows it
 }
 
 // lose makes lost what is suspect at a URL. The caller then tells the visitors and calls
 // allTold. h.mu is held.
-func (h *host) lose(url string, until, now time.Time) lost {
+func (h *host) lose(url string, until, read, now time.Time) lost {
 	if h.tells++; h.told == nil {
 		h.told = make(chan struct{})
 	}
-	k := lost{until: h.here(until, now)}
+	k := lost{until: h.here(until, now), read: read}
 	for _, m := range h.members {
 		if m.traits.URL == url {
 			k.visitors = append(k.visitors, m)
@@ -109,7 +110,7 @@ func (h *host) hear(all lockout.Refusals, at seen) (found []lost) {
 		r = moved(r, at.read.Sub(at.clock)+h.offset, at.sent.Sub(at.clock)+h.offset)
 		limits := h.login(h.members[i], fingerprint{}, time.Time{}).Limits
 		if until := h.ledger.Hear(now, &h.local, limits, r); !until.IsZero() {
-			found = append(found, h.lose(r.URL, until, now))
+			found = append(found, h.lose(r.URL, until, h.here(r.Read, now), now))
 		}
 	}
 	h.look(now)

@@ -503,7 +503,7 @@ func (s *Session) suspectOthers(l *link, died deadToken) {
 func (h *host) tell(all []lost) {
 	for _, k := range all {
 		for _, v := range k.visitors {
-			sessionOf(v).deliver(event{kind: suspected, before: k.until}, nil)
+			sessionOf(v).deliver(event{kind: suspected, before: k.until, read: k.read}, nil)
 		}
 		h.allTold()
 	}

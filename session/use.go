@@ -107,7 +107,7 @@ const lifeLasts = 2 * time.Second
 // is held.
 func (h *host) isAlive(url string, t *pbx.Token) bool {
 	k, now := h.life[url], h.now()
-	return !k.sent.IsZero() && time.Since(k.sent) <= lifeLasts && !t.IssuedAt.Before(k.issued) &&
+	return time.Since(k.sent) <= lifeLasts && !t.IssuedAt.Before(k.issued) &&
 		!h.local.OneTokenAtATime(url, h.issued(t.IssuedAt, now), now)
 }
 
@@ -124,7 +124,7 @@ func (h *host) alive(v *visitor, issued, sent time.Time) {
 	if h.life == nil {
 		h.life = map[string]life{}
 	}
-	if k := h.life[v.traits.URL]; !issued.IsZero() && (time.Since(k.sent) > lifeLasts || issued.Before(k.issued)) {
+	if k := h.life[v.traits.URL]; time.Since(k.sent) > lifeLasts || issued.Before(k.issued) {
 		h.life[v.traits.URL] = life{issued, sent}
 	}
 	now := h.now()
@@ -191,7 +191,7 @@ func (h *host) refused(v *visitor, died deadToken) (all []lost) {
 		until = h.ledger.TokenRefused(now, &h.local, g, r)
 	}
 	if !until.IsZero() {
-		all = append(all, h.lose(r.URL, until, now))
+		all = append(all, h.lose(r.URL, until, died.read, now))
 	}
 	h.look(now)
 	return all
