@@ -81,3 +81,46 @@ func TestTheTryAfterALockIsNotPutOffUntilAClockThatWasSetBackCatchesUp(t *testin
 		wantState(t, s, session.Live)
 	})
 }
+
+func TestAClaimIsNotHeldUntilAClockThatWasSetBackCatchesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := (&store.Memory{}).Faults()
+		f, _ := newShared(0, 30*time.Minute)
+		f.login = func(ctx context.Context) (*pbx.Token, error) {
+			faults.Cut("one") // the process is killed: its claim stays
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		one, two := shares(t, faults.Process("one"), "one"), shares(t, faults.Process("two"), "two")
+		defer one.Close(context.Background())
+		defer two.Close(context.Background())
+		mustAdd(t, one, "7", f)
+		time.Sleep(time.Second)
+		faults.Jump(aDayBack)
+		f.set(func() { f.login = nil })
+		s := mustAdd(t, two, "7", f)
+		time.Sleep(time.Minute)
+		wantState(t, s, session.Live)
+	})
+}
+
+func TestATokenIsNotValidForLongerBecauseTheClockWasSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const lifetime = 30 * time.Minute
+		faults := (&store.Memory{}).Faults()
+		f, drivers := newShared(2, lifetime)
+		one, two := shares(t, faults.Process("one"), "one"), shares(t, faults.Process("two"), "two")
+		defer one.Close(context.Background())
+		defer two.Close(context.Background())
+		mustToken(t, mustAdd(t, one, "7", drivers[0]))
+		faults.Jump(aDayBack)
+		s := mustAdd(t, two, "7", drivers[1])
+		token := mustToken(t, s)
+		for name, end := range map[string]time.Time{"token": token.ExpiresAt, "session": s.Status().ExpiresAt} {
+			if left := time.Until(end); left > lifetime {
+				t.Errorf("the %s expires in %s", name, left)
+			}
+		}
+		wantCounts(t, f, 1, 0, 0)
+	})
+}

@@ -309,6 +309,15 @@ var brokenProtocols = []mutants.Mutant{
 		"	now = h.common.now()\n",
 		"TestBookingsAreDatedByTheStoresClock"},
 
+	{"a claim of the future is heeded", "internal/tokencell/record.go",
+		"if r.Claim.Until.Sub(now) > longestClaim {",
+		"if false {",
+		"TestAClaimIsNotHeldUntilAClockThatWasSetBackCatchesUp"},
+	{"a token of the future is valid until its end", "internal/tokencell/record.go",
+		"ahead := r.Token.IssuedAt.Sub(now); ahead > 0 {",
+		"ahead := r.Token.IssuedAt.Sub(now); false {",
+		"TestATokenIsNotValidForLongerBecauseTheClockWasSetBack"},
+
 	// Refusals: by fingerprint, for all processes, until a person says otherwise.
 	{"a refusal has no fingerprint", "host.go",
 		"Fingerprint: v.printOr(print),",

@@ -454,6 +454,9 @@ func (c *tokenCell) take(e store.Entry) error {
 		c.known = false
 		return err
 	}
+	if !e.Now.IsZero() {
+		r = r.At(e.Now)
+	}
 	c.hold(r, e)
 	return nil
 }
