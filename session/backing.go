@@ -12,6 +12,8 @@ import (
 	"github.com/pbxauth/pbx/session/store"
 )
 
+const mostSwaps = 32 // that lose in a row
+
 // backing is a store as this process uses it.
 type backing struct {
 	store   store.Store

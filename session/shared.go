@@ -71,11 +71,14 @@ func NewShared(settings SharedSettings) (*Shared, error) {
 	rand.Read(id)
 	process := strings.TrimPrefix(settings.Process+"-"+hex.EncodeToString(id), "-")
 	c := &Shared{backing: backing{store: settings.Store, sealer: sealer, prefix: settings.Prefix, process: process, timeout: settings.Timeout}}
-	key := sealer.FingerprintKeys()[0]
+	in := &cells{store: &c.backing, prefix: settings.Prefix, egress: settings.Egress}
+	var key []byte
 	if keyed, ok := settings.Store.(interface{ Key() []byte }); ok {
-		key = keyed.Key() // outlasts a change of Keys
+		key = keyed.Key()
+	} else {
+		in.printKey = &printKey{store: &c.backing}
 	}
-	c.guard = storedGuard(&cells{store: &c.backing, prefix: settings.Prefix, egress: settings.Egress}, key)
+	c.guard = storedGuard(in, key)
 	return c, nil
 }
 

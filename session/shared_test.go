@@ -623,3 +623,70 @@ func TestTheLogSaysThatAKeyIsMissingAndDoesNotBlameTheStore(t *testing.T) {
 		}
 	})
 }
+
+// What is known of credentials has to outlast a change of Keys: else refused passwords
+// are sent again, and good accounts count as new ones, for which there is no place.
+func TestAChangeOfKeysForgetsNeitherRefusedNorProvenCredentials(t *testing.T) {
+	old, fresh := sealKey, bytes.Repeat([]byte{8}, 32)
+	for name, s := range map[string]store.Store{"with a key": &store.Memory{}, "without a key": tacit{&store.Memory{}}} {
+		synctest.Test(t, func(t *testing.T) {
+			good, drivers := newShared(1, 30*time.Minute)
+			good.traits.KeepAlive = pbx.KeepAliveNone
+			var pbxs []*fake
+			var wrong []pbx.Authenticator
+			for _, account := range []string{"night", "day"} {
+				f, d := newWrong(account)
+				pbxs, wrong = append(pbxs, f), append(wrong, digesting{d.(*printed)})
+			}
+			process := func(keys [][]byte) {
+				m := keyed(t, s, keys...)
+				defer m.Close(context.Background())
+				works := mustAdd(t, m, "sales", digesting{drivers[0].(*printed)})
+				for i, d := range wrong {
+					mustAdd(t, m, fmt.Sprint("wrong-", i), d)
+				}
+				time.Sleep(2 * time.Hour)
+				wantState(t, works, session.Live)
+			}
+			process([][]byte{old})
+			process([][]byte{old, fresh})
+			process([][]byte{fresh, old})
+			process([][]byte{fresh})
+			for i, f := range pbxs {
+				if logins, _, _ := f.counts(); logins != 1 {
+					t.Errorf("a store %s: wrong password %d is sent %d times", name, i, logins)
+				}
+			}
+		})
+	}
+}
+
+// keyed makes the Manager of a process with these Keys.
+func keyed(t *testing.T, s store.Store, keys ...[]byte) *session.Manager {
+	t.Helper()
+	shared, err := session.NewShared(session.SharedSettings{Store: s, Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return session.NewManager(&session.Options{Store: shared})
+}
+
+// The keys were changed once, and the store loses everything. A process that starts has
+// the fingerprints of those that run.
+func TestTheKeyOfFingerprintsIsPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old, fresh := sealKey, bytes.Repeat([]byte{8}, 32)
+		faults := (&store.Memory{}).Faults()
+		s := tacit{faults.Process("all")}
+		f, d := newWrong("night")
+		for _, keys := range [][][]byte{{old}, {fresh, old}, {fresh}} {
+			m := keyed(t, s, keys...)
+			defer m.Close(context.Background())
+			mustAdd(t, m, "7", digesting{d.(*printed)})
+			time.Sleep(5 * time.Minute)
+			faults.ForgetAll()
+			time.Sleep(5 * time.Minute)
+		}
+		wantCounts(t, f, 1, 0, 0)
+	})
+}

@@ -72,6 +72,9 @@ func RefusalsHost(prefix, egress, key string) (host string, ok bool) {
 	return unescape(escaped)
 }
 
+// PrintKey is the store's key for the key of fingerprints.
+func PrintKey(prefix string) string { return "k/" + join(prefix) + "fingerprints" }
+
 func join(part string) string {
 	if part == "" {
 		return ""
