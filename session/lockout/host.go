@@ -308,9 +308,12 @@ func (h *Host) anyProven() bool {
 	return false
 }
 
-// expire removes the bookings that the PBX has forgotten.
+// expire removes the bookings that the PBX has forgotten, and locks that are over. A
+// lock that ended sooner than the PBX stated stays until then, because another process
+// may not know.
 func (h *Host) expire(now instant) {
 	h.bookings = slices.DeleteFunc(h.bookings, func(b Booking) bool { return now > b.expires() })
+	h.locks = slices.DeleteFunc(h.locks, func(l lock) bool { return now > max(l.until, l.since.add(l.window)) })
 }
 
 // clear removes what c covers, and remembers c if that was anything.
