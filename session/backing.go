@@ -34,6 +34,17 @@ func (b *backing) writer() string {
 	return fmt.Sprintf("%s/%d", b.process, b.writes.Add(1))
 }
 
+// seal encodes r for its cell. Details that do not fit, or are not JSON, are left out:
+// without the token, each process would log in.
+func (b *backing) seal(key string, r *tokencell.Record) ([]byte, error) {
+	data, err := b.sealer.Seal(key, *r)
+	if err != nil || len(data) > store.MaxValue {
+		r.Token.Details = nil
+		data, err = b.sealer.Seal(key, *r)
+	}
+	return data, err
+}
+
 // Load and Swap are those of the store, within the timeout. A store that fails
 // again and again is left alone, except for one operation per second, so that it
 // holds no worker.

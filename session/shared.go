@@ -17,8 +17,9 @@ import (
 //
 // A session is the same in all processes if its name, its PBX's URL and its
 // account are. The process that renews a token claims it first, and the others
-// adopt what it brings. While the store does not respond, tokens are handed out
-// and heartbeats go on, but nothing logs in.
+// adopt what it brings. They get no Details that are too large for a cell of the
+// store, as beyond 45 KB. While the store does not respond, tokens are handed out and
+// heartbeats go on, but nothing logs in.
 type Shared struct {
 	backing backing
 	guard   *Guard

@@ -690,3 +690,73 @@ func TestTheKeyOfFingerprintsIsPutBack(t *testing.T) {
 		wantCounts(t, f, 1, 0, 0)
 	})
 }
+
+// A login's response may be larger than a cell of the store.
+func TestATokenWhoseDetailsCannotBeStoredIsShared(t *testing.T) {
+	for name, details := range map[string]string{
+		"large":   fmt.Sprintf(`{"acl":%q}`, strings.Repeat("x", store.MaxValue)),
+		"no JSON": "<html>",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			memory := &store.Memory{}
+			f, drivers := newShared(3, 30*time.Minute)
+			f.login = func(context.Context) (*pbx.Token, error) {
+				token := f.token()
+				token.Details = []byte(details)
+				return token, nil
+			}
+			p := &pair{}
+			for i, d := range drivers {
+				m := shares(t, memory, fmt.Sprint(i))
+				defer m.Close(context.Background())
+				p.sessions = append(p.sessions, mustAdd(t, m, "7", d))
+				mustToken(t, p.sessions[i])
+			}
+			p.wantOneToken(t, "token-1")
+			if got := string(p.sessions[0].Status().Details); got != details {
+				t.Errorf("%s: the process that logged in has details of %d bytes, want %d", name, len(got), len(details))
+			}
+			wantCounts(t, f, 1, 0, 0)
+		})
+	}
+}
+
+// The store says so itself, as store.Files does of a damaged file.
+func TestACellThatTheStoreCannotReadIsNotAStoreThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := (&store.Memory{}).Faults()
+		faults.Intercept(func(op store.Op) store.Fault {
+			if strings.HasPrefix(op.Key, "s/") {
+				return store.Fault{Before: fmt.Errorf("%w: delete FILE to begin anew", store.ErrUnreadable)}
+			}
+			return store.Fault{}
+		})
+		_, drivers := newShared(1, time.Hour)
+		m := shares(t, faults.Process("one"), "one")
+		defer m.Close(context.Background())
+		_, err := mustAdd(t, m, "7", drivers[0]).Token(t.Context())
+		if err == nil || strings.Contains(err.Error(), "does not respond") || !strings.Contains(err.Error(), "delete FILE") {
+			t.Error(err)
+		}
+	})
+}
+
+// UIS states when a token expires, if need be in the year 5138.
+func TestATokenThatIsValidForCenturiesIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		f, drivers := newShared(2, 0)
+		f.login = func(context.Context) (*pbx.Token, error) {
+			token := f.token()
+			token.ExpiresAt = time.Date(5138, 11, 16, 0, 0, 0, 0, time.UTC)
+			return token, nil
+		}
+		for i, d := range drivers {
+			m := shares(t, memory, fmt.Sprint(i))
+			mustToken(t, mustAdd(t, m, "7", d))
+			m.Close(t.Context())
+			time.Sleep(2 * time.Hour)
+		}
+		wantCounts(t, f, 1, 0, 0)
+	})
+}
