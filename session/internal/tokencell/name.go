@@ -17,16 +17,26 @@ func SessionKey(prefix, name, url, account string) string {
 	return "s/" + join(prefix) + escape(name) + "/" + hash(url+"\x00"+account)
 }
 
-// SessionName is the name of the session whose cell SessionKey gives that key. ok
-// is false if the key is another one's or does not show the name, which is then
-// too long.
-func SessionName(prefix, key string) (name string, ok bool) {
+// SessionName is the name of the session whose cell SessionKey gives that key, or its
+// ShortName, if short is set. ok is false if the key is another one's.
+func SessionName(prefix, key string) (name string, short, ok bool) {
 	rest, ours := strings.CutPrefix(key, "s/"+join(prefix))
 	escaped, sum, _ := strings.Cut(rest, "/")
 	if !ours || len(sum) != len(hash("")) || strings.Contains(sum, "/") {
-		return "", false
+		return "", false, false
 	}
-	return unescape(escaped)
+	if len(escaped) >= maxName {
+		return escaped, true, true
+	}
+	name, ok = unescape(escaped)
+	return name, false, ok
+}
+
+// ShortName is what keys show of a name that is too long for them. ok is false if they
+// show all of it.
+func ShortName(name string) (short string, ok bool) {
+	short = escape(name)
+	return short, len(short) >= maxName
 }
 
 // unescape is the inverse of escape. ok is false if the text may have been shortened.
