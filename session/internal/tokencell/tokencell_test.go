@@ -247,6 +247,17 @@ func TestNamesStayApart(t *testing.T) {
 			}
 		}
 	}
+	// A prefix and an egress may have 40 bytes, each of which may be escaped.
+	wide := strings.Repeat("_", 40)
+	for _, host := range []string{long, long + "x"} {
+		for _, key := range []string{tokencell.SessionKey(wide, host, "https://a.example", "api"), tokencell.HostKey(wide, wide, host),
+			tokencell.RefusalsKey(wide, wide, host), tokencell.HostKey(wide[1:], wide, host), tokencell.PrintKey(wide)} {
+			if !allowed.MatchString(key) || seen[key] != "" && key[0] != 'k' {
+				t.Errorf("the key %q of %d bytes", key, len(key))
+			}
+			seen[key] = key
+		}
+	}
 	for _, host := range []string{"pbx.example", "2001:db8::1", "fe80::1%eth0", "10.0.0.1"} {
 		for _, egress := range []string{"", "nat-1"} {
 			if key := tokencell.HostKey("prod", egress, host); !allowed.MatchString(key) || seen[key] != "" {
@@ -285,6 +296,7 @@ func FuzzAKeyShowsTheNameOfItsSession(f *testing.F) {
 	f.Add("crm-1", "Büro 7/a_b", "s/_42/0123456789abcdef")
 	f.Add("_", strings.Repeat("Ü", 60), "s/_/_")
 	f.Add("0", strings.Repeat("A", 32), "0")
+	f.Add(strings.Repeat("_", 40), strings.Repeat("Ü", 60), "0") // the key is shortened
 	f.Add("", "A", "s//")
 	f.Add("", "0", "s///")
 	f.Fuzz(func(t *testing.T, prefix, name, key string) {
@@ -294,7 +306,7 @@ func FuzzAKeyShowsTheNameOfItsSession(f *testing.F) {
 		if cut, long := tokencell.ShortName(name); long {
 			want = cut
 		}
-		if !ok || got != want || short && len(name) < 32 {
+		if !ok && len(of) < 200 || ok && (got != want || short && len(name) < 32) { // a key of 200 bytes may have been shortened
 			t.Errorf("%q is the name of %q, %v, %v", got, of, short, ok)
 		}
 		start := func(key string) string { return key[:strings.LastIndex(key, "/")+1] }
