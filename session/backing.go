@@ -12,6 +12,8 @@ import (
 	"github.com/pbxauth/pbx/session/store"
 )
 
+const mostSwaps = 32 // that lose in a row
+
 // backing is a store as this process uses it.
 type backing struct {
 	store   store.Store
@@ -30,6 +32,17 @@ type backing struct {
 // writer returns a new name for a write.
 func (b *backing) writer() string {
 	return fmt.Sprintf("%s/%d", b.process, b.writes.Add(1))
+}
+
+// seal encodes r for its cell. Details that do not fit, or are not JSON, are left out:
+// without the token, each process would log in.
+func (b *backing) seal(key string, r *tokencell.Record) ([]byte, error) {
+	data, err := b.sealer.Seal(key, *r)
+	if err != nil || len(data) > store.MaxValue {
+		r.Token.Details = nil
+		data, err = b.sealer.Seal(key, *r)
+	}
+	return data, err
 }
 
 // Load and Swap are those of the store, within the timeout. A store that fails

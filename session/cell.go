@@ -12,7 +12,6 @@ import (
 const (
 	storeTimeout = 2 * time.Second // of one operation
 	storePause   = 5 * time.Second // after one that failed, before another attempt to log in
-	mostSwaps    = 32              // that lose in a row
 )
 
 // cells are the ledgers of a Guard in a store.
@@ -20,6 +19,7 @@ type cells struct {
 	store          store.Store
 	timeout        time.Duration // of an operation; 0: the store sees to it
 	prefix, egress string
+	printKey       *printKey // nil: the Guard has the key of fingerprints
 }
 
 // cell is the ledger of one host in a store. What it says is merged with what this

@@ -154,6 +154,9 @@ func (h *host) put(ctx context.Context, next *lockout.Host) (won bool, err error
 
 func (h *host) merge(e store.Entry) error {
 	var next lockout.Host
+	if k := h.cell.printKey; e.Rev == 0 && k != nil {
+		k.lost.Store(true)
+	}
 	if e.Rev != 0 {
 		if err := next.UnmarshalJSON(e.Value); err != nil {
 			return h.unstored(unreadable{err})

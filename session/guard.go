@@ -74,7 +74,7 @@ func storedGuard(c *cells, key []byte) *Guard {
 func (g *Guard) ready() {
 	g.once.Do(func() {
 		c := &g.common
-		if c.key == nil {
+		if c.key == nil && (c.cells == nil || c.cells.printKey == nil) {
 			c.key = make([]byte, 32)
 			rand.Read(c.key)
 		}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,7 +14,7 @@ import (
 // common is what the hosts of a Guard have in common.
 type common struct {
 	cells    *cells    // nil: the ledgers are in memory
-	key      []byte    // of fingerprints
+	key      []byte    // of fingerprints; nil: cells.printKey
 	limit    *int      // Guard.Limit
 	process  string    // the incarnation that bookings are named after
 	start    time.Time // of the clock
@@ -24,6 +25,25 @@ type common struct {
 // now is the time of the ledgers: the wall clock as it was at first, and
 // monotonic time since. Setting the clock moves nothing.
 func (c *common) now() time.Time { return c.start.Add(time.Since(c.start)).Round(0) }
+
+// printKey returns the key of fingerprints.
+func (c *common) printKey(ctx context.Context) ([]byte, error) {
+	if c.key != nil {
+		return c.key, nil
+	}
+	return c.cells.printKey.read(ctx)
+}
+
+// knownPrintKey is printKey without the store; nil: it is not known yet.
+func (c *common) knownPrintKey() []byte {
+	if c.key != nil || c.cells == nil {
+		return c.key
+	}
+	if known := c.cells.printKey.known.Load(); known != nil {
+		return *known
+	}
+	return nil
+}
 
 // id names a booking.
 func (c *common) id() lockout.ID {

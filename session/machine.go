@@ -9,6 +9,7 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session/internal/tokencell"
 	"github.com/pbxauth/pbx/session/lockout"
+	"github.com/pbxauth/pbx/session/store"
 	"github.com/rs/zerolog"
 )
 
@@ -498,6 +499,8 @@ func notShared(err error) (why string, failure error) {
 	why, message := "the store does not respond", "the store that shares the token does not respond"
 	if unreadable, ok := errors.AsType[*tokencell.UnreadableError](err); ok {
 		why, message, err = "the token in the store cannot be read", unreadable.Reason, nil
+	} else if errors.Is(err, store.ErrUnreadable) {
+		why, message = "the token in the store cannot be read", "the token in the store cannot be read"
 	}
 	return why, &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Err: err, Message: "not sent: " + message}
 }

@@ -34,6 +34,7 @@ type Manager struct {
 
 	mu     sync.Mutex // guards what follows
 	byName map[string]*Session
+	long   map[string]*Session // by tokencell.ShortName; nil: no shared session needs one
 	closed bool
 }
 
@@ -119,6 +120,12 @@ func (m *Manager) admit(s *Session) error {
 		return fmt.Errorf("session: the name %q is taken: close that session first, or use Replace", s.Name())
 	}
 	m.byName[s.Name()] = s
+	if short, long := m.shortName(s); long {
+		if m.long == nil {
+			m.long = map[string]*Session{}
+		}
+		m.long[short] = s
+	}
 	s.link.Load().family.joined(Connecting) // a Replace may move it from now on
 	return nil
 }
@@ -286,20 +293,44 @@ const (
 
 // noticed follows a notice of a change in the store. It does not block.
 func (m *Manager) noticed(key string) {
-	if name, ok := tokencell.SessionName(m.fleet.store.prefix, key); ok {
-		if s, ok := m.Session(name); ok {
-			s.notice(key)
-		}
+	if s := m.ofCell(key); s != nil {
+		s.notice(key)
 	}
 	if h := m.fleet.gate.guard.refusing(key); h != nil && h.notices.Add(1) == 1 {
 		m.fleet.background.Go(func() { h.reread(m.fleet.ctx, h.tell) })
 	}
 }
 
+// ofCell is the session whose name a key of the store shows; nil: none.
+func (m *Manager) ofCell(key string) *Session {
+	name, short, ok := tokencell.SessionName(m.fleet.store.prefix, key)
+	if !ok {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if short {
+		return m.long[name]
+	}
+	return m.byName[name]
+}
+
+// shortName is what keys of the store show of the session's name. long is false if that
+// is all of it, or if there is no store.
+func (m *Manager) shortName(s *Session) (short string, long bool) {
+	if m.fleet.store == nil {
+		return "", false
+	}
+	return tokencell.ShortName(s.Name())
+}
+
 // forget drops a closed session.
 func (m *Manager) forget(_ context.Context, s *Session) {
 	m.mu.Lock()
 	delete(m.byName, s.Name())
+	if short, long := m.shortName(s); long {
+		delete(m.long, short)
+	}
 	m.mu.Unlock()
 }
 

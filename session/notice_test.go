@@ -18,24 +18,30 @@ import (
 )
 
 func TestASessionThatAnotherProcessRemovesEndsAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		memory := &store.Memory{}
-		_, drivers := newShared(2, time.Hour)
-		one, two := shares(t, memory, "one"), shares(t, memory, "two")
-		defer one.Close(context.Background())
-		defer two.Close(context.Background())
-		mustToken(t, mustAdd(t, one, "Büro 7/a_b", drivers[0])) // a name that keys cannot have
-		s := mustAdd(t, two, "Büro 7/a_b", drivers[1])
-		mustToken(t, s)
-		time.Sleep(time.Millisecond) // else the store reports the adoption and the removal as one change
-		if err := one.Remove(t.Context(), "Büro 7/a_b"); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Second)
-		if got := s.Status(); got.State != session.Closed {
-			t.Errorf("a second later: %v", got)
-		}
-	})
+	for _, name := range []string{
+		"Büro 7/a_b", // a name that keys cannot have
+		"Общество с ограниченной ответственностью «Ромашка», Москва, Тверская улица, 7", // and is too long for them
+		strings.Repeat("x", 96), strings.Repeat("x", 97), strings.Repeat("x", 1000),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			memory := &store.Memory{}
+			_, drivers := newShared(2, time.Hour)
+			one, two := shares(t, memory, "one"), shares(t, memory, "two")
+			defer one.Close(context.Background())
+			defer two.Close(context.Background())
+			mustToken(t, mustAdd(t, one, name, drivers[0]))
+			s := mustAdd(t, two, name, drivers[1])
+			mustToken(t, s)
+			time.Sleep(time.Millisecond) // else the store reports the adoption and the removal as one change
+			if err := one.Remove(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			if got := s.Status(); got.State != session.Closed {
+				t.Errorf("%s: a second later: %v", name, got)
+			}
+		})
+	}
 }
 
 func TestAStoreThatIsBackIsUsedAtOnce(t *testing.T) {

@@ -40,8 +40,8 @@ func (h *host) lose(url string, until, read, now time.Time) lost {
 // may have the same token.
 func (h *host) refusal(v *visitor, died deadToken, now time.Time) lockout.Refusal {
 	r := lockout.Refusal{ID: h.common.id(), URL: v.traits.URL, Issued: h.issued(died.token.IssuedAt, now), Read: h.issued(died.read, now)}
-	if h.stored() {
-		digest := hmac.New(sha256.New, h.common.key)
+	if key := h.common.knownPrintKey(); h.stored() && key != nil {
+		digest := hmac.New(sha256.New, key)
 		fmt.Fprintf(digest, "%s\x00%s", v.traits.Account, died.token.Value.Reveal())
 		r.Token = lockout.FingerprintOf(digest.Sum(nil))
 	}

@@ -400,7 +400,7 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 		}
 		return next
 	}
-	r := l.perform(ctx, p.op, p.token, s.fleet.gate.guard.common.key)
+	r := s.perform(ctx, l, p)
 	s.fleet.gate.settle(l, p.op, a.booking, p.token, r.err, r.sent)
 	var found claimResult
 	another := r.err == nil && r.token != nil && (p.token == nil || !p.token.Value.Equal(r.token.Value))
@@ -435,6 +435,18 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 	return next
 }
 
+// perform has the driver do something that is not about the store.
+func (s *Session) perform(ctx context.Context, l *link, p plan) result {
+	var key []byte
+	if p.op == opLook {
+		var err error
+		if key, err = s.fleet.gate.guard.common.printKey(ctx); err != nil {
+			return result{sent: time.Now(), err: err}
+		}
+	}
+	return l.perform(ctx, p.op, p.token, key)
+}
+
 // finishLater is finish, for a session that another process has removed.
 func (s *Session) finishLater() {
 	s.fleet.background.Go(func() {
@@ -451,6 +463,9 @@ func (s *Session) claim(ctx context.Context, l *link, p plan) (claimResult, erro
 	// A login would end the one token of an account, if it is good after all.
 	if err == nil && found.verdict == adopted && !l.hasOneToken() && l.host.isSuspect(&l.visitor, found.token) {
 		found, err = l.cell.claim(ctx, tokencell.Need{Refused: true}, p.want, l.limit(p.want), p.take)
+	}
+	if err == nil { // also where no login is due: it may have to be sealed with another key
+		_, _ = s.fleet.gate.guard.common.printKey(ctx)
 	}
 	unreadable := (*tokencell.UnreadableError)(nil)
 	if err == nil || p.want != pbx.OpKeepAlive || errors.As(err, &unreadable) {

@@ -19,8 +19,9 @@ import (
 //
 // A session is the same in all processes if its name, its PBX's URL and its
 // account are. The process that renews a token claims it first, and the others
-// adopt what it brings. While the store does not respond, tokens are handed out
-// and heartbeats go on, but nothing logs in.
+// adopt what it brings. They get no Details that are too large for a cell of the
+// store, as beyond 45 KB. While the store does not respond, tokens are handed out and
+// heartbeats go on, but nothing logs in.
 type Shared struct {
 	backing backing
 	guard   *Guard
@@ -77,14 +78,17 @@ func NewShared(settings SharedSettings) (*Shared, error) {
 	rand.Read(id)
 	process := strings.TrimPrefix(settings.Process+"-"+hex.EncodeToString(id), "-")
 	c := &Shared{backing: backing{store: settings.Store, sealer: sealer, prefix: settings.Prefix, process: process, timeout: settings.Timeout}}
-	key := sealer.FingerprintKeys()[0]
+	in := &cells{store: &c.backing, prefix: settings.Prefix, egress: settings.Egress}
+	var key []byte
 	if keyed, ok := settings.Store.(interface{ Key() []byte }); ok {
-		key = keyed.Key() // outlasts a change of Keys
+		key = keyed.Key()
 		if slices.ContainsFunc(settings.Keys, func(k []byte) bool { return bytes.Equal(k, key) }) {
 			return fault("Keys has the Key of the Store, which is for fingerprints and may lie beside the tokens: set random bytes that are kept elsewhere")
 		}
+	} else {
+		in.printKey = &printKey{store: &c.backing}
 	}
-	c.guard = storedGuard(&cells{store: &c.backing, prefix: settings.Prefix, egress: settings.Egress}, key)
+	c.guard = storedGuard(in, key)
 	return c, nil
 }
 

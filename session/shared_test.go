@@ -655,3 +655,140 @@ func TestTheLogSaysThatAKeyIsMissingAndDoesNotBlameTheStore(t *testing.T) {
 		}
 	})
 }
+
+// What is known of credentials has to outlast a change of Keys: else refused passwords
+// are sent again, and good accounts count as new ones, for which there is no place.
+func TestAChangeOfKeysForgetsNeitherRefusedNorProvenCredentials(t *testing.T) {
+	old, fresh := sealKey, bytes.Repeat([]byte{8}, 32)
+	for name, s := range map[string]store.Store{"with a key": &store.Memory{}, "without a key": tacit{&store.Memory{}}} {
+		synctest.Test(t, func(t *testing.T) {
+			good, drivers := newShared(1, 30*time.Minute)
+			good.traits.KeepAlive = pbx.KeepAliveNone
+			var pbxs []*fake
+			var wrong []pbx.Authenticator
+			for _, account := range []string{"night", "day"} {
+				f, d := newWrong(account)
+				pbxs, wrong = append(pbxs, f), append(wrong, digesting{d.(*printed)})
+			}
+			process := func(keys [][]byte) {
+				m := keyed(t, s, keys...)
+				defer m.Close(context.Background())
+				works := mustAdd(t, m, "sales", digesting{drivers[0].(*printed)})
+				for i, d := range wrong {
+					mustAdd(t, m, fmt.Sprint("wrong-", i), d)
+				}
+				time.Sleep(2 * time.Hour)
+				wantState(t, works, session.Live)
+			}
+			process([][]byte{old})
+			process([][]byte{old, fresh})
+			process([][]byte{fresh, old})
+			process([][]byte{fresh})
+			for i, f := range pbxs {
+				if logins, _, _ := f.counts(); logins != 1 {
+					t.Errorf("a store %s: wrong password %d is sent %d times", name, i, logins)
+				}
+			}
+		})
+	}
+}
+
+// keyed makes the Manager of a process with these Keys.
+func keyed(t *testing.T, s store.Store, keys ...[]byte) *session.Manager {
+	t.Helper()
+	shared, err := session.NewShared(session.SharedSettings{Store: s, Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return session.NewManager(&session.Options{Store: shared})
+}
+
+// The keys were changed once, and the store loses everything. A process that starts has
+// the fingerprints of those that run.
+func TestTheKeyOfFingerprintsIsPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old, fresh := sealKey, bytes.Repeat([]byte{8}, 32)
+		faults := (&store.Memory{}).Faults()
+		s := tacit{faults.Process("all")}
+		f, d := newWrong("night")
+		for _, keys := range [][][]byte{{old}, {fresh, old}, {fresh}} {
+			m := keyed(t, s, keys...)
+			defer m.Close(context.Background())
+			mustAdd(t, m, "7", digesting{d.(*printed)})
+			time.Sleep(5 * time.Minute)
+			faults.ForgetAll()
+			time.Sleep(5 * time.Minute)
+		}
+		wantCounts(t, f, 1, 0, 0)
+	})
+}
+
+// A login's response may be larger than a cell of the store.
+func TestATokenWhoseDetailsCannotBeStoredIsShared(t *testing.T) {
+	for name, details := range map[string]string{
+		"large":   fmt.Sprintf(`{"acl":%q}`, strings.Repeat("x", store.MaxValue)),
+		"no JSON": "<html>",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			memory := &store.Memory{}
+			f, drivers := newShared(3, 30*time.Minute)
+			f.login = func(context.Context) (*pbx.Token, error) {
+				token := f.token()
+				token.Details = []byte(details)
+				return token, nil
+			}
+			p := &pair{}
+			for i, d := range drivers {
+				m := shares(t, memory, fmt.Sprint(i))
+				defer m.Close(context.Background())
+				p.sessions = append(p.sessions, mustAdd(t, m, "7", d))
+				mustToken(t, p.sessions[i])
+			}
+			p.wantOneToken(t, "token-1")
+			if got := string(p.sessions[0].Status().Details); got != details {
+				t.Errorf("%s: the process that logged in has details of %d bytes, want %d", name, len(got), len(details))
+			}
+			wantCounts(t, f, 1, 0, 0)
+		})
+	}
+}
+
+// The store says so itself, as store.Files does of a damaged file.
+func TestACellThatTheStoreCannotReadIsNotAStoreThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := (&store.Memory{}).Faults()
+		faults.Intercept(func(op store.Op) store.Fault {
+			if strings.HasPrefix(op.Key, "s/") {
+				return store.Fault{Before: fmt.Errorf("%w: delete FILE to begin anew", store.ErrUnreadable)}
+			}
+			return store.Fault{}
+		})
+		_, drivers := newShared(1, time.Hour)
+		m := shares(t, faults.Process("one"), "one")
+		defer m.Close(context.Background())
+		_, err := mustAdd(t, m, "7", drivers[0]).Token(t.Context())
+		if err == nil || strings.Contains(err.Error(), "does not respond") || !strings.Contains(err.Error(), "delete FILE") {
+			t.Error(err)
+		}
+	})
+}
+
+// UIS states when a token expires, if need be in the year 5138.
+func TestATokenThatIsValidForCenturiesIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		f, drivers := newShared(2, 0)
+		f.login = func(context.Context) (*pbx.Token, error) {
+			token := f.token()
+			token.ExpiresAt = time.Date(5138, 11, 16, 0, 0, 0, 0, time.UTC)
+			return token, nil
+		}
+		for i, d := range drivers {
+			m := shares(t, memory, fmt.Sprint(i))
+			mustToken(t, mustAdd(t, m, "7", d))
+			m.Close(t.Context())
+			time.Sleep(2 * time.Hour)
+		}
+		wantCounts(t, f, 1, 0, 0)
+	})
+}

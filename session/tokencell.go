@@ -383,7 +383,7 @@ func (c *tokenCell) load(ctx context.Context) error {
 // unknown: the record is loaded, and an own write is recognised by its writer.
 func (c *tokenCell) put(ctx context.Context, next tokencell.Record) (won bool, err error) {
 	key := c.key()
-	data, err := c.visitor.store.sealer.Seal(key, next)
+	data, err := c.visitor.store.seal(key, &next)
 	if err != nil {
 		return false, err
 	}
@@ -439,7 +439,7 @@ func (c *tokenCell) keep(r tokencell.Record) time.Duration {
 	keep := time.Hour
 	for _, end := range []time.Time{r.Token.ExpiresAt, r.Token.RefreshExpiresAt} {
 		if !end.IsZero() {
-			keep = max(keep, end.Sub(now)+time.Hour)
+			keep = max(keep, min(end.Sub(now), unlimited)+time.Hour)
 		}
 	}
 	if !r.Token.Value.IsZero() && r.Token.ExpiresAt.IsZero() || !r.Token.Refresh.IsZero() && r.Token.RefreshExpiresAt.IsZero() {
@@ -453,6 +453,9 @@ func (c *tokenCell) take(e store.Entry) error {
 	if err != nil {
 		c.known = false
 		return err
+	}
+	if !e.Now.IsZero() {
+		r = r.At(e.Now)
 	}
 	c.hold(r, e)
 	return nil

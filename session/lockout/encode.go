@@ -100,31 +100,63 @@ func (s *state) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%.20q is no state of a booking", text)
 }
 
-// MarshalJSON encodes h in at most [MaxSize] bytes. Where it would be larger,
-// the oldest proven credentials are left out. It fails if that is not enough.
+// MarshalJSON encodes h in at most [MaxSize] bytes. Where it would be larger, the
+// oldest of what can be missed is left out: first proven credentials, suspects and
+// locks, then refused logins if there are more than a PBX has that counts by address,
+// then refused credentials. It fails if that is not enough.
 func (h *Host) MarshalJSON() ([]byte, error) {
-	credentials := h.credentials
+	kept := *h
 	for {
-		data, err := h.encode(credentials)
+		data, err := kept.encode()
 		if err != nil || len(data) <= MaxSize {
 			return data, err
 		}
-		var proven []instant
-		for _, c := range credentials {
-			if c.isProven() {
-				proven = append(proven, c.proven)
-			}
-		}
-		if len(proven) == 0 {
+		if !kept.shorten() {
 			return nil, fmt.Errorf("lockout: the state of one host needs %d bytes, more than %d", len(data), MaxSize)
 		}
-		slices.Sort(proven)
-		oldest := proven[len(proven)/8]
-		credentials = slices.DeleteFunc(slices.Clone(credentials), func(c credential) bool { return c.isProven() && c.proven <= oldest })
 	}
 }
 
-func (h *Host) encode(credentials []credential) ([]byte, error) {
+// manyBookings is more than a host has whose PBX counts by address.
+const manyBookings = 128
+
+// shorten leaves out some of what can be missed, and reports whether there was any. It
+// changes no array of h.
+func (h *Host) shorten() bool {
+	size := func() int { return len(h.credentials) + len(h.suspects) + len(h.locks) + len(h.bookings) }
+	before := size()
+	h.credentials = withoutOldest(h.credentials, func(c *credential) (instant, bool) { return c.proven, c.isProven() })
+	h.suspects = withoutOldest(h.suspects, func(s *suspect) (instant, bool) { return s.before, true })
+	h.locks = withoutOldest(h.locks, func(l *lock) (instant, bool) { return l.until, true })
+	if size() == before && len(h.bookings) > manyBookings {
+		h.bookings = withoutOldest(h.bookings, func(b *Booking) (instant, bool) { return b.settled, b.state == refused })
+	}
+	if size() == before {
+		h.credentials = withoutOldest(h.credentials, func(c *credential) (instant, bool) { return c.newest(), true })
+	}
+	return size() < before
+}
+
+// withoutOldest returns all without the oldest eighth of those that can be missed.
+func withoutOldest[T any](all []T, missed func(*T) (at instant, ok bool)) []T {
+	var times []instant
+	for i := range all {
+		if at, ok := missed(&all[i]); ok {
+			times = append(times, at)
+		}
+	}
+	if len(times) == 0 {
+		return all
+	}
+	slices.Sort(times)
+	oldest := times[len(times)/8]
+	return slices.DeleteFunc(slices.Clone(all), func(k T) bool {
+		at, ok := missed(&k)
+		return ok && at <= oldest
+	})
+}
+
+func (h *Host) encode() ([]byte, error) {
 	e := encodedHost{
 		Version: format,
 		Unclear: h.row.count, UnclearFrom: h.row.since, UnclearLast: h.row.last, InFront: h.row.inFront,
@@ -155,10 +187,10 @@ func (h *Host) encode(credentials []credential) ([]byte, error) {
 	for _, s := range h.suspects {
 		e.Suspects = append(e.Suspects, encodedSuspect{urlOf(s.url), s.before})
 	}
-	for _, c := range credentials {
+	for _, c := range h.credentials {
 		e.Newest = max(e.Newest, c.proven, c.refused, c.retried, c.tried)
 	}
-	for _, c := range credentials {
+	for _, c := range h.credentials {
 		p := binary.AppendUvarint(e.Credentials, uint64(urlOf(c.url)))
 		p = append(p, c.print[:]...)
 		times := [...]instant{c.proven, c.refused, c.retried, c.tried}

@@ -207,28 +207,43 @@ type row struct {
 	inFront int     // those that something in front of the PBX may have caused
 }
 
-// clamp takes times in the future for now: a clock was set back.
-func (h *Host) clamp(now instant) {
+// clamp takes times in the future for now, because a clock was set back, and reports
+// whether there were any.
+func (h *Host) clamp(now instant) (ahead bool) {
+	clamp := func(times ...*instant) {
+		for _, t := range times {
+			ahead = ahead || *t > now
+			*t = min(*t, now)
+		}
+	}
 	for i := range h.bookings {
 		b := &h.bookings[i]
-		b.booked, b.settled = min(b.booked, now), min(b.settled, now)
+		clamp(&b.booked, &b.settled)
 	}
 	for i := range h.locks {
 		l := &h.locks[i]
-		l.since = min(l.since, now)
+		clamp(&l.since)
 		if l.until > now.add(l.window+time.Hour) {
-			l.until = now.add(l.window)
+			l.until, ahead = now.add(l.window), true
 		}
 	}
 	for i := range h.clearings {
-		h.clearings[i].at = min(h.clearings[i].at, now)
+		clamp(&h.clearings[i].at)
 	}
 	for i := range h.suspects {
-		h.suspects[i].before = min(h.suspects[i].before, now)
+		clamp(&h.suspects[i].before)
 	}
-	h.row.since, h.row.last = min(h.row.since, now), min(h.row.last, now)
-	h.lastSuccess, h.lastRefused = min(h.lastSuccess, now), min(h.lastRefused, now)
-	h.lastRelogin, h.forgiven = min(h.lastRelogin, now), min(h.forgiven, now)
+	clamp(&h.row.since, &h.row.last, &h.lastSuccess, &h.lastRefused, &h.lastRelogin, &h.forgiven)
+	return ahead
+}
+
+// clampCredentials is clamp for the credentials, of which there may be many.
+func (h *Host) clampCredentials(now instant) (ahead bool) {
+	for i, c := range h.credentials {
+		h.credentials[i] = c.clamped(now)
+		ahead = ahead || h.credentials[i] != c
+	}
+	return ahead
 }
 
 // clamped is c without times in the future, and with the same verdict.
@@ -293,9 +308,12 @@ func (h *Host) anyProven() bool {
 	return false
 }
 
-// expire removes the bookings that the PBX has forgotten.
+// expire removes the bookings that the PBX has forgotten, and locks that are over. A
+// lock that ended sooner than the PBX stated stays until then, because another process
+// may not know.
 func (h *Host) expire(now instant) {
 	h.bookings = slices.DeleteFunc(h.bookings, func(b Booking) bool { return now > b.expires() })
+	h.locks = slices.DeleteFunc(h.locks, func(l lock) bool { return now > max(l.until, l.since.add(l.window)) })
 }
 
 // clear removes what c covers, and remembers c if that was anything.

@@ -27,9 +27,10 @@ func (r *Replica) Keep(h *Host) { r.seen = h.Clone() }
 // puts back the settled bookings that nothing has cleared. Refusals, successes,
 // locks and clearings are kept, no matter which process saw them.
 //
-// It reports whether the store lacks a booking or a refusal, or has a booking that
-// is settled. Then h is to be stored, so that a process that has seen less does not
-// believe what the store has.
+// It reports whether the store lacks a booking or a refusal, has a booking that is
+// settled, or has times in the future, because its clock was set back. Then h is to be
+// stored, so that a process that has seen less does not believe what the store has, and
+// times in the future do not mean now each time they are read.
 func (r *Replica) Merge(now time.Time, h *Host) (lacking bool) {
 	t := at(now)
 	seen := &r.seen
@@ -49,13 +50,14 @@ func (r *Replica) Merge(now time.Time, h *Host) (lacking bool) {
 	h.lastRefused = max(h.lastRefused, seen.lastRefused)
 	h.lastRelogin = max(h.lastRelogin, seen.lastRelogin)
 	h.forgiven = max(h.forgiven, seen.forgiven)
-	h.clamp(t)
+	ahead := h.clampCredentials(t)
+	ahead = h.clamp(t) || ahead
 
 	h.bookings = slices.Clone(h.bookings)
 	h.bookings = slices.DeleteFunc(h.bookings, func(b Booking) bool {
 		return b.ID.Process == r.process && seen.find(b.ID) == nil
 	})
-	lacking = len(h.bookings) < len(loaded.bookings)
+	lacking = ahead || len(h.bookings) < len(loaded.bookings)
 	for _, b := range seen.bookings {
 		own := b.ID.Process == r.process
 		switch k := h.find(b.ID); {

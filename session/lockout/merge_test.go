@@ -25,7 +25,13 @@ func TestMergeSaysWhatTheStoreLacks(t *testing.T) {
 		"no refusal":                   {func(h *Host) { h.credentials = nil }, "b", true},
 		"a booking without its end":    {func(h *Host) { h.bookings[0] = flying }, "b", true},
 		"more than this process knows": {func(h *Host) { more := refused; more.ID.Number++; h.bookings = append(h.bookings, more) }, "b", false},
-		"what this process took back":  {func(h *Host) { more := refused; more.ID.Number++; h.bookings = append(h.bookings, more) }, "a", true},
+		"a booking of the future":      {func(h *Host) { h.bookings[0].settled = 9000 }, "b", true},
+		"a refusal of the future":      {func(h *Host) { h.credentials[0].refused = 9000 }, "b", true},
+		"an unclear row of the future": {func(h *Host) { h.row = row{count: 1, last: 9000} }, "b", true},
+		"a lock without an end": {func(h *Host) {
+			h.locks = []lock{{until: 1 << 50, window: time.Hour}}
+		}, "b", true},
+		"what this process took back": {func(h *Host) { more := refused; more.ID.Number++; h.bookings = append(h.bookings, more) }, "a", true},
 	} {
 		r := NewReplica(row.process)
 		r.Keep(&known)

@@ -201,7 +201,11 @@ var brokenLedgers = []mutants.Mutant{
 	{"Retry waits for what is in front", "ask.go",
 		"c.retried < last && now < last.add(barredPause", "now < last.add(barredPause", "TestAPersonsRetryGoesThroughWhatMayBeInFront"},
 	{"a clock that was set back keeps a lock", "host.go",
-		"l.until = now.add(l.window)", "_ = now", "TestClocks"},
+		"l.until, ahead = now.add(l.window), true", "ahead = true", "TestClocks"},
+	{"times of the future mean now each time they are read", "merge.go",
+		"lacking = ahead || ", "lacking = ", "TestMergeSaysWhatTheStoreLacks"},
+	{"the refusals of the future mean now each time they are read", "merge.go",
+		"ahead := h.clampCredentials(t)", "ahead := false", "TestMergeSaysWhatTheStoreLacks"},
 }
 
 // go test ./session/lockout -run TestMutants -mutants -timeout 30m

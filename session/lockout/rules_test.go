@@ -1043,6 +1043,64 @@ func TestEncodedHostIsBounded(t *testing.T) {
 	}
 }
 
+// A host with many accounts or URLs has to fit into its cell. If it does not, nothing
+// logs in there.
+func TestAHostWithManyAccountsOrURLsCanBeStored(t *testing.T) {
+	each := pbx.Lockout{PerAccount: true, Memory: pbx.Forever, Window: 10 * time.Minute}
+	for name, happens := range map[string]func(x *rules, i int){
+		"every account is refused": func(x *rules, i int) {
+			x.login(account(fmt.Sprintf("%06d@customer.example", i), each), lockout.Refused)
+		},
+		"every account is locked": func(x *rules, i int) {
+			x.login(account(fmt.Sprintf("%06d@customer.example", i), each), lockout.Locked)
+		},
+		"a dead token at every URL": func(x *rules, i int) {
+			g := account("crm", pbx.Lockout{DeadTokens: pbx.DeadTokensCount, Memory: time.Minute})
+			g.URL = fmt.Sprintf("https://cloud.example/tenants/customer-%06d/pbx", i)
+			x.host.TokenRefused(x.now, &x.local, g, lockout.Refusal{ID: lockout.ID{Process: "p", Number: uint64(i)}, URL: g.URL, Read: x.now})
+			x.host.Forgive(x.now) // the booking goes
+		},
+		"a wrong password at every URL": func(x *rules, i int) {
+			g := account(fmt.Sprintf("%06d", i), pbx.Lockout{Memory: time.Second})
+			g.URL = fmt.Sprintf("https://cloud.example/%s/pbx-%06d", strings.Repeat("tenant/", 20), i)
+			x.login(g, lockout.Refused)
+			x.pass(time.Minute)
+		},
+	} {
+		x := play(t)
+		for i := range 1000 {
+			happens(x, i)
+		}
+		x.login(account("newest", each), lockout.Unclear)
+		data, err := json.Marshal(&x.host)
+		if err != nil || len(data) > lockout.MaxSize {
+			t.Errorf("%s: %d bytes, %v", name, len(data), err)
+			continue
+		}
+		var back lockout.Host
+		if err := json.Unmarshal(data, &back); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if bookings := back.Status(x.now, &x.local).Bookings; len(bookings) == 0 || bookings[len(bookings)-1].Account != "newest" {
+			t.Errorf("%s: the newest booking is lost", name)
+		}
+	}
+}
+
+func TestALockThatIsOverIsForgotten(t *testing.T) {
+	x := play(t)
+	l := pbx.Lockout{PerAccount: true, Window: 10 * time.Minute}
+	for i := range 3 {
+		x.login(account(fmt.Sprint("account-", i), l), lockout.Locked)
+		x.pass(time.Hour)
+	}
+	x.login(account("another", l), lockout.Success)
+	data, err := json.Marshal(&x.host)
+	if err != nil || strings.Contains(string(data), `"locks"`) {
+		t.Errorf("%s, %v", data, err)
+	}
+}
+
 func TestStoredHostOfANewerVersionIsLeftAlone(t *testing.T) {
 	x := play(t)
 	x.login(account("a", inRowLimits()), lockout.Refused)

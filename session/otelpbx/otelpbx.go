@@ -75,6 +75,9 @@ func Wrap(auth pbx.Authenticator, opts *Options) pbx.Authenticator {
 	w.duration, _ = o.MeterProvider.Meter(scope).Float64Histogram("pbx.operation.duration",
 		metric.WithUnit("s"), metric.WithDescription("How long an operation of a PBX driver took."),
 		metric.WithExplicitBucketBoundaries(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30))
+	if p, ok := pbx.As[pbx.Pinger](auth); ok {
+		return &pinger{w, p}
+	}
 	return w
 }
 
@@ -122,16 +125,18 @@ func (w *wrapper) Logout(ctx context.Context, t *pbx.Token) (err error) {
 	return w.inner.Logout(ctx, t)
 }
 
-// Ping implements [pbx.Pinger] for drivers that do.
-func (w *wrapper) Ping(ctx context.Context, t *pbx.Token) (err error) {
-	p, ok := pbx.As[pbx.Pinger](w.inner)
-	if !ok {
-		return &pbx.Error{Op: pbx.OpPing, Kind: pbx.ErrNotSupported, Message: "the driver has no harmless request"}
-	}
-	ctx, end := w.begin(ctx, pbx.OpPing)
+// pinger is a wrapper of a driver that has a ping. A session does without one, but not
+// if there seems to be one that is not supported.
+type pinger struct {
+	*wrapper
+	inner pbx.Pinger
+}
+
+func (p *pinger) Ping(ctx context.Context, t *pbx.Token) (err error) {
+	ctx, end := p.begin(ctx, pbx.OpPing)
 	err = errPanic // unless the driver returns
 	defer func() { end(err) }()
-	return p.Ping(ctx, t)
+	return p.inner.Ping(ctx, t)
 }
 
 // errPanic is the outcome of an operation that never returned.

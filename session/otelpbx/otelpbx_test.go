@@ -1,6 +1,7 @@
 package otelpbx_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
@@ -204,4 +206,49 @@ func BenchmarkWrappedLogin(b *testing.B) {
 			}
 		})
 	}
+}
+
+// restarting is a driver without a ping. Its PBX has restarted, and refuses all tokens.
+type restarting struct {
+	queryDriver
+	logouts *int
+}
+
+func (d *restarting) Logout(context.Context, *pbx.Token) error { *d.logouts++; return nil }
+
+// pinging is a driver with one.
+type pinging struct{ queryDriver }
+
+func (*pinging) Ping(context.Context, *pbx.Token) error { return nil }
+
+func TestAWrappedDriverHasAPingOnlyIfItHadOne(t *testing.T) {
+	if _, has := pbx.As[pbx.Pinger](otelpbx.Wrap(&pinging{}, nil)); !has {
+		t.Error("the ping is lost")
+	}
+	if _, has := pbx.As[pbx.Pinger](otelpbx.Wrap(&queryDriver{}, nil)); has {
+		t.Error("there is a ping that the driver does not have")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		logouts := 0
+		var first *session.Session
+		for i := range 8 {
+			s, err := m.Add(fmt.Sprint(i), otelpbx.Wrap(&restarting{queryDriver{url: "https://pbx.test"}, &logouts}, nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Token(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			first = cmp.Or(first, s)
+		}
+		time.Sleep(time.Minute)
+		token, _ := first.Token(t.Context())
+		first.Invalidate(token)
+		time.Sleep(time.Second)
+		m.Close(t.Context())
+		if logouts > 1 { // that of the new token
+			t.Errorf("after one refusal, %d tokens are logged out that may be dead too", logouts-1)
+		}
+	})
 }

@@ -54,7 +54,7 @@ const (
 // on separate files keep writers apart. They are held while the files of one
 // operation are read and written and for nothing else, and end with their
 // process. [Durable] cells are on the disk before Swap returns. Other cells may
-// be forgotten at a power failure.
+// be forgotten at a power failure: an empty file is read as no cell.
 //
 // A file that was cut short or changed is reported as [ErrUnreadable] and never
 // overwritten: a ledger that cannot be read permits no login, so a crash cannot
@@ -229,7 +229,8 @@ func (f *FileStore) read(key string) (cell, Entry, error) {
 	now := time.Now().Round(0)
 	path := f.path(key)
 	content, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	forgotten := err == nil && len(content) == 0 && !Durable(key)
+	if errors.Is(err, fs.ErrNotExist) || forgotten {
 		// Where the whole directory has gone, for example because a disk is not
 		// mounted, the cell is out of reach and not absent.
 		return cell{}, Entry{Now: now}, f.key.verify(f.dir)

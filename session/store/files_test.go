@@ -269,6 +269,22 @@ func TestADamagedCellIsUnreadableAndLeftAlone(t *testing.T) {
 	}
 }
 
+// On ext4, among others, a power failure leaves an empty file of a new cell that was
+// not synced.
+func TestACellThatAPowerFailureEmptiedIsForgotten(t *testing.T) {
+	dir := t.TempDir()
+	s := files(t, dir)
+	put(t, s, "s/7", "token", 0)
+	if err := os.Truncate(cellFile(t, dir), 0); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := s.Load(t.Context(), "s/7"); err != nil || e.Rev != 0 {
+		t.Errorf("Load returns %+v, %v", e, err)
+	}
+	put(t, s, "s/7", "next", 0)
+	want(t, s, "s/7", "next")
+}
+
 func TestADirectoryThatIsGoneIsNotEmpty(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "d")

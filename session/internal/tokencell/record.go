@@ -44,6 +44,25 @@ type Claim struct {
 // Held reports whether somebody holds the claim at now.
 func (c Claim) Held(now time.Time) bool { return c.By != "" && now.Before(c.Until) }
 
+// longestClaim is more than any claim lasts.
+const longestClaim = time.Minute
+
+// At is the record as it counts at now, by the store's clock. If that was set back, a
+// token of the future was issued now, and nobody waits for a claim of the future.
+func (r Record) At(now time.Time) Record {
+	if ahead := r.Token.IssuedAt.Sub(now); ahead > 0 {
+		for _, t := range []*time.Time{&r.Token.IssuedAt, &r.Token.ExpiresAt, &r.Token.RefreshExpiresAt} {
+			if !t.IsZero() {
+				*t = t.Add(-ahead)
+			}
+		}
+	}
+	if r.Claim.Until.Sub(now) > longestClaim {
+		r.Claim = Claim{}
+	}
+	return r
+}
+
 // Valid reports whether the record holds a token that can be used at now.
 func (r Record) Valid(now time.Time) bool {
 	t := r.Token

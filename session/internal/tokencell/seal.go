@@ -64,15 +64,9 @@ func (s *Sealer) Format(f fmt.State, _ rune) {
 	}
 }
 
-// FingerprintKeys returns a key for fingerprints of credentials for each key,
-// the present one first.
-func (s *Sealer) FingerprintKeys() [][]byte {
-	var all [][]byte
-	for _, k := range s.keys {
-		all = append(all, derive(k.master, "credentials"))
-	}
-	return all
-}
+// FingerprintKey returns a key for fingerprints of credentials that belongs to the
+// first key.
+func (s *Sealer) FingerprintKey() []byte { return derive(s.keys[0].master, "credentials") }
 
 // derive never fails: the length is fixed and short.
 func derive(master []byte, purpose string) []byte {
@@ -156,6 +150,12 @@ func (e envelope) clear(name string) []byte {
 	e.Sealed = nil
 	text, _ := json.Marshal(e) // numbers, strings and times
 	return append(text, name...)
+}
+
+// IsFirst reports whether the first key sealed what Open has decoded.
+func (s *Sealer) IsFirst(data []byte) bool {
+	var e envelope
+	return json.Unmarshal(data, &e) == nil && e.Key == s.keys[0].id
 }
 
 // An UnreadableError says why a cell is left alone. No login is sent for it.

@@ -6,11 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pbxauth/pbx/session/store"
 	"github.com/pbxauth/pbx/session/store/enginetest"
@@ -197,6 +202,74 @@ func TestPostgres(t *testing.T) {
 		}
 	})
 
+	t.Run("AWatchConnectsAsThePoolDoes", func(t *testing.T) {
+		// The password is known when a connection is made, as with a vault.
+		config, err := pgxpool.ParseConfig(strings.Replace(p.URL(), p.Password, "expired", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+			c.Password = p.Password
+			return nil
+		}
+		pool, err := pgxpool.NewWithConfig(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(pool.Close)
+		s, err := pgstore.Open(pool, pgstore.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), waitTime)
+		defer cancel()
+		s.Watch(ctx, func(string) { cancel() })
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			t.Error("nothing is heard")
+		}
+	})
+
+	t.Run("AWatchThatHasHeardIsNotGivenUp", func(t *testing.T) {
+		listen := openPool(t, p.URL()).Config().ConnConfig
+		var conns []*silenced
+		listen.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return &silenced{Conn: conn}, err
+		}
+		listen.AfterConnect = func(_ context.Context, c *pgconn.PgConn) error {
+			conns = append(conns, c.Conn().(*silenced))
+			return nil
+		}
+		config := openPool(t, p.URL()).Config()
+		config.ConnConfig.Tracer = tracer(func(query string) {
+			if strings.Contains(query, "pg_notify") && len(conns) == 2 {
+				conns[1].silent.Store(true) // the second one hears nothing, for whatever reason
+			}
+		})
+		pool, err := pgxpool.NewWithConfig(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(pool.Close)
+		s, err := pgstore.Open(pool, pgstore.Options{Listen: listen})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), waitTime)
+		defer cancel()
+		heard := 0
+		err = s.Watch(ctx, func(string) {
+			if heard++; heard == 1 {
+				conns[0].Close()
+				return
+			}
+			cancel()
+		})
+		if heard != 2 || !errors.Is(err, context.Canceled) {
+			t.Errorf("%d gaps are heard, %v", heard, err)
+		}
+	})
+
 	t.Run("AStandbyIsNeverRead", func(t *testing.T) {
 		p.BecomeStandby(t) // for the rest of the tests
 		s := openPostgres(t, p.URL(), pgstore.Options{Table: "app.cells"})
@@ -208,6 +281,47 @@ func TestPostgres(t *testing.T) {
 		}
 	})
 }
+
+// silenced is a connection that reads nothing while silent is set.
+type silenced struct {
+	net.Conn
+	silent atomic.Bool
+
+	mu   sync.Mutex // guards what follows
+	ends time.Time  // of a read; zero: never
+}
+
+func (c *silenced) SetDeadline(t time.Time) error     { c.set(t); return c.Conn.SetDeadline(t) }
+func (c *silenced) SetReadDeadline(t time.Time) error { c.set(t); return c.Conn.SetReadDeadline(t) }
+
+func (c *silenced) set(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ends = t
+}
+
+func (c *silenced) Read(b []byte) (int, error) {
+	for c.silent.Load() {
+		c.mu.Lock()
+		ends := c.ends
+		c.mu.Unlock()
+		if !ends.IsZero() && !time.Now().Before(ends) {
+			return 0, os.ErrDeadlineExceeded
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return c.Conn.Read(b)
+}
+
+// tracer is told of each query that begins.
+type tracer func(query string)
+
+func (f tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	f(data.SQL)
+	return ctx
+}
+
+func (tracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 func postgresErrors(t *testing.T, p *enginetest.Postgres) {
 	const secret = "canary-91cc"

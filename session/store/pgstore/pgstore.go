@@ -38,17 +38,18 @@ type Options struct {
 
 	// Listen is how Watch connects. It needs a connection to the server itself or
 	// through a pooler in session mode: PgBouncer in transaction mode passes no
-	// notices on. Default: as the pool connects.
+	// notices on. Default: as the pool connects, with its BeforeConnect.
 	Listen *pgx.ConnConfig
 }
 
 // Store is a [store.Store] and a [store.Watcher] in PostgreSQL. It needs no Close:
 // the last of its goroutines ends 10 s after the last Swap at the latest.
 type Store struct {
-	pool    *pgxpool.Pool
-	listen  *pgx.ConnConfig
-	table   string
-	channel string
+	pool         *pgxpool.Pool
+	listen       *pgx.ConnConfig
+	beforeListen func(context.Context, *pgx.ConnConfig) error // nil: nothing
+	table        string
+	channel      string
 
 	loadSQL, swapSQL string
 
@@ -126,12 +127,14 @@ func Open(pool *pgxpool.Pool, o Options) (*Store, error) {
 	if err := checkTable(o.Table); err != nil {
 		return nil, err
 	}
+	var beforeListen func(context.Context, *pgx.ConnConfig) error
 	if o.Listen == nil {
-		o.Listen = pool.Config().ConnConfig
+		config := pool.Config()
+		o.Listen, beforeListen = config.ConnConfig, config.BeforeConnect
 	}
 	channel := channelOf(o.Table)
 	return &Store{
-		pool: pool, listen: o.Listen.Copy(), table: o.Table, channel: channel,
+		pool: pool, listen: o.Listen.Copy(), beforeListen: beforeListen, table: o.Table, channel: channel,
 		loadSQL: rename(loadSQL, o.Table), swapSQL: rename(swapSQL, o.Table),
 		notices: notifier{pool: pool, channel: channel, sweepRows: rename(sweepSQL, o.Table)},
 	}, nil

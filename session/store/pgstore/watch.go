@@ -24,15 +24,16 @@ var errDeaf = errors.New("pgstore: notices do not arrive: set Options.Listen to 
 
 // Watch implements [store.Watcher]. It has a connection of its own. While the
 // server is away it tries again every 0.1 to 1 s. It returns another error than
-// the context's if notices do not arrive although the server is there.
+// the context's if notices do not arrive although the server is there, and none has
+// arrived before.
 func (s *Store) Watch(ctx context.Context, changed func(key string)) error {
-	pause := firstPause
+	pause, hears := firstPause, false
 	for {
 		heard, err := s.hear(ctx, changed)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if errors.Is(err, errDeaf) {
+		if hears = hears || heard; errors.Is(err, errDeaf) && !hears {
 			return err
 		}
 		if heard {
@@ -52,7 +53,13 @@ func (s *Store) Watch(ctx context.Context, changed func(key string)) error {
 // hear passes notices on until the connection fails or ctx ends, and reports
 // whether it has heard any.
 func (s *Store) hear(ctx context.Context, changed func(key string)) (heard bool, err error) {
-	conn, err := pgx.ConnectConfig(ctx, s.listen)
+	config := s.listen.Copy()
+	if s.beforeListen != nil {
+		if err := s.beforeListen(ctx, config); err != nil {
+			return false, err
+		}
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return false, err
 	}
