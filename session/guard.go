@@ -66,6 +66,11 @@ func NewGuard(s store.Store) (*Guard, error) {
 	return storedGuard(&cells{store: s, timeout: storeTimeout}, keyed.Key()), nil
 }
 
+// Format writes how many hosts the Guard knows, and not its key of fingerprints.
+func (g *Guard) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "lockout budget of %d hosts", len(g.list()))
+}
+
 func storedGuard(c *cells, key []byte) *Guard {
 	return &Guard{common: common{cells: c, key: key}}
 }

@@ -36,7 +36,7 @@ type SharedSettings struct {
 	// processes, and not the Key of the Store. The first encrypts, all decrypt. To
 	// change the key, add the new one at the end in all processes, then make it the
 	// first, then remove the old one.
-	Keys [][]byte
+	Keys [][]byte `json:"-"`
 
 	// Prefix, Egress and Process have up to 40 of a-z, 0-9 and ._- and may be empty.
 
@@ -49,6 +49,11 @@ type SharedSettings struct {
 	Process string
 	// Timeout bounds an operation of the store. 0: 2 s.
 	Timeout time.Duration
+}
+
+// Format writes the names, without the keys.
+func (s SharedSettings) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "settings of a session store: prefix %q, egress %q, process %q", s.Prefix, s.Egress, s.Process)
 }
 
 // NewShared checks the settings. It does not use the store.

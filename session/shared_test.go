@@ -3,6 +3,8 @@ package session_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -791,4 +793,29 @@ func TestATokenThatIsValidForCenturiesIsKept(t *testing.T) {
 		}
 		wantCounts(t, f, 1, 0, 0)
 	})
+}
+
+func TestPrintingWhatHoldsAKeyShowsNoKey(t *testing.T) {
+	memory := &store.Memory{}
+	guard, err := session.NewGuard(memory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := session.SharedSettings{Store: memory, Keys: [][]byte{sealKey}}
+	shared := share(t, memory, "one")
+	for name, v := range map[string]any{"a Guard": guard, "that of a Shared": shared.Guard(), "options with a Guard": session.Options{Guard: guard},
+		"a Shared": shared, "options": session.Options{Store: shared}, "settings": settings, "a pointer to settings": &settings, "a store": memory} {
+		said, _ := json.Marshal(v)
+		all := string(said)
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
+			all += fmt.Sprintf(verb, v)
+		}
+		for _, key := range [][]byte{sealKey, memory.Key()} {
+			for _, text := range []string{strings.Trim(fmt.Sprint(key), "[]"), fmt.Sprintf("%x", key), fmt.Sprintf("%X", key), string(key), base64.StdEncoding.EncodeToString(key)} {
+				if strings.Contains(all, text) {
+					t.Errorf("%s shows a key: %s", name, all)
+				}
+			}
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -47,6 +48,9 @@ func (m *Memory) Key() []byte {
 	}
 	return bytes.Clone(m.key)
 }
+
+// Format implements [fmt.Formatter]. It prints neither the cells nor the key.
+func (m *Memory) Format(s fmt.State, _ rune) { fmt.Fprint(s, "store.Memory") }
 
 // Load implements [Store].
 func (m *Memory) Load(ctx context.Context, key string) (Entry, error) {
