@@ -63,8 +63,8 @@ func TestAnEndedContextChangesNothing(t *testing.T) {
 	})
 }
 
-func TestOnlyHostsAreDurable(t *testing.T) {
-	for key, want := range map[string]bool{"h/x": true, "h/": true, "h": false, "s/h/x": false, "hh/x": false} {
+func TestWhatALockoutCouldFollowFromIsDurable(t *testing.T) {
+	for key, want := range map[string]bool{"h/x": true, "h/": true, "k/fingerprints": true, "h": false, "s/h/x": false, "hh/x": false} {
 		if store.Durable(key) != want {
 			t.Errorf("Durable(%q) is %v", key, !want)
 		}

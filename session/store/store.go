@@ -147,9 +147,9 @@ func revisionAfter(last uint64, now time.Time) uint64 {
 	return max(last+1, uint64(max(now.UnixMicro(), 1)))
 }
 
-// Durable reports whether a cell is one whose loss could cause a lockout: its
-// key begins with "h/". A Store that can write more or less durably takes the
-// greater care with these.
+// Durable reports whether a cell is one whose loss could cause a lockout: its key begins
+// with "h/" (the wrong logins at a host) or "k/" (the key of their fingerprints). A Store
+// that can write more or less durably takes the greater care with these.
 func Durable(key string) bool {
-	return strings.HasPrefix(key, "h/")
+	return strings.HasPrefix(key, "h/") || strings.HasPrefix(key, "k/")
 }
