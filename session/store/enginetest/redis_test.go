@@ -292,6 +292,34 @@ func TestErrorsOfRedisAreItsOwnWordsWithoutThePassword(t *testing.T) {
 	}
 }
 
+func TestAFailoverToAServerThatEvictsIsNoticed(t *testing.T) {
+	t.Parallel()
+	first := enginetest.StartRedis(t)
+	second := enginetest.StartRedis(t, "--maxmemory", "1gb", "--maxmemory-policy", "allkeys-lru")
+	proxy := enginetest.StartProxy(t, first.Addr())
+	s := openRedis(t, "redis://"+proxy.Addr(), redisstore.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), waitTime)
+	defer cancel()
+	connections := 0
+	s.Watch(ctx, func(string) {
+		connections++
+		_, err := s.Load(ctx, "k")
+		switch {
+		case connections == 1 && err == nil:
+			proxy.Cut(t)
+			proxy.Redirect(second.Addr())
+			proxy.Restore(t)
+			return
+		case connections == 1, err == nil || !strings.Contains(err.Error(), "the server evicts"):
+			t.Errorf("connection %d: %v", connections, err)
+		}
+		cancel()
+	})
+	if connections != 2 {
+		t.Errorf("%d connections", connections)
+	}
+}
+
 func TestPrefixesKeepStoresApart(t *testing.T) {
 	t.Parallel()
 	r := enginetest.StartRedis(t)

@@ -349,7 +349,8 @@ func (s *Store) runReplicated(ctx context.Context, script *redis.Script, key str
 	return r, nil
 }
 
-// accept checks once that no master of the server evicts.
+// accept checks that no master of the server evicts: once, and after each time that Watch
+// has connected.
 func (s *Store) accept(ctx context.Context) error {
 	if s.options.AllowEviction || s.accepted.Load() {
 		return nil

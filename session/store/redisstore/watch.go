@@ -60,7 +60,8 @@ func (s *Store) listen(ctx context.Context, changed func(key string)) (heard boo
 			switch m := message.(type) {
 			case *redis.Subscription:
 				heard = true
-				changed("") // what came before is not known
+				s.accepted.Store(false) // it may be another server
+				changed("")             // what came before is not known
 			case *redis.Message:
 				changed(m.Payload)
 			}
