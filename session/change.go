@@ -154,9 +154,6 @@ func (h *host) put(ctx context.Context, next *lockout.Host) (won bool, err error
 
 func (h *host) merge(e store.Entry) error {
 	var next lockout.Host
-	if k := h.cell.printKey; e.Rev == 0 && k != nil {
-		k.lost.Store(true)
-	}
 	if e.Rev != 0 {
 		if err := next.UnmarshalJSON(e.Value); err != nil {
 			return h.unstored(unreadable{err})
@@ -167,6 +164,9 @@ func (h *host) merge(e store.Entry) error {
 		now = h.common.now()
 	}
 	h.cell.lacking = h.cell.replica.Merge(now, &next)
+	if k := h.cell.printKey; k != nil && e.Rev == 0 && h.cell.lacking { // the store has lost what it had
+		k.lost.Store(true)
+	}
 	h.take(&next, e)
 	return nil
 }

@@ -819,3 +819,26 @@ func TestPrintingWhatHoldsAKeyShowsNoKey(t *testing.T) {
 		}
 	}
 }
+
+func TestTheKeyOfFingerprintsIsReadOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := (&store.Memory{}).Faults()
+		var reads atomic.Int32
+		faults.Intercept(func(op store.Op) store.Fault {
+			if strings.HasPrefix(op.Key, "k/") && !op.Swap {
+				reads.Add(1)
+			}
+			return store.Fault{}
+		})
+		m := keyed(t, tacit{faults.Process("one")}, sealKey)
+		defer m.Close(context.Background())
+		for i := range 20 {
+			f, drivers := newShared(1, time.Hour)
+			f.traits.URL = fmt.Sprintf("https://pbx-%d.test", i)
+			mustToken(t, mustAdd(t, m, fmt.Sprint(i), digesting{drivers[0].(*printed)}))
+		}
+		if n := reads.Load(); n != 1 {
+			t.Errorf("it is read %d times for 20 new hosts", n)
+		}
+	})
+}
