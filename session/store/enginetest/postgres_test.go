@@ -270,6 +270,50 @@ func TestPostgres(t *testing.T) {
 		}
 	})
 
+	t.Run("ANoticeThatCouldNotBeSentIsAGapSoon", func(t *testing.T) {
+		// The pool goes through a pooler that restarts just after a Swap. The watch does not.
+		proxy := enginetest.StartProxy(t, p.Addr())
+		config := openPool(t, p.URLAt(proxy.Addr())).Config()
+		var cut atomic.Bool
+		config.ConnConfig.Tracer = tracer(func(query string) {
+			if strings.Contains(query, "pg_notify") && strings.Contains(query, "unnest") && cut.CompareAndSwap(false, true) {
+				proxy.Cut(t)
+			}
+		})
+		pool, err := pgxpool.NewWithConfig(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(pool.Close)
+		s, err := pgstore.Open(pool, pgstore.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), waitTime)
+		defer cancel()
+		gaps := 0
+		openPostgres(t, p.URL(), pgstore.Options{}).Watch(ctx, func(key string) {
+			switch {
+			case key != "":
+				t.Errorf("%q is heard", key)
+			case gaps == 0:
+				if _, won, err := s.Swap(ctx, "unnoticed", 0, []byte("v"), time.Hour); !won || err != nil {
+					t.Error(won, err)
+				}
+				for !cut.Load() && ctx.Err() == nil {
+					time.Sleep(time.Millisecond)
+				}
+				proxy.Restore(t)
+			default:
+				cancel()
+			}
+			gaps++
+		})
+		if gaps != 2 {
+			t.Errorf("%d gaps are heard", gaps)
+		}
+	})
+
 	t.Run("AStandbyIsNeverRead", func(t *testing.T) {
 		p.BecomeStandby(t) // for the rest of the tests
 		s := openPostgres(t, p.URL(), pgstore.Options{Table: "app.cells"})

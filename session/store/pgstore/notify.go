@@ -21,14 +21,16 @@ type notifier struct {
 
 	mu      sync.Mutex
 	due     map[string]struct{} // keys; "": any cell may have changed
-	lost    bool                // notices, since the last statement that worked
 	running bool
 	sweepAt time.Time
 }
 
 const (
-	// sendTime bounds each statement. After one that failed, the next one reports a gap.
+	// sendTime bounds each statement. One that failed is followed by others that report a
+	// gap: some at once, and then the next one that is due.
 	sendTime = 5 * time.Second
+	// mostFailures is how many in a row fail before it is left to the next Swap.
+	mostFailures = 6
 	// maxDue bounds what piles up while the server is slow. Beyond it, one notice
 	// reports a gap.
 	maxDue = 1000
@@ -55,29 +57,37 @@ func (n *notifier) changed(key string) {
 }
 
 func (n *notifier) run() {
-	for {
+	for failed := 0; ; {
 		keys, sweep := n.take()
 		if len(keys) == 0 {
 			return
 		}
 		if err := n.exec("select pg_notify($1::text, key) from unnest($2::text[]) key", n.channel, keys); err != nil {
-			n.mu.Lock()
-			n.lost = true
-			n.mu.Unlock()
+			if failed++; n.lose(failed == mostFailures) {
+				return
+			}
+			time.Sleep(min(firstPause<<(failed-1), lastPause))
+			continue
 		}
+		failed = 0
 		if sweep {
 			n.exec(n.sweepRows) // the next sweep removes what this one does not
 		}
 	}
 }
 
+// lose makes the notice of a gap due, and ends the goroutine if it is to.
+func (n *notifier) lose(end bool) (ended bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.due[""], n.running = struct{}{}, !end
+	return end
+}
+
 // take returns what is due. If that is nothing, the goroutine has to end.
 func (n *notifier) take() (keys []string, sweep bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.lost && len(n.due) > 0 {
-		n.due[""], n.lost = struct{}{}, false
-	}
 	for key := range n.due {
 		keys = append(keys, key)
 	}

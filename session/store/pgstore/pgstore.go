@@ -43,7 +43,7 @@ type Options struct {
 }
 
 // Store is a [store.Store] and a [store.Watcher] in PostgreSQL. It needs no Close:
-// the last of its goroutines ends 10 s after the last Swap at the latest.
+// the last of its goroutines ends 40 s after the last Swap at the latest.
 type Store struct {
 	pool         *pgxpool.Pool
 	listen       *pgx.ConnConfig
