@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,4 +124,30 @@ func TestATokenIsNotValidForLongerBecauseTheClockWasSetBack(t *testing.T) {
 		}
 		wantCounts(t, f, 1, 0, 0)
 	})
+}
+
+func TestAPauseOfAnAccountIsNotLongerBecauseTheClockWasSetBack(t *testing.T) {
+	for name, says := range map[string]*pbx.Error{
+		"HTTP 429":   {Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Sent: true, HTTPStatus: http.StatusTooManyRequests},
+		"not judged": {Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Sent: true, NotJudged: true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			faults := (&store.Memory{}).Faults()
+			f, drivers := newShared(1, 30*time.Minute)
+			m := shares(t, faults.Process("one"), "one")
+			defer m.Close(context.Background())
+			s := mustAdd(t, m, "7", drivers[0])
+			token := mustToken(t, s)
+			time.Sleep(time.Minute)
+			f.set(func() { f.login = func(context.Context) (*pbx.Token, error) { return nil, says } })
+			s.Invalidate(token)
+			time.Sleep(time.Second)
+			faults.Jump(aDayBack)
+			f.set(func() { f.login = nil })
+			time.Sleep(time.Minute)
+			if got := s.Status(); got.State != session.Live {
+				t.Errorf("%s: %v", name, got)
+			}
+		})
+	}
 }

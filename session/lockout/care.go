@@ -62,13 +62,7 @@ func (c *care) clearedUp(read instant) {
 	}
 }
 
-func (c *care) shift(by instant) {
-	for _, t := range []*instant{&c.doubted, &c.oldest, &c.since, &c.until} {
-		if *t > 0 {
-			*t = max(*t+by, 1)
-		}
-	}
-}
+func (c *care) shift(by instant) { shift(by, &c.doubted, &c.oldest, &c.since, &c.until) }
 
 // accepted notes that a token was accepted. A request that was sent before the refusal
 // was read may have been judged before the PBX restarted.

@@ -63,14 +63,29 @@ func (l *Local) clamp(now instant, url string) {
 	c.until = min(c.until, now.add(assumedMemory+granularity))
 }
 
-// Shift moves the times of refused tokens, and of tokens that may be lost, by the
-// difference to another clock.
+// Shift moves all times by the difference to another clock. This process has seen them
+// by its own clock, which the other one does not change.
 func (l *Local) Shift(by time.Duration) {
+	ms := instant(by / time.Millisecond)
+	shift(ms, &l.doubt, &l.lastBad, &l.lastUnclear, &l.lastSuccess)
 	for i := range l.urls {
-		u, by := &l.urls[i], instant(by/time.Millisecond)
-		u.care.shift(by)
+		u := &l.urls[i]
+		shift(ms, &u.sent, &u.evidence, &u.since, &u.checked)
+		u.care.shift(ms)
 		for i := range u.refused {
-			u.refused[i].issued, u.refused[i].read = u.refused[i].issued+by, u.refused[i].read+by
+			shift(ms, &u.refused[i].issued, &u.refused[i].read)
+		}
+	}
+	for _, p := range l.pauses {
+		shift(ms, &p.postponed, &p.until)
+	}
+}
+
+// shift moves times. Never stays never.
+func shift(by instant, times ...*instant) {
+	for _, t := range times {
+		if *t > 0 {
+			*t = max(*t+by, 1)
 		}
 	}
 }
