@@ -1215,7 +1215,7 @@ func (m *machine) retriable(now time.Time) error {
 	case m.phase == calling && !look, m.state == Connecting && !m.waiting, m.state == Renewing && m.phase == asking && !m.waiting:
 		return errors.New("not retried: an attempt is under way or due")
 	case m.memory != nil && now.Sub(m.memory.retried) < retryPause:
-		return errors.New("not retried: the last retry was " + now.Sub(m.memory.retried).Round(time.Second).String() + " ago, and one works in " + retryPause.String())
+		return errors.New("not retried: the last retry was " + now.Sub(m.memory.retried).Round(time.Second).String() + " ago, and one in " + retryPause.String() + " works")
 	}
 	return nil
 }

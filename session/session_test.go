@@ -83,7 +83,7 @@ func TestRetrySendsOneMoreLogin(t *testing.T) {
 		wantCounts(t, f, 2, 0, 0)
 
 		f.set(func() { f.login = nil })
-		if err := s.Retry(t.Context()); err == nil || !strings.Contains(err.Error(), "the last retry was 0s ago, and one works in 10s") {
+		if err := s.Retry(t.Context()); err == nil || !strings.Contains(err.Error(), "the last retry was 0s ago, and one in 10s works") {
 			t.Errorf("a second retry at once: %v", err)
 		}
 		time.Sleep(10 * time.Second)

@@ -101,9 +101,9 @@ func (s *state) UnmarshalText(text []byte) error {
 }
 
 // MarshalJSON encodes h in at most [MaxSize] bytes. Where it would be larger, the
-// oldest of what can be missed is left out: first proven credentials, suspects and
-// locks, then refused logins if there are more than a PBX has that counts by address,
-// then refused credentials. It fails if that is not enough.
+// oldest of what can be missed is left out: first proven credentials, and suspects and
+// locks where there are very many, then refused logins if there are more than a PBX has
+// that counts by address, then refused credentials. It fails if that is not enough.
 func (h *Host) MarshalJSON() ([]byte, error) {
 	kept := *h
 	for {
@@ -117,8 +117,12 @@ func (h *Host) MarshalJSON() ([]byte, error) {
 	}
 }
 
-// manyBookings is more than a host has whose PBX counts by address.
-const manyBookings = 128
+// A host has no more bookings if its PBX counts by address. More locks or suspects are of
+// single accounts or URLs.
+const (
+	manyBookings = 128
+	manyEach     = 64 // of locks, and of suspects
+)
 
 // shorten leaves out some of what can be missed, and reports whether there was any. It
 // changes no array of h.
@@ -126,8 +130,12 @@ func (h *Host) shorten() bool {
 	size := func() int { return len(h.credentials) + len(h.suspects) + len(h.locks) + len(h.bookings) }
 	before := size()
 	h.credentials = withoutOldest(h.credentials, func(c *credential) (instant, bool) { return c.proven, c.isProven() })
-	h.suspects = withoutOldest(h.suspects, func(s *suspect) (instant, bool) { return s.before, true })
-	h.locks = withoutOldest(h.locks, func(l *lock) (instant, bool) { return l.until, true })
+	if len(h.suspects) > manyEach {
+		h.suspects = withoutOldest(h.suspects, func(s *suspect) (instant, bool) { return s.before, true })
+	}
+	if len(h.locks) > manyEach {
+		h.locks = withoutOldest(h.locks, func(l *lock) (instant, bool) { return l.until, l.account != "" || l.url != "" })
+	}
 	if size() == before && len(h.bookings) > manyBookings {
 		h.bookings = withoutOldest(h.bookings, func(b *Booking) (instant, bool) { return b.settled, b.state == refused })
 	}

@@ -1087,6 +1087,33 @@ func TestAHostWithManyAccountsOrURLsCanBeStored(t *testing.T) {
 	}
 }
 
+// Many accounts that work fill the cell of a platform. What keeps logins back stays in it.
+func TestALockAndSuspectTokensOutlastManyProvenAccounts(t *testing.T) {
+	x := play(t)
+	l := pbx.Lockout{Attempts: 5, Window: time.Hour, Memory: time.Hour, DeadTokens: pbx.DeadTokensCount}
+	g := account("crm", l)
+	for i := range 1500 {
+		g.URL = fmt.Sprintf("https://cloud.example/tenants/customer-%06d/pbx", i)
+		x.login(g, lockout.Success)
+	}
+	x.login(g, lockout.Locked)
+	x.host.TokenRefused(x.now, &x.local, g, lockout.Refusal{ID: lockout.ID{Process: "p", Number: 1}, URL: g.URL, Issued: x.now, Read: x.now})
+	data, err := json.Marshal(&x.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back lockout.Host
+	if err := json.Unmarshal(data, &back); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := back.LockedUntil(x.now, g.URL, g.Account), x.host.LockedUntil(x.now, g.URL, g.Account); want.IsZero() || !got.Equal(want) {
+		t.Errorf("locked until %s, want %s", got, want)
+	}
+	if !x.host.Suspect(g.URL, x.now) || !back.Suspect(g.URL, x.now) {
+		t.Error("the tokens are not suspect any more")
+	}
+}
+
 func TestALockThatIsOverIsForgotten(t *testing.T) {
 	x := play(t)
 	l := pbx.Lockout{PerAccount: true, Window: 10 * time.Minute}

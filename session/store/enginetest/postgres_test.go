@@ -212,15 +212,7 @@ func TestPostgres(t *testing.T) {
 			c.Password = p.Password
 			return nil
 		}
-		pool, err := pgxpool.NewWithConfig(t.Context(), config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(pool.Close)
-		s, err := pgstore.Open(pool, pgstore.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := openWith(t, config, pgstore.Options{})
 		ctx, cancel := context.WithTimeout(t.Context(), waitTime)
 		defer cancel()
 		s.Watch(ctx, func(string) { cancel() })
@@ -246,19 +238,11 @@ func TestPostgres(t *testing.T) {
 				conns[1].silent.Store(true) // the second one hears nothing, for whatever reason
 			}
 		})
-		pool, err := pgxpool.NewWithConfig(t.Context(), config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(pool.Close)
-		s, err := pgstore.Open(pool, pgstore.Options{Listen: listen})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := openWith(t, config, pgstore.Options{Listen: listen})
 		ctx, cancel := context.WithTimeout(t.Context(), waitTime)
 		defer cancel()
 		heard := 0
-		err = s.Watch(ctx, func(string) {
+		err := s.Watch(ctx, func(string) {
 			if heard++; heard == 1 {
 				conns[0].Close()
 				return
@@ -280,15 +264,7 @@ func TestPostgres(t *testing.T) {
 				proxy.Cut(t)
 			}
 		})
-		pool, err := pgxpool.NewWithConfig(t.Context(), config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(pool.Close)
-		s, err := pgstore.Open(pool, pgstore.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := openWith(t, config, pgstore.Options{})
 		ctx, cancel := context.WithTimeout(t.Context(), waitTime)
 		defer cancel()
 		gaps := 0
@@ -401,4 +377,19 @@ func postgresErrors(t *testing.T, p *enginetest.Postgres) {
 	if _, err := newer.Load(t.Context(), "k"); !errors.Is(err, store.ErrUnreadable) {
 		t.Error(err)
 	}
+}
+
+// openWith is a Store over a pool of that configuration.
+func openWith(t *testing.T, config *pgxpool.Config, o pgstore.Options) *pgstore.Store {
+	t.Helper()
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	s, err := pgstore.Open(pool, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
