@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -84,8 +85,11 @@ func TestSessionsThatLogInTogetherAreNotRenewedTogether(t *testing.T) {
 		mean := float64(sum) / 270
 		perHour := mean * 60 / float64(n)
 		t.Logf("%d sessions: %.2f keep-alives per session-hour, in the worst minute %.2f times the mean", n, perHour, float64(peak)/mean)
-		if float64(peak) > 1.5*mean || perHour > 3.2 {
-			t.Errorf("keep-alives per minute: mean %.0f, peak %d; %.2f per session-hour", mean, peak, perHour)
+		// Chance scatters a minute's count by the square root of its mean: the worst of 270
+		// minutes lies three or four of these above it, however evenly the renewals are spread.
+		most := 1.25*mean + 5*math.Sqrt(mean)
+		if float64(peak) > most || perHour > 3.2 {
+			t.Errorf("keep-alives per minute: mean %.0f, peak %d, want no more than %.0f; %.2f per session-hour", mean, peak, most, perHour)
 		}
 	})
 }
