@@ -248,6 +248,16 @@ func TestATimeOutAfterARejectedLoginNamesTheLikelyBlock(t *testing.T) {
 		if err := login(); !errors.Is(err, pbx.ErrUnavailable) || strings.Contains(err.Error(), hint) {
 			t.Errorf("after a good login: %v", err)
 		}
+
+		sim.Unlock("127.0.0.1")
+		sim.Fault(pbxsim.Fault{On: pbxsim.Login, Status: http.StatusTooManyRequests, Body: []byte(`{"code":429}`), Times: 1})
+		if err := login(); !errors.Is(err, pbx.ErrLocked) {
+			t.Errorf("too many attempts: %v", err)
+		}
+		sim.Lock("127.0.0.1")
+		if err := login(); !errors.Is(err, pbx.ErrUnavailable) || !strings.Contains(err.Error(), hint) {
+			t.Errorf("behind the firewall after too many attempts: %v, want %q in it", err, hint)
+		}
 	})
 }
 

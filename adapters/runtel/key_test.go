@@ -106,6 +106,21 @@ func TestARefusedKeyIsNoRefusedToken(t *testing.T) {
 	}
 }
 
+// A failure that the vendor does not explain may mean that the request which proves
+// the key is not for its user. The key is used, and its requests report the failure.
+func TestAnUnknownFailureDoesNotSpeakAgainstAKey(t *testing.T) {
+	server := &platform{body: `{"code":1001,"notifies":["not here"]}`}
+	p := open(t, server.at(runtel.Config{Key: pbx.NewSecret(key)}))
+	login, err := p.Login(t.Context())
+	if err != nil || login.Value.Reveal() != key {
+		t.Fatalf("token %v, error %v", login, err)
+	}
+	resp, body := response(t, p, server, login)
+	if err := p.Inspect(resp, body, login); failure(t, err).Code != "1001" || failure(t, err).Kind != nil {
+		t.Errorf("a request's error %v, want the code and no kind", err)
+	}
+}
+
 func TestASessionWithAKeyNeverExpires(t *testing.T) {
 	for _, mode := range []runtelsim.FailureMode{runtelsim.HTTP401, runtelsim.Code401, runtelsim.HTTP403, runtelsim.HTML, runtelsim.Empty} {
 		simulated(t, runtelsim.Options{Failure: mode}, pbxsim.Options{}, func(t *testing.T, sim *pbxsim.PBX, server *pbxsim.Server, cfg runtel.Config) {
