@@ -1,7 +1,6 @@
 package lockout
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -146,12 +145,11 @@ func (l *Local) Checked(url string, sent, ended time.Time, status int) {
 	u.checks++
 	u.checked = at(ended)
 	if status > 0 && status < 500 {
-		refuses := status/100 == 3 || status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusProxyAuthRequired
-		if l.doubt == 0 && !refuses {
+		if l.doubt == 0 && !refuses(status) {
 			u.checks = 0
 		}
 		l.Evidence(url, sent, ended)
-		u.refuses = refuses
+		u.refuses = refuses(status)
 	}
 }
 

@@ -197,7 +197,7 @@ var brokenLedgers = []mutants.Mutant{
 	{"a process does not learn from another what is in front", "ask.go",
 		"count, last := h.row.inFront, h.row.last", "count, last := 0, h.row.last", "TestAnotherProcessLearnsWhatIsInFront"},
 	{"refused checks follow each other at once", "local.go",
-		"if l.doubt == 0 && !refuses {", "if l.doubt == 0 {", "TestAnotherProcessLearnsWhatIsInFront"},
+		"if l.doubt == 0 && !refuses(status) {", "if l.doubt == 0 {", "TestAnotherProcessLearnsWhatIsInFront"},
 	{"Retry waits for what is in front", "ask.go",
 		"c.retried < last && now < last.add(barredPause", "now < last.add(barredPause", "TestAPersonsRetryGoesThroughWhatMayBeInFront"},
 	{"a clock that was set back keeps a lock", "host.go",
