@@ -57,8 +57,8 @@ type Traits struct {
 	// login, and the request must never count as a login. Any status below 500 means
 	// that the PBX is up. Choose a URL that a working PBX does not refuse with HTTP
 	// status 401, 403 or 407 and does not redirect. Otherwise a session cannot tell
-	// the PBX from a proxy in front, and recovers late after a proxy has refused its
-	// logins. Empty: URL is used.
+	// the PBX from a proxy in front, and recovers late after a proxy has refused or
+	// redirected its logins. Empty: URL is used.
 	Probe string
 }
 

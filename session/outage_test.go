@@ -130,7 +130,7 @@ func brands() (all []simulators.Simulator) {
 func TestAnOutageCostsNoMoreThanTheOutage(t *testing.T) {
 	outages := []pbxsim.Outage{
 		pbxsim.Refusing, pbxsim.Resetting, pbxsim.Silent, pbxsim.BadGateway, pbxsim.Failing, pbxsim.APIDown,
-		pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.ProxyAsksForPassword,
+		pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.ProxyAsksForPassword, pbxsim.Redirecting,
 	}
 	for b, brand := range brands() {
 		for o, outage := range outages {
@@ -175,7 +175,7 @@ func TestAnOutageCostsNoMoreThanTheOutage(t *testing.T) {
 
 func TestAServiceThatStartsDuringAnOutageIsLiveSoonAfterIt(t *testing.T) {
 	for _, brand := range brands() {
-		for _, outage := range []pbxsim.Outage{pbxsim.Refusing, pbxsim.Silent, pbxsim.BadGateway, pbxsim.AsksForPassword, pbxsim.Forbidden} {
+		for _, outage := range []pbxsim.Outage{pbxsim.Refusing, pbxsim.Silent, pbxsim.BadGateway, pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.Redirecting} {
 			t.Run(fmt.Sprintf("%s, %s", brand.Name(), outage), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {

@@ -215,6 +215,39 @@ func TestARefusedTokenIsReplacedOnceInAllProcesses(t *testing.T) {
 	})
 }
 
+// A heartbeat of another process extends the token. It is the same token.
+func TestARefusedTokenIsNotTakenFromTheStoreAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := struct{ store.Store }{&store.Memory{}} // without notices
+		f, drivers := newShared(2, 30*time.Minute)
+		var sessions []*session.Session
+		for i, d := range drivers {
+			m := shares(t, memory, fmt.Sprint("crm-", i))
+			defer m.Close(context.Background())
+			sessions = append(sessions, mustAdd(t, m, "7", d))
+		}
+		time.Sleep(time.Second)
+		for _, beats, _ := f.counts(); beats == 0; _, beats, _ = f.counts() {
+			time.Sleep(time.Second)
+		}
+		extended, other := sessions[0], sessions[1]
+		if mustToken(t, extended).IssuedAt.Before(mustToken(t, other).IssuedAt) {
+			extended, other = other, extended
+		}
+		refused := mustToken(t, other)
+		other.Invalidate(refused)
+		if mustToken(t, other).Value.Equal(refused.Value) {
+			t.Error("the token that the PBX refused is in use again")
+		}
+		wantCounts(t, f, 2, 1, 0)
+		extended.Invalidate(mustToken(t, extended))
+		if !mustToken(t, extended).Value.Equal(mustToken(t, other).Value) {
+			t.Error("the processes have different tokens")
+		}
+		wantCounts(t, f, 2, 1, 0)
+	})
+}
+
 func TestAStatusNamesTheProcessThatBroughtTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := &store.Memory{}

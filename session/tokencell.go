@@ -162,6 +162,9 @@ func (c *tokenCell) claim(ctx context.Context, need tokencell.Need, op pbx.Op, l
 		if c.forgotten() {
 			need.Have, need.Refused = 0, false
 		}
+		if need.Refused && c.token != nil && c.record.Token.Value.Equal(c.token.Value) { // a heartbeat may have extended it
+			need.Have = max(need.Have, c.record.Generation)
+		}
 		step := c.record.Decide(now, need)
 		switch step.Verb {
 		case tokencell.Adopt:

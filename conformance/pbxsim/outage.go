@@ -22,11 +22,12 @@ const (
 	AsksForPassword      // HTTP 401 with WWW-Authenticate: Basic
 	ProxyAsksForPassword // HTTP 407 with Proxy-Authenticate: Basic
 	Forbidden            // HTTP 403 with a web page
+	Redirecting          // HTTP 302 to another page, as for maintenance
 )
 
 func (o Outage) String() string {
 	return [...]string{"none", "refusing", "resetting", "silent", "bad gateway", "failing", "unavailable", "starting", "API down",
-		"asks for password", "proxy asks for password", "forbidden"}[o]
+		"asks for password", "proxy asks for password", "forbidden", "redirecting"}[o]
 }
 
 // fault returns what o does to a request, if it does anything.
@@ -58,12 +59,17 @@ func (o Outage) fault(a Action) (Fault, bool) {
 		status = http.StatusProxyAuthRequired
 	case Forbidden:
 		status = http.StatusForbidden
+	case Redirecting:
+		status = http.StatusFound
 	case Refusing: // a request that came in before the connections were cut
 		return Fault{Drop: DropBefore}, true
 	}
 	page := webPage(status)
 	if name := challenges[o]; name != "" {
 		page.Header[name] = []string{`Basic realm="Restricted"`}
+	}
+	if o == Redirecting {
+		page.Header["Location"] = []string{"/maintenance.html"}
 	}
 	return Fault{Status: page.Status, Header: page.Header, Body: page.Body}, true
 }

@@ -26,7 +26,7 @@ func outcomeWithin(t *testing.T, limit time.Duration, s *pbxsim.Server, method, 
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	req, _ := http.NewRequestWithContext(ctx, method, s.URL+path, nil)
-	resp, err := s.Client().Do(req)
+	resp, err := s.Client().Transport.RoundTrip(req) // follows no redirect
 	if err != nil {
 		return 0, err
 	}
@@ -52,6 +52,7 @@ func TestOutages(t *testing.T) {
 		{pbxsim.AsksForPassword, 401, 401, nil},
 		{pbxsim.ProxyAsksForPassword, 407, 407, nil},
 		{pbxsim.Forbidden, 403, 403, nil},
+		{pbxsim.Redirecting, 302, 302, nil},
 	}
 	everywhere(t, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		token := login(t, s)

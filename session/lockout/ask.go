@@ -308,10 +308,11 @@ func (h *Host) healthy(now instant, l *Local) bool {
 // rarely, or when a person asks for it.
 func (h *Host) barred(now instant, l *Local, c credential, url string) bool {
 	count, last := h.row.inFront, h.row.last
-	if count < l.inFront {
-		count, last = l.inFront, l.lastBad
+	u := l.url(url)
+	if count < u.inFront {
+		count, last = u.inFront, u.barred
 	}
-	return count > 0 && l.url(url).refuses && c.retried < last && now < last.add(barredPause<<min(3*(count-1), 6))
+	return count > 0 && u.refuses && c.retried < last && now < last.add(barredPause<<min(3*(count-1), 6))
 }
 
 // unclearSince is the newest unclear outcome that no verdict has followed, in

@@ -54,8 +54,8 @@
 // next login then needs evidence first: a response to a request that cannot count
 // as a login. [Local.NextCheck] says when to look for it. So an outage costs one
 // login, whatever stands in front of the PBX, and ends as soon as the PBX
-// responds. A login that gets HTTP 401, 403 or 407 without the brand's words may
-// have been refused by something in front of the PBX, or for a wrong password. It
+// responds. A login that gets HTTP 401, 403 or 407 without the brand's words, or a
+// redirect, may have met something in front of the PBX, or a wrong password. It
 // counts, and a check that is refused or redirected is then no evidence for an
 // hour, and for eight times as long after each further one.
 //
@@ -94,7 +94,8 @@
 // # What no client can promise
 //
 //   - If responses to logins are lost again and again after the PBX judged, while
-//     everything else responds: at most N − 1 logins, then a person.
+//     everything else responds: at most N − 1 logins, then a person. The same if a web
+//     page under HTTP 200 or 404 responds to logins and checks instead of the PBX.
 //   - If a password is changed at the PBX and changed back while responses to
 //     logins are lost: a success clears the unclear logins of its credentials,
 //     and some of these may have been wrong when they were judged. The same if the

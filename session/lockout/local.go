@@ -1,7 +1,6 @@
 package lockout
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +14,6 @@ type Local struct {
 	lastBad     instant // the newest outcome that was unclear or not sent
 	lastUnclear instant
 	lastSuccess instant
-	inFront     int        // logins that something in front of the PBX refused, since the last verdict
 	urls        []urlState // ordered by URL: a host may have thousands
 	pauses      map[account]*accountPause
 }
@@ -31,6 +29,8 @@ type urlState struct {
 	care     care
 	refused  []refusedToken // lately
 	refuses  bool           // the evidence is a check that was refused or redirected
+	inFront  int            // logins that something in front of the PBX refused, since the last verdict
+	barred   instant        // when the newest of them ended
 }
 
 // account is one at one Traits.URL.
@@ -58,6 +58,7 @@ func (l *Local) clamp(now instant, url string) {
 	l.lastSuccess = min(l.lastSuccess, now)
 	u := l.url(url)
 	u.sent, u.evidence, u.since, u.checked = min(u.sent, now), min(u.evidence, now), min(u.since, now), min(u.checked, now)
+	u.barred = min(u.barred, now)
 	c := &u.care
 	c.doubted, c.oldest, c.since = min(c.doubted, now), min(c.oldest, now), min(c.since, now)
 	c.until = min(c.until, now.add(assumedMemory+granularity))
@@ -70,7 +71,7 @@ func (l *Local) Shift(by time.Duration) {
 	shift(ms, &l.doubt, &l.lastBad, &l.lastUnclear, &l.lastSuccess)
 	for i := range l.urls {
 		u := &l.urls[i]
-		shift(ms, &u.sent, &u.evidence, &u.since, &u.checked)
+		shift(ms, &u.sent, &u.evidence, &u.since, &u.checked, &u.barred)
 		u.care.shift(ms)
 		for i := range u.refused {
 			shift(ms, &u.refused[i].issued, &u.refused[i].read)
@@ -90,9 +91,9 @@ func shift(by instant, times ...*instant) {
 	}
 }
 
-// bad notes an outcome that leaves the host in doubt. inFront: something in front
-// of the PBX may have caused it.
-func (l *Local) bad(now instant, sent, inFront bool) {
+// bad notes an outcome at url that leaves the host in doubt. inFront: something in
+// front of the PBX may have caused it.
+func (l *Local) bad(now instant, url string, sent, inFront bool) {
 	if l.doubt == 0 {
 		l.doubt = now
 		for i := range l.urls {
@@ -101,7 +102,8 @@ func (l *Local) bad(now instant, sent, inFront bool) {
 	}
 	l.lastBad = now
 	if inFront {
-		l.inFront++
+		u := l.url(url)
+		u.inFront, u.barred = u.inFront+1, now
 	}
 	if sent {
 		l.lastUnclear = now
@@ -114,7 +116,7 @@ func (l *Local) bad(now instant, sent, inFront bool) {
 // good notes a verdict on a login that was sent at one time and judged at another:
 // the host works.
 func (l *Local) good(sent, now instant, url string) {
-	l.doubt, l.inFront = 0, 0
+	l.doubt, l.url(url).inFront = 0, 0
 	for i := range l.urls {
 		l.urls[i].checks = 0
 	}
@@ -146,12 +148,11 @@ func (l *Local) Checked(url string, sent, ended time.Time, status int) {
 	u.checks++
 	u.checked = at(ended)
 	if status > 0 && status < 500 {
-		refuses := status/100 == 3 || status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusProxyAuthRequired
-		if l.doubt == 0 && !refuses {
+		if l.doubt == 0 && !refuses(status) {
 			u.checks = 0
 		}
 		l.Evidence(url, sent, ended)
-		u.refuses = refuses
+		u.refuses = refuses(status)
 	}
 }
 

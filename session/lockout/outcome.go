@@ -14,8 +14,8 @@ type Outcome struct {
 	Kind OutcomeKind
 	// RetryAfter is how long the PBX wants to be left alone; 0: it does not say.
 	RetryAfter time.Duration
-	// InFront: the response was HTTP 401, 403 or 407 without the brand's own words.
-	// Something in front of the PBX may have refused every request.
+	// InFront: the response was HTTP 401, 403 or 407 without the brand's own words, or
+	// a redirect. Something in front of the PBX may refuse or redirect every request.
 	InFront bool
 }
 
@@ -59,12 +59,7 @@ func Classify(err error) Outcome {
 		return Outcome{Kind: Unclear}
 	}
 	o := Outcome{RetryAfter: max(e.RetryAfter, 0)}
-	if errors.Is(e, pbx.ErrConfig) {
-		switch e.HTTPStatus {
-		case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
-			o.InFront = true
-		}
-	}
+	o.InFront = errors.Is(e, pbx.ErrConfig) && refuses(e.HTTPStatus)
 	switch {
 	case errors.Is(e, pbx.ErrInvalidCredentials):
 		o.Kind = Refused
@@ -86,4 +81,10 @@ func Classify(err error) Outcome {
 		o.Kind = NotSent
 	}
 	return o
+}
+
+// refuses reports whether an HTTP status without the brand's own words may be that of
+// something in front of the PBX, which refuses or redirects every request.
+func refuses(status int) bool {
+	return status/100 == 3 || status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusProxyAuthRequired
 }

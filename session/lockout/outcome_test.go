@@ -45,6 +45,7 @@ func TestClassifyMapsDriverErrors(t *testing.T) {
 		{"a wrong password that is said to be no verdict", &pbx.Error{Kind: pbx.ErrInvalidCredentials, Sent: true, NotJudged: true}, lockout.Refused},
 		{"401 of something in front", e(pbx.ErrConfig, true, 401, ""), lockout.Unclear},
 		{"407 at the challenge", e(pbx.ErrConfig, false, 407, ""), lockout.NotSent},
+		{"a redirect at the challenge", e(pbx.ErrConfig, false, 302, ""), lockout.NotSent},
 		{"wrong settings", e(pbx.ErrConfig, false, 0, ""), lockout.Withdrawn},
 		{"not supported", e(pbx.ErrNotSupported, false, 0, ""), lockout.Withdrawn},
 		{"canceled before it was sent", &pbx.Error{Kind: pbx.ErrUnavailable, Err: context.Canceled}, lockout.Withdrawn},

@@ -1346,6 +1346,31 @@ func TestAPBXWhoseChecksAreAlwaysRefusedIsTriedAgainEverMoreRarely(t *testing.T)
 	x.want(g, lockout.Go, lockout.None)
 }
 
+func TestASuccessAtAnotherURLShowsNothingOfWhatIsInFront(t *testing.T) {
+	x := play(t)
+	good, other := account("good", inRowLimits()), account("other", inRowLimits())
+	other.URL = "http://pbx.test"
+	x.login(good, lockout.Success)
+	b := x.book(other)
+	for _, wait := range []time.Duration{time.Hour, 8 * time.Hour, 64 * time.Hour} {
+		x.host.Settle(x.now, &x.local, other, b, front)
+		for end := x.now.Add(wait); x.now.Before(end.Add(-15 * time.Minute)); {
+			x.pass(14 * time.Minute)
+			x.login(good, lockout.Success)
+			x.checked(other, 301)
+			x.want(other, lockout.WaitEvent, lockout.NoEvidence)
+		}
+		x.pass(15 * time.Minute)
+		x.checked(other, 301)
+		x.ids++
+		d := x.host.Book(x.now, &x.local, other, lockout.ID{Process: x.name, Number: x.ids})
+		if d.Verdict != lockout.Go {
+			t.Fatalf("after %v: %v", wait, d.Reason)
+		}
+		b = d.Booking
+	}
+}
+
 func TestAPersonsRetryGoesThroughWhatMayBeInFront(t *testing.T) {
 	x := play(t)
 	g := account("good", inRowLimits())

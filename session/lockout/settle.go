@@ -74,7 +74,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		return 0
 	case NotSent:
 		remove()
-		l.bad(t, false, o.InFront)
+		l.bad(t, b.URL, false, o.InFront)
 		h.noProbeFailed(t, l, g)
 		return 0
 	default:
@@ -89,7 +89,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		if o.InFront {
 			h.row.inFront++
 		}
-		l.bad(t, true, o.InFront)
+		l.bad(t, b.URL, true, o.InFront)
 		h.noProbeFailed(t, l, g)
 		return 0
 	}
