@@ -178,8 +178,7 @@ const (
 type claimResult struct {
 	verdict claimVerdict
 	token   *pbx.Token // adopted
-	until   time.Time  // waits
-	by      string
+	until   time.Time  // occupied: ask again then
 }
 
 type claimVerdict uint8

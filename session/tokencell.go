@@ -174,7 +174,7 @@ func (c *tokenCell) claim(ctx context.Context, need tokencell.Need, op pbx.Op, l
 			if step.Verb == tokencell.End {
 				return claimResult{verdict: gone}, nil
 			}
-			return claimResult{verdict: occupied, until: step.Until.Add(-c.offset), by: step.By}, nil
+			return claimResult{verdict: occupied, until: step.Until.Add(-c.offset)}, nil
 		}
 		if !take {
 			if fresh {
