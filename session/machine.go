@@ -438,7 +438,6 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 	}
 	switch {
 	case e.err != nil:
-		m.seen = false
 		m.away = min(m.away+1, math.MaxUint16-1)
 		why, err := notShared(e.err)
 		if living {
@@ -455,14 +454,12 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 		m.old = nil // it was logged out
 		return
 	case e.claim.verdict == adopted:
-		m.seen = false
 		if m.deadOld { // refused because another process had replaced it: no sign of another program
 			m.early, m.badRefreshes = max(m.early, 1)-1, max(m.badRefreshes, 1)-1
 		}
 		m.adopt(now, pbx.OpOpen, e.claim.token, chance, p)
 		return
 	case e.claim.verdict == occupied:
-		m.seen = false
 		if !living && m.state != Rejected {
 			m.become(now, Connecting, m.err, "another process is logging in", p)
 		}
