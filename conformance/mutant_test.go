@@ -12,6 +12,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -1558,6 +1559,18 @@ func TestAHarnessIsChecked(t *testing.T) {
 	}
 	if _, err := yeastarHarness.ready(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A brand's keep-alive is a request that comes to mind first for Ping.
+func TestAHarmlessRequestThatIsNoneIsNamed(t *testing.T) {
+	h := yeastarHarness
+	h.Call = func(base string) *http.Request {
+		return httptest.NewRequest(http.MethodPost, base+"/api/v1.1.0/heartbeat", strings.NewReader("{}"))
+	}
+	got := ruleOf(t, "TOKEN-01").try(t, h)
+	if want := `the dialect takes the harmless request for "keepalive", want "request"`; got.err == nil || !strings.Contains(got.err.Error(), want) {
+		t.Errorf("%v, want %s", got.err, want)
 	}
 }
 

@@ -201,6 +201,10 @@ func authorizedRequest(t *testbed) error {
 	if err := t.call(token); err != nil {
 		return err
 	}
+	log := t.sim.Log()
+	if last := log[len(log)-1]; last.Action != pbxsim.AppRequest {
+		return fmt.Errorf("the dialect takes the harmless request for %q, want %q: send another one in Ping, or set Harness.Call", last.Action, pbxsim.AppRequest)
+	}
 	if counts := t.sim.Counts(); counts.AppRequests != 1 || counts.RefusedTokens != 0 {
 		return fmt.Errorf("the PBX counts %d good requests and %d refused tokens, want 1 and 0", counts.AppRequests, counts.RefusedTokens)
 	}

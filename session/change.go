@@ -82,7 +82,7 @@ func (h *host) apply(ctx context.Context, change func(time.Time, *lockout.Host))
 	c := h.enter()
 	defer h.exit(c)
 	select {
-	case c.turn <- struct{}{}: // also after the end of ctx: other Managers may share the ledger
+	case c.turn <- struct{}{}: // if the turn is free, after the end of ctx too: other Managers may share the ledger
 	default:
 		select {
 		case c.turn <- struct{}{}:

@@ -204,8 +204,8 @@ func (d *driver) judged(op pbx.Op, started time.Time, r result) result {
 	return r
 }
 
-// tryOut panics where an error does: one that is a nil pointer, or whose methods fail.
-// It is called where that is contained.
+// tryOut calls the methods of a driver's error. Where one panics, as that of a nil pointer
+// may, it does so here, where the panic is contained.
 func tryOut(err error) {
 	if err != nil {
 		kindOf(err)

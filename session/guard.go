@@ -136,8 +136,8 @@ func (g *Guard) tidy(h *host) {
 	}
 }
 
-// doubt has the sessions of each host put back what the store lacks.
-func (g *Guard) doubt() {
+// putBack has the sessions of each host put back what the store lacks.
+func (g *Guard) putBack() {
 	for _, h := range g.list() {
 		h.forgotten.Store(true)
 	}

@@ -25,7 +25,7 @@ type machine struct {
 	phase     phase
 	waiting   bool   // asking: the gate said to wait for an event
 	again     bool   // asking: the event came before the gate's answer
-	gone      bool   // old is a token that the PBX refused
+	deadOld   bool   // old is a token that the PBX refused
 	pingDue   bool   // the token is to be pinged
 	noBeat    bool   // the brand has no keep-alive
 	refreshed bool   // the token at hand came by a refresh
@@ -99,7 +99,7 @@ type event struct {
 
 	answer answer // answered
 
-	token *pbx.Token  // finished, stored
+	token *pbx.Token  // finished, stored, invalidated
 	print fingerprint // finished, of opLook
 	err   error       // finished, condemned
 
@@ -178,8 +178,7 @@ const (
 type claimResult struct {
 	verdict claimVerdict
 	token   *pbx.Token // adopted
-	until   time.Time  // waits
-	by      string
+	until   time.Time  // occupied: ask again then
 }
 
 type claimVerdict uint8
@@ -393,7 +392,7 @@ func (m *machine) claim(op pbx.Op, p *plan) {
 	m.phase, m.waiting, m.again, m.op, m.next = calling, false, false, opClaim, time.Time{}
 	m.ticket++
 	p.call, p.op, p.ticket = true, opClaim, m.ticket
-	p.take, p.refused = op != opLook && (m.seen || !m.heldBack()), m.gone && m.lease == nil
+	p.take, p.refused = op != opLook && (m.seen || !m.heldBack()), m.deadOld && m.lease == nil
 	p.want, m.claimed = op, p.take
 }
 
@@ -439,7 +438,6 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 	}
 	switch {
 	case e.err != nil:
-		m.seen = false
 		m.away = min(m.away+1, math.MaxUint16-1)
 		why, err := notShared(e.err)
 		if living {
@@ -456,14 +454,12 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 		m.old = nil // it was logged out
 		return
 	case e.claim.verdict == adopted:
-		m.seen = false
-		if m.gone { // refused because another process had replaced it: no sign of another program
+		if m.deadOld { // refused because another process had replaced it: no sign of another program
 			m.early, m.badRefreshes = max(m.early, 1)-1, max(m.badRefreshes, 1)-1
 		}
 		m.adopt(now, pbx.OpOpen, e.claim.token, chance, p)
 		return
 	case e.claim.verdict == occupied:
-		m.seen = false
 		if !living && m.state != Rejected {
 			m.become(now, Connecting, m.err, "another process is logging in", p)
 		}
@@ -584,28 +580,7 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 	}
 	switch a.verdict {
 	case pass:
-		if !living && (op == pbx.OpPing || op == pbx.OpKeepAlive && !m.refreshable(now)) {
-			p.stale = true // the token expired meanwhile
-			m.rest(now)
-			return
-		}
-		m.phase = calling
-		p.call, p.op, p.ticket, p.print = true, op, m.ticket, m.print
-		switch op {
-		case pbx.OpPing:
-			p.token, m.pingDue = m.lease.token, false
-		case pbx.OpKeepAlive:
-			if p.token = m.old; living {
-				p.token = m.lease.token
-			}
-		}
-		switch {
-		case quiet:
-		case living:
-			m.become(now, Renewing, m.err, "renewal due", p)
-		default:
-			m.become(now, Connecting, m.err, m.why(op), p)
-		}
+		m.passed(now, living, quiet, p)
 		return
 	case free:
 		m.seen = op == pbx.OpLogin
@@ -645,6 +620,33 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 	case !living:
 		m.become(now, a.state, m.ownWords(a), a.why(), p)
 		m.holder = a.holder
+	}
+}
+
+// passed follows the gate's permission: the operation begins. quiet: it changes no state.
+func (m *machine) passed(now time.Time, living, quiet bool, p *plan) {
+	op := m.op
+	if !living && (op == pbx.OpPing || op == pbx.OpKeepAlive && !m.refreshable(now)) {
+		p.stale = true // the token expired meanwhile
+		m.rest(now)
+		return
+	}
+	m.phase = calling
+	p.call, p.op, p.ticket, p.print = true, op, m.ticket, m.print
+	switch op {
+	case pbx.OpPing:
+		p.token, m.pingDue = m.lease.token, false
+	case pbx.OpKeepAlive:
+		if p.token = m.old; living {
+			p.token = m.lease.token
+		}
+	}
+	switch {
+	case quiet:
+	case living:
+		m.become(now, Renewing, m.err, "renewal due", p)
+	default:
+		m.become(now, Connecting, m.err, m.why(op), p)
 	}
 }
 
@@ -731,7 +733,7 @@ func (m *machine) finish(now time.Time, e event, chance float64, p *plan) {
 		return
 	}
 	err := e.err
-	if err == nil && op == pbx.OpKeepAlive && m.gone && m.old != nil && e.token.Value.Equal(m.old.Value) {
+	if err == nil && op == pbx.OpKeepAlive && m.deadOld && m.old != nil && e.token.Value.Equal(m.old.Value) {
 		err = &pbx.Error{Op: op, Kind: pbx.ErrTokenRejected, Sent: true, Message: "the renewal brought the token that the PBX has refused"}
 	}
 	if err != nil {
@@ -786,8 +788,7 @@ var errRefusedBefore error = &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrInvalidCre
 // notSent turns the error of a look into that of a login that was not sent. The PBX
 // has not judged the credentials.
 func notSent(err error) error {
-	var failure *pbx.Error
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*pbx.Error](err); ok {
 		f := *failure
 		f.Sent = false
 		switch f.Kind {
@@ -866,12 +867,7 @@ func (m *machine) pinged(now time.Time, e event, chance float64, p *plan) {
 // fail decides what follows from a failed look, login or keep-alive. How long
 // logins have to wait is the gate's to say, which knows what others have met.
 func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *plan) {
-	var failure *pbx.Error
-	errors.As(err, &failure)
-	var pause time.Duration
-	if failure != nil {
-		pause = min(failure.RetryAfter, longestPause)
-	}
+	failure, pause := pauseOf(err)
 	living := m.living(now)
 
 	switch {
@@ -883,14 +879,14 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 	case op == pbx.OpKeepAlive && errors.Is(err, pbx.ErrInvalidCredentials):
 		// It carried credentials, such as an application's secret. A login would
 		// send them again. The token may still be valid.
-		m.old, m.relogin = nil, false
+		m.old = nil
 		m.condemned(now, err, chance, p)
 		return
 
 	case op == pbx.OpKeepAlive && errors.Is(err, pbx.ErrTokenRejected):
 		// The token is dead, or the refresh token is: log in. If the token was reported
 		// as refused before, the refusal of its refresh token is not reported as well.
-		if t := m.used(); living || t != nil && !m.gone && m.refreshable(now) {
+		if t := m.used(); living || t != nil && !m.deadOld && m.refreshable(now) {
 			p.dead = &deadToken{t, now, m.print}
 		}
 		m.lease, m.old, m.dead = nil, nil, m.generation
@@ -924,7 +920,14 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 		m.earlier(living)
 		return
 	}
+	m.later(now, op, err, chance, p)
+}
 
+// later plans another attempt, after a failure that is no verdict on the credentials or
+// the token.
+func (m *machine) later(now time.Time, op pbx.Op, err error, chance float64, p *plan) {
+	failure, pause := pauseOf(err)
+	living := m.living(now)
 	if op == pbx.OpKeepAlive && !living && m.old != nil {
 		down := failure != nil && (!failure.Sent || errors.Is(err, pbx.ErrUnavailable) && now.Sub(m.old.ExpiresAt) < refreshPatience)
 		if !down { // only a login is left
@@ -960,6 +963,16 @@ func (m *machine) fail(now time.Time, op pbx.Op, err error, chance float64, p *p
 	}
 	m.rest(now.Add(max(wait, pause)))
 	m.earlier(living) // then it takes a login
+}
+
+// pauseOf returns the driver's error in err, which may be nil, and for how long the PBX
+// asks to be left alone.
+func pauseOf(err error) (failure *pbx.Error, pause time.Duration) {
+	failure, ok := errors.AsType[*pbx.Error](err)
+	if ok {
+		pause = min(failure.RetryAfter, longestPause)
+	}
+	return failure, pause
 }
 
 // blocked is the state while the host must be left alone.
@@ -1035,7 +1048,7 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 			m.remember(func(r *memory) { r.refused, r.unseen = nil, false })
 		}
 	}
-	m.old, m.lease, m.rash, m.gone, m.heldUp = t, l, false, false, false
+	m.old, m.lease, m.rash, m.deadOld, m.heldUp = t, l, false, false, false
 	m.fails, m.pingDue = 0, false
 	m.become(now, Live, nil, brought(op), p)
 	m.rest(l.renewal())
@@ -1101,7 +1114,7 @@ func (m *machine) suspect(now time.Time, e event, p *plan) {
 	if !m.living(now) || m.lease.token.IssuedAt.After(e.before) {
 		return
 	}
-	m.lease, m.old, m.pingDue, m.gone, m.relogin = nil, nil, false, true, false
+	m.lease, m.old, m.pingDue, m.deadOld, m.relogin = nil, nil, false, true, false
 	m.dead = m.generation
 	if m.state == Rejected {
 		return
@@ -1140,7 +1153,7 @@ func (m *machine) trusts(now time.Time) bool {
 func (m *machine) give(now time.Time, chance float64, p *plan) {
 	refreshed, early, served := m.refreshed, m.lease.early(now), m.lease.good.Load() && !m.trusts(now)
 	m.dead, p.dead = m.generation, &deadToken{m.lease.token, now, m.print}
-	m.lease, m.pingDue, m.gone, m.relogin = nil, false, true, false
+	m.lease, m.pingDue, m.deadOld, m.relogin = nil, false, true, false
 	if m.state == Rejected { // without its old token, it is still not to log in
 		return
 	}

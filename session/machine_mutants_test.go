@@ -33,7 +33,7 @@ var brokenMachines = []mutants.Mutant{
 		"no session is forgotten"},
 	{"a failure plans nothing", "machine.go", "	m.rest(now.Add(max(wait, pause)))", "	m.rest(time.Time{})",
 		"no session is forgotten"},
-	{"a renewal brings a refused token back", "machine.go", "if err == nil && op == pbx.OpKeepAlive && m.gone && m.old != nil && e.token.Value.Equal(m.old.Value) {", "if false {",
+	{"a renewal brings a refused token back", "machine.go", "if err == nil && op == pbx.OpKeepAlive && m.deadOld && m.old != nil && e.token.Value.Equal(m.old.Value) {", "if false {",
 		"an invalidated token is never published again"},
 	{"a stored token comes back after its refusal", "machine.go", "m.phase == calling && m.op != opPeek || m.old != nil && m.old.Value.Equal(t.Value) || sound(", "m.phase == calling && m.op != opPeek || sound(",
 		"an invalidated token is never published again"},

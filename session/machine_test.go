@@ -237,7 +237,7 @@ func (w *world) key(all bool) (k key) {
 		k[8] = flagsOf(t != nil, false, w.oldTicket)
 		return k
 	}
-	k[7] = flagsOf(m.waiting, m.again, m.gone, m.pingDue, m.noBeat, m.noPing, m.refreshed && m.early > 0, m.rash && m.rules.many && (all || l != nil))
+	k[7] = flagsOf(m.waiting, m.again, m.deadOld, m.pingDue, m.noBeat, m.noPing, m.refreshed && m.early > 0, m.rash && m.rules.many && (all || l != nil))
 	k[8] = flagsOf(t != nil, l != nil, w.oldTicket, w.standing, m.relogin, w.claim, w.only, w.beat)
 	k[9] = flagsOf(m.claimed, m.seen, m.away > 0, m.fails > 0)
 	k[10] = byte(min(m.early, freeEarly+1)) | byte(m.badRefreshes)<<4
@@ -654,7 +654,7 @@ func (k *driverKind) step(before, w *world, mv *move, chance float64) string {
 
 // sameMachine compares what a step could have changed.
 func sameMachine(a, b *machine) bool {
-	return a.phase == b.phase && a.waiting == b.waiting && a.again == b.again && a.gone == b.gone && a.pingDue == b.pingDue &&
+	return a.phase == b.phase && a.waiting == b.waiting && a.again == b.again && a.deadOld == b.deadOld && a.pingDue == b.pingDue &&
 		a.ticket == b.ticket && a.op == b.op && a.state == b.state && a.next.Equal(b.next) && a.err == b.err && a.lease == b.lease &&
 		a.old == b.old && a.fails == b.fails && a.away == b.away && a.early == b.early && a.memory == b.memory && a.generation == b.generation
 }

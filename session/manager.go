@@ -275,7 +275,7 @@ func (m *Manager) reconnected(again bool) {
 	all := maps.Collect(m.All())
 	spread := max(returnSpread, time.Duration(len(all))*returnPause)
 	if again {
-		m.fleet.gate.guard.doubt()
+		m.fleet.gate.guard.putBack()
 	}
 	for _, s := range all {
 		within := spread

@@ -73,7 +73,7 @@ var brokenProtocols = []mutants.Mutant{
 
 	// What a store forgets is put back.
 	{"nothing is put back when the store is there again", "manager.go",
-		"		m.fleet.gate.guard.doubt()\n",
+		"		m.fleet.gate.guard.putBack()\n",
 		"",
 		"TestARefusalWhoseSessionHasEndedIsPutBackToo"},
 	{"what the store lacks is not written", "change.go",
@@ -430,8 +430,8 @@ var brokenProtocols = []mutants.Mutant{
 
 	// A store that is away.
 	{"a login whose claim was not stored is sent", "session.go",
-		"	if err == nil || p.want != pbx.OpKeepAlive || errors.As(err, &unreadable) {\n		return found, err",
-		"	if err == nil || p.want != pbx.OpKeepAlive || errors.As(err, &unreadable) {\n		return found, nil",
+		"	if err == nil || p.want != pbx.OpKeepAlive || unreadable {\n		return found, err",
+		"	if err == nil || p.want != pbx.OpKeepAlive || unreadable {\n		return found, nil",
 		"TestALoginIsClaimedInTheStoreBeforeItIsSent"},
 	{"without the store, every process refreshes", "session.go",
 		"&& !l.cell.wrote(l.last) {",

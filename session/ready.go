@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // Ready waits until every session that was added before has had its first
@@ -13,10 +15,7 @@ import (
 func (m *Manager) Ready(ctx context.Context) error {
 	m.mu.Lock()
 	closed := m.closed
-	waiting := make([]*Session, 0, len(m.byName))
-	for _, s := range m.byName {
-		waiting = append(waiting, s)
-	}
+	waiting := slices.Collect(maps.Values(m.byName))
 	m.mu.Unlock()
 	if closed {
 		return ErrClosed

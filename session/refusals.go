@@ -118,9 +118,9 @@ func (h *host) hear(all lockout.Refusals, at seen) (found []lost) {
 }
 
 // seen is what the store's clock showed while an operation was under way, and when that
-// was by the Guard's. A refusal is moved from one clock to the other so that it seems
-// sooner than it was rather than later, and the time when its token was issued later. Else
-// tokens that were issued after it could seem lost.
+// was by the Guard's. What the two leave open is decided so that a refusal is moved to the
+// earliest time that is possible, and the issue of its token to the latest. Otherwise
+// tokens that were issued after the refusal could seem lost.
 type seen struct {
 	rev               uint64
 	sent, clock, read time.Time

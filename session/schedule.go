@@ -79,6 +79,9 @@ func newScheduler(workers, loginsPerSecond int, wall func() time.Time, jumped fu
 
 func (s *scheduler) now() instant { return instant(time.Since(s.epoch)) }
 
+// instant is a time, or the epoch if that is later.
+func (s *scheduler) instant(at time.Time) instant { return max(instant(at.Sub(s.epoch)), 0) }
+
 // end stops the timer and waits for the workers.
 func (s *scheduler) end() {
 	s.mu.Lock()
@@ -101,7 +104,7 @@ func (s *scheduler) pool(j *job) *pool {
 func (s *scheduler) set(j *job, at time.Time, failing bool) {
 	due := never
 	if !at.IsZero() {
-		due = max(instant(at.Sub(s.epoch)), 0)
+		due = s.instant(at)
 	}
 	s.mu.Lock()
 	if j.poked {
@@ -119,16 +122,12 @@ func (s *scheduler) set(j *job, at time.Time, failing bool) {
 }
 
 // poke runs the job as soon as a worker is free.
-func (s *scheduler) poke(j *job) {
-	s.mu.Lock()
-	j.poked, j.due = true, min(j.due, s.now())
-	s.place(j)
-}
+func (s *scheduler) poke(j *job) { s.pokeAt(j, time.Now()) }
 
 // pokeAt runs the job at that time at the latest.
 func (s *scheduler) pokeAt(j *job, at time.Time) {
 	s.mu.Lock()
-	j.poked, j.due = true, min(j.due, max(instant(at.Sub(s.epoch)), 0))
+	j.poked, j.due = true, min(j.due, s.instant(at))
 	s.place(j)
 }
 

@@ -467,8 +467,8 @@ func (s *Session) claim(ctx context.Context, l *link, p plan) (claimResult, erro
 	if err == nil { // also where no login is due: it may have to be sealed with another key
 		_, _ = s.fleet.gate.guard.common.printKey(ctx)
 	}
-	unreadable := (*tokencell.UnreadableError)(nil)
-	if err == nil || p.want != pbx.OpKeepAlive || errors.As(err, &unreadable) {
+	_, unreadable := errors.AsType[*tokencell.UnreadableError](err)
+	if err == nil || p.want != pbx.OpKeepAlive || unreadable {
 		return found, err
 	}
 	if l.traits.brand().KeepAlive == pbx.KeepAliveRefresh && !l.cell.wrote(l.last) {
@@ -486,7 +486,7 @@ func (s *Session) notice(key string) {
 	s.look(noticePause)
 }
 
-// look has the session look at the store by then.
+// look has the session look at the store, after that time at the latest.
 func (s *Session) look(after time.Duration) {
 	s.link.Load().cell.noticed.Store(true)
 	s.fleet.schedule.pokeAt(&s.job, time.Now().Add(after))
@@ -668,9 +668,9 @@ func (s *Session) reissued(t *pbx.Token) bool {
 // person has fixed the cause. It also works for one that is locked because credentials
 // that had worked were refused: see LooksWrong of [pbx.Lockout]. It ends the refusal of
 // the credentials and skips pauses. The budget of wrong logins still holds. It returns
-// an *[Error] that says why it did nothing: there is nothing to retry, logins are
-// locked, or the last Retry was less than 10 seconds ago. With [Options].Store it waits
-// for the store, as long as ctx allows.
+// an *[Error] that says why it did nothing: there is nothing to retry, the PBX does not
+// respond to checks yet, logins are locked, or the last Retry was less than 10 seconds
+// ago. With [Options].Store it waits for the store, as long as ctx allows.
 func (s *Session) Retry(ctx context.Context) error {
 	s.mu.Lock()
 	refusal, print := s.machine.retriable(time.Now()), s.machine.print

@@ -27,7 +27,8 @@ type Shared struct {
 	guard   *Guard
 }
 
-// SharedSettings are for [NewShared].
+// SharedSettings are for [NewShared]. Prefix, Egress and Process have up to 40 of a-z,
+// 0-9 and ._- and may be empty.
 type SharedSettings struct {
 	// Store is where tokens and budgets are kept. If it has a Close method, close it
 	// after the Managers.
@@ -37,8 +38,6 @@ type SharedSettings struct {
 	// change the key, add the new one at the end in all processes, then make it the
 	// first, then remove the old one.
 	Keys [][]byte `json:"-"`
-
-	// Prefix, Egress and Process have up to 40 of a-z, 0-9 and ._- and may be empty.
 
 	// Prefix keeps applications apart that use one store.
 	Prefix string

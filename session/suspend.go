@@ -22,7 +22,7 @@ func newWallClock(wall func() time.Time) *wallClock {
 	return &wallClock{wall: wall, mono: time.Now(), last: wall().Round(0)}
 }
 
-// jumped reports whether the wall clock has run ahead since the last request, and not
+// jumped reports whether the wall clock has run ahead since the last look, and not
 // by an adjustment.
 func (c *wallClock) jumped() bool {
 	now, wall := time.Now(), c.wall().Round(0)

@@ -177,7 +177,7 @@ func (c *tokenCell) claim(ctx context.Context, need tokencell.Need, op pbx.Op, l
 			if step.Verb == tokencell.End {
 				return claimResult{verdict: gone}, nil
 			}
-			return claimResult{verdict: occupied, until: step.Until.Add(-c.offset), by: step.By}, nil
+			return claimResult{verdict: occupied, until: step.Until.Add(-c.offset)}, nil
 		}
 		if !take {
 			if fresh {
@@ -271,10 +271,10 @@ func (c *tokenCell) pay(ctx context.Context) (other *pbx.Token) {
 	return nil
 }
 
-// publish writes what the store lacks about the session's token, which is valid
-// until ends, or for good: the token, if the store has forgotten it, or its end, if requests
-// have extended it and the store knows one that is less than half as far off. Else
-// a process that starts would log in.
+// publish writes what the store lacks about the session's token: the token, if the store
+// has forgotten it, or its expiry, if requests have extended it so far that by the store's
+// at most half of the time is left. Otherwise a process that starts would log in. ends is
+// the expiry; zero: there is none.
 func (c *tokenCell) publish(ctx context.Context, t pbx.Secret, ends time.Time) {
 	if c.enter(ctx) != nil {
 		return

@@ -14,8 +14,8 @@ const (
 	inDoubt     trouble = 1 << iota // a login got no response
 	wrongLogins                     // the PBX may count some
 	lockedOut                       // the PBX has said so
-	careful                         // nothing of these, but requests with tokens have to ask and report
-	doubtful                        // requests with tokens that may be lost have to: see host.alert
+	careful                         // requests with tokens have to ask and report
+	doubtful                        // those with tokens that may be lost have to: see host.alert
 )
 
 // reasons are those that a person should know.

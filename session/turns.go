@@ -22,7 +22,7 @@ func (h *host) unlockAndAdvance(now time.Time) {
 // others.
 func (h *host) advanceFrom(now time.Time, first *visitor) (next called) {
 	free := func(v *visitor) bool { return h.calls+int32(len(next)) < v.perHost }
-	// A waiter that found no reason to wait so long asks again earlier.
+	// Those whose wait has become shorter ask again when it ends.
 	var sooner called
 	defer func() { next = append(next, sooner...) }()
 	for i := 0; i < len(h.line.beats); {

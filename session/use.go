@@ -100,7 +100,8 @@ func (h *host) oneLogout(ctx context.Context, v *visitor, t *pbx.Token) (done fu
 	}
 }
 
-// lifeLasts is how long a life is believed: the PBX may restart.
+// lifeLasts is for how long an accepted token vouches for those issued since: the PBX may
+// restart.
 const lifeLasts = 2 * time.Second
 
 // isAlive reports whether the PBX has just accepted a token that is no newer than t. h.mu

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"encoding/xml"
@@ -190,40 +191,15 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 	}
 	ctx = httptrace.WithClientTrace(context.WithValue(ctx, passageKey{}, p), &p.trace)
 
-	body := req.Body
-	if req.JSON != nil {
-		var err error
-		if body, err = json.Marshal(req.JSON); err != nil { // the error may quote a password
-			return nil, &pbx.Error{Driver: c.driver, Op: req.Op, Kind: pbx.ErrProtocol, Message: "the driver's request cannot be written as JSON"}
-		}
-	}
-	method := req.Method
-	if method == "" {
-		method = http.MethodPost
-	}
-	target := c.base + (&url.URL{Path: req.Path}).EscapedPath()
-	if len(req.Query) > 0 {
-		target += "?" + req.Query.Encode()
-	}
-	out, err := newRequest(ctx, method, target, body)
+	out, err := c.outgoing(ctx, req)
 	if err != nil {
-		return nil, &pbx.Error{Driver: c.driver, Op: req.Op, Kind: pbx.ErrConfig, Setting: "URL", Message: "no request can be made for the URL " + c.URL()}
+		return nil, err
 	}
-	// net/http gives the bytes after a response to the next request on the same
-	// connection, and logs them if none comes. They may hold a token.
-	out.Close = true
-	if req.JSON != nil {
-		out.Header.Set("Content-Type", "application/json")
-	}
-	for name, values := range req.Header {
-		out.Header[name] = values
-	}
-
 	start := time.Now()
 	resp, err := sendOnce.Do(out)
 	line := c.log.Debug()
 	if line.Enabled() { // finding secrets costs more than the line
-		line.Str("driver", c.driver).Str("op", string(req.Op)).Str("method", method).Str("host", out.URL.Host).
+		line.Str("driver", c.driver).Str("op", string(req.Op)).Str("method", out.Method).Str("host", out.URL.Host).
 			Str("path", x.path()).Dur("took", time.Since(start))
 	}
 	if err != nil {
@@ -261,6 +237,35 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 		return nil, failure
 	}
 	return x, nil
+}
+
+// outgoing makes the HTTP request of req.
+func (c *Client) outgoing(ctx context.Context, req Request) (*retryablehttp.Request, error) {
+	body := req.Body
+	if req.JSON != nil {
+		var err error
+		if body, err = json.Marshal(req.JSON); err != nil { // the error may quote a password
+			return nil, &pbx.Error{Driver: c.driver, Op: req.Op, Kind: pbx.ErrProtocol, Message: "the driver's request cannot be written as JSON"}
+		}
+	}
+	target := c.base + (&url.URL{Path: req.Path}).EscapedPath()
+	if len(req.Query) > 0 {
+		target += "?" + req.Query.Encode()
+	}
+	out, err := newRequest(ctx, cmp.Or(req.Method, http.MethodPost), target, body)
+	if err != nil {
+		return nil, &pbx.Error{Driver: c.driver, Op: req.Op, Kind: pbx.ErrConfig, Setting: "URL", Message: "no request can be made for the URL " + c.URL()}
+	}
+	// net/http gives the bytes after a response to the next request on the same
+	// connection, and logs them if none comes. They may hold a token.
+	out.Close = true
+	if req.JSON != nil {
+		out.Header.Set("Content-Type", "application/json")
+	}
+	for name, values := range req.Header {
+		out.Header[name] = values
+	}
+	return out, nil
 }
 
 // newRequest makes a request that goes out once.

@@ -98,7 +98,6 @@ type Decision struct {
 	Until   time.Time // zero: not known
 	Since   time.Time // of the refusal or the lock
 	Booking Booking   // of a login that goes; hand it to Host.Settle
-	Places  int       // with NoPlace: how many there are for these credentials
 	Used    []Use     // from Ask and Retry with NoPlace: who uses them, oldest first
 }
 
@@ -149,7 +148,7 @@ func (h *Host) tally(now instant, g Login) tally {
 		} else if same && b.undecided(now) {
 			n.own++
 			n.ownLast = max(n.ownLast, b.ended())
-			if b.state == inFlight || b.abandoned {
+			if b.state == inFlight {
 				n.abandoned++
 			}
 		}
@@ -352,7 +351,7 @@ func (h *Host) pauseUntil(c credential, n tally, limits Limits) instant {
 
 // noPlace says what a login without a place waits for.
 func (h *Host) noPlace(now instant, g Login, n tally, places int) Decision {
-	d := Decision{Verdict: WaitPerson, Reason: NoPlace, Places: places}
+	d := Decision{Verdict: WaitPerson, Reason: NoPlace}
 	ends := make([]instant, 0, 8)
 	flying := false
 	for i := range h.bookings {
@@ -379,36 +378,13 @@ func (b *Booking) what(now instant) string {
 	return b.state.String()
 }
 
-// Next returns which of the waiting logins may be sent now, and -1 if none may.
-// Proven credentials go before new ones and before those that were refused and get
-// one more try. Among these, credentials with one
-// unclear login go first, those with more go last. Then the one that has waited
-// longest goes.
-func (h *Host) Next(now time.Time, l *Local, waiting []Login) int {
-	t := at(now)
-	type place struct {
-		index, rank int
-	}
-	order := make([]place, len(waiting))
-	for i, g := range waiting {
-		order[i] = place{i, h.rank(t, g)}
-	}
-	slices.SortStableFunc(order, func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.rank, b.rank), waiting[a.index].Waiting.Compare(waiting[b.index].Waiting))
-	})
-	for _, p := range order {
-		if d, _ := h.ask(t, l, waiting[p.index]); d.Verdict == Go {
-			return p.index
-		}
-	}
-	return -1
-}
-
 // Ranks is the number of ranks.
 const Ranks = 6
 
-// Rank is the login's place in the order of [Host.Next], from 0 to Ranks − 1.
-// Lower ranks go first.
+// Rank is the login's place among those that wait, from 0 to Ranks − 1. Lower ranks
+// go first: proven credentials before new ones and before those that were refused and
+// get one more try. Among these, credentials with one unclear login go first, those
+// with more go last. Within a rank, the login that has waited longest goes first.
 func (h *Host) Rank(now time.Time, g Login) int { return h.rank(at(now), g) }
 
 func (h *Host) rank(now instant, g Login) int {

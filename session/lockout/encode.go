@@ -63,7 +63,6 @@ type encodedBooking struct {
 	Timeout     time.Duration `json:"timeout,omitempty"`
 	Memory      time.Duration `json:"memory"`
 	Try         bool          `json:"try,omitempty"`
-	Abandoned   bool          `json:"abandoned,omitempty"`
 }
 
 type encodedLock struct {
@@ -183,7 +182,7 @@ func (h *Host) encode() ([]byte, error) {
 	for _, b := range h.bookings {
 		e.Bookings = append(e.Bookings, encodedBooking{
 			Process: b.ID.Process, Number: b.ID.Number, URL: urlOf(b.URL), Account: b.Account, Fingerprint: hex.EncodeToString(b.Fingerprint[:]),
-			State: b.state, Booked: b.booked, Settled: b.settled, Timeout: b.timeout, Memory: b.memory, Try: b.try, Abandoned: b.abandoned,
+			State: b.state, Booked: b.booked, Settled: b.settled, Timeout: b.timeout, Memory: b.memory, Try: b.try,
 		})
 	}
 	for _, l := range h.locks {
@@ -267,7 +266,7 @@ func (e *encodedHost) decode() (Host, error) {
 	for _, b := range e.Bookings {
 		h.bookings = append(h.bookings, Booking{
 			ID: ID{b.Process, b.Number}, URL: urlOf(b.URL), Account: b.Account, Fingerprint: print(b.Fingerprint),
-			state: b.State, booked: b.Booked, settled: b.Settled, timeout: b.Timeout, memory: b.Memory, try: b.Try, abandoned: b.Abandoned,
+			state: b.State, booked: b.Booked, settled: b.Settled, timeout: b.Timeout, memory: b.Memory, try: b.Try,
 		})
 		if b.Booked < 0 || b.Settled < 0 || b.Timeout < 0 || b.Timeout > time.Hour || b.Memory < 0 {
 			bad = errors.New("a booking has impossible times")

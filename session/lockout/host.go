@@ -62,8 +62,6 @@ type Booking struct {
 	timeout time.Duration // of the login
 	memory  time.Duration // how long the PBX counts it
 	try     bool          // the one try of refused credentials: see LooksWrong
-
-	abandoned bool // unclear, because its process died
 }
 
 type state uint8
@@ -148,6 +146,11 @@ type lock struct {
 	url, account string // both empty: the whole host
 	since, until instant
 	window       time.Duration
+}
+
+// holds reports whether the lock is that of the whole host, or of the account.
+func (l *lock) holds(url, account string) bool {
+	return l.url == "" && l.account == "" || l.url == url && l.account == account
 }
 
 // clearing is an event that removed bookings. It is kept, so that a process
@@ -344,7 +347,7 @@ func (h *Host) remember(c clearing) {
 func (h *Host) locked(now instant, url, account string) (lock, bool) {
 	var found lock
 	for _, l := range h.locks {
-		if (l.url == "" && l.account == "" || l.url == url && l.account == account) && l.until > now && l.until > found.until {
+		if l.holds(url, account) && l.until > now && l.until > found.until {
 			found = l
 		}
 	}

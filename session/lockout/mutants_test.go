@@ -34,8 +34,6 @@ var brokenLedgers = []mutants.Mutant{
 		"reloginInterval = 20 * time.Second", "reloginInterval = 0", "TestReloginKeepsPlacesForFaults"},
 	{"no relogin", "ask.go",
 		"if rank > bestRank {", "if rank > bestRank+99 {", "TestManyWrongAndNewAccountsWhereASuccessResetsTheAddress"},
-	{"bookings die with their process", "settle.go",
-		"b.state, b.settled, b.abandoned = unclear, at(now), true", "*b = Booking{memory: 1}", "TestKilledProcessLeavesItsBooking"},
 	{"bookings in flight end with their deadline", "host.go",
 		"return b.judged().add(memory)", "if b.state == inFlight { return b.deadline() }; return b.judged().add(memory)", "TestProcessKilledRightAfterTheVerdictSendsAtMostTwo"},
 	{"abandoned logins of new credentials go on", "ask.go",

@@ -17,9 +17,8 @@ type Proof struct {
 // than a Proof can hold. What a Host keeps for [Replica.Merge] alone is left out.
 func (h *Host) Proof(now time.Time) (p Proof, ok bool) {
 	t := at(now)
-	if len(h.credentials) > 1 || len(h.suspects) > 0 || h.row.count > 0 ||
-		slices.ContainsFunc(h.bookings, func(b Booking) bool { return t <= b.expires() }) ||
-		slices.ContainsFunc(h.locks, func(k lock) bool { return k.until > t }) {
+	if len(h.credentials) > 1 || len(h.suspects) > 0 || h.row.count > 0 || h.Locked(now) ||
+		slices.ContainsFunc(h.bookings, func(b Booking) bool { return t <= b.expires() }) {
 		return Proof{}, false
 	}
 	for _, c := range h.credentials {

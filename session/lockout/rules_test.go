@@ -778,7 +778,7 @@ func TestOrderOfThoseWhoWait(t *testing.T) {
 	var got []string
 	for len(waiting) > 0 {
 		x.responds(waiting[0])
-		i := x.host.Next(x.now, &x.local, waiting)
+		i := next(&x.host, x.now, &x.local, waiting)
 		if i < 0 {
 			t.Fatalf("nobody may go after %v", got)
 		}
@@ -787,18 +787,6 @@ func TestOrderOfThoseWhoWait(t *testing.T) {
 	}
 	if strings.Join(got, " ") != strings.Join(want, " ") {
 		t.Errorf("order %v, want %v", got, want)
-	}
-}
-
-func TestNextPassesOverAnAccountThatWaits(t *testing.T) {
-	x := play(t)
-	l := inRowLimits()
-	x.login(account("refused", l), lockout.Refused)
-	if i := x.host.Next(x.now, &x.local, []lockout.Login{account("refused", l), account("b", l)}); i != 1 {
-		t.Errorf("Next is %d, want 1", i)
-	}
-	if i := x.host.Next(x.now, &x.local, nil); i != -1 {
-		t.Errorf("Next of nobody is %d", i)
 	}
 }
 
@@ -869,16 +857,6 @@ func TestAbandonedLoginsOfNewCredentialsWaitADay(t *testing.T) {
 	x.pass(time.Minute)
 	x.responds(a)
 	x.want(a, lockout.Go, lockout.None) // they worked: a crash loop is no wrong password
-}
-
-func TestEndedProcessIsUnclearAtOnce(t *testing.T) {
-	x := play(t)
-	a := account("a", inRowLimits())
-	x.book(a)
-	x.want(a, lockout.WaitEvent, lockout.SameCredentials)
-	x.host.Ended(x.now, "p")
-	x.wantUntil(a, lockout.Pause, time.Second)
-	x.wantBookings(1)
 }
 
 func TestClocks(t *testing.T) {

@@ -132,12 +132,8 @@ func TestKilledProcessLeavesItsBooking(t *testing.T) {
 	w := newWorld(t, inRow())
 	p := w.processes[0]
 	w.judged = func(*session) {
-		name := fmt.Sprintf("%s-%d", p.name, p.number)
 		w.kill(p)
-		w.after(time.Second, func() {
-			w.store.Ended(w.now, name)
-			w.boot(p)
-		})
+		w.after(time.Second, func() { w.boot(p) })
 	}
 	for i := range 20 {
 		account := fmt.Sprintf("new-%d", i)

@@ -34,7 +34,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 			remove()
 			return
 		}
-		b.state, b.settled, b.abandoned = s, t, false
+		b.state, b.settled = s, t
 		if i >= 0 {
 			h.bookings[i] = b
 		} else if !gone { // the store forgot it
@@ -130,8 +130,7 @@ func (h *Host) success(now instant, l *Local, g Login, b Booking) (dropped int) 
 		h.clear(clearing{kind: clearedAccount, url: b.URL, account: b.Account, at: b.booked}, now)
 	}
 	for i := range h.locks {
-		k := &h.locks[i]
-		if k.since <= b.booked && (k.url == "" && k.account == "" || k.url == b.URL && k.account == b.Account) {
+		if k := &h.locks[i]; k.since <= b.booked && k.holds(b.URL, b.Account) {
 			k.until = min(k.until, now)
 		}
 	}
@@ -259,16 +258,6 @@ func (h *Host) Forgive(now time.Time) Forgotten {
 	h.row = row{last: t}
 	h.forgiven = t
 	return f
-}
-
-// Ended notes that a process is known to be dead: what it had in flight is
-// unclear from now on.
-func (h *Host) Ended(now time.Time, process string) {
-	for i := range h.bookings {
-		if b := &h.bookings[i]; b.ID.Process == process && b.state == inFlight {
-			b.state, b.settled, b.abandoned = unclear, at(now), true
-		}
-	}
 }
 
 // TokenRefused notes that the PBX refused a token before its expiry. g is the login of

@@ -56,9 +56,8 @@ func (h *Host) LockedUntil(now time.Time, url, account string) time.Time {
 // refusal, proof or lock.
 func (h *Host) Idle(now time.Time) bool {
 	t := at(now)
-	return len(h.credentials) == 0 &&
-		!slices.ContainsFunc(h.bookings, func(b Booking) bool { return t <= b.expires() }) &&
-		!slices.ContainsFunc(h.locks, func(k lock) bool { return k.until > t })
+	return len(h.credentials) == 0 && !h.Locked(now) &&
+		!slices.ContainsFunc(h.bookings, func(b Booking) bool { return t <= b.expires() })
 }
 
 // Trouble reports whether what is known of the host holds logins back, or what

@@ -293,12 +293,8 @@ func (w *walker) trouble() time.Duration {
 		p := w.processes[w.pick(len(w.processes))]
 		w.logf("%s is killed", p.name)
 		w.faults++
-		number := p.number
 		w.kill(p)
 		w.run(w.span(10*time.Millisecond, time.Minute))
-		if w.pick(2) == 0 {
-			w.store.Ended(w.now, fmt.Sprintf("%s-%d", p.name, number))
-		}
 		w.boot(p)
 		return w.overdue()
 	case 5, 6:

@@ -1,6 +1,7 @@
 package lockout_test
 
 import (
+	"cmp"
 	"container/heap"
 	"crypto/sha256"
 	"fmt"
@@ -259,6 +260,21 @@ func (w *world) wakeAll() {
 }
 
 // pump sends what may be sent, and plans when to look again.
+// next returns which of the waiting logins goes now, as a queue of [lockout.Host.Rank] and
+// first come, first served has it; -1: none does.
+func next(h *lockout.Host, now time.Time, l *lockout.Local, waiting []lockout.Login) int {
+	chosen := -1
+	for i, g := range waiting {
+		if h.Ask(now, l, g).Verdict != lockout.Go {
+			continue
+		}
+		if chosen < 0 || cmp.Or(cmp.Compare(h.Rank(now, g), h.Rank(now, waiting[chosen])), g.Waiting.Compare(waiting[chosen].Waiting)) < 0 {
+			chosen = i
+		}
+	}
+	return chosen
+}
+
 func (w *world) pump(p *process) {
 	if p.stopped {
 		return
@@ -273,11 +289,11 @@ func (w *world) pump(p *process) {
 				logins = append(logins, w.login(s))
 			}
 		}
-		i := h.Next(w.now, p.local, logins)
+		i := next(h, w.now, p.local, logins)
 		if i >= 0 {
 			d := h.Book(w.now, p.local, logins[i], w.id(p))
 			if d.Verdict != lockout.Go {
-				w.fatalf("Next chose %s, and Book says %v", waiting[i].name, d.Reason)
+				w.fatalf("it is the turn of %s, and Book says %v", waiting[i].name, d.Reason)
 			}
 			w.save(p, h)
 			w.send(waiting[i], logins[i], d.Booking)

@@ -103,7 +103,6 @@ const (
 type Step struct {
 	Verb  Verb
 	Until time.Time // of Wait
-	By    string    // of Wait: the process that holds the claim
 }
 
 // Decide says how a session goes on at now, after it has read the record.
@@ -114,7 +113,7 @@ func (r Record) Decide(now time.Time, n Need) Step {
 	case r.Valid(now) && r.Generation > n.Have:
 		return Step{Verb: Adopt}
 	case r.Claim.Held(now) && r.Claim.By != n.Process:
-		return Step{Verb: Wait, Until: r.Claim.Until, By: r.Claim.By}
+		return Step{Verb: Wait, Until: r.Claim.Until}
 	}
 	return Step{Verb: ClaimIt}
 }

@@ -181,7 +181,7 @@ func TestDecisions(t *testing.T) {
 		"its own token":                 {live(), 0, tokencell.Need{Process: "a", Have: 1}, tokencell.Step{}},
 		"an expired token":              {live(), 30 * time.Minute, tokencell.Need{Process: "a"}, tokencell.Step{}},
 		"a refused token":               {refused, 0, tokencell.Need{Process: "a"}, tokencell.Step{}},
-		"another is at it":              {claimed, 0, tokencell.Need{Process: "a", Have: 1}, tokencell.Step{Verb: tokencell.Wait, Until: start.Add(time.Minute), By: "b"}},
+		"another is at it":              {claimed, 0, tokencell.Need{Process: "a", Have: 1}, tokencell.Step{Verb: tokencell.Wait, Until: start.Add(time.Minute)}},
 		"another is at it, and has one": {claimed, 0, tokencell.Need{Process: "a"}, tokencell.Step{Verb: tokencell.Adopt}},
 		"another's claim has expired":   {claimed, time.Minute, tokencell.Need{Process: "a", Have: 1}, tokencell.Step{}},
 		"its own claim":                 {claimed, 0, tokencell.Need{Process: "b", Have: 1}, tokencell.Step{}},
