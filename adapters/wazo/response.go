@@ -96,6 +96,11 @@ var refusalsOf = map[pbx.Op]map[int]meaning{
 	pbx.OpPing:      {404: reasons["not_found_or_expired"]},
 }
 
+// sessionLeft is the least wait after a login that failed because of the message
+// broker. The server has made the session before (new_token in services/token.py), and
+// counts it until it expires. With a RetryAfter the waits of a session grow to 5 minutes.
+const sessionLeft = 5 * time.Second
+
 // starting are the error_ids of a daemon that wazo-auth cannot serve yet, whatever
 // the HTTP status.
 var starting = map[string]string{
@@ -123,7 +128,9 @@ func refusal(x *wire.Exchange, got response) *pbx.Error {
 	case got.refused() && op != pbx.OpLogin:
 		return refusedRequest(x, got)
 	case op == pbx.OpLogin && status >= 500 && said && id == "":
-		return x.Fail(pbx.ErrUnavailable, "", "the server failed, which says nothing about the password: check that its message broker is up")
+		failure := x.Fail(pbx.ErrUnavailable, "", "the server failed, which says nothing about the password: check that its message broker is up")
+		failure.RetryAfter = max(failure.RetryAfter, sessionLeft)
+		return failure
 	case starting[id] != "":
 		failure := x.Fail(pbx.ErrUnavailable, id, starting[id])
 		failure.NotJudged = op == pbx.OpLogin

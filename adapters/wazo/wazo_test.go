@@ -391,6 +391,25 @@ func TestASessionOutlastsABrokenMessageBroker(t *testing.T) {
 	})
 }
 
+// The server has made the session before it fails, and counts it until it expires.
+func TestABrokenMessageBrokerDoesNotCostAllSessions(t *testing.T) {
+	simulate(t, wazosim.Options{}, "", func(t *testing.T, s simulation) {
+		s.Fault(pbxsim.Fault{On: pbxsim.Login, Times: -1, Edit: func(_ *pbxsim.Request, r *pbxsim.Reply) {
+			if r.Status == 200 {
+				r.Status, r.Body = 500, []byte(`{"message": "Internal Server Error"}`)
+			}
+		}})
+		live := s.Session()
+		defer live.Close(t.Context())
+		time.Sleep(90 * time.Minute)
+		s.ClearFaults()
+		time.Sleep(6 * time.Minute)
+		if _, err := live.Token(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // All sessions are taken by tokens that nobody has logged out. They count until
 // they expire, and up to a minute longer.
 func TestASessionWaitsUntilAnotherTokenFits(t *testing.T) {
