@@ -12,6 +12,7 @@ import (
 const (
 	storeTimeout = 2 * time.Second // of one operation
 	storePause   = 5 * time.Second // after one that failed, before another attempt to log in
+	othersPause  = time.Second     // before another look whether another process's login has ended
 )
 
 // cells are the ledgers of a Guard in a store.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/internal/thorough"
 	"github.com/pbxauth/pbx/session"
 	"github.com/pbxauth/pbx/session/store"
@@ -304,6 +306,56 @@ func TestProcessesPutBackWhatTheStoreHasForgotten(t *testing.T) {
 			if after.GoodLogins != before.GoodLogins || after.WrongLogins != before.WrongLogins {
 				t.Errorf("%s are lost: %d logins, %d wrong ones", lost, after.GoodLogins-before.GoodLogins, after.WrongLogins-before.WrongLogins)
 			}
+		})
+	}
+}
+
+// While wrong logins stand, one login goes at a time, in all processes together. Nobody
+// tells the others when it has ended.
+func TestALoginGoesSoonAfterThatOfAnotherProcess(t *testing.T) {
+	for _, finds := range []string{"a request finds the token dead", "a keep-alive finds the token dead"} {
+		t.Run(finds, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newSimulation(t, 1, []string{"sales", "support", "wrong-0", "wrong-1"}, 0)
+				w.tacit = true // or the other one would hear of the dead token
+				defer w.close()
+				w.sim.SetPassword("wrong-0", "another")
+				w.sim.SetPassword("wrong-1", "another")
+				for _, users := range [][]string{{"sales"}, {"support"}, {"wrong-0", "wrong-1"}} {
+					w.accounts = users
+					w.processes = append(w.processes, w.start())
+					time.Sleep(time.Minute)
+				}
+				w.processes[2].manager.Close(t.Context())
+				w.processes = w.processes[:2]
+				request := func(p *process) {
+					r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, w.server.URL+"/api/v1.1.0/deviceinfo/query", nil)
+					resp, err := p.sessions[0].Do(r)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					resp.Body.Close()
+				}
+				first, other := w.processes[0], w.processes[1].sessions[0]
+				if until := time.Until(first.sessions[0].Status().Next); until < untilNext(other) {
+					time.Sleep(until + time.Second)
+				}
+
+				time.Sleep(untilNext(other) - 500*time.Millisecond)
+				w.sim.Restart()
+				w.sim.Fault(pbxsim.Fault{On: pbxsim.Login, Delay: 3 * time.Second, Times: 1})
+				go request(first)
+				if time.Sleep(100 * time.Millisecond); finds == "a request finds the token dead" {
+					go request(w.processes[1])
+				}
+				time.Sleep(5 * time.Second)
+				for i, p := range w.processes {
+					if got := p.sessions[0].Status(); got.State != session.Live {
+						t.Errorf("process %d: %s", i, got)
+					}
+				}
+			})
 		})
 	}
 }

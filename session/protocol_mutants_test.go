@@ -402,6 +402,11 @@ var brokenProtocols = []mutants.Mutant{
 		"		if false {",
 		"TestATokenThatItsOwnSessionReplacedShowsNothingOfOthers"},
 
+	{"nobody looks whether another process's login has ended", "turns.go",
+		"if sooner != nil && h.stored() {",
+		"if false {",
+		"TestALoginGoesSoonAfterThatOfAnotherProcess"},
+
 	// Logouts: which tokens are pinged before.
 	{"a token that was accepted speaks for newer ones for good", "use.go",
 		"	return time.Since(k.sent) <= lifeLasts && ",

@@ -87,6 +87,9 @@ func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
 			switch {
 			case w.reason == lockout.OneByOne:
 				behind = append(behind, anywhere)
+				if sooner != nil && h.stored() { // nobody tells this process that another one's login has ended
+					*sooner = append(*sooner, call{w.v, time.Now().Add(othersPause)})
+				}
 			case h.holdsBackAll(now, w):
 				if blocked == nil {
 					blocked = map[kind]bool{}
