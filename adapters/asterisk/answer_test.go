@@ -56,6 +56,8 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"an event first", 200, "Event: FullyBooted\r\n\r\n" + accepted, seen{"protocol", "protocol", "protocol", "protocol", none}, ""},
 		{"a forged line", 200, "Response: Error\r\nActionID: 7\r\nResponse: Success\r\nMessage: Authentication failed\r\n\r\n",
 			seen{"protocol", "credentials", "unknown", "unknown", "unknown"}, ""},
+		{"the words of a success in another response", 200, "Response: Goodbye\r\nMessage: Authentication accepted\r\nPing: Pong\r\n\r\n",
+			seen{"protocol", "protocol", "protocol", none, none}, ""},
 		{"in lower case", 200, strings.ToLower(accepted), seen{"protocol", "protocol", "protocol", "protocol", none}, ""},
 
 		{"wrong secret", 200, refused("Authentication failed"), seen{"protocol", "credentials", "unknown", "unknown", "unknown"}, "wrong user name or secret"},

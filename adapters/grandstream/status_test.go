@@ -1,6 +1,7 @@
 package grandstream_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -93,12 +94,24 @@ func TestWhatAStatusMeans(t *testing.T) {
 						continue
 					}
 					failed := failure(t, got[step])
+					if names := failed.Setting == "Username"; names != (step == "challenge" && row.want == "config") {
+						t.Errorf("%s, %s: setting %q", body, step, failed.Setting)
+					}
 					if failed.Kind != kinds[row.want] || failed.Op != row.op || failed.Code != fmt.Sprint(tt.status) || failed.RetryAfter != tt.wait || failed.Sent != (step != "challenge") {
 						t.Errorf("%s, %s: %v, want kind %v and to wait %s", body, step, failed, kinds[row.want], tt.wait)
 					}
 				}
 			}
 		})
+	}
+}
+
+// A firmware that lacks the action of keep-alives and pings says nothing about the cookie.
+func TestAMissingActionIsNoRefusedCookie(t *testing.T) {
+	driver := on(t, drivertest.Body(`{"response":{},"status":-19}`))
+	err := driver.Ping(t.Context(), &pbx.Token{Value: pbx.NewSecret("sid1")})
+	if !errors.Is(err, pbx.ErrNotSupported) || failure(t, err).Code != "-19" || !strings.Contains(err.Error(), "getSystemStatus: set keepalive_action") {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -78,6 +78,17 @@ func TestEachErrnoHasTheKindThatTheVendorsTableImplies(t *testing.T) {
 	}
 }
 
+// What the PBX says of the length of its lock precedes what its vendor says.
+func TestTheLockLastsAsLongAsThePBXSays(t *testing.T) {
+	driver := ofFamily(t, yeastar.SV1, drivertest.Responses(drivertest.Response{
+		Body: `{"status":"Failed","errno":"20002"}`, Header: http.Header{"Retry-After": {"120"}},
+	}))
+	_, err := driver.Login(t.Context())
+	if got := failure(t, err); got.Kind != pbx.ErrLocked || got.RetryAfter != 2*time.Minute {
+		t.Errorf("%v, and to wait %s", err, got.RetryAfter)
+	}
+}
+
 func eachErrno(t *testing.T, family yeastar.Family) {
 	for _, tt := range errnos {
 		for _, status := range []string{"Failed", "Failure"} {

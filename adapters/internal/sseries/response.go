@@ -3,7 +3,6 @@ package sseries
 import (
 	"bytes"
 	"encoding/xml"
-	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -42,11 +41,7 @@ func (r response) code() string {
 // a status the response was not understood.
 func (v *Variant) read(body []byte) response {
 	if v.Typed && bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) {
-		r, err := readXML(body)
-		if err != nil {
-			return response{}
-		}
-		return r
+		return readXML(body)
 	}
 	var r response
 	wire.ReadJSON(body, &r)
@@ -57,16 +52,14 @@ func (v *Variant) read(body []byte) response {
 // levels.
 const maxDepth = 32
 
-var errNotOurs = errors.New("not a response of this protocol")
-
-// readXML reads <xml><status>…</status>…</xml>. The elements below others, as
-// in lists, are not looked at, but have to be well-formed.
+// readXML reads <xml><status>…</status>…</xml>, and returns nothing for anything else.
+// The elements below others, as in lists, are not looked at, but have to be well-formed.
 //
 // There is nothing in a response to expand: a document type, which is where
 // entities are declared, is refused, and so is an entity that XML itself does
 // not have. A status, or any other of the fields, that is there twice could be
 // read both ways, and is refused too.
-func readXML(body []byte) (response, error) {
+func readXML(body []byte) response {
 	d := xml.NewDecoder(bytes.NewReader(body))
 	fields := map[string]*string{"status": new(string), "token": new(string), "refreshtoken": new(string), "transport": new(string), "errno": new(string)}
 	var path []string // the open elements, the root first
@@ -78,10 +71,10 @@ func readXML(body []byte) (response, error) {
 			return response{
 				Status: *fields["status"], Errno: wire.Text(*fields["errno"]), Transport: *fields["transport"],
 				Token: *fields["token"], RefreshToken: *fields["refreshtoken"],
-			}, nil
+			}
 		}
 		if err != nil {
-			return response{}, err
+			return response{}
 		}
 		switch token := token.(type) {
 		case xml.StartElement:
@@ -90,7 +83,7 @@ func readXML(body []byte) (response, error) {
 				name = "" // of somebody else's
 			}
 			if len(path) == 0 && (done || name != "xml") || len(path) == maxDepth {
-				return response{}, errNotOurs
+				return response{}
 			}
 			path = append(path, name)
 			leaf = len(path) == 2
@@ -98,7 +91,7 @@ func readXML(body []byte) (response, error) {
 		case xml.EndElement:
 			if field, known := fields[path[len(path)-1]]; known && len(path) == 2 {
 				if *field != "" {
-					return response{}, errNotOurs
+					return response{}
 				}
 				*field = text.String()
 			}
@@ -110,14 +103,14 @@ func readXML(body []byte) (response, error) {
 			case leaf:
 				text.Write(token)
 			case len(path) < 2 && len(bytes.TrimSpace(token)) > 0:
-				return response{}, errNotOurs
+				return response{}
 			}
 		case xml.ProcInst:
 			if token.Target != "xml" || len(path) > 0 || done {
-				return response{}, errNotOurs
+				return response{}
 			}
 		case xml.Directive:
-			return response{}, errNotOurs
+			return response{}
 		}
 	}
 }
