@@ -137,7 +137,7 @@ func (p *PBX) refusal(x exchange) *pbx.Error {
 	failure := x.Fail(known.kind, "", known.advice)
 	failure.NotJudged = x.Request.Op == pbx.OpLogin && x.block["Message"] == "Asterisk is shutting down"
 	if known.kind == pbx.ErrTooManySessions && failure.RetryAfter == 0 {
-		failure.RetryAfter = x.lifetime // the other session's, if nobody uses it
+		failure.RetryAfter = x.lifetime + sweepsLate // the other session's, if nobody uses it
 	}
 	return failure
 }

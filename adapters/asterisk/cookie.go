@@ -12,6 +12,10 @@ import (
 
 const cookieName = "mansession_id"
 
+// sweepsLate is how long after its end a session may still count: Asterisk removes
+// dead sessions up to six seconds late.
+const sweepsLate = 7 * time.Second
+
 // usualLifetime is httptimeout unless manager.conf says otherwise.
 const usualLifetime = time.Minute
 

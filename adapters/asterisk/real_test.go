@@ -97,7 +97,7 @@ func TestARealAsteriskAllowsOneSession(t *testing.T) {
 	}
 	_, err = openReal(t, "single", "wrong").Login(t.Context())
 	var failure *pbx.Error
-	if !errors.As(err, &failure) || failure.Kind != pbx.ErrTooManySessions || failure.RetryAfter != 20*time.Second {
+	if !errors.As(err, &failure) || failure.Kind != pbx.ErrTooManySessions || failure.RetryAfter != 27*time.Second {
 		t.Errorf("a second session: %v", err)
 	}
 	if err := driver.Logout(t.Context(), token); err != nil {
