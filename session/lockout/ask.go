@@ -114,6 +114,7 @@ const retryInterval = 10 * time.Second
 const (
 	pauseAfterOne  = time.Second
 	pauseAfterMore = 30 * time.Second
+	longestPause   = 5 * time.Minute
 	lastPlacePause = time.Minute    // beyond the window
 	barredPause    = time.Hour      // after the first; eight times as long after the next
 	abandonedPause = 24 * time.Hour // new credentials with two logins that nobody settled
@@ -335,6 +336,8 @@ func (h *Host) pauseUntil(c credential, n tally, limits Limits) instant {
 			return last.add(pauseAfterOne)
 		case lastPlace:
 			return last.add(limits.Window + lastPlacePause)
+		case limits.None: // no place bounds their number, and each may leave a session in the PBX
+			return last.add(min(pauseAfterMore<<min(count-2, 4), longestPause))
 		}
 		return last.add(pauseAfterMore)
 	}

@@ -333,6 +333,21 @@ func TestPausesAfterUnclearLogins(t *testing.T) {
 	x.want(account("b", l), lockout.WaitPerson, lockout.NoPlace)
 }
 
+// Nothing else bounds their number there, and each may leave a session in the PBX.
+func TestUnclearLoginsGetRarerAtABrandWithoutLockout(t *testing.T) {
+	x := play(t)
+	a := account("a", pbx.Lockout{None: true})
+	x.login(a, lockout.Success)
+	for _, want := range []time.Duration{time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 5 * time.Minute, 5 * time.Minute} {
+		x.login(a, lockout.Unclear)
+		x.wantUntil(a, lockout.Pause, want)
+		x.pass(want)
+	}
+	x.login(a, lockout.Success)
+	x.login(a, lockout.Unclear)
+	x.wantUntil(a, lockout.Pause, time.Second)
+}
+
 func TestLastPlaceIsKeptForAfterALock(t *testing.T) {
 	x := play(t)
 	a := account("a", inRowLimits())
@@ -751,7 +766,7 @@ func TestBrandWithoutLockout(t *testing.T) {
 	for i := range 50 {
 		g := account(fmt.Sprint("unclear-", i), l)
 		x.login(g, lockout.Unclear)
-		x.pass(time.Minute)
+		x.pass(5 * time.Minute)
 	}
 	x.wantBookings(0)
 }
