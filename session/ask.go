@@ -247,14 +247,24 @@ func (h *host) move() {
 	h.unlockAndAdvance(h.now())
 }
 
-// retry asks for a person's retry, and returns why it would do nothing.
-func (h *host) retry(ctx context.Context, v *visitor, print fingerprint) (d lockout.Decision, err error) {
+// retry asks for a person's retry, and returns why it would do nothing. waits: the
+// visitor stands in the queue, and goes as soon as its URL responds to a check.
+func (h *host) retry(ctx context.Context, v *visitor, print fingerprint) (d lockout.Decision, waits bool, err error) {
 	g := h.login(v, print, time.Time{})
 	err = h.change(ctx, func(now time.Time, ledger *lockout.Host) bool {
 		d = ledger.Retry(now, &h.local, g)
 		return d.Reason == lockout.None
 	})
-	return d, err
+	h.lock()
+	defer h.unlock()
+	now := h.now()
+	if waits = d.Reason == lockout.NoEvidence && v.lacksEvidence(); waits {
+		h.check(v, now)
+	}
+	if c := h.checks[g.URL]; c != nil {
+		c.by.schedule.pokeAt(&c.job, h.nextCheck(g.URL, now)) // it may have become due
+	}
+	return d, waits, err
 }
 
 // explain is the error of a decision, for the one whose login it is.
