@@ -64,8 +64,13 @@ func (h *host) booked(v *visitor, q question, g lockout.Login, d lockout.Decisio
 	}
 	if err != nil {
 		h.line.drop(v)
+		a := answer{state: Unavailable, err: err}
+		if d := h.ledger.Ask(now, &h.local, g); d.Reason == lockout.PasswordRefused { // known without the store
+			a = h.answer(g, d, now)
+		}
 		h.unlock()
-		return answer{verdict: waitUntil, until: time.Now().Add(storePause), state: Unavailable, err: err, away: true}
+		a.verdict, a.until, a.away = waitUntil, time.Now().Add(storePause), true
+		return a
 	}
 	if q.relogin && d.Reason != lockout.NoEvidence {
 		h.line.drop(v)
