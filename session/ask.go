@@ -64,8 +64,13 @@ func (h *host) booked(v *visitor, q question, g lockout.Login, d lockout.Decisio
 	}
 	if err != nil {
 		h.line.drop(v)
+		a := answer{state: Unavailable, err: err}
+		if d := h.ledger.Ask(now, &h.local, g); d.Reason == lockout.PasswordRefused { // known without the store
+			a = h.answer(g, d, now)
+		}
 		h.unlock()
-		return answer{verdict: waitUntil, until: time.Now().Add(storePause), state: Unavailable, err: err, away: true}
+		a.verdict, a.until, a.away = waitUntil, time.Now().Add(storePause), true
+		return a
 	}
 	if q.relogin && d.Reason != lockout.NoEvidence {
 		h.line.drop(v)
@@ -247,14 +252,24 @@ func (h *host) move() {
 	h.unlockAndAdvance(h.now())
 }
 
-// retry asks for a person's retry, and returns why it would do nothing.
-func (h *host) retry(ctx context.Context, v *visitor, print fingerprint) (d lockout.Decision, err error) {
+// retry asks for a person's retry, and returns why it would do nothing. waits: the
+// visitor stands in the queue, and goes as soon as its URL responds to a check.
+func (h *host) retry(ctx context.Context, v *visitor, print fingerprint) (d lockout.Decision, waits bool, err error) {
 	g := h.login(v, print, time.Time{})
 	err = h.change(ctx, func(now time.Time, ledger *lockout.Host) bool {
 		d = ledger.Retry(now, &h.local, g)
 		return d.Reason == lockout.None
 	})
-	return d, err
+	h.lock()
+	defer h.unlock()
+	now := h.now()
+	if waits = d.Reason == lockout.NoEvidence && v.lacksEvidence(); waits {
+		h.check(v, now)
+	}
+	if c := h.checks[g.URL]; c != nil {
+		c.by.schedule.pokeAt(&c.job, h.nextCheck(g.URL, now)) // it may have become due
+	}
+	return d, waits, err
 }
 
 // explain is the error of a decision, for the one whose login it is.

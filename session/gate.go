@@ -62,16 +62,17 @@ func (g *gate) refund(l *link, op pbx.Op, b *lockout.Booking) {
 // errWithdrawn is the outcome of a login that was not sent after all.
 var errWithdrawn error = &pbx.Error{Op: pbx.OpLogin, Kind: pbx.ErrNotSupported, Message: "not sent: the session no longer needs it"}
 
-// retry asks for a person's retry, and returns why it would do nothing.
-func (g *gate) retry(ctx context.Context, l *link, print fingerprint) error {
-	d, err := l.host.retry(ctx, &l.visitor, print)
+// retry asks for a person's retry, and returns why it would do nothing. waits: there is
+// nothing more to do, because the session goes on by itself when a check succeeds.
+func (g *gate) retry(ctx context.Context, l *link, print fingerprint) (waits bool, err error) {
+	d, waits, err := l.host.retry(ctx, &l.visitor, print)
 	switch {
 	case err != nil:
-		return err
-	case d.Reason == lockout.None, d.Reason == lockout.NothingToRetry:
-		return nil // the session's own pause may be cut short
-	case d.Reason == lockout.NoEvidence, d.Reason == lockout.OneByOne, d.Reason == lockout.SameCredentials:
-		return errors.New("not retried: " + d.Reason.String())
+		return false, err
+	case d.Reason == lockout.None, d.Reason == lockout.NothingToRetry, d.Reason == lockout.NoEvidence:
+		return waits, nil // the session's own pause may be cut short
+	case d.Reason == lockout.OneByOne, d.Reason == lockout.SameCredentials:
+		return false, errors.New("not retried: " + d.Reason.String())
 	}
-	return l.host.explain(&l.visitor, print, d)
+	return false, l.host.explain(&l.visitor, print, d)
 }

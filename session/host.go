@@ -112,6 +112,7 @@ type check struct {
 	job  job
 
 	by     *visitor // guarded by host.mu, as is what follows; nil: it is over
+	busy   bool     // one is under way
 	failed bool     // the last one got no response
 	passed bool     // from one visitor to another
 }

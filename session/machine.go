@@ -440,9 +440,11 @@ func (m *machine) shared(now time.Time, e event, chance float64, p *plan) {
 	case e.err != nil:
 		m.away = min(m.away+1, math.MaxUint16-1)
 		why, err := notShared(e.err)
-		if living {
+		switch {
+		case m.state == Rejected: // without the store, too
+		case living:
 			m.become(now, Renewing, err, why, p)
-		} else if m.state != Rejected {
+		default:
 			m.become(now, Unavailable, err, why, p)
 		}
 		m.rest(now.Add(min(backoff(int(m.away)-1, chance), spread(slowestShare, chance))))

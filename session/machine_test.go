@@ -414,6 +414,9 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 				{verdict: person, state: Rejected, err: errRefused},
 				{verdict: waitEvent, until: w.now.Add(10 * time.Minute), state: Locked, holder: LockedByPBX, err: failure(pbx.ErrLocked, false, 0)},
 			}
+			if k.rules.shares {
+				answers = append(answers, answer{verdict: waitUntil, until: w.now.Add(5 * time.Second), state: Rejected, err: errRefused, away: true})
+			}
 		}
 		for _, a := range answers {
 			moves = append(moves, move{name: verdictNames[a.verdict][a.state], e: event{kind: answered, ticket: m.ticket, answer: a}})

@@ -667,20 +667,24 @@ func (s *Session) reissued(t *pbx.Token) bool {
 // Retry makes a session that is rejected or unavailable try again now, after a
 // person has fixed the cause. It also works for one that is locked because credentials
 // that had worked were refused: see LooksWrong of [pbx.Lockout]. It ends the refusal of
-// the credentials and skips pauses. The budget of wrong logins still holds. It returns
-// an *[Error] that says why it did nothing: there is nothing to retry, the PBX does not
-// respond to checks yet, logins are locked, or the last Retry was less than 10 seconds
-// ago. With [Options].Store it waits for the store, as long as ctx allows.
+// the credentials and skips pauses. The budget of wrong logins still holds. If the
+// session waits until the PBX responds to a check without the password (see
+// [Status].Check), Retry has it checked now, at most once in 10 seconds for each URL, and
+// the login follows if it responds. Retry returns an *[Error] that says why it did
+// nothing: there is nothing to retry, another login is in flight, logins are locked, or
+// the last Retry was less than 10 seconds ago. With [Options].Store it waits for the
+// store, as long as ctx allows.
 func (s *Session) Retry(ctx context.Context) error {
 	s.mu.Lock()
 	refusal, print := s.machine.retriable(time.Now()), s.machine.print
 	s.mu.Unlock()
 	ctx, stop := s.fleet.during(ctx)
 	defer stop()
+	waits := false
 	if l := s.link.Load(); refusal == nil && (print != (fingerprint{}) || l.own != (fingerprint{})) {
-		refusal = s.fleet.gate.retry(ctx, l, print)
+		waits, refusal = s.fleet.gate.retry(ctx, l, print)
 	}
-	if refusal == nil {
+	if refusal == nil && !waits {
 		refusal = s.deliver(event{kind: retry}, nil).refusal
 	}
 	if refusal == nil {

@@ -326,6 +326,72 @@ func TestAProcessWithAStalePasswordServesTheGoodToken(t *testing.T) {
 	})
 }
 
+// The store is away from the login that the PBX refuses, or from a minute later. A
+// session without a store of tokens, and one without fingerprints, ask it as well.
+func TestARejectedSessionStaysSoWhileTheStoreIsAway(t *testing.T) {
+	for _, atOnce := range []bool{false, true} {
+		for _, prints := range []bool{false, true} {
+			for _, tokens := range []bool{false, true} {
+				t.Run(fmt.Sprintf("at once: %v, fingerprints: %v, tokens: %v", atOnce, prints, tokens), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						faults := (&store.Memory{}).Faults()
+						options := &session.Options{}
+						if tokens {
+							options.Store = share(t, faults.Process("one"), "one")
+						} else {
+							guard, err := session.NewGuard(faults.Process("one"))
+							if err != nil {
+								t.Fatal(err)
+							}
+							options.Guard = guard
+						}
+						m := session.NewManager(options)
+						defer m.Close(context.Background())
+						f, drivers := newShared(1, 10*time.Hour)
+						f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
+							return nil, told(pbx.OpKeepAlive, pbx.ErrNotSupported, false)
+						}
+						if !prints {
+							drivers[0] = f
+						}
+						s := mustAdd(t, m, "7", drivers[0])
+						token := mustToken(t, s)
+						f.set(func() {
+							f.login = func(context.Context) (*pbx.Token, error) {
+								if atOnce {
+									faults.Cut("one")
+								}
+								return nil, told(pbx.OpLogin, pbx.ErrInvalidCredentials, true)
+							}
+						})
+						for logins := 1; logins < 2; logins, _, _ = f.counts() {
+							time.Sleep(time.Minute)
+						}
+						time.Sleep(time.Minute)
+						faults.Cut("one")
+						before := s.Status()
+						for range 100 {
+							wantState(t, s, session.Rejected)
+							time.Sleep(time.Second)
+						}
+						if mustToken(t, s) != token {
+							t.Error("the token is not handed out until it expires")
+						}
+						time.Sleep(10 * time.Hour)
+						if s := s.Status(); s.State != session.Rejected || !s.Since.Equal(before.Since) || s.Err != before.Err {
+							t.Errorf("status is %v, and was %v", s, before)
+						}
+						faults.Rejoin("one")
+						time.Sleep(time.Hour)
+						wantState(t, s, session.Rejected)
+						wantCounts(t, f, 2, 1, 0)
+					})
+				})
+			}
+		}
+	}
+}
+
 func TestWhileTheStoreIsAwayNothingLogsIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := &store.Memory{}

@@ -195,7 +195,7 @@ func (c *check) run() {
 	h.lock()
 	now := h.now()
 	v := c.by
-	if v == nil {
+	if v == nil || c.busy { // Retry may plan it while it is under way
 		h.unlock()
 		return
 	}
@@ -210,11 +210,13 @@ func (c *check) run() {
 		v.schedule.set(&c.job, due, true)
 		return
 	}
+	c.busy = true
 	h.unlock()
 
 	status := v.probe(v.ctx)
 
 	h.lock()
+	c.busy = false
 	sent := now
 	now = h.now()
 	h.local.Checked(c.url, sent, now, status)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -80,11 +81,38 @@ func (c *check) run(ctx context.Context, login func(context.Context, pbx.Authent
 	}
 	dead := deadTokens{c.ledger.store, strings.ToLower(c.address().Hostname()), cmp.Or(c.traits.Lockout.Window, assumedWindow)}
 	report := probe.Run(ctx, probe.Options{
-		Driver: c.driver, Config: c.cfg, Login: login, OnStep: c.print,
+		Driver: c.driver, Config: c.cfg, OnStep: c.print,
+		Login: func(ctx context.Context, auth pbx.Authenticator) (*pbx.Token, error) {
+			token, err := login(ctx, auth)
+			return token, forOperators(err)
+		},
 		MayUseDeadToken: func() error { return dead.may(ctx) },
 	})
 	c.conclude(report)
 	return report
+}
+
+// hints maps what errors advise programmers to do to what does the same here.
+var hints = []struct {
+	programmers *regexp.Regexp
+	here        string
+}{
+	{regexp.MustCompile(`retry if they are right by now \(Session\.Retry\)`), `use -force "reason" if they are right by now`},
+	{regexp.MustCompile(`call Guard\.Forgive\(".*?"\)`), `use -force "reason"`},
+	{regexp.MustCompile(`is an import missing\?`), "see -list"},
+}
+
+// forOperators replaces the hints in the message of an error.
+func forOperators(err error) error {
+	var failure *pbx.Error
+	if !errors.As(err, &failure) {
+		return err
+	}
+	f := *failure
+	for _, h := range hints {
+		f.Message = h.programmers.ReplaceAllLiteralString(f.Message, h.here)
+	}
+	return &f
 }
 
 // assumedWindow is how long a lockout lasts if the driver does not say: as long as

@@ -51,7 +51,7 @@ func TestManyWrongPasswordsLockNobodyOut(t *testing.T) {
 	if _, locked := sim.Locked("127.0.0.1"); locked || sim.Counts().WrongLogins < 2 {
 		t.Errorf("locked: %t, %+v", locked, sim.Counts())
 	}
-	if !strings.Contains(out, "not sent: one more wrong login could make 127.0.0.1 lock this client") || !strings.Contains(out, `-force "reason"`) {
+	if !strings.Contains(out, "not sent: one more wrong login could make 127.0.0.1 lock this client") || !strings.Contains(out, `clear its list of blocked addresses, then use -force "reason"`) {
 		t.Errorf("output:\n%s", out)
 	}
 }
@@ -82,7 +82,7 @@ func TestTheLedgerIsSharedWithOtherPrograms(t *testing.T) {
 		t.Fatal("the wrong password is accepted")
 	}
 	status, out, _ := newMachine(t).run(on("yeastar", server.URL, "-ledger", dir)...)
-	if status != exitFailed || sim.Counts().Logins != 1 || !strings.Contains(out, "not sent: the PBX refused these credentials") {
+	if status != exitFailed || sim.Counts().Logins != 1 || !strings.Contains(out, "not sent: the PBX refused these credentials") || !strings.Contains(out, `correct them, or use -force "reason" if they are right by now`) {
 		t.Errorf("status %d, %d logins:\n%s", status, sim.Counts().Logins, out)
 	}
 }

@@ -161,6 +161,7 @@ func (u *usage) open(ctx context.Context, people console, env func(string) (stri
 	}
 	auth, err := pbx.Open(u.driver, u.cfg)
 	if err != nil {
+		err = forOperators(err)
 		if flags := flagsFor(err); flags != "" {
 			err = fmt.Errorf("%w (%s)", err, flags)
 		}

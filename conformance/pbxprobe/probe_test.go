@@ -92,6 +92,7 @@ func (d *machine) runContext(ctx context.Context, args ...string) (status int, o
 		func(name string) (string, bool) { value, ok := d.env[name]; return value, ok },
 		&o, &e)
 	d.silent("the output", o.String()+e.String())
+	d.forOperators(o.String() + e.String())
 	filepath.WalkDir(d.env["PBXPROBE_LEDGER"], func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() {
 			text, _ := os.ReadFile(path)
@@ -100,6 +101,17 @@ func (d *machine) runContext(ctx context.Context, args ...string) (status int, o
 		return nil
 	})
 	return status, o.String(), e.String()
+}
+
+// goNames are names of the library, as in Guard.Forgive, and what else a programmer does.
+var goNames = regexp.MustCompile(`\b[A-Z][a-z]+\.[A-Z][A-Za-z]+|.*\bimport\b.*`)
+
+// forOperators fails if text speaks to programmers. Who runs this has a command line.
+func (d *machine) forOperators(text string) {
+	d.t.Helper()
+	if found := goNames.FindString(text); found != "" {
+		d.t.Errorf("the output speaks of %q:\n%s", found, text)
+	}
 }
 
 // silent fails if text holds a secret.

@@ -26,6 +26,8 @@ type urlState struct {
 	checks   int     // of this outage
 	since    instant // when the first of them was sent
 	checked  instant // when the newest of them ended
+	asked    instant // when a person last asked for another
+	owed     bool    // that one was not sent yet
 	care     care
 	refused  []refusedToken // lately
 	refuses  bool           // the evidence is a check that was refused or redirected
@@ -58,7 +60,7 @@ func (l *Local) clamp(now instant, url string) {
 	l.lastSuccess = min(l.lastSuccess, now)
 	u := l.url(url)
 	u.sent, u.evidence, u.since, u.checked = min(u.sent, now), min(u.evidence, now), min(u.since, now), min(u.checked, now)
-	u.barred = min(u.barred, now)
+	u.asked, u.barred = min(u.asked, now), min(u.barred, now)
 	c := &u.care
 	c.doubted, c.oldest, c.since = min(c.doubted, now), min(c.oldest, now), min(c.since, now)
 	c.until = min(c.until, now.add(assumedMemory+granularity))
@@ -71,7 +73,7 @@ func (l *Local) Shift(by time.Duration) {
 	shift(ms, &l.doubt, &l.lastBad, &l.lastUnclear, &l.lastSuccess)
 	for i := range l.urls {
 		u := &l.urls[i]
-		shift(ms, &u.sent, &u.evidence, &u.since, &u.checked, &u.barred)
+		shift(ms, &u.sent, &u.evidence, &u.since, &u.checked, &u.asked, &u.barred)
 		u.care.shift(ms)
 		for i := range u.refused {
 			shift(ms, &u.refused[i].issued, &u.refused[i].read)
@@ -139,21 +141,40 @@ func (l *Local) Evidence(url string, sent, read time.Time) {
 // 500 is evidence.
 func (l *Local) Checked(url string, sent, ended time.Time, status int) {
 	u := l.url(url)
-	if u.checks > 0 && at(sent) > u.checked.add(2*u.interval()+30*time.Second) {
-		u.checks = 0 // nobody waited for evidence in between: this is another outage
+	responds := status > 0 && status < 500
+	if early := u.owed && u.checks > 0 && at(sent) < u.checked.add(u.interval()); responds || !early {
+		u.count(at(sent), at(ended))
 	}
-	if u.checks == 0 {
-		u.since = at(sent)
-	}
-	u.checks++
-	u.checked = at(ended)
-	if status > 0 && status < 500 {
+	u.owed = u.owed && at(sent) < u.asked
+	if responds {
 		if l.doubt == 0 && !refuses(status) {
 			u.checks = 0
 		}
 		l.Evidence(url, sent, ended)
 		u.refuses = refuses(status)
 	}
+}
+
+// count notes a check of the schedule.
+func (u *urlState) count(sent, ended instant) {
+	if u.checks > 0 && sent > u.checked.add(2*u.interval()+30*time.Second) {
+		u.checks = 0 // nobody waited for evidence in between: this is another outage
+	}
+	if u.checks == 0 {
+		u.since = sent
+	}
+	u.checks++
+	u.checked = ended
+}
+
+// checkNow makes a check of url due, because a person asks for it. It reports whether
+// one is: another is not due for 10 s.
+func (l *Local) checkNow(now instant, url string) bool {
+	u := l.url(url)
+	if !u.owed && (u.asked == 0 || now >= u.asked.add(retryInterval)) {
+		u.asked, u.owed = now, true
+	}
+	return u.owed
 }
 
 // The schedule of checks: at once, after 1, 2 and 4 seconds more, then every
@@ -172,7 +193,7 @@ func (l *Local) NextCheck(url string) time.Time {
 	if l.lastUnclear > 0 {
 		next = l.lastUnclear.add(checkAfterUnclear)
 	}
-	if u.checks > 0 {
+	if u.checks > 0 && !u.owed {
 		next = max(next, u.checked.add(u.interval()))
 	}
 	return next.time()

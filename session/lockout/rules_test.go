@@ -510,6 +510,53 @@ func TestScheduleOfChecks(t *testing.T) {
 	}
 }
 
+func TestRetryMakesACheckDueOnceInTenSeconds(t *testing.T) {
+	x := play(t)
+	a := account("a", inRowLimits())
+	retry := func(want lockout.Reason) {
+		t.Helper()
+		if d := x.host.Retry(x.now, &x.local, a); d.Reason != want {
+			t.Errorf("%v, want %v", d.Reason, want)
+		}
+		if due := !x.local.NextCheck(theURL).After(x.now); due != (want == lockout.NoEvidence) {
+			t.Errorf("a check is due: %v", due)
+		}
+	}
+	check := func() { x.local.Checked(theURL, x.now, x.now, 0) }
+	x.login(a, lockout.NotSent)
+	for range 300 {
+		check()
+		x.now = x.local.NextCheck(theURL)
+	}
+	check()
+	x.pass(time.Second)
+	next := x.local.NextCheck(theURL)
+	retry(lockout.NoEvidence)
+	x.pass(15 * time.Second)
+	retry(lockout.NoEvidence) // no check has been sent yet
+	check()
+	retry(lockout.NoEvidence)
+	check()
+	retry(lockout.RetriedJustNow)
+	x.pass(9900 * time.Millisecond)
+	retry(lockout.RetriedJustNow)
+	if !x.local.NextCheck(theURL).Equal(next) {
+		t.Error("the checks that a person asked for have moved the others")
+	}
+	x.pass(100 * time.Millisecond)
+	retry(lockout.NoEvidence)
+	check()
+
+	const day = 24 * time.Hour
+	x.now = x.now.Add(-day)
+	x.local.Shift(-day) // another clock
+	retry(lockout.RetriedJustNow)
+	x.now = x.now.Add(-day) // the clock was set back
+	retry(lockout.RetriedJustNow)
+	x.pass(10 * time.Second)
+	retry(lockout.NoEvidence)
+}
+
 func TestChecksStartAnewAfterAPauseWithoutThem(t *testing.T) {
 	x := play(t)
 	a := account("a", inRowLimits())
@@ -1374,6 +1421,9 @@ func TestAPersonsRetryGoesThroughWhatMayBeInFront(t *testing.T) {
 	x.want(g, lockout.WaitEvent, lockout.NoEvidence)
 	if d := x.host.Retry(x.now, &x.local, g); d.Reason != lockout.None {
 		t.Fatal(d.Reason)
+	}
+	if next := x.local.NextCheck(g.URL); next.After(x.now) {
+		t.Errorf("the next check is in %v", next.Sub(x.now))
 	}
 	x.checked(g, 401)
 	x.want(g, lockout.Go, lockout.None)

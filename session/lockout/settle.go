@@ -204,17 +204,24 @@ func (h *Host) dropOldest(proven bool) {
 // Retry is a person's wish to have a login tried again. It removes the refusal
 // and skips the pauses, but no booking. Decision.Reason says why nothing was
 // done: there is no place, the PBX has locked, the last retry was less than 10 s
-// ago, or nothing holds the login back. [None] means that it was done.
+// ago, or nothing holds the login back. [None] means that it was done. After None and
+// after [NoEvidence], a check of the URL is due (see [Local.NextCheck]).
 func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 	t := at(now)
 	h.clamp(t)
 	c := h.credential(t, g.URL, g.Fingerprint)
+	justNow := func(last instant) Decision {
+		return Decision{Verdict: Wait, Reason: RetriedJustNow, Until: last.add(retryInterval).time()}
+	}
 	if c.retried > 0 && t < c.retried.add(retryInterval) {
-		return Decision{Verdict: Wait, Reason: RetriedJustNow, Until: c.retried.add(retryInterval).time()}
+		return justNow(c.retried)
 	}
 	l.resume(g.URL, g.Account)
 	before := h.Ask(now, l, g)
 	barred := before.Reason == NoEvidence && h.barred(t, l, c, g.URL)
+	if before.Reason == NoEvidence && !barred && !l.checkNow(t, g.URL) {
+		return justNow(l.url(g.URL).asked)
+	}
 	if before.Reason != PasswordRefused && before.Reason != MayBeLocked && before.Reason != Pause && !barred {
 		before.Reason = cmp.Or(before.Reason, NothingToRetry)
 		return before
@@ -228,6 +235,7 @@ func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 		h.setCredential(old)
 		return after
 	}
+	l.checkNow(t, g.URL)
 	h.prune()
 	return Decision{}
 }
