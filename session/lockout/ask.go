@@ -114,10 +114,10 @@ const retryInterval = 10 * time.Second
 const (
 	pauseAfterOne  = time.Second
 	pauseAfterMore = 30 * time.Second
-	longestPause   = 5 * time.Minute
-	lastPlacePause = time.Minute    // beyond the window
-	barredPause    = time.Hour      // after the first; eight times as long after the next
-	abandonedPause = 24 * time.Hour // new credentials with two logins that nobody settled
+	longestPause   = 150 * time.Second // a lock that only logins meet costs no more than three minutes after it
+	lastPlacePause = time.Minute       // beyond the window
+	barredPause    = time.Hour         // after the first; eight times as long after the next
+	abandonedPause = 24 * time.Hour    // new credentials with two logins that nobody settled
 )
 
 // tally is what the bookings of the host mean for one login.
@@ -337,7 +337,7 @@ func (h *Host) pauseUntil(c credential, n tally, limits Limits) instant {
 		case lastPlace:
 			return last.add(limits.Window + lastPlacePause)
 		case limits.None: // no place bounds their number, and each may leave a session in the PBX
-			return last.add(min(pauseAfterMore<<min(count-2, 4), longestPause))
+			return last.add(min(pauseAfterMore<<min(count-2, 3), longestPause))
 		}
 		return last.add(pauseAfterMore)
 	}

@@ -95,7 +95,7 @@ var brokenLedgers = []mutants.Mutant{
 	{"no pause after unclear logins", "ask.go",
 		"pauseAfterMore = 30 * time.Second", "pauseAfterMore = 0", "TestPausesAfterUnclearLogins"},
 	{"unclear logins of a brand without lockout do not get rarer", "ask.go",
-		"pauseAfterMore<<min(count-2, 4)", "pauseAfterMore", "TestUnclearLoginsGetRarerAtABrandWithoutLockout"},
+		"pauseAfterMore<<min(count-2, 3)", "pauseAfterMore", "TestUnclearLoginsGetRarerAtABrandWithoutLockout"},
 	{"the last place is not kept for after a lock", "ask.go",
 		"case lastPlace:", "case lastPlace && false:", "TestAddressLockedBySomebodyElse"},
 	{"other accounts' unclear logins look like a lock of this one", "ask.go",

@@ -338,7 +338,7 @@ func TestUnclearLoginsGetRarerAtABrandWithoutLockout(t *testing.T) {
 	x := play(t)
 	a := account("a", pbx.Lockout{None: true})
 	x.login(a, lockout.Success)
-	for _, want := range []time.Duration{time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 5 * time.Minute, 5 * time.Minute} {
+	for _, want := range []time.Duration{time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 150 * time.Second, 150 * time.Second} {
 		x.login(a, lockout.Unclear)
 		x.wantUntil(a, lockout.Pause, want)
 		x.pass(want)
