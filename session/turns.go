@@ -1,7 +1,6 @@
 package session
 
 import (
-	"net/http"
 	"slices"
 	"time"
 
@@ -215,7 +214,7 @@ func (c *check) run() {
 	sent := now
 	now = h.now()
 	h.local.Checked(c.url, sent, now, status)
-	fails := status == 0 || status >= http.StatusInternalServerError
+	fails := !lockout.Responds(status)
 	c.failed = fails
 	var first *visitor
 	if c.passed && !fails && c.by != nil {

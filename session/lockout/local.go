@@ -124,9 +124,9 @@ func (l *Local) good(sent, now instant, url string) {
 }
 
 // Evidence notes a response that this process has read from url: a token was
-// accepted, a login was judged, or a check without credentials got a status below
-// 500. A response to a request that was sent before the newest bad outcome proves
-// nothing.
+// accepted, a login was judged, or a check without credentials got a status that shows
+// that the PBX is up. A response to a request that was sent before the newest bad
+// outcome proves nothing.
 func (l *Local) Evidence(url string, sent, read time.Time) {
 	if at(sent) >= l.lastBad {
 		u := l.url(url)
@@ -135,8 +135,7 @@ func (l *Local) Evidence(url string, sent, read time.Time) {
 }
 
 // Checked notes a check of url, a GET without credentials: when it was sent, when
-// it ended, and the HTTP status of its response, 0 without one. A status below
-// 500 is evidence.
+// it ended, and the HTTP status of its response, 0 without one. See [Responds].
 func (l *Local) Checked(url string, sent, ended time.Time, status int) {
 	u := l.url(url)
 	if u.checks > 0 && at(sent) > u.checked.add(2*u.interval()+30*time.Second) {
@@ -147,7 +146,7 @@ func (l *Local) Checked(url string, sent, ended time.Time, status int) {
 	}
 	u.checks++
 	u.checked = at(ended)
-	if status > 0 && status < 500 {
+	if Responds(status) {
 		if l.doubt == 0 && !refuses(status) {
 			u.checks = 0
 		}

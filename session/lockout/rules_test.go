@@ -427,11 +427,13 @@ func TestEvidence(t *testing.T) {
 	x.want(b, lockout.WaitEvent, lockout.NoEvidence)
 	x.local.Checked(theURL, x.now.Add(-time.Second), x.now, 200)
 	x.want(b, lockout.WaitEvent, lockout.NoEvidence) // it was sent before the fault
-	x.pass(time.Second)
-	x.local.Checked(theURL, x.now, x.now, 401)
-	x.want(b, lockout.Go, lockout.None)
-	x.pass(3 * time.Second)
-	x.want(b, lockout.WaitEvent, lockout.NoEvidence) // it is too old
+	for _, status := range []int{401, 501, 505} {
+		x.pass(time.Second)
+		x.local.Checked(theURL, x.now, x.now, status)
+		x.want(b, lockout.Go, lockout.None)
+		x.pass(3 * time.Second)
+		x.want(b, lockout.WaitEvent, lockout.NoEvidence) // it is too old
+	}
 	x.local.TokenAccepted(theURL, x.now, x.now, x.now)
 	x.want(b, lockout.Go, lockout.None)
 }
