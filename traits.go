@@ -58,7 +58,8 @@ type Traits struct {
 	// that the PBX is up, and so do 501 and 505. Choose a URL that a working PBX does
 	// not refuse with HTTP status 401, 403 or 407 and does not redirect. Otherwise a
 	// session cannot tell the PBX from a proxy in front, and recovers late after a proxy
-	// has refused or redirected its logins. Empty: URL is used.
+	// has refused or redirected its logins. If a working PBX responds with another 5xx,
+	// a session may recover an hour late. Empty: URL is used.
 	Probe string
 }
 

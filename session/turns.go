@@ -107,7 +107,7 @@ func (h *host) holdsBackAll(now time.Time, w *waiter) bool {
 	case lockout.NoPlace:
 		return !w.kind.limits.PerAccount
 	case lockout.NoEvidence:
-		everybody := !w.kind.limits.PerAccount || !h.local.InDoubt().IsZero()
+		everybody := !w.kind.limits.PerAccount || !h.local.InDoubt().IsZero() && !h.local.FailsLong(w.kind.url, now)
 		return everybody && !h.local.Responds(w.kind.url, now)
 	case lockout.LockedByPBX:
 		return !h.ledger.LockedUntil(now, "", "").IsZero()
@@ -213,8 +213,7 @@ func (c *check) run() {
 	h.lock()
 	sent := now
 	now = h.now()
-	h.local.Checked(c.url, sent, now, status)
-	fails := !lockout.Responds(status)
+	fails := !h.local.Checked(c.url, sent, now, status)
 	c.failed = fails
 	var first *visitor
 	if c.passed && !fails && c.by != nil {
