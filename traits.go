@@ -55,10 +55,11 @@ type Traits struct {
 	// Probe is a URL that a session may GET without credentials to learn whether the
 	// PBX is up. The part of the PBX that serves it must be the part that serves the
 	// login, and the request must never count as a login. Any status below 500 means
-	// that the PBX is up. Choose a URL that a working PBX does not refuse with HTTP
-	// status 401, 403 or 407 and does not redirect. Otherwise a session cannot tell
-	// the PBX from a proxy in front, and recovers late after a proxy has refused or
-	// redirected its logins. Empty: URL is used.
+	// that the PBX is up, and so do 501 and 505. Choose a URL that a working PBX does
+	// not refuse with HTTP status 401, 403 or 407 and does not redirect. Otherwise a
+	// session cannot tell the PBX from a proxy in front, and recovers late after a proxy
+	// has refused or redirected its logins. If a working PBX responds with another 5xx,
+	// a session may recover an hour late. Empty: URL is used.
 	Probe string
 }
 

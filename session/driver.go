@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/session/lockout"
 	"github.com/rs/zerolog"
 )
 
@@ -270,7 +271,7 @@ func (d *driver) probe(ctx context.Context) (status int) {
 		}
 		io.CopyN(io.Discard, resp.Body, 4<<10)
 		resp.Body.Close()
-		if r.status = resp.StatusCode; r.status >= http.StatusInternalServerError {
+		if r.status = resp.StatusCode; !lockout.Responds(r.status) {
 			r.err = unanswered(nil)
 		}
 		return r

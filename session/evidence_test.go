@@ -80,3 +80,31 @@ func TestASessionThatWaitsWhileAnotherLoginFailsIsUnavailableToo(t *testing.T) {
 		wantState(t, two, session.Unavailable)
 	})
 }
+
+// responding is a driver whose checks get a response with one HTTP status.
+type responding struct {
+	*printed
+	status int
+}
+
+func (r responding) Transport() http.RoundTripper { return answering(r.status) }
+
+// A server without GET may say so with HTTP 501.
+func TestAServerThatRefusesTheMethodOfACheckIsUp(t *testing.T) {
+	for _, status := range []int{http.StatusNotImplemented, http.StatusHTTPVersionNotSupported} {
+		synctest.Test(t, func(t *testing.T) {
+			m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+			defer m.Close(context.Background())
+			f := &fake{traits: onHost("pbx.test"), life: time.Hour}
+			s := mustAdd(t, m, "7", responding{&printed{fake: f, print: "7"}, status})
+			old := mustToken(t, s)
+			f.set(func() { f.login = fails(pbx.ErrUnavailable, true) })
+			s.Invalidate(old)
+			time.Sleep(500 * time.Millisecond) // the next login comes after a second
+			f.set(func() { f.login = nil })
+			time.Sleep(15 * time.Second)
+			wantState(t, s, session.Live)
+			wantCounts(t, f, 3, 0, 0)
+		})
+	}
+}

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"net/http"
 	"slices"
 	"time"
 
@@ -111,7 +110,7 @@ func (h *host) holdsBackAll(now time.Time, w *waiter) bool {
 	case lockout.NoPlace:
 		return !w.kind.limits.PerAccount
 	case lockout.NoEvidence:
-		everybody := !w.kind.limits.PerAccount || !h.local.InDoubt().IsZero()
+		everybody := !w.kind.limits.PerAccount || !h.local.InDoubt().IsZero() && !h.local.FailsLong(w.kind.url, now)
 		return everybody && !h.local.Responds(w.kind.url, now)
 	case lockout.LockedByPBX:
 		return !h.ledger.LockedUntil(now, "", "").IsZero()
@@ -219,8 +218,7 @@ func (c *check) run() {
 	c.busy = false
 	sent := now
 	now = h.now()
-	h.local.Checked(c.url, sent, now, status)
-	fails := status == 0 || status >= http.StatusInternalServerError
+	fails := !h.local.Checked(c.url, sent, now, status)
 	c.failed = fails
 	var first *visitor
 	if c.passed && !fails && c.by != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,8 @@ import (
 	"github.com/pbxauth/pbx"
 	_ "github.com/pbxauth/pbx/adapters"
 	"github.com/pbxauth/pbx/adapters/asterisk"
+	"github.com/pbxauth/pbx/adapters/yeastar"
+	"github.com/pbxauth/pbx/adapters/yeastar/yeastarsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
 	"github.com/pbxauth/pbx/conformance/probe"
@@ -99,6 +102,28 @@ func TestAPBXThatDoesNotRespondGetsNoPassword(t *testing.T) {
 		if state(report, probe.Address) != probe.Failed || state(report, probe.Login) != "" || sim.Counts().Logins != 0 {
 			t.Errorf("%s: %+v", outage, report.Steps)
 		}
+	}
+}
+
+// noGet is a server that does not implement GET.
+type noGet struct{ http.RoundTripper }
+
+func (n noGet) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := n.RoundTripper.RoundTrip(r)
+	if err == nil && r.Method == http.MethodGet {
+		resp.StatusCode = http.StatusNotImplemented
+	}
+	return resp, err
+}
+
+func TestAServerThatRefusesTheMethodOfTheCheckGetsALogin(t *testing.T) {
+	server := pbxsim.Listen(yeastarsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"api": secret}}))
+	t.Cleanup(server.Close)
+	report := probe.Run(t.Context(), probe.Options{Driver: yeastar.Name, Config: pbx.Config{
+		URL: server.URL, Username: "api", Password: pbx.NewSecret(secret), Transport: noGet{http.DefaultTransport},
+	}})
+	if state(report, probe.Login) != probe.Done {
+		t.Errorf("%+v", report.Steps)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/wire"
+	"github.com/pbxauth/pbx/session/lockout"
 )
 
 const (
@@ -271,7 +272,7 @@ func (t *test) get(ctx context.Context, transport http.RoundTripper) (int, *tls.
 	}
 	defer resp.Body.Close()
 	io.CopyN(io.Discard, resp.Body, wire.MaxBody) // the status is enough
-	if resp.StatusCode >= 500 && t.traits.Probe != "" {
+	if !lockout.Responds(resp.StatusCode) && t.traits.Probe != "" {
 		return 0, nil, &pbx.Error{Driver: t.options.Driver, Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, HTTPStatus: resp.StatusCode, Sent: true,
 			Message: fmt.Sprintf("HTTP status %d: nothing but this check was sent", resp.StatusCode)}
 	}

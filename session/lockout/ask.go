@@ -261,7 +261,7 @@ func (h *Host) ask(now instant, l *Local, g Login) (d Decision, try bool) {
 			if next := at(l.NextCheck(g.URL)); now < next {
 				return wait(Wait, Pause, next)
 			}
-		} else if !l.hasEvidence(now, h.unclearSince(), g.URL) || h.barred(now, l, c, g.URL) {
+		} else if !l.hasEvidence(now, h.unclearSince(), g.URL) && !l.url(g.URL).ignored(now, c, lastPlace(n, g.Limits)) || h.barred(now, l, c, g.URL) {
 			return wait(WaitEvent, NoEvidence, 0)
 		}
 	}
@@ -315,6 +315,22 @@ func (h *Host) barred(now instant, l *Local, c credential, url string) bool {
 	return count > 0 && u.refuses && c.retried < last && now < last.add(barredPause<<min(3*(count-1), 6))
 }
 
+// ignored reports whether a login goes though checks fail: they have failed for long,
+// and just now too. For the last place, which no outage may use, a person has to ask for
+// it as well.
+func (u *urlState) ignored(now instant, c credential, lastPlace bool) bool {
+	if !u.failsLong(now) {
+		return false
+	}
+	if lastPlace {
+		return c.retried > max(u.failing, u.tried)
+	}
+	return now <= u.checked.add(evidenceLasts)
+}
+
+// lastPlace reports whether a login would take the last place.
+func lastPlace(n tally, limits Limits) bool { return n.counted+1 >= limits.all() && !limits.None }
+
 // unclearSince is the newest unclear outcome that no verdict has followed, in
 // whichever process.
 func (h *Host) unclearSince() instant {
@@ -327,7 +343,7 @@ func (h *Host) unclearSince() instant {
 // pauseUntil is how long the last unclear outcomes hold the login back. A
 // person's retry skips what was unclear before it.
 func (h *Host) pauseUntil(c credential, n tally, limits Limits) instant {
-	lastPlace := n.counted+1 >= limits.all() && !limits.None
+	lastPlace := lastPlace(n, limits)
 	pause := func(count int, last instant) instant {
 		switch {
 		case count == 0 || c.retried >= last:

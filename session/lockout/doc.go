@@ -59,6 +59,13 @@
 // counts, and a check that is refused or redirected is then no evidence for an
 // hour, and for eight times as long after each further one.
 //
+// HTTP 5xx to a check may come from an outage, or from a PBX whose server does not
+// serve such a request. If checks have got nothing else for an hour, a login goes all
+// the same, then after 8 hours more, then after 64 each, but never into the last place
+// unless a person asks for it. If such a login gets a verdict, the status says nothing,
+// and is evidence until a check gets a better one. The same status in an outage is then
+// no longer known from a PBX that is up: the pauses alone hold logins back.
+//
 // A response that the vendor documents as no verdict ([NotJudged]) uses no place if
 // the credentials have worked before. The account then pauses for 5 seconds or 1 %
 // of the time so far, at most 5 minutes. Of other credentials it is unclear.
@@ -106,6 +113,9 @@
 //     worked, and no bound if the password of proven ones has been changed.
 //   - If the PBX never forgets and no success resets its count: N − 3 wrong logins
 //     by people between two Forgives, N − 2 while nothing at the host is proven.
+//   - If checks get HTTP 5xx though the PBX is up, and the last place is all that is left:
+//     a person's Retry. If an outage of a few minutes has the same status as these checks:
+//     at most N − 1 logins, then a person.
 //   - If dead tokens count as wrong logins: one each time the PBX restarts, and the
 //     requests under way at that moment. If the vendor does not say whether they count:
 //     two, and one more if the first token came with a refresh token. If it takes a

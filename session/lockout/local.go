@@ -33,6 +33,12 @@ type urlState struct {
 	refuses  bool           // the evidence is a check that was refused or redirected
 	inFront  int            // logins that something in front of the PBX refused, since the last verdict
 	barred   instant        // when the newest of them ended
+
+	status  int     // of the newest check; 0: it got no response
+	failing instant // since when checks get 5xx, and none shows that the PBX is up; 0: they do not
+	tries   int     // logins that were sent all the same after that long, and got no verdict
+	tried   instant // when the newest login without a verdict ended, while checks failed
+	usual   int     // the status 5xx that checks get though the PBX is up; 0: none is known
 }
 
 // account is one at one Traits.URL.
@@ -60,7 +66,7 @@ func (l *Local) clamp(now instant, url string) {
 	l.lastSuccess = min(l.lastSuccess, now)
 	u := l.url(url)
 	u.sent, u.evidence, u.since, u.checked = min(u.sent, now), min(u.evidence, now), min(u.since, now), min(u.checked, now)
-	u.asked, u.barred = min(u.asked, now), min(u.barred, now)
+	u.asked, u.barred, u.failing, u.tried = min(u.asked, now), min(u.barred, now), min(u.failing, now), min(u.tried, now)
 	c := &u.care
 	c.doubted, c.oldest, c.since = min(c.doubted, now), min(c.oldest, now), min(c.since, now)
 	c.until = min(c.until, now.add(assumedMemory+granularity))
@@ -73,7 +79,7 @@ func (l *Local) Shift(by time.Duration) {
 	shift(ms, &l.doubt, &l.lastBad, &l.lastUnclear, &l.lastSuccess)
 	for i := range l.urls {
 		u := &l.urls[i]
-		shift(ms, &u.sent, &u.evidence, &u.since, &u.checked, &u.asked, &u.barred)
+		shift(ms, &u.sent, &u.evidence, &u.since, &u.checked, &u.asked, &u.barred, &u.failing, &u.tried)
 		u.care.shift(ms)
 		for i := range u.refused {
 			shift(ms, &u.refused[i].issued, &u.refused[i].read)
@@ -93,9 +99,9 @@ func shift(by instant, times ...*instant) {
 	}
 }
 
-// bad notes an outcome at url that leaves the host in doubt. inFront: something in
-// front of the PBX may have caused it.
-func (l *Local) bad(now instant, url string, sent, inFront bool) {
+// bad notes an outcome at url, of a login booked at that time, that leaves the host in
+// doubt. inFront: something in front of the PBX may have caused it.
+func (l *Local) bad(booked, now instant, url string, sent, inFront bool) {
 	if l.doubt == 0 {
 		l.doubt = now
 		for i := range l.urls {
@@ -103,9 +109,15 @@ func (l *Local) bad(now instant, url string, sent, inFront bool) {
 		}
 	}
 	l.lastBad = now
+	u := l.url(url)
 	if inFront {
-		u := l.url(url)
 		u.inFront, u.barred = u.inFront+1, now
+	}
+	if u.fails(booked) {
+		if u.failsLong(booked) {
+			u.tries++
+		}
+		u.tried = now
 	}
 	if sent {
 		l.lastUnclear = now
@@ -119,6 +131,7 @@ func (l *Local) bad(now instant, url string, sent, inFront bool) {
 // the host works.
 func (l *Local) good(sent, now instant, url string) {
 	l.doubt, l.url(url).inFront = 0, 0
+	l.url(url).judged(sent)
 	for i := range l.urls {
 		l.urls[i].checks = 0
 	}
@@ -126,9 +139,9 @@ func (l *Local) good(sent, now instant, url string) {
 }
 
 // Evidence notes a response that this process has read from url: a token was
-// accepted, a login was judged, or a check without credentials got a status below
-// 500. A response to a request that was sent before the newest bad outcome proves
-// nothing.
+// accepted, a login was judged, or a check without credentials got a status that shows
+// that the PBX is up. A response to a request that was sent before the newest bad
+// outcome proves nothing.
 func (l *Local) Evidence(url string, sent, read time.Time) {
 	if at(sent) >= l.lastBad {
 		u := l.url(url)
@@ -137,34 +150,66 @@ func (l *Local) Evidence(url string, sent, read time.Time) {
 }
 
 // Checked notes a check of url, a GET without credentials: when it was sent, when
-// it ended, and the HTTP status of its response, 0 without one. A status below
-// 500 is evidence.
-func (l *Local) Checked(url string, sent, ended time.Time, status int) {
+// it ended, and the HTTP status of its response, 0 without one. It returns whether the
+// check is evidence: see [Responds]. A status 5xx is too, if it is known from when the
+// PBX was up.
+func (l *Local) Checked(url string, sent, ended time.Time, status int) bool {
 	u := l.url(url)
-	responds := status > 0 && status < 500
-	if early := u.owed && u.checks > 0 && at(sent) < u.checked.add(u.interval()); responds || !early {
-		u.count(at(sent), at(ended))
+	shows := Responds(status) || status > 0 && status == u.usual
+	early := u.owed && u.checks > 0 && at(sent) < u.checked.add(u.interval())
+	if u.stale(at(sent)) { // nobody waited for evidence in between: this is another outage
+		u.checks, u.failing = 0, 0
 	}
-	u.owed = u.owed && at(sent) < u.asked
-	if responds {
-		if l.doubt == 0 && !refuses(status) {
-			u.checks = 0
+	if shows || !early { // it is one of the schedule
+		if u.checks == 0 {
+			u.since = at(sent)
 		}
-		l.Evidence(url, sent, ended)
-		u.refuses = refuses(status)
+		u.checks++
+		u.checked = at(ended)
 	}
+	u.status, u.owed = status, u.owed && at(sent) < u.asked
+	switch {
+	case Responds(status):
+		u.failing, u.tries, u.usual = 0, 0, 0
+	case status > 0 && u.failing == 0:
+		u.failing = at(sent)
+	}
+	if !shows {
+		return false
+	}
+	if l.doubt == 0 && !refuses(status) {
+		u.checks = 0
+	}
+	l.Evidence(url, sent, ended)
+	u.refuses = refuses(status)
+	return true
 }
 
-// count notes a check of the schedule.
-func (u *urlState) count(sent, ended instant) {
-	if u.checks > 0 && sent > u.checked.add(2*u.interval()+30*time.Second) {
-		u.checks = 0 // nobody waited for evidence in between: this is another outage
+// stale reports whether the newest check is so old at t that nobody has waited for
+// evidence since.
+func (u *urlState) stale(t instant) bool { return t > u.checked.add(2*u.interval()+30*time.Second) }
+
+// fails reports whether the newest check at t got 5xx, and none of this outage showed
+// that the PBX is up.
+func (u *urlState) fails(t instant) bool { return u.failing > 0 && u.status > 0 && !u.stale(t) }
+
+// failsLong reports whether checks have failed for so long at t that they may fail at a
+// PBX that is up, too.
+func (u *urlState) failsLong(t instant) bool {
+	return u.fails(t) && t >= max(u.failing, u.tried).add(barredPause<<min(3*u.tries, 6))
+}
+
+// FailsLong reports whether checks of url have got 5xx for so long that a login goes all
+// the same, if it does not take the last place.
+func (l *Local) FailsLong(url string, now time.Time) bool { return l.url(url).failsLong(at(now)) }
+
+// judged notes a verdict on a login that was sent at that time. If it was sent right
+// after a check that had failed for long, such a check says nothing about the PBX.
+func (u *urlState) judged(sent instant) {
+	if u.failsLong(sent) && sent <= u.checked.add(evidenceLasts) {
+		u.usual = u.status
 	}
-	if u.checks == 0 {
-		u.since = sent
-	}
-	u.checks++
-	u.checked = ended
+	u.tries = 0
 }
 
 // checkNow makes a check of url due, because a person asks for it. It reports whether

@@ -83,6 +83,14 @@ func Classify(err error) Outcome {
 	return o
 }
 
+// Responds reports whether the HTTP status of a check shows that the PBX is up. 5xx may
+// come from a proxy, or from a PBX that is starting, but 501 and 505 are about the
+// request: a server that works has read it. 0 is no response.
+func Responds(status int) bool {
+	return 0 < status && status < http.StatusInternalServerError ||
+		status == http.StatusNotImplemented || status == http.StatusHTTPVersionNotSupported
+}
+
 // refuses reports whether an HTTP status without the brand's own words may be that of
 // something in front of the PBX, which refuses or redirects every request.
 func refuses(status int) bool {

@@ -442,11 +442,13 @@ func TestEvidence(t *testing.T) {
 	x.want(b, lockout.WaitEvent, lockout.NoEvidence)
 	x.local.Checked(theURL, x.now.Add(-time.Second), x.now, 200)
 	x.want(b, lockout.WaitEvent, lockout.NoEvidence) // it was sent before the fault
-	x.pass(time.Second)
-	x.local.Checked(theURL, x.now, x.now, 401)
-	x.want(b, lockout.Go, lockout.None)
-	x.pass(3 * time.Second)
-	x.want(b, lockout.WaitEvent, lockout.NoEvidence) // it is too old
+	for _, status := range []int{401, 501, 505} {
+		x.pass(time.Second)
+		x.local.Checked(theURL, x.now, x.now, status)
+		x.want(b, lockout.Go, lockout.None)
+		x.pass(3 * time.Second)
+		x.want(b, lockout.WaitEvent, lockout.NoEvidence) // it is too old
+	}
 	x.local.TokenAccepted(theURL, x.now, x.now, x.now)
 	x.want(b, lockout.Go, lockout.None)
 }
@@ -1453,5 +1455,297 @@ func TestAnotherProcessLearnsWhatIsInFront(t *testing.T) {
 		t.Error("checks that are refused follow each other without a pause")
 	}
 	x.checked(g, 405)
+	x.want(g, lockout.Go, lockout.None)
+}
+
+// failing has checks get the status for d, and expects that no login goes before the end.
+func (x *rules) failing(g lockout.Login, d time.Duration, status int) {
+	x.t.Helper()
+	for end := x.now.Add(d); x.now.Before(end); {
+		x.checked(g, status)
+		x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+		x.pass(min(end.Sub(x.now), max(5*time.Second, x.local.NextCheck(g.URL).Sub(x.now))))
+	}
+	x.checked(g, status)
+}
+
+// send books a login that may go without evidence, and settles it at once.
+func (x *rules) send(g lockout.Login, k lockout.OutcomeKind) {
+	x.t.Helper()
+	x.ids++
+	d := x.host.Book(x.now, &x.local, g, lockout.ID{Process: x.name, Number: x.ids})
+	if d.Verdict != lockout.Go {
+		x.t.Fatalf("%s may not go: %v until %v", g.Account, d.Reason, d.Until)
+	}
+	x.settle(g, d.Booking, k)
+	x.pass(2 * time.Second)
+}
+
+func TestAPBXWhoseChecksAlwaysFailIsTriedAgainEverMoreRarely(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.NotSent)
+	for _, wait := range []time.Duration{time.Hour, 8 * time.Hour, 64 * time.Hour, 64 * time.Hour} {
+		x.failing(g, wait-5*time.Second, 500)
+		x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+		x.pass(6 * time.Second)
+		x.checked(g, 500)
+		x.send(g, lockout.NotSent)
+	}
+	x.checked(g, 200) // this was an outage
+	x.login(g, lockout.NotSent)
+	x.failing(g, time.Hour-2*time.Second, 500)
+	x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+	x.pass(3 * time.Second)
+	x.checked(g, 500)
+	x.want(g, lockout.Go, lockout.None)
+}
+
+func TestChecksWithoutAResponseAreAnOutageHoweverLong(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.Unclear)
+	x.pass(time.Second)
+	x.checked(g, 500)
+	x.failing(g, 100*time.Hour, 0)
+	x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+	x.checked(g, 500) // it responds, as it always does
+	x.want(g, lockout.Go, lockout.None)
+}
+
+func TestACheckThatSucceedsEndsTheHourOfThoseThatFail(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.send(g, lockout.NotSent)
+	x.failing(g, 50*time.Minute, 502)
+	x.checked(g, 200)
+	x.pass(5 * time.Second)
+	x.failing(g, 50*time.Minute, 502)
+	x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+}
+
+func TestTheHourOfChecksThatFailBeginsAnewAfterAPauseWithoutThem(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.NotSent)
+	x.failing(g, 50*time.Minute, 502)
+	x.pass(24 * time.Hour)
+	x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+	x.failing(g, time.Hour-2*time.Second, 502)
+	x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+	x.pass(24 * time.Hour) // the hour is over, but nobody has looked since
+	if d := x.host.Retry(x.now, &x.local, g); d.Reason != lockout.NoEvidence {
+		t.Error(d.Reason)
+	}
+	x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+}
+
+func TestAVerdictEndsTheRowOfLoginsThatWereSentThoughChecksFail(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.send(g, lockout.NotSent)
+	x.failing(g, time.Hour, 500)
+	x.send(g, lockout.NotSent)
+	x.local.TokenAccepted(g.URL, x.now, x.now, x.now)
+	x.send(g, lockout.Success)
+	x.send(g, lockout.NotSent)
+	x.failing(g, time.Hour, 500)
+	x.want(g, lockout.Go, lockout.None)
+}
+
+func TestAnOutageNeverUsesTheLastPlace(t *testing.T) {
+	for _, status := range []int{500, 502, 599} {
+		x := play(t)
+		g := account("good", inRowLimits()) // 5 in a row lock
+		x.login(g, lockout.Success)
+		x.login(g, lockout.Unclear)
+		x.pass(time.Second)
+		x.failing(g, time.Hour, status)
+		x.send(g, lockout.Unclear)
+		x.pass(30 * time.Second)
+		x.failing(g, 8*time.Hour, status)
+		x.send(g, lockout.Unclear)
+		x.wantBookings(3)
+		x.pass(20 * time.Minute)
+		x.failing(g, 1000*time.Hour, status)
+		x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+		if d := x.host.Retry(x.now, &x.local, g); d.Reason != lockout.None { // a person decides
+			t.Fatal(d.Reason)
+		}
+		x.send(g, lockout.Success)
+		x.wantBookings(0)
+	}
+}
+
+func TestWhereTheLockIsTheAccountsEachAccountKeepsItsLastPlace(t *testing.T) {
+	l := inRowLimits()
+	l.PerAccount = true
+	x := play(t)
+	a, b := account("a", l), account("b", l)
+	x.login(a, lockout.Success)
+	for range 3 {
+		wrong := account(fmt.Sprint("wrong ", x.ids), l)
+		wrong.Account = "a"
+		if x.ids < 3 {
+			x.login(wrong, lockout.Refused)
+			continue
+		}
+		x.login(a, lockout.Unclear)
+	}
+	x.pass(20 * time.Minute)
+	x.failing(b, time.Hour, 500)
+	x.want(a, lockout.WaitEvent, lockout.NoEvidence)
+	x.want(b, lockout.Go, lockout.None)
+}
+
+// learned is a host at which checks get HTTP 500 though the PBX is up, as is known.
+func learned(t *testing.T) (*rules, lockout.Login) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.Success)
+	x.login(g, lockout.Unclear)
+	x.pass(time.Second)
+	x.failing(g, time.Hour, 500)
+	x.send(g, lockout.Success)
+	x.wantBookings(0)
+	return x, g
+}
+
+func TestAStatusThatChecksGetFromAPBXThatIsUpIsEvidence(t *testing.T) {
+	x, g := learned(t)
+	for _, outcome := range []lockout.OutcomeKind{lockout.Unclear, lockout.NotSent} {
+		x.pass(24 * time.Hour)
+		x.send(g, outcome)
+		for _, status := range []int{0, 502, 503} {
+			x.checked(g, status)
+			x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+		}
+		x.local.Checked(g.URL, x.now.Add(-3*time.Second), x.now, 500)
+		x.want(g, lockout.WaitEvent, lockout.NoEvidence) // it was sent before the fault
+		if !x.local.Checked(g.URL, x.now, x.now, 500) {
+			t.Error("the check is no evidence")
+		}
+		x.send(g, lockout.Success)
+	}
+	if x.local.Quiet(x.now.Add(time.Hour)) {
+		t.Error("what is known of the checks is forgotten")
+	}
+	x.send(g, lockout.NotSent)
+	x.checked(g, 404) // it is no longer so
+	x.send(g, lockout.NotSent)
+	x.checked(g, 500)
+	x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+	x.checked(g, 404)
+	x.send(g, lockout.Success)
+	if x.pass(time.Hour); !x.local.Quiet(x.now) {
+		t.Error("the host is not quiet")
+	}
+}
+
+func TestAStatusThatChecksGetAtAnotherURLIsNoEvidence(t *testing.T) {
+	x, g := learned(t)
+	g.URL = "https://pbx.example:8443"
+	x.login(g, lockout.NotSent)
+	x.checked(g, 500)
+	x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+}
+
+func TestAVerdictLongAfterTheLastCheckShowsNothingOfChecks(t *testing.T) {
+	for _, early := range []bool{true, false} {
+		x := play(t)
+		g := account("good", inRowLimits())
+		x.login(g, lockout.Success)
+		x.login(g, lockout.NotSent)
+		if early {
+			x.failing(g, 50*time.Minute, 502)
+		} else {
+			x.failing(g, time.Hour, 502)
+			x.pass(10 * time.Second) // the outage ends
+			x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+		}
+		x.local.TokenAccepted(g.URL, x.now, x.now, x.now)
+		x.send(g, lockout.Success)
+		x.send(g, lockout.NotSent)
+		x.checked(g, 502)
+		x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+	}
+}
+
+func TestAPersonsRetryUsesTheLastPlaceWhenChecksHaveFailedForLong(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits()) // 5 in a row lock
+	retry := func(want lockout.Reason) {
+		t.Helper()
+		x.pass(11 * time.Second)
+		if d := x.host.Retry(x.now, &x.local, g); d.Reason != want {
+			t.Fatal(d.Reason)
+		}
+	}
+	x.login(g, lockout.Success)
+	x.login(g, lockout.Unclear)
+	x.pass(time.Second)
+	x.failing(g, 50*time.Minute, 500)
+	retry(lockout.NoEvidence) // it may be an outage: the PBX is checked
+	x.failing(g, 10*time.Minute, 500)
+	x.send(g, lockout.Unclear)
+	x.pass(30 * time.Second)
+	x.failing(g, 8*time.Hour-30*time.Second, 500)
+	x.send(g, lockout.Unclear)
+	x.pass(20 * time.Minute)
+	x.failing(g, 63*time.Hour, 500)
+	retry(lockout.NoEvidence)
+	x.failing(g, 2*time.Hour, 500)
+	x.pass(24 * time.Hour) // and nobody has looked since
+	retry(lockout.NoEvidence)
+	x.failing(g, 65*time.Hour, 500)
+	x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+	retry(lockout.None)
+	x.want(g, lockout.Go, lockout.None)
+}
+
+func TestThePauseAfterALoginOnOtherEvidenceIsAnHour(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.send(g, lockout.NotSent)
+	x.failing(g, 10*time.Minute, 500)
+	x.local.TokenAccepted(g.URL, x.now, x.now, x.now)
+	x.send(g, lockout.NotSent)
+	x.failing(g, time.Hour-5*time.Second, 500)
+	x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+	x.pass(6 * time.Second)
+	x.checked(g, 500)
+	x.want(g, lockout.Go, lockout.None)
+}
+
+func TestABrandWithoutLockoutHasNoLastPlace(t *testing.T) {
+	x := play(t)
+	g := account("good", pbx.Lockout{None: true, Attempts: 2})
+	x.login(g, lockout.NotSent)
+	x.failing(g, time.Hour, 500)
+	x.want(g, lockout.Go, lockout.None)
+}
+
+func TestChecksThatFailByAClockThatIsSet(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.NotSent)
+	x.failing(g, 50*time.Minute, 500)
+	x.pass(-20 * time.Minute)
+	x.local.Shift(-20 * time.Minute)
+	x.failing(g, 10*time.Minute-2*time.Second, 500)
+	x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+	x.pass(3 * time.Second)
+	x.checked(g, 500)
+	x.send(g, lockout.NotSent)
+	x.pass(-20 * time.Minute)
+	x.local.Shift(-20 * time.Minute)
+	x.failing(g, 8*time.Hour-4*time.Second, 500)
+	x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+	x.pass(5 * time.Second)
+	x.checked(g, 500)
+	x.want(g, lockout.Go, lockout.None)
+	x.pass(-1000 * time.Hour) // and nobody says so
+	x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+	x.failing(g, 8*time.Hour, 500)
 	x.want(g, lockout.Go, lockout.None)
 }

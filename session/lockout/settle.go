@@ -74,7 +74,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		return 0
 	case NotSent:
 		remove()
-		l.bad(t, b.URL, false, o.InFront)
+		l.bad(b.booked, t, b.URL, false, o.InFront)
 		h.noProbeFailed(t, l, g)
 		return 0
 	default:
@@ -89,7 +89,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		if o.InFront {
 			h.row.inFront++
 		}
-		l.bad(t, b.URL, true, o.InFront)
+		l.bad(b.booked, t, b.URL, true, o.InFront)
 		h.noProbeFailed(t, l, g)
 		return 0
 	}
@@ -202,10 +202,10 @@ func (h *Host) dropOldest(proven bool) {
 }
 
 // Retry is a person's wish to have a login tried again. It removes the refusal
-// and skips the pauses, but no booking. Decision.Reason says why nothing was
-// done: there is no place, the PBX has locked, the last retry was less than 10 s
-// ago, or nothing holds the login back. [None] means that it was done. After None and
-// after [NoEvidence], a check of the URL is due (see [Local.NextCheck]).
+// and skips the pauses, but removes no booking. Decision.Reason says why nothing was done: there is no place, the PBX has
+// locked, the last retry was less than 10 s ago, or nothing holds the login back. [None]
+// means that it was done. After None and after [NoEvidence], a check of the URL is due
+// (see [Local.NextCheck]).
 func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 	t := at(now)
 	h.clamp(t)
@@ -218,16 +218,17 @@ func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 	}
 	l.resume(g.URL, g.Account)
 	before := h.Ask(now, l, g)
-	barred := before.Reason == NoEvidence && h.barred(t, l, c, g.URL)
-	if before.Reason == NoEvidence && !barred && !l.checkNow(t, g.URL) {
+	old := c
+	c.retried = max(t, c.refused+1)
+	unchecked := before.Reason == NoEvidence &&
+		(h.barred(t, l, old, g.URL) || l.url(g.URL).ignored(t, c, lastPlace(h.tally(t, g), g.Limits)))
+	if before.Reason == NoEvidence && !unchecked && !l.checkNow(t, g.URL) {
 		return justNow(l.url(g.URL).asked)
 	}
-	if before.Reason != PasswordRefused && before.Reason != MayBeLocked && before.Reason != Pause && !barred {
+	if before.Reason != PasswordRefused && before.Reason != MayBeLocked && before.Reason != Pause && !unchecked {
 		before.Reason = cmp.Or(before.Reason, NothingToRetry)
 		return before
 	}
-	old := c
-	c.retried = max(t, c.refused+1)
 	h.setCredential(c)
 	after := h.Ask(now, l, g)
 	switch after.Reason {

@@ -1,6 +1,7 @@
 package lockout_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -27,6 +28,7 @@ type setting struct {
 	replicas  int
 	forgetful bool // the store forgets, and no process is killed; else the reverse
 	accounts  int
+	noGet     bool // checks always get HTTP 500
 }
 
 // dimensions are the values of a setting, for pairs.
@@ -154,6 +156,26 @@ func TestRandomWalk(t *testing.T) {
 	}
 }
 
+// The rules hold where checks always get HTTP 500 too, but an account may wait for the
+// hours that such checks take to be ignored.
+func TestRandomWalkWhereChecksAlwaysFail(t *testing.T) {
+	steps := cmp.Or(*walkSteps, 4_000)
+	if testing.Short() || lockout.RaceBuild {
+		steps /= 4
+	}
+	seed := cmp.Or(*walkSeed, uint64(time.Now().UnixNano()))
+	t.Logf("%d steps, seed %d", steps, seed)
+	var total walkCounts
+	for i, s := range allPairs() {
+		s.noGet = true
+		total.add(walk(t, s, rand.New(rand.NewPCG(seed, uint64(i))), steps))
+	}
+	t.Logf("%+v", total)
+	if total.checks == 0 || total.inTime*10 < total.checks*8 {
+		t.Errorf("of %d sessions that worked before, only %d were live in time without a person", total.checks, total.inTime)
+	}
+}
+
 type walkCounts struct {
 	steps, wrongLogins, restarts, deadTokens  int
 	checks, inTime, afterLock, person, unlock int
@@ -187,7 +209,7 @@ type walker struct {
 
 func walk(t *testing.T, s setting, rng *rand.Rand, steps int) walkCounts {
 	w := &walker{world: newWorld(t, s.model), setting: s}
-	w.rng = rng
+	w.rng, w.world.noGet = rng, s.noGet
 	for range s.replicas - 1 {
 		w.process("other")
 	}
@@ -339,6 +361,11 @@ func (w *walker) trouble() time.Duration {
 	return 0
 }
 
+// keepsLastPlace reports whether a session waits for a person because checks always fail.
+func (w *walker) keepsLastPlace(s *session) bool {
+	return w.setting.noGet && s.decision.Reason == lockout.NoEvidence && s.process.local.FailsLong(s.url, w.now)
+}
+
 // overdue is how long a proven account may wait for the login of a process that
 // was killed.
 func (w *walker) overdue() time.Duration { return 31 * time.Second }
@@ -397,7 +424,7 @@ func (w *walker) follow(account string) {
 // looking, mistype, and unlock the PBX.
 func (w *walker) people() {
 	for _, s := range w.sessions {
-		if s.token != 0 || s.flying || s.decision.Verdict != lockout.WaitPerson {
+		if s.token != 0 || s.flying || s.decision.Verdict != lockout.WaitPerson && !w.keepsLastPlace(s) {
 			continue
 		}
 		switch w.pick(4) {
@@ -429,10 +456,13 @@ func (w *walker) wantProvenLive(most time.Duration) {
 			proven = append(proven, s)
 		}
 	}
-	start := w.now
+	start, step := w.now, 500*time.Millisecond
+	if w.setting.noGet {
+		most, step = most+73*time.Hour, 10*time.Second
+	}
 	wait := func(most time.Duration) {
 		for start := w.now; w.now.Sub(start) < most && !w.allLive(proven); {
-			w.run(500 * time.Millisecond)
+			w.run(step)
 			w.touchAll() // a dead token is noticed when it is used
 		}
 	}
@@ -468,7 +498,7 @@ func (w *walker) wantProvenLive(most time.Duration) {
 		switch {
 		case w.isLive(s):
 			w.counts.inTime++
-		case d.Reason == lockout.PasswordRefused && w.look == "wrong", d.Reason == lockout.NoPlace:
+		case d.Reason == lockout.PasswordRefused && w.look == "wrong", d.Reason == lockout.NoPlace, w.keepsLastPlace(s):
 			w.counts.person++
 		case locked, d.Reason == lockout.MayBeLocked && w.look == "wrong" && d.Until.Sub(w.now) <= w.afterMuteLock():
 			w.counts.afterLock++

@@ -33,6 +33,7 @@ type world struct {
 	trace     []string // the newest lines, printed on failure
 	latency   time.Duration
 	noProbe   bool
+	noGet     bool           // the PBX responds to a check with HTTP 500
 	guard     int            // Guard.Limit
 	judged    func(*session) // runs when the PBX has judged a login
 }
@@ -408,9 +409,17 @@ func (w *world) get(url string) (status int, latency time.Duration) {
 	case "500":
 		return 500, w.latency
 	case "slow":
-		return 200, 3 * time.Second
+		return w.usual(), 3 * time.Second
 	}
-	return 200, w.latency
+	return w.usual(), w.latency
+}
+
+// usual is the status of a check by a PBX that is up.
+func (w *world) usual() int {
+	if w.noGet {
+		return 500
+	}
+	return 200
 }
 
 // send plays one login: what the path does to it, what the PBX makes of it, and
