@@ -369,14 +369,17 @@ func TestADeadTokenOfAnOldReleaseIsReplaced(t *testing.T) {
 	})
 }
 
+// brokenBroker has a login fail after the password was judged.
+var brokenBroker = pbxsim.Fault{On: pbxsim.Login, Times: -1, Edit: func(_ *pbxsim.Request, r *pbxsim.Reply) {
+	if r.Status == 200 {
+		r.Status, r.Body = 500, []byte(`{"message": "Internal Server Error"}`)
+	}
+}}
+
 // A right password, and no token: the session tries again, and is not rejected.
 func TestASessionOutlastsABrokenMessageBroker(t *testing.T) {
 	simulate(t, wazosim.Options{}, "", func(t *testing.T, s simulation) {
-		s.Fault(pbxsim.Fault{On: pbxsim.Login, Times: -1, Edit: func(_ *pbxsim.Request, r *pbxsim.Reply) {
-			if r.Status == 200 {
-				r.Status, r.Body = 500, []byte(`{"message": "Internal Server Error"}`)
-			}
-		}})
+		s.Fault(brokenBroker)
 		live := s.Session()
 		defer live.Close(t.Context())
 		time.Sleep(time.Minute)
@@ -394,11 +397,7 @@ func TestASessionOutlastsABrokenMessageBroker(t *testing.T) {
 // The server has made the session before it fails, and counts it until it expires.
 func TestABrokenMessageBrokerDoesNotCostAllSessions(t *testing.T) {
 	simulate(t, wazosim.Options{}, "", func(t *testing.T, s simulation) {
-		s.Fault(pbxsim.Fault{On: pbxsim.Login, Times: -1, Edit: func(_ *pbxsim.Request, r *pbxsim.Reply) {
-			if r.Status == 200 {
-				r.Status, r.Body = 500, []byte(`{"message": "Internal Server Error"}`)
-			}
-		}})
+		s.Fault(brokenBroker)
 		live := s.Session()
 		defer live.Close(t.Context())
 		time.Sleep(90 * time.Minute)

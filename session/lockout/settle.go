@@ -202,10 +202,10 @@ func (h *Host) dropOldest(proven bool) {
 }
 
 // Retry is a person's wish to have a login tried again. It removes the refusal
-// and skips the pauses, but removes no booking. Decision.Reason says why nothing was done: there is no place, the PBX has
-// locked, the last retry was less than 10 s ago, or nothing holds the login back. [None]
-// means that it was done. After None and after [NoEvidence], a check of the URL is due
-// (see [Local.NextCheck]).
+// and skips the pauses, but removes no booking. Decision.Reason says why nothing was
+// done: there is no place, the PBX has locked, the last retry was less than 10 s ago,
+// or nothing holds the login back. [None] means that it was done. After None and after
+// [NoEvidence], a check of the URL is due (see [Local.NextCheck]).
 func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 	t := at(now)
 	h.clamp(t)
