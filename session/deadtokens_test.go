@@ -1021,6 +1021,7 @@ func TestEachOfManyRestartsCostsFewDeadTokens(t *testing.T) {
 						for range 30 {
 							for _, s := range o.sessions {
 								o.works(s)
+								synctest.Wait() // until the ping has shown what the refusal means
 							}
 							time.Sleep(time.Second)
 						}

@@ -331,10 +331,11 @@ func TestATransportThatNobodyUsesIsReleased(t *testing.T) {
 		}
 		clients = append(clients, c)
 	}
-	if got := idleTransports(); got <= idle {
-		t.Fatalf("%d transports may keep connections, %d before", got, idle)
+	// Those of earlier tests may have been released since.
+	if got := idleTransports(); got < many {
+		t.Fatalf("%d transports may keep connections, of %d that were used", got, many)
 	}
-	if got := wire.SharedSenders() - before; got < many {
+	if got := wire.SharedSenders(); got < many {
 		t.Fatalf("%d transports for %d profiles", got, many)
 	}
 	runtime.KeepAlive(clients)
