@@ -140,6 +140,7 @@ func TestOneLogLinePerChangeOfStateAndNoneForTheRoutine(t *testing.T) {
 		})
 		s.Invalidate(mustToken(t, s))
 		s.Token(t.Context())
+		time.Sleep(time.Second)
 		m.Close(t.Context())
 	})
 	var got []string
