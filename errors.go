@@ -82,6 +82,10 @@ type Error struct {
 	Code string
 	// HTTPStatus is the status of the response. 0: there was no response.
 	HTTPStatus int
+	// Length is that of the response's body in bytes, as far as it was read. With
+	// ErrProtocol, a session compares it to tell whether something in front of the PBX
+	// responds in the same way to every request.
+	Length int
 	// Message is one line for a person: what went wrong and what to do.
 	Message string
 	// RetryAfter is how long to wait, as the PBX or its vendor's documents say.

@@ -59,7 +59,8 @@ type Traits struct {
 	// not refuse with HTTP status 401, 403 or 407 and does not redirect. Otherwise a
 	// session cannot tell the PBX from a proxy in front, and recovers late after a proxy
 	// has refused or redirected its logins. If a working PBX responds with another 5xx,
-	// a session may recover an hour late. Empty: URL is used.
+	// a session may recover an hour late; if with the page that its web server has while
+	// the API starts, ten minutes late. Empty: URL is used.
 	Probe string
 }
 

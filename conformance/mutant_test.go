@@ -1003,6 +1003,7 @@ var mutants = []struct {
 		}
 	}), "a request: it is taken for the PBX's verdict"},
 	{"TRANSPORT-08", "does not say where it looked", withLoginErrors(func(e *pbx.Error) { e.Message, e.Err = "", nil }), "the error does not name"},
+	{"TRANSPORT-08", "does not say how long the page is", withLoginErrors(func(e *pbx.Error) { e.Length = 0 }), "Length is 0"},
 	{"TRANSPORT-09", "reads whatever follows HTTP 101", naiveDriver(), "after HTTP 101"},
 	{"TLS-07", "counts a login that no server could read", withLoginErrors(func(e *pbx.Error) { e.Sent = true }), "Sent is true"},
 	{"PROTOCOL-05", "reads strictly", overTransport(func(resp *http.Response, body []byte, err error) ([]byte, error) {

@@ -51,11 +51,11 @@ func (d *driver) rules(many bool) rules {
 
 // result is what an operation brought.
 type result struct {
-	sent   time.Time // when it began
-	token  *pbx.Token
-	print  fingerprint
-	status int // of a check
-	err    error
+	sent  time.Time // when it began
+	token *pbx.Token
+	print fingerprint
+	page  lockout.Page // of a check
+	err   error
 }
 
 // perform runs one operation with a token, or without one, within ctx, which has
@@ -239,11 +239,11 @@ func (d *driver) recovered(op pbx.Op, err *error) {
 // checkTimeout is how long a check waits for its response.
 const checkTimeout = 5 * time.Second
 
-// probe asks the PBX for a page without credentials, and returns the HTTP status;
-// 0 without a response.
-func (d *driver) probe(ctx context.Context) (status int) {
+// probe asks the PBX for a page without credentials, and returns it; zero without a
+// response.
+func (d *driver) probe(ctx context.Context) lockout.Page {
 	if d.hangs(opCheck) != nil { // one is enough
-		return 0
+		return lockout.Page{}
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -269,14 +269,15 @@ func (d *driver) probe(ctx context.Context) (status int) {
 		if err != nil {
 			return result{err: unanswered(err)}
 		}
-		io.CopyN(io.Discard, resp.Body, 4<<10)
+		n, _ := io.CopyN(io.Discard, resp.Body, lockout.MaxPage)
 		resp.Body.Close()
-		if r.status = resp.StatusCode; !lockout.Responds(r.status) {
+		r.page = lockout.Page{Status: resp.StatusCode, Length: int(n)}
+		if !lockout.Responds(resp.StatusCode) {
 			r.err = unanswered(nil)
 		}
 		return r
 	})
-	return r.status
+	return r.page
 }
 
 // unanswered is the failure of a check.

@@ -940,8 +940,11 @@ func (m *machine) later(now time.Time, op pbx.Op, err error, chance float64, p *
 	outcome := lockout.Classify(err)
 	slow := outcome.Kind == lockout.Withdrawn || errors.Is(err, pbx.ErrConfig) || op == pbx.OpLogin && errors.Is(err, pbx.ErrForbidden) ||
 		errors.Is(err, pbx.ErrNotSupported) || errors.Is(err, pbx.ErrLocked) || errors.Is(err, pbx.ErrTooManySessions)
-	if !living && outcome.InFront {
+	if !living && outcome.Page != (lockout.Page{}) {
 		slow = false // it may go by itself, and the gate waits for that
+	}
+	if op == pbx.OpKeepAlive && !living && m.old == nil {
+		wait = firstBackoff // a login follows, which the gate paces
 	}
 	m.failed()
 	if slow && (pause == 0 || !errors.Is(err, pbx.ErrTooManySessions)) { // not fixed in a second

@@ -12,6 +12,7 @@ import (
 	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
 	"github.com/pbxauth/pbx/internal/thorough"
 	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/store"
 )
 
 // office is a simulated PBX with the sessions of a CRM, in virtual time.
@@ -129,8 +130,8 @@ func brands() (all []simulators.Simulator) {
 // detector one of them.
 func TestAnOutageCostsNoMoreThanTheOutage(t *testing.T) {
 	outages := []pbxsim.Outage{
-		pbxsim.Refusing, pbxsim.Resetting, pbxsim.Silent, pbxsim.BadGateway, pbxsim.Failing, pbxsim.APIDown,
-		pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.ProxyAsksForPassword, pbxsim.Redirecting,
+		pbxsim.Refusing, pbxsim.Resetting, pbxsim.Silent, pbxsim.BadGateway, pbxsim.Failing, pbxsim.Starting, pbxsim.APIDown,
+		pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.ProxyAsksForPassword, pbxsim.Redirecting, pbxsim.Maintaining,
 	}
 	for b, brand := range brands() {
 		for o, outage := range outages {
@@ -173,9 +174,74 @@ func TestAnOutageCostsNoMoreThanTheOutage(t *testing.T) {
 	}
 }
 
+// Tokens expire meanwhile, and their renewal gets the page as well.
+func TestAPageInFrontWhileTokensExpire(t *testing.T) {
+	for _, brand := range brands() {
+		for _, outage := range []pbxsim.Outage{pbxsim.Starting, pbxsim.AsksForPassword, pbxsim.Maintaining} {
+			for _, length := range []time.Duration{20 * time.Second, 70 * time.Second, time.Hour} {
+				t.Run(fmt.Sprintf("%s, %s for %s", brand.Name(), outage, length), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						o := newOffice(t, brand, 2, pbxsim.Options{Lifetime: 30 * time.Second})
+						defer o.close()
+						o.addAll(2)
+						time.Sleep(time.Minute)
+						o.wantAll()
+						o.sim.Down(outage)
+						time.Sleep(length)
+						o.sim.Up()
+						time.Sleep(15*time.Second + length/100)
+						o.wantAll()
+					})
+				})
+			}
+		}
+	}
+}
+
+// A proxy without a backend responds with HTTP 404 to everything. One login finds out, and
+// not one of each process.
+func TestAPageInFrontCostsProcessesOneLoginTogether(t *testing.T) {
+	for _, brand := range ofDrivers(t, "yeastar", "runtel", "yeastar-p") {
+		t.Run(brand.Name(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				shared := &store.Memory{}
+				o := newOffice(t, brand, 4, pbxsim.Options{})
+				defer o.close()
+				o.manager.Close(context.Background())
+				for p := range 4 {
+					o.manager = shares(t, shared, fmt.Sprint("p", p))
+					defer o.manager.Close(context.Background())
+					o.add(fmt.Sprint("user-", p), fmt.Sprint("secret-", p))
+				}
+				time.Sleep(time.Minute)
+				before := len(o.sim.Logins())
+				o.sim.Restart()
+				o.sim.Down(pbxsim.Starting)
+				for _, s := range o.sessions {
+					o.loseToken(s, false)
+					time.Sleep(time.Second)
+				}
+				time.Sleep(9 * time.Minute)
+				if n := len(o.sim.Logins()) - before; n != 1 {
+					t.Errorf("%d logins in the outage", n)
+				}
+				time.Sleep(51 * time.Minute)
+				o.sim.Up()
+				time.Sleep(15*time.Second + 36*time.Second)
+				for _, s := range o.sessions {
+					if err := o.works(s); err != nil {
+						t.Errorf("%v: %v", s.Status(), err)
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestAServiceThatStartsDuringAnOutageIsLiveSoonAfterIt(t *testing.T) {
 	for _, brand := range brands() {
-		for _, outage := range []pbxsim.Outage{pbxsim.Refusing, pbxsim.Silent, pbxsim.BadGateway, pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.Redirecting} {
+		for _, outage := range []pbxsim.Outage{pbxsim.Refusing, pbxsim.Silent, pbxsim.BadGateway, pbxsim.Starting, pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.Redirecting, pbxsim.Maintaining} {
 			t.Run(fmt.Sprintf("%s, %s", brand.Name(), outage), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {

@@ -212,13 +212,13 @@ func (c *check) run() {
 	c.busy = true
 	h.unlock()
 
-	status := v.probe(v.ctx)
+	page := v.probe(v.ctx)
 
 	h.lock()
 	c.busy = false
 	sent := now
 	now = h.now()
-	fails := !h.local.Checked(c.url, sent, now, status)
+	fails := !h.local.Checked(c.url, sent, now, page)
 	c.failed = fails
 	var first *visitor
 	if c.passed && !fails && c.by != nil {

@@ -60,6 +60,7 @@ func (x *Exchange) Fail(kind error, code, meaning string, said ...string) *pbx.E
 		Driver: x.client.driver, Op: x.Request.Op, Kind: kind,
 		Code:       code,
 		HTTPStatus: x.Response.Status,
+		Length:     len(x.Response.Body),
 		Message:    message,
 		RetryAfter: retryAfter(x.Response.Header),
 		Sent:       !x.Request.NoProof,

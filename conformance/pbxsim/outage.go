@@ -23,11 +23,12 @@ const (
 	ProxyAsksForPassword // HTTP 407 with Proxy-Authenticate: Basic
 	Forbidden            // HTTP 403 with a web page
 	Redirecting          // HTTP 302 to another page, as for maintenance
+	Maintaining          // HTTP 200 with a web page, as for maintenance
 )
 
 func (o Outage) String() string {
 	return [...]string{"none", "refusing", "resetting", "silent", "bad gateway", "failing", "unavailable", "starting", "API down",
-		"asks for password", "proxy asks for password", "forbidden", "redirecting"}[o]
+		"asks for password", "proxy asks for password", "forbidden", "redirecting", "maintaining"}[o]
 }
 
 // fault returns what o does to a request, if it does anything.
@@ -61,6 +62,8 @@ func (o Outage) fault(a Action) (Fault, bool) {
 		status = http.StatusForbidden
 	case Redirecting:
 		status = http.StatusFound
+	case Maintaining:
+		status = http.StatusOK
 	case Refusing: // a request that came in before the connections were cut
 		return Fault{Drop: DropBefore}, true
 	}

@@ -53,6 +53,7 @@ func TestOutages(t *testing.T) {
 		{pbxsim.ProxyAsksForPassword, 407, 407, nil},
 		{pbxsim.Forbidden, 403, 403, nil},
 		{pbxsim.Redirecting, 302, 302, nil},
+		{pbxsim.Maintaining, 200, 200, nil},
 	}
 	everywhere(t, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		token := login(t, s)

@@ -159,6 +159,26 @@ func TestSessionsAreBackAfterNginxHadNoBackend(t *testing.T) {
 	}
 }
 
+// nginx responds with 404 or a page about maintenance, because its settings do not name
+// the PBX for a while. The PBX has lost its tokens then.
+func TestSessionsAreBackAfterNginxDidNotKnowThePBX(t *testing.T) {
+	t.Parallel()
+	for name, page := range map[string]string{"404": "return 404;", "maintenance": "default_type text/html; return 200 '<html>Down for maintenance</html>';"} {
+		t.Run(name, func(t *testing.T) {
+			eachBrand(t, func(t *testing.T, b simulators.Simulator) {
+				sim := simulate(t, b, shortLife(t, b))
+				n := startNginx(t, forward(sim.server.URL), "")
+				outageBehind(t, sim, n, 20*time.Second, func() {
+					n.reconfigure(t, "listen 127.0.0.1:$PORT; location / { "+page+" }", "")
+				}, func() {
+					sim.Restart()
+					n.reconfigure(t, forward(sim.server.URL), "")
+				})
+			})
+		})
+	}
+}
+
 // nginx responds with 504 after its own timeout while the PBX hangs.
 func TestSessionsAreBackAfterTheBackendOfNginxHung(t *testing.T) {
 	eachBrand(t, func(t *testing.T, b simulators.Simulator) {

@@ -116,7 +116,7 @@ const (
 	pauseAfterMore = 30 * time.Second
 	longestPause   = 150 * time.Second // a lock that only logins meet costs no more than three minutes after it
 	lastPlacePause = time.Minute       // beyond the window
-	barredPause    = time.Hour         // after the first; eight times as long after the next
+	failingPause   = time.Hour         // of checks; eight times as long after each login that went all the same
 	abandonedPause = 24 * time.Hour    // new credentials with two logins that nobody settled
 )
 
@@ -302,17 +302,17 @@ func (h *Host) healthy(now instant, l *Local) bool {
 	return l.doubt == 0 && l.lastSuccess > l.lastUnclear && h.row.count == 0 && now <= l.lastSuccess.add(10*time.Second)
 }
 
-// barred reports whether what refused the last logins may still be in front of
-// the PBX: the URL refuses a request without credentials as it refused them. A PBX
-// may do that of itself, so that the login is tried again all the same, ever more
-// rarely, or when a person asks for it.
+// barred reports whether what responded to the last logins may still be in front of
+// the PBX: a request without credentials gets the same response. A PBX may do that of
+// itself, so that the login is tried again all the same, ever more rarely, or when a
+// person asks for it.
 func (h *Host) barred(now instant, l *Local, c credential, url string) bool {
-	count, last := h.row.inFront, h.row.last
+	count, page, last := h.row.inFront, h.row.page, h.row.last
 	u := l.url(url)
 	if count < u.inFront {
-		count, last = u.inFront, u.barred
+		count, page, last = u.inFront, u.page, u.barred
 	}
-	return count > 0 && u.refuses && c.retried < last && now < last.add(barredPause<<min(3*(count-1), 6))
+	return count > 0 && page.like(u.shown) && page != u.own && c.retried < last && now < last.add(page.pause()<<min(3*(count-1), 6))
 }
 
 // ignored reports whether a login goes though checks fail: they have failed for long,

@@ -59,6 +59,12 @@
 // counts, and a check that is refused or redirected is then no evidence for an
 // hour, and for eight times as long after each further one.
 //
+// The same holds for a login that gets another page, as HTTP 404 of a proxy that has no
+// backend. A check that gets the same page (its status and its length) is then no
+// evidence for ten minutes, and for eight times as long after each further one. If a
+// login that goes all the same gets a verdict, the page is the PBX's own, and is evidence
+// from then on.
+//
 // HTTP 5xx to a check may come from an outage, or from a PBX whose server does not
 // serve such a request. If checks have got nothing else for an hour, a login goes all
 // the same, then after 8 hours more, then after 64 each, but never into the last place
@@ -101,8 +107,8 @@
 // # What no client can promise
 //
 //   - If responses to logins are lost again and again after the PBX judged, while
-//     everything else responds: at most N − 1 logins, then a person. The same if a web
-//     page under HTTP 200 or 404 responds to logins and checks instead of the PBX.
+//     everything else responds: at most N − 1 logins, then a person. The same if logins
+//     get a web page, and checks get another.
 //   - If a password is changed at the PBX and changed back while responses to
 //     logins are lost: a success clears the unclear logins of its credentials,
 //     and some of these may have been wrong when they were judged. The same if the

@@ -45,6 +45,8 @@ type encodedHost struct {
 	UnclearFrom instant           `json:"unclear_from,omitempty"`
 	UnclearLast instant           `json:"unclear_last,omitempty"`
 	InFront     int               `json:"in_front,omitempty"`
+	PageStatus  int               `json:"page_status,omitempty"`
+	PageLength  int               `json:"page_length,omitempty"`
 	LastSuccess instant           `json:"last_success,omitempty"`
 	LastRefused instant           `json:"last_refused,omitempty"`
 	LastRelogin instant           `json:"last_relogin,omitempty"`
@@ -166,7 +168,8 @@ func withoutOldest[T any](all []T, missed func(*T) (at instant, ok bool)) []T {
 func (h *Host) encode() ([]byte, error) {
 	e := encodedHost{
 		Version: format,
-		Unclear: h.row.count, UnclearFrom: h.row.since, UnclearLast: h.row.last, InFront: h.row.inFront,
+		Unclear: h.row.count, UnclearFrom: h.row.since, UnclearLast: h.row.last,
+		InFront: h.row.inFront, PageStatus: h.row.page.Status, PageLength: h.row.page.Length,
 		LastSuccess: h.lastSuccess, LastRefused: h.lastRefused, LastRelogin: h.lastRelogin, Forgiven: h.forgiven,
 	}
 	index := map[string]int{}
@@ -246,7 +249,7 @@ var errCut = errors.New("it was cut short")
 
 func (e *encodedHost) decode() (Host, error) {
 	h := Host{
-		row:         row{e.Unclear, e.UnclearFrom, e.UnclearLast, max(e.InFront, 0)},
+		row:         row{e.Unclear, e.UnclearFrom, e.UnclearLast, max(e.InFront, 0), Page{e.PageStatus, e.PageLength}},
 		lastSuccess: e.LastSuccess, lastRefused: e.LastRefused, lastRelogin: e.LastRelogin, forgiven: e.Forgiven,
 	}
 	var bad error

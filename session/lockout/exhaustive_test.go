@@ -298,11 +298,11 @@ func (x *explorer) begin(p *played, i int) bool {
 		if all == 0 && !p.doubt && p.host.row.count == 0 {
 			x.fail(p, "%s needs evidence, though nothing is in doubt and no place is used", g.Account)
 		}
-		p.local.Checked(g.URL, now, now, 500)
+		p.local.Checked(g.URL, now, now, Page{Status: 500})
 		if d := p.host.Ask(now, &p.local, g); d.Verdict == Go {
 			x.fail(p, "%s may go after a check that got HTTP 500", g.Account)
 		}
-		p.local.Checked(g.URL, now, now, 401)
+		p.local.Checked(g.URL, now, now, Page{Status: 401})
 	} else if d.Verdict == Go && p.doubt && p.local.url(g.URL).evidence == 0 {
 		x.fail(p, "%s may go without evidence", g.Account)
 	}

@@ -30,9 +30,11 @@ type urlState struct {
 	owed     bool    // that one was not sent yet
 	care     care
 	refused  []refusedToken // lately
-	refuses  bool           // the evidence is a check that was refused or redirected
-	inFront  int            // logins that something in front of the PBX refused, since the last verdict
-	barred   instant        // when the newest of them ended
+	shown    Page           // the check that is the evidence; zero: it is none
+	inFront  int            // logins that something in front of the PBX responded to, one after another, since the last verdict
+	page     Page           // the newest of these responses
+	barred   instant        // when that login ended
+	own      Page           // what checks get as well though the PBX is up; zero: nothing is known
 
 	status  int     // of the newest check; 0: it got no response
 	failing instant // since when checks get 5xx, and none shows that the PBX is up; 0: they do not
@@ -100,8 +102,8 @@ func shift(by instant, times ...*instant) {
 }
 
 // bad notes an outcome at url, of a login booked at that time, that leaves the host in
-// doubt. inFront: something in front of the PBX may have caused it.
-func (l *Local) bad(booked, now instant, url string, sent, inFront bool) {
+// doubt. page is what something in front of the PBX may have responded with.
+func (l *Local) bad(booked, now instant, url string, sent bool, page Page) {
 	if l.doubt == 0 {
 		l.doubt = now
 		for i := range l.urls {
@@ -110,8 +112,11 @@ func (l *Local) bad(booked, now instant, url string, sent, inFront bool) {
 	}
 	l.lastBad = now
 	u := l.url(url)
-	if inFront {
-		u.inFront, u.barred = u.inFront+1, now
+	if page != (Page{}) {
+		if u.inFront == 0 || booked > u.barred { // else it is one of several that met the same fault
+			u.inFront++
+		}
+		u.page, u.barred = page, now
 	}
 	if u.fails(booked) {
 		if u.failsLong(booked) {
@@ -130,7 +135,7 @@ func (l *Local) bad(booked, now instant, url string, sent, inFront bool) {
 // good notes a verdict on a login that was sent at one time and judged at another:
 // the host works.
 func (l *Local) good(sent, now instant, url string) {
-	l.doubt, l.url(url).inFront = 0, 0
+	l.doubt = 0
 	l.url(url).judged(sent)
 	for i := range l.urls {
 		l.urls[i].checks = 0
@@ -145,16 +150,15 @@ func (l *Local) good(sent, now instant, url string) {
 func (l *Local) Evidence(url string, sent, read time.Time) {
 	if at(sent) >= l.lastBad {
 		u := l.url(url)
-		u.sent, u.evidence, u.refuses = at(sent), max(u.evidence, at(read)), false
+		u.sent, u.evidence, u.shown = at(sent), max(u.evidence, at(read)), Page{}
 	}
 }
 
 // Checked notes a check of url, a GET without credentials: when it was sent, when
-// it ended, and the HTTP status of its response, 0 without one. It returns whether the
-// check is evidence: see [Responds]. A status 5xx is too, if it is known from when the
-// PBX was up.
-func (l *Local) Checked(url string, sent, ended time.Time, status int) bool {
-	u := l.url(url)
+// it ended, and its response, zero without one. It returns whether the check is
+// evidence: see [Responds]. A status 5xx is too, if it is known from when the PBX was up.
+func (l *Local) Checked(url string, sent, ended time.Time, page Page) bool {
+	u, status := l.url(url), page.Status
 	shows := Responds(status) || status > 0 && status == u.usual
 	early := u.owed && u.checks > 0 && at(sent) < u.checked.add(u.interval())
 	if u.stale(at(sent)) { // nobody waited for evidence in between: this is another outage
@@ -177,11 +181,8 @@ func (l *Local) Checked(url string, sent, ended time.Time, status int) bool {
 	if !shows {
 		return false
 	}
-	if l.doubt == 0 && !refuses(status) {
-		u.checks = 0
-	}
 	l.Evidence(url, sent, ended)
-	u.refuses = refuses(status)
+	u.shown = page
 	return true
 }
 
@@ -196,7 +197,7 @@ func (u *urlState) fails(t instant) bool { return u.failing > 0 && u.status > 0 
 // failsLong reports whether checks have failed for so long at t that they may fail at a
 // PBX that is up, too.
 func (u *urlState) failsLong(t instant) bool {
-	return u.fails(t) && t >= max(u.failing, u.tried).add(barredPause<<min(3*u.tries, 6))
+	return u.fails(t) && t >= max(u.failing, u.tried).add(failingPause<<min(3*u.tries, 6))
 }
 
 // FailsLong reports whether checks of url have got 5xx for so long that a login goes all
@@ -204,12 +205,18 @@ func (u *urlState) failsLong(t instant) bool {
 func (l *Local) FailsLong(url string, now time.Time) bool { return l.url(url).failsLong(at(now)) }
 
 // judged notes a verdict on a login that was sent at that time. If it was sent right
-// after a check that had failed for long, such a check says nothing about the PBX.
+// after a check that had failed for long, or got the page that logins had got, such a
+// check says nothing about the PBX.
 func (u *urlState) judged(sent instant) {
-	if u.failsLong(sent) && sent <= u.checked.add(evidenceLasts) {
-		u.usual = u.status
+	if u.checked <= sent && sent <= u.checked.add(evidenceLasts) {
+		if u.failsLong(sent) {
+			u.usual = u.status
+		}
+		if u.inFront > 0 && u.page.like(u.shown) {
+			u.own = u.page
+		}
 	}
-	u.tries = 0
+	u.tries, u.inFront = 0, 0
 }
 
 // checkNow makes a check of url due, because a person asks for it. It reports whether

@@ -14,9 +14,31 @@ type Outcome struct {
 	Kind OutcomeKind
 	// RetryAfter is how long the PBX wants to be left alone; 0: it does not say.
 	RetryAfter time.Duration
-	// InFront: the response was HTTP 401, 403 or 407 without the brand's own words, or
-	// a redirect. Something in front of the PBX may refuse or redirect every request.
-	InFront bool
+	// Page is the response, if it was not the brand's: HTTP 401, 403 or 407 without its
+	// words, a redirect, or a page. Something in front of the PBX may respond so to every
+	// request. Zero: it was the brand's, or there was none.
+	Page Page
+}
+
+// Page tells responses apart that are not the brand's.
+type Page struct {
+	Status int // of HTTP
+	Length int // of the body in bytes, at most [MaxPage]
+}
+
+// MaxPage is how much of a page counts.
+const MaxPage = 64 << 10
+
+// like reports whether what responded with p may have responded with k too.
+func (p Page) like(k Page) bool { return p == k || refuses(p.Status) && refuses(k.Status) }
+
+// pause is how long such responses to checks are no evidence after the first login that
+// got one. A page may be that of the PBX's web server, which checks get later as well.
+func (p Page) pause() time.Duration {
+	if refuses(p.Status) {
+		return time.Hour
+	}
+	return 10 * time.Minute
 }
 
 // OutcomeKind is the kind of an [Outcome].
@@ -59,7 +81,9 @@ func Classify(err error) Outcome {
 		return Outcome{Kind: Unclear}
 	}
 	o := Outcome{RetryAfter: max(e.RetryAfter, 0)}
-	o.InFront = errors.Is(e, pbx.ErrConfig) && refuses(e.HTTPStatus)
+	if mayBeInFront(e) {
+		o.Page = Page{e.HTTPStatus, min(e.Length, MaxPage)}
+	}
 	switch {
 	case errors.Is(e, pbx.ErrInvalidCredentials):
 		o.Kind = Refused
@@ -73,7 +97,7 @@ func Classify(err error) Outcome {
 		o.Kind = NotJudged
 	case e.Sent:
 		o.Kind = Unclear
-	case o.InFront: // at the challenge
+	case o.Page != (Page{}): // at the challenge
 		o.Kind = NotSent
 	case errors.Is(e, pbx.ErrConfig), errors.Is(e, pbx.ErrNotSupported), errors.Is(e, context.Canceled):
 		o.Kind = Withdrawn
@@ -81,6 +105,15 @@ func Classify(err error) Outcome {
 		o.Kind = NotSent
 	}
 	return o
+}
+
+// mayBeInFront reports whether something in front of the PBX may have responded to a
+// login. HTTP 404 to a challenge may also be that of a PBX that starts.
+func mayBeInFront(e *pbx.Error) bool {
+	if errors.Is(e, pbx.ErrConfig) {
+		return refuses(e.HTTPStatus) || !e.Sent && e.HTTPStatus == http.StatusNotFound
+	}
+	return errors.Is(e, pbx.ErrProtocol) && e.HTTPStatus > 0
 }
 
 // Responds reports whether the HTTP status of a check shows that the PBX is up. 5xx may

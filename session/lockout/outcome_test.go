@@ -56,6 +56,23 @@ func TestClassifyMapsDriverErrors(t *testing.T) {
 			t.Errorf("%s: got kind %d, want %d", c.name, got.Kind, c.want)
 		}
 	}
+	for err, want := range map[*pbx.Error]lockout.Page{
+		{Kind: pbx.ErrProtocol, Sent: true, HTTPStatus: 404, Length: 19}:            {Status: 404, Length: 19},
+		{Kind: pbx.ErrProtocol, Sent: true, HTTPStatus: 200}:                        {Status: 200},
+		{Kind: pbx.ErrProtocol, HTTPStatus: 200, Length: 1}:                         {Status: 200, Length: 1},
+		{Kind: pbx.ErrProtocol, Sent: true, HTTPStatus: 200, Length: 1 << 20}:       {Status: 200, Length: lockout.MaxPage},
+		{Kind: pbx.ErrProtocol, Sent: true, Length: 5}:                              {},
+		{Kind: pbx.ErrConfig, Sent: true, HTTPStatus: 401, Length: 5}:               {Status: 401, Length: 5},
+		{Kind: pbx.ErrConfig, Sent: true, HTTPStatus: 404, Length: 5}:               {}, // the driver knows what is wrong
+		{Kind: pbx.ErrConfig, HTTPStatus: 404, Length: 5}:                           {Status: 404, Length: 5},
+		{Kind: pbx.ErrConfig, HTTPStatus: 200, Length: 5}:                           {},
+		{Kind: pbx.ErrUnavailable, Sent: true, HTTPStatus: 502, Length: 5}:          {},
+		{Kind: pbx.ErrInvalidCredentials, Sent: true, HTTPStatus: 401, Length: 100}: {},
+	} {
+		if got := lockout.Classify(err).Page; got != want {
+			t.Errorf("%+v: the page is %+v, want %+v", err, got, want)
+		}
+	}
 	err := &pbx.Error{Kind: pbx.ErrLocked, Sent: true, RetryAfter: time.Minute}
 	if got := lockout.Classify(err).RetryAfter; got != time.Minute {
 		t.Errorf("RetryAfter is %v, want 1m", got)

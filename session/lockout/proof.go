@@ -45,7 +45,7 @@ func (p Proof) Host() (h Host) {
 func (l *Local) Quiet(now time.Time) bool {
 	for i := range l.urls {
 		u := &l.urls[i]
-		if u.forget(at(now)); len(u.refused) > 0 || u.usual > 0 || u.evidence == u.checked && l.Responds(u.url, now) {
+		if u.forget(at(now)); len(u.refused) > 0 || u.usual > 0 || u.own != (Page{}) || u.evidence == u.checked && l.Responds(u.url, now) {
 			return false
 		}
 	}

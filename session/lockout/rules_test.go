@@ -34,7 +34,9 @@ func account(name string, l pbx.Lockout) lockout.Login {
 func (x *rules) pass(d time.Duration) { x.now = x.now.Add(d) }
 
 // responds gives evidence about the URL.
-func (x *rules) responds(g lockout.Login) { x.local.Checked(g.URL, x.now, x.now, 200) }
+func (x *rules) responds(g lockout.Login) {
+	x.local.Checked(g.URL, x.now, x.now, lockout.Page{Status: 200})
+}
 
 func (x *rules) ask(g lockout.Login) lockout.Decision { return x.host.Ask(x.now, &x.local, g) }
 
@@ -435,16 +437,16 @@ func TestEvidence(t *testing.T) {
 	x.login(a, lockout.NotSent)
 	x.want(b, lockout.WaitEvent, lockout.NoEvidence)
 	for _, status := range []int{0, 500, 502, 599} {
-		x.local.Checked(theURL, x.now, x.now, status)
+		x.local.Checked(theURL, x.now, x.now, lockout.Page{Status: status})
 		x.want(b, lockout.WaitEvent, lockout.NoEvidence)
 	}
-	x.local.Checked("https://pbx.example:8443", x.now, x.now, 200)
+	x.local.Checked("https://pbx.example:8443", x.now, x.now, lockout.Page{Status: 200})
 	x.want(b, lockout.WaitEvent, lockout.NoEvidence)
-	x.local.Checked(theURL, x.now.Add(-time.Second), x.now, 200)
+	x.local.Checked(theURL, x.now.Add(-time.Second), x.now, lockout.Page{Status: 200})
 	x.want(b, lockout.WaitEvent, lockout.NoEvidence) // it was sent before the fault
 	for _, status := range []int{401, 501, 505} {
 		x.pass(time.Second)
-		x.local.Checked(theURL, x.now, x.now, status)
+		x.local.Checked(theURL, x.now, x.now, lockout.Page{Status: status})
 		x.want(b, lockout.Go, lockout.None)
 		x.pass(3 * time.Second)
 		x.want(b, lockout.WaitEvent, lockout.NoEvidence) // it is too old
@@ -467,13 +469,13 @@ func TestProcessesLearnOfDoubtFromEachOther(t *testing.T) {
 	x := play(t)
 	a := account("a", l)
 	other := lockout.Local{}
-	other.Checked(theURL, x.now, x.now, 200)
+	other.Checked(theURL, x.now, x.now, lockout.Page{Status: 200})
 	x.login(a, lockout.Unclear)
 	x.pass(1500 * time.Millisecond)
 	if d := x.host.Ask(x.now, &other, a); d.Reason != lockout.NoEvidence {
 		t.Errorf("a process whose evidence is older than another's unclear login: %v", d.Reason)
 	}
-	other.Checked(theURL, x.now, x.now, 200)
+	other.Checked(theURL, x.now, x.now, lockout.Page{Status: 200})
 	if d := x.host.Ask(x.now, &other, a); d.Verdict != lockout.Go {
 		t.Errorf("after a check of its own: %v", d.Reason)
 	}
@@ -489,7 +491,7 @@ func TestScheduleOfChecks(t *testing.T) {
 		next := x.local.NextCheck(theURL)
 		got = append(got, next.Sub(x.now))
 		x.now = next
-		x.local.Checked(theURL, x.now, x.now, 502)
+		x.local.Checked(theURL, x.now, x.now, lockout.Page{Status: 502})
 	}
 	want := []time.Duration{time.Second, time.Second, 2 * time.Second, 4 * time.Second, 5 * time.Second}
 	for i, d := range want {
@@ -524,7 +526,7 @@ func TestRetryMakesACheckDueOnceInTenSeconds(t *testing.T) {
 			t.Errorf("a check is due: %v", due)
 		}
 	}
-	check := func() { x.local.Checked(theURL, x.now, x.now, 0) }
+	check := func() { x.local.Checked(theURL, x.now, x.now, lockout.Page{}) }
 	x.login(a, lockout.NotSent)
 	for range 300 {
 		check()
@@ -568,10 +570,10 @@ func TestChecksStartAnewAfterAPauseWithoutThem(t *testing.T) {
 		if x.now.Before(time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)) {
 			x.now = time.Date(2026, 3, 1, 9, 0, 1, 0, time.UTC)
 		}
-		x.local.Checked(theURL, x.now, x.now, 502)
+		x.local.Checked(theURL, x.now, x.now, lockout.Page{Status: 502})
 	}
 	x.pass(24 * time.Hour)
-	x.local.Checked(theURL, x.now, x.now, 502)
+	x.local.Checked(theURL, x.now, x.now, lockout.Page{Status: 502})
 	if wait := x.local.NextCheck(theURL).Sub(x.now); wait != time.Second {
 		t.Errorf("the second check of another outage is due after %v, want 1s", wait)
 	}
@@ -1328,14 +1330,14 @@ func TestRetryEndsThePauseAfterALoginThatWasNotJudged(t *testing.T) {
 }
 
 // front is what a login comes to that something in front of the PBX may have refused.
-var front = lockout.Outcome{Kind: lockout.Unclear, InFront: true}
+var front = lockout.Outcome{Kind: lockout.Unclear, Page: lockout.Page{Status: 401}}
 
 func (x *rules) checked(g lockout.Login, status int) {
-	x.local.Checked(g.URL, x.now, x.now, status)
+	x.local.Checked(g.URL, x.now, x.now, lockout.Page{Status: status})
 }
 
 func TestWhatIsInFrontIsGoneWhenItNoLongerRefusesChecks(t *testing.T) {
-	for _, outcome := range []lockout.Outcome{front, {Kind: lockout.NotSent, InFront: true}} {
+	for _, outcome := range []lockout.Outcome{front, {Kind: lockout.NotSent, Page: lockout.Page{Status: 401}}} {
 		x := play(t)
 		g := account("good", inRowLimits())
 		x.login(g, lockout.Success)
@@ -1456,6 +1458,151 @@ func TestAnotherProcessLearnsWhatIsInFront(t *testing.T) {
 	}
 	x.checked(g, 405)
 	x.want(g, lockout.Go, lockout.None)
+}
+
+// notFound is the page of a proxy that has no backend.
+var notFound = lockout.Page{Status: 404, Length: 19}
+
+// gets settles a login that got a page.
+func (x *rules) gets(g lockout.Login, b lockout.Booking, page lockout.Page) {
+	x.pass(100 * time.Millisecond)
+	x.host.Settle(x.now, &x.local, g, b, lockout.Outcome{Kind: lockout.Unclear, Page: page})
+}
+
+// goes books a login after a check that got a page.
+func (x *rules) goes(g lockout.Login, page lockout.Page) lockout.Booking {
+	x.t.Helper()
+	x.local.Checked(g.URL, x.now, x.now, page)
+	x.ids++
+	d := x.host.Book(x.now, &x.local, g, lockout.ID{Process: x.name, Number: x.ids})
+	if d.Verdict != lockout.Go {
+		x.t.Fatalf("%s may not go: %v until %v", g.Account, d.Reason, d.Until)
+	}
+	return d.Booking
+}
+
+// waits expects that no login goes while checks get a page.
+func (x *rules) waits(g lockout.Login, d time.Duration, page lockout.Page) {
+	x.t.Helper()
+	for end := x.now.Add(d); x.now.Before(end); x.pass(min(end.Sub(x.now), 10*time.Second)) {
+		x.local.Checked(g.URL, x.now, x.now, page)
+		if x.ask(g).Verdict == lockout.Go {
+			x.t.Fatalf("%s may go %v before the end", g.Account, end.Sub(x.now))
+		}
+	}
+}
+
+func TestAPageIsInFrontUntilChecksGetAnotherResponse(t *testing.T) {
+	for _, other := range []lockout.Page{{Status: 404, Length: 20}, {Status: 405, Length: 19}, {Status: 401}, {Status: 200}} {
+		x := play(t)
+		g := account("good", inRowLimits())
+		x.login(g, lockout.Success)
+		x.gets(g, x.book(g), notFound)
+		x.waits(g, 9*time.Minute, notFound)
+		if next := x.local.NextCheck(g.URL).Sub(x.now); next > 10*time.Second {
+			t.Errorf("the next check comes in %v", next)
+		}
+		x.settle(g, x.goes(g, other), lockout.Success)
+		x.wantBookings(0)
+		x.gets(g, x.book(g), notFound)
+		x.waits(g, 9*time.Minute, notFound) // it is as before
+	}
+}
+
+func TestAPBXWhoseChecksAlwaysGetThePageIsTriedAgainEverMoreRarely(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.Success)
+	b := x.book(g)
+	for _, wait := range []time.Duration{10 * time.Minute, 80 * time.Minute, 640 * time.Minute} {
+		x.gets(g, b, notFound)
+		x.pass(time.Second)
+		x.waits(g, wait-2*time.Second, notFound)
+		x.pass(2 * time.Second)
+		b = x.goes(g, notFound)
+	}
+	x.settle(g, b, lockout.Success)
+	x.wantBookings(0)
+	if x.local.Quiet(x.now.Add(time.Hour)) {
+		t.Error("what checks get is forgotten")
+	}
+	x.gets(g, x.book(g), notFound)
+	x.pass(2 * time.Second)
+	x.settle(g, x.goes(g, notFound), lockout.Success) // the page is the PBX's own
+	x.gets(g, x.book(g), lockout.Page{Status: 404, Length: 7})
+	x.waits(g, time.Minute, lockout.Page{Status: 404, Length: 7}) // and another is not
+}
+
+func TestAPageIsThePBXsOwnOnlyIfAVerdictFollowsIt(t *testing.T) {
+	for _, late := range []bool{true, false} {
+		x := play(t)
+		one, two := account("one", inRowLimits()), account("two", inRowLimits())
+		x.login(one, lockout.Success)
+		x.login(two, lockout.Success)
+		a := x.book(one)
+		x.pass(time.Millisecond)
+		b := x.book(two)
+		x.gets(one, a, notFound)
+		if late { // this one was sent before the check
+			x.local.Checked(one.URL, x.now, x.now, notFound)
+		} else {
+			x.gets(two, b, notFound)
+			x.pass(31 * time.Second)
+			b = x.goes(two, lockout.Page{Status: 405})
+		}
+		x.settle(two, b, lockout.Success)
+		x.gets(two, x.book(two), notFound)
+		x.pass(31 * time.Second)
+		x.waits(two, time.Minute, notFound)
+	}
+}
+
+func TestLoginsThatMeetOnePageTogetherCountOnce(t *testing.T) {
+	x := play(t)
+	one, two := account("one", inRowLimits()), account("two", inRowLimits())
+	x.login(one, lockout.Success)
+	x.login(two, lockout.Success)
+	a, b := x.book(one), x.book(two)
+	x.gets(one, a, notFound)
+	x.gets(two, b, notFound)
+	x.waits(one, 10*time.Minute-time.Second, notFound)
+	x.pass(2 * time.Second)
+	x.goes(one, notFound)
+}
+
+func TestAnotherProcessLearnsOfThePageInFront(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.Success)
+	x.gets(g, x.book(g), notFound)
+	data, err := json.Marshal(&x.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var other lockout.Host
+	if err := json.Unmarshal(data, &other); err != nil {
+		t.Fatal(err)
+	}
+	x.host, x.local, x.name = other, lockout.Local{}, "q"
+	x.waits(g, 9*time.Minute, notFound)
+	x.local.Checked(g.URL, x.now, x.now, notFound)
+	if next := x.local.NextCheck(g.URL); !next.After(x.now) {
+		t.Error("checks follow each other without a pause")
+	}
+	x.goes(g, lockout.Page{Status: 405})
+}
+
+func TestWhileWrongLoginsStandEachLoginHasItsCheckAtOnce(t *testing.T) {
+	x := play(t)
+	x.login(account("wrong", inRowLimits()), lockout.Refused)
+	for i := range 8 {
+		g := account(fmt.Sprint("good-", i), inRowLimits())
+		if next := x.local.NextCheck(g.URL).Sub(x.now); next > 0 {
+			t.Errorf("login %d waits %v for its check", i, next)
+		}
+		x.login(g, lockout.Success)
+		x.pass(2 * time.Second)
+	}
 }
 
 // failing has checks get the status for d, and expects that no login goes before the end.
@@ -1620,9 +1767,9 @@ func TestAStatusThatChecksGetFromAPBXThatIsUpIsEvidence(t *testing.T) {
 			x.checked(g, status)
 			x.want(g, lockout.WaitEvent, lockout.NoEvidence)
 		}
-		x.local.Checked(g.URL, x.now.Add(-3*time.Second), x.now, 500)
+		x.local.Checked(g.URL, x.now.Add(-3*time.Second), x.now, lockout.Page{Status: 500})
 		x.want(g, lockout.WaitEvent, lockout.NoEvidence) // it was sent before the fault
-		if !x.local.Checked(g.URL, x.now, x.now, 500) {
+		if !x.local.Checked(g.URL, x.now, x.now, lockout.Page{Status: 500}) {
 			t.Error("the check is no evidence")
 		}
 		x.send(g, lockout.Success)

@@ -74,11 +74,12 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		return 0
 	case NotSent:
 		remove()
-		l.bad(b.booked, t, b.URL, false, o.InFront)
+		l.bad(b.booked, t, b.URL, false, o.Page)
 		h.noProbeFailed(t, l, g)
 		return 0
 	default:
 		settleAs(unclear)
+		before := h.row.last
 		switch {
 		case h.row.count == 0, t > h.row.last.add(g.Limits.Window+lastPlacePause): // no pause is longer
 			h.row = row{count: 1, since: t}
@@ -86,10 +87,12 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 			h.row.count++
 		}
 		h.row.last = t
-		if o.InFront {
-			h.row.inFront++
+		if o.Page != (Page{}) {
+			if h.row.page = o.Page; h.row.inFront == 0 || b.booked > before {
+				h.row.inFront++
+			}
 		}
-		l.bad(b.booked, t, b.URL, true, o.InFront)
+		l.bad(b.booked, t, b.URL, true, o.Page)
 		h.noProbeFailed(t, l, g)
 		return 0
 	}
@@ -103,7 +106,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 // noProbeFailed lets a login that is its own check move the schedule of checks.
 func (h *Host) noProbeFailed(now instant, l *Local, g Login) {
 	if g.NoProbe {
-		l.Checked(g.URL, now.time(), now.time(), 0)
+		l.Checked(g.URL, now.time(), now.time(), Page{})
 	}
 }
 

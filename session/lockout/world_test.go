@@ -381,7 +381,7 @@ func (w *world) check(p *process, url string) {
 				return
 			}
 			p.checking[url] = false
-			p.local.Checked(url, sent, w.now, status)
+			p.local.Checked(url, sent, w.now, lockout.Page{Status: status})
 			w.wakeAt(p, w.now)
 		})
 	})

@@ -153,7 +153,7 @@ func TestOneOfEachKindHasAnAddressOfItsOwn(t *testing.T) {
 	for path, want := range map[string]string{
 		"/yeaster-s-v1/restart": `did you mean "yeastar-s-v1"?`,
 		"/runtel/restrt":        `did you mean "restart"?`,
-		"/runtel/down":          `mode "" is not one of 302,`,
+		"/runtel/down":          `mode "" is not one of 200,`,
 		"/runtel/password":      "send user and password",
 		"/runtel/slow":          "send delay",
 	} {
