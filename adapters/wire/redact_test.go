@@ -107,10 +107,14 @@ func TestCleanShowsNothingThatSharesARunWithASecret(t *testing.T) {
 		{"wrong password", []string{"hunter2", "-"}, true},
 		{"a - b", []string{"-"}, false},
 		{"anything", []string{"", ""}, true},
-		{"code 7", []string{"7"}, false},         // a short one, whole
-		{"code 7", []string{"77"}, true},         // and not in part
-		{"(.*) x", []string{".*"}, false},        // not a regular expression
-		{"one\ntwo", []string{"one two"}, false}, // put together by the folding
+		{"is MTIzNA==?", []string{"1234"}, false}, // base64
+		{"is MTIzNDU=?", []string{"12345"}, false},
+		{"is 31323334?", []string{"1234"}, false}, // hexadecimal
+		{"is 313233?", []string{"1234"}, true},    // three digits of four
+		{"code 7", []string{"7"}, false},          // a short one, whole
+		{"code 7", []string{"77"}, true},          // and not in part
+		{"(.*) x", []string{".*"}, false},         // not a regular expression
+		{"one\ntwo", []string{"one two"}, false},  // put together by the folding
 		{"\xff?", []string{"\xff"}, false},
 		{`it\'s \x68\x75\x6eter`, []string{"hunter2"}, false},
 		{"whatever", []string{strings.Repeat("long", 5000)}, false},        // too long to look for
