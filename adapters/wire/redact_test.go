@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -122,6 +123,21 @@ func TestCleanShowsNothingThatSharesARunWithASecret(t *testing.T) {
 	} {
 		if got := wire.Clean(test.text, secrets(test.secrets...)...); (got != pbx.Redacted) != test.shown || strings.Contains(got, "hunter2") {
 			t.Errorf("Clean(%q, %.20q) = %q", test.text, test.secrets, got)
+		}
+	}
+}
+
+// What everybody sends is no secret, so that a text may repeat it.
+func TestWhatAPBXSaysMayRepeatAnOrdinaryHeader(t *testing.T) {
+	header := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/x-www-form-urlencoded"}, "User-Agent": {"OpenAPI"}, "X-Key": {"canary-key"}}
+	x := inspected(t, wire.Request{Op: pbx.OpLogin, Header: header, Query: url.Values{"page": {"1"}, "type": {"jsons"}}}, wire.Response{Status: 400})
+	for text, want := range map[string]string{
+		"cannot open a json of an application":      "cannot open a json of an application",
+		"OpenAPI: no x-www-form-urlencoded, page 1": "OpenAPI: no x-www-form-urlencoded, page 1",
+		"no canary here": pbx.Redacted,
+	} {
+		if got := x.Clean(text); got[0] != want {
+			t.Errorf("%q is shown as %q, want %q", text, got[0], want)
 		}
 	}
 }

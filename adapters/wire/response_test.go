@@ -169,6 +169,16 @@ func TestA401WithoutABodyMayMeanTheToken(t *testing.T) {
 	}
 }
 
+// The token of an application's request is what a ping can decide about.
+func TestA401ToADriversOwnHEADDoesNotMeanTheToken(t *testing.T) {
+	for _, op := range []pbx.Op{pbx.OpLogin, pbx.OpPing} {
+		err := inspected(t, wire.Request{Op: op, Method: http.MethodHead}, wire.Response{Status: 401}).Unexpected()
+		if wantFailure(t, err, pbx.ErrConfig, true, "HTTP status 401"); err.Ambiguous {
+			t.Errorf("%s: %v is ambiguous", op, err)
+		}
+	}
+}
+
 func TestHTTPAuthenticationIsNamed(t *testing.T) {
 	for header, want := range map[string]string{
 		`Basic realm="canary"`:  "asks for HTTP authentication (Basic)",
@@ -227,6 +237,9 @@ func TestACodeIsANumberOrAName(t *testing.T) {
 		"a code of hunter2":                    "",
 		"two words":                            "",
 		"line\nbreak":                          "",
+		"-_.09AZaz":                            "-_.09AZaz",
+		"{code}":                               "",
+		"код":                                  "",
 		strings.Repeat("x", 64):                strings.Repeat("x", 64),
 		strings.Repeat("x", 65):                "",
 		"Y2FuYXJ5InPDq2NyZXRcd29yZCAmKyUvPw==": "",
