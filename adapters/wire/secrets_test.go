@@ -27,7 +27,7 @@ const (
 	password = `canary/pass"word&ü`
 	digest   = "canary0123456789abcdef"
 	token    = "canary+token="
-	newToken = "canary-new-token"
+	newToken = "zebra-9876543210"
 )
 
 // search returns a detector of all of them.
