@@ -13,7 +13,7 @@ import (
 
 func TestNoSecretIsEverShown(t *testing.T) {
 	const (
-		password = `canary"päss\word &+%/?`
+		password = `zebra"päss\word &+%/?`
 		id       = "c0ffee5eba57face" // longer than a real one, to be found for certain
 	)
 	cookie := http.Header{"Set-Cookie": {`mansession_id="` + id + `"; Version=1; Max-Age=60`}}

@@ -10,7 +10,7 @@ import (
 
 func TestNoSecretIsEverShown(t *testing.T) {
 	const (
-		password    = `canary"sëcret\word &+%/?`
+		password    = `zebra"sëcret\word &+%/?`
 		application = `application-canary&+%/?`
 		access      = "eyJhbGciOiJSUzI1NiJ9.eyJpYXQiOjAsImV4cCI6MzYwMH0.c0ffee-canary-token_c0ffee"
 		refresh     = "def50200deadbeefcanarydeadbeef0123456789"

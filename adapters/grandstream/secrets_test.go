@@ -14,7 +14,7 @@ import (
 
 func TestNoSecretIsEverShown(t *testing.T) {
 	const (
-		password = `canary"päss\word &+%/?`
+		password = `zebra"päss\word &+%/?`
 		cookie   = `sidc0ffee5e"<\>&ba57face`
 	)
 	quoted, _ := json.Marshal(cookie)

@@ -11,7 +11,7 @@ import (
 
 func TestNoSecretIsEverShown(t *testing.T) {
 	const (
-		password = `canary"päss\word &+%/?` // no <, which the driver would refuse
+		password = `zebra"päss\word &+%/?` // no <, which the driver would refuse
 		token    = `eyJc0ffee.5e/+=~&>"ba57.face`
 		cookie   = `c00k1e-0f-%3Dc4nary==`
 		key      = `k3y.c4nary/+=~&>"Z`

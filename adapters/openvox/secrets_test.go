@@ -13,7 +13,7 @@ import (
 
 func TestNoSecretIsEverShown(t *testing.T) {
 	const (
-		password = `canary"päss\word <&+%/?>`
+		password = `zebra"päss\word <&+%/?>`
 		token    = "c0ffee+canary/token=c0ffee0123456789"
 	)
 	for _, format := range formats {

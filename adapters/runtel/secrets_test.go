@@ -16,7 +16,7 @@ import (
 
 // What goes over the wire in secret, with signs that encodings spell anew.
 const (
-	canaryPassword = `canary-pass<&>"\/пароль+ word`
+	canaryPassword = `zebra-pass<&>"\/пароль+ word`
 	canaryToken    = `J.canary-token/+=~<&>"\W`
 	canaryKey      = `K.canary-key/+=~<&>"\Z`
 )
@@ -118,7 +118,7 @@ func TestWhatAFailureShowsToClassifyHasNoSecret(t *testing.T) {
 func canaries() *leak.Detector {
 	leaks := new(leak.Detector)
 	leaks.Plant("password", canaryPassword)
-	leaks.Plant("the password's beginning", "canary-pass")
+	leaks.Plant("the password's beginning", "zebra-pass")
 	leaks.Plant("token", canaryToken)
 	leaks.Plant("key", canaryKey)
 	return leaks
@@ -129,7 +129,7 @@ func TestASecretInTheSettingsDoesNotShow(t *testing.T) {
 	for _, cfg := range []runtel.Config{
 		{Key: pbx.NewSecret(canaryKey + " ")},
 		{Key: pbx.NewSecret(canaryKey), Config: pbx.Config{URL: "https://office.example", Password: pbx.NewSecret(canaryPassword)}},
-		{Config: pbx.Config{URL: "https://a:canary-pass@office.example", Username: user, Password: pbx.NewSecret(canaryPassword)}},
+		{Config: pbx.Config{URL: "https://a:zebra-pass@office.example", Username: user, Password: pbx.NewSecret(canaryPassword)}},
 		{Config: pbx.Config{Options: map[string]string{"key": canaryKey}}},
 	} {
 		_, err := runtel.New(cfg)

@@ -14,7 +14,7 @@ import (
 
 func TestNoSecretIsEverShown(t *testing.T) {
 	const (
-		password = `canary"päss\word &+%/?`
+		password = `zebra"päss\word &+%/?`
 		token    = `c0ffee5e<\>&ba57face`
 	)
 	quoted, _ := json.Marshal(token)

@@ -49,7 +49,7 @@ func explained(err error, a *active) error {
 // own. It is that of a wrong key, and may be that of a second login.
 func bare(err error) bool {
 	failure, ok := err.(*pbx.Error)
-	return ok && failure.Kind == pbx.ErrInvalidCredentials && failure.Code == "" && failure.HTTPStatus == http.StatusUnauthorized
+	return ok && failure.Kind == pbx.ErrInvalidCredentials && failure.Code == ""
 }
 
 // errorBody is an error of XAPI.

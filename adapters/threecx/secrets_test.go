@@ -11,7 +11,7 @@ import (
 
 func TestNoSecretIsEverShown(t *testing.T) {
 	const (
-		key   = `canary"sëcret\word &+%/?`
+		key   = `zebra"sëcret\word &+%/?`
 		token = "eyJhbGciOiJFUzI1NiJ9.eyJpYXQiOjAsImV4cCI6MzYwMH0.c0ffee-canary-token_c0ffee"
 	)
 	drivertest.Secrets{

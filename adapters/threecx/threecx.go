@@ -30,8 +30,8 @@
 // and the tutorial expects an OAuth error. A 401 without a body or with one that repeats
 // the status, as "unauthorized" does, and the error invalid_request are taken for
 // those of a second login while a token of this driver's own, of the same key, is
-// active and has not been refused. After a 401 the driver asks with the request of Ping
-// whether it is. The next login is then due when that token expires, and if that is
+// active and has not been refused. After a 401 the driver asks about it with the request
+// of Ping, and only a refusal of the token shows that it is lost. The next login is then due when that token expires, and if that is
 // refused too, it is taken for a wrong key. Until then the 401 has no kind, so that it
 // counts as a login that may have been wrong. Without such a token the 401 is that of a
 // wrong key, and invalid_request may be.
@@ -138,10 +138,9 @@ func (p *PBX) noted(err error, t *pbx.Token) error {
 	return err
 }
 
-// accepts asks the PBX whether a token is active.
-func (p *PBX) accepts(ctx context.Context, a *active) bool {
-	err := p.Ping(ctx, &pbx.Token{Value: a.token})
-	return err == nil || errors.Is(err, pbx.ErrForbidden)
+// refuses asks the PBX about a token. Only a refusal shows that it is not active.
+func (p *PBX) refuses(ctx context.Context, a *active) bool {
+	return errors.Is(p.Ping(ctx, &pbx.Token{Value: a.token}), pbx.ErrTokenRejected)
 }
 
 // New opens a PBX. It has no settings beyond the common ones, so Options must be
@@ -163,7 +162,7 @@ func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	t, err := p.oauth.LoginAs(ctx, account)
 	if err != nil {
 		a := p.activeOf(account)
-		if bare(err) && a != nil && a.left() > 0 && !p.accepts(ctx, a) {
+		if bare(err) && a != nil && a.left() > 0 && p.refuses(ctx, a) {
 			a = nil // the PBX has lost the token, so that the 401 is not about a second one
 		}
 		return nil, explained(err, a)

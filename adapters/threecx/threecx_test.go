@@ -131,6 +131,7 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"a dead token, as the vendor's page has it", pbx.OpRequest, 401, nil, documented401, pbx.ErrTokenRejected},
 		{"the same, and a proxy's challenge", pbx.OpRequest, 401, basic, documented401, pbx.ErrConfig},
 		{"a gateway's 401", pbx.OpRequest, 401, nil, `{"error":"Unauthorized"}`, pbx.ErrConfig},
+		{"a gateway's 401 with an object", pbx.OpRequest, 401, nil, `{"error":{"status":401}}`, pbx.ErrConfig},
 		{"a proxy's page", pbx.OpRequest, 401, nil, pbxsim.HTMLPage, pbx.ErrConfig},
 		{"a role too low", pbx.OpRequest, 403, nil, "", pbx.ErrForbidden},
 		{"a role too low, in JSON", pbx.OpRequest, 403, nil, `{"error":{"code":"x"}}`, pbx.ErrForbidden},
@@ -559,15 +560,40 @@ func TestAKeyThatWasChangedIsNotSentAllHour(t *testing.T) {
 	}
 }
 
+func TestATokenThatWasRefusedExplainsNoRefusalOfALogin(t *testing.T) {
+	accepted := drivertest.Response{Body: `{"token_type":"Bearer","expires_in":3600,"access_token":"` + sampleToken + `"}`}
+	refused := drivertest.Response{Status: 400, Body: `{"error":"invalid_request"}`}
+	for name, tt := range map[string]struct {
+		status int
+		token  string
+		kind   error
+	}{
+		"refused":              {401, sampleToken, pbx.ErrProtocol},
+		"accepted":             {204, sampleToken, pbx.ErrTooManySessions},
+		"without a permission": {403, sampleToken, pbx.ErrTooManySessions},
+		"another was refused":  {401, "another", pbx.ErrTooManySessions},
+	} {
+		driver := open(t, config(drivertest.Responses(accepted, refused)))
+		if _, err := driver.Login(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		driver.Inspect(&http.Response{StatusCode: tt.status, Header: http.Header{}}, nil, &pbx.Token{Value: pbx.NewSecret(tt.token)})
+		_, err := driver.Login(t.Context())
+		if got := failure(t, err); got.Kind != tt.kind || (got.RetryAfter > 0) != (tt.kind == pbx.ErrTooManySessions) {
+			t.Errorf("%s: %v, retry after %s; want %v", name, err, got.RetryAfter, tt.kind)
+		}
+	}
+}
+
 func TestATokenOfAnotherKeySaysNothingAboutThisOne(t *testing.T) {
 	accepted := drivertest.Response{Body: `{"token_type":"Bearer","expires_in":3600,"access_token":"` + sampleToken + `"}`}
 	refused := drivertest.Response{Status: 400, Body: `{"error":"invalid_request"}`}
 	cfg := config(drivertest.Responses(accepted, refused))
-	keys := []string{key, key, "another"}
+	accounts := [][2]string{{id, key}, {id, key}, {id, "another"}, {"901", key}}
 	cfg.Username, cfg.Password = "", pbx.Secret{}
 	cfg.Credentials = func(context.Context) (pbx.Credentials, error) {
-		next := pbx.Credentials{Username: id, Password: pbx.NewSecret(keys[0])}
-		keys = keys[1:]
+		next := pbx.Credentials{Username: accounts[0][0], Password: pbx.NewSecret(accounts[0][1])}
+		accounts = accounts[1:]
 		return next, nil
 	}
 	driver := open(t, cfg)
@@ -578,8 +604,55 @@ func TestATokenOfAnotherKeySaysNothingAboutThisOne(t *testing.T) {
 	if got := failure(t, err); got.Kind != pbx.ErrTooManySessions || got.RetryAfter < 50*time.Minute {
 		t.Errorf("the same key: %v", err)
 	}
-	_, err = driver.Login(t.Context())
-	if got := failure(t, err); got.Kind != pbx.ErrProtocol || got.RetryAfter != 0 {
-		t.Errorf("another key: %v, want %v", err, pbx.ErrProtocol)
+	for _, other := range []string{"another key", "another client id"} {
+		_, err = driver.Login(t.Context())
+		if got := failure(t, err); got.Kind != pbx.ErrProtocol || got.RetryAfter != 0 || !strings.Contains(got.Message, "the key may be wrong") {
+			t.Errorf("%s: %v, want %v", other, err, pbx.ErrProtocol)
+		}
+	}
+}
+
+// Only a refusal without words, and invalid_request, may be about a second token.
+func TestARefusalInWordsIsAboutTheKeyWhileATokenIsActive(t *testing.T) {
+	accepted := drivertest.Response{Body: `{"token_type":"Bearer","expires_in":3600,"access_token":"` + sampleToken + `"}`}
+	for body, kind := range map[string]error{`{"error":"invalid_client"}`: pbx.ErrInvalidCredentials, pbxsim.HTMLPage: pbx.ErrConfig} {
+		p := drivertest.Responses(accepted, drivertest.Response{Status: 401, Body: body})
+		driver := open(t, config(p))
+		if _, err := driver.Login(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := driver.Login(t.Context())
+		if got := failure(t, err); got.Kind != kind || got.RetryAfter != 0 || strings.Contains(got.Message, "another token") {
+			t.Errorf("%s: %v, want %v", body, err, kind)
+		}
+		if n := len(p.Sent()); n != 2 {
+			t.Errorf("%s: %d requests", body, n)
+		}
+	}
+}
+
+// After a 401 without words the driver asks about its token. A PBX that does not know it
+// responds with 401, and no other response shows that the token is lost.
+func TestATokenIsLostIfThePBXRefusesIt(t *testing.T) {
+	accepted := drivertest.Response{Body: `{"token_type":"Bearer","expires_in":3600,"access_token":"` + sampleToken + `"}`}
+	for _, tt := range []struct {
+		ping drivertest.Response
+		lost bool
+	}{
+		{drivertest.Response{Body: `{"Version":"20.0.9.0"}`}, false},
+		{drivertest.Response{Status: 403}, false},
+		{drivertest.Response{Status: 404}, false},
+		{drivertest.Response{Status: 502, Body: pbxsim.HTMLPage}, false},
+		{drivertest.Response{Status: 401, Body: pbxsim.HTMLPage}, false}, // a proxy's
+		{drivertest.Response{Status: 401}, true},
+	} {
+		driver := open(t, config(drivertest.Responses(accepted, drivertest.Response{Status: 401}, tt.ping)))
+		if _, err := driver.Login(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := driver.Login(t.Context())
+		if got := failure(t, err); (got.Kind == pbx.ErrInvalidCredentials) != tt.lost || (got.Kind == nil && got.RetryAfter > 50*time.Minute) == tt.lost {
+			t.Errorf("HTTP %d to the question: %v, retry after %s; want lost %t", tt.ping.Status, err, got.RetryAfter, tt.lost)
+		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 // else may do so too.
 func TestNoSecretIsEverShown(t *testing.T) {
 	const (
-		password = `canary"päss\word &+%/?`
+		password = `zebra"päss\word &+%/?`
 		token    = `c0ffee5e"<\>&ba57face`
 		key      = `k3y.canary/+=~<&>"\Z`
 	)

@@ -12,7 +12,7 @@ import (
 
 func TestNoSecretIsEverShown(t *testing.T) {
 	const (
-		password = `canary"sëcret\word &+%/?`
+		password = `zebra"sëcret\word &+%/?`
 		access   = "c0ffee00-cafe-4bad-8dad-c0ffee012345"
 		refresh  = "deadbeef-cafe-4bad-8dad-deadbeef0123"
 	)

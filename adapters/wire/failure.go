@@ -88,9 +88,9 @@ func notOfCode(r rune) bool {
 //	408, 429, 5xx  ErrUnavailable
 //	others         ErrProtocol
 //
-// HTTP 401 to a request with HEAD, whose response has no body, is ErrTokenRejected with
-// Ambiguous, unless it asks for HTTP authentication. The message of the others names the
-// address that was used.
+// HTTP 401 to an application's request with HEAD, whose response has no body, is
+// ErrTokenRejected with Ambiguous, unless it asks for HTTP authentication. The message of
+// the others names the address that was used.
 func (x *Exchange) Unexpected() *pbx.Error {
 	status := x.Response.Status
 	advice := make([]string, 0, 4)

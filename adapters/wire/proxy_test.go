@@ -77,24 +77,31 @@ func TestAProxyThatDoesNotConnectIsNamed(t *testing.T) {
 		if connect == nil {
 			proxy.Close()
 		}
-		wantFailure(t, through(t, ctx, proxy), pbx.ErrUnavailable, false, fmt.Sprintf(want, proxy.Listener.Addr()))
+		wantFailure(t, through(t, ctx, proxy, "https://pbx.example.com:8088"), pbx.ErrUnavailable, false, fmt.Sprintf(want, proxy.Listener.Addr()))
 		proxy.Close()
 	}
 	seen := make(chan struct{})
 	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { cancel(); <-seen }))
 	defer slow.Close()
 	defer close(seen)
-	wantFailure(t, through(t, ctx, slow), pbx.ErrUnavailable, false, "no connection to pbx.example.com:8088") // the PBX may be slow
+	wantFailure(t, through(t, ctx, slow, "https://pbx.example.com:8088"), pbx.ErrUnavailable, false, "no connection to pbx.example.com:8088") // the PBX may be slow
+}
+
+func TestAProxyThatHasTheRequestIsNotBlamed(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer proxy.Close()
+	wantFailure(t, through(t, t.Context(), proxy, "http://pbx.example.com:8088"), pbx.ErrUnavailable, true, "no response from pbx.example.com:8088")
 }
 
 // through is what a login over a proxy ends in.
-func through(t *testing.T, ctx context.Context, proxy *httptest.Server) error {
+func through(t *testing.T, ctx context.Context, proxy *httptest.Server, address string) error {
 	t.Helper()
 	at, err := url.Parse(proxy.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := settings("https://pbx.example.com:8088")
+	cfg := settings(address)
+	cfg.AllowPlainHTTP = true
 	cfg.Transport = &http.Transport{Proxy: http.ProxyURL(at)}
 	_, err = open(t, cfg).Do(ctx, login)
 	return err

@@ -225,9 +225,9 @@ func readings(text string) (all [][]rune) {
 	return all
 }
 
-// minEncoded is how many digits in a row may be an encoding. Fewer hold no run of a
-// secret.
-const minEncoded = 8
+// minEncoded is how many digits in a row may be an encoding: base64 of sharedWord
+// letters has 6. Fewer hold no run of a secret.
+const minEncoded = 6
 
 // decodings are what may stand in a text in hexadecimal, also with something between the
 // bytes, or in base64. Where an encoding begins, nobody knows: each offset is tried.

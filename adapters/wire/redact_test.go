@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -107,10 +108,14 @@ func TestCleanShowsNothingThatSharesARunWithASecret(t *testing.T) {
 		{"wrong password", []string{"hunter2", "-"}, true},
 		{"a - b", []string{"-"}, false},
 		{"anything", []string{"", ""}, true},
-		{"code 7", []string{"7"}, false},         // a short one, whole
-		{"code 7", []string{"77"}, true},         // and not in part
-		{"(.*) x", []string{".*"}, false},        // not a regular expression
-		{"one\ntwo", []string{"one two"}, false}, // put together by the folding
+		{"is MTIzNA==?", []string{"1234"}, false}, // base64
+		{"is MTIzNDU=?", []string{"12345"}, false},
+		{"is 31323334?", []string{"1234"}, false}, // hexadecimal
+		{"is 313233?", []string{"1234"}, true},    // three digits of four
+		{"code 7", []string{"7"}, false},          // a short one, whole
+		{"code 7", []string{"77"}, true},          // and not in part
+		{"(.*) x", []string{".*"}, false},         // not a regular expression
+		{"one\ntwo", []string{"one two"}, false},  // put together by the folding
 		{"\xff?", []string{"\xff"}, false},
 		{`it\'s \x68\x75\x6eter`, []string{"hunter2"}, false},
 		{"whatever", []string{strings.Repeat("long", 5000)}, false},        // too long to look for
@@ -118,6 +123,21 @@ func TestCleanShowsNothingThatSharesARunWithASecret(t *testing.T) {
 	} {
 		if got := wire.Clean(test.text, secrets(test.secrets...)...); (got != pbx.Redacted) != test.shown || strings.Contains(got, "hunter2") {
 			t.Errorf("Clean(%q, %.20q) = %q", test.text, test.secrets, got)
+		}
+	}
+}
+
+// What everybody sends is no secret, so that a text may repeat it.
+func TestWhatAPBXSaysMayRepeatAnOrdinaryHeader(t *testing.T) {
+	header := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/x-www-form-urlencoded"}, "User-Agent": {"OpenAPI"}, "X-Key": {"canary-key"}}
+	x := inspected(t, wire.Request{Op: pbx.OpLogin, Header: header, Query: url.Values{"page": {"1"}, "type": {"jsons"}}}, wire.Response{Status: 400})
+	for text, want := range map[string]string{
+		"cannot open a json of an application":      "cannot open a json of an application",
+		"OpenAPI: no x-www-form-urlencoded, page 1": "OpenAPI: no x-www-form-urlencoded, page 1",
+		"no canary here": pbx.Redacted,
+	} {
+		if got := x.Clean(text); got[0] != want {
+			t.Errorf("%q is shown as %q, want %q", text, got[0], want)
 		}
 	}
 }

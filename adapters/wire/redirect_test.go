@@ -23,6 +23,8 @@ func TestARedirectIsReportedAndNotFollowed(t *testing.T) {
 		"https://127.0.0.1:8088/api/login?token=canary":    api + "https://127.0.0.1:8088",
 		"https://u:canary@pbx.example/api/login":           api + "https://pbx.example",
 		"https://pbx.example/hunter2/api/login":            api + "https://pbx.example/[redacted]",
+		"http://pbx.example/api/login/":                    api + "http://pbx.example",
+		"/api/login":                                       own,
 		"/login.html?token=canary":                         own,
 		"login?token=canary":                               own,
 		"?token=canary":                                    own,
@@ -79,4 +81,13 @@ func TestARedirectToTheSamePathWithASlashBlamesTheProxy(t *testing.T) {
 	})
 	_, err := open(t, settings(s.URL)).Do(t.Context(), login)
 	wantFailure(t, err, pbx.ErrConfig, true, "the proxy in front of the PBX must pass paths on as they are")
+}
+
+func TestARedirectToHTTPSNamesTheURLWhateverItsSlash(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "https://"+r.Host+r.URL.Path+"/")
+		w.WriteHeader(http.StatusMovedPermanently)
+	})
+	_, err := open(t, settings(s.URL)).Do(t.Context(), login)
+	wantFailure(t, err, pbx.ErrConfig, true, "configure the URL https://"+s.Listener.Addr().String())
 }

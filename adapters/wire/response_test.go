@@ -3,6 +3,7 @@ package wire_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -169,6 +170,16 @@ func TestA401WithoutABodyMayMeanTheToken(t *testing.T) {
 	}
 }
 
+// The token of an application's request is what a ping can decide about.
+func TestA401ToADriversOwnHEADDoesNotMeanTheToken(t *testing.T) {
+	for _, op := range []pbx.Op{pbx.OpLogin, pbx.OpPing} {
+		err := inspected(t, wire.Request{Op: op, Method: http.MethodHead}, wire.Response{Status: 401}).Unexpected()
+		if wantFailure(t, err, pbx.ErrConfig, true, "HTTP status 401"); err.Ambiguous {
+			t.Errorf("%s: %v is ambiguous", op, err)
+		}
+	}
+}
+
 func TestHTTPAuthenticationIsNamed(t *testing.T) {
 	for header, want := range map[string]string{
 		`Basic realm="canary"`:  "asks for HTTP authentication (Basic)",
@@ -215,6 +226,32 @@ func TestFailTakesOverThePBXsWords(t *testing.T) {
 	}
 }
 
+func TestFailWithoutAMeaningHasThePBXsWordsAlone(t *testing.T) {
+	x := inspected(t, login, wire.Response{Status: 400})
+	if got := x.Fail(nil, "", "", "not today").Message; got != "the PBX says: not today" {
+		t.Errorf("%q", got)
+	}
+}
+
+// Firmware that counts characters announces another length than it sends.
+func TestAResponseThatEndsEarlyIsWholeIfItsEnvelopeIs(t *testing.T) {
+	for body, whole := range map[string]bool{
+		`{"a":1}`: true, " {\"a\":1}\r\n": true, `{"a":`: false, `{"a":1}{`: false, `[1]`: false, "text": false, "": false,
+		`<?xml version="1.0"?><xml><a>1</a></xml>`: true, `<xml><a>1</a>`: false, `<!-- x -->`: false, `<xml></a></xml>`: false,
+	} {
+		s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(body)+1))
+			io.WriteString(w, body)
+		})
+		x, err := open(t, settings(s.URL)).Do(t.Context(), login)
+		if !whole {
+			wantFailure(t, err, pbx.ErrUnavailable, true, "broke off")
+		} else if err != nil || string(x.Response.Body) != body {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
 func TestACodeIsANumberOrAName(t *testing.T) {
 	x := inspected(t, wire.Request{Op: pbx.OpLogin, Path: "/x", Secrets: secrets("hunter2")}, wire.Response{Status: 403})
 	for said, want := range map[string]string{
@@ -227,6 +264,9 @@ func TestACodeIsANumberOrAName(t *testing.T) {
 		"a code of hunter2":                    "",
 		"two words":                            "",
 		"line\nbreak":                          "",
+		"-_.09AZaz":                            "-_.09AZaz",
+		"{code}":                               "",
+		"код":                                  "",
 		strings.Repeat("x", 64):                strings.Repeat("x", 64),
 		strings.Repeat("x", 65):                "",
 		"Y2FuYXJ5InPDq2NyZXRcd29yZCAmKyUvPw==": "",
@@ -317,6 +357,26 @@ func TestARefusedPasswordWithBlanksAtItsEndsIsMentioned(t *testing.T) {
 		err = x.Fail(pbx.ErrInvalidCredentials, "20003", "wrong user name or password")
 		if wantFailure(t, err, pbx.ErrInvalidCredentials, true, want); strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%v shows it", err)
+		}
+	}
+}
+
+func TestBlanksInAnEarlierPasswordAreNotMentioned(t *testing.T) {
+	now := ""
+	c := open(t, pbx.Config{URL: serve(t, func(http.ResponseWriter, *http.Request) {}).URL, Credentials: func(context.Context) (pbx.Credentials, error) {
+		return pbx.Credentials{Username: "api", Password: pbx.NewSecret(now)}, nil
+	}})
+	for _, now = range []string{"first", "second ", "third"} {
+		if _, err := c.Credentials(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		x, err := c.Do(t.Context(), login)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := x.Fail(pbx.ErrInvalidCredentials, "", "wrong user name or password").Message
+		if strings.Contains(got, "blank") != (now == "second ") {
+			t.Errorf("%q: %s", now, got)
 		}
 	}
 }

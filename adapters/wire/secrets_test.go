@@ -27,7 +27,7 @@ const (
 	password = `canary/pass"word&ü`
 	digest   = "canary0123456789abcdef"
 	token    = "canary+token="
-	newToken = "canary-new-token"
+	newToken = "zebra-9876543210"
 )
 
 // search returns a detector of all of them.
@@ -145,6 +145,35 @@ func TestNoSecretGetsIntoAnErrorOrALine(t *testing.T) {
 		})
 	}
 	report(t, std)
+}
+
+// Request.Secrets lists what is neither of these.
+func TestWhatARequestCarriesIsHiddenWithoutBeingListed(t *testing.T) {
+	secret := map[string]string{
+		"query": "zebra-one", "cookie": "giraffe-two", "bearer": "ostrich-three",
+		"password": "hunter2", "MD5 of the password": "2ab96390c7dbe3439de74d0c9b0b1767",
+		"token": "penguin-four", "refresh token": "walrus-five",
+	}
+	sent := inspected(t, wire.Request{
+		Op: pbx.OpPing, Query: url.Values{"token": {secret["query"]}},
+		Header: http.Header{"Cookie": {"a=b; sid=" + secret["cookie"]}, "Authorization": {"Bearer " + secret["bearer"]}},
+	}, wire.Response{Status: 200})
+	seen := open(t, settings("pbx.example.com")).Inspect(&http.Response{StatusCode: 200}, nil,
+		&pbx.Token{Value: pbx.NewSecret(secret["token"]), Refresh: pbx.NewSecret(secret["refresh token"])})
+	for x, names := range map[*wire.Exchange][]string{
+		sent: {"query", "cookie", "bearer", "password", "MD5 of the password"},
+		seen: {"password", "MD5 of the password", "token", "refresh token"},
+	} {
+		for _, name := range names {
+			details, _ := json.Marshal(map[string]string{"echo": secret[name]})
+			if got := string(x.Details(details)); got != `{"echo":"[redacted]"}` {
+				t.Errorf("%s: the details are %s", name, got)
+			}
+			if got := x.Clean("is " + secret[name] + "?"); got[0] != pbx.Redacted {
+				t.Errorf("%s: the text is %s", name, got)
+			}
+		}
+	}
 }
 
 // A refresh may be refused with a new token beside the refusal, and the text around it

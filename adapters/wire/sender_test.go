@@ -363,6 +363,17 @@ func TestARequestThatCannotBeMadeIsNotSent(t *testing.T) {
 	}
 }
 
+// A transport of the application's may look names up itself.
+func TestANameThatIsNotFoundMatchesItsCause(t *testing.T) {
+	_, err := open(t, over("pbx.example.com", func(*http.Request) (*http.Response, error) {
+		return nil, fmt.Errorf("looking up: %w", &net.DNSError{Err: "no such host", Name: "pbx.example.com", IsNotFound: true})
+	})).Do(t.Context(), login)
+	wantFailure(t, err, pbx.ErrUnavailable, true, "no such host")
+	if cause := (*net.DNSError)(nil); !errors.As(err, &cause) || !cause.IsNotFound {
+		t.Errorf("%v lost its cause", err)
+	}
+}
+
 // net/http says only in the text of an error that the server spoke first.
 func TestAServerThatSpeaksFirstIsNoOutage(t *testing.T) {
 	cfg := over("pbx.example.com", func(*http.Request) (*http.Response, error) {
@@ -370,6 +381,33 @@ func TestAServerThatSpeaksFirstIsNoOutage(t *testing.T) {
 	})
 	_, err := open(t, cfg).Do(t.Context(), login)
 	wantFailure(t, err, pbx.ErrConfig, false, "speaks before it is asked")
+}
+
+// People take the port of another service for the brand's.
+func TestAServiceThatIsKnownByItsGreetingIsNamed(t *testing.T) {
+	endpoint := brand
+	endpoint.Greetings = []wire.Greeting{{Prefix: "Some Manager", Advice: "this is the manager's port"}, {Prefix: "SSH-2", Advice: "this is the port of SSH"}}
+	greeting := func(text string) string { return serve(t, raw(text)).URL }
+	first := over("pbx.example.com", func(*http.Request) (*http.Response, error) {
+		return nil, errors.New("readLoopPeekFailLocked: %!w(<nil>)")
+	})
+	for name, tt := range map[string]struct {
+		cfg  pbx.Config
+		want string
+	}{
+		"two words":          {settings(greeting("Some Manager/9.0.0\r\n")), ": this is the manager's port"},
+		"one word":           {settings(greeting("SSH-2.0-OpenSSH_9.2\r\n")), ": this is the port of SSH"},
+		"before it is asked": {first, "check the URL's port; perhaps this is the manager's port"},
+	} {
+		c, err := wire.New(endpoint, tt.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Do(t.Context(), login)
+		if failure := wantFailure(t, err, pbx.ErrConfig, false, tt.want); failure.Setting != "URL" {
+			t.Errorf("%s: setting %q", name, failure.Setting)
+		}
+	}
 }
 
 func TestARequestThatWaitsForEventsIsNotCutBeforeItsOwnDeadline(t *testing.T) {

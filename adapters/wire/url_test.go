@@ -48,6 +48,9 @@ func TestAURLIsTakenAsPeopleWriteIt(t *testing.T) {
 		"http://[::1]:8080":                               "http://[::1]:8080",
 		"https://pbx_7.example.com.":                      "https://pbx_7.example.com.:8088",
 		"https://телефония.example":                       "https://%D1%82%D0%B5%D0%BB%D0%B5%D1%84%D0%BE%D0%BD%D0%B8%D1%8F.example:8088",
+		"https://हिन्दी.example":                          "https://%E0%A4%B9%E0%A4%BF%E0%A4%A8%E0%A5%8D%E0%A4%A6%E0%A5%80.example:8088", // letters and marks
+
+		"https://pbx.example.com/" + strings.Repeat("x", 2048-24): "https://pbx.example.com:8088/" + strings.Repeat("x", 2048-24), // the longest
 	} {
 		c, err := wire.New(brand, settings(raw))
 		if err != nil {
@@ -77,6 +80,7 @@ func TestAURLThatIsNoneIsRefusedAndNotQuoted(t *testing.T) {
 		"https://pbx.example.com:canary":       "not an address",
 		"https://api:canary/x@pbx.example.com": "not an address",
 		"https://pbx.example.com/%zzcanary":    "not an address",
+		"https://gw.example/://[::1%zzcanary]": "not an address", // in a path
 		`"canary.example"`:                     "not an address", // from a settings file
 		"<canary>":                             "not an address",
 		"https://*.canary":                     "not an address",
@@ -152,6 +156,19 @@ func TestPlainHTTPIsForThoseWhoAskForIt(t *testing.T) {
 	cfg.AllowPlainHTTP = true
 	if got := open(t, cfg).URL(); got != "http://pbx.example.com" { // the brand's port is that of https
 		t.Errorf("URL %s", got)
+	}
+}
+
+func TestPlainHTTPIsReadByNobodyOnTheSameMachine(t *testing.T) {
+	for address, want := range map[string]bool{
+		"https://pbx.example.com": false, "https://127.0.0.1": false, "http://localhost": false, "http://127.0.0.1:8080": false, "http://[::1]": false,
+		"http://pbx.example.com": true, "http://192.0.2.7": true,
+	} {
+		cfg := settings(address)
+		cfg.AllowPlainHTTP = true
+		if got := open(t, cfg).PlainHTTP(); got != want {
+			t.Errorf("%s: %t", address, got)
+		}
 	}
 }
 

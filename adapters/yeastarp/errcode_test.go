@@ -28,10 +28,13 @@ var errcodes = []struct {
 	{10003, pbx.ErrProtocol, pbx.ErrProtocol},               // version not supported
 	{10004, pbx.ErrTokenRejected, pbx.ErrTokenRejected},     // token expired
 	{10005, pbx.ErrForbidden, pbx.ErrTokenRejected},         // access denied
+	{10009, pbx.ErrForbidden, pbx.ErrTokenRejected},         // operation failed: a feature or a permission
 	{40001, pbx.ErrProtocol, pbx.ErrTokenRejected},          // parameter syntax
 	{40002, pbx.ErrProtocol, pbx.ErrTokenRejected},          // parameter
 	{60002, pbx.ErrTooManySessions, pbx.ErrTooManySessions}, // maximum reached
 	{70004, pbx.ErrLocked, pbx.ErrLocked},                   // caller's IP blocked
+	{70082, pbx.ErrUnavailable, pbx.ErrUnavailable},         // overloaded
+	{70084, pbx.ErrForbidden, pbx.ErrTokenRejected},         // this action is forbidden
 	{70087, pbx.ErrForbidden, pbx.ErrForbidden},             // IP forbidden
 	{70123, pbx.ErrForbidden, pbx.ErrForbidden},             // API unavailable or disabled
 
@@ -66,6 +69,9 @@ func TestEachErrcodeHasTheKindThatTheVendorsTableImplies(t *testing.T) {
 			got := failure(t, err)
 			if got.Op != op || got.Kind != kind || got.Code != fmt.Sprint(tt.code) || got.HTTPStatus != 200 || !got.Sent || got.Message == "" {
 				t.Errorf("%s: %s: %#v\nwant kind %v, code %d, HTTP status 200, sent, a message", body, op, got, kind, tt.code)
+			}
+			if got.NotJudged && op != pbx.OpLogin { // there was no login to judge
+				t.Errorf("%s: %s: NotJudged", body, op)
 			}
 			if got.RetryAfter != 0 { // nobody says how long a block lasts
 				t.Errorf("%s: %s: retry after %s", body, op, got.RetryAfter)
@@ -103,6 +109,25 @@ func TestABlockedClientLearnsUntilWhenIfThePBXSaysSo(t *testing.T) {
 				t.Errorf("%v, retry after %s; want %v, %s", err, got.RetryAfter, pbx.ErrLocked, want)
 			}
 		})
+	}
+}
+
+func TestOnlyABlockHasAnEndAndAnyResponseMayNameTheWait(t *testing.T) {
+	until := fmt.Sprintf(`,"block_expire_time":%d}`, time.Now().Add(24*time.Hour).Unix())
+	for _, tt := range []struct {
+		header http.Header
+		body   string
+		want   time.Duration
+	}{
+		{nil, `{"errcode":70082` + until, 0},
+		{nil, `{"errcode":70004` + until, time.Hour},
+		{http.Header{"Retry-After": {"7"}}, `{"errcode":70004` + until, 7 * time.Second},
+		{http.Header{"Retry-After": {"7"}}, `{"errcode":70082}`, 7 * time.Second},
+	} {
+		_, err := on(t, drivertest.Response{Header: tt.header, Body: tt.body}).Login(t.Context())
+		if got := failure(t, err).RetryAfter; got != tt.want {
+			t.Errorf("%s with %v: retry after %s, want %s", tt.body, tt.header, got, tt.want)
+		}
 	}
 }
 
@@ -159,8 +184,45 @@ func TestAResponseWithoutAnErrcodeIsNotUnderstood(t *testing.T) {
 				}
 				continue
 			}
-			if got := failure(t, err); got.Kind != pbx.ErrProtocol || got.Code != "" {
-				t.Errorf("%s: %s: %v, want %v", body, op, err, pbx.ErrProtocol)
+			if got := failure(t, err); got.Kind != pbx.ErrProtocol || got.Code != "" || !strings.Contains(got.Message, "the request went to") {
+				t.Errorf("%s: %s: %v, want %v and the address", body, op, err, pbx.ErrProtocol)
+			}
+		}
+	}
+}
+
+// An application's request may have no errcode if it succeeds, and only then.
+func TestAFailureOfARequestWithoutAnErrcodeIsJudgedByItsStatus(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		body   string
+		kind   error
+	}{
+		{401, pbxsim.HTMLPage, pbx.ErrConfig}, {403, "", pbx.ErrConfig}, {404, pbxsim.HTMLPage, pbx.ErrProtocol},
+		{429, "", pbx.ErrUnavailable}, {502, pbxsim.HTMLPage, pbx.ErrUnavailable},
+	} {
+		if err := inspect(on(t, drivertest.Unsent{T: t}), tt.status, tt.body); err == nil || failure(t, err).Kind != tt.kind {
+			t.Errorf("HTTP %d: %v, want %v", tt.status, err, tt.kind)
+		}
+	}
+}
+
+// A proxy may replace the status, and nobody knows then what the PBX has done.
+func TestASuccessUnderAnotherStatusIsNone(t *testing.T) {
+	pair := `{"errcode":0,"access_token":"` + sampleAccess + `","refresh_token":"` + sampleFresh + `"}`
+	for status, kind := range map[int]error{404: pbx.ErrProtocol, 403: pbx.ErrConfig, 500: pbx.ErrUnavailable} {
+		driver := on(t, drivertest.Response{Status: status, Body: pair})
+		login, err := driver.Login(t.Context())
+		if login != nil || failure(t, err).Kind != kind {
+			t.Errorf("HTTP %d: Login: %v, %v", status, login, err)
+		}
+		fresh, err := driver.KeepAlive(t.Context(), given())
+		if fresh != nil || failure(t, err).Kind != kind {
+			t.Errorf("HTTP %d: KeepAlive: %v, %v", status, fresh, err)
+		}
+		for op, err := range map[string]error{"Logout": driver.Logout(t.Context(), given()), "Ping": driver.Ping(t.Context(), given())} {
+			if err == nil || failure(t, err).Kind != kind {
+				t.Errorf("HTTP %d: %s: %v", status, op, err)
 			}
 		}
 	}

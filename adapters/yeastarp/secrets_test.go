@@ -11,7 +11,7 @@ import (
 
 func TestNoSecretIsEverShown(t *testing.T) {
 	const (
-		secret  = `canary"sëcret\word &+%/?`
+		secret  = `zebra"sëcret\word &+%/?`
 		access  = "c0ffee+canary/access=c0ffee0123456789"
 		refresh = "c0ffee+canary/refresh=c0ffee012345678"
 		pair    = `"access_token":"` + access + `","refresh_token":"` + refresh + `"`

@@ -173,3 +173,18 @@ func TestFirmwareWithoutTheHarmlessRequestIsAskedForAnother(t *testing.T) {
 		t.Errorf("%v, want %v", err, pbx.ErrNotSupported)
 	}
 }
+
+// A PBX may have thousands of extensions.
+func TestThePingAsksForOneExtension(t *testing.T) {
+	simulate(t, yeastarpsim.Options{}, nil, func(t *testing.T, s simulation) {
+		token := s.Login(t)
+		s.Fault(pbxsim.Fault{Body: []byte(`{"errcode":10001,"errmsg":"INTERFACE NOT EXISTED"}`)})
+		if err := s.Driver.Ping(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+		sent, want := s.Last(), "access_token="+token.Value.Reveal()+"&page=1&page_size=1"
+		if sent.Path != "/openapi/v1.0/extension/list" || sent.RawQuery != want {
+			t.Errorf("%s?%s, want the query %s", sent.Path, sent.RawQuery, want)
+		}
+	})
+}

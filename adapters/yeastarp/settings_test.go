@@ -50,6 +50,7 @@ func TestAddressesAreCompleted(t *testing.T) {
 		"https://office.ras.yeastar.com":                      "https://office.ras.yeastar.com",
 		"Office.RAS.Yeastar.com/openapi/v1.0":                 "https://office.ras.yeastar.com",
 		"https://office.ras.yeastar.com:8088":                 "https://office.ras.yeastar.com:8088",
+		" office.ras.yeastar.com\n":                           "https://office.ras.yeastar.com",
 		"office.example.yeastarcloud.com":                     "https://office.example.yeastarcloud.com",
 		"https://ras.yeastar.com.pbx.example.com":             "https://ras.yeastar.com.pbx.example.com:8088",
 		"https://192.168.5.150:8088/openapi/v1.0/get_token":   "https://192.168.5.150:8088",

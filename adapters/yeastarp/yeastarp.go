@@ -302,11 +302,7 @@ func judge(x *wire.Exchange, got response) error {
 	code, ok := got.Errcode.Int()
 	switch {
 	case !ok:
-		failure := x.Unexpected()
-		if advice := lookalike.Advice(x.Response.Body); advice != "" {
-			failure.Message = advice
-		}
-		return failure
+		return lookalike.Advise(x.Unexpected(), x.Response.Body)
 	case code == succeeded && x.OK():
 		return nil
 	case code == succeeded:

@@ -10,29 +10,34 @@ import (
 	"bytes"
 	"encoding/xml"
 
+	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/wire"
 )
 
 // envelopes are how the families' responses begin to differ: by the field that
 // says how it went.
 var envelopes = []struct {
-	advice string
-	is     func(body []byte) bool
+	driver, advice string
+	is             func(body []byte) bool
 }{
-	{"the response looks like one of a Yeastar P-Series: if it is one, set the driver to yeastar-p", hasErrcode},
-	{"the response looks like one of a Yeastar S-Series, K2, S1000, Cloud PBX or an OpenVox UC: if it is one, set the driver to yeastar, or to openvox", hasStatus},
-	{"the response looks like the XML of an OpenVox UC: if it is one, set the driver to openvox", isXML},
+	{"yeastar-p", "the response looks like one of a Yeastar P-Series: if it is one, set the driver to yeastar-p", hasErrcode},
+	{"yeastar", "the response looks like one of a Yeastar S-Series, K2, S1000, Cloud PBX or an OpenVox UC: if it is one, set the driver to yeastar, or to openvox", hasStatus},
+	{"openvox", "the response looks like the XML of an OpenVox UC: if it is one, set the driver to openvox", isXML},
 }
 
-// Advice names the driver that body was probably meant for; "" if that is not
-// known. It quotes nothing of body.
-func Advice(body []byte) string {
+// Advise returns failure, which is about a response that its driver did not
+// understand. Its Message names the driver that the body was probably meant for, if
+// that is another one. It quotes nothing of body.
+func Advise(failure *pbx.Error, body []byte) *pbx.Error {
 	for _, e := range envelopes {
 		if e.is(body) {
-			return e.advice
+			if e.driver != failure.Driver {
+				failure.Message = e.advice
+			}
+			break
 		}
 	}
-	return ""
+	return failure
 }
 
 // hasErrcode: {"errcode":0,"errmsg":"SUCCESS"}. Some firmware has it as a string.

@@ -4,9 +4,26 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/lookalike"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 )
+
+// advice is what the error of a driver says of a body.
+func advice(driver, body string) string {
+	return lookalike.Advise(&pbx.Error{Driver: driver, Message: "unexpected"}, []byte(body)).Message
+}
+
+// A driver may not understand a response of its own family either.
+func TestADriverIsNotAdvisedToBeItself(t *testing.T) {
+	for driver, body := range map[string]string{
+		"yeastar-p": `{"errcode":4294967296}`, "yeastar": `{"status":"x"}`, "openvox": `<xml><errno>20003</errno></xml>`,
+	} {
+		if got := advice(driver, body); got != "unexpected" {
+			t.Errorf("%s: %q", driver, got)
+		}
+	}
+}
 
 func TestAResponseNamesItsDriver(t *testing.T) {
 	for body, driver := range map[string]string{
@@ -18,7 +35,7 @@ func TestAResponseNamesItsDriver(t *testing.T) {
 		`{"status":"Failed","errno":"10003"}`:                                                "yeastar",
 		`<?xml version="1.0" encoding="utf-8"?><xml><status>Success</status></xml>`:          "openvox",
 	} {
-		advice := lookalike.Advice([]byte(body))
+		advice := advice("another", body)
 		if !strings.Contains(advice, "set the driver to "+driver+",") && !strings.HasSuffix(advice, "set the driver to "+driver) {
 			t.Errorf("%s: %q, want the driver %s", body, advice, driver)
 		}
@@ -34,7 +51,7 @@ func TestAResponseOfAStrangerNamesNoDriver(t *testing.T) {
 		`{"status":0}`, `{"status":""}`, `{"code":200,"body":{}}`,
 		pbxsim.HTMLPage, "<html><xml/></html>", "<xml", "<!DOCTYPE xml [<!ENTITY a 'b'>]>", "RIFF\x00\x00WAVE",
 	} {
-		if advice := lookalike.Advice([]byte(body)); advice != "" {
+		if advice := advice("another", body); advice != "unexpected" {
 			t.Errorf("%q: %q", body, advice)
 		}
 	}

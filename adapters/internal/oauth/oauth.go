@@ -135,7 +135,7 @@ func (c *Client) token(ctx context.Context, req wire.Request, app Application, f
 	switch {
 	case got.Error != "" || !x.OK():
 		return nil, nil, c.refusal(x, got)
-	case got.AccessToken == "" && !got.object:
+	case got.AccessToken == "":
 		return nil, nil, x.Unexpected()
 	case !wire.FitsHeader(got.AccessToken):
 		return nil, nil, x.Fail(pbx.ErrProtocol, "", "the request succeeded and brought no token that a header can carry")

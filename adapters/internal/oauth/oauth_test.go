@@ -135,6 +135,26 @@ func TestARefreshBringsAnotherPair(t *testing.T) {
 	})
 }
 
+// A refresh token is of unknown lifetime unless the brand says one.
+func TestOnlyARefreshTokenOfKnownLifetimeExpires(t *testing.T) {
+	b := brand
+	b.RefreshLifetime = time.Hour
+	for _, tt := range []struct {
+		brand   oauth.Brand
+		body    string
+		expires bool
+	}{
+		{b, `{"access_token":"new","refresh_token":"newer"}`, true},
+		{b, `{"access_token":"new"}`, false},
+		{brand, `{"access_token":"new","refresh_token":"newer"}`, false},
+	} {
+		got, err := client(t, &endpoint{status: 200, body: tt.body}, tt.brand, app).Login(t.Context())
+		if err != nil || got.RefreshExpiresAt.IsZero() == tt.expires {
+			t.Errorf("%s, known lifetime %s: %v, %v", tt.body, tt.brand.RefreshLifetime, got, err)
+		}
+	}
+}
+
 func TestWhatCannotBeRefreshedIsNotSent(t *testing.T) {
 	e := &endpoint{status: 200}
 	_, err := client(t, e, brand, nil).KeepAlive(t.Context(), &pbx.Token{Value: pbx.NewSecret("old")})
@@ -269,6 +289,9 @@ func TestWhatARefusalMeans(t *testing.T) {
 			check(err, tt.login)
 			_, err = client(t, e, tt.brand, app).KeepAlive(t.Context(), &pbx.Token{Value: pbx.NewSecret("old"), Refresh: pbx.NewSecret("older")})
 			check(err, tt.refresh)
+			if err.(*pbx.Error).NotJudged { // there was no login to judge
+				t.Errorf("%v: NotJudged", err)
+			}
 		})
 	}
 }
@@ -324,18 +347,25 @@ func TestNoSecretOfAnApplicationShows(t *testing.T) {
 			}
 		}
 	}
-	e.status, e.body = 200, `{"access_token":"canary-access-token","refresh_token":"canary-refresh-token","scope":"x","echo":["app secret of application","canary-access-token"]}`
-	got, err := c.Login(t.Context())
+	e.status, e.body = 200, `{"access_token":"canary-access-token","refresh_token":"canary-refresh-token","scope":"x","echo":["app secret of application","canary-access-token","canary-refresh-token","zebra-access","zebra-refresh"]}`
+	login, err := c.Login(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := c.KeepAlive(t.Context(), &pbx.Token{Value: pbx.NewSecret("zebra-access"), Refresh: pbx.NewSecret("zebra-refresh")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, secret := range secrets {
-		if strings.Contains(string(got.Details), secret) {
-			t.Errorf("the details %s show %s", got.Details, secret)
+		if strings.Contains(string(login.Details), secret) {
+			t.Errorf("the details %s show %s", login.Details, secret)
 		}
 	}
-	if !strings.Contains(string(got.Details), `"scope":"x"`) {
-		t.Errorf("the details %s lack the scope", got.Details)
+	if !strings.Contains(string(login.Details), `"scope":"x"`) {
+		t.Errorf("the details %s lack the scope", login.Details)
+	}
+	if strings.Contains(string(fresh.Details), "zebra") {
+		t.Errorf("the details %s show a token that was exchanged", fresh.Details)
 	}
 }
 

@@ -20,13 +20,11 @@ type response struct {
 	TokenType    wire.Text   `json:"token_type"`
 	ExpiresIn    wire.Number `json:"expires_in"` // seconds
 	Error        string      `json:"error"`
-
-	object bool // it is a JSON object
 }
 
 func read(body []byte) response {
 	var r response
-	r.object = wire.ReadJSON(body, &r)
+	wire.ReadJSON(body, &r)
 	return r
 }
 

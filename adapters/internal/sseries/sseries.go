@@ -305,11 +305,7 @@ func (p *PBX) Inspect(r *http.Response, body []byte, t *pbx.Token) error {
 func (p *PBX) judge(x *wire.Exchange, got response) error {
 	switch {
 	case got.Status == "":
-		failure := x.Unexpected()
-		if advice := lookalike.Advice(x.Response.Body); advice != "" {
-			failure.Message = advice
-		}
-		return failure
+		return lookalike.Advise(x.Unexpected(), x.Response.Body)
 	case !x.OK() && (got.Status == success || got.code() == ""):
 		return x.Unexpected()
 	case got.Status != success:
