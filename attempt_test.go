@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,5 +39,25 @@ func TestACredentialsFuncThatIgnoresItsContextIsNotWaitedFor(t *testing.T) {
 			t.Errorf("%v after %s", err, took)
 		}
 		time.Sleep(time.Hour) // until the func returns
+	})
+}
+
+// A fingerprint and a login may ask at the same time, and get the same account.
+func TestAnAttemptHasOneAccountThoughTwoAskAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := pbx.WithAttempt(t.Context())
+		var group sync.WaitGroup
+		for user, after := range map[string]time.Duration{"late": 2 * time.Second, "early": time.Second} {
+			group.Go(func() {
+				got, err := pbx.AskCredentials(ctx, "client", func(context.Context) (pbx.Credentials, error) {
+					time.Sleep(after)
+					return pbx.Credentials{Username: user}, nil
+				})
+				if err != nil || got.Username != "early" {
+					t.Errorf("the %s one got %v, %v", user, got, err)
+				}
+			})
+		}
+		group.Wait()
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -216,6 +217,47 @@ func TestTheDriverGetsCheckedOptionsWithTheDefaultsFilledIn(t *testing.T) {
 		if after := fmt.Sprint(test.given); after != before {
 			t.Errorf("the caller's options became %s", after)
 		}
+	}
+}
+
+func TestSecretsAreCheckedBeforeTheDriverSeesThem(t *testing.T) {
+	var registry pbx.Registry
+	registry.Register(pbx.Driver{Name: "bare", Open: openNothing})
+	registry.Register(pbx.Driver{Name: "fake", Open: openNothing, Options: []pbx.Option{
+		{Name: "key", Kind: pbx.OptionSecret, Required: true, Help: "the key of the API"},
+		{Name: "zone", Kind: pbx.OptionString, Default: "UTC"},
+	}})
+	secret := pbx.NewSecret("hunter2")
+	for _, test := range []struct {
+		driver, setting string
+		given           map[string]pbx.Secret
+		want            string
+	}{
+		{"bare", "key", map[string]pbx.Secret{"key": secret}, `unknown option "key": this driver has none`},
+		{"fake", "kye", map[string]pbx.Secret{"key": secret, "kye": secret}, `unknown option "kye": the options are key, zone`},
+		{"fake", "zone", map[string]pbx.Secret{"key": secret, "zone": secret}, `option "zone" is not a secret: set it in Config.Options`},
+		{"fake", "key", nil, `option "key" is required: the key of the API`},
+		{"fake", "key", map[string]pbx.Secret{"key": {}}, `option "key" is required: the key of the API`},
+	} {
+		_, err := registry.Open(test.driver, pbx.Config{Secrets: test.given})
+		wantConfigError(t, err, test.driver+": open: configuration: "+test.want)
+		var failure *pbx.Error
+		if errors.As(err, &failure) && failure.Setting != test.setting {
+			t.Errorf("%v: setting %q, want %q", err, failure.Setting, test.setting)
+		}
+	}
+
+	given := map[string]pbx.Secret{"key": pbx.NewSecret("any bytes\x00\n" + strings.Repeat("x", 2000))}
+	auth, err := registry.Open("fake", pbx.Config{Secrets: given})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := auth.(nothing).Config
+	if len(got.Secrets) != 1 || !got.Secrets["key"].Equal(given["key"]) || !maps.Equal(got.Options, map[string]string{"zone": "UTC"}) {
+		t.Errorf("the driver got %v and the secrets %v", got, got.Secrets)
+	}
+	if got.Secrets["key"] = secret; given["key"].Equal(secret) {
+		t.Error("the secrets of the one who opens were changed")
 	}
 }
 
