@@ -307,6 +307,8 @@ func TestALifetimeIsTheDifferenceOfTheUTCTimes(t *testing.T) {
 		`"utc_issued_at":"2026-11-25T19:24:40.936507","utc_expires_at":"2026-11-25T19:25:00.936507"`: 20 * time.Second,
 		`"utc_issued_at":"2026-11-25T19:24:40","utc_expires_at":"2026-11-25T20:24:40"`:               time.Hour,
 		`"utc_issued_at":"2026-11-25T19:24:40.5","utc_expires_at":"2026-11-25T19:24:42"`:             1500 * time.Millisecond,
+		`"utc_issued_at":"2026-11-25T19:24:40","utc_expires_at":"2026-11-25T19:24:41"`:               time.Second,
+		`"utc_issued_at":"2026-01-01T00:00:00","utc_expires_at":"2035-12-30T00:00:00"`:               87600 * time.Hour,
 		`"utc_issued_at":"1999-01-01T00:00:00","utc_expires_at":"1999-01-01T00:00:30"`:               30 * time.Second,
 		`"issued_at":"2026-10-25T02:59:00","expires_at":"2026-10-25T02:01:00"`:                       2 * time.Hour,
 		`"issued_at":"2026-10-25T02:00:00","expires_at":"2026-10-25T02:00:10"`:                       2 * time.Hour,
