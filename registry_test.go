@@ -87,14 +87,14 @@ func TestARegistryFillsInTheWordsThatADriverLeavesOut(t *testing.T) {
 
 func TestDriversAreInTheOrderOfTheirNames(t *testing.T) {
 	var registry pbx.Registry
-	for _, name := range []string{"yeastar", "3cx", "runtel", "yeastar-p"} {
+	for _, name := range []string{"yeastar", "3cx", "runtel", "yeastar-p", "az09-"} {
 		registry.Register(pbx.Driver{Name: name, Open: openNothing})
 	}
 	var names []string
 	for _, d := range registry.Drivers() {
 		names = append(names, d.Name)
 	}
-	if diff := cmp.Diff([]string{"3cx", "runtel", "yeastar", "yeastar-p"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"3cx", "az09-", "runtel", "yeastar", "yeastar-p"}, names); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
@@ -108,6 +108,7 @@ func TestRegisterPanicsOnWhatOnlyAProgrammerCanMend(t *testing.T) {
 		`driver name "" is not`:                               {Open: openNothing},
 		`driver name "Yeastar" is not`:                        {Name: "Yeastar", Open: openNothing},
 		`driver name "yeastar p" is not`:                      {Name: "yeastar p", Open: openNothing},
+		`driver name "yeastar{" is not`:                       {Name: "yeastar{", Open: openNothing},
 		`driver name "yeastar_p" is not`:                      {Name: "yeastar_p", Open: openNothing},
 		`driver name "häger" is not`:                          {Name: "häger", Open: openNothing},
 		`driver "taken" is registered twice`:                  {Name: "taken", Open: openNothing},
@@ -279,8 +280,11 @@ func TestADriverThatOpensNothingWithoutAnErrorIsAnError(t *testing.T) {
 
 func TestTheErrorOfALongDriverNameIsShort(t *testing.T) {
 	var registry pbx.Registry
-	_, err := registry.Open(strings.Repeat("x", 100_000), pbx.Config{})
-	wantConfigError(t, err, `open: configuration: unknown driver "`+strings.Repeat("x", 64)+`…": no driver is registered (is an import missing?)`)
+	longest := strings.Repeat("x", 64)
+	_, err := registry.Open(longest, pbx.Config{})
+	wantConfigError(t, err, `open: configuration: unknown driver "`+longest+`": no driver is registered (is an import missing?)`)
+	_, err = registry.Open(strings.Repeat("x", 100_000), pbx.Config{})
+	wantConfigError(t, err, `open: configuration: unknown driver "`+longest+`…": no driver is registered (is an import missing?)`)
 }
 
 func TestRegistriesAreUsedConcurrently(t *testing.T) {
