@@ -13,13 +13,15 @@ import (
 )
 
 func TestACredentialsFuncThatPanicsIsAnErrorWithoutItsSecrets(t *testing.T) {
-	for _, ask := range []func(context.Context) (pbx.Credentials, error){
-		func(context.Context) (pbx.Credentials, error) { panic("canary-password") },
-		func(context.Context) (pbx.Credentials, error) { return []pbx.Credentials{}[len("x")-1], nil },
+	for says, ask := range map[string]func(context.Context) (pbx.Credentials, error){
+		"the Credentials func panicked: a string": func(context.Context) (pbx.Credentials, error) { panic("canary-password") },
+		"the Credentials func panicked: runtime error: index out of range": func(context.Context) (pbx.Credentials, error) {
+			return []pbx.Credentials{}[len("x")-1], nil
+		},
 	} {
 		for _, ctx := range []context.Context{t.Context(), pbx.WithAttempt(t.Context())} {
 			got, err := pbx.AskCredentials(ctx, t, ask)
-			if err == nil || got.Username != "" || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "the Credentials func panicked") {
+			if err == nil || got.Username != "" || strings.Contains(err.Error(), "canary") || !strings.HasPrefix(err.Error(), says) {
 				t.Errorf("%v, %v", got, err)
 			}
 		}

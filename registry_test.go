@@ -173,6 +173,7 @@ func TestOptionsAreCheckedBeforeTheDriverSeesThem(t *testing.T) {
 		{"fake", "ttl", "0s", `option "ttl": "0s" is not a duration (as in 90s, 30m, 4h)`},
 		{"fake", "key", "hunter2", `option "key" is a secret: set it in Config.Secrets, so that it is never printed`},
 		{"fake", "lines", "1.5", `option "lines": "1.5" is not a whole number (0 to 2147483647)`},
+		{"fake", "lines", "2147483648", `option "lines": "2147483648" is not a whole number (0 to 2147483647)`},
 		{"strict", "tenant", "", `option "tenant" is required: the name of your office`},
 		{"strict", "tenant", "a\nb", `option "tenant": the value has a line break or another control character: remove it`},
 		{"strict", "tenant", "a\x00", `option "tenant": the value has a line break or another control character: remove it`},
@@ -194,11 +195,15 @@ func TestTheDriverGetsCheckedOptionsWithTheDefaultsFilledIn(t *testing.T) {
 		{Name: "mode", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: "json"}, {Value: "xml"}}, Default: "json"},
 		{Name: "ttl", Kind: pbx.OptionDuration, Default: "30m", Required: true},
 		{Name: "note", Kind: pbx.OptionString},
+		{Name: "lines", Kind: pbx.OptionInt},
 	}})
 	for _, test := range []struct{ given, want map[string]string }{
 		{nil, map[string]string{"port": "8088", "mode": "json", "ttl": "30m"}},
 		{map[string]string{"port": "", "note": ""}, map[string]string{"port": "8088", "mode": "json", "ttl": "30m"}},
 		{map[string]string{"port": "1", "mode": "xml", "ttl": "1h30m", "note": "any text, =&?"}, map[string]string{"port": "1", "mode": "xml", "ttl": "1h30m", "note": "any text, =&?"}},
+		{map[string]string{"lines": "0"}, map[string]string{"port": "8088", "mode": "json", "ttl": "30m", "lines": "0"}},
+		{map[string]string{"lines": "2147483647"}, map[string]string{"port": "8088", "mode": "json", "ttl": "30m", "lines": "2147483647"}},
+		{map[string]string{"note": strings.Repeat("x", 1000)}, map[string]string{"port": "8088", "mode": "json", "ttl": "30m", "note": strings.Repeat("x", 1000)}},
 		{map[string]string{"port": "65535"}, map[string]string{"port": "65535", "mode": "json", "ttl": "30m"}},
 	} {
 		before := fmt.Sprint(test.given)
