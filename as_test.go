@@ -53,6 +53,9 @@ func TestAnAttemptAsksForCredentialsOnce(t *testing.T) {
 	if other, _ := pbx.AskCredentials(ctx, "another client", ask); other == first {
 		t.Error("another source got the first one's credentials")
 	}
+	if again, _ := pbx.AskCredentials(ctx, "client", ask); again != first {
+		t.Errorf("%v, and after another source's %v", first, again)
+	}
 	if next, _ := pbx.AskCredentials(pbx.WithAttempt(t.Context()), "client", ask); next == first {
 		t.Error("another attempt got the first one's credentials")
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -77,6 +78,19 @@ func TestAnErrorMatchesItsCauseToo(t *testing.T) {
 	var op *net.OpError
 	if !errors.As(err, &op) || op != refused {
 		t.Errorf("errors.As finds %v", op)
+	}
+}
+
+func TestAnErrorUnwrapsToNoNil(t *testing.T) {
+	for want, err := range map[int]*pbx.Error{
+		0: {Code: "77"}, 1: {Kind: pbx.ErrLocked}, 2: {Kind: pbx.ErrUnavailable, Err: context.Canceled},
+	} {
+		if got := err.Unwrap(); len(got) != want || slices.Contains(got, nil) {
+			t.Errorf("%v: %v", err, got)
+		}
+	}
+	if got := (&pbx.Error{Err: context.Canceled}).Unwrap(); len(got) != 1 || got[0] != context.Canceled {
+		t.Errorf("of a cause alone: %v", got)
 	}
 }
 

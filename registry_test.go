@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -86,14 +87,14 @@ func TestARegistryFillsInTheWordsThatADriverLeavesOut(t *testing.T) {
 
 func TestDriversAreInTheOrderOfTheirNames(t *testing.T) {
 	var registry pbx.Registry
-	for _, name := range []string{"yeastar", "3cx", "runtel", "yeastar-p"} {
+	for _, name := range []string{"yeastar", "3cx", "runtel", "yeastar-p", "az09-"} {
 		registry.Register(pbx.Driver{Name: name, Open: openNothing})
 	}
 	var names []string
 	for _, d := range registry.Drivers() {
 		names = append(names, d.Name)
 	}
-	if diff := cmp.Diff([]string{"3cx", "runtel", "yeastar", "yeastar-p"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"3cx", "az09-", "runtel", "yeastar", "yeastar-p"}, names); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
@@ -107,6 +108,7 @@ func TestRegisterPanicsOnWhatOnlyAProgrammerCanMend(t *testing.T) {
 		`driver name "" is not`:                               {Open: openNothing},
 		`driver name "Yeastar" is not`:                        {Name: "Yeastar", Open: openNothing},
 		`driver name "yeastar p" is not`:                      {Name: "yeastar p", Open: openNothing},
+		`driver name "yeastar{" is not`:                       {Name: "yeastar{", Open: openNothing},
 		`driver name "yeastar_p" is not`:                      {Name: "yeastar_p", Open: openNothing},
 		`driver name "häger" is not`:                          {Name: "häger", Open: openNothing},
 		`driver "taken" is registered twice`:                  {Name: "taken", Open: openNothing},
@@ -171,6 +173,7 @@ func TestOptionsAreCheckedBeforeTheDriverSeesThem(t *testing.T) {
 		{"fake", "ttl", "0s", `option "ttl": "0s" is not a duration (as in 90s, 30m, 4h)`},
 		{"fake", "key", "hunter2", `option "key" is a secret: set it in Config.Secrets, so that it is never printed`},
 		{"fake", "lines", "1.5", `option "lines": "1.5" is not a whole number (0 to 2147483647)`},
+		{"fake", "lines", "2147483648", `option "lines": "2147483648" is not a whole number (0 to 2147483647)`},
 		{"strict", "tenant", "", `option "tenant" is required: the name of your office`},
 		{"strict", "tenant", "a\nb", `option "tenant": the value has a line break or another control character: remove it`},
 		{"strict", "tenant", "a\x00", `option "tenant": the value has a line break or another control character: remove it`},
@@ -192,11 +195,15 @@ func TestTheDriverGetsCheckedOptionsWithTheDefaultsFilledIn(t *testing.T) {
 		{Name: "mode", Kind: pbx.OptionChoice, Choices: []pbx.Choice{{Value: "json"}, {Value: "xml"}}, Default: "json"},
 		{Name: "ttl", Kind: pbx.OptionDuration, Default: "30m", Required: true},
 		{Name: "note", Kind: pbx.OptionString},
+		{Name: "lines", Kind: pbx.OptionInt},
 	}})
 	for _, test := range []struct{ given, want map[string]string }{
 		{nil, map[string]string{"port": "8088", "mode": "json", "ttl": "30m"}},
 		{map[string]string{"port": "", "note": ""}, map[string]string{"port": "8088", "mode": "json", "ttl": "30m"}},
 		{map[string]string{"port": "1", "mode": "xml", "ttl": "1h30m", "note": "any text, =&?"}, map[string]string{"port": "1", "mode": "xml", "ttl": "1h30m", "note": "any text, =&?"}},
+		{map[string]string{"lines": "0"}, map[string]string{"port": "8088", "mode": "json", "ttl": "30m", "lines": "0"}},
+		{map[string]string{"lines": "2147483647"}, map[string]string{"port": "8088", "mode": "json", "ttl": "30m", "lines": "2147483647"}},
+		{map[string]string{"note": strings.Repeat("x", 1000)}, map[string]string{"port": "8088", "mode": "json", "ttl": "30m", "note": strings.Repeat("x", 1000)}},
 		{map[string]string{"port": "65535"}, map[string]string{"port": "65535", "mode": "json", "ttl": "30m"}},
 	} {
 		before := fmt.Sprint(test.given)
@@ -219,6 +226,47 @@ func TestTheDriverGetsCheckedOptionsWithTheDefaultsFilledIn(t *testing.T) {
 	}
 }
 
+func TestSecretsAreCheckedBeforeTheDriverSeesThem(t *testing.T) {
+	var registry pbx.Registry
+	registry.Register(pbx.Driver{Name: "bare", Open: openNothing})
+	registry.Register(pbx.Driver{Name: "fake", Open: openNothing, Options: []pbx.Option{
+		{Name: "key", Kind: pbx.OptionSecret, Required: true, Help: "the key of the API"},
+		{Name: "zone", Kind: pbx.OptionString, Default: "UTC"},
+	}})
+	secret := pbx.NewSecret("hunter2")
+	for _, test := range []struct {
+		driver, setting string
+		given           map[string]pbx.Secret
+		want            string
+	}{
+		{"bare", "key", map[string]pbx.Secret{"key": secret}, `unknown option "key": this driver has none`},
+		{"fake", "kye", map[string]pbx.Secret{"key": secret, "kye": secret}, `unknown option "kye": the options are key, zone`},
+		{"fake", "zone", map[string]pbx.Secret{"key": secret, "zone": secret}, `option "zone" is not a secret: set it in Config.Options`},
+		{"fake", "key", nil, `option "key" is required: the key of the API`},
+		{"fake", "key", map[string]pbx.Secret{"key": {}}, `option "key" is required: the key of the API`},
+	} {
+		_, err := registry.Open(test.driver, pbx.Config{Secrets: test.given})
+		wantConfigError(t, err, test.driver+": open: configuration: "+test.want)
+		var failure *pbx.Error
+		if errors.As(err, &failure) && failure.Setting != test.setting {
+			t.Errorf("%v: setting %q, want %q", err, failure.Setting, test.setting)
+		}
+	}
+
+	given := map[string]pbx.Secret{"key": pbx.NewSecret("any bytes\x00\n" + strings.Repeat("x", 2000))}
+	auth, err := registry.Open("fake", pbx.Config{Secrets: given})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := auth.(nothing).Config
+	if len(got.Secrets) != 1 || !got.Secrets["key"].Equal(given["key"]) || !maps.Equal(got.Options, map[string]string{"zone": "UTC"}) {
+		t.Errorf("the driver got %v and the secrets %v", got, got.Secrets)
+	}
+	if got.Secrets["key"] = secret; given["key"].Equal(secret) {
+		t.Error("the secrets of the one who opens were changed")
+	}
+}
+
 func TestAFailingOpenIsPassedOn(t *testing.T) {
 	var registry pbx.Registry
 	want := &pbx.Error{Driver: "fake", Op: pbx.OpOpen, Kind: pbx.ErrConfig, Message: "URL is empty"}
@@ -237,8 +285,11 @@ func TestADriverThatOpensNothingWithoutAnErrorIsAnError(t *testing.T) {
 
 func TestTheErrorOfALongDriverNameIsShort(t *testing.T) {
 	var registry pbx.Registry
-	_, err := registry.Open(strings.Repeat("x", 100_000), pbx.Config{})
-	wantConfigError(t, err, `open: configuration: unknown driver "`+strings.Repeat("x", 64)+`…": no driver is registered (is an import missing?)`)
+	longest := strings.Repeat("x", 64)
+	_, err := registry.Open(longest, pbx.Config{})
+	wantConfigError(t, err, `open: configuration: unknown driver "`+longest+`": no driver is registered (is an import missing?)`)
+	_, err = registry.Open(strings.Repeat("x", 100_000), pbx.Config{})
+	wantConfigError(t, err, `open: configuration: unknown driver "`+longest+`…": no driver is registered (is an import missing?)`)
 }
 
 func TestRegistriesAreUsedConcurrently(t *testing.T) {

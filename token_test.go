@@ -1,12 +1,16 @@
 package pbx_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/rs/zerolog"
 )
 
 func TestATokenPrintsItsTimesOnly(t *testing.T) {
@@ -38,5 +42,22 @@ func TestATokenIsNotWrittenAsJSON(t *testing.T) {
 		if text, err := json.Marshal(value); err == nil {
 			t.Errorf("%T becomes %s", value, text)
 		}
+	}
+}
+
+func TestATokenIsLoggedByItsTimes(t *testing.T) {
+	issued := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	token := &pbx.Token{Value: pbx.NewSecret("v"), IssuedAt: issued, ExpiresAt: issued.Add(time.Hour)}
+	var out bytes.Buffer
+	logger := zerolog.New(&out)
+	logger.Log().Object("token", token).Object("none", (*pbx.Token)(nil)).Send()
+	const want = `"token":{"issued":"2026-03-01T12:00:00Z","expires":"2026-03-01T13:00:00Z"}`
+	if got := out.String(); !strings.Contains(got, want) {
+		t.Errorf("zerolog: %s, want %s", got, want)
+	}
+	out.Reset()
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("", "token", *token)
+	if got := out.String(); !strings.Contains(got, want) {
+		t.Errorf("slog: %s, want %s", got, want)
 	}
 }

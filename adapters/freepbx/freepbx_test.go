@@ -197,6 +197,7 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"a list", rest, time.Hour, 200, `[]`, nil},
 		{"a recording", rest, time.Hour, 200, "RIFF", nil},
 		{"a scope that is missing in REST", rest, time.Hour, 401, `{"status":false,"message":"unauthorized"}`, pbx.ErrForbidden},
+		{"the same words of an application's own data", rest, time.Hour, 200, `{"status":false,"message":"unauthorized"}`, nil},
 		{"a 401 of something else", gql, time.Hour, 401, `{"message":"Unauthorized"}`, pbx.ErrConfig},
 		{"a page instead", rest, time.Hour, 404, pbxsim.HTMLPage, pbx.ErrProtocol},
 	} {
@@ -225,6 +226,37 @@ func TestWhatAResponseMeans(t *testing.T) {
 	err := open(t, config(drivertest.Unsent{T: t})).Inspect(&http.Response{StatusCode: 500, Header: http.Header{}, Request: request}, nil, noExpiry)
 	if failure(t, err).Kind != pbx.ErrUnavailable {
 		t.Errorf("a failure with a token of no known lifetime: %v", err)
+	}
+}
+
+// Only GraphQL's data proves that a token is alive.
+func TestWhatAPingMeans(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		body   string
+		kind   error
+		good   bool
+	}{
+		{200, `{"data":{"__typename":"Query"}}`, nil, true},
+		{200, `{"data":null}`, pbx.ErrProtocol, false},
+		{200, `{}`, pbx.ErrProtocol, false},
+		{200, pbxsim.HTMLPage, pbx.ErrProtocol, false},
+		{200, `{"errors":[{"message":"x"}]}`, nil, false},
+		{401, `{"error":"access_denied"}`, pbx.ErrTokenRejected, false},
+		{401, `{"status":false,"message":"unauthorized"}`, pbx.ErrForbidden, false},
+		{401, pbxsim.HTMLPage, pbx.ErrConfig, false},
+		{500, "", pbx.ErrUnavailable, false},
+	} {
+		err := open(t, config(drivertest.Response{Status: tt.status, Body: tt.body})).Ping(t.Context(), given(time.Hour))
+		if tt.good {
+			if err != nil {
+				t.Errorf("%d %s: %v", tt.status, tt.body, err)
+			}
+			continue
+		}
+		if got := failure(t, err); got.Kind != tt.kind || got.Op != pbx.OpPing || got.Ambiguous {
+			t.Errorf("%d %s: %v, want %v", tt.status, tt.body, err, tt.kind)
+		}
 	}
 }
 

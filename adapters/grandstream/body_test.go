@@ -21,6 +21,7 @@ import (
 
 func TestTheCookieGoesIntoTheBodyAndNothingElseChanges(t *testing.T) {
 	const c = `"sid1-2"`
+	full := strings.Repeat("x", 1<<20-len(`{"request":{"a":""}}`))
 	tests := []struct{ name, body, want string }{
 		{"no cookie", `{"request":{"action":"listAccount"}}`, `{"request":{"action":"listAccount","cookie":` + c + `}}`},
 		{"an empty request", `{"request":{}}`, `{"request":{"cookie":` + c + `}}`},
@@ -30,6 +31,7 @@ func TestTheCookieGoesIntoTheBodyAndNothingElseChanges(t *testing.T) {
 		{"escapes and any text", `{"request":{"action":"\u0078\/<>&","ö":"пароль 🙂"}}`, `{"request":{"action":"\u0078\/<>&","ö":"пароль 🙂","cookie":` + c + `}}`},
 		{"fields that nobody knows", `{"v":[1,{"request":1}],"request":{"a":{"cookie":"mine"},"b":[{"cookie":1}]},"w":null}`,
 			`{"v":[1,{"request":1}],"request":{"a":{"cookie":"mine"},"b":[{"cookie":1}],"cookie":` + c + `},"w":null}`},
+		{"a megabyte", `{"request":{"a":"` + full + `"}}`, `{"request":{"a":"` + full + `","cookie":` + c + `}}`},
 		{"a field twice", `{"request":{"a":1,"a":2}}`, `{"request":{"a":1,"a":2,"cookie":` + c + `}}`},
 
 		{"an old cookie", `{"request":{"cookie":"sid0-0","action":"x"}}`, `{"request":{"cookie":` + c + `,"action":"x"}}`},
@@ -99,6 +101,7 @@ func TestABodyThatIsNotTheEnvelopeIsAClearError(t *testing.T) {
 		"cut short":           {strings.NewReader(`{"request":{"a":"` + secret + `"}`), "not a JSON object"},
 		"more behind it":      {strings.NewReader(`{"request":{"a":"` + secret + `"}}{}`), "not a JSON object"},
 		"a comma too many":    {strings.NewReader(`{"request":{"a":"` + secret + `",}}`), "not a JSON object"},
+		"a name of no text":   {strings.NewReader(`{"request":{"a":"` + secret + `"},7:8}`), "not a JSON object"},
 		"no colon":            {strings.NewReader(`{"request"{"a":"` + secret + `"}}`), "not a JSON object"},
 		"a byte-order mark":   {strings.NewReader("\ufeff" + `{"request":{}}`), "not a JSON object"},
 		"nested without end":  {strings.NewReader(`{"request":{"a":` + strings.Repeat("[", 100_000) + "}}"), "not a JSON object"},

@@ -41,6 +41,7 @@ func TestNoSecretIsEverShown(t *testing.T) {
 			"no token":        {Body: `{"token":"","message":"ECHO"}`},
 			"a token of two":  {Body: `{"token":"a b ECHO"}`},
 			"wrong":           {Status: 400, Body: `{"message":"ECHO"}`},
+			"wrong, a token":  {Status: 400, Body: `{"token":` + string(quoted) + `,"message":"ECHO"}`},
 			"wrong, in text":  {Status: 400, Header: http.Header{"Content-Type": {"text/plain"}}, Body: "ECHO"},
 			"HTTP 401":        {Status: 401, Body: `{"message":"ECHO"}`},
 			"HTTP 403":        {Status: 403, Body: `{"message":"ECHO"}`},

@@ -258,6 +258,48 @@ func TestWhatAResponseMeans(t *testing.T) {
 	}
 }
 
+// A session waits as long as the error says, and believes its NotJudged.
+func TestWhatAFailedRequestForATokenSaysBesidesItsKind(t *testing.T) {
+	const broker, tooLong = `{"message":"Internal Server Error"}`, `{"reason":["{'expiration': ['x']}"],"status_code":400}`
+	for _, tt := range []struct {
+		op     pbx.Op
+		status int
+		body   string
+		header http.Header
+		want   pbx.Error
+	}{
+		{pbx.OpLogin, 400, tooLong, nil, pbx.Error{Kind: pbx.ErrConfig, Setting: "token_ttl", Code: "400", NotJudged: true}},
+		{pbx.OpKeepAlive, 400, tooLong, nil, pbx.Error{Kind: pbx.ErrConfig, Setting: "token_ttl", Code: "400"}},
+		{pbx.OpLogin, 500, broker, nil, pbx.Error{Kind: pbx.ErrUnavailable, RetryAfter: 5 * time.Second}},
+		{pbx.OpLogin, 500, broker, http.Header{"Retry-After": {"60"}}, pbx.Error{Kind: pbx.ErrUnavailable, RetryAfter: time.Minute}},
+		{pbx.OpKeepAlive, 500, broker, nil, pbx.Error{Kind: pbx.ErrUnavailable}},
+		{pbx.OpLogin, 503, `{"message":"x","error_id":"y"}`, nil, pbx.Error{Kind: pbx.ErrUnavailable, Code: "y"}},
+		{pbx.OpLogin, 503, `{"message":"x","error_id":"top-tenant-not-initialized"}`, nil, pbx.Error{Kind: pbx.ErrUnavailable, Code: "top-tenant-not-initialized", NotJudged: true}},
+		{pbx.OpKeepAlive, 503, `{"message":"x","error_id":"top-tenant-not-initialized"}`, nil, pbx.Error{Kind: pbx.ErrUnavailable, Code: "top-tenant-not-initialized"}},
+		{pbx.OpLogin, 403, `{"message":"x"}`, nil, pbx.Error{}},
+		{pbx.OpLogin, 403, `{"error_id":"forbidden","details":{}}`, nil, pbx.Error{Code: "forbidden"}},
+		{pbx.OpKeepAlive, 403, `{"error_id":"y"}`, nil, pbx.Error{Kind: pbx.ErrForbidden, Code: "y"}},
+		{pbx.OpLogin, 403, pbxsim.HTMLPage, nil, pbx.Error{Kind: pbx.ErrConfig}},
+		{pbx.OpLogin, 502, pbxsim.HTMLPage, nil, pbx.Error{Kind: pbx.ErrUnavailable}},
+		{pbx.OpLogin, 401, `{"reason":["x"],"status_code":401}`, nil, pbx.Error{Kind: pbx.ErrInvalidCredentials, Code: "401"}},
+		{pbx.OpLogin, 200, `{"data":{"token":"` + sampleToken + `"}}`, nil, pbx.Error{Kind: pbx.ErrProtocol}}, // a refresh token was asked for
+	} {
+		cfg := config(drivertest.Response{Status: tt.status, Header: tt.header, Body: tt.body})
+		cfg.ClientID = "crm"
+		driver := open(t, cfg)
+		_, err := driver.Login(t.Context())
+		if tt.op == pbx.OpKeepAlive {
+			_, err = driver.KeepAlive(t.Context(), given())
+		}
+		tt.want.Driver, tt.want.Op, tt.want.HTTPStatus, tt.want.Sent = wazo.Name, tt.op, tt.status, true
+		got := *failure(t, err)
+		got.Message = ""
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s: HTTP %d %s (-want +got):\n%s", tt.op, tt.status, tt.body, diff)
+		}
+	}
+}
+
 // The two UTC times are compared with each other and with no clock. The times in
 // the server's own zone are not read: clocks are set back in the night in between.
 func TestALifetimeIsTheDifferenceOfTheUTCTimes(t *testing.T) {
@@ -265,6 +307,8 @@ func TestALifetimeIsTheDifferenceOfTheUTCTimes(t *testing.T) {
 		`"utc_issued_at":"2026-11-25T19:24:40.936507","utc_expires_at":"2026-11-25T19:25:00.936507"`: 20 * time.Second,
 		`"utc_issued_at":"2026-11-25T19:24:40","utc_expires_at":"2026-11-25T20:24:40"`:               time.Hour,
 		`"utc_issued_at":"2026-11-25T19:24:40.5","utc_expires_at":"2026-11-25T19:24:42"`:             1500 * time.Millisecond,
+		`"utc_issued_at":"2026-11-25T19:24:40","utc_expires_at":"2026-11-25T19:24:41"`:               time.Second,
+		`"utc_issued_at":"2026-01-01T00:00:00","utc_expires_at":"2035-12-30T00:00:00"`:               87600 * time.Hour,
 		`"utc_issued_at":"1999-01-01T00:00:00","utc_expires_at":"1999-01-01T00:00:30"`:               30 * time.Second,
 		`"issued_at":"2026-10-25T02:59:00","expires_at":"2026-10-25T02:01:00"`:                       2 * time.Hour,
 		`"issued_at":"2026-10-25T02:00:00","expires_at":"2026-10-25T02:00:10"`:                       2 * time.Hour,

@@ -96,14 +96,17 @@ func (s Secrets) Test(t *testing.T) {
 	}
 }
 
-// transports are the PBXs that the driver is used with, by name.
+// transports are the PBXs that the driver is used with, by name. Each repeats one
+// secret: in a common text, a driver that finds one of them would hide all.
 func (s Secrets) transports() map[string]http.RoundTripper {
 	all := map[string]http.RoundTripper{"a transport that quotes": quoting{}}
-	for _, responses := range []map[string]Response{anyPBX, s.Responses} {
-		for name, r := range responses {
-			all[name] = Responses(r)
-			for i, first := range s.First {
-				all[fmt.Sprintf("%s, after %d", name, i+1)] = Responses(first, r)
+	for secret := range s.Planted {
+		for _, responses := range []map[string]Response{anyPBX, s.Responses} {
+			for name, r := range responses {
+				all[name+": "+secret] = s.echoing(secret, Responses(r))
+				for i, first := range s.First {
+					all[fmt.Sprintf("%s, after %d: %s", name, i+1, secret)] = s.echoing(secret, Responses(first, r))
+				}
 			}
 		}
 	}
@@ -117,9 +120,8 @@ func (s Secrets) problems(ctx context.Context, transport http.RoundTripper) []st
 	for name, secret := range s.Planted {
 		leaks.Plant(name, secret)
 	}
-	base := &echoing{base: transport, secrets: s, leaks: leaks}
 	driver, settings, err := s.Open(pbx.Config{
-		URL: secretsURL, Transport: through(base.RoundTrip), Logger: zerolog.New(log(leaks.Write)).Level(zerolog.TraceLevel),
+		URL: secretsURL, Transport: through(transport.RoundTrip), Logger: zerolog.New(log(leaks.Write)).Level(zerolog.TraceLevel),
 	})
 	if err != nil {
 		return []string{"not opened: " + err.Error()}
@@ -161,9 +163,18 @@ func (s Secrets) problems(ctx context.Context, transport http.RoundTripper) []st
 
 // echoing fills in Echo.
 type echoing struct {
-	base    http.RoundTripper
-	secrets Secrets
-	leaks   *leak.Detector
+	base   http.RoundTripper
+	leaks  *leak.Detector // has the secrets to repeat
+	always string         // what counts as carried by every exchange
+}
+
+func (s Secrets) echoing(secret string, base http.RoundTripper) *echoing {
+	e := &echoing{base: base, leaks: new(leak.Detector)}
+	e.leaks.Plant(secret, s.Planted[secret])
+	if s.SaysNothing {
+		e.always = s.Planted[secret]
+	}
+	return e
 }
 
 func (e *echoing) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -179,12 +190,7 @@ func (e *echoing) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	body, _ := io.ReadAll(resp.Body) // it is in memory
 	exchange := fmt.Sprint(r.URL, r.Header, string(sent), resp.Header, string(body))
-	if e.secrets.SaysNothing {
-		for _, secret := range e.secrets.Planted {
-			exchange += " " + secret
-		}
-	}
-	echo := e.leaks.Echo(exchange)
+	echo := e.leaks.Echo(exchange + " " + e.always)
 	quoted, _ := json.Marshal(echo) // a string always marshals
 	text := strings.ReplaceAll(string(body), Echo, string(quoted[1:len(quoted)-1]))
 	resp.Body, resp.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))

@@ -34,7 +34,7 @@ func (s Simulation[D]) LoginsTakeTurns(t testing.TB, first pbxsim.Action) {
 }
 
 // AWaitingLoginSendsNothing checks that a login whose context ends while it waits for
-// its turn has sent nothing, and holds up no other.
+// its turn ends with it, has sent nothing, and holds up no other.
 func (s Simulation[D]) AWaitingLoginSendsNothing(t testing.TB, first pbxsim.Action) {
 	t.Helper()
 	s.Fault(pbxsim.Fault{On: first, Delay: 10 * time.Second})
@@ -46,9 +46,14 @@ func (s Simulation[D]) AWaitingLoginSendsNothing(t testing.TB, first pbxsim.Acti
 	time.Sleep(time.Second)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
+	start := time.Now()
 	_, err := s.Driver.Login(ctx)
+	took := time.Since(start)
 	if got := Failure(t, s.Driver.Traits().Driver, err); got.Kind != pbx.ErrUnavailable || got.Sent || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, sent %v", err, got.Sent)
+	}
+	if took != time.Second {
+		t.Errorf("its context ends after a second, and the login waits for %s", took)
 	}
 	if err := <-done; err != nil {
 		t.Errorf("the first login: %v", err)

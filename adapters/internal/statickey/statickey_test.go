@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/internal/statickey"
+	"github.com/pbxauth/pbx/adapters/wire"
 )
 
 var secret = pbx.NewSecret("K-0123456789abcdef")
@@ -82,6 +84,10 @@ func TestALoginIsWhatTheProofSays(t *testing.T) {
 		if refusal.Op != pbx.OpPing {
 			t.Error("the error of the proof is changed")
 		}
+		other := errors.New("not of a driver")
+		if got, err := k.Login(t.Context(), func(context.Context, *pbx.Token) error { return other }); got != nil || err != other {
+			t.Errorf("%v, %v, want %v", got, err, other)
+		}
 	})
 }
 
@@ -115,6 +121,52 @@ func TestTheTraitsOfAKey(t *testing.T) {
 	want := pbx.Traits{URL: "https://pbx.example.com", KeepAlive: pbx.KeepAliveNone, Logout: pbx.LogoutNone, Lockout: pbx.Lockout{Attempts: 5}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("with a key (-want +got):\n%s", diff)
+	}
+}
+
+// The key is cut out of the PBX's words, also if the response is to another token.
+func TestAKeyIsNotQuoted(t *testing.T) {
+	k := made(t)
+	client, err := wire.New(wire.Endpoint{Driver: "acme", NoAccount: true}, pbx.Config{URL: "https://pbx.example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := "no such key: " + secret.Reveal()
+	failure := k.Inspect(client, &http.Response{StatusCode: 401}, []byte(words), new(pbx.Token)).Fail(pbx.ErrTokenRejected, "", "refused", words)
+	if text := failure.Error(); strings.Contains(text, secret.Reveal()) || !strings.Contains(text, "refused") {
+		t.Errorf("%s", text)
+	}
+}
+
+// Without a key the fingerprint is the account's, and changes with it.
+func TestTheFingerprintIsThatOfWhatLogsIn(t *testing.T) {
+	prints := map[string]string{}
+	for name, tt := range map[string]struct {
+		key     pbx.Secret
+		account pbx.Config
+	}{
+		"a key":            {key: secret},
+		"another key":      {key: pbx.NewSecret("K-1")},
+		"an account":       {account: pbx.Config{Username: "api", Password: secret}},
+		"another password": {account: pbx.Config{Username: "api", Password: pbx.NewSecret("K-1")}},
+	} {
+		k, err := statickey.New("acme", tt.key, tt.account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tt.account.URL = "https://pbx.example.com"
+		client, err := wire.New(wire.Endpoint{Driver: "acme", NoAccount: !k.IsZero()}, tt.account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := k.Fingerprint(t.Context(), client, []byte("1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, taken := prints[string(got)]; taken {
+			t.Errorf("%s and %s have one fingerprint", name, other)
+		}
+		prints[string(got)] = name
 	}
 }
 
