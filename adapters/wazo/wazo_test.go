@@ -293,7 +293,7 @@ func TestWhatAFailedRequestForATokenSaysBesidesItsKind(t *testing.T) {
 		}
 		tt.want.Driver, tt.want.Op, tt.want.HTTPStatus, tt.want.Sent = wazo.Name, tt.op, tt.status, true
 		got := *failure(t, err)
-		got.Message = ""
+		got.Message, got.Length = "", 0
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s: HTTP %d %s (-want +got):\n%s", tt.op, tt.status, tt.body, diff)
 		}

@@ -219,7 +219,7 @@ var brokenLedgers = []mutants.Mutant{
 	{"each of several logins at once counts", "local.go",
 		"if u.inFront == 0 || booked > u.barred {", "if true {", "TestLoginsThatMeetOnePageTogetherCountOnce"},
 	{"each of several logins at once counts in all processes", "settle.go",
-		"h.row.inFront == 0 || b.booked > before {", "true {", "TestLoginsThatMeetOnePageTogetherCountOnce"},
+		"|| b.booked > before {", "|| b.booked > before || true {", "TestLoginsThatMeetOnePageTogetherCountOnce"},
 	{"the page that checks get of the PBX is not known", "local.go",
 		"			u.own = u.page\n", "", "TestAPBXWhoseChecksAlwaysGetThePageIsTriedAgainEverMoreRarely"},
 	{"a verdict on a login that was sent before the check says whose page it is", "local.go",
