@@ -236,16 +236,13 @@ func (d *driver) recovered(op pbx.Op, err *error) {
 	}
 }
 
-// checkTimeout is how long a check waits for its response.
-const checkTimeout = 5 * time.Second
-
 // probe asks the PBX for a page without credentials, and returns it; zero without a
-// response.
-func (d *driver) probe(ctx context.Context) lockout.Page {
+// response within the timeout.
+func (d *driver) probe(ctx context.Context, timeout time.Duration) lockout.Page {
 	if d.hangs(opCheck) != nil { // one is enough
 		return lockout.Page{}
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	r := d.bounded(ctx, opCheck, func(ctx context.Context) (r result) {
 		requester, ok := pbx.As[pbx.Requester](d.auth)

@@ -242,6 +242,27 @@ func TestAPageInFrontCostsProcessesOneLoginTogether(t *testing.T) {
 	}
 }
 
+// A login may take ten seconds, and a check five.
+func TestAPBXThatIsTooSlowForAQuickCheckIsLiveAfterALostResponse(t *testing.T) {
+	for _, brand := range ofDrivers(t, "yeastar", "runtel") {
+		t.Run(brand.Name(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOffice(t, brand, 1, pbxsim.Options{})
+				defer o.close()
+				o.addAll(1)
+				time.Sleep(time.Minute)
+				s := o.sessions[0]
+				o.loseToken(s, true)
+				o.sim.Fault(pbxsim.Fault{Times: -1, Delay: 6 * time.Second})
+				time.Sleep(11 * time.Minute)
+				if _, err := s.Token(t.Context()); err != nil {
+					t.Errorf("%v: %v", s.Status(), err)
+				}
+			})
+		})
+	}
+}
+
 func TestAServiceThatStartsDuringAnOutageIsLiveSoonAfterIt(t *testing.T) {
 	for _, brand := range brands() {
 		for _, outage := range []pbxsim.Outage{pbxsim.Refusing, pbxsim.Silent, pbxsim.BadGateway, pbxsim.Starting, pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.Redirecting, pbxsim.Maintaining} {

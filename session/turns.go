@@ -210,9 +210,10 @@ func (c *check) run() {
 		return
 	}
 	c.busy = true
+	timeout := h.local.CheckTimeout(c.url)
 	h.unlock()
 
-	page := v.probe(v.ctx)
+	page := v.probe(v.ctx, timeout)
 
 	h.lock()
 	c.busy = false

@@ -234,6 +234,8 @@ func (l *Local) checkNow(now instant, url string) bool {
 const (
 	checkAfterUnclear = time.Second
 	slowestCheck      = 5 * time.Minute
+	checkTimeout      = 5 * time.Second
+	slowAfter         = 10 * time.Minute
 	evidenceLasts     = 2 * time.Second
 )
 
@@ -249,6 +251,16 @@ func (l *Local) NextCheck(url string) time.Time {
 		next = max(next, u.checked.add(u.interval()))
 	}
 	return next.time()
+}
+
+// CheckTimeout is how long the next check of url may take: 5 seconds, or as long as a
+// login, 10 seconds, when checks have brought no login a verdict for ten minutes. A PBX
+// may be that slow.
+func (l *Local) CheckTimeout(url string) time.Duration {
+	if u := l.url(url); u.checks > 0 && u.checked >= u.since.add(slowAfter) {
+		return loginTimeout
+	}
+	return checkTimeout
 }
 
 // interval is the time between the last check and the next.
