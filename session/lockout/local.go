@@ -36,7 +36,7 @@ type urlState struct {
 	barred   instant        // when that login ended
 	own      Page           // what checks get as well though the PBX is up; zero: nothing is known
 
-	status  int     // of the newest check; 0: it got no response
+	got     Page    // by the newest check; zero: no response
 	failing instant // since when checks get 5xx, and none shows that the PBX is up; 0: they do not
 	tries   int     // logins that were sent all the same after that long, and got no verdict
 	tried   instant // when the newest login without a verdict ended, while checks failed
@@ -164,6 +164,9 @@ func (l *Local) Checked(url string, sent, ended time.Time, page Page) bool {
 	if u.stale(at(sent)) { // nobody waited for evidence in between: this is another outage
 		u.checks, u.failing = 0, 0
 	}
+	if shows && !page.like(u.got) { // a login that cannot go at once needs another check soon
+		u.checks = 0
+	}
 	if shows || !early { // it is one of the schedule
 		if u.checks == 0 {
 			u.since = at(sent)
@@ -171,7 +174,7 @@ func (l *Local) Checked(url string, sent, ended time.Time, page Page) bool {
 		u.checks++
 		u.checked = at(ended)
 	}
-	u.status, u.owed = status, u.owed && at(sent) < u.asked
+	u.got, u.owed = page, u.owed && at(sent) < u.asked
 	switch {
 	case Responds(status):
 		u.failing, u.tries, u.usual = 0, 0, 0
@@ -192,7 +195,7 @@ func (u *urlState) stale(t instant) bool { return t > u.checked.add(2*u.interval
 
 // fails reports whether the newest check at t got 5xx, and none of this outage showed
 // that the PBX is up.
-func (u *urlState) fails(t instant) bool { return u.failing > 0 && u.status > 0 && !u.stale(t) }
+func (u *urlState) fails(t instant) bool { return u.failing > 0 && u.got.Status > 0 && !u.stale(t) }
 
 // failsLong reports whether checks have failed for so long at t that they may fail at a
 // PBX that is up, too.
@@ -210,7 +213,7 @@ func (l *Local) FailsLong(url string, now time.Time) bool { return l.url(url).fa
 func (u *urlState) judged(sent instant) {
 	if u.checked <= sent && sent <= u.checked.add(evidenceLasts) {
 		if u.failsLong(sent) {
-			u.usual = u.status
+			u.usual = u.got.Status
 		}
 		if u.inFront > 0 && u.page.like(u.shown) {
 			u.own = u.page
@@ -230,7 +233,8 @@ func (l *Local) checkNow(now instant, url string) bool {
 }
 
 // The schedule of checks: at once, after 1, 2 and 4 seconds more, then every
-// 5 seconds or 1 % of the outage so far.
+// 5 seconds or 1 % of the time since the first. It begins anew when the PBX responds, or
+// responds in another way.
 const (
 	checkAfterUnclear = time.Second
 	slowestCheck      = 5 * time.Minute

@@ -1592,6 +1592,28 @@ func TestAnotherProcessLearnsOfThePageInFront(t *testing.T) {
 	x.goes(g, lockout.Page{Status: 405})
 }
 
+// Another process may log in first, and what a check has shown lasts two seconds.
+func TestALoginThatMissesItsEvidenceNeedsNoLongWait(t *testing.T) {
+	for _, outage := range []lockout.Page{{}, {Status: 502}, notFound} {
+		x := play(t)
+		g := account("good", inRowLimits())
+		x.login(g, lockout.Success)
+		x.gets(g, x.book(g), outage)
+		for end := x.now.Add(9 * time.Minute); x.now.Before(end); x.pass(max(time.Second, x.local.NextCheck(g.URL).Sub(x.now))) {
+			x.local.Checked(g.URL, x.now, x.now, outage)
+		}
+		for _, most := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 5 * time.Second, 5 * time.Second} {
+			x.local.Checked(g.URL, x.now, x.now, lockout.Page{Status: 405})
+			x.want(g, lockout.Go, lockout.None)
+			next := x.local.NextCheck(g.URL).Sub(x.now)
+			if next > most {
+				t.Errorf("%+v: the next check comes in %v, want %v", outage, next, most)
+			}
+			x.pass(next)
+		}
+	}
+}
+
 func TestWhileWrongLoginsStandEachLoginHasItsCheckAtOnce(t *testing.T) {
 	x := play(t)
 	x.login(account("wrong", inRowLimits()), lockout.Refused)
