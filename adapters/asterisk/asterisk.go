@@ -10,7 +10,7 @@
 // a number, Login proves the secret by the MD5 of both, and the id is the token:
 // the cookie mansession_id. It is valid for a minute (httptimeout) after the last
 // request that carried it, refused ones included. A session that is not logged in
-// lasts 5 s.
+// lasts 5 s. If the challenge takes longer than that, no login is sent.
 //
 // Every response sets that cookie, even a refusal, so having one proves nothing.
 // Without a valid session the response to any action is "Permission denied", and
@@ -140,15 +140,23 @@ func impossible(account pbx.Credentials) (setting, wrong string) {
 	return "", ""
 }
 
+// challengeLasts is how long a session that is not logged in lasts. Asterisk writes the
+// same line for a login without one as for a wrong secret, which fail2ban counts.
+const challengeLasts = 5 * time.Second
+
 // Login implements [pbx.Authenticator], in two requests: Challenge and Login.
 func (p *PBX) Login(ctx context.Context) (*pbx.Token, error) {
 	account, err := p.wire.Credentials(ctx)
 	if err != nil {
 		return nil, err
 	}
+	asked := time.Now()
 	x, err := p.call(ctx, wire.Request{Op: pbx.OpLogin, NoProof: true}, pbx.Secret{}, url.Values{"Action": {"Challenge"}, "AuthType": {"MD5"}})
 	if err != nil {
 		return nil, err
+	}
+	if time.Since(asked) >= challengeLasts {
+		return nil, x.Fail(pbx.ErrUnavailable, "", "Asterisk is too slow: its challenge took longer than the 5 s for which it is valid, so that a login would fail")
 	}
 	challenge := x.block["Challenge"]
 	if x.block["Response"] != "Success" || challenge == "" || x.given.IsZero() {

@@ -100,7 +100,11 @@ func TestASessionThatIsNotLoggedInIsValidForFiveSeconds(t *testing.T) {
 	simulate(t, asterisksim.Options{}, pbxsim.Options{}, nil, func(t *testing.T, s simulation) {
 		s.Fault(pbxsim.Fault{On: asterisksim.Challenge, Delay: 4 * time.Second})
 		s.Login(t)
-		s.Fault(pbxsim.Fault{On: asterisksim.Challenge, Delay: 6 * time.Second})
+		s.Fault(pbxsim.Fault{On: asterisksim.Challenge, Delay: 5 * time.Second})
+		if _, err := s.Driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrUnavailable || failure(t, err).Sent || s.Counts().Logins != 1 {
+			t.Errorf("%v, want no login after the challenge has ended", err)
+		}
+		s.Fault(pbxsim.Fault{On: pbxsim.Login, Late: 6 * time.Second})
 		if _, err := s.Driver.Login(t.Context()); failure(t, err).Kind != pbx.ErrUnavailable || s.Counts().WrongLogins != 1 {
 			t.Errorf("%v, want no verdict on a key without a challenge", err)
 		}
@@ -121,8 +125,13 @@ func TestAnAsteriskTooSlowForItsChallengesIsNoLockout(t *testing.T) {
 		s.Restart()
 		live.Invalidate(token)
 		time.Sleep(time.Hour)
-		if c := s.Counts(); c.WrongLogins == 0 || c.Locks != 0 {
+		if c := s.Counts(); c.WrongLogins != 0 || c.Locks != 0 {
 			t.Errorf("%d logins without a challenge, %d bans", c.WrongLogins, c.Locks)
+		}
+		s.ClearFaults()
+		time.Sleep(time.Minute)
+		if _, err := live.Token(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }
