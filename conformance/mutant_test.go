@@ -1076,6 +1076,11 @@ var mutants = []struct {
 	}), "a request: a header holds the password"},
 	{"SESSION-11", "inspects JSON only", inspectingJSON(), `a refusal with the Content-Type "application/octet-stream"`},
 	{"SESSION-12", "takes any HTTP 401 for a wrong password", withLoginErrors(tookForWrong), "what is in front asks for password"},
+	{"SESSION-12", "takes any web page for a wrong password", withLoginErrors(func(e *pbx.Error) {
+		if e.Kind == pbx.ErrProtocol {
+			e.Kind = pbx.ErrInvalidCredentials
+		}
+	}), "what is in front starting"},
 	{"SESSION-12", "states a probe that the PBX itself refuses", refusedProbeMutant(), "something in front of it would: choose a URL"},
 	{"SESSION-13", "does not say where its PBX is", withTraits(yeastarHarness, func(t *pbx.Traits) { t.URL, t.Probe = "", "" }), "Traits.URL and Traits.Probe are empty"},
 	{"SESSION-13", "takes an unavailable PBX for a wrong password", withLoginErrors(func(e *pbx.Error) {
