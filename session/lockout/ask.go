@@ -261,7 +261,7 @@ func (h *Host) ask(now instant, l *Local, g Login) (d Decision, try bool) {
 			if next := at(l.NextCheck(g.URL)); now < next {
 				return wait(Wait, Pause, next)
 			}
-		} else if !l.hasEvidence(now, h.unclearSince(), g.URL) && !l.url(g.URL).ignored(now, c, lastPlace(n, g.Limits)) || h.barred(now, l, c, g.URL) {
+		} else if !l.hasEvidence(now, h.unclearSince(), g.URL) && !l.url(g.URL).ignored(now, c, lastPlace(n, g.Limits)) || h.barred(now, l, c, g.URL, lastPlace(n, g.Limits)) {
 			return wait(WaitEvent, NoEvidence, 0)
 		}
 	}
@@ -305,14 +305,15 @@ func (h *Host) healthy(now instant, l *Local) bool {
 // barred reports whether what responded to the last logins may still be in front of
 // the PBX: a request without credentials gets the same response. A PBX may do that of
 // itself, so that the login is tried again all the same, ever more rarely, or when a
-// person asks for it.
-func (h *Host) barred(now instant, l *Local, c credential, url string) bool {
+// person asks for it. For the last place, which no outage may use, a person has to.
+func (h *Host) barred(now instant, l *Local, c credential, url string, lastPlace bool) bool {
 	count, page, last := h.row.inFront, h.row.page, h.row.last
 	u := l.url(url)
 	if count < u.inFront {
 		count, page, last = u.inFront, u.page, u.barred
 	}
-	return count > 0 && page.like(u.shown) && page != u.own && c.retried < last && now < last.add(page.pause()<<min(3*(count-1), 6))
+	return count > 0 && page.like(u.shown) && page != u.own && c.retried < last &&
+		(lastPlace || now < last.add(page.pause()<<min(3*(count-1), 6)))
 }
 
 // ignored reports whether a login goes though checks fail: they have failed for long,

@@ -63,7 +63,7 @@
 // backend. A check that gets the same page (its status and its length) is then no
 // evidence for ten minutes, and for eight times as long after each further one. If a
 // login that goes all the same gets a verdict, the page is the PBX's own, and is evidence
-// from then on.
+// from then on. Such logins never use the last place, unless a person asks for it.
 //
 // HTTP 5xx to a check may come from an outage, or from a PBX whose server does not
 // serve such a request. If checks have got nothing else for an hour, a login goes all
@@ -119,9 +119,9 @@
 //     worked, and no bound if the password of proven ones has been changed.
 //   - If the PBX never forgets and no success resets its count: N − 3 wrong logins
 //     by people between two Forgives, N − 2 while nothing at the host is proven.
-//   - If checks get HTTP 5xx though the PBX is up, and the last place is all that is left:
-//     a person's Retry. If an outage of a few minutes has the same status as these checks:
-//     at most N − 1 logins, then a person.
+//   - If checks get HTTP 5xx, or what the last login got, though the PBX is up, and the
+//     last place is all that is left: a person's Retry. If an outage of a few minutes has
+//     the same status as these checks: at most N − 1 logins, then a person.
 //   - If dead tokens count as wrong logins: one each time the PBX restarts, and the
 //     requests under way at that moment. If the vendor does not say whether they count:
 //     two, and one more if the first token came with a refresh token. If it takes a

@@ -88,6 +88,13 @@ func (x *rules) wantBookings(n int) {
 
 func inRowLimits() pbx.Lockout { return inRow().stated() }
 
+// manyPlaces are the limits of a PBX that locks after ten wrong logins in a row.
+func manyPlaces() pbx.Lockout {
+	l := inRowLimits()
+	l.Attempts = 10
+	return l
+}
+
 func TestPlaces(t *testing.T) {
 	for _, c := range []struct {
 		attempts, most         int
@@ -1364,7 +1371,7 @@ func TestWhatIsInFrontIsGoneWhenItNoLongerRefusesChecks(t *testing.T) {
 
 func TestAPBXWhoseChecksAreAlwaysRefusedIsTriedAgainEverMoreRarely(t *testing.T) {
 	x := play(t)
-	g := account("good", inRowLimits())
+	g := account("good", manyPlaces())
 	x.login(g, lockout.Success)
 	b := x.book(g)
 	for _, wait := range []time.Duration{time.Hour, 8 * time.Hour, 64 * time.Hour} {
@@ -1392,7 +1399,7 @@ func TestAPBXWhoseChecksAreAlwaysRefusedIsTriedAgainEverMoreRarely(t *testing.T)
 
 func TestASuccessAtAnotherURLShowsNothingOfWhatIsInFront(t *testing.T) {
 	x := play(t)
-	good, other := account("good", inRowLimits()), account("other", inRowLimits())
+	good, other := account("good", manyPlaces()), account("other", manyPlaces())
 	other.URL = "http://pbx.test"
 	x.login(good, lockout.Success)
 	b := x.book(other)
@@ -1511,7 +1518,7 @@ func TestAPageIsInFrontUntilChecksGetAnotherResponse(t *testing.T) {
 
 func TestAPBXWhoseChecksAlwaysGetThePageIsTriedAgainEverMoreRarely(t *testing.T) {
 	x := play(t)
-	g := account("good", inRowLimits())
+	g := account("good", manyPlaces())
 	x.login(g, lockout.Success)
 	b := x.book(g)
 	for _, wait := range []time.Duration{10 * time.Minute, 80 * time.Minute, 640 * time.Minute} {
@@ -1744,6 +1751,47 @@ func TestAnOutageNeverUsesTheLastPlace(t *testing.T) {
 		x.send(g, lockout.Success)
 		x.wantBookings(0)
 	}
+}
+
+func TestNothingInFrontUsesTheLastPlace(t *testing.T) {
+	for _, c := range []struct {
+		page          lockout.Page
+		first, second time.Duration
+	}{{notFound, 10 * time.Minute, 80 * time.Minute}, {lockout.Page{Status: 401}, time.Hour, 8 * time.Hour}} {
+		x := play(t)
+		g := account("good", inRowLimits()) // 5 in a row lock
+		x.login(g, lockout.Success)
+		x.gets(g, x.book(g), c.page)
+		for _, wait := range []time.Duration{c.first, c.second} {
+			x.pass(wait)
+			x.gets(g, x.goes(g, c.page), c.page)
+		}
+		x.wantBookings(3)
+		for range 100 {
+			x.pass(10 * time.Hour)
+			x.local.Checked(g.URL, x.now, x.now, c.page)
+			x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+		}
+		if d := x.host.Retry(x.now, &x.local, g); d.Reason != lockout.None { // a person decides
+			t.Fatal(d.Reason)
+		}
+		x.settle(g, x.goes(g, c.page), lockout.Success)
+		x.wantBookings(0)
+	}
+}
+
+// Once the page is gone, the last place is used as after any outage.
+func TestTheLastPlaceIsUsedWhenNothingIsInFrontAnyMore(t *testing.T) {
+	x := play(t)
+	l := inRowLimits()
+	l.Attempts = 3
+	g := account("good", l)
+	x.login(g, lockout.Success)
+	x.gets(g, x.book(g), notFound)
+	x.pass(time.Second)
+	x.waits(g, 10*time.Hour, notFound)
+	x.settle(g, x.goes(g, lockout.Page{Status: 405}), lockout.Success)
+	x.wantBookings(0)
 }
 
 func TestWhereTheLockIsTheAccountsEachAccountKeepsItsLastPlace(t *testing.T) {

@@ -223,8 +223,8 @@ func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 	before := h.Ask(now, l, g)
 	old := c
 	c.retried = max(t, c.refused+1)
-	unchecked := before.Reason == NoEvidence &&
-		(h.barred(t, l, old, g.URL) || l.url(g.URL).ignored(t, c, lastPlace(h.tally(t, g), g.Limits)))
+	last := lastPlace(h.tally(t, g), g.Limits)
+	unchecked := before.Reason == NoEvidence && (h.barred(t, l, old, g.URL, last) || l.url(g.URL).ignored(t, c, last))
 	if before.Reason == NoEvidence && !unchecked && !l.checkNow(t, g.URL) {
 		return justNow(l.url(g.URL).asked)
 	}
