@@ -176,9 +176,12 @@ func TestAnOutageCostsNoMoreThanTheOutage(t *testing.T) {
 
 // Tokens expire meanwhile, and their renewal gets the page as well.
 func TestAPageInFrontWhileTokensExpire(t *testing.T) {
-	for _, brand := range brands() {
-		for _, outage := range []pbxsim.Outage{pbxsim.Starting, pbxsim.AsksForPassword, pbxsim.Maintaining} {
-			for _, length := range []time.Duration{20 * time.Second, 70 * time.Second, time.Hour} {
+	for b, brand := range brands() {
+		for i, outage := range []pbxsim.Outage{pbxsim.Starting, pbxsim.AsksForPassword, pbxsim.Maintaining} {
+			for l, length := range []time.Duration{20 * time.Second, 70 * time.Second, time.Hour} {
+				if session.RaceDetector && (b+i+l)%3 != 0 {
+					continue
+				}
 				t.Run(fmt.Sprintf("%s, %s for %s", brand.Name(), outage, length), func(t *testing.T) {
 					t.Parallel()
 					synctest.Test(t, func(t *testing.T) {
