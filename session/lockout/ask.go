@@ -307,13 +307,11 @@ func (h *Host) healthy(now instant, l *Local) bool {
 // itself, so that the login is tried again all the same, ever more rarely, or when a
 // person asks for it. For the last place, which no outage may use, a person has to.
 func (h *Host) barred(now instant, l *Local, c credential, url string, lastPlace bool) bool {
-	count, page, last := h.row.inFront, h.row.page, h.row.last
 	u := l.url(url)
-	if count < u.inFront {
-		count, page, last = u.inFront, u.page, u.barred
+	bars := func(f inFront, last instant) bool {
+		return f.responds(u.shown) && u.shown != u.own && c.retried < last && (lastPlace || now < last.add(f.pause()))
 	}
-	return count > 0 && page.like(u.shown) && page != u.own && c.retried < last &&
-		(lastPlace || now < last.add(page.pause()<<min(3*(count-1), 6)))
+	return bars(u.inFront, u.barred) || bars(h.row.inFront, h.row.last) // logins at another URL may have got another page since
 }
 
 // ignored reports whether a login goes though checks fail: they have failed for long,

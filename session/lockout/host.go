@@ -207,8 +207,7 @@ type row struct {
 	count   int
 	since   instant // of the first
 	last    instant // of the newest, or of the verdict that ended the row
-	inFront int     // those that something in front of the PBX may have caused, one after another
-	page    Page    // the newest of its responses
+	inFront inFront // since the last verdict, even if the row began anew
 }
 
 // clamp takes times in the future for now, because a clock was set back, and reports

@@ -31,9 +31,8 @@ type urlState struct {
 	care     care
 	refused  []refusedToken // lately
 	shown    Page           // the check that is the evidence; zero: it is none
-	inFront  int            // logins that something in front of the PBX responded to, one after another, since the last verdict
-	page     Page           // the newest of these responses
-	barred   instant        // when that login ended
+	inFront  inFront        // since the last verdict
+	barred   instant        // when the newest of these logins ended
 	own      Page           // what checks get as well though the PBX is up; zero: nothing is known
 
 	got     Page    // by the newest check; zero: no response
@@ -113,10 +112,8 @@ func (l *Local) bad(booked, now instant, url string, sent bool, page Page) {
 	l.lastBad = now
 	u := l.url(url)
 	if page != (Page{}) {
-		if u.inFront == 0 || booked > u.barred { // else it is one of several that met the same fault
-			u.inFront++
-		}
-		u.page, u.barred = page, now
+		u.inFront.note(page, booked > u.barred)
+		u.barred = now
 	}
 	if u.fails(booked) {
 		if u.failsLong(booked) {
@@ -133,10 +130,11 @@ func (l *Local) bad(booked, now instant, url string, sent bool, page Page) {
 }
 
 // good notes a verdict on a login that was sent at one time and judged at another:
-// the host works.
-func (l *Local) good(sent, now instant, url string) {
+// the host works. others are the logins of all processes that something in front of the
+// PBX responded to.
+func (l *Local) good(sent, now instant, url string, others inFront) {
 	l.doubt = 0
-	l.url(url).judged(sent)
+	l.url(url).judged(sent, others)
 	for i := range l.urls {
 		l.urls[i].checks = 0
 	}
@@ -210,16 +208,16 @@ func (l *Local) FailsLong(url string, now time.Time) bool { return l.url(url).fa
 // judged notes a verdict on a login that was sent at that time. If it was sent right
 // after a check that had failed for long, or got the page that logins had got, such a
 // check says nothing about the PBX.
-func (u *urlState) judged(sent instant) {
+func (u *urlState) judged(sent instant, others inFront) {
 	if u.checked <= sent && sent <= u.checked.add(evidenceLasts) {
 		if u.failsLong(sent) {
 			u.usual = u.got.Status
 		}
-		if u.inFront > 0 && u.page.like(u.shown) {
-			u.own = u.page
+		if u.inFront.responds(u.shown) || others.responds(u.shown) {
+			u.own = u.shown
 		}
 	}
-	u.tries, u.inFront = 0, 0
+	u.tries, u.inFront = 0, inFront{}
 }
 
 // checkNow makes a check of url due, because a person asks for it. It reports whether

@@ -32,13 +32,36 @@ const MaxPage = 64 << 10
 // like reports whether what responded with p may have responded with k too.
 func (p Page) like(k Page) bool { return p == k || refuses(p.Status) && refuses(k.Status) }
 
-// pause is how long such responses to checks are no evidence after the first login that
-// got one. A page may be that of the PBX's web server, which checks get later as well.
-func (p Page) pause() time.Duration {
-	if refuses(p.Status) {
-		return time.Hour
+// inFront is how many logins, one after another, got the same page.
+type inFront struct {
+	logins int
+	page   Page
+}
+
+// note notes a login that got the page. next: it was booked after the last one had ended.
+// Otherwise it is one of several that met the same fault.
+func (f *inFront) note(page Page, next bool) {
+	switch {
+	case f.logins == 0, !page.like(f.page):
+		f.logins = 1
+	case next:
+		f.logins++
 	}
-	return 10 * time.Minute
+	f.page = page
+}
+
+// responds reports whether what responded to the logins may have responded to a check
+// that got shown.
+func (f inFront) responds(shown Page) bool { return f.logins > 0 && f.page.like(shown) }
+
+// pause is how long such responses to checks are no evidence after the newest of the
+// logins. A page may be that of the PBX's web server, which checks get later as well.
+func (f inFront) pause() time.Duration {
+	first := 10 * time.Minute
+	if refuses(f.page.Status) {
+		first = time.Hour
+	}
+	return first << min(3*(f.logins-1), 6)
 }
 
 // OutcomeKind is the kind of an [Outcome].

@@ -1599,6 +1599,99 @@ func TestAnotherProcessLearnsOfThePageInFront(t *testing.T) {
 	x.goes(g, lockout.Page{Status: 405})
 }
 
+// startPage is the page of a PBX's web server, which checks get whether its API is up or not.
+var startPage = lockout.Page{Status: 200, Length: 500}
+
+// A proxy has no backend, and then the PBX's web server is up before its API.
+func TestThePausesOfAPageBeginWithTheFirstLoginThatGotIt(t *testing.T) {
+	x := play(t)
+	g := account("good", manyPlaces())
+	x.login(g, lockout.Success)
+	x.gets(g, x.book(g), notFound)
+	x.pass(time.Minute)
+	for _, wait := range []time.Duration{10 * time.Minute, 80 * time.Minute} {
+		x.gets(g, x.goes(g, startPage), startPage)
+		x.pass(time.Second)
+		x.waits(g, wait-2*time.Second, startPage)
+		x.pass(2 * time.Second)
+	}
+	x.settle(g, x.goes(g, startPage), lockout.Success)
+	x.wantBookings(0)
+}
+
+// Two ports of a host are down, and each has a page of its own.
+func TestThePageOfAnotherURLHidesNoneThatIsInFront(t *testing.T) {
+	x := play(t)
+	one, two := account("one", inRowLimits()), account("two", inRowLimits())
+	two.URL = "http://pbx.test:8088"
+	x.login(one, lockout.Success)
+	x.login(two, lockout.Success)
+	x.gets(one, x.book(one), notFound)
+	x.pass(2 * time.Second)
+	x.gets(two, x.goes(two, startPage), startPage)
+	x.pass(31 * time.Second)
+	x.waits(one, 8*time.Minute, notFound)
+	x.waits(two, time.Minute, startPage)
+	x.wantBookings(2)
+	x.settle(one, x.goes(one, lockout.Page{Status: 405}), lockout.Success)
+}
+
+func TestThePBXsOwnPageIsLearnedWhereAnotherLoginGotIt(t *testing.T) {
+	for _, url := range []string{theURL, "http://pbx.test:8088"} {
+		x := play(t)
+		one, two := account("one", manyPlaces()), account("two", manyPlaces())
+		two.URL = url
+		x.login(one, lockout.Success)
+		x.login(two, lockout.Success)
+		var here, there lockout.Local // two processes
+		outage := func() {
+			here, x.local = x.local, there
+			x.gets(one, x.goes(one, lockout.Page{Status: 405}), notFound)
+			there, x.local = x.local, here
+			x.pass(time.Second)
+		}
+		outage()
+		x.waits(two, 10*time.Minute-2*time.Second, notFound)
+		x.pass(2 * time.Second)
+		x.settle(two, x.goes(two, notFound), lockout.Success)
+		outage()
+		x.settle(two, x.goes(two, notFound), lockout.Success)
+	}
+}
+
+// A proxy forbids everything, and the PBX redirects what its API does not know.
+func TestTheResponseThatIsThePBXsOwnIsThatOfChecks(t *testing.T) {
+	forbidden, redirect := lockout.Page{Status: 403, Length: 9}, lockout.Page{Status: 302}
+	x := play(t)
+	g := account("good", manyPlaces())
+	x.login(g, lockout.Success)
+	x.gets(g, x.book(g), forbidden)
+	x.pass(time.Second)
+	x.waits(g, time.Hour-2*time.Second, redirect)
+	x.pass(2 * time.Second)
+	x.settle(g, x.goes(g, redirect), lockout.Success)
+	x.gets(g, x.book(g), forbidden)
+	x.pass(time.Second)
+	x.waits(g, 9*time.Minute, forbidden)
+	x.settle(g, x.goes(g, redirect), lockout.Success)
+	x.wantBookings(0)
+}
+
+func TestProcessesTryWhatIsInFrontNoMoreOftenThanOne(t *testing.T) {
+	x := play(t)
+	g := account("good", manyPlaces())
+	x.login(g, lockout.Success)
+	b := x.book(g)
+	for _, wait := range []time.Duration{10 * time.Minute, 80 * time.Minute, 640 * time.Minute, 640 * time.Minute} {
+		x.gets(g, b, notFound)
+		x.local = lockout.Local{} // the next login is another process's
+		x.pass(time.Second)
+		x.waits(g, wait-2*time.Second, notFound)
+		x.pass(2 * time.Second)
+		b = x.goes(g, notFound)
+	}
+}
+
 // Another process may log in first, and what a check has shown lasts two seconds.
 func TestALoginThatMissesItsEvidenceNeedsNoLongWait(t *testing.T) {
 	for _, outage := range []lockout.Page{{}, {Status: 502}, notFound} {
