@@ -36,6 +36,7 @@ type urlState struct {
 	own      Page           // what checks get as well though the PBX is up; zero: nothing is known
 
 	got     Page    // by the newest check; zero: no response
+	slow    bool    // that response took longer than a check may take at first
 	failing instant // since when checks get 5xx, and none shows that the PBX is up; 0: they do not
 	tries   int     // logins that were sent all the same after that long, and got no verdict
 	tried   instant // when the newest login without a verdict ended, while checks failed
@@ -173,6 +174,7 @@ func (l *Local) Checked(url string, sent, ended time.Time, page Page) bool {
 		u.checked = at(ended)
 	}
 	u.got, u.owed = page, u.owed && at(sent) < u.asked
+	u.slow = status > 0 && ended.Sub(sent) > checkTimeout
 	switch {
 	case Responds(status):
 		u.failing, u.tries, u.usual = 0, 0, 0
@@ -256,10 +258,10 @@ func (l *Local) NextCheck(url string) time.Time {
 }
 
 // CheckTimeout is how long the next check of url may take: 5 seconds, or as long as a
-// login, 10 seconds, when checks have brought no login a verdict for ten minutes. A PBX
-// may be that slow.
+// login, 10 seconds, when checks have brought no login a verdict for ten minutes, or when
+// the newest response took longer. A PBX may be that slow.
 func (l *Local) CheckTimeout(url string) time.Duration {
-	if u := l.url(url); u.checks > 0 && u.checked >= u.since.add(slowAfter) {
+	if u := l.url(url); u.slow || u.checks > 0 && u.checked >= u.since.add(slowAfter) {
 		return loginTimeout
 	}
 	return checkTimeout

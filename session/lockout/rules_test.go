@@ -1692,6 +1692,38 @@ func TestProcessesTryWhatIsInFrontNoMoreOftenThanOne(t *testing.T) {
 	}
 }
 
+// Another process's login may be in flight when the first slow check has its response.
+func TestAfterASlowResponseTheNextCheckMayTakeAsLong(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.Success)
+	x.login(g, lockout.Unclear)
+	check := func(takes time.Duration, page lockout.Page) time.Duration {
+		x.local.Checked(g.URL, x.now, x.now.Add(takes), page)
+		x.pass(takes)
+		x.pass(x.local.NextCheck(g.URL).Sub(x.now))
+		return x.local.CheckTimeout(g.URL)
+	}
+	for check(5*time.Second, lockout.Page{}) < 10*time.Second {
+	}
+	up := lockout.Page{Status: 405}
+	for i, c := range []struct {
+		takes time.Duration
+		page  lockout.Page
+		next  time.Duration
+	}{
+		{6 * time.Second, up, 10 * time.Second},
+		{6 * time.Second, up, 10 * time.Second},
+		{time.Second, up, 5 * time.Second},
+		{6 * time.Second, up, 10 * time.Second},
+		{10 * time.Second, lockout.Page{}, 5 * time.Second},
+	} {
+		if got := check(c.takes, c.page); got != c.next {
+			t.Errorf("after %d checks the next may take %v, want %v", i+1, got, c.next)
+		}
+	}
+}
+
 // Another process may log in first, and what a check has shown lasts two seconds.
 func TestALoginThatMissesItsEvidenceNeedsNoLongWait(t *testing.T) {
 	for _, outage := range []lockout.Page{{}, {Status: 502}, notFound} {
