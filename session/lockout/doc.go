@@ -108,7 +108,7 @@
 //
 //   - If responses to logins are lost again and again after the PBX judged, while
 //     everything else responds: at most N − 1 logins, then a person. The same if logins
-//     get a web page, and checks get another.
+//     get a web page, and checks get others.
 //   - If a password is changed at the PBX and changed back while responses to
 //     logins are lost: a success clears the unclear logins of its credentials,
 //     and some of these may have been wrong when they were judged. The same if the

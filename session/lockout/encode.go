@@ -249,7 +249,7 @@ var errCut = errors.New("it was cut short")
 
 func (e *encodedHost) decode() (Host, error) {
 	h := Host{
-		row:         row{e.Unclear, e.UnclearFrom, e.UnclearLast, inFront{max(e.InFront, 0), Page{e.PageStatus, e.PageLength}}},
+		row:         row{e.Unclear, e.UnclearFrom, e.UnclearLast, inFront{Page{e.PageStatus, e.PageLength}, max(e.InFront, 0), e.UnclearLast}},
 		lastSuccess: e.LastSuccess, lastRefused: e.LastRefused, lastRelogin: e.LastRelogin, forgiven: e.Forgiven,
 	}
 	var bad error

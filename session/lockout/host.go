@@ -236,7 +236,7 @@ func (h *Host) clamp(now instant) (ahead bool) {
 	for i := range h.suspects {
 		clamp(&h.suspects[i].before)
 	}
-	clamp(&h.row.since, &h.row.last, &h.lastSuccess, &h.lastRefused, &h.lastRelogin, &h.forgiven)
+	clamp(&h.row.since, &h.row.last, &h.row.inFront.last, &h.lastSuccess, &h.lastRefused, &h.lastRelogin, &h.forgiven)
 	return ahead
 }
 

@@ -31,8 +31,7 @@ type urlState struct {
 	care     care
 	refused  []refusedToken // lately
 	shown    Page           // the check that is the evidence; zero: it is none
-	inFront  inFront        // since the last verdict
-	barred   instant        // when the newest of these logins ended
+	inFront  []inFront      // since the last verdict, the newest pages last
 	own      Page           // what checks get as well though the PBX is up; zero: nothing is known
 
 	got     Page    // by the newest check; zero: no response
@@ -68,7 +67,10 @@ func (l *Local) clamp(now instant, url string) {
 	l.lastSuccess = min(l.lastSuccess, now)
 	u := l.url(url)
 	u.sent, u.evidence, u.since, u.checked = min(u.sent, now), min(u.evidence, now), min(u.since, now), min(u.checked, now)
-	u.asked, u.barred, u.failing, u.tried = min(u.asked, now), min(u.barred, now), min(u.failing, now), min(u.tried, now)
+	u.asked, u.failing, u.tried = min(u.asked, now), min(u.failing, now), min(u.tried, now)
+	for i := range u.inFront {
+		u.inFront[i].last = min(u.inFront[i].last, now)
+	}
 	c := &u.care
 	c.doubted, c.oldest, c.since = min(c.doubted, now), min(c.oldest, now), min(c.since, now)
 	c.until = min(c.until, now.add(assumedMemory+granularity))
@@ -81,7 +83,10 @@ func (l *Local) Shift(by time.Duration) {
 	shift(ms, &l.doubt, &l.lastBad, &l.lastUnclear, &l.lastSuccess)
 	for i := range l.urls {
 		u := &l.urls[i]
-		shift(ms, &u.sent, &u.evidence, &u.since, &u.checked, &u.asked, &u.barred, &u.failing, &u.tried)
+		shift(ms, &u.sent, &u.evidence, &u.since, &u.checked, &u.asked, &u.failing, &u.tried)
+		for i := range u.inFront {
+			shift(ms, &u.inFront[i].last)
+		}
 		u.care.shift(ms)
 		for i := range u.refused {
 			shift(ms, &u.refused[i].issued, &u.refused[i].read)
@@ -113,8 +118,7 @@ func (l *Local) bad(booked, now instant, url string, sent bool, page Page) {
 	l.lastBad = now
 	u := l.url(url)
 	if page != (Page{}) {
-		u.inFront.note(page, booked > u.barred)
-		u.barred = now
+		u.met(page, booked, now)
 	}
 	if u.fails(booked) {
 		if u.failsLong(booked) {
@@ -128,6 +132,21 @@ func (l *Local) bad(booked, now instant, url string, sent bool, page Page) {
 	for i := range l.urls {
 		l.urls[i].evidence = 0 // it is older than what has just been seen
 	}
+}
+
+// met notes that a login, booked at that time, got a page.
+func (u *urlState) met(page Page, booked, now instant) {
+	var newest inFront
+	var others []inFront
+	for _, f := range u.inFront {
+		if page.like(f.page) {
+			newest = f
+		} else {
+			others = append(others, f)
+		}
+	}
+	newest.note(page, booked, now)
+	u.inFront = append(others[max(0, len(others)-maxPages+1):], newest)
 }
 
 // good notes a verdict on a login that was sent at one time and judged at another:
@@ -215,11 +234,11 @@ func (u *urlState) judged(sent instant, others inFront) {
 		if u.failsLong(sent) {
 			u.usual = u.got.Status
 		}
-		if u.inFront.responds(u.shown) || others.responds(u.shown) {
+		if slices.ContainsFunc(append(u.inFront, others), func(f inFront) bool { return f.page.like(u.shown) }) {
 			u.own = u.shown
 		}
 	}
-	u.tries, u.inFront = 0, inFront{}
+	u.tries, u.inFront = 0, nil
 }
 
 // checkNow makes a check of url due, because a person asks for it. It reports whether

@@ -32,27 +32,28 @@ const MaxPage = 64 << 10
 // like reports whether what responded with p may have responded with k too.
 func (p Page) like(k Page) bool { return p == k || refuses(p.Status) && refuses(k.Status) }
 
-// inFront is how many logins, one after another, got the same page.
+// maxPages is how many pages of one URL are known. Several backends may have one each.
+const maxPages = 4
+
+// inFront is how many logins, one after another, got the same page. The zero inFront is of
+// no page.
 type inFront struct {
-	logins int
 	page   Page
+	logins int
+	last   instant // when the newest of them ended
 }
 
-// note notes a login that got the page. next: it was booked after the last one had ended.
-// Otherwise it is one of several that met the same fault.
-func (f *inFront) note(page Page, next bool) {
+// note notes a login that got the page. If it was booked before the last one ended, it is
+// one of several that met the same fault.
+func (f *inFront) note(page Page, booked, now instant) {
 	switch {
 	case f.logins == 0, !page.like(f.page):
 		f.logins = 1
-	case next:
+	case booked > f.last:
 		f.logins++
 	}
-	f.page = page
+	f.page, f.last = page, now
 }
-
-// responds reports whether what responded to the logins may have responded to a check
-// that got shown.
-func (f inFront) responds(shown Page) bool { return f.logins > 0 && f.page.like(shown) }
 
 // pause is how long such responses to checks are no evidence after the newest of the
 // logins. A page may be that of the PBX's web server, which checks get later as well.

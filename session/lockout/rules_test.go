@@ -1636,6 +1636,56 @@ func TestThePageOfAnotherURLHidesNoneThatIsInFront(t *testing.T) {
 	x.settle(one, x.goes(one, lockout.Page{Status: 405}), lockout.Success)
 }
 
+// A proxy has two backends that are down, and each has a page of its own.
+func TestPagesThatAlternateUseNoMorePlacesThanOneEach(t *testing.T) {
+	pages := []lockout.Page{notFound, startPage}
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.Success)
+	x.gets(g, x.book(g), pages[0])
+	x.pass(2 * time.Second)
+	x.gets(g, x.goes(g, pages[1]), pages[1])
+	x.pass(31 * time.Second)
+	for range 9 {
+		for _, page := range pages {
+			x.waits(g, 30*time.Second, page)
+		}
+	}
+	x.pass(time.Minute)
+	x.gets(g, x.goes(g, pages[1]), pages[0])
+	x.wantBookings(3)
+	for range 100 { // the last place is a person's
+		x.pass(10 * time.Hour)
+		for _, page := range pages {
+			x.local.Checked(g.URL, x.now, x.now, page)
+			x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+		}
+	}
+	x.settle(g, x.goes(g, lockout.Page{Status: 405}), lockout.Success)
+	x.wantBookings(0)
+}
+
+// Of many pages, the newest are known.
+func TestPagesThatAlwaysDifferUseThePlacesAndNoMore(t *testing.T) {
+	x := play(t)
+	l := manyPlaces()
+	g := account("good", l)
+	x.login(g, lockout.Success)
+	b := x.book(g)
+	for n := 1; ; n++ {
+		x.gets(g, b, lockout.Page{Status: 404, Length: n})
+		x.wantBookings(n)
+		x.pass(time.Hour)
+		page := lockout.Page{Status: 404, Length: n + 1}
+		x.local.Checked(g.URL, x.now, x.now, page)
+		if n == l.Attempts-1 {
+			x.want(g, lockout.WaitPerson, lockout.NoPlace)
+			return
+		}
+		b = x.goes(g, page)
+	}
+}
+
 func TestThePBXsOwnPageIsLearnedWhereAnotherLoginGotIt(t *testing.T) {
 	for _, url := range []string{theURL, "http://pbx.test:8088"} {
 		x := play(t)
@@ -2065,6 +2115,23 @@ func TestABrandWithoutLockoutHasNoLastPlace(t *testing.T) {
 	x.login(g, lockout.NotSent)
 	x.failing(g, time.Hour, 500)
 	x.want(g, lockout.Go, lockout.None)
+}
+
+func TestAPageInFrontByAClockThatIsSet(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	challenge := lockout.Outcome{Kind: lockout.NotSent, Page: notFound}
+	x.host.Settle(x.now, &x.local, g, x.book(g), challenge)
+	x.waits(g, 5*time.Minute, notFound)
+	x.pass(-20 * time.Minute)
+	x.local.Shift(-20 * time.Minute)
+	x.waits(g, 5*time.Minute-time.Second, notFound)
+	x.pass(2 * time.Second)
+	x.host.Settle(x.now, &x.local, g, x.goes(g, notFound), challenge)
+	x.pass(-1000 * time.Hour) // and nobody says so
+	x.waits(g, 80*time.Minute-time.Second, notFound)
+	x.pass(2 * time.Second)
+	x.goes(g, notFound)
 }
 
 func TestChecksThatFailByAClockThatIsSet(t *testing.T) {

@@ -79,7 +79,6 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		return 0
 	default:
 		settleAs(unclear)
-		before := h.row.last
 		switch {
 		case h.row.count == 0, t > h.row.last.add(g.Limits.Window+lastPlacePause): // no pause by their number is longer
 			h.row.count, h.row.since = 1, t
@@ -88,7 +87,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		}
 		h.row.last = t
 		if o.Page != (Page{}) {
-			h.row.inFront.note(o.Page, b.booked > before)
+			h.row.inFront.note(o.Page, b.booked, t)
 		}
 		l.bad(b.booked, t, b.URL, true, o.Page)
 		h.noProbeFailed(t, l, g)
