@@ -266,6 +266,38 @@ func TestAPBXThatIsTooSlowForAQuickCheckIsLiveAfterALostResponse(t *testing.T) {
 	}
 }
 
+// While the login of one is under way, the others miss what their checks have shown.
+func TestProcessesAreLiveTogetherAtAPBXThatIsTooSlowForAQuickCheck(t *testing.T) {
+	for _, brand := range ofDrivers(t, "yeastar", "runtel") {
+		t.Run(brand.Name(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				shared := &store.Memory{}
+				o := newOffice(t, brand, 4, pbxsim.Options{})
+				defer o.close()
+				o.manager.Close(context.Background())
+				for p := range 4 {
+					o.manager = shares(t, shared, fmt.Sprint("p", p))
+					defer o.manager.Close(context.Background())
+					o.add(fmt.Sprint("user-", p), fmt.Sprint("secret-", p))
+				}
+				time.Sleep(time.Minute)
+				o.sim.Restart()
+				o.sim.Fault(pbxsim.Fault{On: pbxsim.Login, Drop: pbxsim.DropAfter, Times: 1})
+				o.sim.Fault(pbxsim.Fault{Times: -1, Delay: 6 * time.Second})
+				for _, s := range o.sessions {
+					o.loseToken(s, false)
+				}
+				time.Sleep(12 * time.Minute)
+				for _, s := range o.sessions {
+					if _, err := s.Token(expired); err != nil {
+						t.Errorf("%v: %v", s.Status(), err)
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestAServiceThatStartsDuringAnOutageIsLiveSoonAfterIt(t *testing.T) {
 	for _, brand := range brands() {
 		for _, outage := range []pbxsim.Outage{pbxsim.Refusing, pbxsim.Silent, pbxsim.BadGateway, pbxsim.Starting, pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.Redirecting, pbxsim.Maintaining} {

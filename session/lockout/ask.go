@@ -302,18 +302,16 @@ func (h *Host) healthy(now instant, l *Local) bool {
 	return l.doubt == 0 && l.lastSuccess > l.lastUnclear && h.row.count == 0 && now <= l.lastSuccess.add(10*time.Second)
 }
 
-// barred reports whether what responded to the last logins may still be in front of
-// the PBX: a request without credentials gets the same response. A PBX may do that of
-// itself, so that the login is tried again all the same, ever more rarely, or when a
-// person asks for it. For the last place, which no outage may use, a person has to.
+// barred reports whether what responded to logins since the last verdict may still be in
+// front of the PBX: a request without credentials gets the same response. A PBX may do
+// that of itself, so that the login is tried again all the same, ever more rarely, or when
+// a person asks for it. For the last place, which no outage may use, a person has to.
 func (h *Host) barred(now instant, l *Local, c credential, url string, lastPlace bool) bool {
-	count, page, last := h.row.inFront, h.row.page, h.row.last
 	u := l.url(url)
-	if count < u.inFront {
-		count, page, last = u.inFront, u.page, u.barred
+	bars := func(f inFront) bool {
+		return f.page.like(u.shown) && c.retried < f.last && (lastPlace || now < f.last.add(f.pause()))
 	}
-	return count > 0 && page.like(u.shown) && page != u.own && c.retried < last &&
-		(lastPlace || now < last.add(page.pause()<<min(3*(count-1), 6)))
+	return u.shown != u.own && (slices.ContainsFunc(u.inFront, bars) || bars(h.row.inFront))
 }
 
 // ignored reports whether a login goes though checks fail: they have failed for long,

@@ -61,9 +61,9 @@
 //
 // The same holds for a login that gets another page, as HTTP 404 of a proxy that has no
 // backend. A check that gets the same page (its status and its length) is then no
-// evidence for ten minutes, and for eight times as long after each further one. If a
-// login that goes all the same gets a verdict, the page is the PBX's own, and is evidence
-// from then on. Such logins never use the last place, unless a person asks for it.
+// evidence for ten minutes, and for eight times as long after each further one that gets
+// it. If a login that goes all the same gets a verdict, the page is the PBX's own, and is
+// evidence from then on. Such logins never use the last place, unless a person asks for it.
 //
 // HTTP 5xx to a check may come from an outage, or from a PBX whose server does not
 // serve such a request. If checks have got nothing else for an hour, a login goes all
@@ -108,7 +108,7 @@
 //
 //   - If responses to logins are lost again and again after the PBX judged, while
 //     everything else responds: at most N − 1 logins, then a person. The same if logins
-//     get a web page, and checks get another.
+//     get a web page, and checks get others.
 //   - If a password is changed at the PBX and changed back while responses to
 //     logins are lost: a success clears the unclear logins of its credentials,
 //     and some of these may have been wrong when they were judged. The same if the

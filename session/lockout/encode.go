@@ -169,7 +169,7 @@ func (h *Host) encode() ([]byte, error) {
 	e := encodedHost{
 		Version: format,
 		Unclear: h.row.count, UnclearFrom: h.row.since, UnclearLast: h.row.last,
-		InFront: h.row.inFront, PageStatus: h.row.page.Status, PageLength: h.row.page.Length,
+		InFront: h.row.inFront.logins, PageStatus: h.row.inFront.page.Status, PageLength: h.row.inFront.page.Length,
 		LastSuccess: h.lastSuccess, LastRefused: h.lastRefused, LastRelogin: h.lastRelogin, Forgiven: h.forgiven,
 	}
 	index := map[string]int{}
@@ -249,7 +249,7 @@ var errCut = errors.New("it was cut short")
 
 func (e *encodedHost) decode() (Host, error) {
 	h := Host{
-		row:         row{e.Unclear, e.UnclearFrom, e.UnclearLast, max(e.InFront, 0), Page{e.PageStatus, e.PageLength}},
+		row:         row{e.Unclear, e.UnclearFrom, e.UnclearLast, inFront{Page{e.PageStatus, e.PageLength}, max(e.InFront, 0), e.UnclearLast}},
 		lastSuccess: e.LastSuccess, lastRefused: e.LastRefused, lastRelogin: e.LastRelogin, forgiven: e.Forgiven,
 	}
 	var bad error

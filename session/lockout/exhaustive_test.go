@@ -463,7 +463,7 @@ func (x *explorer) key(p *played) uint64 {
 			rest = append(rest, byte(place), byte(c.kind), age(c.at))
 		}
 	}
-	rest = append(rest, '|', byte(min(p.host.row.count, 3)), byte(min(p.host.row.inFront, 3)), age(p.host.row.since), age(p.host.row.last))
+	rest = append(rest, '|', byte(min(p.host.row.count, 3)), byte(min(p.host.row.inFront.logins, 3)), age(p.host.row.since), age(p.host.row.last))
 	l := &p.local
 	rest = append(rest, age(l.doubt), age(l.lastBad), age(l.lastUnclear), age(l.lastSuccess))
 	for _, u := range l.urls {

@@ -207,8 +207,7 @@ type row struct {
 	count   int
 	since   instant // of the first
 	last    instant // of the newest, or of the verdict that ended the row
-	inFront int     // those that something in front of the PBX may have caused, one after another
-	page    Page    // the newest of its responses
+	inFront inFront // since the last verdict, even if the row began anew
 }
 
 // clamp takes times in the future for now, because a clock was set back, and reports
@@ -237,7 +236,7 @@ func (h *Host) clamp(now instant) (ahead bool) {
 	for i := range h.suspects {
 		clamp(&h.suspects[i].before)
 	}
-	clamp(&h.row.since, &h.row.last, &h.lastSuccess, &h.lastRefused, &h.lastRelogin, &h.forgiven)
+	clamp(&h.row.since, &h.row.last, &h.row.inFront.last, &h.lastSuccess, &h.lastRefused, &h.lastRelogin, &h.forgiven)
 	return ahead
 }
 

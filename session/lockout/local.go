@@ -31,12 +31,11 @@ type urlState struct {
 	care     care
 	refused  []refusedToken // lately
 	shown    Page           // the check that is the evidence; zero: it is none
-	inFront  int            // logins that something in front of the PBX responded to, one after another, since the last verdict
-	page     Page           // the newest of these responses
-	barred   instant        // when that login ended
+	inFront  []inFront      // since the last verdict, the newest pages last
 	own      Page           // what checks get as well though the PBX is up; zero: nothing is known
 
 	got     Page    // by the newest check; zero: no response
+	slow    bool    // that response took longer than a check may take at first
 	failing instant // since when checks get 5xx, and none shows that the PBX is up; 0: they do not
 	tries   int     // logins that were sent all the same after that long, and got no verdict
 	tried   instant // when the newest login without a verdict ended, while checks failed
@@ -68,7 +67,10 @@ func (l *Local) clamp(now instant, url string) {
 	l.lastSuccess = min(l.lastSuccess, now)
 	u := l.url(url)
 	u.sent, u.evidence, u.since, u.checked = min(u.sent, now), min(u.evidence, now), min(u.since, now), min(u.checked, now)
-	u.asked, u.barred, u.failing, u.tried = min(u.asked, now), min(u.barred, now), min(u.failing, now), min(u.tried, now)
+	u.asked, u.failing, u.tried = min(u.asked, now), min(u.failing, now), min(u.tried, now)
+	for i := range u.inFront {
+		u.inFront[i].last = min(u.inFront[i].last, now)
+	}
 	c := &u.care
 	c.doubted, c.oldest, c.since = min(c.doubted, now), min(c.oldest, now), min(c.since, now)
 	c.until = min(c.until, now.add(assumedMemory+granularity))
@@ -81,7 +83,10 @@ func (l *Local) Shift(by time.Duration) {
 	shift(ms, &l.doubt, &l.lastBad, &l.lastUnclear, &l.lastSuccess)
 	for i := range l.urls {
 		u := &l.urls[i]
-		shift(ms, &u.sent, &u.evidence, &u.since, &u.checked, &u.asked, &u.barred, &u.failing, &u.tried)
+		shift(ms, &u.sent, &u.evidence, &u.since, &u.checked, &u.asked, &u.failing, &u.tried)
+		for i := range u.inFront {
+			shift(ms, &u.inFront[i].last)
+		}
 		u.care.shift(ms)
 		for i := range u.refused {
 			shift(ms, &u.refused[i].issued, &u.refused[i].read)
@@ -113,10 +118,7 @@ func (l *Local) bad(booked, now instant, url string, sent bool, page Page) {
 	l.lastBad = now
 	u := l.url(url)
 	if page != (Page{}) {
-		if u.inFront == 0 || booked > u.barred { // else it is one of several that met the same fault
-			u.inFront++
-		}
-		u.page, u.barred = page, now
+		u.met(page, booked, now)
 	}
 	if u.fails(booked) {
 		if u.failsLong(booked) {
@@ -132,11 +134,27 @@ func (l *Local) bad(booked, now instant, url string, sent bool, page Page) {
 	}
 }
 
+// met notes that a login, booked at that time, got a page.
+func (u *urlState) met(page Page, booked, now instant) {
+	var newest inFront
+	var others []inFront
+	for _, f := range u.inFront {
+		if page.like(f.page) {
+			newest = f
+		} else {
+			others = append(others, f)
+		}
+	}
+	newest.note(page, booked, now)
+	u.inFront = append(others[max(0, len(others)-maxPages+1):], newest)
+}
+
 // good notes a verdict on a login that was sent at one time and judged at another:
-// the host works.
-func (l *Local) good(sent, now instant, url string) {
+// the host works. others are the logins of all processes that something in front of the
+// PBX responded to.
+func (l *Local) good(sent, now instant, url string, others inFront) {
 	l.doubt = 0
-	l.url(url).judged(sent)
+	l.url(url).judged(sent, others)
 	for i := range l.urls {
 		l.urls[i].checks = 0
 	}
@@ -175,6 +193,7 @@ func (l *Local) Checked(url string, sent, ended time.Time, page Page) bool {
 		u.checked = at(ended)
 	}
 	u.got, u.owed = page, u.owed && at(sent) < u.asked
+	u.slow = status > 0 && ended.Sub(sent) > checkTimeout
 	switch {
 	case Responds(status):
 		u.failing, u.tries, u.usual = 0, 0, 0
@@ -210,16 +229,16 @@ func (l *Local) FailsLong(url string, now time.Time) bool { return l.url(url).fa
 // judged notes a verdict on a login that was sent at that time. If it was sent right
 // after a check that had failed for long, or got the page that logins had got, such a
 // check says nothing about the PBX.
-func (u *urlState) judged(sent instant) {
+func (u *urlState) judged(sent instant, others inFront) {
 	if u.checked <= sent && sent <= u.checked.add(evidenceLasts) {
 		if u.failsLong(sent) {
 			u.usual = u.got.Status
 		}
-		if u.inFront > 0 && u.page.like(u.shown) {
-			u.own = u.page
+		if slices.ContainsFunc(append(u.inFront, others), func(f inFront) bool { return f.page.like(u.shown) }) {
+			u.own = u.shown
 		}
 	}
-	u.tries, u.inFront = 0, 0
+	u.tries, u.inFront = 0, nil
 }
 
 // checkNow makes a check of url due, because a person asks for it. It reports whether
@@ -258,10 +277,10 @@ func (l *Local) NextCheck(url string) time.Time {
 }
 
 // CheckTimeout is how long the next check of url may take: 5 seconds, or as long as a
-// login, 10 seconds, when checks have brought no login a verdict for ten minutes. A PBX
-// may be that slow.
+// login, 10 seconds, when checks have brought no login a verdict for ten minutes, or when
+// the newest response took longer. A PBX may be that slow.
 func (l *Local) CheckTimeout(url string) time.Duration {
-	if u := l.url(url); u.checks > 0 && u.checked >= u.since.add(slowAfter) {
+	if u := l.url(url); u.slow || u.checks > 0 && u.checked >= u.since.add(slowAfter) {
 		return loginTimeout
 	}
 	return checkTimeout

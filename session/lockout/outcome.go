@@ -32,13 +32,37 @@ const MaxPage = 64 << 10
 // like reports whether what responded with p may have responded with k too.
 func (p Page) like(k Page) bool { return p == k || refuses(p.Status) && refuses(k.Status) }
 
-// pause is how long such responses to checks are no evidence after the first login that
-// got one. A page may be that of the PBX's web server, which checks get later as well.
-func (p Page) pause() time.Duration {
-	if refuses(p.Status) {
-		return time.Hour
+// maxPages is how many pages of one URL are known. Several backends may have one each.
+const maxPages = 4
+
+// inFront is how many logins, one after another, got the same page. The zero inFront is of
+// no page.
+type inFront struct {
+	page   Page
+	logins int
+	last   instant // when the newest of them ended
+}
+
+// note notes a login that got the page. If it was booked before the last one ended, it is
+// one of several that met the same fault.
+func (f *inFront) note(page Page, booked, now instant) {
+	switch {
+	case f.logins == 0, !page.like(f.page):
+		f.logins = 1
+	case booked > f.last:
+		f.logins++
 	}
-	return 10 * time.Minute
+	f.page, f.last = page, now
+}
+
+// pause is how long such responses to checks are no evidence after the newest of the
+// logins. A page may be that of the PBX's web server, which checks get later as well.
+func (f inFront) pause() time.Duration {
+	first := 10 * time.Minute
+	if refuses(f.page.Status) {
+		first = time.Hour
+	}
+	return first << min(3*(f.logins-1), 6)
 }
 
 // OutcomeKind is the kind of an [Outcome].

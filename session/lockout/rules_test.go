@@ -1599,6 +1599,181 @@ func TestAnotherProcessLearnsOfThePageInFront(t *testing.T) {
 	x.goes(g, lockout.Page{Status: 405})
 }
 
+// startPage is the page of a PBX's web server, which checks get whether its API is up or not.
+var startPage = lockout.Page{Status: 200, Length: 500}
+
+// A proxy has no backend, and then the PBX's web server is up before its API.
+func TestThePausesOfAPageBeginWithTheFirstLoginThatGotIt(t *testing.T) {
+	x := play(t)
+	g := account("good", manyPlaces())
+	x.login(g, lockout.Success)
+	x.gets(g, x.book(g), notFound)
+	x.pass(time.Minute)
+	for _, wait := range []time.Duration{10 * time.Minute, 80 * time.Minute} {
+		x.gets(g, x.goes(g, startPage), startPage)
+		x.pass(time.Second)
+		x.waits(g, wait-2*time.Second, startPage)
+		x.pass(2 * time.Second)
+	}
+	x.settle(g, x.goes(g, startPage), lockout.Success)
+	x.wantBookings(0)
+}
+
+// Two ports of a host are down, and each has a page of its own.
+func TestThePageOfAnotherURLHidesNoneThatIsInFront(t *testing.T) {
+	x := play(t)
+	one, two := account("one", inRowLimits()), account("two", inRowLimits())
+	two.URL = "http://pbx.test:8088"
+	x.login(one, lockout.Success)
+	x.login(two, lockout.Success)
+	x.gets(one, x.book(one), notFound)
+	x.pass(2 * time.Second)
+	x.gets(two, x.goes(two, startPage), startPage)
+	x.pass(31 * time.Second)
+	x.waits(one, 8*time.Minute, notFound)
+	x.waits(two, time.Minute, startPage)
+	x.wantBookings(2)
+	x.settle(one, x.goes(one, lockout.Page{Status: 405}), lockout.Success)
+}
+
+// A proxy has two backends that are down, and each has a page of its own.
+func TestPagesThatAlternateUseNoMorePlacesThanOneEach(t *testing.T) {
+	pages := []lockout.Page{notFound, startPage}
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.Success)
+	x.gets(g, x.book(g), pages[0])
+	x.pass(2 * time.Second)
+	x.gets(g, x.goes(g, pages[1]), pages[1])
+	x.pass(31 * time.Second)
+	for range 9 {
+		for _, page := range pages {
+			x.waits(g, 30*time.Second, page)
+		}
+	}
+	x.pass(time.Minute)
+	x.gets(g, x.goes(g, pages[1]), pages[0])
+	x.wantBookings(3)
+	for range 100 { // the last place is a person's
+		x.pass(10 * time.Hour)
+		for _, page := range pages {
+			x.local.Checked(g.URL, x.now, x.now, page)
+			x.want(g, lockout.WaitEvent, lockout.NoEvidence)
+		}
+	}
+	x.settle(g, x.goes(g, lockout.Page{Status: 405}), lockout.Success)
+	x.wantBookings(0)
+}
+
+// Of many pages, the newest are known.
+func TestPagesThatAlwaysDifferUseThePlacesAndNoMore(t *testing.T) {
+	x := play(t)
+	l := manyPlaces()
+	g := account("good", l)
+	x.login(g, lockout.Success)
+	b := x.book(g)
+	for n := 1; ; n++ {
+		x.gets(g, b, lockout.Page{Status: 404, Length: n})
+		x.wantBookings(n)
+		x.pass(time.Hour)
+		page := lockout.Page{Status: 404, Length: n + 1}
+		x.local.Checked(g.URL, x.now, x.now, page)
+		if n == l.Attempts-1 {
+			x.want(g, lockout.WaitPerson, lockout.NoPlace)
+			return
+		}
+		b = x.goes(g, page)
+	}
+}
+
+func TestThePBXsOwnPageIsLearnedWhereAnotherLoginGotIt(t *testing.T) {
+	for _, url := range []string{theURL, "http://pbx.test:8088"} {
+		x := play(t)
+		one, two := account("one", manyPlaces()), account("two", manyPlaces())
+		two.URL = url
+		x.login(one, lockout.Success)
+		x.login(two, lockout.Success)
+		var here, there lockout.Local // two processes
+		outage := func() {
+			here, x.local = x.local, there
+			x.gets(one, x.goes(one, lockout.Page{Status: 405}), notFound)
+			there, x.local = x.local, here
+			x.pass(time.Second)
+		}
+		outage()
+		x.waits(two, 10*time.Minute-2*time.Second, notFound)
+		x.pass(2 * time.Second)
+		x.settle(two, x.goes(two, notFound), lockout.Success)
+		outage()
+		x.settle(two, x.goes(two, notFound), lockout.Success)
+	}
+}
+
+// A proxy forbids everything, and the PBX redirects what its API does not know.
+func TestTheResponseThatIsThePBXsOwnIsThatOfChecks(t *testing.T) {
+	forbidden, redirect := lockout.Page{Status: 403, Length: 9}, lockout.Page{Status: 302}
+	x := play(t)
+	g := account("good", manyPlaces())
+	x.login(g, lockout.Success)
+	x.gets(g, x.book(g), forbidden)
+	x.pass(time.Second)
+	x.waits(g, time.Hour-2*time.Second, redirect)
+	x.pass(2 * time.Second)
+	x.settle(g, x.goes(g, redirect), lockout.Success)
+	x.gets(g, x.book(g), forbidden)
+	x.pass(time.Second)
+	x.waits(g, 9*time.Minute, forbidden)
+	x.settle(g, x.goes(g, redirect), lockout.Success)
+	x.wantBookings(0)
+}
+
+func TestProcessesTryWhatIsInFrontNoMoreOftenThanOne(t *testing.T) {
+	x := play(t)
+	g := account("good", manyPlaces())
+	x.login(g, lockout.Success)
+	b := x.book(g)
+	for _, wait := range []time.Duration{10 * time.Minute, 80 * time.Minute, 640 * time.Minute, 640 * time.Minute} {
+		x.gets(g, b, notFound)
+		x.local = lockout.Local{} // the next login is another process's
+		x.pass(time.Second)
+		x.waits(g, wait-2*time.Second, notFound)
+		x.pass(2 * time.Second)
+		b = x.goes(g, notFound)
+	}
+}
+
+// Another process's login may be in flight when the first slow check has its response.
+func TestAfterASlowResponseTheNextCheckMayTakeAsLong(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.Success)
+	x.login(g, lockout.Unclear)
+	check := func(takes time.Duration, page lockout.Page) time.Duration {
+		x.local.Checked(g.URL, x.now, x.now.Add(takes), page)
+		x.pass(takes)
+		x.pass(x.local.NextCheck(g.URL).Sub(x.now))
+		return x.local.CheckTimeout(g.URL)
+	}
+	for check(5*time.Second, lockout.Page{}) < 10*time.Second {
+	}
+	up := lockout.Page{Status: 405}
+	for i, c := range []struct {
+		takes time.Duration
+		page  lockout.Page
+		next  time.Duration
+	}{
+		{6 * time.Second, up, 10 * time.Second},
+		{6 * time.Second, up, 10 * time.Second},
+		{time.Second, up, 5 * time.Second},
+		{6 * time.Second, up, 10 * time.Second},
+		{10 * time.Second, lockout.Page{}, 5 * time.Second},
+	} {
+		if got := check(c.takes, c.page); got != c.next {
+			t.Errorf("after %d checks the next may take %v, want %v", i+1, got, c.next)
+		}
+	}
+}
+
 // Another process may log in first, and what a check has shown lasts two seconds.
 func TestALoginThatMissesItsEvidenceNeedsNoLongWait(t *testing.T) {
 	for _, outage := range []lockout.Page{{}, {Status: 502}, notFound} {
@@ -1940,6 +2115,23 @@ func TestABrandWithoutLockoutHasNoLastPlace(t *testing.T) {
 	x.login(g, lockout.NotSent)
 	x.failing(g, time.Hour, 500)
 	x.want(g, lockout.Go, lockout.None)
+}
+
+func TestAPageInFrontByAClockThatIsSet(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	challenge := lockout.Outcome{Kind: lockout.NotSent, Page: notFound}
+	x.host.Settle(x.now, &x.local, g, x.book(g), challenge)
+	x.waits(g, 5*time.Minute, notFound)
+	x.pass(-20 * time.Minute)
+	x.local.Shift(-20 * time.Minute)
+	x.waits(g, 5*time.Minute-time.Second, notFound)
+	x.pass(2 * time.Second)
+	x.host.Settle(x.now, &x.local, g, x.goes(g, notFound), challenge)
+	x.pass(-1000 * time.Hour) // and nobody says so
+	x.waits(g, 80*time.Minute-time.Second, notFound)
+	x.pass(2 * time.Second)
+	x.goes(g, notFound)
 }
 
 func TestChecksThatFailByAClockThatIsSet(t *testing.T) {

@@ -79,27 +79,24 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		return 0
 	default:
 		settleAs(unclear)
-		before := h.row.last
 		switch {
-		case h.row.count == 0, t > h.row.last.add(g.Limits.Window+lastPlacePause): // no pause is longer
-			h.row = row{count: 1, since: t}
+		case h.row.count == 0, t > h.row.last.add(g.Limits.Window+lastPlacePause): // no pause by their number is longer
+			h.row.count, h.row.since = 1, t
 		case b.booked > h.row.since: // not one of several that met the same fault
 			h.row.count++
 		}
 		h.row.last = t
 		if o.Page != (Page{}) {
-			if h.row.page = o.Page; h.row.inFront == 0 || b.booked > before {
-				h.row.inFront++
-			}
+			h.row.inFront.note(o.Page, b.booked, t)
 		}
 		l.bad(b.booked, t, b.URL, true, o.Page)
 		h.noProbeFailed(t, l, g)
 		return 0
 	}
+	l.good(b.booked, t, b.URL, h.row.inFront)
 	if h.row.count > 0 {
 		h.row = row{last: t}
 	}
-	l.good(b.booked, t, b.URL)
 	return dropped
 }
 
