@@ -62,7 +62,7 @@ func (f inFront) pause() time.Duration {
 	if refuses(f.page.Status) {
 		first = time.Hour
 	}
-	return first << min(3*(f.logins-1), 6)
+	return first << (3 * min(f.logins-1, 2))
 }
 
 // OutcomeKind is the kind of an [Outcome].

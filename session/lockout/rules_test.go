@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -1597,6 +1598,22 @@ func TestAnotherProcessLearnsOfThePageInFront(t *testing.T) {
 		t.Error("checks follow each other without a pause")
 	}
 	x.goes(g, lockout.Page{Status: 405})
+}
+
+func TestStoredCountsOfPagesThatCannotBe(t *testing.T) {
+	for _, n := range []int{math.MinInt, -1, 0, 1, math.MaxInt} {
+		x := play(t)
+		g := account("good", manyPlaces())
+		text := fmt.Sprintf(`{"v":1,"unclear":1,"unclear_from":%d,"unclear_last":%[1]d,"in_front":%d,"page_status":404,"page_length":19}`, x.now.UnixMilli(), n)
+		if err := json.Unmarshal([]byte(text), &x.host); err != nil {
+			t.Fatal(err)
+		}
+		x.pass(2 * time.Second)
+		x.local.Checked(g.URL, x.now, x.now, notFound)
+		if goes := x.ask(g).Verdict == lockout.Go; goes != (n < 1) {
+			t.Errorf("%d logins with a page: a login goes: %v", n, goes)
+		}
+	}
 }
 
 // startPage is the page of a PBX's web server, which checks get whether its API is up or not.
