@@ -79,6 +79,26 @@ func (o *office) addAll(n int) {
 	}
 }
 
+// addProcesses adds a session in each of n processes that share a store. end ends them
+// and the office.
+func (o *office) addProcesses(n int) (end func()) {
+	o.t.Helper()
+	o.manager.Close(context.Background())
+	shared := &store.Memory{}
+	var all []*session.Manager
+	for p := range n {
+		o.manager = shares(o.t, shared, fmt.Sprint("p", p))
+		all = append(all, o.manager)
+		o.add(fmt.Sprint("user-", p), fmt.Sprint("secret-", p))
+	}
+	return func() {
+		for _, m := range all {
+			m.Close(context.Background())
+		}
+		o.server.Close()
+	}
+}
+
 // works reports whether the PBX accepts the session's token.
 func (o *office) works(s *session.Session) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -211,15 +231,8 @@ func TestAPageInFrontCostsProcessesOneLoginTogether(t *testing.T) {
 	for _, brand := range ofDrivers(t, "yeastar", "runtel", "yeastar-p") {
 		t.Run(brand.Name(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				shared := &store.Memory{}
 				o := newOffice(t, brand, 4, pbxsim.Options{})
-				defer o.close()
-				o.manager.Close(context.Background())
-				for p := range 4 {
-					o.manager = shares(t, shared, fmt.Sprint("p", p))
-					defer o.manager.Close(context.Background())
-					o.add(fmt.Sprint("user-", p), fmt.Sprint("secret-", p))
-				}
+				defer o.addProcesses(4)()
 				time.Sleep(time.Minute)
 				before := len(o.sim.Logins())
 				o.sim.Restart()
@@ -271,15 +284,8 @@ func TestProcessesAreLiveTogetherAtAPBXThatIsTooSlowForAQuickCheck(t *testing.T)
 	for _, brand := range ofDrivers(t, "yeastar", "runtel") {
 		t.Run(brand.Name(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				shared := &store.Memory{}
 				o := newOffice(t, brand, 4, pbxsim.Options{})
-				defer o.close()
-				o.manager.Close(context.Background())
-				for p := range 4 {
-					o.manager = shares(t, shared, fmt.Sprint("p", p))
-					defer o.manager.Close(context.Background())
-					o.add(fmt.Sprint("user-", p), fmt.Sprint("secret-", p))
-				}
+				defer o.addProcesses(4)()
 				time.Sleep(time.Minute)
 				o.sim.Restart()
 				o.sim.Fault(pbxsim.Fault{On: pbxsim.Login, Drop: pbxsim.DropAfter, Times: 1})

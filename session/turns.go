@@ -86,7 +86,7 @@ func (h *host) firstOf(now time.Time, below int, sooner *called) *waiter {
 			switch {
 			case w.reason == lockout.OneByOne:
 				behind = append(behind, anywhere)
-				if sooner != nil && h.stored() { // nobody tells this process that another one's login has ended
+				if sooner != nil && h.stored() { // this process does not learn when another one's login ends
 					*sooner = append(*sooner, call{w.v, time.Now().Add(othersPause)})
 				}
 			case h.holdsBackAll(now, w):

@@ -26,15 +26,15 @@
 // again and again. A renewal ends the token of requests that are under way, too.
 // They are refused, and Session.Client sends them once more.
 //
-// How else a wrong key is refused: who watched the wire saw HTTP 401 without a body,
+// How else a wrong key is refused: HTTP 401 without a body has been seen on the wire,
 // and the tutorial expects an OAuth error. A 401 without a body or with one that repeats
 // the status, as "unauthorized" does, and the error invalid_request are taken for
 // those of a second login while a token of this driver's own, of the same key, is
 // active and has not been refused. After a 401 the driver asks about it with the request
-// of Ping, and only a refusal of the token shows that it is lost. The next login is then due when that token expires, and if that is
-// refused too, it is taken for a wrong key. Until then the 401 has no kind, so that it
-// counts as a login that may have been wrong. Without such a token the 401 is that of a
-// wrong key, and invalid_request may be.
+// of Ping, and only a refusal of the token shows that it is lost. The next login is then
+// due when that token expires, and if that is refused too, it is taken for a wrong key.
+// Until then the 401 has no kind, so that it counts as a login that may have been wrong.
+// Without such a token the 401 is that of a wrong key, and invalid_request may be.
 //
 // Whether wrong keys bring this client's address onto the PBX's list of blocked
 // ones. Nor does it document a logout.

@@ -103,7 +103,7 @@ func (s *server) handler() http.Handler {
 // anew with every write, and not before the first one: a connection test takes longer.
 const patience = 10 * time.Second
 
-// hurried is a response that does not wait for ever for a browser that reads nothing.
+// hurried is a response that does not wait without end for a browser that reads nothing.
 type hurried struct{ http.ResponseWriter }
 
 func (h hurried) WriteHeader(status int) {

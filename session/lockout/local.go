@@ -277,8 +277,8 @@ func (l *Local) NextCheck(url string) time.Time {
 }
 
 // CheckTimeout is how long the next check of url may take: 5 seconds, or as long as a
-// login, 10 seconds, when checks have brought no login a verdict for ten minutes, or when
-// the newest response took longer. A PBX may be that slow.
+// login, 10 seconds, when checks have gone on for ten minutes, or when the newest response
+// took longer than 5 seconds. A PBX may be that slow.
 func (l *Local) CheckTimeout(url string) time.Duration {
 	if u := l.url(url); u.slow || u.checks > 0 && u.checked >= u.since.add(slowAfter) {
 		return loginTimeout

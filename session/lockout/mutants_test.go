@@ -246,7 +246,7 @@ var brokenLedgers = []mutants.Mutant{
 		"u.inFront[i].last = min(u.inFront[i].last, now)", "_ = i", "TestAPageInFrontByAClockThatIsSet"},
 	{"after a slow response the next check is quick", "local.go",
 		"u.slow || u.checks > 0", "u.checks > 0", "TestAfterASlowResponseTheNextCheckMayTakeAsLong"},
-	{"checks without a response are slow for ever", "local.go",
+	{"a check without a response is slow after a slow one", "local.go",
 		"u.slow = status > 0 && ended", "u.slow = ended", "TestAfterASlowResponseTheNextCheckMayTakeAsLong"},
 	{"the page of the PBX is forgotten in quiet", "proof.go",
 		"u.own != (Page{}) || ", "", "TestAPBXWhoseChecksAlwaysGetThePageIsTriedAgainEverMoreRarely"},

@@ -20,7 +20,7 @@ type Outcome struct {
 	Page Page
 }
 
-// Page tells responses apart that are not the brand's.
+// Page identifies a response that is not the brand's: two with the same Page look alike.
 type Page struct {
 	Status int // of HTTP
 	Length int // of the body in bytes, at most [MaxPage]
