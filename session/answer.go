@@ -41,7 +41,9 @@ func (h *host) answer(g lockout.Login, d lockout.Decision, now time.Time) answer
 		a.state = Unavailable
 		fault(pbx.ErrUnavailable, d.Reason.String())
 	case lockout.NoEvidence:
-		switch c := h.checks[g.URL]; {
+		c := h.checks[g.URL]
+		a.checked = c != nil && !h.local.NextCheck(g.URL).After(now)
+		switch {
 		case !h.local.InDoubt().IsZero():
 			a.state = Unavailable
 			fault(pbx.ErrUnavailable, "the PBX did not respond to the last login; "+d.Reason.String())

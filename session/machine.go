@@ -160,6 +160,7 @@ type answer struct {
 	err     error // the reason; nil: the session's turn has not come
 	away    bool  // the reason is the store
 	crowded bool  // another session may make room for the login
+	checked bool  // the PBX is being checked, or is now
 
 	booking *lockout.Booking // of a login that is to be done
 }
@@ -619,6 +620,8 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 		m.become(now, Renewing, a.err, "the renewal waits", p)
 	case living && m.state == Rejected: // the refusal is gone
 		m.become(now, Renewing, nil, "the renewal waits", p)
+	case !living && a.checked && !m.stuck(): // callers wait for the result
+		m.become(now, Connecting, m.err, a.why(), p)
 	case !living:
 		m.become(now, a.state, m.ownWords(a), a.why(), p)
 		m.holder = a.holder

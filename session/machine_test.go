@@ -418,8 +418,15 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 				answers = append(answers, answer{verdict: waitUntil, until: w.now.Add(5 * time.Second), state: Rejected, err: errRefused, away: true})
 			}
 		}
+		if m.op == pbx.OpLogin {
+			answers = append(answers, answer{verdict: waitEvent, state: Unavailable, err: failure(pbx.ErrUnavailable, false, 0), checked: true})
+		}
 		for _, a := range answers {
-			moves = append(moves, move{name: verdictNames[a.verdict][a.state], e: event{kind: answered, ticket: m.ticket, answer: a}})
+			name := verdictNames[a.verdict][a.state]
+			if a.checked {
+				name += ", checked"
+			}
+			moves = append(moves, move{name: name, e: event{kind: answered, ticket: m.ticket, answer: a}})
 		}
 	}
 	if m.phase == calling || m.phase == ending {

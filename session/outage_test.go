@@ -225,6 +225,36 @@ func TestAPageInFrontWhileTokensExpire(t *testing.T) {
 	}
 }
 
+// A renewal failed in an outage. Nobody has waited for the PBX since, because the token
+// worked: the request that finds it dead waits for the check.
+func TestARequestWaitsForTheCheckAfterAnOutage(t *testing.T) {
+	for _, brand := range ofDrivers(t, "runtel", "starface", "wazo") {
+		for _, outage := range []pbxsim.Outage{pbxsim.Silent, pbxsim.BadGateway, pbxsim.AsksForPassword, pbxsim.Maintaining} {
+			t.Run(fmt.Sprintf("%s, %s", brand.Name(), outage), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					o := newOffice(t, brand, 1, pbxsim.Options{Lifetime: 2 * time.Minute})
+					defer o.close()
+					o.addAll(1)
+					synctest.Wait()
+					o.sim.Down(outage)
+					s := o.sessions[0]
+					for s.Status().Err == nil {
+						time.Sleep(time.Second)
+					}
+					if state := s.Status().State; state != session.Renewing {
+						t.Fatalf("the session is %v", state)
+					}
+					o.sim.Up()
+					o.sim.Restart()
+					time.Sleep(6 * time.Second) // the pause after the login, and a check without a response
+					o.wantAll()
+				})
+			})
+		}
+	}
+}
+
 // A proxy without a backend responds with HTTP 404 to everything. One login finds out, and
 // not one of each process.
 func TestAPageInFrontCostsProcessesOneLoginTogether(t *testing.T) {
