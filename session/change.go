@@ -112,7 +112,11 @@ func (h *host) apply(ctx context.Context, change func(time.Time, *lockout.Host))
 
 // putBack writes what the store has lost of the ledger, if it may have lost any.
 func (h *host) putBack(ctx context.Context) {
-	if h.forgotten.Swap(false) {
+	h.mu.Lock()
+	lost := h.forgotten
+	h.forgotten = false
+	h.mu.Unlock()
+	if lost {
 		_ = h.change(ctx, func(time.Time, *lockout.Host) bool { return false }) // without the store, its return is another reason
 	}
 }

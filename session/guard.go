@@ -139,7 +139,9 @@ func (g *Guard) tidy(h *host) {
 // putBack has the sessions of each host put back what the store lacks.
 func (g *Guard) putBack() {
 	for _, h := range g.list() {
-		h.forgotten.Store(true)
+		h.mu.Lock()
+		h.forgotten = true
+		h.mu.Unlock()
 	}
 }
 

@@ -72,14 +72,14 @@ type host struct {
 	// Tokens that were issued before it may be lost. See look.
 	alert atomic.Uint64
 
-	forgotten atomic.Bool  // the store may have lost the ledger
-	notices   atomic.Int32 // of refused tokens that nobody has looked at yet
+	notices atomic.Int32 // of refused tokens that nobody has looked at yet
 
-	mu      sync.Mutex // guards what follows
-	calls   int32      // requests of drivers under way
-	members []*visitor
-	proof   lockout.Proof // while there are no books
-	*books                // nil: there is no trouble
+	mu        sync.Mutex // guards what follows
+	forgotten bool       // the store may have lost the ledger
+	calls     int16      // requests of drivers under way
+	members   []*visitor
+	proof     lockout.Proof // while there are no books
+	*books                  // nil: there is no trouble
 }
 
 // books are what is known of a host. host.mu guards them.

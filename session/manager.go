@@ -72,7 +72,7 @@ func newManager(opts *Options, wall func() time.Time) *Manager {
 	m := &Manager{workers: o.Workers, wrong: wrong, byName: map[string]*Session{}}
 	f := &m.fleet
 	log := newJournal(o.Logger)
-	f.settings = settings{ctx: ctx, last: last, journal: log, hook: newHook(o.OnOp, log), timeout: o.Timeout, perHost: int32(min(o.PerHost, math.MaxInt32)),
+	f.settings = settings{ctx: ctx, last: last, journal: log, hook: newHook(o.OnOp, log), timeout: o.Timeout, perHost: int16(min(o.PerHost, math.MaxInt16)),
 		schedule: newScheduler(o.Workers, o.LoginRate, wall, m.jumped)}
 	o.Guard.ready()
 	m.stop, m.hurry = stop, hurry

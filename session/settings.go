@@ -15,7 +15,7 @@ type settings struct {
 	journal  *journal
 	hook     *hook         // nil: the application wants none
 	timeout  time.Duration // of a request
-	perHost  int32         // requests at a time
+	perHost  int16         // requests at a time
 }
 
 // during returns ctx with an earlier end: when a Close of the Manager has no time left.

@@ -20,7 +20,7 @@ func (h *host) unlockAndAdvance(now time.Time) {
 // advanceFrom is advance, where a visitor's login, if it may go, goes before those of
 // others.
 func (h *host) advanceFrom(now time.Time, first *visitor) (next called) {
-	free := func(v *visitor) bool { return h.calls+int32(len(next)) < v.perHost }
+	free := func(v *visitor) bool { return int(h.calls)+len(next) < int(v.perHost) }
 	// Those whose wait has become shorter ask again when it ends.
 	var sooner called
 	defer func() { next = append(next, sooner...) }()
