@@ -82,8 +82,8 @@ type Error struct {
 	Code string
 	// HTTPStatus is the status of the response. 0: there was no response.
 	HTTPStatus int
-	// Length is that of the response's body in bytes, if the response was not the brand's.
-	// A session compares it to tell whether something in front of the PBX responds to every
+	// Length is that of the response's body in bytes, at most what a driver reads of it. A
+	// session compares it to tell whether something in front of the PBX responds to every
 	// request in the same way.
 	Length int
 	// Message is one line for a person: what went wrong and what to do.

@@ -129,7 +129,7 @@ func doorkeeper(t *testbed) error {
 	if err != nil {
 		return err
 	}
-	for _, o := range append(outages, pbxsim.Redirecting, pbxsim.Starting, pbxsim.Maintaining) {
+	for _, o := range append(outages, pbxsim.Redirecting, pbxsim.Starting, pbxsim.Maintaining, pbxsim.NoRoute) {
 		s := t.session()
 		if _, err := sessionToken(t, s); err != nil {
 			return err

@@ -196,12 +196,12 @@ func TestOnlyALateLoginsTokenIsLoggedOut(t *testing.T) {
 	}
 	t.Run("a keep-alive's token", func(t *testing.T) {
 		f := &fake{life: 30 * time.Minute}
-		slow := beating{f, func(_ context.Context, old *pbx.Token) (*pbx.Token, error) {
+		slow := f.keeping(func(_ context.Context, old *pbx.Token) (*pbx.Token, error) {
 			if _, beats, _ := f.counts(); beats == 1 {
 				time.Sleep(time.Minute)
 			}
 			return f.dated(old.Value.Reveal()), nil
-		}}
+		})
 		during(t, slow, func(t *testing.T, s *session.Session) {
 			time.Sleep(25 * time.Minute)
 			mustToken(t, s)

@@ -80,9 +80,10 @@ func (f *fake) dated(value string) *pbx.Token {
 func (f *fake) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 	defer f.enter(&f.beats)()
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.beat != nil {
-		return f.beat(ctx, t)
+	beat := f.beat
+	f.mu.Unlock()
+	if beat != nil {
+		return beat(ctx, t)
 	}
 	return f.dated(t.Value.Reveal()), nil
 }
@@ -186,15 +187,10 @@ func during(t *testing.T, auth pbx.Authenticator, test func(t *testing.T, s *ses
 	})
 }
 
-// beating is a fake whose keep-alive may take its time, which fake's may not.
-type beating struct {
-	*fake
-	keep func(ctx context.Context, t *pbx.Token) (*pbx.Token, error)
-}
-
-func (b beating) KeepAlive(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
-	defer b.enter(&b.beats)()
-	return b.keep(ctx, t)
+// keeping sets what the keep-alive does, and returns f.
+func (f *fake) keeping(beat func(ctx context.Context, t *pbx.Token) (*pbx.Token, error)) *fake {
+	f.set(func() { f.beat = beat })
+	return f
 }
 
 // looking is a fake whose credentials a test watches.

@@ -17,11 +17,11 @@ func TestForgiveAlsoWakesRefreshesThatTheLockHeldBack(t *testing.T) {
 		defer m.Close(context.Background())
 		f := refresher("pbx.test")
 		f.traits.Lockout = pbx.Lockout{Attempts: 5, Window: 3 * time.Hour, CoversRequests: true}
-		s := mustAdd(t, m, "7", beating{f, func(context.Context, *pbx.Token) (*pbx.Token, error) {
+		s := mustAdd(t, m, "7", f.keeping(func(context.Context, *pbx.Token) (*pbx.Token, error) {
 			next := f.token()
 			next.Refresh = pbx.NewSecret("refresh-" + next.Value.Reveal())
 			return next, nil
-		}})
+		}))
 		mustToken(t, s)
 		locked := &fake{traits: f.traits, login: fails(pbx.ErrLocked, true)}
 		mustAdd(t, m, "8", locked)
@@ -44,14 +44,14 @@ func TestForgiveAlsoWakesSessionsWhoseKeepAliveMetTheLock(t *testing.T) {
 		f := refresher("pbx.test")
 		f.traits.Lockout = pbx.Lockout{Attempts: 5, Window: 3 * time.Hour}
 		locked := true
-		s := mustAdd(t, m, "7", beating{f, func(context.Context, *pbx.Token) (*pbx.Token, error) {
+		s := mustAdd(t, m, "7", f.keeping(func(context.Context, *pbx.Token) (*pbx.Token, error) {
 			if locked {
 				return nil, &pbx.Error{Op: pbx.OpKeepAlive, Kind: pbx.ErrLocked, Sent: true, RetryAfter: 3 * time.Hour}
 			}
 			next := f.token()
 			next.Refresh = pbx.NewSecret("refresh-" + next.Value.Reveal())
 			return next, nil
-		}})
+		}))
 		mustToken(t, s)
 		time.Sleep(time.Hour)
 		wantState(t, s, session.Locked)

@@ -151,7 +151,7 @@ func brands() (all []simulators.Simulator) {
 func TestAnOutageCostsNoMoreThanTheOutage(t *testing.T) {
 	outages := []pbxsim.Outage{
 		pbxsim.Refusing, pbxsim.Resetting, pbxsim.Silent, pbxsim.BadGateway, pbxsim.Failing, pbxsim.Starting, pbxsim.APIDown,
-		pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.ProxyAsksForPassword, pbxsim.Redirecting, pbxsim.Maintaining,
+		pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.ProxyAsksForPassword, pbxsim.Redirecting, pbxsim.Maintaining, pbxsim.NoRoute,
 	}
 	for b, brand := range brands() {
 		for o, outage := range outages {
@@ -197,7 +197,7 @@ func TestAnOutageCostsNoMoreThanTheOutage(t *testing.T) {
 // Tokens expire meanwhile, and their renewal gets the page as well.
 func TestAPageInFrontWhileTokensExpire(t *testing.T) {
 	for b, brand := range brands() {
-		for i, outage := range []pbxsim.Outage{pbxsim.Starting, pbxsim.AsksForPassword, pbxsim.Maintaining} {
+		for i, outage := range []pbxsim.Outage{pbxsim.Starting, pbxsim.AsksForPassword, pbxsim.Maintaining, pbxsim.NoRoute} {
 			for l, length := range []time.Duration{20 * time.Second, 70 * time.Second, time.Hour} {
 				if session.RaceDetector && (b+i+l)%3 != 0 {
 					continue
@@ -336,7 +336,7 @@ func TestProcessesAreLiveTogetherAtAPBXThatIsTooSlowForAQuickCheck(t *testing.T)
 
 func TestAServiceThatStartsDuringAnOutageIsLiveSoonAfterIt(t *testing.T) {
 	for _, brand := range brands() {
-		for _, outage := range []pbxsim.Outage{pbxsim.Refusing, pbxsim.Silent, pbxsim.BadGateway, pbxsim.Starting, pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.Redirecting, pbxsim.Maintaining} {
+		for _, outage := range []pbxsim.Outage{pbxsim.Refusing, pbxsim.Silent, pbxsim.BadGateway, pbxsim.Starting, pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.Redirecting, pbxsim.Maintaining, pbxsim.NoRoute} {
 			t.Run(fmt.Sprintf("%s, %s", brand.Name(), outage), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {

@@ -307,11 +307,11 @@ func TestAKeepAliveDuringWhichItsTokenExpiresFailsLikeALogin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{life: 15 * time.Second}
 			var failed, next time.Time
-			during(t, beating{f, func(context.Context, *pbx.Token) (*pbx.Token, error) {
+			during(t, f.keeping(func(context.Context, *pbx.Token) (*pbx.Token, error) {
 				time.Sleep(8 * time.Second)
 				failed = time.Now()
 				return nil, told(pbx.OpKeepAlive, kind, true)
-			}}, func(t *testing.T, s *session.Session) {
+			}), func(t *testing.T, s *session.Session) {
 				mustToken(t, s)
 				f.set(func() {
 					f.login = func(context.Context) (*pbx.Token, error) { next = time.Now(); return f.token(), nil }
@@ -352,10 +352,10 @@ func TestAfterTheTokensEndTheStateIsThatOfALogin(t *testing.T) {
 
 func TestTokenWaitsForAKeepAliveDuringWhichTheTokenExpires(t *testing.T) {
 	f := &fake{life: 15 * time.Second}
-	during(t, beating{f, func(_ context.Context, old *pbx.Token) (*pbx.Token, error) {
+	during(t, f.keeping(func(_ context.Context, old *pbx.Token) (*pbx.Token, error) {
 		time.Sleep(8 * time.Second)
 		return f.dated(old.Value.Reveal()), nil
-	}}, func(t *testing.T, s *session.Session) {
+	}), func(t *testing.T, s *session.Session) {
 		mustToken(t, s)
 		time.Sleep(16 * time.Second)
 		mustToken(t, s)
@@ -467,10 +467,10 @@ func TestWhatARefusalDuringARenewalLeadsTo(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			f := &fake{life: 30 * time.Minute}
-			during(t, beating{f, func(context.Context, *pbx.Token) (*pbx.Token, error) {
+			during(t, f.keeping(func(context.Context, *pbx.Token) (*pbx.Token, error) {
 				time.Sleep(10 * time.Second)
 				return row.keep(f)
-			}}, func(t *testing.T, s *session.Session) {
+			}), func(t *testing.T, s *session.Session) {
 				first := mustToken(t, s)
 				time.Sleep(untilNext(s) + time.Second)
 				s.Invalidate(first)
@@ -695,7 +695,7 @@ func TestAfterALoginTheWaitsBeginAnew(t *testing.T) {
 // refusals of one token after the other show that something is wrong.
 func TestARenewedTokenEndsTheRowOfRefusedOnes(t *testing.T) {
 	f := &fake{life: 5 * time.Minute}
-	auth := beating{fake: f, keep: func(context.Context, *pbx.Token) (*pbx.Token, error) { return f.token(), nil }}
+	auth := f.keeping(func(context.Context, *pbx.Token) (*pbx.Token, error) { return f.token(), nil })
 	during(t, auth, func(t *testing.T, s *session.Session) {
 		for night := range 10 {
 			mustToken(t, s)

@@ -899,13 +899,13 @@ func TestClaimsAreDatedByTheStoresClock(t *testing.T) {
 			f, _ := newShared(0, 30*time.Minute)
 			var last atomic.Bool
 			p := startPair(t, f, faults, processes(t, faults), func(i int) pbx.Authenticator {
-				return beating{f, func(_ context.Context, old *pbx.Token) (*pbx.Token, error) {
+				return f.keeping(func(_ context.Context, old *pbx.Token) (*pbx.Token, error) {
 					time.Sleep(5 * time.Second)
 					if last.Load() && i == 0 { // it leaves its claim behind
 						faults.Cut("one")
 					}
 					return f.dated(old.Value.Reveal()), nil
-				}}
+				})
 			})
 			defer p.close()
 			time.Sleep(12 * time.Hour)

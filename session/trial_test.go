@@ -27,12 +27,12 @@ func refresher(host string) *fake {
 func TestAfterARefusedTokenARequestDoesNotKeepTheRefreshWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := refresher("pbx.test")
-		d := beating{f, func(context.Context, *pbx.Token) (*pbx.Token, error) {
+		d := f.keeping(func(context.Context, *pbx.Token) (*pbx.Token, error) {
 			time.Sleep(time.Second)
 			next := f.token()
 			next.Refresh = pbx.NewSecret("refresh-" + next.Value.Reveal())
 			return next, nil
-		}}
+		})
 		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
 		defer m.Close(context.Background())
 		s := mustAdd(t, m, "7", d)
@@ -174,12 +174,12 @@ func TestAKeepAliveIsNotForgottenWhenTheSessionThatChecksLeaves(t *testing.T) {
 					f := &fake{traits: onHost("pbx.test"), life: 30 * time.Minute}
 					managers[i] = session.NewManager(&session.Options{Guard: guard})
 					defer managers[i].Close(context.Background())
-					sessions[i] = mustAdd(t, managers[i], "7", beating{f, func(_ context.Context, t *pbx.Token) (*pbx.Token, error) {
+					sessions[i] = mustAdd(t, managers[i], "7", f.keeping(func(_ context.Context, t *pbx.Token) (*pbx.Token, error) {
 						if down.Load() {
 							return nil, told(pbx.OpKeepAlive, pbx.ErrUnavailable, false)
 						}
 						return f.dated(t.Value.Reveal()), nil
-					}})
+					}))
 					mustToken(t, sessions[i])
 					fakes[i] = f
 				}

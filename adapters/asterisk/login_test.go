@@ -148,7 +148,7 @@ func TestEveryRefusedLoginTakesASecondAndIsSentOnce(t *testing.T) {
 				start := time.Now()
 				token, err := s.Driver.Login(t.Context())
 				want := &pbx.Error{
-					Driver: "asterisk", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, HTTPStatus: 200, Sent: true,
+					Driver: "asterisk", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, HTTPStatus: 200, Length: 51, Sent: true,
 					Message: "wrong user name or secret, or manager.conf denies the user this machine's address",
 				}
 				if diff := cmp.Diff(want, failure(t, err)); diff != "" || token != nil {

@@ -53,7 +53,7 @@ func TestAWrongPasswordIsSentOnce(t *testing.T) {
 		simulate(t, grandstreamsim.Options{}, change, func(t *testing.T, s simulation) {
 			token, err := s.Driver.Login(t.Context())
 			want := &pbx.Error{
-				Driver: "grandstream", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, Code: "-37", HTTPStatus: 200, Sent: true,
+				Driver: "grandstream", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, Code: "-37", HTTPStatus: 200, Length: 28, Sent: true,
 				Message: "wrong user name or password: check the API's user in the PBX's web interface",
 			}
 			if diff := cmp.Diff(want, failure(t, err)); diff != "" || token != nil {

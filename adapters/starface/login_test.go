@@ -75,7 +75,7 @@ func TestAWrongPasswordIsSentOnce(t *testing.T) {
 		simulate(t, starfacesim.Options{}, change, func(t *testing.T, s simulation) {
 			token, err := s.Driver.Login(t.Context())
 			want := &pbx.Error{
-				Driver: "starface", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, HTTPStatus: 400, Sent: true,
+				Driver: "starface", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, HTTPStatus: 400, Length: 27, Sent: true,
 				Message: "wrong login ID or password: check the user in the web interface; the PBX says: invalid login",
 			}
 			if diff := cmp.Diff(want, failure(t, err)); diff != "" || token != nil {

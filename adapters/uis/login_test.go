@@ -20,7 +20,7 @@ func TestAWrongPasswordIsSentOnceAndNotRepeatedByTheError(t *testing.T) {
 	simulate(t, uissim.Options{}, func(c *uis.Config) { c.Password = pbx.NewSecret("wrong") }, func(t *testing.T, s simulation) {
 		token, err := s.Driver.Login(t.Context())
 		want := &pbx.Error{
-			Driver: "uis", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, Code: "auth_error", HTTPStatus: 200, Sent: true,
+			Driver: "uis", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, Code: "auth_error", HTTPStatus: 200, Length: 213, Sent: true,
 			Message: "wrong login or password",
 		}
 		if diff := cmp.Diff(want, failure(t, err)); diff != "" || token != nil {

@@ -60,6 +60,7 @@ func (x *Exchange) Fail(kind error, code, meaning string, said ...string) *pbx.E
 		Driver: x.client.driver, Op: x.Request.Op, Kind: kind,
 		Code:       code,
 		HTTPStatus: x.Response.Status,
+		Length:     len(x.Response.Body),
 		Message:    message,
 		RetryAfter: retryAfter(x.Response.Header),
 		Sent:       !x.Request.NoProof,
@@ -119,9 +120,7 @@ func (x *Exchange) Unexpected() *pbx.Error {
 	case strings.HasPrefix(text, "<!doctype html"), strings.HasPrefix(text, "<html"), strings.Contains(text, "<head"):
 		say("the response is a web page: is this the API's port, and is the API enabled on the PBX?")
 	}
-	failure := x.Fail(kind, "", strings.Join(advice, "; ")+"; the request went to "+x.Address())
-	failure.Length = len(x.Response.Body)
-	return failure
+	return x.Fail(kind, "", strings.Join(advice, "; ")+"; the request went to "+x.Address())
 }
 
 // withoutBody reports whether a request of the application can have no response with a

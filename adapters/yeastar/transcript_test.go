@@ -55,7 +55,7 @@ func TestTheVendorsFailedLogin(t *testing.T) {
 		t.Errorf("a token: %v", token)
 	}
 	want := &pbx.Error{
-		Driver: "yeastar", Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Code: "30003", HTTPStatus: 200,
+		Driver: "yeastar", Op: pbx.OpLogin, Kind: pbx.ErrUnavailable, Code: "30003", HTTPStatus: 200, Length: 48,
 		Message: "the PBX's API process is not running", Sent: true,
 	}
 	if diff := cmp.Diff(want, failure(t, err)); diff != "" {

@@ -59,7 +59,7 @@ func TestTheVendorsWrongCredentials(t *testing.T) {
 		t.Errorf("a token: %v", token)
 	}
 	want := &pbx.Error{
-		Driver: "yeastar-p", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, Code: "-1", HTTPStatus: 200, Sent: true,
+		Driver: "yeastar-p", Op: pbx.OpLogin, Kind: pbx.ErrInvalidCredentials, Code: "-1", HTTPStatus: 200, Length: 105, Sent: true,
 		Message: "wrong Client ID or Client Secret: check them in the PBX's web interface",
 	}
 	if diff := cmp.Diff(want, failure(t, err)); diff != "" {

@@ -24,11 +24,12 @@ const (
 	Forbidden            // HTTP 403 with a web page
 	Redirecting          // HTTP 302 to another page, as for maintenance
 	Maintaining          // HTTP 200 with a web page, as for maintenance
+	NoRoute              // HTTP 404 with JSON, as from a gateway that knows no backend
 )
 
 func (o Outage) String() string {
 	return [...]string{"none", "refusing", "resetting", "silent", "bad gateway", "failing", "unavailable", "starting", "API down",
-		"asks for password", "proxy asks for password", "forbidden", "redirecting", "maintaining"}[o]
+		"asks for password", "proxy asks for password", "forbidden", "redirecting", "maintaining", "no route"}[o]
 }
 
 // fault returns what o does to a request, if it does anything.
@@ -64,6 +65,9 @@ func (o Outage) fault(a Action) (Fault, bool) {
 		status = http.StatusFound
 	case Maintaining:
 		status = http.StatusOK
+	case NoRoute:
+		return Fault{Status: http.StatusNotFound, Header: http.Header{"Content-Type": {"application/json"}},
+			Body: []byte(`{"status":404,"error":"Not Found","message":"no route"}`)}, true
 	case Refusing: // a request that came in before the connections were cut
 		return Fault{Drop: DropBefore}, true
 	}

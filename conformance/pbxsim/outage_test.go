@@ -54,6 +54,7 @@ func TestOutages(t *testing.T) {
 		{pbxsim.Forbidden, 403, 403, nil},
 		{pbxsim.Redirecting, 302, 302, nil},
 		{pbxsim.Maintaining, 200, 200, nil},
+		{pbxsim.NoRoute, 404, 404, nil},
 	}
 	everywhere(t, func(t *testing.T, p *pbxsim.PBX, s *pbxsim.Server) {
 		token := login(t, s)

@@ -132,12 +132,16 @@ func Classify(err error) Outcome {
 }
 
 // mayBeInFront reports whether something in front of the PBX may have responded to a
-// login. HTTP 404 to a challenge may also be that of a PBX that starts.
+// login. HTTP 404 to a challenge may also be that of a PBX that starts. A gateway's JSON
+// may look like the brand's words, but an error code under HTTP 2xx is the brand's.
 func mayBeInFront(e *pbx.Error) bool {
-	if errors.Is(e, pbx.ErrConfig) {
+	switch {
+	case errors.Is(e, pbx.ErrConfig):
 		return refuses(e.HTTPStatus) || !e.Sent && e.HTTPStatus == http.StatusNotFound
+	case e.HTTPStatus == 0, e.HTTPStatus/100 == 2 && e.Code != "":
+		return false
 	}
-	return errors.Is(e, pbx.ErrProtocol) && e.HTTPStatus > 0
+	return errors.Is(e, pbx.ErrProtocol) || e.Kind == nil && !refuses(e.HTTPStatus)
 }
 
 // Responds reports whether the HTTP status of a check shows that the PBX is up. 5xx may

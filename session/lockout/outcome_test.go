@@ -66,6 +66,13 @@ func TestClassifyMapsDriverErrors(t *testing.T) {
 		{Kind: pbx.ErrConfig, Sent: true, HTTPStatus: 404, Length: 5}:               {}, // the driver knows what is wrong
 		{Kind: pbx.ErrConfig, HTTPStatus: 404, Length: 5}:                           {Status: 404, Length: 5},
 		{Kind: pbx.ErrConfig, HTTPStatus: 200, Length: 5}:                           {},
+		{Sent: true, HTTPStatus: 404, Length: 5}:                                    {Status: 404, Length: 5},
+		{Sent: true, HTTPStatus: 400, Code: "paused", Length: 5}:                    {Status: 400, Length: 5}, // of a gateway, perhaps
+		{Sent: true, HTTPStatus: 200, Length: 5}:                                    {Status: 200, Length: 5},
+		{Sent: true, HTTPStatus: 200, Code: "30003", Length: 5}:                     {}, // of the brand
+		{Kind: pbx.ErrProtocol, Sent: true, HTTPStatus: 200, Code: "9", Length: 5}:  {},
+		{Sent: true, HTTPStatus: 403, Length: 5}:                                    {}, // checks may get 401
+		{Sent: true, Length: 5}:                                                     {},
 		{Kind: pbx.ErrUnavailable, Sent: true, HTTPStatus: 502, Length: 5}:          {},
 		{Kind: pbx.ErrInvalidCredentials, Sent: true, HTTPStatus: 401, Length: 100}: {},
 	} {

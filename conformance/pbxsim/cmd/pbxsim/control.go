@@ -41,7 +41,7 @@ var outages = map[string]pbxsim.Outage{
 	"refusing": pbxsim.Refusing, "resetting": pbxsim.Resetting, "silent": pbxsim.Silent, "502": pbxsim.BadGateway,
 	"500": pbxsim.Failing, "503": pbxsim.Unavailable, "404": pbxsim.Starting, "api-down": pbxsim.APIDown,
 	"401": pbxsim.AsksForPassword, "407": pbxsim.ProxyAsksForPassword, "403": pbxsim.Forbidden,
-	"302": pbxsim.Redirecting, "200": pbxsim.Maintaining,
+	"302": pbxsim.Redirecting, "200": pbxsim.Maintaining, "no-route": pbxsim.NoRoute,
 }
 
 // seen is what GET /NAME returns.
