@@ -255,6 +255,33 @@ func TestARequestWaitsForTheCheckAfterAnOutage(t *testing.T) {
 	}
 }
 
+// A check that gets no evidence ends the wait of those who hope for it.
+func TestNobodyWaitsForGoodInAnOutage(t *testing.T) {
+	for _, brand := range brands() {
+		for _, outage := range []pbxsim.Outage{pbxsim.Refusing, pbxsim.BadGateway, pbxsim.Starting, pbxsim.AsksForPassword, pbxsim.Redirecting, pbxsim.NoRoute} {
+			t.Run(fmt.Sprintf("%s, %s", brand.Name(), outage), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					o := newOffice(t, brand, 4, pbxsim.Options{})
+					defer o.close()
+					o.addAll(1)
+					time.Sleep(time.Minute)
+					o.sim.Down(outage)
+					for i := 1; i < 4; i++ {
+						o.add(fmt.Sprint("user-", i), fmt.Sprint("secret-", i))
+					}
+					time.Sleep(20 * time.Second)
+					for _, s := range o.sessions[1:] {
+						if got := s.Status(); got.State != session.Unavailable || got.Err == nil {
+							t.Errorf("%v: %v", got.State, got)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
 // A proxy without a backend responds with HTTP 404 to everything. One login finds out, and
 // not one of each process.
 func TestAPageInFrontCostsProcessesOneLoginTogether(t *testing.T) {

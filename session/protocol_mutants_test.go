@@ -407,6 +407,20 @@ var brokenProtocols = []mutants.Mutant{
 		"if false {",
 		"TestALoginGoesSoonAfterThatOfAnotherProcess"},
 
+	// Checks without the password: who waits for them.
+	{"nobody waits for a check that is due", "answer.go",
+		"a.checked = c != nil && ",
+		"a.checked = false && c != nil && ",
+		"TestARequestWaitsForTheCheckAfterAnOutage"},
+	{"those who wait for a check do not learn of a page in front", "turns.go",
+		"c.failed = fails || h.wanted(c.url, now)",
+		"c.failed = fails",
+		"TestNobodyWaitsForGoodInAnOutage"},
+	{"those who wait for a check count as told", "ask.go",
+		"a.err != nil && !a.checked",
+		"a.err != nil",
+		"TestNobodyWaitsForGoodInAnOutage"},
+
 	// Logouts: which tokens are pinged before.
 	{"a token that was accepted speaks for newer ones for good", "use.go",
 		"	return time.Since(k.sent) <= lifeLasts && ",

@@ -220,13 +220,13 @@ func (c *check) run() {
 	sent := now
 	now = h.now()
 	fails := !h.local.Checked(c.url, sent, now, page)
-	c.failed = fails
+	c.failed = fails || h.wanted(c.url, now) // a page in front of the PBX responds
 	var first *visitor
 	if c.passed && !fails && c.by != nil {
 		first = v // another one's connections may still fail
 	}
 	next := h.advanceFrom(now, first)
-	if fails {
+	if c.failed {
 		next = append(next, h.line.callUnanswered(c.url)...) // those who wait learn of it
 	}
 	var due time.Time
