@@ -88,7 +88,7 @@ var sessionRules = []Rule{
 	},
 	{
 		ID:    "SESSION-12",
-		Says:  "After ten minutes in which something in front of the PBX asks for a password, forbids or redirects everything, or responds with a web page, a session is back within ten minutes, by itself.",
+		Says:  "After ten minutes in which something in front of the PBX asks for a password, forbids or redirects everything, or responds with a web page or with JSON of its own, a session is back within ten minutes, by itself.",
 		Why:   "It says nothing about the PBX's password, and nobody should have to press a button.",
 		check: doorkeeper,
 	},
