@@ -20,7 +20,8 @@ type Outcome struct {
 	Page Page
 }
 
-// Page identifies a response that is not the brand's: two with the same Page look alike.
+// Page identifies a response that is not the brand's. Two look alike if they have the same
+// status, and lengths that differ by one byte at most.
 type Page struct {
 	Status int // of HTTP
 	Length int // of the body in bytes, at most [MaxPage]
@@ -29,8 +30,14 @@ type Page struct {
 // MaxPage is how much of a page counts.
 const MaxPage = 64 << 10
 
-// like reports whether what responded with p may have responded with k too.
-func (p Page) like(k Page) bool { return p == k || refuses(p.Status) && refuses(k.Status) }
+// like reports whether what responded with p may have responded with k too. A login is a
+// POST and a check a GET, and a page that repeats that word is a byte shorter.
+func (p Page) like(k Page) bool {
+	if refuses(p.Status) && refuses(k.Status) {
+		return true
+	}
+	return p.Status == k.Status && max(p.Length, k.Length)-min(p.Length, k.Length) <= 1
+}
 
 // maxPages is how many pages of one URL are known. Several backends may have one each.
 const maxPages = 4

@@ -1496,7 +1496,9 @@ func (x *rules) waits(g lockout.Login, d time.Duration, page lockout.Page) {
 }
 
 func TestAPageIsInFrontUntilChecksGetAnotherResponse(t *testing.T) {
-	for _, other := range []lockout.Page{{Status: 404, Length: 20}, {Status: 405, Length: 19}, {Status: 401}, {Status: 200}} {
+	for _, other := range []lockout.Page{
+		{Status: 404, Length: notFound.Length + 2}, {Status: 404, Length: notFound.Length - 2}, {Status: 405, Length: notFound.Length}, {Status: 401}, {Status: 200},
+	} {
 		x := play(t)
 		g := account("good", inRowLimits())
 		x.login(g, lockout.Success)
@@ -1510,6 +1512,15 @@ func TestAPageIsInFrontUntilChecksGetAnotherResponse(t *testing.T) {
 		x.gets(g, x.book(g), notFound)
 		x.waits(g, 9*time.Minute, notFound) // it is as before
 	}
+}
+
+// As in "Cannot POST /login" and "Cannot GET /login".
+func TestAPageThatRepeatsTheMethodIsTheSame(t *testing.T) {
+	x := play(t)
+	g := account("good", inRowLimits())
+	x.login(g, lockout.Success)
+	x.gets(g, x.book(g), notFound)
+	x.waits(g, 9*time.Minute, lockout.Page{Status: 404, Length: notFound.Length - 1})
 }
 
 func TestAPBXWhoseChecksAlwaysGetThePageIsTriedAgainEverMoreRarely(t *testing.T) {
@@ -1685,10 +1696,10 @@ func TestPagesThatAlwaysDifferUseThePlacesAndNoMore(t *testing.T) {
 	x.login(g, lockout.Success)
 	b := x.book(g)
 	for n := 1; ; n++ {
-		x.gets(g, b, lockout.Page{Status: 404, Length: n})
+		x.gets(g, b, lockout.Page{Status: 404, Length: 10 * n})
 		x.wantBookings(n)
 		x.pass(time.Hour)
-		page := lockout.Page{Status: 404, Length: n + 1}
+		page := lockout.Page{Status: 404, Length: 10*n + 5}
 		x.local.Checked(g.URL, x.now, x.now, page)
 		if n == l.Attempts-1 {
 			x.want(g, lockout.WaitPerson, lockout.NoPlace)
