@@ -136,18 +136,31 @@ func (b *tab) wait(expression string) {
 	})
 }
 
+// watchClicks notes whether a click reaches the element. One misses it if an update of the
+// page moves or replaces the element meanwhile.
+const watchClicks = `(selector => {
+	window.clicks?.abort()
+	window.clicks = new AbortController()
+	window.missed = true
+	document.addEventListener('click', e => { if (e.target.closest(selector)) window.missed = false }, {capture: true, signal: window.clicks.signal})
+	return true
+})(%q)`
+
+// click clicks an element, again if it was missed.
 func (b *tab) click(selector string) {
 	b.t.Helper()
 	b.wait(fmt.Sprintf("document.querySelector(%q)", selector))
 	ctx, cancel := context.WithTimeout(b.ctx, deadline)
 	defer cancel()
-	err := chromedp.Do(ctx, chromedp.Click(chromedp.CSS(selector)))
-	for err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "Could not find node") {
-		// An update of the page replaced the element before the mouse was moved to it.
-		err = chromedp.Do(ctx, chromedp.Click(chromedp.CSS(selector)))
-	}
-	if err != nil {
-		b.t.Fatal(err)
+	for missed := true; missed; {
+		b.wait(fmt.Sprintf(watchClicks, selector))
+		err := chromedp.Do(ctx, chromedp.Click(chromedp.CSS(selector)))
+		switch {
+		case err == nil: // a page that has been left does not know
+			missed, _ = chromedp.Run(ctx, chromedp.Evaluate[bool]("window.missed === true"))
+		case ctx.Err() != nil || !strings.Contains(err.Error(), "Could not find node"):
+			b.t.Fatal(err)
+		}
 	}
 }
 
