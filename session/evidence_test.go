@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/session"
+	"github.com/pbxauth/pbx/session/store"
 )
 
 // A wrong login of another account counts, so that the PBX has to respond to a check
@@ -78,6 +80,118 @@ func TestASessionThatWaitsWhileAnotherLoginFailsIsUnavailableToo(t *testing.T) {
 		time.Sleep(time.Minute)
 		wantState(t, one, session.Unavailable)
 		wantState(t, two, session.Unavailable)
+	})
+}
+
+// A check without credentials gets the page that the first login got, so that the others
+// wait for another response. They learn of it, in another process too.
+func TestASessionThatWaitsWhileAnotherLoginMeetsAPageIsUnavailableToo(t *testing.T) {
+	for _, processes := range []int{1, 2} {
+		t.Run(fmt.Sprint(processes), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var managers []*session.Manager
+				shared := &store.Memory{}
+				for p := range processes {
+					defer time.Sleep(2 * time.Second) // a check that is under way
+					managers = append(managers, shares(t, shared, fmt.Sprint("p", p)))
+					defer managers[p].Close(context.Background())
+				}
+				var sessions []*session.Session
+				for i := range 4 {
+					f := &fake{traits: onHost("pbx.test"), takes: time.Second, login: meetsPage}
+					f.traits.Account = fmt.Sprint(i)
+					sessions = append(sessions, mustAdd(t, managers[i%processes], f.traits.Account, slowlyChecked{&printed{fake: f, print: f.traits.Account}}))
+				}
+				time.Sleep(time.Minute)
+				for _, s := range sessions {
+					wantState(t, s, session.Unavailable)
+				}
+			})
+		})
+	}
+}
+
+// meetsPage is a login that gets what the checks of a fake get.
+func meetsPage(context.Context) (*pbx.Token, error) {
+	return nil, &pbx.Error{Driver: "fake", Op: pbx.OpLogin, Kind: pbx.ErrProtocol, HTTPStatus: http.StatusNotFound, Sent: true, Message: "as told"}
+}
+
+// The check that a request waits for gets the page that another session's login has got.
+func TestARequestDoesNotWaitUntilAPageInFrontHasGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(2 * time.Second) // a check that is under way
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}})
+		defer m.Close(context.Background())
+		var fakes []*fake
+		var sessions []*session.Session
+		for _, account := range []string{"1", "2"} {
+			f := &fake{traits: onHost("pbx.test"), life: time.Hour}
+			f.traits.Account = account
+			s := mustAdd(t, m, account, slowlyChecked{&printed{fake: f, print: account}})
+			mustToken(t, s)
+			fakes, sessions = append(fakes, f), append(sessions, s)
+		}
+		for _, f := range fakes {
+			f.set(func() { f.login = meetsPage })
+		}
+		sessions[0].Invalidate(mustToken(t, sessions[0]))
+		time.Sleep(time.Minute)
+		time.Sleep(time.Until(sessions[0].Status().Check) + time.Second) // a check is under way
+		sessions[1].Invalidate(mustToken(t, sessions[1]))
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		_, err := sessions[1].Token(ctx)
+		wantKind(t, err, pbx.ErrUnavailable)
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("Token took %s", took)
+		}
+	})
+}
+
+// muted is a driver whose requests and checks get no response while its PBX is down.
+type muted struct{ *fake }
+
+func (m muted) Transport() http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		resp, err := m.fake.Transport().RoundTrip(r)
+		if err != nil {
+			<-r.Context().Done()
+		}
+		return resp, err
+	})
+}
+
+// So many PBXs hang that each check is late. When one is over, the next is due already.
+func TestSessionsAreUnavailableThoughChecksAreLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const hosts = 100
+		m := session.NewManager(&session.Options{Guard: &session.Guard{}, LoginRate: hosts, Workers: 4})
+		defer m.Close(context.Background())
+		var sessions []*session.Session
+		for i := range hosts {
+			f := &fake{traits: onHost(fmt.Sprintf("pbx%d.test", i)), life: 30 * time.Minute}
+			s := mustAdd(t, m, fmt.Sprint("good ", i), muted{f})
+			mustToken(t, s)
+			sessions = append(sessions, s)
+			wrong := &fake{traits: f.traits, login: fails(pbx.ErrInvalidCredentials, true)}
+			wrong.traits.Account = "wrong"
+			rejected := mustAdd(t, m, fmt.Sprint("wrong ", i), wrong)
+			if _, err := rejected.Token(t.Context()); err == nil {
+				t.Fatal("the wrong password works")
+			}
+			f.set(func() {
+				f.down = true
+				f.beat = func(ctx context.Context, _ *pbx.Token) (*pbx.Token, error) {
+					<-ctx.Done()
+					return nil, told(pbx.OpKeepAlive, pbx.ErrUnavailable, false)
+				}
+			})
+		}
+		time.Sleep(2 * time.Hour)
+		for _, s := range sessions {
+			wantState(t, s, session.Unavailable)
+		}
 	})
 }
 

@@ -113,7 +113,7 @@ type check struct {
 
 	by     *visitor // guarded by host.mu, as is what follows; nil: it is over
 	busy   bool     // one is under way
-	failed bool     // the last one got no response that is evidence
+	failed bool     // some still wait after the last one
 	passed bool     // from one visitor to another
 }
 

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -188,6 +189,10 @@ func (h *host) wanted(url string, now time.Time) bool {
 	return false
 }
 
+// toldOfPage is how many learn from one check that something is in front of the PBX. Each
+// of them looks through the queue, because that holds back no kind as a whole.
+const toldOfPage = 100
+
 // run checks once, and plans the next check.
 func (c *check) run() {
 	h := c.host
@@ -220,14 +225,17 @@ func (c *check) run() {
 	sent := now
 	now = h.now()
 	fails := !h.local.Checked(c.url, sent, now, page)
-	c.failed = fails || h.wanted(c.url, now) // a page in front of the PBX responds
 	var first *visitor
 	if c.passed && !fails && c.by != nil {
 		first = v // another one's connections may still fail
 	}
 	next := h.advanceFrom(now, first)
-	if c.failed {
-		next = append(next, h.line.callUnanswered(c.url)...) // those who wait learn of it
+	if c.failed = h.wanted(c.url, now); c.failed { // those who wait learn of it
+		most := toldOfPage
+		if fails {
+			most = math.MaxInt
+		}
+		next = append(next, h.line.callUnanswered(c.url, most)...)
 	}
 	var due time.Time
 	if c.by != nil {

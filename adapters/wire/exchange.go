@@ -80,6 +80,7 @@ type Exchange struct {
 
 	client *Client
 	token  *pbx.Token // of an application's request
+	length int        // of the response's body as it was sent
 }
 
 // OK reports whether the HTTP status is 2xx, or 304 to a request of the
@@ -97,7 +98,7 @@ func (x *Exchange) Hide(secrets ...pbx.Secret) {
 // Inspect is the exchange that a [pbx.Requester] is asked about. Its token is
 // cut out without being listed.
 func (c *Client) Inspect(r *http.Response, body []byte, t *pbx.Token) *Exchange {
-	x := &Exchange{client: c, token: t, Request: Request{Op: pbx.OpRequest}, Response: Response{Status: r.StatusCode, Header: r.Header, Body: trim(body)}}
+	x := &Exchange{client: c, token: t, length: len(body), Request: Request{Op: pbx.OpRequest}, Response: Response{Status: r.StatusCode, Header: r.Header, Body: trim(body)}}
 	if r.Request != nil && r.Request.URL != nil {
 		x.Request.Method, x.Request.Path = r.Request.Method, r.Request.URL.Path
 	}
@@ -220,7 +221,7 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 		x.Response.LocalAddr = *local
 	}
 	got, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
-	x.Response.Body = trim(got)
+	x.Response.Body, x.length = trim(got), len(got)
 	switch {
 	case err != nil && !whole(x.Response.Body):
 		failure := x.unanswered(p, err)

@@ -60,7 +60,7 @@ func (x *Exchange) Fail(kind error, code, meaning string, said ...string) *pbx.E
 		Driver: x.client.driver, Op: x.Request.Op, Kind: kind,
 		Code:       code,
 		HTTPStatus: x.Response.Status,
-		Length:     len(x.Response.Body),
+		Length:     x.length,
 		Message:    message,
 		RetryAfter: retryAfter(x.Response.Header),
 		Sent:       !x.Request.NoProof,

@@ -95,6 +95,21 @@ func TestAResponseIsReadUpToABound(t *testing.T) {
 	}
 }
 
+// A session compares the length with that of a response to a request without credentials.
+func TestTheLengthOfAFailureIsThatOfTheBodyAsItWasSent(t *testing.T) {
+	for _, body := range []string{"", "<html></html>\r\n", "\xef\xbb\xbf<html></html>", "{}\x00\n"} {
+		failure := inspected(t, login, wire.Response{Status: http.StatusNotFound, Body: []byte(body)}).Unexpected()
+		if failure.Length != len(body) {
+			t.Errorf("%q: length %d, want %d", body, failure.Length, len(body))
+		}
+	}
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 2*wire.MaxBody)) })
+	_, err := open(t, settings(s.URL)).Do(t.Context(), login)
+	if failure, ok := errors.AsType[*pbx.Error](err); !ok || failure.Length <= wire.MaxBody {
+		t.Errorf("a large page: %#v", err)
+	}
+}
+
 // inspected is an exchange with a response that a test makes up.
 func inspected(t *testing.T, req wire.Request, resp wire.Response) *wire.Exchange {
 	t.Helper()
