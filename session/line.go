@@ -254,14 +254,7 @@ func (l *line) callSame(g lockout.Login) called {
 }
 
 // callUnanswered calls those that wait for a response from the URL and do not know
-// that none comes, or only a page, but no more than most: they may have begun to wait for
-// something else.
-func (l *line) callUnanswered(url string, most int) called {
-	return l.callLogins(func(w *waiter) bool {
-		unanswered := most > 0 && w.reason == lockout.NoEvidence && !w.told && w.login.URL == url
-		if unanswered {
-			most--
-		}
-		return unanswered
-	})
+// that none comes, or only a page: they may have begun to wait for something else.
+func (l *line) callUnanswered(url string) called {
+	return l.callLogins(func(w *waiter) bool { return w.reason == lockout.NoEvidence && !w.told && w.login.URL == url })
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/session"
 	"github.com/pbxauth/pbx/session/store"
 )
@@ -256,4 +257,35 @@ func TestRetryOfARenewalThatWaitsForThePBX(t *testing.T) {
 			t.Error("a login renewed the token")
 		}
 	})
+}
+
+// A page in front of the PBX holds back all sessions together, but none of those that a
+// person asks for one after another.
+func TestEachRetryWhileAPageIsInFrontSendsALogin(t *testing.T) {
+	for _, brand := range ofDrivers(t, "runtel", "yeastar-p") {
+		t.Run(brand.Name(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOffice(t, brand, 8, pbxsim.Options{})
+				defer o.close()
+				o.addAll(8)
+				time.Sleep(time.Minute)
+				o.sim.Restart()
+				o.sim.Down(pbxsim.Starting)
+				for _, s := range o.sessions {
+					o.loseToken(s, false)
+				}
+				time.Sleep(2 * time.Minute)
+				for _, i := range []int{6, 3} {
+					before := len(o.sim.Logins())
+					if err := o.sessions[i].Retry(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(3 * time.Second)
+					if n := len(o.sim.Logins()) - before; n != 1 {
+						t.Errorf("session %d: %d logins", i, n)
+					}
+				}
+			})
+		})
+	}
 }

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -112,7 +111,7 @@ func (h *host) holdsBackAll(now time.Time, w *waiter) bool {
 		return !w.kind.limits.PerAccount
 	case lockout.NoEvidence:
 		everybody := !w.kind.limits.PerAccount || !h.local.InDoubt().IsZero() && !h.local.FailsLong(w.kind.url, now)
-		return everybody && !h.local.Responds(w.kind.url, now)
+		return everybody && (!h.local.Responds(w.kind.url, now) || h.ledger.InFront(now, &h.local, w.kind.url))
 	case lockout.LockedByPBX:
 		return !h.ledger.LockedUntil(now, "", "").IsZero()
 	}
@@ -189,10 +188,6 @@ func (h *host) wanted(url string, now time.Time) bool {
 	return false
 }
 
-// toldOfPage is how many learn from one check that something is in front of the PBX. Each
-// of them looks through the queue, because that holds back no kind as a whole.
-const toldOfPage = 100
-
 // run checks once, and plans the next check.
 func (c *check) run() {
 	h := c.host
@@ -231,11 +226,7 @@ func (c *check) run() {
 	}
 	next := h.advanceFrom(now, first)
 	if c.failed = h.wanted(c.url, now); c.failed { // those who wait learn of it
-		most := toldOfPage
-		if fails {
-			most = math.MaxInt
-		}
-		next = append(next, h.line.callUnanswered(c.url, most)...)
+		next = append(next, h.line.callUnanswered(c.url)...)
 	}
 	var due time.Time
 	if c.by != nil {

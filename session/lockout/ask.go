@@ -309,9 +309,15 @@ func (h *Host) healthy(now instant, l *Local) bool {
 func (h *Host) barred(now instant, l *Local, c credential, url string, lastPlace bool) bool {
 	u := l.url(url)
 	bars := func(f inFront) bool {
-		return f.page.like(u.shown) && c.retried < f.last && (lastPlace || now < f.last.add(f.pause()))
+		return f.page.like(u.shown) && c.retried <= f.last && (lastPlace || now < f.last.add(f.pause()))
 	}
 	return u.shown != u.own && (slices.ContainsFunc(u.inFront, bars) || bars(h.row.inFront))
+}
+
+// InFront reports whether what responded to logins may still be in front of the PBX at
+// url, so that none goes for which no person has asked.
+func (h *Host) InFront(now time.Time, l *Local, url string) bool {
+	return h.barred(at(now), l, credential{retried: l.url(url).retried}, url, false)
 }
 
 // ignored reports whether a login goes though checks fail: they have failed for long,

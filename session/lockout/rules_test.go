@@ -1514,6 +1514,44 @@ func TestAPageIsInFrontUntilChecksGetAnotherResponse(t *testing.T) {
 	}
 }
 
+// So that a queue of many logins need not be looked through.
+func TestAPageIsInFrontForAllOfAURLForWhomNobodyHasAsked(t *testing.T) {
+	x := play(t)
+	g := account("good", manyPlaces())
+	inFront := func(want bool, page lockout.Page) {
+		t.Helper()
+		x.pass(time.Minute)
+		x.local.Checked(g.URL, x.now, x.now, page)
+		if x.host.InFront(x.now, &x.local, g.URL) != want || (x.ask(g).Verdict == lockout.Go) == want {
+			t.Errorf("in front: %v, and a login may %v", !want, x.ask(g).Verdict)
+		}
+	}
+	x.login(g, lockout.Success)
+	x.gets(g, x.book(g), notFound)
+	inFront(true, notFound)
+	inFront(false, lockout.Page{Status: 405})
+	inFront(true, notFound)
+	retry := func(g lockout.Login) {
+		t.Helper()
+		if d := x.host.Retry(x.now, &x.local, g); d.Reason != lockout.None {
+			t.Fatal(d.Reason)
+		}
+	}
+	other := account("other", manyPlaces())
+	retry(other)
+	x.gets(other, x.goes(other, notFound), notFound)
+	x.pass(time.Second)
+	retry(g) // so soon that there is no other check for it
+	inFront(false, notFound)
+	x.gets(g, x.goes(g, notFound), notFound)
+	inFront(true, notFound)
+	retry(other)
+	x.host.Settle(x.now, &x.local, other, x.goes(other, notFound), lockout.Outcome{Kind: lockout.Unclear, Page: notFound}) // at once
+	inFront(true, notFound)
+	x.pass(640 * time.Minute)
+	inFront(false, notFound)
+}
+
 // As in "Cannot POST /login" and "Cannot GET /login".
 func TestAPageThatRepeatsTheMethodIsTheSame(t *testing.T) {
 	x := play(t)
