@@ -309,7 +309,7 @@ func (h *Host) healthy(now instant, l *Local) bool {
 func (h *Host) barred(now instant, l *Local, c credential, url string, lastPlace bool) bool {
 	u := l.url(url)
 	bars := func(f inFront) bool {
-		return f.page.like(u.shown) && c.retried <= f.last && (lastPlace || now < f.last.add(f.pause()))
+		return f.logins > 0 && f.page.like(u.shown) && c.retried <= f.last && (lastPlace || now < f.last.add(f.pause()))
 	}
 	return u.shown != u.own && (slices.ContainsFunc(u.inFront, bars) || bars(h.row.inFront))
 }
