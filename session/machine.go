@@ -160,7 +160,7 @@ type answer struct {
 	err     error // the reason; nil: the session's turn has not come
 	away    bool  // the reason is the store
 	crowded bool  // another session may make room for the login
-	checked bool  // the PBX is being checked, or is now
+	checked bool  // a check of the PBX is under way or due
 
 	booking *lockout.Booking // of a login that is to be done
 }

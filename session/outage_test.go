@@ -255,7 +255,7 @@ func TestARequestWaitsForTheCheckAfterAnOutage(t *testing.T) {
 	}
 }
 
-// A check that gets no evidence ends the wait of those who hope for it.
+// A check that gets no evidence ends the wait of those who hope for one.
 func TestNobodyWaitsForGoodInAnOutage(t *testing.T) {
 	for _, brand := range brands() {
 		for _, outage := range []pbxsim.Outage{pbxsim.Refusing, pbxsim.BadGateway, pbxsim.Starting, pbxsim.AsksForPassword, pbxsim.Redirecting, pbxsim.NoRoute} {
