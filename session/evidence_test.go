@@ -149,19 +149,6 @@ func TestARequestDoesNotWaitUntilAPageInFrontHasGone(t *testing.T) {
 	})
 }
 
-// muted is a driver whose requests and checks get no response while its PBX is down.
-type muted struct{ *fake }
-
-func (m muted) Transport() http.RoundTripper {
-	return roundTrip(func(r *http.Request) (*http.Response, error) {
-		resp, err := m.fake.Transport().RoundTrip(r)
-		if err != nil {
-			<-r.Context().Done()
-		}
-		return resp, err
-	})
-}
-
 // So many PBXs hang that each check is late. When one is over, the next is due already.
 func TestSessionsAreUnavailableThoughChecksAreLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -171,7 +158,7 @@ func TestSessionsAreUnavailableThoughChecksAreLate(t *testing.T) {
 		var sessions []*session.Session
 		for i := range hosts {
 			f := &fake{traits: onHost(fmt.Sprintf("pbx%d.test", i)), life: 30 * time.Minute}
-			s := mustAdd(t, m, fmt.Sprint("good ", i), muted{f})
+			s := mustAdd(t, m, fmt.Sprint("good ", i), dropping{f})
 			mustToken(t, s)
 			sessions = append(sessions, s)
 			wrong := &fake{traits: f.traits, login: fails(pbx.ErrInvalidCredentials, true)}

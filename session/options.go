@@ -25,7 +25,7 @@ type Options struct {
 	Guard *Guard
 
 	// PerHost is how many requests of drivers are under way at once to one PBX
-	// host. 0: 4.
+	// host, at most 32,767. 0: 4.
 	PerHost int
 
 	// LoginRate is how many sessions of a Manager may log in per second when many
