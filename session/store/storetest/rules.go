@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -373,7 +373,6 @@ func hungStore(c *check) {
 	for _, s := range c.clients {
 		c.load(s, key) // connects
 	}
-	before := runtime.NumGoroutine()
 	c.faults.Hang(c.t)
 	resumed := false
 	defer func() {
@@ -396,13 +395,16 @@ func hungStore(c *check) {
 				time.AfterFunc(timeout, cancel)
 			}
 			defer cancel()
-			var err error
-			if n/len(c.clients)%2 == 0 {
-				_, err = s.Load(ctx, key)
-			} else {
-				_, _, err = s.Swap(ctx, key, 1, []byte("x"), 0)
-			}
-			done <- err
+			// The goroutines that an operation starts inherit its label.
+			pprof.Do(ctx, pprof.Labels("storetest", key), func(ctx context.Context) {
+				var err error
+				if n/len(c.clients)%2 == 0 {
+					_, err = s.Load(ctx, key)
+				} else {
+					_, _, err = s.Swap(ctx, key, 1, []byte("x"), 0)
+				}
+				done <- err
+			})
 		}()
 	}
 	for range cap(done) {
@@ -421,8 +423,27 @@ func hungStore(c *check) {
 		c.reached(s, key)
 	}
 	c.eventually("goroutines of operations that have ended are gone", func() bool {
-		return runtime.NumGoroutine() < before+perClient
+		return labelled(key) < perClient
 	})
+}
+
+// labelled returns how many goroutines have the label of hungStore. Goroutines of
+// other tests do not count.
+func labelled(key string) int {
+	var profile bytes.Buffer
+	if err := pprof.Lookup("goroutine").WriteTo(&profile, 1); err != nil {
+		panic(err) // a Buffer takes everything
+	}
+	// Goroutines that are alike are one record: how many they are, their labels, their stack.
+	total, alike := 0, 0
+	for line := range strings.Lines(profile.String()) {
+		if n, _, ok := strings.Cut(line, " @ "); ok {
+			alike, _ = strconv.Atoi(n)
+		} else if strings.HasPrefix(line, "# labels:") && strings.Contains(line, strconv.Quote(key)) {
+			total += alike
+		}
+	}
+	return total
 }
 
 func noTornValue(c *check) {
