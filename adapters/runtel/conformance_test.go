@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/adapters/internal/drivertest"
 	"github.com/pbxauth/pbx/adapters/runtel"
 	"github.com/pbxauth/pbx/adapters/runtel/runtelsim"
 	"github.com/pbxauth/pbx/conformance"
@@ -25,12 +26,12 @@ func TestTheDriverConformsWhateverTheShapeOfFailures(t *testing.T) {
 		skip     map[string]string
 	}{
 		{"401 in both layers", runtelsim.Options{Failure: runtelsim.HTTP401}, nil, undocumented},
-		{"401 under HTTP 200", runtelsim.Options{Failure: runtelsim.Code401}, nil, undocumented},
-		{"401 as a web page", runtelsim.Options{Failure: runtelsim.HTML}, nil, undocumented},
+		{"401 under HTTP 200", runtelsim.Options{Failure: runtelsim.Code401}, nil, drivertest.Brief(undocumented)},
+		{"401 as a web page", runtelsim.Options{Failure: runtelsim.HTML}, nil, drivertest.Brief(undocumented)},
 		{"401 without a body", runtelsim.Options{Failure: runtelsim.Empty}, nil, undocumented},
 		{"silence to a blocked host", runtelsim.Options{Failure: runtelsim.Silence}, nil, undocumented},
-		{"429 to a blocked host", runtelsim.Options{Block: http.StatusTooManyRequests}, nil, nil},
-		{"403 for all, and Classify knows it", runtelsim.Options{Failure: runtelsim.HTTP403}, refusingTokensBy403(), undocumented},
+		{"429 to a blocked host", runtelsim.Options{Block: http.StatusTooManyRequests}, nil, drivertest.Brief(nil)},
+		{"403 for all, and Classify knows it", runtelsim.Options{Failure: runtelsim.HTTP403}, refusingTokensBy403(), drivertest.Brief(undocumented)},
 	} {
 		t.Run(row.shape, func(t *testing.T) {
 			t.Parallel()

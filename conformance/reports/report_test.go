@@ -55,8 +55,16 @@ func harness(sim simulators.Simulator) conformance.Harness {
 	}
 }
 
+// TestTheReportsAreThoseOfToday plays the reports of some drivers. go generate, and
+// PBX_TESTS=all, play all of them.
 func TestTheReportsAreThoseOfToday(t *testing.T) {
+	seen := map[string]bool{}
 	for _, sim := range simulators.All() {
+		abilities := abilitiesOf(t, sim)
+		if seen[abilities] && !*update && !thorough.Tests() {
+			continue
+		}
+		seen[abilities] = true
 		t.Run(sim.Name(), func(t *testing.T) {
 			t.Parallel()
 			fresh := conformance.Verify(harness(sim))
