@@ -7,12 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -157,30 +158,20 @@ func pause(t *testing.T, d time.Duration) {
 	}
 }
 
-var ports struct {
-	sync.Mutex
-	given map[int]bool
-}
+// ports are given out from here on. They are below those that the system gives to
+// clients, and to whatever listens on any port.
+var ports atomic.Int32
 
-// freePort returns a port of the loopback interface that was free just now, and
-// that no other test of this process was given.
+func init() { ports.Store(30_200 + rand.Int32N(2_000)) }
+
+// freePort returns a port of the loopback interface that nothing listens on, and that
+// no other test of this process was given.
 func freePort(t *testing.T) int {
 	t.Helper()
-	ports.Lock()
-	defer ports.Unlock()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		if !ports.given[port] {
-			if ports.given == nil {
-				ports.given = make(map[int]bool)
-			}
-			ports.given[port] = true
-			return port
+	for port := ports.Add(1); port < 32_768; port = ports.Add(1) {
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return int(port)
 		}
 	}
 	t.Fatal("no free port")
