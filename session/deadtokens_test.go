@@ -159,6 +159,31 @@ func TestAfterOneRefusalTheRequestsOfOthersWaitForEachOther(t *testing.T) {
 	})
 }
 
+// The error of a request that has waited in vain for another one says so.
+func TestARequestThatWaitsForAnotherTokenSaysSo(t *testing.T) {
+	eachDead(t, 3, func(t *testing.T, o *office) {
+		o.sim.Restart()
+		o.works(o.sessions[0])
+		request := func(s *session.Session, lasts time.Duration) error {
+			ctx, cancel := context.WithTimeout(context.Background(), lasts)
+			defer cancel()
+			resp, err := s.Do(o.brand.Harmless.At(s.URL()).WithContext(ctx))
+			if err == nil {
+				resp.Body.Close()
+			}
+			return err
+		}
+		o.sim.Fault(pbxsim.Fault{Hang: true})
+		var first sync.WaitGroup
+		first.Go(func() { request(o.sessions[1], 5*time.Second) })
+		synctest.Wait()
+		if err := request(o.sessions[2], time.Second); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not sent: after a refused token") {
+			t.Errorf("the request fails with: %v", err)
+		}
+		first.Wait()
+	})
+}
+
 func TestKeepAlivesSendTwoDeadTokens(t *testing.T) {
 	eachDead(t, 8, func(t *testing.T, o *office) {
 		before := o.sim.Counts()

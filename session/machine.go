@@ -671,7 +671,7 @@ func (m *machine) ownWords(a answer) error {
 		return m.err
 	case m.err != nil && m.state == a.state && a.holder != LockedByBudget && a.holder == m.holder:
 		return m.err
-	case m.err != nil && a.state == Unavailable && !errors.Is(m.err, pbx.ErrLocked):
+	case m.err != nil && a.state == Unavailable && !errors.Is(m.err, pbx.ErrLocked) && !errors.Is(m.err, pbx.ErrTokenRejected):
 		return m.err
 	}
 	return a.err

@@ -422,6 +422,10 @@ var brokenProtocols = []mutants.Mutant{
 		"TestNobodyWaitsForGoodInAnOutage"},
 
 	// Logouts: which tokens are pinged before.
+	{"a dead token hides why no login follows", "machine.go",
+		" && !errors.Is(m.err, pbx.ErrTokenRejected):",
+		":",
+		"TestASessionWhoseTokenIsDeadSaysThatTheStoreIsAway"},
 	{"a token that was accepted speaks for newer ones for good", "use.go",
 		"	return time.Since(k.sent) <= lifeLasts && ",
 		"	return ",

@@ -326,6 +326,31 @@ func TestAProcessWithAStalePasswordServesTheGoodToken(t *testing.T) {
 	})
 }
 
+// A keep-alive brings the news that the token is dead. Why no login follows is news too.
+func TestASessionWhoseTokenIsDeadSaysThatTheStoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := (&store.Memory{}).Faults()
+		guard, err := session.NewGuard(faults.Process("one"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, drivers := newShared(1, time.Hour)
+		f.beat = func(context.Context, *pbx.Token) (*pbx.Token, error) {
+			return nil, told(pbx.OpKeepAlive, pbx.ErrTokenRejected, true)
+		}
+		m := session.NewManager(&session.Options{Guard: guard})
+		defer m.Close(context.Background())
+		s := mustAdd(t, m, "7", drivers[0])
+		mustToken(t, s)
+		faults.Cut("one")
+		time.Sleep(time.Hour)
+		wantState(t, s, session.Unavailable)
+		if err := s.Status().Err; err == nil || !strings.Contains(err.Error(), "because the store does not respond") {
+			t.Errorf("the session says: %v", err)
+		}
+	})
+}
+
 // The store is away from the login that the PBX refuses, or from a minute later. A
 // session without a store of tokens, and one without fingerprints, ask it as well.
 func TestARejectedSessionStaysSoWhileTheStoreIsAway(t *testing.T) {

@@ -47,7 +47,8 @@ func (h *host) use(ctx context.Context, v *visitor, issued time.Time) (done func
 		select {
 		case <-busy:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Err: ctx.Err(),
+				Message: "not sent: after a refused token, the PBX is asked with one token at a time"}
 		}
 	}
 }

@@ -115,6 +115,8 @@ var causes = []*regexp.Regexp{
 	// Another process has replaced the token, or the PBX has restarted, and the
 	// request could not be repeated in time.
 	regexp.MustCompile(`^request: .*token rejected`),
+	// Of a PBX that has restarted, tokens are tried one at a time.
+	regexp.MustCompile(`^request: .*not sent: after a refused token`),
 	// The process that was logging in was killed or stopped.
 	regexp.MustCompile(`^connecting: context deadline exceeded$`),
 	// The process itself was stopped until its request's deadline had passed.
