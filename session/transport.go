@@ -36,7 +36,8 @@ func (s *Session) Client() *http.Client {
 // without any.
 //
 // The token goes to the PBX only. A request to another origin than that of
-// [Session.URL] is an error of kind [pbx.ErrConfig], also after a redirect.
+// [Session.URL] is an error of kind [pbx.ErrConfig], also after a redirect. The
+// request's Host is always that of its URL.
 //
 // If the PBX refuses the token, the session replaces it. If the PBX refused it before
 // it did anything ([pbx.ErrTokenRejected]), the request is repeated, once and only if
@@ -106,7 +107,7 @@ func (s *Session) resolve(r *http.Request) (*http.Request, error) {
 	joined := base.JoinPath(r.URL.EscapedPath())
 	whole.Path, whole.RawPath = joined.Path, joined.RawPath
 	r = r.WithContext(r.Context()) // and not Clone, as in exchange
-	r.URL, r.Host = &whole, ""
+	r.URL = &whole
 	return r, nil
 }
 
@@ -126,7 +127,7 @@ func (s *Session) Authorize(ctx context.Context, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	r.URL, r.Host = whole.URL, whole.Host
+	r.URL, r.Host = whole.URL, whole.URL.Host // as in send
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
@@ -326,6 +327,7 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 		e.limit.begin(e.link.timeout, cancel)
 	}
 	authorized := r.WithContext(ctx)
+	authorized.Host = r.URL.Host // a proxy goes by it
 	e.url, authorized.Header = *r.URL, r.Header.Clone()
 	if authorized.URL = &e.url; authorized.Header == nil {
 		authorized.Header = http.Header{}

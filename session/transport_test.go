@@ -1099,6 +1099,36 @@ func TestARequestWithAnOpaqueURLIsNotSent(t *testing.T) {
 	}
 }
 
+// A reverse proxy hands on the Host that its client chose.
+func TestARequestWithAHostOfItsOwnIsSentToThePBX(t *testing.T) {
+	during(t, &fake{life: time.Hour, traits: pbx.Traits{URL: "http://pbx.test"}}, func(t *testing.T, s *session.Session) {
+		ask := func() *http.Request {
+			r := httptest.NewRequest(http.MethodGet, "http://pbx.test/call", nil)
+			r.Host = "evil.test"
+			return r
+		}
+		toPBX := func(r *http.Request) error {
+			var sent strings.Builder
+			r.WriteProxy(&sent)
+			if !strings.HasPrefix(sent.String(), "GET http://pbx.test/call HTTP/1.1\r\nHost: pbx.test\r\n") {
+				t.Errorf("a proxy is sent %q", sent.String())
+			}
+			return nil
+		}
+		client := over(roundTrip(func(r *http.Request) (*http.Response, error) { return answer(r, 200, ""), toPBX(r) }), s)
+		resp, err := client.Transport.RoundTrip(ask())
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		r := ask()
+		if err := s.Authorize(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		toPBX(r)
+	})
+}
+
 func TestARequestWithoutAURLIsAnErrorAndItsBodyIsClosed(t *testing.T) {
 	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
 		for name, send := range map[string]func(*http.Request) (*http.Response, error){
