@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
@@ -339,7 +340,7 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 		return nil, nil, err
 	}
 	e.follow(authorized)
-	sendOnce(authorized)
+	authorized = sendOnce(authorized)
 	e.sent = time.Now()
 	resp, err = base.RoundTrip(authorized)
 	if err == nil && resp == nil { // a careless base
@@ -348,6 +349,8 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 	if err != nil {
 		if !e.limit.stop() {
 			err = errNoResponse
+		} else if context.Cause(authorized.Context()) == errSentOnce {
+			err = errSentOnce
 		}
 		cancel()
 		return nil, nil, e.clean(err)
@@ -425,6 +428,10 @@ func (e *exchange) judge(verdict error) {
 // errNoResponse ends a request that has no deadline of its own.
 var errNoResponse error = &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true, Err: context.DeadlineExceeded,
 	Message: "the PBX does not respond; the request had no deadline of its own"}
+
+// errSentOnce ends a request that net/http is about to send again.
+var errSentOnce error = &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true,
+	Message: "the server ended the request without a response, and it is not sent again"}
 
 // errNeither is for a RoundTripper that returns neither a response nor an error.
 var errNeither error = &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true,
@@ -570,8 +577,9 @@ func (u *upload) end() error {
 // sendOnce keeps net/http from sending a request again when a kept connection
 // breaks: the PBX may have read it, and a GET may delete something. net/http
 // repeats requests without a body, or whose body can be had again, if their
-// method or a header says that they are idempotent.
-func sendOnce(r *http.Request) {
+// method or a header says that they are idempotent. Over HTTP/2 it repeats any
+// without a body: then the context ends with errSentOnce.
+func sendOnce(r *http.Request) *http.Request {
 	r.GetBody = nil
 	for _, name := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
 		if values, ok := r.Header[name]; ok { // net/http knows this spelling only
@@ -579,12 +587,28 @@ func sendOnce(r *http.Request) {
 			r.Header[strings.ToLower(name)] = values
 		}
 	}
+	if r.Body != nil && r.Body != http.NoBody {
+		return r
+	}
 	switch r.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		if r.Body == nil || r.Body == http.NoBody {
-			r.Body = empty{}
-		}
+		r.Body = empty{}
+		return r
 	}
+	ctx, end := context.WithCancelCause(r.Context())
+	var sent atomic.Bool
+	return r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaderField: func(name string, _ []string) {
+			if name == ":method" { // of HTTP/2 only
+				sent.Store(true)
+			}
+		},
+		GotConn: func(httptrace.GotConnInfo) {
+			if sent.Load() {
+				end(errSentOnce)
+			}
+		},
+	}))
 }
 
 // empty is a body without a byte that is not http.NoBody.
