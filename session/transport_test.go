@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strconv"
@@ -929,6 +930,31 @@ func resetStreams(c net.Conn, requests *atomic.Int32) {
 			c.Write(append(append([]byte{0, 0, 4, 3, 0}, stream...), 0, 0, 0, 1))
 		}
 	}
+}
+
+func TestATraceOfARequestSeesNoHeaderWithTheToken(t *testing.T) {
+	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
+		base := roundTrip(func(r *http.Request) (*http.Response, error) {
+			r.Write(io.Discard) // net/http's own, with its trace
+			return answer(r, 200, ""), nil
+		})
+		var seen []string
+		written := 0
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			WroteHeaderField: func(name string, values []string) { seen = append(seen, name+": "+strings.Join(values, ",")) },
+			WroteRequest:     func(httptrace.WroteRequestInfo) { written++ },
+		})
+		for _, ctx := range []context.Context{ctx, httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{})} {
+			r, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://pbx.test/call", nil)
+			r.Header.Set("X-Trace", "7")
+			if _, err := over(base, s).Do(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if all := strings.Join(seen, "\n"); strings.Contains(all, "token-1") || !strings.Contains(all, "X-Trace: 7") || written != 1 {
+			t.Errorf("the trace saw %q, and %d requests", seen, written)
+		}
+	})
 }
 
 func TestAnInspectorSeesTheRequestAsItWasAuthorizedAndTheBodysBeginning(t *testing.T) {
