@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,7 +38,8 @@ func (s *Session) Client() *http.Client {
 // without any.
 //
 // The token goes to the PBX only. A request to another origin than that of
-// [Session.URL] is an error of kind [pbx.ErrConfig], also after a redirect.
+// [Session.URL] is an error of kind [pbx.ErrConfig], also after a redirect. The
+// request's Host is always that of its URL.
 //
 // If the PBX refuses the token, the session replaces it. If the PBX refused it before
 // it did anything ([pbx.ErrTokenRejected]), the request is repeated, once and only if
@@ -106,7 +109,7 @@ func (s *Session) resolve(r *http.Request) (*http.Request, error) {
 	joined := base.JoinPath(r.URL.EscapedPath())
 	whole.Path, whole.RawPath = joined.Path, joined.RawPath
 	r = r.WithContext(r.Context()) // and not Clone, as in exchange
-	r.URL, r.Host = &whole, ""
+	r.URL = &whole
 	return r, nil
 }
 
@@ -126,7 +129,7 @@ func (s *Session) Authorize(ctx context.Context, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	r.URL, r.Host = whole.URL, whole.Host
+	r.URL, r.Host = whole.URL, whole.URL.Host // as in send
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
@@ -325,7 +328,8 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 		ctx, cancel = context.WithCancel(ctx)
 		e.limit.begin(e.link.timeout, cancel)
 	}
-	authorized := r.WithContext(ctx)
+	authorized := r.WithContext(e.veil(ctx))
+	authorized.Host = r.URL.Host // a proxy goes by it
 	e.url, authorized.Header = *r.URL, r.Header.Clone()
 	if authorized.URL = &e.url; authorized.Header == nil {
 		authorized.Header = http.Header{}
@@ -337,7 +341,7 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 		return nil, nil, err
 	}
 	e.follow(authorized)
-	sendOnce(authorized)
+	authorized = sendOnce(authorized)
 	e.sent = time.Now()
 	resp, err = base.RoundTrip(authorized)
 	if err == nil && resp == nil { // a careless base
@@ -346,6 +350,8 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 	if err != nil {
 		if !e.limit.stop() {
 			err = errNoResponse
+		} else if context.Cause(authorized.Context()) == errSentOnce {
+			err = errSentOnce
 		}
 		cancel()
 		return nil, nil, e.clean(err)
@@ -423,6 +429,10 @@ func (e *exchange) judge(verdict error) {
 // errNoResponse ends a request that has no deadline of its own.
 var errNoResponse error = &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true, Err: context.DeadlineExceeded,
 	Message: "the PBX does not respond; the request had no deadline of its own"}
+
+// errSentOnce ends a request that net/http is about to send again.
+var errSentOnce error = &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true,
+	Message: "the server ended the request without a response, and it is not sent again"}
 
 // errNeither is for a RoundTripper that returns neither a response nor an error.
 var errNeither error = &pbx.Error{Op: pbx.OpRequest, Kind: pbx.ErrUnavailable, Sent: true,
@@ -568,8 +578,9 @@ func (u *upload) end() error {
 // sendOnce keeps net/http from sending a request again when a kept connection
 // breaks: the PBX may have read it, and a GET may delete something. net/http
 // repeats requests without a body, or whose body can be had again, if their
-// method or a header says that they are idempotent.
-func sendOnce(r *http.Request) {
+// method or a header says that they are idempotent. Over HTTP/2 it repeats any
+// without a body: then the context ends with errSentOnce.
+func sendOnce(r *http.Request) *http.Request {
 	r.GetBody = nil
 	for _, name := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
 		if values, ok := r.Header[name]; ok { // net/http knows this spelling only
@@ -577,12 +588,28 @@ func sendOnce(r *http.Request) {
 			r.Header[strings.ToLower(name)] = values
 		}
 	}
+	if r.Body != nil && r.Body != http.NoBody {
+		return r
+	}
 	switch r.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		if r.Body == nil || r.Body == http.NoBody {
-			r.Body = empty{}
-		}
+		r.Body = empty{}
+		return r
 	}
+	ctx, end := context.WithCancelCause(r.Context())
+	var sent atomic.Bool
+	return r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaderField: func(name string, _ []string) {
+			if name == ":method" { // of HTTP/2 only
+				sent.Store(true)
+			}
+		},
+		GotConn: func(httptrace.GotConnInfo) {
+			if sent.Load() {
+				end(errSentOnce)
+			}
+		},
+	}))
 }
 
 // empty is a body without a byte that is not http.NoBody.
@@ -635,6 +662,37 @@ func stripLocation(location, token string) string {
 		return ""
 	}
 	return bare
+}
+
+// veil keeps headers that quote the token from the trace in ctx. Instrumentation outside
+// of the session puts one there.
+func (e *exchange) veil(ctx context.Context) context.Context {
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace == nil || trace.WroteHeaderField == nil {
+		return ctx
+	}
+	veiled := *trace
+	veiled.WroteHeaderField = func(name string, values []string) {
+		if !slices.ContainsFunc(values, func(value string) bool { return quotes(value, e.lease.token.Value.Reveal()) }) {
+			trace.WroteHeaderField(name, values)
+		}
+	}
+	return traced{ctx, &veiled}
+}
+
+// traced is a context with another trace. [httptrace.WithClientTrace] would keep the first
+// one too.
+type traced struct {
+	context.Context
+	trace *httptrace.ClientTrace
+}
+
+func (t traced) Value(key any) any {
+	value := t.Context.Value(key)
+	if _, is := value.(*httptrace.ClientTrace); is {
+		return t.trace
+	}
+	return value
 }
 
 // clean hides an error whose text holds the token, as that of a foreign

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strconv"
@@ -863,6 +864,99 @@ func TestARequestWithoutABodyIsNotSentAgainByTheConnection(t *testing.T) {
 	}
 }
 
+// Over HTTP/2 net/http repeats a request without a body, whatever its method, and without a
+// pause, as long as the server ends it so.
+func TestARequestWithoutABodyIsSentOnceOverHTTP2(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got atomic.Int32
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go resetStreams(c, &got)
+		}
+	}()
+	defer listener.Close()
+	var http2 http.Protocols
+	http2.SetUnencryptedHTTP2(true)
+	base := &http.Transport{Protocols: &http2}
+	defer base.CloseIdleConnections()
+	home := "http://" + listener.Addr().String()
+	s, end := on(&session.Guard{}, &fake{traits: pbx.Traits{URL: home}})
+	defer end()
+	for i, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+		for _, deadline := range []bool{false, true} {
+			got.Store(0)
+			ctx := t.Context()
+			if deadline {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, time.Minute)
+				defer cancel()
+			}
+			r, _ := http.NewRequestWithContext(ctx, method, home+"/call", nil)
+			_, err := over(base, s).Do(r)
+			if i > 0 {
+				wantKind(t, err, pbx.ErrUnavailable)
+			}
+			if n := got.Load(); err == nil || n != 1 {
+				t.Errorf("%s is sent %d times: %v", method, n, err)
+			}
+		}
+	}
+}
+
+// resetStreams is a server of HTTP/2 that reads requests and ends each with RST_STREAM and
+// PROTOCOL_ERROR.
+func resetStreams(c net.Conn, requests *atomic.Int32) {
+	defer c.Close()
+	io.CopyN(io.Discard, c, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")))
+	c.Write([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0}) // SETTINGS
+	for {
+		var frame [9]byte
+		if _, err := io.ReadFull(c, frame[:]); err != nil {
+			return
+		}
+		io.CopyN(io.Discard, c, int64(frame[0])<<16|int64(frame[1])<<8|int64(frame[2]))
+		switch kind, flags, stream := frame[3], frame[4], frame[5:]; {
+		case kind == 4 && flags == 0: // SETTINGS
+			c.Write([]byte{0, 0, 0, 4, 1, 0, 0, 0, 0})
+		case kind == 1: // HEADERS
+			requests.Add(1)
+			c.Write(append(append([]byte{0, 0, 4, 3, 0}, stream...), 0, 0, 0, 1))
+		}
+	}
+}
+
+func TestATraceOfARequestSeesNoHeaderWithTheToken(t *testing.T) {
+	during(t, &fake{life: time.Hour}, func(t *testing.T, s *session.Session) {
+		base := roundTrip(func(r *http.Request) (*http.Response, error) {
+			r.Write(io.Discard) // net/http's own, with its trace
+			return answer(r, 200, ""), nil
+		})
+		var seen []string
+		written := 0
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			WroteHeaderField: func(name string, values []string) { seen = append(seen, name+": "+strings.Join(values, ",")) },
+			WroteRequest:     func(httptrace.WroteRequestInfo) { written++ },
+		})
+		for _, ctx := range []context.Context{ctx, httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{})} {
+			r, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://pbx.test/call", nil)
+			r.Header.Set("X-Trace", "7")
+			if _, err := over(base, s).Do(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if all := strings.Join(seen, "\n"); strings.Contains(all, "token-1") || !strings.Contains(all, "X-Trace: 7") || written != 1 {
+			t.Errorf("the trace saw %q, and %d requests", seen, written)
+		}
+	})
+}
+
 func TestAnInspectorSeesTheRequestAsItWasAuthorizedAndTheBodysBeginning(t *testing.T) {
 	seen := -1
 	auth := judgingEach{&fake{}, func(r *http.Response, body []byte) error {
@@ -1097,6 +1191,36 @@ func TestARequestWithAnOpaqueURLIsNotSent(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A reverse proxy hands on the Host that its client chose.
+func TestARequestWithAHostOfItsOwnIsSentToThePBX(t *testing.T) {
+	during(t, &fake{life: time.Hour, traits: pbx.Traits{URL: "http://pbx.test"}}, func(t *testing.T, s *session.Session) {
+		ask := func() *http.Request {
+			r := httptest.NewRequest(http.MethodGet, "http://pbx.test/call", nil)
+			r.Host = "evil.test"
+			return r
+		}
+		toPBX := func(r *http.Request) error {
+			var sent strings.Builder
+			r.WriteProxy(&sent)
+			if !strings.HasPrefix(sent.String(), "GET http://pbx.test/call HTTP/1.1\r\nHost: pbx.test\r\n") {
+				t.Errorf("a proxy is sent %q", sent.String())
+			}
+			return nil
+		}
+		client := over(roundTrip(func(r *http.Request) (*http.Response, error) { return answer(r, 200, ""), toPBX(r) }), s)
+		resp, err := client.Transport.RoundTrip(ask())
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		r := ask()
+		if err := s.Authorize(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		toPBX(r)
+	})
 }
 
 func TestARequestWithoutAURLIsAnErrorAndItsBodyIsClosed(t *testing.T) {

@@ -18,13 +18,15 @@ import (
 var mute500 = map[string]string{
 	"TOKEN-02":    noWord,
 	"TOKEN-06":    noWord,
+	"EXPIRY-02":   noWord,
+	"EXPIRY-04":   noWord,
 	"PROTOCOL-06": noWord,
 	"SESSION-03":  noWord + ". A restart removes none",
 	"SESSION-10":  noWord + ". A restart removes none",
 	"SESSION-11":  noWord + ". A restart removes none",
 }
 
-const noWord = "GraphQL in FreePBX 17 responds to a removed token as to any failure, with HTTP 500"
+const noWord = "GraphQL in FreePBX 17 responds to a dead token as to any failure, with HTTP 500"
 
 var application = freepbxsim.Application{ID: "application", Secret: "application's secret"}
 

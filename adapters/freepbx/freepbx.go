@@ -15,10 +15,10 @@
 //
 // The releases differ. 15 and 16 refuse a dead token with HTTP 401 and
 // access_denied. So does REST in 17. GraphQL in 17 responds with HTTP 500, as it
-// does when anything fails. So HTTP 500 is a refused token if the token's lifetime is
-// over. Until then it is [pbx.ErrUnavailable] and ambiguous: Ping asks REST, and a
-// session replaces a token that an administrator has removed. The request that found
-// out is not repeated.
+// does when anything fails. So HTTP 500 is [pbx.ErrUnavailable] and ambiguous: Ping asks
+// REST, and a session replaces a token that an administrator has removed. The request
+// that found out is not repeated, not even if the token has expired: it may have been
+// valid when the request came.
 //
 // # What it does not say
 //

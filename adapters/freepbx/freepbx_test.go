@@ -1,6 +1,7 @@
 package freepbx_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -186,8 +187,7 @@ func TestWhatAResponseMeans(t *testing.T) {
 		{"a dead token under another status", gql, time.Hour, 200, `{"error":"access_denied"}`, pbx.ErrTokenRejected},
 		{"a failure", gql, time.Hour, 500, "", pbx.ErrUnavailable},
 		{"a failure in words", gql, time.Hour, 500, pbxsim.HTMLPage, pbx.ErrUnavailable},
-		{"a failure with an old token", gql, 0, 500, "", pbx.ErrTokenRejected},
-		{"a failure with a very old token", "/proxy" + gql, -time.Hour, 500, pbxsim.HTMLPage, pbx.ErrTokenRejected},
+		{"a failure with an old token", gql, 0, 500, "", pbx.ErrUnavailable},
 		{"a failure of REST with an old token", rest, -time.Hour, 500, "", pbx.ErrUnavailable},
 		{"a proxy's failure with an old token", gql, -time.Hour, 502, "", pbx.ErrUnavailable},
 		{"a query that fails", gql, time.Hour, 400, `{"errors":[{"message":"x","status":false}]}`, unknown},
@@ -221,12 +221,6 @@ func TestWhatAResponseMeans(t *testing.T) {
 			})
 		})
 	}
-	noExpiry := &pbx.Token{Value: pbx.NewSecret(token16)}
-	request := &http.Request{URL: &url.URL{Path: gql}}
-	err := open(t, config(drivertest.Unsent{T: t})).Inspect(&http.Response{StatusCode: 500, Header: http.Header{}, Request: request}, nil, noExpiry)
-	if failure(t, err).Kind != pbx.ErrUnavailable {
-		t.Errorf("a failure with a token of no known lifetime: %v", err)
-	}
 }
 
 // Only GraphQL's data proves that a token is alive.
@@ -257,6 +251,13 @@ func TestWhatAPingMeans(t *testing.T) {
 		if got := failure(t, err); got.Kind != tt.kind || got.Op != pbx.OpPing || got.Ambiguous {
 			t.Errorf("%d %s: %v, want %v", tt.status, tt.body, err, tt.kind)
 		}
+	}
+	failed := open(t, config(drivertest.Response{Status: 500}))
+	if err := failed.Ping(t.Context(), given(0)); failure(t, err).Kind != pbx.ErrTokenRejected {
+		t.Errorf("a failure with an old token: %v", err)
+	}
+	if err := failed.Ping(t.Context(), &pbx.Token{Value: pbx.NewSecret(token16)}); failure(t, err).Kind != pbx.ErrUnavailable {
+		t.Errorf("a failure with a token of no known lifetime: %v", err)
 	}
 }
 
@@ -373,6 +374,29 @@ func TestAQueryThatFailsCostsNoLogin(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The token was accepted when the query came, so the PBX may have acted.
+func TestAQueryThatFailsWhenItsTokenHasExpiredIsNotRepeated(t *testing.T) {
+	simulate(t, freepbxsim.Options{Version: 17}, func(t *testing.T, s simulation) {
+		live := s.Session()
+		defer live.Close(t.Context())
+		token, err := live.Token(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Fault(pbxsim.Fault{On: pbxsim.AppRequest, Status: 500, Delay: time.Until(token.ExpiresAt) + time.Second})
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
+		defer cancel()
+		resp, err := live.Do(query(s.Server.URL).WithContext(ctx))
+		if got := failure(t, err); got.Kind != pbx.ErrUnavailable || resp.StatusCode != 500 {
+			t.Errorf("%v", err)
+		}
+		resp.Body.Close()
+		if n := s.Counts().Requests; n != 3 { // two logins are among them
+			t.Errorf("%d requests", n)
+		}
+	})
 }
 
 // The secret may be unchecked, and a wrong one then logs in.

@@ -58,12 +58,12 @@ func judge(x *wire.Exchange, t *pbx.Token) error {
 	case x.OK():
 		return nil
 	case status != http.StatusInternalServerError || !strings.HasSuffix(x.Request.Path, "/gql"):
-	case over(t):
-		return x.Fail(pbx.ErrTokenRejected, "", "the token has expired, which FreePBX 17 reports as HTTP 500")
-	case x.Request.Op == pbx.OpRequest:
+	case x.Request.Op == pbx.OpRequest: // its token may have expired after it was accepted
 		failure := x.Fail(pbx.ErrUnavailable, "", "the query failed, or the token was removed: FreePBX 17 reports both as HTTP 500")
 		failure.Ambiguous = true
 		return failure
+	case over(t):
+		return x.Fail(pbx.ErrTokenRejected, "", "the token has expired, which FreePBX 17 reports as HTTP 500")
 	}
 	return x.Unexpected()
 }
