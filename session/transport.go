@@ -341,7 +341,11 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 		return nil, nil, err
 	}
 	e.follow(authorized)
-	authorized = sendOnce(authorized)
+	authorized, end := sendOnce(authorized)
+	if end != nil {
+		last := cancel
+		cancel = func() { last(); end(nil) }
+	}
 	e.sent = time.Now()
 	resp, err = base.RoundTrip(authorized)
 	if err == nil && resp == nil { // a careless base
@@ -579,8 +583,9 @@ func (u *upload) end() error {
 // breaks: the PBX may have read it, and a GET may delete something. net/http
 // repeats requests without a body, or whose body can be had again, if their
 // method or a header says that they are idempotent. Over HTTP/2 it repeats any
-// without a body: then the context ends with errSentOnce.
-func sendOnce(r *http.Request) *http.Request {
+// without a body: then the context ends with errSentOnce. end, unless it is nil, has to
+// be called when the response is done with.
+func sendOnce(r *http.Request) (once *http.Request, end context.CancelCauseFunc) {
 	r.GetBody = nil
 	for _, name := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
 		if values, ok := r.Header[name]; ok { // net/http knows this spelling only
@@ -589,12 +594,12 @@ func sendOnce(r *http.Request) *http.Request {
 		}
 	}
 	if r.Body != nil && r.Body != http.NoBody {
-		return r
+		return r, nil
 	}
 	switch r.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		r.Body = empty{}
-		return r
+		return r, nil
 	}
 	ctx, end := context.WithCancelCause(r.Context())
 	var sent atomic.Bool
@@ -609,7 +614,7 @@ func sendOnce(r *http.Request) *http.Request {
 				end(errSentOnce)
 			}
 		},
-	}))
+	})), end
 }
 
 // empty is a body without a byte that is not http.NoBody.
