@@ -317,7 +317,13 @@ func (h *Host) barred(now instant, l *Local, c credential, url string, lastPlace
 // InFront reports whether what responded to logins may still be in front of the PBX at
 // url, so that none goes for which no person has asked.
 func (h *Host) InFront(now time.Time, l *Local, url string) bool {
-	return h.barred(at(now), l, credential{retried: l.url(url).retried}, url, false)
+	var asked credential // the newest for which a person has
+	for _, c := range h.credentials {
+		if c.url == url {
+			asked.retried = max(asked.retried, c.retried)
+		}
+	}
+	return h.barred(at(now), l, asked, url, false)
 }
 
 // ignored reports whether a login goes though checks fail: they have failed for long,

@@ -237,7 +237,6 @@ func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 		return after
 	}
 	l.checkNow(t, g.URL)
-	l.url(g.URL).retried = t
 	h.prune()
 	return Decision{}
 }
