@@ -221,11 +221,17 @@ func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 	old := c
 	c.retried = max(t, c.refused+1)
 	last := lastPlace(h.tally(t, g), g.Limits)
-	unchecked := before.Reason == NoEvidence && (h.barred(t, l, old, g.URL, last) || l.url(g.URL).ignored(t, c, last))
-	if before.Reason == NoEvidence && !unchecked && !l.checkNow(t, g.URL) {
-		return justNow(l.url(g.URL).asked)
-	}
-	if before.Reason != PasswordRefused && before.Reason != MayBeLocked && before.Reason != Pause && !unchecked {
+	switch before.Reason {
+	case PasswordRefused, MayBeLocked, Pause:
+	case NoEvidence:
+		if h.barred(t, l, old, g.URL, last) || l.url(g.URL).goesUnchecked(t, c, last) {
+			break // the person's wish decides, and not the next check
+		}
+		if !l.checkNow(t, g.URL) {
+			return justNow(l.url(g.URL).asked)
+		}
+		return before
+	default:
 		before.Reason = cmp.Or(before.Reason, NothingToRetry)
 		return before
 	}
