@@ -160,7 +160,8 @@ type answer struct {
 	err     error // the reason; nil: the session's turn has not come
 	away    bool  // the reason is the store
 	crowded bool  // another session may make room for the login
-	checked bool  // a check of the PBX is under way or due
+
+	checking bool // a check of the PBX is under way or due, which may lift the reason
 
 	booking *lockout.Booking // of a login that is to be done
 }
@@ -568,13 +569,13 @@ func (m *machine) used() *pbx.Token {
 
 // heed follows the gate's answer.
 func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
-	op, quiet := m.op, m.relogin || m.op == pbx.OpPing || m.op == opLook && m.stuck()
-	living := m.living(now)
+	op, living := m.op, m.living(now)
+	quiet := op == pbx.OpPing || op == opLook && m.stuck()
+	if m.relogin {
+		m.relogin, quiet = living, living // else the login is the session's own
+	}
 	if m.rules.shares && (op == pbx.OpLogin || op == pbx.OpKeepAlive) {
 		m.heldUp = a.verdict != pass && a.verdict != free
-	}
-	if !living {
-		m.relogin, quiet = false, quiet && !m.relogin
 	}
 	if m.relogin && a.verdict == waitUntil { // nothing of this session's own depends on it
 		m.relogin = false
@@ -612,17 +613,22 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 		}
 		m.earlier(living)
 	}
+	if !quiet {
+		m.wait(now, a, living, p)
+	}
+}
+
+// wait sets the state of a session that waits for the gate.
+func (m *machine) wait(now time.Time, a answer, living bool, p *plan) {
 	switch {
-	case quiet:
 	case a.state == Rejected:
 		m.become(now, Rejected, m.ownWords(a), "the PBX refused these credentials before", p)
-	case living && a.err != nil:
+	case living && (a.err != nil || m.state == Rejected): // without an error, the refusal is gone
 		m.become(now, Renewing, a.err, "the renewal waits", p)
-	case living && m.state == Rejected: // the refusal is gone
-		m.become(now, Renewing, nil, "the renewal waits", p)
-	case !living && a.checked && !m.stuck(): // callers wait for the result
+	case living:
+	case a.checking && !m.stuck(): // Token waits for the result
 		m.become(now, Connecting, m.err, a.why(), p)
-	case !living:
+	default:
 		m.become(now, a.state, m.ownWords(a), a.why(), p)
 		m.holder = a.holder
 	}

@@ -409,15 +409,15 @@ var brokenProtocols = []mutants.Mutant{
 
 	// Checks without the password: who waits for them.
 	{"nobody waits for a check that is due", "answer.go",
-		"a.checked = c != nil && ",
-		"a.checked = false && c != nil && ",
+		"a.checking = c != nil && ",
+		"a.checking = false && c != nil && ",
 		"TestARequestWaitsForTheCheckAfterAnOutage"},
-	{"those who wait for a check do not learn of a page in front", "turns.go",
+	{"those who wait for a check do not learn of a page in front", "check.go",
 		"if c.failed = h.wanted(c.url, now); c.failed {",
-		"if c.failed = fails; c.failed {",
+		"if c.failed = !responds; c.failed {",
 		"TestNobodyWaitsForGoodInAnOutage"},
-	{"those who wait for a check count as told", "ask.go",
-		"a.err != nil && !a.checked",
+	{"those who wait for a check have an error already", "ask.go",
+		"a.err != nil && !a.checking",
 		"a.err != nil",
 		"TestNobodyWaitsForGoodInAnOutage"},
 
