@@ -1042,17 +1042,7 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 		base = m.lease.base
 	}
 	p.adopted = op == pbx.OpOpen
-	l := &lease{token: t, base: base, generation: m.generation}
-	var remaining time.Duration
-	remaining, l.span = lifetime(t, m.rules.lifetime, now)
-	l.until.Store(int64(now.Sub(base) + remaining))
-	share := renewalShare + renewalSpread*(chance-0.5)
-	if m.rules.many && (m.lease == nil || m.rash) {
-		// Sessions that get their tokens together, after a start or an outage,
-		// must not go on being renewed together.
-		share = renewalShare * (0.1 + 0.9*chance)
-	}
-	l.lead = min(time.Duration(float64(min(l.span, remaining))*(1-share)), remaining-minRenewal)
+	l := m.leaseOf(t, base, now, chance)
 	if at := unixNano(t.IssuedAt); op == pbx.OpLogin || at < m.issued {
 		m.issued = at
 	}
@@ -1066,6 +1056,22 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 	m.fails, m.pingDue = 0, false
 	m.become(now, Live, nil, brought(op), p)
 	m.rest(l.renewal())
+}
+
+// leaseOf is the lease of the newest token, which came at base.
+func (m *machine) leaseOf(t *pbx.Token, base, now time.Time, chance float64) *lease {
+	l := &lease{token: t, base: base, generation: m.generation}
+	var remaining time.Duration
+	remaining, l.span = lifetime(t, m.rules.lifetime, now)
+	l.until.Store(int64(now.Sub(base) + remaining))
+	share := renewalShare + renewalSpread*(chance-0.5)
+	if m.rules.many && (m.lease == nil || m.rash) {
+		// Sessions that get their tokens together, after a start or an outage,
+		// must not go on being renewed together.
+		share = renewalShare * (0.1 + 0.9*chance)
+	}
+	l.lead = min(time.Duration(float64(min(l.span, remaining))*(1-share)), remaining-minRenewal)
+	return l
 }
 
 // outlived notes how much of its lifetime the lease at hand has left at its

@@ -405,20 +405,7 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 	var found claimResult
 	another := r.err == nil && r.token != nil && (p.token == nil || !p.token.Value.Equal(r.token.Value))
 	if r.err == nil && r.token != nil && l.cell != nil {
-		other, removed := l.cell.commit(l.last, r.token)
-		switch {
-		case removed:
-			if another { // else it was logged out
-				s.logout(l, r.token)
-			}
-			r.token, found.verdict = nil, gone
-		case other != nil: // another process was quicker
-			l.family.adopted.Add(1)
-			if p.op == pbx.OpLogin { // else others may use it still
-				s.logout(l, r.token)
-			}
-			r.token = other
-		}
+		r.token, found.verdict = s.commit(l, p.op, r.token, another)
 	}
 	next := s.deliver(event{kind: finished, ticket: p.ticket, token: r.token, print: r.print, err: r.err, claim: found}, a)
 	if next.stale {
@@ -433,6 +420,27 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 		s.logout(l, next.logout)
 	}
 	return next
+}
+
+// commit writes the token that an operation brought into the store, and returns the one to
+// use. gone: another process has removed the session, and there is none. another: it is
+// not the token that the operation began with.
+func (s *Session) commit(l *link, op pbx.Op, t *pbx.Token, another bool) (*pbx.Token, claimVerdict) {
+	other, removed := l.cell.commit(l.last, t)
+	switch {
+	case removed:
+		if another { // else it was logged out
+			s.logout(l, t)
+		}
+		return nil, gone
+	case other != nil: // another process was quicker
+		l.family.adopted.Add(1)
+		if op == pbx.OpLogin { // else others may use it still
+			s.logout(l, t)
+		}
+		return other, claimed
+	}
+	return t, claimed
 }
 
 // perform has the driver do something that is not about the store.

@@ -241,7 +241,7 @@ var brokenLedgers = []mutants.Mutant{
 	{"the page of the PBX is what a login got", "local.go",
 		"u.own = u.shown", "u.own = others.page", "TestTheResponseThatIsThePBXsOwnIsThatOfChecks"},
 	{"the row forgets the page when it begins anew", "settle.go",
-		"h.row.count, h.row.since = 1, t", "h.row = row{count: 1, since: t}", "TestProcessesTryWhatIsInFrontNoMoreOftenThanOne"},
+		"r.count, r.since = 1, now", "*r = row{count: 1, since: now}", "TestProcessesTryWhatIsInFrontNoMoreOftenThanOne"},
 	{"a page of another URL hides one that is in front", "ask.go",
 		"(slices.ContainsFunc(u.inFront, bars) || bars(h.row.inFront))", "bars(h.row.inFront)", "TestThePageOfAnotherURLHidesNoneThatIsInFront"},
 	{"the pauses of a page go on with those of another", "outcome.go",

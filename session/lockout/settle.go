@@ -79,16 +79,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		return 0
 	default:
 		settleAs(unclear)
-		switch {
-		case h.row.count == 0, t > h.row.last.add(g.Limits.Window+lastPlacePause): // no pause by their number is longer
-			h.row.count, h.row.since = 1, t
-		case b.booked > h.row.since: // not one of several that met the same fault
-			h.row.count++
-		}
-		h.row.last = t
-		if o.Page != (Page{}) {
-			h.row.inFront.note(o.Page, b.booked, t)
-		}
+		h.row.note(b.booked, t, g.Limits.Window, o.Page)
 		l.bad(b.booked, t, b.URL, true, o.Page)
 		h.noProbeFailed(t, l, g)
 		return 0
@@ -98,6 +89,20 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		h.row = row{last: t}
 	}
 	return dropped
+}
+
+// note notes an unclear outcome of a login that was booked at that time.
+func (r *row) note(booked, now instant, window time.Duration, page Page) {
+	switch {
+	case r.count == 0, now > r.last.add(window+lastPlacePause): // no pause by their number is longer
+		r.count, r.since = 1, now
+	case booked > r.since: // not one of several that met the same fault
+		r.count++
+	}
+	r.last = now
+	if page != (Page{}) {
+		r.inFront.note(page, booked, now)
+	}
 }
 
 // noProbeFailed lets a login that is its own check move the schedule of checks.
