@@ -35,8 +35,9 @@
 //   - There is one login at a time, however many goroutines ask. It belongs to
 //     the session: if the one that waits for it gives up, the others still get
 //     the token.
-//   - Token waits for a login that is under way, as long as its context allows,
-//     and for nothing else. Between attempts it returns the last error at once.
+//   - Token waits for a login that is under way or about to start, and for the check
+//     of the PBX that the login waits for, as long as its context allows, and for
+//     nothing else. Between attempts it returns the last error at once.
 //   - The token is renewed before it expires. While it is valid, a failed renewal
 //     is not the application's problem.
 //   - A token that the PBX refused is replaced once, however many goroutines
@@ -582,9 +583,10 @@ func (s *Session) logout(l *link, t *pbx.Token) {
 	})
 }
 
-// Token returns the token to use now. It waits for a login under way, as long
-// as ctx allows. If there is none, it returns at once. Errors are *[Error].
-// Do not keep the token: ask again for the next request.
+// Token returns the token to use now. It waits, as long as ctx allows, for a login that
+// is under way or about to start, also if the PBX is checked first. If there is none, it
+// returns at once. Errors are *[Error]. Do not keep the token: ask again for the next
+// request.
 func (s *Session) Token(ctx context.Context) (*pbx.Token, error) {
 	if l := s.current.Load(); l != nil && time.Since(l.base) < time.Duration(l.until.Load()) {
 		return l.token, nil
