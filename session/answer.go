@@ -42,7 +42,7 @@ func (h *host) answer(g lockout.Login, d lockout.Decision, now time.Time) answer
 		fault(pbx.ErrUnavailable, d.Reason.String())
 	case lockout.NoEvidence:
 		c := h.checks[g.URL]
-		a.checked = c != nil && !c.failed && !h.local.NextCheck(g.URL).After(now)
+		a.checking = c != nil && !c.failed && !h.local.NextCheck(g.URL).After(now)
 		switch {
 		case !h.local.InDoubt().IsZero():
 			a.state = Unavailable

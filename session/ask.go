@@ -101,7 +101,7 @@ func (h *host) wait(v *visitor, q question, g lockout.Login, d lockout.Decision,
 		h.check(v, now)
 	}
 	a := h.answer(g, d, now)
-	v.waiter.told = a.err != nil && !a.checked
+	v.waiter.hasError = a.err != nil && !a.checking
 	return a
 }
 

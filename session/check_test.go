@@ -59,3 +59,23 @@ func TestOnlyTheStatusOfThoseWhoWaitForAResponseNamesTheNextCheck(t *testing.T) 
 		}
 	})
 }
+
+func TestASessionThatComesAfterAFailedCheckIsUnavailableThoughAnotherChecksNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := &session.Guard{}
+		_, end := on(guard, &fake{traits: onHost("pbx.test"), login: fails(pbx.ErrInvalidCredentials, true)}) // uses a place
+		defer end()
+		for range 2 { // each checks after the other has failed
+			time.Sleep(10 * time.Second)
+			_, end := on(guard, &fake{traits: onHost("pbx.test"), down: true})
+			defer end()
+		}
+		time.Sleep(10 * time.Second)
+		s, end := on(guard, &fake{traits: onHost("pbx.test"), down: true})
+		defer end()
+		time.Sleep(10 * time.Millisecond)
+		if status := s.Status(); status.State != session.Unavailable || status.Err == nil {
+			t.Error(status)
+		}
+	})
+}

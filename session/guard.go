@@ -170,8 +170,8 @@ func (g *Guard) list() []*host {
 type HostStatus struct {
 	Host string
 	lockout.Status
-	// Checking is when the PBX is checked next without a password, because a login
-	// waits for it to respond. Zero: no login does.
+	// Checking is when the PBX is checked next without a password, because a login or
+	// a keep-alive waits until it responds. Zero: none does.
 	Checking time.Time
 	// Waiting are the sessions that wait to log in.
 	Waiting []Waiting

@@ -111,10 +111,10 @@ type check struct {
 	url  string
 	job  job
 
-	by     *visitor // guarded by host.mu, as is what follows; nil: it is over
-	busy   bool     // one is under way
-	failed bool     // some still wait after the last one
-	passed bool     // from one visitor to another
+	by         *visitor // guarded by host.mu, as is what follows; nil: it is over
+	busy       bool     // one is under way
+	failed     bool     // some still wait after the last one, whatever it got
+	handedOver bool     // from one visitor to another
 }
 
 // lock locks the host and opens its books.

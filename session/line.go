@@ -75,7 +75,8 @@ type waiter struct {
 	unsure bool      // a beat that waits for evidence
 	called bool      // out of the queue: it has been asked to come
 	parked bool      // out of the queue: only its own time, or a person, can help
-	told   bool      // its session has an error to show
+
+	hasError bool // its session has got one to show
 
 	login  lockout.Login
 	kind   kind
@@ -253,8 +254,8 @@ func (l *line) callSame(g lockout.Login) called {
 	return l.callLogins(func(w *waiter) bool { return w.login.Fingerprint == g.Fingerprint && w.login.URL == g.URL })
 }
 
-// callUnanswered calls those that wait for a response from the URL and do not know
-// that none comes, or only a page: they may have begun to wait for something else.
-func (l *line) callUnanswered(url string) called {
-	return l.callLogins(func(w *waiter) bool { return w.reason == lockout.NoEvidence && !w.told && w.login.URL == url })
+// callWithoutError calls the logins that wait for the URL to respond, and whose sessions
+// have no error to show yet: they began to wait for something else, or for this check.
+func (l *line) callWithoutError(url string) called {
+	return l.callLogins(func(w *waiter) bool { return w.reason == lockout.NoEvidence && !w.hasError && w.login.URL == url })
 }

@@ -160,7 +160,8 @@ type answer struct {
 	err     error // the reason; nil: the session's turn has not come
 	away    bool  // the reason is the store
 	crowded bool  // another session may make room for the login
-	checked bool  // a check of the PBX is under way or due
+
+	checking bool // a check of the PBX is under way or due, which may lift the reason
 
 	booking *lockout.Booking // of a login that is to be done
 }
@@ -568,13 +569,13 @@ func (m *machine) used() *pbx.Token {
 
 // heed follows the gate's answer.
 func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
-	op, quiet := m.op, m.relogin || m.op == pbx.OpPing || m.op == opLook && m.stuck()
-	living := m.living(now)
+	op, living := m.op, m.living(now)
+	quiet := op == pbx.OpPing || op == opLook && m.stuck()
+	if m.relogin {
+		m.relogin, quiet = living, living // else the login is the session's own
+	}
 	if m.rules.shares && (op == pbx.OpLogin || op == pbx.OpKeepAlive) {
 		m.heldUp = a.verdict != pass && a.verdict != free
-	}
-	if !living {
-		m.relogin, quiet = false, quiet && !m.relogin
 	}
 	if m.relogin && a.verdict == waitUntil { // nothing of this session's own depends on it
 		m.relogin = false
@@ -612,17 +613,22 @@ func (m *machine) heed(now time.Time, a answer, chance float64, p *plan) {
 		}
 		m.earlier(living)
 	}
+	if !quiet {
+		m.wait(now, a, living, p)
+	}
+}
+
+// wait sets the state of a session that waits for the gate.
+func (m *machine) wait(now time.Time, a answer, living bool, p *plan) {
 	switch {
-	case quiet:
 	case a.state == Rejected:
 		m.become(now, Rejected, m.ownWords(a), "the PBX refused these credentials before", p)
-	case living && a.err != nil:
+	case living && (a.err != nil || m.state == Rejected): // without an error, the refusal is gone
 		m.become(now, Renewing, a.err, "the renewal waits", p)
-	case living && m.state == Rejected: // the refusal is gone
-		m.become(now, Renewing, nil, "the renewal waits", p)
-	case !living && a.checked && !m.stuck(): // callers wait for the result
+	case living:
+	case a.checking && !m.stuck(): // Token waits for the result
 		m.become(now, Connecting, m.err, a.why(), p)
-	case !living:
+	default:
 		m.become(now, a.state, m.ownWords(a), a.why(), p)
 		m.holder = a.holder
 	}
@@ -1036,17 +1042,7 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 		base = m.lease.base
 	}
 	p.adopted = op == pbx.OpOpen
-	l := &lease{token: t, base: base, generation: m.generation}
-	var remaining time.Duration
-	remaining, l.span = lifetime(t, m.rules.lifetime, now)
-	l.until.Store(int64(now.Sub(base) + remaining))
-	share := renewalShare + renewalSpread*(chance-0.5)
-	if m.rules.many && (m.lease == nil || m.rash) {
-		// Sessions that get their tokens together, after a start or an outage,
-		// must not go on being renewed together.
-		share = renewalShare * (0.1 + 0.9*chance)
-	}
-	l.lead = min(time.Duration(float64(min(l.span, remaining))*(1-share)), remaining-minRenewal)
+	l := m.leaseOf(t, base, now, chance)
 	if at := unixNano(t.IssuedAt); op == pbx.OpLogin || at < m.issued {
 		m.issued = at
 	}
@@ -1060,6 +1056,22 @@ func (m *machine) adopt(now time.Time, op pbx.Op, t *pbx.Token, chance float64, 
 	m.fails, m.pingDue = 0, false
 	m.become(now, Live, nil, brought(op), p)
 	m.rest(l.renewal())
+}
+
+// leaseOf is the lease of the newest token, which came at base.
+func (m *machine) leaseOf(t *pbx.Token, base, now time.Time, chance float64) *lease {
+	l := &lease{token: t, base: base, generation: m.generation}
+	var remaining time.Duration
+	remaining, l.span = lifetime(t, m.rules.lifetime, now)
+	l.until.Store(int64(now.Sub(base) + remaining))
+	share := renewalShare + renewalSpread*(chance-0.5)
+	if m.rules.many && (m.lease == nil || m.rash) {
+		// Sessions that get their tokens together, after a start or an outage,
+		// must not go on being renewed together.
+		share = renewalShare * (0.1 + 0.9*chance)
+	}
+	l.lead = min(time.Duration(float64(min(l.span, remaining))*(1-share)), remaining-minRenewal)
+	return l
 }
 
 // outlived notes how much of its lifetime the lease at hand has left at its

@@ -419,11 +419,11 @@ func (k *driverKind) moves(w *world, moves []move) []move {
 			}
 		}
 		if m.op == pbx.OpLogin {
-			answers = append(answers, answer{verdict: waitEvent, state: Unavailable, err: failure(pbx.ErrUnavailable, false, 0), checked: true})
+			answers = append(answers, answer{verdict: waitEvent, state: Unavailable, err: failure(pbx.ErrUnavailable, false, 0), checking: true})
 		}
 		for _, a := range answers {
 			name := verdictNames[a.verdict][a.state]
-			if a.checked {
+			if a.checking {
 				name += ", checked"
 			}
 			moves = append(moves, move{name: name, e: event{kind: answered, ticket: m.ticket, answer: a}})

@@ -35,8 +35,9 @@
 //   - There is one login at a time, however many goroutines ask. It belongs to
 //     the session: if the one that waits for it gives up, the others still get
 //     the token.
-//   - Token waits for a login that is under way, as long as its context allows,
-//     and for nothing else. Between attempts it returns the last error at once.
+//   - Token waits for a login that is under way or about to start, and for the check
+//     of the PBX that the login waits for, as long as its context allows, and for
+//     nothing else. Between attempts it returns the last error at once.
 //   - The token is renewed before it expires. While it is valid, a failed renewal
 //     is not the application's problem.
 //   - A token that the PBX refused is replaced once, however many goroutines
@@ -405,20 +406,7 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 	var found claimResult
 	another := r.err == nil && r.token != nil && (p.token == nil || !p.token.Value.Equal(r.token.Value))
 	if r.err == nil && r.token != nil && l.cell != nil {
-		other, removed := l.cell.commit(l.last, r.token)
-		switch {
-		case removed:
-			if another { // else it was logged out
-				s.logout(l, r.token)
-			}
-			r.token, found.verdict = nil, gone
-		case other != nil: // another process was quicker
-			l.family.adopted.Add(1)
-			if p.op == pbx.OpLogin { // else others may use it still
-				s.logout(l, r.token)
-			}
-			r.token = other
-		}
+		r.token, found.verdict = s.commit(l, p.op, r.token, another)
 	}
 	next := s.deliver(event{kind: finished, ticket: p.ticket, token: r.token, print: r.print, err: r.err, claim: found}, a)
 	if next.stale {
@@ -433,6 +421,27 @@ func (s *Session) call(l *link, a *attempt, p plan) plan {
 		s.logout(l, next.logout)
 	}
 	return next
+}
+
+// commit writes the token that an operation brought into the store, and returns the one to
+// use. gone: another process has removed the session, and there is none. another: it is
+// not the token that the operation began with.
+func (s *Session) commit(l *link, op pbx.Op, t *pbx.Token, another bool) (*pbx.Token, claimVerdict) {
+	other, removed := l.cell.commit(l.last, t)
+	switch {
+	case removed:
+		if another { // else it was logged out
+			s.logout(l, t)
+		}
+		return nil, gone
+	case other != nil: // another process was quicker
+		l.family.adopted.Add(1)
+		if op == pbx.OpLogin { // else others may use it still
+			s.logout(l, t)
+		}
+		return other, claimed
+	}
+	return t, claimed
 }
 
 // perform has the driver do something that is not about the store.
@@ -574,9 +583,10 @@ func (s *Session) logout(l *link, t *pbx.Token) {
 	})
 }
 
-// Token returns the token to use now. It waits for a login under way, as long
-// as ctx allows. If there is none, it returns at once. Errors are *[Error].
-// Do not keep the token: ask again for the next request.
+// Token returns the token to use now. It waits, as long as ctx allows, for a login that
+// is under way or about to start, also if the PBX is checked first. If there is none, it
+// returns at once. Errors are *[Error]. Do not keep the token: ask again for the next
+// request.
 func (s *Session) Token(ctx context.Context) (*pbx.Token, error) {
 	if l := s.current.Load(); l != nil && time.Since(l.base) < time.Duration(l.until.Load()) {
 		return l.token, nil

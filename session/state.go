@@ -89,8 +89,8 @@ type Status struct {
 	// whether its credentials have changed. Usually it then goes on waiting:
 	// [Waiting].Until in [Guard.Hosts] is the end of the wait.
 	Next time.Time `json:"next,omitzero"`
-	// Check is when the PBX is checked next without the password, because a login
-	// waits until it responds. Zero: no login does.
+	// Check is when the PBX is checked next without the password, because a login or
+	// a keep-alive waits until it responds. Zero: neither does.
 	Check time.Time `json:"check,omitzero"`
 	// LockedBy says who holds logins back in state [Locked].
 	LockedBy LockHolder `json:"locked_by,omitzero"`

@@ -83,7 +83,7 @@ type Bucket struct {
 // count several times, except in InTrouble.
 type HostStats struct {
 	InTrouble   int // for any of the reasons below
-	InDoubt     int // the last login got no response, and nothing has proven since that the PBX works
+	InDoubt     int // the last login got no verdict, and nothing has proven since that the PBX works
 	WrongLogins int // the PBX may count at least one wrong login, so that a lockout is nearer
 	Locked      int // the PBX has locked this client, or an account
 }

@@ -11,7 +11,7 @@ import (
 type trouble uint8
 
 const (
-	inDoubt     trouble = 1 << iota // a login got no response
+	inDoubt     trouble = 1 << iota // a login got no verdict
 	wrongLogins                     // the PBX may count some
 	lockedOut                       // the PBX has said so
 	careful                         // requests with tokens have to ask and report

@@ -116,7 +116,7 @@ const (
 	pauseAfterMore = 30 * time.Second
 	longestPause   = 150 * time.Second // a lock that only logins meet costs no more than three minutes after it
 	lastPlacePause = time.Minute       // beyond the window
-	failingPause   = time.Hour         // of checks; eight times as long after each login that went all the same
+	failingPause   = time.Hour         // until a login goes though checks fail; then 8 hours, then 64 each
 	abandonedPause = 24 * time.Hour    // new credentials with two logins that nobody settled
 )
 
@@ -257,11 +257,13 @@ func (h *Host) ask(now instant, l *Local, g Login) (d Decision, try bool) {
 		return wait(Wait, Pause, until)
 	}
 	if l.doubt > 0 || h.row.count > 0 || n.counted > 0 {
-		if g.NoProbe {
+		switch last := lastPlace(n, g.Limits); {
+		case g.NoProbe:
 			if next := at(l.NextCheck(g.URL)); now < next {
 				return wait(Wait, Pause, next)
 			}
-		} else if !l.hasEvidence(now, h.unclearSince(), g.URL) && !l.url(g.URL).ignored(now, c, lastPlace(n, g.Limits)) || h.barred(now, l, c, g.URL, lastPlace(n, g.Limits)) {
+		case !l.hasEvidence(now, h.unclearSince(), g.URL) && !l.url(g.URL).goesUnchecked(now, c, last),
+			h.barred(now, l, c, g.URL, last):
 			return wait(WaitEvent, NoEvidence, 0)
 		}
 	}
@@ -317,13 +319,19 @@ func (h *Host) barred(now instant, l *Local, c credential, url string, lastPlace
 // InFront reports whether what responded to logins may still be in front of the PBX at
 // url, so that none goes for which no person has asked.
 func (h *Host) InFront(now time.Time, l *Local, url string) bool {
-	return h.barred(at(now), l, credential{retried: l.url(url).retried}, url, false)
+	var asked credential // the newest for which a person has
+	for _, c := range h.credentials {
+		if c.url == url {
+			asked.retried = max(asked.retried, c.retried)
+		}
+	}
+	return h.barred(at(now), l, asked, url, false)
 }
 
-// ignored reports whether a login goes though checks fail: they have failed for long,
-// and just now too. For the last place, which no outage may use, a person has to ask for
-// it as well.
-func (u *urlState) ignored(now instant, c credential, lastPlace bool) bool {
+// goesUnchecked reports whether a login goes though checks fail: they have failed for
+// long, and just now too. For the last place, which no outage may use, a person has to ask
+// for it as well.
+func (u *urlState) goesUnchecked(now instant, c credential, lastPlace bool) bool {
 	if !u.failsLong(now) {
 		return false
 	}

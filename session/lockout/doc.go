@@ -56,15 +56,15 @@
 // login, whatever stands in front of the PBX, and ends as soon as the PBX
 // responds. A login that gets HTTP 401, 403 or 407 without the brand's words, or a
 // redirect, may have met something in front of the PBX, or a wrong password. It
-// counts, and a check that is refused or redirected is then no evidence for an
-// hour, and for eight times as long after each further one.
+// counts, and a check that is refused or redirected is then no evidence: for an
+// hour, for 8 hours after a second such login, and for 64 after each further one.
 //
 // The same holds for a login that gets another page or a gateway's JSON, as HTTP 404 of a
 // proxy that has no backend. A check that gets the same status, and a body of the same
-// length or of one byte more or less, is then no evidence for ten minutes, and for eight
-// times as long after each further login that gets it. If a login that goes all the same
-// gets a verdict, the page is the PBX's own, and is evidence from then on. Such logins never
-// use the last place, unless a person asks for it.
+// length or of one byte more or less, is then no evidence: for 10 minutes, for 80 after a
+// second login that gets it, and for 640 after each further one. If a login that goes all
+// the same gets a verdict, the page is the PBX's own, and is evidence from then on. Such
+// logins never use the last place, unless a person asks for it.
 //
 // HTTP 5xx to a check may come from an outage, or from a PBX whose server does not
 // serve such a request. If checks have got nothing else for an hour, a login goes all

@@ -27,7 +27,6 @@ type urlState struct {
 	since    instant // when the first of them was sent
 	checked  instant // when the newest of them ended
 	asked    instant // when a person last asked for another
-	retried  instant // when a person last asked for a login
 	owed     bool    // that one was not sent yet
 	care     care
 	refused  []refusedToken // lately
@@ -68,7 +67,7 @@ func (l *Local) clamp(now instant, url string) {
 	l.lastSuccess = min(l.lastSuccess, now)
 	u := l.url(url)
 	u.sent, u.evidence, u.since, u.checked = min(u.sent, now), min(u.evidence, now), min(u.since, now), min(u.checked, now)
-	u.asked, u.retried, u.failing, u.tried = min(u.asked, now), min(u.retried, now), min(u.failing, now), min(u.tried, now)
+	u.asked, u.failing, u.tried = min(u.asked, now), min(u.failing, now), min(u.tried, now)
 	for i := range u.inFront {
 		u.inFront[i].last = min(u.inFront[i].last, now)
 	}
@@ -84,7 +83,7 @@ func (l *Local) Shift(by time.Duration) {
 	shift(ms, &l.doubt, &l.lastBad, &l.lastUnclear, &l.lastSuccess)
 	for i := range l.urls {
 		u := &l.urls[i]
-		shift(ms, &u.sent, &u.evidence, &u.since, &u.checked, &u.asked, &u.retried, &u.failing, &u.tried)
+		shift(ms, &u.sent, &u.evidence, &u.since, &u.checked, &u.asked, &u.failing, &u.tried)
 		for i := range u.inFront {
 			shift(ms, &u.inFront[i].last)
 		}

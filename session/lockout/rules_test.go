@@ -1622,6 +1622,27 @@ func TestLoginsThatMeetOnePageTogetherCountOnce(t *testing.T) {
 	x.goes(one, notFound)
 }
 
+func TestAnotherProcessLearnsForWhomAPersonHasAsked(t *testing.T) {
+	x := play(t)
+	g := account("good", manyPlaces())
+	x.login(g, lockout.Success)
+	x.gets(g, x.book(g), notFound)
+	x.pass(time.Minute)
+	var there lockout.Local // of the other process
+	for _, l := range []*lockout.Local{&x.local, &there} {
+		l.Checked(g.URL, x.now, x.now, notFound)
+	}
+	if !x.host.InFront(x.now, &there, g.URL) {
+		t.Error("the page is not in front")
+	}
+	if d := x.host.Retry(x.now, &x.local, g); d.Reason != lockout.None {
+		t.Fatal(d.Reason)
+	}
+	if x.host.InFront(x.now, &there, g.URL) {
+		t.Error("the page holds back a login for which a person has asked, because that was in another process")
+	}
+}
+
 func TestAnotherProcessLearnsOfThePageInFront(t *testing.T) {
 	x := play(t)
 	g := account("good", inRowLimits())

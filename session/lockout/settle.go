@@ -79,16 +79,7 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		return 0
 	default:
 		settleAs(unclear)
-		switch {
-		case h.row.count == 0, t > h.row.last.add(g.Limits.Window+lastPlacePause): // no pause by their number is longer
-			h.row.count, h.row.since = 1, t
-		case b.booked > h.row.since: // not one of several that met the same fault
-			h.row.count++
-		}
-		h.row.last = t
-		if o.Page != (Page{}) {
-			h.row.inFront.note(o.Page, b.booked, t)
-		}
+		h.row.note(b.booked, t, g.Limits.Window, o.Page)
 		l.bad(b.booked, t, b.URL, true, o.Page)
 		h.noProbeFailed(t, l, g)
 		return 0
@@ -98,6 +89,20 @@ func (h *Host) Settle(now time.Time, l *Local, g Login, b Booking, o Outcome) (d
 		h.row = row{last: t}
 	}
 	return dropped
+}
+
+// note notes an unclear outcome of a login that was booked at that time.
+func (r *row) note(booked, now instant, window time.Duration, page Page) {
+	switch {
+	case r.count == 0, now > r.last.add(window+lastPlacePause): // no pause by their number is longer
+		r.count, r.since = 1, now
+	case booked > r.since: // not one of several that met the same fault
+		r.count++
+	}
+	r.last = now
+	if page != (Page{}) {
+		r.inFront.note(page, booked, now)
+	}
 }
 
 // noProbeFailed lets a login that is its own check move the schedule of checks.
@@ -221,11 +226,17 @@ func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 	old := c
 	c.retried = max(t, c.refused+1)
 	last := lastPlace(h.tally(t, g), g.Limits)
-	unchecked := before.Reason == NoEvidence && (h.barred(t, l, old, g.URL, last) || l.url(g.URL).ignored(t, c, last))
-	if before.Reason == NoEvidence && !unchecked && !l.checkNow(t, g.URL) {
-		return justNow(l.url(g.URL).asked)
-	}
-	if before.Reason != PasswordRefused && before.Reason != MayBeLocked && before.Reason != Pause && !unchecked {
+	switch before.Reason {
+	case PasswordRefused, MayBeLocked, Pause:
+	case NoEvidence:
+		if h.barred(t, l, old, g.URL, last) || l.url(g.URL).goesUnchecked(t, c, last) {
+			break // the person's wish decides, and not the next check
+		}
+		if !l.checkNow(t, g.URL) {
+			return justNow(l.url(g.URL).asked)
+		}
+		return before
+	default:
 		before.Reason = cmp.Or(before.Reason, NothingToRetry)
 		return before
 	}
@@ -237,7 +248,6 @@ func (h *Host) Retry(now time.Time, l *Local, g Login) Decision {
 		return after
 	}
 	l.checkNow(t, g.URL)
-	l.url(g.URL).retried = t
 	h.prune()
 	return Decision{}
 }

@@ -159,9 +159,9 @@ func TestRandomWalk(t *testing.T) {
 // The rules hold where checks always get HTTP 500 too, but an account may wait for the
 // hours that such checks take to be ignored.
 func TestRandomWalkWhereChecksAlwaysFail(t *testing.T) {
-	steps := cmp.Or(*walkSteps, 4_000)
+	steps, most := cmp.Or(*walkSteps, 4_000), 2 // of ten sessions, that may be late
 	if testing.Short() || lockout.RaceBuild {
-		steps /= 4
+		steps, most = steps/4, 4 // in so few steps, a wait of hours weighs more
 	}
 	seed := cmp.Or(*walkSeed, uint64(time.Now().UnixNano()))
 	t.Logf("%d steps, seed %d", steps, seed)
@@ -171,7 +171,7 @@ func TestRandomWalkWhereChecksAlwaysFail(t *testing.T) {
 		total.add(walk(t, s, rand.New(rand.NewPCG(seed, uint64(i))), steps))
 	}
 	t.Logf("%+v", total)
-	if total.checks == 0 || total.inTime*10 < total.checks*8 {
+	if total.checks == 0 || total.inTime*10 < total.checks*(10-most) {
 		t.Errorf("of %d sessions that worked before, only %d were live in time without a person", total.checks, total.inTime)
 	}
 }
