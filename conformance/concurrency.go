@@ -14,37 +14,44 @@ import (
 
 var concurrencyRules = []Rule{
 	{
-		ID:    "CONCURRENCY-01",
-		Says:  "Fifty concurrent logins on one Authenticator return fifty tokens, with one request each.",
-		Why:   "An Authenticator keeps no state, so there is nothing to share and nothing to mix up.",
-		check: manyLogins,
+		ID:      "CONCURRENCY-01",
+		Says:    "Fifty concurrent logins on one Authenticator return fifty tokens, with one request each.",
+		Why:     "An Authenticator keeps no state, so there is nothing to share and nothing to mix up.",
+		options: roomForAll,
+		check:   manyLogins,
 	},
 	{
-		ID:    "CONCURRENCY-02",
-		Says:  "Concurrent keep-alives of many tokens each return their own token, extended.",
-		Why:   "A token that comes back to another holder is another user's login.",
-		needs: []precondition{keepAlive},
-		check: manyKeepAlives,
+		ID:      "CONCURRENCY-02",
+		Says:    "Concurrent keep-alives of many tokens each return their own token, extended.",
+		Why:     "A token that comes back to another holder is another user's login.",
+		needs:   []precondition{keepAlive},
+		options: roomForAll,
+		check:   manyKeepAlives,
 	},
 	{
-		ID:    "CONCURRENCY-03",
-		Says:  "Cancelling one login does not cancel the others.",
-		Why:   "Sharing one login is the session's task, not the driver's.",
-		check: oneCancelled,
+		ID:      "CONCURRENCY-03",
+		Says:    "Cancelling one login does not cancel the others.",
+		Why:     "Sharing one login is the session's task, not the driver's.",
+		options: roomForAll,
+		check:   oneCancelled,
 	},
 	{
-		ID:      "CONCURRENCY-04",
-		Says:    "Concurrent requests, pings and logouts of many tokens each use their own token. Fingerprints can be made meanwhile.",
-		Why:     "A session uses its driver from many goroutines. A token that gets into another request is reported as dead, or ends with the wrong logout.",
-		options: func(o *pbxsim.Options) { o.Lockout.After = -1 }, // dead tokens may count
-		check:   manyUses,
+		ID:   "CONCURRENCY-04",
+		Says: "Concurrent requests, pings and logouts of many tokens each use their own token. Fingerprints can be made meanwhile.",
+		Why:  "A session uses its driver from many goroutines. A token that gets into another request is reported as dead, or ends with the wrong logout.",
+		options: func(o *pbxsim.Options) {
+			roomForAll(o)
+			o.Lockout.After = -1 // dead tokens may count
+		},
+		check: manyUses,
 	},
 }
 
-// crowd is how many at once: fifty, or as many as the PBX has room for.
+// crowd is how many at once: fifty, or as many as leave each other valid. Where a
+// login beyond the limit is refused, the rules use roomForAll.
 func crowd(t *testbed) int {
-	if most := t.auth.Traits().MaxTokens; most > 0 {
-		return min(50, most)
+	if traits := t.auth.Traits(); traits.NewestWins && traits.MaxTokens > 0 {
+		return min(50, traits.MaxTokens)
 	}
 	return 50
 }

@@ -11,10 +11,11 @@ import (
 
 var expiryRules = []Rule{
 	{
-		ID:    "EXPIRY-01",
-		Says:  "IssuedAt is not after the login's arrival at the PBX, and ExpiresAt, if set, is not after the PBX's own expiry, however late the response.",
-		Why:   "Sessions renew by these times. An expiry counted from the response is later than the PBX's.",
-		check: tokenTimes,
+		ID:      "EXPIRY-01",
+		Says:    "IssuedAt is not after the login's arrival at the PBX, and ExpiresAt, if set, is not after the PBX's own expiry, however late the response.",
+		Why:     "Sessions renew by these times. An expiry counted from the response is later than the PBX's.",
+		options: roomForAll,
+		check:   tokenTimes,
 	},
 	{
 		ID:    "EXPIRY-02",

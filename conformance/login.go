@@ -19,11 +19,12 @@ var loginRules = []Rule{
 		check: goodLogin,
 	},
 	{
-		ID:    "LOGIN-02",
-		Says:  "Two logins return two tokens, and both are valid.",
-		Why:   "A driver that keeps a token hands out one that the session has just reported dead.",
-		needs: []precondition{severalTokens},
-		check: twoLogins,
+		ID:      "LOGIN-02",
+		Says:    "Two logins return two tokens, and both are valid.",
+		Why:     "A driver that keeps a token hands out one that the session has just reported dead.",
+		needs:   []precondition{severalTokens},
+		options: roomForAll,
+		check:   twoLogins,
 	},
 	{
 		ID:    "LOGIN-03",
@@ -46,10 +47,11 @@ var loginRules = []Rule{
 		check: loginSentOnce,
 	},
 	{
-		ID:    "LOGIN-06",
-		Says:  "A user name and a password of any characters arrive unchanged. With blanks at the ends of either, or a password that is not UTF-8, it may be ErrConfig instead, before anything is sent.",
-		Why:   "Requests put together with Sprintf break at the first quote, and then the right password is a wrong one.",
-		check: awkwardPassword,
+		ID:      "LOGIN-06",
+		Says:    "A user name and a password of any characters arrive unchanged. With blanks at the ends of either, or a password that is not UTF-8, it may be ErrConfig instead, before anything is sent.",
+		Why:     "Requests put together with Sprintf break at the first quote, and then the right password is a wrong one.",
+		options: roomForAll,
+		check:   awkwardPassword,
 	},
 	{
 		ID:    "LOGIN-07",

@@ -464,6 +464,17 @@ var mutants = []struct {
 			return t, err
 		}
 	}), "is not extended"},
+	{"KEEPALIVE-01", "leaves the time of the login in a kept token", mutate(func(m *mutant) {
+		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
+			kept, err := m.fullDriver.KeepAlive(ctx, t)
+			if err != nil {
+				return nil, err
+			}
+			next := *kept
+			next.IssuedAt = t.IssuedAt
+			return &next, nil
+		}
+	}), "set it to the time just before the keep-alive"},
 	{"KEEPALIVE-02", "does not read the heartbeat's response", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 			if _, err := m.fullDriver.KeepAlive(ctx, t); errors.Is(err, pbx.ErrUnavailable) {
