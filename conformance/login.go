@@ -42,7 +42,7 @@ var loginRules = []Rule{
 	},
 	{
 		ID:    "LOGIN-05",
-		Says:  "A login that reached the PBX is not sent again, whatever came of it.",
+		Says:  "A login that reached the PBX is not sent again, whatever came of it. If its first request gets HTTP 503, nothing else is sent.",
 		Why:   "It may have counted as a wrong one. Retry libraries repeat a POST after a 5xx or a lost response, and real clients have gone on until their address was locked.",
 		check: loginSentOnce,
 	},
@@ -135,6 +135,16 @@ func loginSentOnce(t *testbed) error {
 		if wrong := ofKind(err); wrong != nil {
 			return at(failure.name, wrong)
 		}
+	}
+	requests := t.transport.requests.Load()
+	t.sim.Down(pbxsim.Unavailable)
+	err := noToken(t.auth.Login(context.Background()))
+	t.sim.Up()
+	if n := t.transport.requests.Load() - requests; n != 1 {
+		return fmt.Errorf("HTTP 503 to everything: a login sends %d requests, want 1", n)
+	}
+	if wrong := ofKind(err); wrong != nil {
+		return at("HTTP 503 to everything", wrong)
 	}
 	before := t.count(pbxsim.Login)
 	return t.unheardOf(func(where string, refused error) error {

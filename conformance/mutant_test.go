@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,9 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/freepbx"
 	"github.com/pbxauth/pbx/adapters/freepbx/freepbxsim"
+	"github.com/pbxauth/pbx/adapters/grandstream"
+	"github.com/pbxauth/pbx/adapters/openvox"
+	"github.com/pbxauth/pbx/adapters/wazo"
 	"github.com/pbxauth/pbx/adapters/wire"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -45,6 +49,20 @@ var acmeHarness = readyHarness(Harness{Driver: acme.Name, Simulator: acmesim.New
 var unprovenHarness = readyHarness(Harness{Driver: freepbx.Name, Call: simulators.Of(freepbx.Name)[0].Harmless.At, Simulator: func(o *pbxsim.Options) *pbxsim.PBX {
 	return freepbxsim.New(&freepbxsim.Options{Version: 17, AnySecret: true}, o)
 }})
+
+// brandHarness is that of a brand of this module, as its vendor documents it.
+func brandHarness(brand simulators.Simulator) Harness {
+	return readyHarness(Harness{Driver: brand.Driver, Options: brand.Options, Simulator: brand.New, Call: brand.Harmless.At})
+}
+
+// challengeHarness is that of a brand whose login begins with a request for a challenge.
+var challengeHarness = brandHarness(simulators.Of(grandstream.Name)[0])
+
+// xmlHarness is that of a brand that speaks XML.
+var xmlHarness = brandHarness(simulators.Of(openvox.Name)[1])
+
+// statusHarness is that of a brand that refuses with HTTP 401 and words of its own.
+var statusHarness = brandHarness(simulators.Of(wazo.Name)[0])
 
 func readyHarness(h Harness) Harness {
 	h, err := h.ready()
@@ -223,8 +241,10 @@ func withTLS(change func(*pbx.TLS)) Harness {
 }
 
 // retryingLogin repeats a login as long as it fails as told, three times in all.
-func retryingLogin(when func(error) bool) Harness {
-	return mutate(func(m *mutant) {
+func retryingLogin(when func(error) bool) Harness { return retryingLoginAs(yeastarHarness, when) }
+
+func retryingLoginAs(h Harness, when func(error) bool) Harness {
+	return mutateAs(h, func(m *mutant) {
 		m.login = func(ctx context.Context) (*pbx.Token, error) {
 			token, err := m.fullDriver.Login(ctx)
 			for range 2 {
@@ -368,6 +388,10 @@ var mutants = []struct {
 		var failure *pbx.Error
 		return errors.As(err, &failure) && failure.Kind == nil
 	}), "refused with UnheardOf for errno: the login is sent 3 times"},
+	{"LOGIN-05", "asks again for a challenge that it does not get", retryingLoginAs(challengeHarness, func(err error) bool {
+		var failure *pbx.Error
+		return errors.As(err, &failure) && failure.Kind == pbx.ErrUnavailable && !failure.Sent
+	}), "HTTP 503 to everything: a login sends 3 requests, want 1"},
 	{"LOGIN-06", "puts JSON together with Sprintf", naiveDriver(), "has not issued the token"},
 	{"LOGIN-06", "cuts the blanks off the password", withPassword(strings.TrimSpace), "a blank at each end: the login fails"},
 	{"LOGIN-06", "has encoding/json replace what is not UTF-8", withPassword(func(s string) string { return strings.ToValidUTF8(s, "\ufffd") }), "not UTF-8: the login fails"},
@@ -409,6 +433,7 @@ var mutants = []struct {
 			return nil
 		}
 	}), "a revoked token: it succeeds"},
+	{"TOKEN-02", "does not know the code for a token of another address", boundHarness(), "from another address than it was issued to: it returns kind <nil>"},
 	{"TOKEN-03", "takes a recording for a failure", mutate(func(m *mutant) {
 		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
 			if !json.Valid(body) {
@@ -786,9 +811,25 @@ var mutants = []struct {
 	{"PROTOCOL-03", "reads a response of any size", naiveDriver(), "16 MiB are read"},
 	{"PROTOCOL-04", "does not name itself", withLoginErrors(func(e *pbx.Error) { e.Driver = "" }), `the error is of driver ""`},
 	{"PROTOCOL-04", "does not name itself in its traits", withTraits(yeastarHarness, func(t *pbx.Traits) { t.Driver = "" }), `the Traits are of driver ""`},
+	{"PROTOCOL-04", "says request where it pings", mutatePing(func(good pbx.Pinger, _ *mutant, ctx context.Context, t *pbx.Token) error {
+		return edited(good.Ping(ctx, t), func(e *pbx.Error) { e.Op = pbx.OpRequest })
+	}), `Ping, HTTP 500: the error is of driver "acme" and operation "request"`},
 
 	{"SECRETS-01", "quotes the response in its error", naiveDriver(), "shows in an error of Login"},
-	{"SECRETS-01", "quotes the refusal behind a code that it knows", withWholeRefusal(), "shows in an error of Login"},
+	{"SECRETS-01", "quotes the refusal behind a code that it knows", quoting(yeastarHarness, func(said []byte) string { return string(said) }), "shows in an error of Login"},
+	{"SECRETS-01", "quotes one field of the refusal behind a code that it knows", quoting(brandHarness(simulators.Of(freepbx.Name)[0]), func(said []byte) string {
+		var refusal struct{ Message string }
+		json.Unmarshal(said, &refusal)
+		return refusal.Message
+	}), "shows in an error of Login"},
+	{"SECRETS-01", "quotes one element of a refusal in XML", quoting(xmlHarness, func(said []byte) string {
+		var refusal struct {
+			Status string `xml:"status"`
+		}
+		xml.Unmarshal(said, &refusal)
+		return refusal.Status
+	}), "shows in an error of Login"},
+	{"SECRETS-01", "quotes the response to a ping", quotingPing(), "shows in an error of Ping"},
 	{"SECRETS-02", "passes the whole response on", naiveDriver(), "shows in a token's Details"},
 	{"SECRETS-02", "passes on what does not hold the password", withUnhiddenDetails(), "shows in a token's Details"},
 	{"SECRETS-03", "passes net/http's error on", naiveDriver(), "the token shows in an error of Logout"},
@@ -1005,6 +1046,8 @@ var mutants = []struct {
 		}
 	}), "when the password arrives, Login: the error's Sent is false"},
 	{"TRANSPORT-07", "takes any HTTP 401 for a wrong password", withLoginErrors(tookForWrong), "what is in front asks for password, Login"},
+	{"TRANSPORT-07", "takes any HTTP 401 for a wrong password, at a brand that has its own", withLoginErrorsAs(statusHarness, tookForWrong), "what is in front asks for password, Login"},
+	{"TRANSPORT-07", "counts a request for a challenge as a login", withLoginErrorsAs(challengeHarness, func(e *pbx.Error) { e.Sent = true }), "what is in front asks for password, Login: the error's Sent is true"},
 	{"TRANSPORT-07", "takes any HTTP 401 for a dead token", mutate(func(m *mutant) {
 		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
 			if r.StatusCode == http.StatusUnauthorized {
@@ -1273,10 +1316,10 @@ func hearing(base http.RoundTripper, said *[]byte) http.RoundTripper {
 	})
 }
 
-// withWholeRefusal is yeastarHarness with a driver whose errors hold the response to a
+// quoting is a harness with a driver whose errors hold a part of the response to a
 // refused login, if it is one that the vendor documents.
-func withWholeRefusal() Harness {
-	return broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+func quoting(h Harness, part func(said []byte) string) Harness {
+	return brokenAs(h, func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		var said []byte
 		cfg.Transport = hearing(cfg.Transport, &said)
 		auth, err := good(cfg)
@@ -1288,12 +1331,44 @@ func withWholeRefusal() Harness {
 			token, err := m.fullDriver.Login(ctx)
 			return token, edited(err, func(e *pbx.Error) {
 				if e.Kind == pbx.ErrInvalidCredentials {
-					e.Message += string(said)
+					e.Message += part(said)
 				}
 			})
 		}
 		return m, nil
 	})
+}
+
+// quotingPing is acmeHarness with a driver whose Ping quotes what it cannot read.
+func quotingPing() Harness {
+	return brokenAs(acmeHarness, func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		var said []byte
+		cfg.Transport = hearing(cfg.Transport, &said)
+		auth, err := good(cfg)
+		if err != nil {
+			return nil, err
+		}
+		return &pingMutant{&mutant{fullDriver: auth.(fullDriver)}, func(ctx context.Context, t *pbx.Token) error {
+			return edited(auth.(pbx.Pinger).Ping(ctx, t), func(e *pbx.Error) { e.Message += string(said) })
+		}}, nil
+	})
+}
+
+// boundHarness is that of an acme PBX that binds a token to the address that it was
+// issued to, and has a code for it that the driver does not know.
+func boundHarness() Harness {
+	h := acmeHarness
+	h.Simulator = func(o *pbxsim.Options) *pbxsim.PBX { return pbxsim.New(boundDialect{acmesim.New(o).Dialect()}, o) }
+	return h
+}
+
+type boundDialect struct{ pbxsim.Dialect }
+
+func (d boundDialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
+	if r.From != clientAddress {
+		return pbxsim.Reply{Body: []byte(`{"result":"error","code":23}`)}
+	}
+	return d.Dialect.Serve(a, r)
 }
 
 // withUnhiddenDetails is yeastarHarness with a driver that takes the secrets of the
