@@ -87,7 +87,7 @@ func twoLogins(t *testbed) error {
 	case first.Value.Equal(second.Value):
 		return errors.New("both logins return the same token")
 	case !t.alive(first), !t.alive(second):
-		return errors.New("a login ends the token of the other")
+		return errors.New("a login ends the token of the other: " + statesLimit)
 	case t.count(pbxsim.Login) != 2:
 		return fmt.Errorf("%d login requests arrive at the PBX, want 2", t.count(pbxsim.Login))
 	}

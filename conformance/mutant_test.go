@@ -381,6 +381,7 @@ var mutants = []struct {
 		}
 	}), "2 login requests"},
 	{"LOGIN-02", "keeps its token", cachingLogin(), "the same token"},
+	{"LOGIN-02", "does not say that a login ends the token before it", statingNoLimit(), "state Traits.MaxTokens and Traits.NewestWins"},
 	{"LOGIN-03", "takes HTTP 200 for success", naiveDriver(), "it succeeds"},
 	{"LOGIN-04", "keeps an empty token", naiveDriver(), "it succeeds"},
 	{"LOGIN-05", "retries a login when the PBX is in trouble", retryingLogin(func(err error) bool { return errors.Is(err, pbx.ErrUnavailable) }), "HTTP 500: the login is sent 2 times"},
@@ -842,6 +843,7 @@ var mutants = []struct {
 	}), "the password shows in the error of opening"},
 
 	{"CONCURRENCY-01", "lets concurrent logins share one", sharingLogin(), "the same token"},
+	{"CONCURRENCY-01", "does not say that a login ends the token before it", statingNoLimit(), "state Traits.MaxTokens and Traits.NewestWins"},
 	{"CONCURRENCY-02", "mixes up the tokens of concurrent keep-alives", mutate(func(m *mutant) {
 		var mu sync.Mutex
 		var last *pbx.Token
@@ -1449,6 +1451,11 @@ func withTraits(h Harness, change func(*pbx.Traits)) Harness {
 // withLockout is acme with other words about its lockout.
 func withLockout(change func(*pbx.Lockout)) Harness {
 	return withTraits(acmeHarness, func(t *pbx.Traits) { change(&t.Lockout) })
+}
+
+// statingNoLimit is oneTokenHarness with a driver that knows no limit.
+func statingNoLimit() Harness {
+	return withTraits(oneTokenHarness(), func(t *pbx.Traits) { t.MaxTokens, t.NewestWins = 0, false })
 }
 
 func tookForWrong(e *pbx.Error) {
