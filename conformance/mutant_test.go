@@ -27,6 +27,7 @@ import (
 	"github.com/pbxauth/pbx/adapters/freepbx/freepbxsim"
 	"github.com/pbxauth/pbx/adapters/grandstream"
 	"github.com/pbxauth/pbx/adapters/openvox"
+	"github.com/pbxauth/pbx/adapters/uis"
 	"github.com/pbxauth/pbx/adapters/wazo"
 	"github.com/pbxauth/pbx/adapters/wire"
 	"github.com/pbxauth/pbx/adapters/yeastar"
@@ -702,6 +703,8 @@ var mutants = []struct {
 			return shorter(m.fullDriver.KeepAlive(ctx, t))
 		}
 	}), "RefreshExpiresAt is in 1m26.4s"},
+	{"EXPIRY-08", "reads a token's expiry by this machine's clock", expiringByTheWallClock(), "wrong by 1h0m0s: after the login: ExpiresAt is in 3h0m0s"},
+	{"EXPIRY-08", "does not read the Date", withoutDate(brandHarness(simulators.Of(uis.Name)[0])), "subtract the response's own time, or its Date"},
 	{"TRANSPORT-10", "repeats the application's request", retransmitting(func(status int) bool { return status == http.StatusServiceUnavailable }), "HTTP 503: 2 requests are sent"},
 	{"TRANSPORT-10", "follows a redirect of the application's request", retransmitting(func(status int) bool { return status/100 == 3 }), "2 requests are sent, want 1"},
 	{"CONFIG-07", "shows the password in the fingerprint", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
@@ -1338,6 +1341,55 @@ func quoting(h Harness, part func(said []byte) string) Harness {
 			})
 		}
 		return m, nil
+	})
+}
+
+// expiringByTheWallClock is statusHarness with a driver that takes the expiry as the
+// response has it.
+func expiringByTheWallClock() Harness {
+	return brokenAs(statusHarness, func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		var said []byte
+		cfg.Transport = hearing(cfg.Transport, &said)
+		auth, err := good(cfg)
+		if err != nil {
+			return nil, err
+		}
+		m := &mutant{fullDriver: auth.(fullDriver)}
+		m.login = func(ctx context.Context) (*pbx.Token, error) {
+			token, err := m.fullDriver.Login(ctx)
+			if err != nil {
+				return nil, err
+			}
+			var fields struct {
+				Data struct {
+					Expires string `json:"utc_expires_at"`
+				} `json:"data"`
+			}
+			json.Unmarshal(said, &fields)
+			expires, err := time.Parse("2006-01-02T15:04:05", fields.Data.Expires)
+			if err != nil {
+				return nil, err
+			}
+			other := *token
+			other.ExpiresAt = expires
+			return &other, nil
+		}
+		return m, nil
+	})
+}
+
+// withoutDate is a harness with a driver that sees no Date in a response.
+func withoutDate(h Harness) Harness {
+	return brokenAs(h, func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		base := cfg.Transport
+		cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := base.RoundTrip(r)
+			if err == nil {
+				resp.Header.Del("Date")
+			}
+			return resp, err
+		})
+		return good(cfg)
 	})
 }
 
