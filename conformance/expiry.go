@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -70,6 +71,13 @@ var expiryRules = []Rule{
 		options: roomForAll,
 		check:   wrongClock,
 	},
+	{
+		ID:    "EXPIRY-09",
+		Says:  "If the login's response says how long the token is valid, ExpiresAt is that.",
+		Why:   "Administrators shorten the lifetime. A driver that keeps to the documented one has the session use a dead token.",
+		needs: []precondition{saysLifetime},
+		check: shorterLifetime,
+	},
 }
 
 func wholeLifetime(t *testbed) error {
@@ -115,6 +123,63 @@ func (t *testbed) eachExpiry(token *pbx.Token, check func(name string, left, las
 		if err := check(row.name, time.Until(row.ends), row.lasts); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// loginFor logs in at a PBX whose tokens are valid for so long, and returns the response
+// too, without its tokens and its Date.
+func (t *testbed) loginFor(lifetime time.Duration) (token *pbx.Token, response string, err error) {
+	other, err := newTestbed(t.harness, Rule{options: func(o *pbxsim.Options) { o.Lifetime = lifetime }})
+	if err != nil {
+		return nil, "", err
+	}
+	defer other.end()
+	var last atomic.Pointer[string]
+	other.transport.rewrite(func(resp *http.Response, body []byte) []byte {
+		header := resp.Header.Clone()
+		header.Del("Date")
+		text := fmt.Sprintf("%v %s", header, body)
+		last.Store(&text)
+		return body
+	})
+	if token, err = other.login(); err != nil {
+		return nil, "", err
+	}
+	response = *last.Load()
+	other.mu.Lock()
+	defer other.mu.Unlock()
+	for _, issued := range other.issued {
+		response = strings.ReplaceAll(response, issued, "")
+	}
+	return token, response, nil
+}
+
+// saysLifetime finds out whether a login's response depends on the lifetime, and on
+// nothing else.
+func saysLifetime(t *testbed) string {
+	_, first, err1 := t.loginFor(t.tokenLifetime())
+	_, second, err2 := t.loginFor(t.tokenLifetime())
+	_, short, err3 := t.loginFor(t.tokenLifetime() / 2)
+	switch {
+	case err1 != nil || err2 != nil || err3 != nil:
+		return ""
+	case first != second:
+		return "what the login's response says of the lifetime cannot be found out: no two are the same"
+	case first == short:
+		return "the login's response does not say how long the token is valid"
+	}
+	return ""
+}
+
+func shorterLifetime(t *testbed) error {
+	half := t.tokenLifetime() / 2
+	token, _, err := t.loginFor(half)
+	if err != nil {
+		return err
+	}
+	if token.ExpiresAt.IsZero() || time.Until(token.ExpiresAt) > half {
+		return fmt.Errorf("the PBX gives %s instead of %s, and its response says so: ExpiresAt is %s", half, t.tokenLifetime(), token.ExpiresAt)
 	}
 	return nil
 }

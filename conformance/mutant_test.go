@@ -705,6 +705,17 @@ var mutants = []struct {
 	}), "RefreshExpiresAt is in 1m26.4s"},
 	{"EXPIRY-08", "reads a token's expiry by this machine's clock", expiringByTheWallClock(), "wrong by 1h0m0s: after the login: ExpiresAt is in 3h0m0s"},
 	{"EXPIRY-08", "does not read the Date", withoutDate(brandHarness(simulators.Of(uis.Name)[0])), "subtract the response's own time, or its Date"},
+	{"EXPIRY-09", "keeps to the documented lifetime", mutateAs(acmeHarness, func(m *mutant) {
+		m.login = func(ctx context.Context) (*pbx.Token, error) {
+			token, err := m.fullDriver.Login(ctx)
+			if err != nil {
+				return nil, err
+			}
+			other := *token
+			other.ExpiresAt = token.IssuedAt.Add(m.Traits().Lifetime)
+			return &other, nil
+		}
+	}), "the PBX gives 7m30s instead of 15m0s, and its response says so"},
 	{"TRANSPORT-10", "repeats the application's request", retransmitting(func(status int) bool { return status == http.StatusServiceUnavailable }), "HTTP 503: 2 requests are sent"},
 	{"TRANSPORT-10", "follows a redirect of the application's request", retransmitting(func(status int) bool { return status/100 == 3 }), "2 requests are sent, want 1"},
 	{"CONFIG-07", "shows the password in the fingerprint", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
@@ -1524,7 +1535,7 @@ func TestAnUntouchedDriverIsNotFailed(t *testing.T) {
 		harness Harness
 		skipped string
 	}{
-		{yeastarHarness, "LOGIN-07 KEEPALIVE-04 KEEPALIVE-06 KEEPALIVE-07 KEEPALIVE-08 LOGOUT-05 LOCKOUT-05 LOCKOUT-08 LOCKOUT-09 EXPIRY-05 EXPIRY-06"},
+		{yeastarHarness, "LOGIN-07 KEEPALIVE-04 KEEPALIVE-06 KEEPALIVE-07 KEEPALIVE-08 LOGOUT-05 LOCKOUT-05 LOCKOUT-08 LOCKOUT-09 EXPIRY-05 EXPIRY-06 EXPIRY-09"},
 		{acmeHarness, "KEEPALIVE-04 LOGOUT-05 LOCKOUT-05 LOCKOUT-08 LOCKOUT-09 SESSION-07"},
 	} {
 		h := mutateAs(row.harness, func(*mutant) {})
