@@ -20,8 +20,9 @@ type Token struct {
 	// Refresh is empty for brands without refresh tokens.
 	Refresh Secret
 
-	// IssuedAt is this machine's time just before the request was sent, so that
-	// a lifetime counted from it never ends later than the PBX's own.
+	// IssuedAt is this machine's time just before the login or keep-alive that
+	// returned the token was sent. A lifetime counted from it never ends later than
+	// the PBX's own. A session takes ExpiresAt - IssuedAt for the lifetime.
 	IssuedAt time.Time
 	// ExpiresAt is when the token expires if nothing extends it, by this
 	// machine's clock. Zero: unknown.

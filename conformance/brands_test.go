@@ -51,6 +51,7 @@ func TestOtherKindsOfBrandsPass(t *testing.T) {
 		{"a logout of the refresh token only", refreshLogoutHarness(), ""},
 		{"an empty response to a logout", emptyLogoutHarness(), ""},
 		{"one token at a time", oneTokenHarness(), "LOGIN-02 LOGIN-07"},
+		{"room for one token, and no more", roomForOneHarness(), ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -178,6 +179,16 @@ func oneTokenHarness() Harness {
 		return simulator(&one)
 	}
 	return h
+}
+
+// roomForOneHarness is that of an acme PBX that refuses a login while there is a token.
+func roomForOneHarness() Harness {
+	h := withTraits(acmeHarness, func(t *pbx.Traits) { t.MaxTokens = 1 })
+	return withOptions(h, func(o *pbxsim.Options) {
+		if o.MaxTokens == 0 {
+			o.MaxTokens = 1
+		}
+	})
 }
 
 // emptyLogoutHarness is that of an acme PBX whose response to a logout is empty.

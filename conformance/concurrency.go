@@ -14,40 +14,50 @@ import (
 
 var concurrencyRules = []Rule{
 	{
-		ID:    "CONCURRENCY-01",
-		Says:  "Fifty concurrent logins on one Authenticator return fifty tokens, with one request each.",
-		Why:   "An Authenticator keeps no state, so there is nothing to share and nothing to mix up.",
-		check: manyLogins,
+		ID:      "CONCURRENCY-01",
+		Says:    "Fifty concurrent logins on one Authenticator return fifty tokens, with one request each.",
+		Why:     "An Authenticator keeps no state, so there is nothing to share and nothing to mix up.",
+		options: roomForAll,
+		check:   manyLogins,
 	},
 	{
-		ID:    "CONCURRENCY-02",
-		Says:  "Concurrent keep-alives of many tokens each return their own token, extended.",
-		Why:   "A token that comes back to another holder is another user's login.",
-		needs: []precondition{keepAlive},
-		check: manyKeepAlives,
+		ID:      "CONCURRENCY-02",
+		Says:    "Concurrent keep-alives of many tokens each return their own token, extended.",
+		Why:     "A token that comes back to another holder is another user's login.",
+		needs:   []precondition{keepAlive},
+		options: roomForAll,
+		check:   manyKeepAlives,
 	},
 	{
-		ID:    "CONCURRENCY-03",
-		Says:  "Cancelling one login does not cancel the others.",
-		Why:   "Sharing one login is the session's task, not the driver's.",
-		check: oneCancelled,
+		ID:      "CONCURRENCY-03",
+		Says:    "Cancelling one login does not cancel the others.",
+		Why:     "Sharing one login is the session's task, not the driver's.",
+		options: roomForAll,
+		check:   oneCancelled,
 	},
 	{
-		ID:      "CONCURRENCY-04",
-		Says:    "Concurrent requests, pings and logouts of many tokens each use their own token. Fingerprints can be made meanwhile.",
-		Why:     "A session uses its driver from many goroutines. A token that gets into another request is reported as dead, or ends with the wrong logout.",
-		options: func(o *pbxsim.Options) { o.Lockout.After = -1 }, // dead tokens may count
-		check:   manyUses,
+		ID:   "CONCURRENCY-04",
+		Says: "Concurrent requests, pings and logouts of many tokens each use their own token. Fingerprints can be made meanwhile.",
+		Why:  "A session uses its driver from many goroutines. A token that gets into another request is reported as dead, or ends with the wrong logout.",
+		options: func(o *pbxsim.Options) {
+			roomForAll(o)
+			o.Lockout.After = -1 // dead tokens may count
+		},
+		check: manyUses,
 	},
 }
 
-// crowd is how many at once: fifty, or as many as the PBX has room for.
+// crowd is how many at once: fifty, or as many as leave each other valid. Where a
+// login beyond the limit is refused, the rules use roomForAll.
 func crowd(t *testbed) int {
-	if most := t.auth.Traits().MaxTokens; most > 0 {
-		return min(50, most)
+	if traits := t.auth.Traits(); traits.NewestWins && traits.MaxTokens > 0 {
+		return min(50, traits.MaxTokens)
 	}
 	return 50
 }
+
+// statesLimit is what to do if a login ends the token of another.
+const statesLimit = "if a login ends earlier tokens, state Traits.MaxTokens and Traits.NewestWins"
 
 // loginAll logs in n times at once.
 func loginAll(t *testbed, n int) ([]*pbx.Token, error) {
@@ -62,10 +72,15 @@ func loginAll(t *testbed, n int) ([]*pbx.Token, error) {
 	}
 	seen := map[string]bool{}
 	for _, token := range tokens {
-		if seen[token.Value.Reveal()] || !t.alive(token) {
-			return nil, errors.New("two logins return the same token, or one that is not valid")
+		if seen[token.Value.Reveal()] {
+			return nil, errors.New("two logins return the same token")
 		}
 		seen[token.Value.Reveal()] = true
+	}
+	for _, token := range tokens {
+		if !t.alive(token) {
+			return nil, fmt.Errorf("after %d logins a token is not valid: %s", n, statesLimit)
+		}
 	}
 	return tokens, nil
 }

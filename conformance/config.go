@@ -33,11 +33,12 @@ var configRules = []Rule{
 		check: plainHTTP,
 	},
 	{
-		ID:    "CONFIG-05",
-		Says:  "The Credentials func is asked before every login. If it fails, nothing is sent, and its error can be matched.",
-		Why:   "A password from a vault changes while the process runs. One that is kept has become a wrong one.",
-		needs: []precondition{credentials},
-		check: credentialsFunc,
+		ID:      "CONFIG-05",
+		Says:    "The Credentials func is asked before every login. If it fails, nothing is sent, and its error can be matched.",
+		Why:     "A password from a vault changes while the process runs. One that is kept has become a wrong one.",
+		needs:   []precondition{credentials},
+		options: roomForAll,
+		check:   credentialsFunc,
 	},
 	{
 		ID:    "CONFIG-07",

@@ -3,6 +3,12 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pbxauth/pbx"
@@ -11,10 +17,11 @@ import (
 
 var expiryRules = []Rule{
 	{
-		ID:    "EXPIRY-01",
-		Says:  "IssuedAt is not after the login's arrival at the PBX, and ExpiresAt, if set, is not after the PBX's own expiry, however late the response.",
-		Why:   "Sessions renew by these times. An expiry counted from the response is later than the PBX's.",
-		check: tokenTimes,
+		ID:      "EXPIRY-01",
+		Says:    "IssuedAt is not after the login's arrival at the PBX, and ExpiresAt, if set, is not after the PBX's own expiry, however late the response.",
+		Why:     "Sessions renew by these times. An expiry counted from the response is later than the PBX's.",
+		options: roomForAll,
+		check:   tokenTimes,
 	},
 	{
 		ID:    "EXPIRY-02",
@@ -56,24 +63,36 @@ var expiryRules = []Rule{
 		Why:   "A lifetime that is read in the wrong unit has a session renew its token all day.",
 		check: wholeLifetime,
 	},
+	{
+		ID:      "EXPIRY-08",
+		Says:    "If the PBX's clock is wrong by an hour, ExpiresAt and RefreshExpiresAt are right by this machine's.",
+		Why:     "The clock of a PBX without a time server is wrong. The Date of the same response is wrong by as much, and so is the time of issue, if there is one.",
+		needs:   []precondition{opaqueToken},
+		options: roomForAll,
+		check:   wrongClock,
+	},
+	{
+		ID:    "EXPIRY-09",
+		Says:  "If the login's response says how long the token is valid, ExpiresAt is that.",
+		Why:   "Administrators shorten the lifetime. A driver that keeps to the documented one has the session use a dead token.",
+		needs: []precondition{saysLifetime},
+		check: shorterLifetime,
+	},
 }
 
 func wholeLifetime(t *testbed) error {
-	check := func(token *pbx.Token) error {
-		for _, row := range []struct {
-			name  string
-			ends  time.Time
-			lasts time.Duration
-		}{
-			{"ExpiresAt", token.ExpiresAt, t.tokenLifetime()},
-			{"RefreshExpiresAt", token.RefreshExpiresAt, t.refreshTokenLifetime()},
-		} {
-			if left := time.Until(row.ends); !row.ends.IsZero() && left < row.lasts/10 {
-				return fmt.Errorf("%s is in %s, and the PBX gives %s", row.name, left, row.lasts)
+	return t.eachNewToken(func(token *pbx.Token) error {
+		return t.eachExpiry(token, func(name string, left, lasts time.Duration) error {
+			if left < lasts/10 {
+				return fmt.Errorf("%s is in %s, and the PBX gives %s", name, left, lasts)
 			}
-		}
-		return nil
-	}
+			return nil
+		})
+	})
+}
+
+// eachNewToken checks the token of a login, and that of a keep-alive.
+func (t *testbed) eachNewToken(check func(*pbx.Token) error) error {
 	token, err := t.login()
 	if err != nil {
 		return err
@@ -85,6 +104,165 @@ func wholeLifetime(t *testbed) error {
 		return err
 	}
 	return at("after a keep-alive", check(token))
+}
+
+// eachExpiry checks the times of a new token that are set, by how long it is until
+// then, and how long the PBX gives.
+func (t *testbed) eachExpiry(token *pbx.Token, check func(name string, left, lasts time.Duration) error) error {
+	for _, row := range []struct {
+		name  string
+		ends  time.Time
+		lasts time.Duration
+	}{
+		{"ExpiresAt", token.ExpiresAt, t.tokenLifetime()},
+		{"RefreshExpiresAt", token.RefreshExpiresAt, t.refreshTokenLifetime()},
+	} {
+		if row.ends.IsZero() {
+			continue
+		}
+		if err := check(row.name, time.Until(row.ends), row.lasts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loginFor logs in at a PBX whose tokens are valid for so long, and returns the response
+// too, without its tokens and its Date.
+func (t *testbed) loginFor(lifetime time.Duration) (token *pbx.Token, response string, err error) {
+	other, err := newTestbed(t.harness, Rule{options: func(o *pbxsim.Options) { o.Lifetime = lifetime }})
+	if err != nil {
+		return nil, "", err
+	}
+	defer other.end()
+	var last atomic.Pointer[string]
+	other.transport.rewrite(func(resp *http.Response, body []byte) []byte {
+		header := resp.Header.Clone()
+		header.Del("Date")
+		text := fmt.Sprintf("%v %s", header, body)
+		last.Store(&text)
+		return body
+	})
+	if token, err = other.login(); err != nil {
+		return nil, "", err
+	}
+	response = *last.Load()
+	other.mu.Lock()
+	defer other.mu.Unlock()
+	for _, issued := range other.issued {
+		response = strings.ReplaceAll(response, issued, "")
+	}
+	return token, response, nil
+}
+
+// saysLifetime finds out whether a login's response depends on the lifetime, and on
+// nothing else.
+func saysLifetime(t *testbed) string {
+	_, first, err1 := t.loginFor(t.tokenLifetime())
+	_, second, err2 := t.loginFor(t.tokenLifetime())
+	_, short, err3 := t.loginFor(t.tokenLifetime() / 2)
+	switch {
+	case err1 != nil || err2 != nil || err3 != nil:
+		return ""
+	case first != second:
+		return "what the login's response says of the lifetime cannot be found out: no two are the same"
+	case first == short:
+		return "the login's response does not say how long the token is valid"
+	}
+	return ""
+}
+
+func shorterLifetime(t *testbed) error {
+	half := t.tokenLifetime() / 2
+	token, _, err := t.loginFor(half)
+	if err != nil {
+		return err
+	}
+	if token.ExpiresAt.IsZero() || time.Until(token.ExpiresAt) > half {
+		return fmt.Errorf("the PBX gives %s instead of %s, and its response says so: ExpiresAt is %s", half, t.tokenLifetime(), token.ExpiresAt)
+	}
+	return nil
+}
+
+// opaqueToken: a JWT has times of its own, and a PBX would not know it with others.
+func opaqueToken(t *testbed) string {
+	if strings.HasPrefix(t.sim.Dialect().NewToken(), "eyJ") {
+		return "the token is a JWT, whose own times cannot be changed"
+	}
+	return ""
+}
+
+func wrongClock(t *testbed) error {
+	for _, by := range []time.Duration{time.Hour, -time.Hour} {
+		for _, action := range []pbxsim.Action{pbxsim.Login, pbxsim.KeepAlive} {
+			t.sim.Fault(pbxsim.Fault{On: action, Times: -1, Edit: func(_ *pbxsim.Request, r *pbxsim.Reply) { t.setClock(r, by) }})
+		}
+		err := t.eachNewToken(func(token *pbx.Token) error {
+			return t.eachExpiry(token, func(name string, left, lasts time.Duration) error {
+				if left > lasts || left < lasts/10 {
+					return fmt.Errorf("%s is in %s, and the PBX gives %s: subtract the response's own time, or its Date", name, left, lasts)
+				}
+				return nil
+			})
+		})
+		t.sim.ClearFaults()
+		if err != nil {
+			return at(fmt.Sprintf("the PBX's clock is wrong by %s", by), err)
+		}
+	}
+	return nil
+}
+
+// setClock writes a response as a PBX does whose clock is wrong by so much: its Date,
+// and the times in it that are not far from now. Tokens stay as they are.
+func (t *testbed) setClock(r *pbxsim.Reply, by time.Duration) {
+	now := time.Now()
+	near := func(at time.Time) bool {
+		ahead := at.Sub(now)
+		return ahead >= -time.Minute && ahead <= time.Minute+max(t.tokenLifetime(), t.refreshTokenLifetime())
+	}
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	r.Header.Set("Date", now.UTC().Format(http.TimeFormat))
+	for form, layout := range writtenTimes {
+		move := func(text string) string {
+			n, _ := strconv.ParseInt(text, 10, 64) // 0 for a text that is no number
+			at, err := time.Parse(layout, text)
+			switch {
+			case t.inToken(text):
+			case layout == "" && near(time.Unix(n, 0)):
+				return strconv.FormatInt(n+int64(by.Seconds()), 10)
+			case layout == "" && near(time.UnixMilli(n)):
+				return strconv.FormatInt(n+by.Milliseconds(), 10)
+			case err == nil && near(at):
+				return at.Add(by).Format(layout)
+			}
+			return text
+		}
+		r.Body = form.ReplaceAllFunc(r.Body, func(text []byte) []byte { return []byte(move(string(text))) })
+		for _, values := range r.Header {
+			for i := range values {
+				values[i] = form.ReplaceAllStringFunc(values[i], move)
+			}
+		}
+	}
+}
+
+// inToken reports whether a text is a part of a token that the PBX has issued.
+func (t *testbed) inToken(text string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.issued, func(token string) bool { return strings.Contains(token, text) })
+}
+
+// writtenTimes are forms in which responses have times, with their layouts. Seconds and
+// milliseconds since 1970 have none.
+var writtenTimes = map[*regexp.Regexp]string{
+	regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d`):                             "2006-01-02T15:04:05",
+	regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`):                             time.DateTime,
+	regexp.MustCompile(`[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT`): http.TimeFormat,
+	regexp.MustCompile(`\b\d{9,13}\b`):                                               "",
 }
 
 func tokenTimes(t *testbed) error {

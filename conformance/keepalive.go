@@ -16,8 +16,8 @@ import (
 var keepAliveRules = []Rule{
 	{
 		ID:    "KEEPALIVE-01",
-		Says:  "KeepAlive returns a token that is valid past the first one's expiry, with its new expiry.",
-		Why:   "That is what keep-alives are for. One with the token in the wrong place has kept nothing alive.",
+		Says:  "KeepAlive returns a token that is valid past the first one's expiry, with its new expiry, and with the time of the keep-alive as IssuedAt.",
+		Why:   "That is what keep-alives are for. One with the token in the wrong place has kept nothing alive. A session takes ExpiresAt - IssuedAt for the lifetime of a token that requests extend.",
 		needs: []precondition{keepAlive},
 		check: prolongs,
 	},
@@ -57,11 +57,12 @@ var keepAliveRules = []Rule{
 		check: rotation,
 	},
 	{
-		ID:    "KEEPALIVE-07",
-		Says:  "A refresh whose response lacks one of the two tokens is ErrProtocol, and the given pair is unchanged.",
-		Why:   "Half a pair cannot be refreshed again, and the old pair may still work.",
-		needs: []precondition{refresh},
-		check: halfAPair,
+		ID:      "KEEPALIVE-07",
+		Says:    "A refresh whose response lacks one of the two tokens is ErrProtocol, and the given pair is unchanged.",
+		Why:     "Half a pair cannot be refreshed again, and the old pair may still work.",
+		needs:   []precondition{refresh},
+		options: roomForAll,
+		check:   halfAPair,
 	},
 	{
 		ID:    "KEEPALIVE-08",
@@ -89,6 +90,8 @@ func prolongs(t *testbed) error {
 		return fmt.Errorf("the expiry of the token is not extended: %s, then %s", first.ExpiresAt, second.ExpiresAt)
 	case second.ExpiresAt.After(start.Add(t.tokenLifetime())):
 		return fmt.Errorf("ExpiresAt is %s, and the token expires at %s", second.ExpiresAt, start.Add(t.tokenLifetime()))
+	case !second.IssuedAt.IsZero() && second.IssuedAt.Before(start):
+		return fmt.Errorf("IssuedAt is %s before the keep-alive: set it to the time just before the keep-alive was sent", start.Sub(second.IssuedAt))
 	}
 	time.Sleep(t.tokenLifetime() * 2 / 3)
 	if !t.alive(second) {

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,10 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/adapters/freepbx"
 	"github.com/pbxauth/pbx/adapters/freepbx/freepbxsim"
+	"github.com/pbxauth/pbx/adapters/grandstream"
+	"github.com/pbxauth/pbx/adapters/openvox"
+	"github.com/pbxauth/pbx/adapters/uis"
+	"github.com/pbxauth/pbx/adapters/wazo"
 	"github.com/pbxauth/pbx/adapters/wire"
 	"github.com/pbxauth/pbx/adapters/yeastar"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
@@ -45,6 +50,20 @@ var acmeHarness = readyHarness(Harness{Driver: acme.Name, Simulator: acmesim.New
 var unprovenHarness = readyHarness(Harness{Driver: freepbx.Name, Call: simulators.Of(freepbx.Name)[0].Harmless.At, Simulator: func(o *pbxsim.Options) *pbxsim.PBX {
 	return freepbxsim.New(&freepbxsim.Options{Version: 17, AnySecret: true}, o)
 }})
+
+// brandHarness is that of a brand of this module, as its vendor documents it.
+func brandHarness(brand simulators.Simulator) Harness {
+	return readyHarness(Harness{Driver: brand.Driver, Options: brand.Options, Simulator: brand.New, Call: brand.Harmless.At})
+}
+
+// challengeHarness is that of a brand whose login begins with a request for a challenge.
+var challengeHarness = brandHarness(simulators.Of(grandstream.Name)[0])
+
+// xmlHarness is that of a brand that speaks XML.
+var xmlHarness = brandHarness(simulators.Of(openvox.Name)[1])
+
+// statusHarness is that of a brand that refuses with HTTP 401 and words of its own.
+var statusHarness = brandHarness(simulators.Of(wazo.Name)[0])
 
 func readyHarness(h Harness) Harness {
 	h, err := h.ready()
@@ -223,8 +242,10 @@ func withTLS(change func(*pbx.TLS)) Harness {
 }
 
 // retryingLogin repeats a login as long as it fails as told, three times in all.
-func retryingLogin(when func(error) bool) Harness {
-	return mutate(func(m *mutant) {
+func retryingLogin(when func(error) bool) Harness { return retryingLoginAs(yeastarHarness, when) }
+
+func retryingLoginAs(h Harness, when func(error) bool) Harness {
+	return mutateAs(h, func(m *mutant) {
 		m.login = func(ctx context.Context) (*pbx.Token, error) {
 			token, err := m.fullDriver.Login(ctx)
 			for range 2 {
@@ -361,6 +382,7 @@ var mutants = []struct {
 		}
 	}), "2 login requests"},
 	{"LOGIN-02", "keeps its token", cachingLogin(), "the same token"},
+	{"LOGIN-02", "does not say that a login ends the token before it", statingNoLimit(), "state Traits.MaxTokens and Traits.NewestWins"},
 	{"LOGIN-03", "takes HTTP 200 for success", naiveDriver(), "it succeeds"},
 	{"LOGIN-04", "keeps an empty token", naiveDriver(), "it succeeds"},
 	{"LOGIN-05", "retries a login when the PBX is in trouble", retryingLogin(func(err error) bool { return errors.Is(err, pbx.ErrUnavailable) }), "HTTP 500: the login is sent 2 times"},
@@ -368,6 +390,10 @@ var mutants = []struct {
 		var failure *pbx.Error
 		return errors.As(err, &failure) && failure.Kind == nil
 	}), "refused with UnheardOf for errno: the login is sent 3 times"},
+	{"LOGIN-05", "asks again for a challenge that it does not get", retryingLoginAs(challengeHarness, func(err error) bool {
+		var failure *pbx.Error
+		return errors.As(err, &failure) && failure.Kind == pbx.ErrUnavailable && !failure.Sent
+	}), "HTTP 503 to everything: a login sends 3 requests, want 1"},
 	{"LOGIN-06", "puts JSON together with Sprintf", naiveDriver(), "has not issued the token"},
 	{"LOGIN-06", "cuts the blanks off the password", withPassword(strings.TrimSpace), "a blank at each end: the login fails"},
 	{"LOGIN-06", "has encoding/json replace what is not UTF-8", withPassword(func(s string) string { return strings.ToValidUTF8(s, "\ufffd") }), "not UTF-8: the login fails"},
@@ -409,6 +435,7 @@ var mutants = []struct {
 			return nil
 		}
 	}), "a revoked token: it succeeds"},
+	{"TOKEN-02", "does not know the code for a token of another address", boundHarness(), "from another address than it was issued to: it returns kind <nil>"},
 	{"TOKEN-03", "takes a recording for a failure", mutate(func(m *mutant) {
 		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
 			if !json.Valid(body) {
@@ -464,6 +491,17 @@ var mutants = []struct {
 			return t, err
 		}
 	}), "is not extended"},
+	{"KEEPALIVE-01", "leaves the time of the login in a kept token", mutate(func(m *mutant) {
+		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
+			kept, err := m.fullDriver.KeepAlive(ctx, t)
+			if err != nil {
+				return nil, err
+			}
+			next := *kept
+			next.IssuedAt = t.IssuedAt
+			return &next, nil
+		}
+	}), "set it to the time just before the keep-alive"},
 	{"KEEPALIVE-02", "does not read the heartbeat's response", mutate(func(m *mutant) {
 		m.keepAlive = func(ctx context.Context, t *pbx.Token) (*pbx.Token, error) {
 			if _, err := m.fullDriver.KeepAlive(ctx, t); errors.Is(err, pbx.ErrUnavailable) {
@@ -665,6 +703,19 @@ var mutants = []struct {
 			return shorter(m.fullDriver.KeepAlive(ctx, t))
 		}
 	}), "RefreshExpiresAt is in 1m26.4s"},
+	{"EXPIRY-08", "reads a token's expiry by this machine's clock", expiringByTheWallClock(), "wrong by 1h0m0s: after the login: ExpiresAt is in 3h0m0s"},
+	{"EXPIRY-08", "does not read the Date", withoutDate(brandHarness(simulators.Of(uis.Name)[0])), "subtract the response's own time, or its Date"},
+	{"EXPIRY-09", "keeps to the documented lifetime", mutateAs(acmeHarness, func(m *mutant) {
+		m.login = func(ctx context.Context) (*pbx.Token, error) {
+			token, err := m.fullDriver.Login(ctx)
+			if err != nil {
+				return nil, err
+			}
+			other := *token
+			other.ExpiresAt = token.IssuedAt.Add(m.Traits().Lifetime)
+			return &other, nil
+		}
+	}), "the PBX gives 7m30s instead of 15m0s, and its response says so"},
 	{"TRANSPORT-10", "repeats the application's request", retransmitting(func(status int) bool { return status == http.StatusServiceUnavailable }), "HTTP 503: 2 requests are sent"},
 	{"TRANSPORT-10", "follows a redirect of the application's request", retransmitting(func(status int) bool { return status/100 == 3 }), "2 requests are sent, want 1"},
 	{"CONFIG-07", "shows the password in the fingerprint", broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
@@ -775,9 +826,25 @@ var mutants = []struct {
 	{"PROTOCOL-03", "reads a response of any size", naiveDriver(), "16 MiB are read"},
 	{"PROTOCOL-04", "does not name itself", withLoginErrors(func(e *pbx.Error) { e.Driver = "" }), `the error is of driver ""`},
 	{"PROTOCOL-04", "does not name itself in its traits", withTraits(yeastarHarness, func(t *pbx.Traits) { t.Driver = "" }), `the Traits are of driver ""`},
+	{"PROTOCOL-04", "says request where it pings", mutatePing(func(good pbx.Pinger, _ *mutant, ctx context.Context, t *pbx.Token) error {
+		return edited(good.Ping(ctx, t), func(e *pbx.Error) { e.Op = pbx.OpRequest })
+	}), `Ping, HTTP 500: the error is of driver "acme" and operation "request"`},
 
 	{"SECRETS-01", "quotes the response in its error", naiveDriver(), "shows in an error of Login"},
-	{"SECRETS-01", "quotes the refusal behind a code that it knows", withWholeRefusal(), "shows in an error of Login"},
+	{"SECRETS-01", "quotes the refusal behind a code that it knows", quoting(yeastarHarness, func(said []byte) string { return string(said) }), "shows in an error of Login"},
+	{"SECRETS-01", "quotes one field of the refusal behind a code that it knows", quoting(brandHarness(simulators.Of(freepbx.Name)[0]), func(said []byte) string {
+		var refusal struct{ Message string }
+		json.Unmarshal(said, &refusal)
+		return refusal.Message
+	}), "shows in an error of Login"},
+	{"SECRETS-01", "quotes one element of a refusal in XML", quoting(xmlHarness, func(said []byte) string {
+		var refusal struct {
+			Status string `xml:"status"`
+		}
+		xml.Unmarshal(said, &refusal)
+		return refusal.Status
+	}), "shows in an error of Login"},
+	{"SECRETS-01", "quotes the response to a ping", quotingPing(), "shows in an error of Ping"},
 	{"SECRETS-02", "passes the whole response on", naiveDriver(), "shows in a token's Details"},
 	{"SECRETS-02", "passes on what does not hold the password", withUnhiddenDetails(), "shows in a token's Details"},
 	{"SECRETS-03", "passes net/http's error on", naiveDriver(), "the token shows in an error of Logout"},
@@ -790,6 +857,7 @@ var mutants = []struct {
 	}), "the password shows in the error of opening"},
 
 	{"CONCURRENCY-01", "lets concurrent logins share one", sharingLogin(), "the same token"},
+	{"CONCURRENCY-01", "does not say that a login ends the token before it", statingNoLimit(), "state Traits.MaxTokens and Traits.NewestWins"},
 	{"CONCURRENCY-02", "mixes up the tokens of concurrent keep-alives", mutate(func(m *mutant) {
 		var mu sync.Mutex
 		var last *pbx.Token
@@ -994,6 +1062,8 @@ var mutants = []struct {
 		}
 	}), "when the password arrives, Login: the error's Sent is false"},
 	{"TRANSPORT-07", "takes any HTTP 401 for a wrong password", withLoginErrors(tookForWrong), "what is in front asks for password, Login"},
+	{"TRANSPORT-07", "takes any HTTP 401 for a wrong password, at a brand that has its own", withLoginErrorsAs(statusHarness, tookForWrong), "what is in front asks for password, Login"},
+	{"TRANSPORT-07", "counts a request for a challenge as a login", withLoginErrorsAs(challengeHarness, func(e *pbx.Error) { e.Sent = true }), "what is in front asks for password, Login: the error's Sent is true"},
 	{"TRANSPORT-07", "takes any HTTP 401 for a dead token", mutate(func(m *mutant) {
 		m.inspect = func(r *http.Response, body []byte, t *pbx.Token) error {
 			if r.StatusCode == http.StatusUnauthorized {
@@ -1262,10 +1332,10 @@ func hearing(base http.RoundTripper, said *[]byte) http.RoundTripper {
 	})
 }
 
-// withWholeRefusal is yeastarHarness with a driver whose errors hold the response to a
+// quoting is a harness with a driver whose errors hold a part of the response to a
 // refused login, if it is one that the vendor documents.
-func withWholeRefusal() Harness {
-	return broken(func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+func quoting(h Harness, part func(said []byte) string) Harness {
+	return brokenAs(h, func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
 		var said []byte
 		cfg.Transport = hearing(cfg.Transport, &said)
 		auth, err := good(cfg)
@@ -1277,12 +1347,93 @@ func withWholeRefusal() Harness {
 			token, err := m.fullDriver.Login(ctx)
 			return token, edited(err, func(e *pbx.Error) {
 				if e.Kind == pbx.ErrInvalidCredentials {
-					e.Message += string(said)
+					e.Message += part(said)
 				}
 			})
 		}
 		return m, nil
 	})
+}
+
+// expiringByTheWallClock is statusHarness with a driver that takes the expiry as the
+// response has it.
+func expiringByTheWallClock() Harness {
+	return brokenAs(statusHarness, func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		var said []byte
+		cfg.Transport = hearing(cfg.Transport, &said)
+		auth, err := good(cfg)
+		if err != nil {
+			return nil, err
+		}
+		m := &mutant{fullDriver: auth.(fullDriver)}
+		m.login = func(ctx context.Context) (*pbx.Token, error) {
+			token, err := m.fullDriver.Login(ctx)
+			if err != nil {
+				return nil, err
+			}
+			var fields struct {
+				Data struct {
+					Expires string `json:"utc_expires_at"`
+				} `json:"data"`
+			}
+			json.Unmarshal(said, &fields)
+			expires, err := time.Parse("2006-01-02T15:04:05", fields.Data.Expires)
+			if err != nil {
+				return nil, err
+			}
+			other := *token
+			other.ExpiresAt = expires
+			return &other, nil
+		}
+		return m, nil
+	})
+}
+
+// withoutDate is a harness with a driver that sees no Date in a response.
+func withoutDate(h Harness) Harness {
+	return brokenAs(h, func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		base := cfg.Transport
+		cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := base.RoundTrip(r)
+			if err == nil {
+				resp.Header.Del("Date")
+			}
+			return resp, err
+		})
+		return good(cfg)
+	})
+}
+
+// quotingPing is acmeHarness with a driver whose Ping quotes what it cannot read.
+func quotingPing() Harness {
+	return brokenAs(acmeHarness, func(cfg pbx.Config, good opener) (pbx.Authenticator, error) {
+		var said []byte
+		cfg.Transport = hearing(cfg.Transport, &said)
+		auth, err := good(cfg)
+		if err != nil {
+			return nil, err
+		}
+		return &pingMutant{&mutant{fullDriver: auth.(fullDriver)}, func(ctx context.Context, t *pbx.Token) error {
+			return edited(auth.(pbx.Pinger).Ping(ctx, t), func(e *pbx.Error) { e.Message += string(said) })
+		}}, nil
+	})
+}
+
+// boundHarness is that of an acme PBX that binds a token to the address that it was
+// issued to, and has a code for it that the driver does not know.
+func boundHarness() Harness {
+	h := acmeHarness
+	h.Simulator = func(o *pbxsim.Options) *pbxsim.PBX { return pbxsim.New(boundDialect{acmesim.New(o).Dialect()}, o) }
+	return h
+}
+
+type boundDialect struct{ pbxsim.Dialect }
+
+func (d boundDialect) Serve(a *pbxsim.Accounts, r *pbxsim.Request) pbxsim.Reply {
+	if r.From != clientAddress {
+		return pbxsim.Reply{Body: []byte(`{"result":"error","code":23}`)}
+	}
+	return d.Dialect.Serve(a, r)
 }
 
 // withUnhiddenDetails is yeastarHarness with a driver that takes the secrets of the
@@ -1365,6 +1516,11 @@ func withLockout(change func(*pbx.Lockout)) Harness {
 	return withTraits(acmeHarness, func(t *pbx.Traits) { change(&t.Lockout) })
 }
 
+// statingNoLimit is oneTokenHarness with a driver that knows no limit.
+func statingNoLimit() Harness {
+	return withTraits(oneTokenHarness(), func(t *pbx.Traits) { t.MaxTokens, t.NewestWins = 0, false })
+}
+
 func tookForWrong(e *pbx.Error) {
 	if e.HTTPStatus == http.StatusUnauthorized {
 		e.Kind, e.Sent = pbx.ErrInvalidCredentials, true
@@ -1379,7 +1535,7 @@ func TestAnUntouchedDriverIsNotFailed(t *testing.T) {
 		harness Harness
 		skipped string
 	}{
-		{yeastarHarness, "LOGIN-07 KEEPALIVE-04 KEEPALIVE-06 KEEPALIVE-07 KEEPALIVE-08 LOGOUT-05 LOCKOUT-05 LOCKOUT-08 LOCKOUT-09 EXPIRY-05 EXPIRY-06"},
+		{yeastarHarness, "LOGIN-07 KEEPALIVE-04 KEEPALIVE-06 KEEPALIVE-07 KEEPALIVE-08 LOGOUT-05 LOCKOUT-05 LOCKOUT-08 LOCKOUT-09 EXPIRY-05 EXPIRY-06 EXPIRY-09"},
 		{acmeHarness, "KEEPALIVE-04 LOGOUT-05 LOCKOUT-05 LOCKOUT-08 LOCKOUT-09 SESSION-07"},
 	} {
 		h := mutateAs(row.harness, func(*mutant) {})

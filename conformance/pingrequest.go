@@ -121,7 +121,7 @@ func (c *catcher) without(token string) (func(base string) *http.Request, error)
 			return made
 		}, nil
 	}
-	return nil, fmt.Errorf("of the %d requests that Ping sends, none carries the token as it is", len(c.requests))
+	return nil, fmt.Errorf("of the %d requests that Ping sends, none carries the token that it is given, as it is", len(c.requests))
 }
 
 // withoutValues drops the values that hold token.

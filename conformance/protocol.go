@@ -269,7 +269,7 @@ func errorNames(t *testbed) error {
 	if describer, ok := pbx.As[pbx.Describer](t.auth.Authenticator); ok && describer.Traits().Driver != t.harness.Driver {
 		return fmt.Errorf("the Traits are of driver %q, want %q", describer.Traits().Driver, t.harness.Driver)
 	}
-	want := map[string]pbx.Op{"Login": pbx.OpLogin, "KeepAlive": pbx.OpKeepAlive, "Logout": pbx.OpLogout}
+	want := map[string]pbx.Op{"Login": pbx.OpLogin, "KeepAlive": pbx.OpKeepAlive, "Logout": pbx.OpLogout, "Ping": pbx.OpPing, "a request": pbx.OpRequest}
 	check := func(op operation, where string) error {
 		err := op.run(context.Background())
 		if wrong := ofKind(err); wrong != nil {
@@ -283,18 +283,21 @@ func errorNames(t *testbed) error {
 		}
 		return nil
 	}
-	for _, op := range t.operations(token) {
+	for _, op := range t.uses(token) {
 		t.sim.Fault(pbxsim.Fault{On: op.action, Status: 500})
 		if err := check(op, "HTTP 500"); err != nil {
 			return err
 		}
+	}
+	operations := t.sending(token)
+	for _, op := range operations {
 		t.sim.Fault(pbxsim.Fault{On: op.action, Drop: pbxsim.DropBefore})
 		if err := check(op, "no response"); err != nil {
 			return err
 		}
 	}
 	t.server.Close()
-	for _, op := range t.operations(token) {
+	for _, op := range operations {
 		if err := check(op, "no connection"); err != nil {
 			return err
 		}

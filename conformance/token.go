@@ -27,7 +27,7 @@ var tokenRules = []Rule{
 	},
 	{
 		ID:    "TOKEN-02",
-		Says:  "If a request carries a token that the PBX has forgotten, revoked or never issued, Inspect returns ErrTokenRejected.",
+		Says:  "If a request carries a token that the PBX has forgotten, revoked, never issued or issued to another address, Inspect returns ErrTokenRejected.",
 		Why:   "Clients that guessed the codes for it never noticed that the PBX had restarted.",
 		needs: []precondition{requester},
 		check: refusedRequest,
@@ -227,10 +227,28 @@ func refusedRequest(t *testbed) error {
 	if err := ofKind(t.call(token), pbx.ErrTokenRejected); err != nil {
 		return at("after a restart", err)
 	}
+	if err := t.elsewhere(); err != nil {
+		return at("a token that is used from another address than it was issued to", err)
+	}
 	stranger := *token
 	stranger.Value = pbx.NewSecret(t.sim.Dialect().NewToken())
 	t.leaks.Plant("token", stranger.Value.Reveal())
 	return at("a token that was never issued", ofKind(t.call(&stranger), pbx.ErrTokenRejected))
+}
+
+// elsewhere uses a token from another address of this machine. Most brands accept it.
+func (t *testbed) elsewhere() error {
+	token, err := t.login()
+	if err != nil {
+		return err
+	}
+	here := t.transport.base
+	t.transport.base = t.server.ClientFrom("127.0.0.77").Transport
+	defer func() { t.transport.base = here }()
+	if err := t.call(token); err != nil {
+		return ofKind(err, pbx.ErrTokenRejected)
+	}
+	return nil
 }
 
 func silentResponses(t *testbed) error {

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -51,7 +52,7 @@ var transportRules = []Rule{
 	},
 	{
 		ID:    "TRANSPORT-07",
-		Says:  "HTTP 401, 403 and 407 without the brand's own words are ErrConfig on a login, and Sent is true if they respond to a proof of the password. On no operation or request are they ErrInvalidCredentials, and ErrTokenRejected at most if Ambiguous is set.",
+		Says:  "HTTP 401, 403 and 407 without the brand's own words are ErrConfig on a login, and Sent says whether they respond to a proof of the password. On no operation or request are they ErrInvalidCredentials, and ErrTokenRejected at most if Ambiguous is set.",
 		Why:   "A proxy in front asks for a password of its own and has never seen the PBX's. Taken for a wrong password, a minute of it stops a session until a person comes. Yet some firmware may refuse a wrong password in this way, and the session has to count what it cannot rule out.",
 		check: somethingInFront,
 	},
@@ -133,7 +134,8 @@ func (t *testbed) refusal(why func(*pbxsim.PBX)) (pbxsim.Record, error) {
 }
 
 // inFront are what something in front of the PBX responds, less the statuses with
-// which the brand itself refuses a wrong password or a locked client.
+// which the brand itself refuses a wrong password or a locked client, if it says no
+// more than the status.
 func (t *testbed) inFront() ([]pbxsim.Outage, error) {
 	wrong, err := t.refusal(wrongPasswordAt)
 	if err != nil {
@@ -145,11 +147,18 @@ func (t *testbed) inFront() ([]pbxsim.Outage, error) {
 	}
 	var all []pbxsim.Outage
 	for _, o := range []pbxsim.Outage{pbxsim.AsksForPassword, pbxsim.Forbidden, pbxsim.ProxyAsksForPassword} {
-		if status := o.Fault().Status; status != wrong.Status && status != locked.Status {
+		if status := o.Fault().Status; !saysOnly(status, wrong) && !saysOnly(status, locked) {
 			all = append(all, o)
 		}
 	}
 	return all, nil
+}
+
+// saysOnly reports whether a response of the brand's is that HTTP status, without a
+// JSON object that tells it from anyone else's.
+func saysOnly(status int, own pbxsim.Record) bool {
+	var words map[string]any
+	return own.Status == status && json.Unmarshal(own.Reply, &words) != nil
 }
 
 func somethingInFront(t *testbed) error {
@@ -163,8 +172,13 @@ func somethingInFront(t *testbed) error {
 	}
 	for _, o := range outages {
 		t.sim.Down(o)
+		before := t.count(pbxsim.Login)
 		err := noToken(t.auth.Login(context.Background()))
-		if wrong := ofKind(err, pbx.ErrConfig); wrong != nil {
+		wrong := ofKind(err, pbx.ErrConfig)
+		if wrong == nil && t.count(pbxsim.Login) == before {
+			wrong = sent(err, false) // such as a request for a challenge
+		}
+		if wrong != nil {
 			return at(fmt.Sprintf("what is in front %s, Login", o), wrong)
 		}
 		others := t.operations(token)[1:]

@@ -57,7 +57,7 @@ func refusingTokensBy403() *pbx.Registry {
 		Name: runtel.Name,
 		Open: func(cfg pbx.Config) (pbx.Authenticator, error) {
 			return runtel.New(runtel.Config{Config: cfg, Classify: func(a runtel.Failure) error {
-				if (a.HTTPStatus == http.StatusForbidden || a.Code == "403") && a.Op != pbx.OpLogin {
+				if a.Code == "403" && a.Op != pbx.OpLogin { // a proxy has the status without the code
 					return pbx.ErrTokenRejected
 				}
 				return nil

@@ -164,7 +164,9 @@ func (a *Accounts) Refresh(refresh string) (Token, Verdict) {
 	return p.issue(old.User, now), OK
 }
 
-// Tokens returns the live tokens of an account, the oldest first.
+// Tokens returns the live tokens of an account, the oldest first. A brand whose logins
+// beyond a limit end the oldest token has no MaxTokens: its dialect logs that one out
+// after a good login.
 func (a *Accounts) Tokens(user string) []string { return a.pbx.Tokens(user) }
 
 // Locked reports whether a lock would refuse a login with a user name, for a brand

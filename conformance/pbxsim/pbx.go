@@ -104,6 +104,9 @@ type Defaults struct {
 }
 
 // An Action is what a request asks of the PBX.
+//
+// A request that is part of a login and carries no proof of the password, such as one
+// for a challenge, is no Login: give it an Action of the dialect's own.
 type Action string
 
 const (

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,6 +32,34 @@ func TestAServerIsALoopbackAddress(t *testing.T) {
 			t.Errorf("caller %q, want 127.0.0.1", got)
 		}
 	})
+}
+
+type panicking struct{ plain }
+
+func (panicking) Serve(*pbxsim.Accounts, *pbxsim.Request) pbxsim.Reply {
+	panic("a fault of the dialect")
+}
+
+// The client sees a lost response, and would be blamed for it.
+func TestAPanicOfADialectIsShown(t *testing.T) {
+	stderr, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stderr.Close()
+	old := os.Stderr
+	os.Stderr = stderr
+	defer func() { os.Stderr = old }()
+	s := pbxsim.ListenMemory(pbxsim.New(panicking{}, nil))
+	if resp, err := s.Client().Get(s.URL); err == nil {
+		resp.Body.Close()
+		t.Error("there is a response")
+	}
+	s.Close()
+	shown, err := os.ReadFile(stderr.Name())
+	if err != nil || !strings.Contains(string(shown), "a fault of the dialect") || !strings.Contains(string(shown), "server_test.go") {
+		t.Errorf("standard error has %q (%v)", shown, err)
+	}
 }
 
 // PBXs are hosts of their own, and have a budget of wrong logins each.
