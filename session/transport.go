@@ -583,9 +583,9 @@ func (u *upload) end() error {
 // breaks: the PBX may have read it, and a GET may delete something. net/http
 // repeats requests without a body, or whose body can be had again, if their
 // method or a header says that they are idempotent. Over HTTP/2 it repeats any
-// without a body: then the context ends with errSentOnce. end, unless it is nil, has to
-// be called when the response is done with.
-func sendOnce(r *http.Request) (once *http.Request, end context.CancelCauseFunc) {
+// without a body: then the context ends with errSentOnce. The function, unless it is nil,
+// has to be called when the response is done with.
+func sendOnce(r *http.Request) (*http.Request, context.CancelCauseFunc) {
 	r.GetBody = nil
 	for _, name := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
 		if values, ok := r.Header[name]; ok { // net/http knows this spelling only
