@@ -249,11 +249,11 @@ var errCut = errors.New("it was cut short")
 
 func (e *encodedHost) decode() (Host, error) {
 	h := Host{
-		row:         row{count: e.Unclear, since: e.UnclearFrom, last: e.UnclearLast},
+		row: row{
+			count: e.Unclear, since: e.UnclearFrom, last: e.UnclearLast,
+			inFront: inFront{Page{e.PageStatus, e.PageLength}, max(e.InFront, 0), e.UnclearLast},
+		},
 		lastSuccess: e.LastSuccess, lastRefused: e.LastRefused, lastRelogin: e.LastRelogin, forgiven: e.Forgiven,
-	}
-	if e.InFront > 0 {
-		h.row.inFront = inFront{Page{e.PageStatus, e.PageLength}, e.InFront, e.UnclearLast}
 	}
 	var bad error
 	urlOf := func(i int) string {

@@ -1678,6 +1678,12 @@ func TestStoredCountsOfPagesThatCannotBe(t *testing.T) {
 		if goes := x.ask(g).Verdict == lockout.Go; goes != (n < 1) {
 			t.Errorf("%d logins with a page: a login goes: %v", n, goes)
 		}
+		if n < 1 {
+			x.gets(g, x.book(g), notFound)
+			x.pass(time.Minute)
+			x.local = lockout.Local{} // another process reads the count
+			x.waits(g, time.Minute, notFound)
+		}
 	}
 }
 
