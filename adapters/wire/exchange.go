@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -148,6 +149,7 @@ type passage struct {
 	client   *Client
 	seen     atomic.Bool // the transport reports what it does
 	sent     atomic.Bool // it had a connection to write to
+	begun    atomic.Bool // its headers were written to a connection of HTTP/2
 	answered atomic.Bool // a first byte came back
 	local    atomic.Pointer[net.Addr]
 	trace    httptrace.ClientTrace // sets these
@@ -155,10 +157,20 @@ type passage struct {
 	location string // where a redirect points to
 }
 
-func (c *Client) newPassage() *passage {
+// newPassage makes one for a request whose context end ends. Over HTTP/2 net/http sends a
+// request again that the server has ended by a reset, without a pause.
+func (c *Client) newPassage(end context.CancelCauseFunc) *passage {
 	p := &passage{client: c}
 	p.trace.GetConn = func(string) { p.seen.Store(true) }
+	p.trace.WroteHeaderField = func(name string, _ []string) {
+		if name == ":method" { // of HTTP/2 only
+			p.begun.Store(true)
+		}
+	}
 	p.trace.GotConn = func(info httptrace.GotConnInfo) {
+		if p.begun.Load() {
+			end(errSentOnce)
+		}
 		p.sent.Store(true)
 		local := info.Conn.LocalAddr()
 		p.local.Store(&local)
@@ -170,6 +182,9 @@ func (c *Client) newPassage() *passage {
 // maySent is true unless the request certainly never left: a transport that
 // reports nothing gets no benefit of the doubt.
 func (p *passage) maySent() bool { return p.sent.Load() || !p.seen.Load() }
+
+// errSentOnce ends a request that net/http is about to send again.
+var errSentOnce = errors.New("the server ended the request, and it is not sent again")
 
 type passageKey struct{}
 
@@ -184,8 +199,10 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	x := &Exchange{Request: req, client: c}
-	p := c.newPassage()
+	p := c.newPassage(end)
 	if err := ctx.Err(); err != nil {
 		p.seen.Store(true)
 		return nil, x.unanswered(p, err)
@@ -204,6 +221,9 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 			Str("path", x.path()).Dur("took", time.Since(start))
 	}
 	if err != nil {
+		if context.Cause(ctx) == errSentOnce {
+			err = errSentOnce
+		}
 		failure := x.unanswered(p, err)
 		line.Bool("sent", failure.Sent).Msg("no response")
 		return nil, failure
