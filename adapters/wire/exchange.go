@@ -188,6 +188,32 @@ var errSentOnce = errors.New("the server ended the request, and it is not sent a
 
 type passageKey struct{}
 
+// veil keeps headers, which hold tokens and passwords, from the trace in ctx.
+func veil(ctx context.Context) context.Context {
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace == nil || trace.WroteHeaderField == nil {
+		return ctx
+	}
+	veiled := *trace
+	veiled.WroteHeaderField = nil
+	return traced{ctx, &veiled}
+}
+
+// traced is a context with another trace. [httptrace.WithClientTrace] would keep the first
+// one too.
+type traced struct {
+	context.Context
+	trace *httptrace.ClientTrace
+}
+
+func (t traced) Value(key any) any {
+	value := t.Context.Value(key)
+	if _, is := value.(*httptrace.ClientTrace); is {
+		return t.trace
+	}
+	return value
+}
+
 // Do sends req and reads the response, whatever its status, except for a
 // redirect, which is an error of kind [pbx.ErrConfig]. Without a usable response
 // the error is of kind [pbx.ErrUnavailable], or ErrConfig if a setting is the
@@ -207,7 +233,7 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 		p.seen.Store(true)
 		return nil, x.unanswered(p, err)
 	}
-	ctx = httptrace.WithClientTrace(context.WithValue(ctx, passageKey{}, p), &p.trace)
+	ctx = httptrace.WithClientTrace(context.WithValue(veil(ctx), passageKey{}, p), &p.trace)
 
 	out, err := c.outgoing(ctx, req)
 	if err != nil {
