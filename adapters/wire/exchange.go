@@ -186,6 +186,19 @@ func (p *passage) maySent() bool { return p.sent.Load() || !p.seen.Load() }
 // errSentOnce ends a request that net/http is about to send again.
 var errSentOnce = errors.New("the server ended the request, and it is not sent again")
 
+// ended returns err, or the error of ctx if err is the cause of its end. That is an error of
+// somebody else, as of another member of an errgroup, and says nothing about this PBX.
+func ended(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	switch {
+	case cause == errSentOnce:
+		return cause
+	case cause != nil && errors.Is(err, cause):
+		return ctx.Err()
+	}
+	return err
+}
+
 type passageKey struct{}
 
 // veil keeps headers, which hold tokens and passwords, from the trace in ctx.
@@ -247,10 +260,7 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 			Str("path", x.path()).Dur("took", time.Since(start))
 	}
 	if err != nil {
-		if context.Cause(ctx) == errSentOnce {
-			err = errSentOnce
-		}
-		failure := x.unanswered(p, err)
+		failure := x.unanswered(p, ended(ctx, err))
 		line.Bool("sent", failure.Sent).Msg("no response")
 		return nil, failure
 	}
@@ -270,7 +280,7 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 	x.Response.Body, x.length = trim(got), len(got)
 	switch {
 	case err != nil && !whole(x.Response.Body):
-		failure := x.unanswered(p, err)
+		failure := x.unanswered(p, ended(ctx, err))
 		failure.Sent, failure.HTTPStatus = !req.NoProof, resp.StatusCode
 		failure.Message = "the response of " + c.host() + " broke off"
 		return nil, failure
