@@ -214,7 +214,7 @@ func (t *test) connect(ctx context.Context) bool {
 		var err error
 		status, seen, err = t.get(ctx, requester.Transport())
 		switch {
-		case ctx.Err() != nil && context.Cause(ctx) == context.Canceled:
+		case ctx.Err() == context.Canceled:
 			return "", errInterrupted
 		case err == nil:
 			return fmt.Sprintf("HTTP %d", status), nil
