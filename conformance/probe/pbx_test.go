@@ -126,6 +126,30 @@ func TestAnInterruptWhileThePBXIsConnectedIsShownAsThat(t *testing.T) {
 	}
 }
 
+// first keeps the first request.
+type first struct {
+	http.RoundTripper
+	request *http.Request
+}
+
+func (f *first) RoundTrip(r *http.Request) (*http.Response, error) {
+	if f.request == nil {
+		f.request = r
+	}
+	return f.RoundTripper.RoundTrip(r)
+}
+
+// net/http sends a GET without a body again over HTTP/2 as often as a server resets it.
+func TestTheFirstRequestIsNoneThatIsRepeatedOverHTTP2(t *testing.T) {
+	_, options := acmePBX(t, pbxsim.Listen)
+	transport := &first{RoundTripper: http.DefaultTransport}
+	options.Config.Transport = transport
+	probe.Run(t.Context(), options)
+	if r := transport.request; r == nil || r.Body == nil || r.Body == http.NoBody {
+		t.Errorf("%+v", r)
+	}
+}
+
 // noGet is a server that does not implement GET.
 type noGet struct{ http.RoundTripper }
 

@@ -265,7 +265,7 @@ func (t *test) get(ctx context.Context, transport http.RoundTripper) (int, *tls.
 	if err != nil {
 		return 0, nil, err
 	}
-	r.Close = true
+	r.Close, r.Body = true, io.NopCloser(http.NoBody) // a GET without a body is repeated over HTTP/2
 	resp, err := transport.RoundTrip(r)
 	if err != nil {
 		return 0, nil, err
