@@ -120,14 +120,22 @@ func (d Driver) complete() Driver {
 	}
 	d.PasswordLabel = cmp.Or(d.PasswordLabel, "Password")
 	d.DefaultPort = cmp.Or(d.DefaultPort, 443)
-	d.Options = slices.Clone(d.Options)
+	d = d.clone()
 	for i := range d.Options {
 		o := &d.Options[i]
 		o.Label = cmp.Or(o.Label, o.Name)
-		o.Choices = slices.Clone(o.Choices)
 		for j := range o.Choices {
 			o.Choices[j].Label = cmp.Or(o.Choices[j].Label, o.Choices[j].Value)
 		}
+	}
+	return d
+}
+
+// clone returns a d whose options may be changed.
+func (d Driver) clone() Driver {
+	d.Options = slices.Clone(d.Options)
+	for i := range d.Options {
+		d.Options[i].Choices = slices.Clone(d.Options[i].Choices)
 	}
 	return d
 }

@@ -47,19 +47,24 @@ func (r *Registry) Register(d Driver) {
 	r.drivers[d.Name] = d.complete()
 }
 
-// Lookup returns the driver of that name.
+// Lookup returns the driver of that name. A program may change what it gets, as to
+// translate labels: the registry keeps its own.
 func (r *Registry) Lookup(name string) (Driver, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	d, ok := r.drivers[name]
-	return d, ok
+	return d.clone(), ok
 }
 
 // Drivers returns all drivers in the order of their names.
 func (r *Registry) Drivers() []Driver {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return slices.SortedFunc(maps.Values(r.drivers), func(a, b Driver) int { return strings.Compare(a.Name, b.Name) })
+	drivers := slices.SortedFunc(maps.Values(r.drivers), func(a, b Driver) int { return strings.Compare(a.Name, b.Name) })
+	for i := range drivers {
+		drivers[i] = drivers[i].clone()
+	}
+	return drivers
 }
 
 // Open makes an Authenticator of the named driver. It sends nothing. Every error

@@ -85,6 +85,24 @@ func TestARegistryFillsInTheWordsThatADriverLeavesOut(t *testing.T) {
 	}
 }
 
+// A form in another language puts its own labels into what it has got, and a fixed option
+// becomes the default of a form.
+func TestWhatARegistryHandsOutMayBeChanged(t *testing.T) {
+	var registry pbx.Registry
+	registry.Register(pbx.Driver{Name: "fake", Open: openNothing, Options: []pbx.Option{
+		{Name: "format", Label: "Format", Kind: pbx.OptionChoice, Default: "xml", Choices: []pbx.Choice{{Value: "json", Label: "JSON"}, {Value: "xml", Label: "XML"}}},
+	}})
+	lookup := func() pbx.Driver { d, _ := registry.Lookup("fake"); return d }
+	want := lookup().Options[0].Default + lookup().Options[0].Label + lookup().Options[0].Choices[0].Label
+	for _, d := range []pbx.Driver{lookup(), registry.Drivers()[0]} {
+		o := &d.Options[0]
+		o.Default, o.Label, o.Choices[0].Label = "json", "Формат", "Обычный"
+	}
+	if o := lookup().Options[0]; o.Default+o.Label+o.Choices[0].Label != want {
+		t.Errorf("the registry's own option was changed: %+v", o)
+	}
+}
+
 func TestDriversAreInTheOrderOfTheirNames(t *testing.T) {
 	var registry pbx.Registry
 	for _, name := range []string{"yeastar", "3cx", "runtel", "yeastar-p", "az09-"} {

@@ -261,7 +261,7 @@ func (d *driver) probe(ctx context.Context, timeout time.Duration) lockout.Page 
 		if err != nil {
 			return result{err: err}
 		}
-		request.Close = true
+		request.Close, request.Body = true, io.NopCloser(http.NoBody) // a GET without a body is repeated over HTTP/2
 		resp, err := base.RoundTrip(request)
 		if err != nil {
 			return result{err: unanswered(err)}

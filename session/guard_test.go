@@ -99,6 +99,7 @@ func TestAHostIsOneHoweverItIsSpelled(t *testing.T) {
 		{"pbx.test", "PBX.test:8088", "pbx.test.:443"},
 		{"[::1]", "[0:0::1]:8088"},
 		{"192.0.2.7", "[::ffff:192.0.2.7]"},
+		{"атс.example", "АТС.example.", "%D0%B0%D1%82%D1%81.example:8088", "xn--80a8ac.example", "XN--80A8AC.example"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			guard := &session.Guard{}

@@ -1,10 +1,13 @@
 package session
 
 import (
+	"bufio"
+	"bytes"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"github.com/pbxauth/pbx"
 )
@@ -84,5 +87,21 @@ func hostOf(address string) string {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.Unmap().String()
 	}
+	if strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return inPunycode(host)
+	}
 	return host
+}
+
+// inPunycode is an international name as net/http writes it into a request.
+func inPunycode(host string) string {
+	var sent bytes.Buffer
+	if err := (&http.Request{Host: host, URL: new(url.URL)}).Write(&sent); err != nil {
+		return host
+	}
+	got, err := http.ReadRequest(bufio.NewReader(&sent))
+	if err != nil {
+		return host
+	}
+	return got.Host
 }

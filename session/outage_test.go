@@ -3,6 +3,9 @@ package session_test
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -407,4 +410,47 @@ func TestAPBXThatHangsOnAnotherPortDoesNotHoldUpItsNeighbour(t *testing.T) {
 			wantState(t, neighbour, session.Live)
 		}
 	})
+}
+
+// over2 is a fake whose Transport speaks HTTP/2.
+type over2 struct {
+	*fake
+	base    http.RoundTripper
+	checked chan error
+}
+
+func (o *over2) Transport() http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		resp, err := o.base.RoundTrip(r)
+		o.checked <- err
+		return resp, err
+	})
+}
+
+// net/http would send a check again and again that the server ends by a reset.
+func TestACheckIsSentOnceOverHTTP2(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	var got atomic.Int32
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go resetStreams(c, &got)
+		}
+	}()
+	var http2 http.Protocols
+	http2.SetUnencryptedHTTP2(true)
+	o := &over2{&fake{traits: pbx.Traits{URL: "http://" + listener.Addr().String()}, login: fails(pbx.ErrUnavailable, true)}, &http.Transport{Protocols: &http2}, make(chan error, 9)}
+	s, end := on(&session.Guard{}, o)
+	defer end()
+	_, _ = s.Token(t.Context())
+	if err := <-o.checked; err == nil || got.Load() != 1 {
+		t.Errorf("a check is sent %d times: %v", got.Load(), err)
+	}
 }

@@ -22,12 +22,13 @@ func SetCookie(h http.Header, name, value string) {
 }
 
 // Cookie returns the cookie that a response sets under name, in upper or lower
-// case, and whether there is one. A line that cannot be read is passed over.
+// case, and whether there is one. Of several the last one counts. A line that cannot be
+// read is passed over.
 func Cookie(h http.Header, name string) (cookie *http.Cookie, ok bool) {
 	for _, line := range h["Set-Cookie"] {
 		if c, err := http.ParseSetCookie(line); err == nil && strings.EqualFold(c.Name, name) {
-			return c, true
+			cookie, ok = c, true
 		}
 	}
-	return nil, false
+	return cookie, ok
 }

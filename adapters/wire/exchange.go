@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -148,6 +149,7 @@ type passage struct {
 	client   *Client
 	seen     atomic.Bool // the transport reports what it does
 	sent     atomic.Bool // it had a connection to write to
+	begun    atomic.Bool // its headers were written to a connection of HTTP/2
 	answered atomic.Bool // a first byte came back
 	local    atomic.Pointer[net.Addr]
 	trace    httptrace.ClientTrace // sets these
@@ -155,10 +157,20 @@ type passage struct {
 	location string // where a redirect points to
 }
 
-func (c *Client) newPassage() *passage {
+// newPassage makes one for a request whose context end ends. Over HTTP/2 net/http sends a
+// request again that the server has ended by a reset, without a pause.
+func (c *Client) newPassage(end context.CancelCauseFunc) *passage {
 	p := &passage{client: c}
 	p.trace.GetConn = func(string) { p.seen.Store(true) }
+	p.trace.WroteHeaderField = func(name string, _ []string) {
+		if name == ":method" { // of HTTP/2 only
+			p.begun.Store(true)
+		}
+	}
 	p.trace.GotConn = func(info httptrace.GotConnInfo) {
+		if p.begun.Load() {
+			end(errSentOnce)
+		}
 		p.sent.Store(true)
 		local := info.Conn.LocalAddr()
 		p.local.Store(&local)
@@ -171,7 +183,49 @@ func (c *Client) newPassage() *passage {
 // reports nothing gets no benefit of the doubt.
 func (p *passage) maySent() bool { return p.sent.Load() || !p.seen.Load() }
 
+// errSentOnce ends a request that net/http is about to send again.
+var errSentOnce = errors.New("the server ended the request, and it is not sent again")
+
+// ended returns err, or the error of ctx if err is the cause of its end. That is an error of
+// somebody else, as of another member of an errgroup, and says nothing about this PBX.
+func ended(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	switch {
+	case cause == errSentOnce:
+		return cause
+	case cause != nil && errors.Is(err, cause):
+		return ctx.Err()
+	}
+	return err
+}
+
 type passageKey struct{}
+
+// veil keeps headers, which hold tokens and passwords, from the trace in ctx.
+func veil(ctx context.Context) context.Context {
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace == nil || trace.WroteHeaderField == nil {
+		return ctx
+	}
+	veiled := *trace
+	veiled.WroteHeaderField = nil
+	return traced{ctx, &veiled}
+}
+
+// traced is a context with another trace. [httptrace.WithClientTrace] would keep the first
+// one too.
+type traced struct {
+	context.Context
+	trace *httptrace.ClientTrace
+}
+
+func (t traced) Value(key any) any {
+	value := t.Context.Value(key)
+	if _, is := value.(*httptrace.ClientTrace); is {
+		return t.trace
+	}
+	return value
+}
 
 // Do sends req and reads the response, whatever its status, except for a
 // redirect, which is an error of kind [pbx.ErrConfig]. Without a usable response
@@ -184,13 +238,15 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	x := &Exchange{Request: req, client: c}
-	p := c.newPassage()
+	p := c.newPassage(end)
 	if err := ctx.Err(); err != nil {
 		p.seen.Store(true)
 		return nil, x.unanswered(p, err)
 	}
-	ctx = httptrace.WithClientTrace(context.WithValue(ctx, passageKey{}, p), &p.trace)
+	ctx = httptrace.WithClientTrace(context.WithValue(veil(ctx), passageKey{}, p), &p.trace)
 
 	out, err := c.outgoing(ctx, req)
 	if err != nil {
@@ -204,7 +260,7 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 			Str("path", x.path()).Dur("took", time.Since(start))
 	}
 	if err != nil {
-		failure := x.unanswered(p, err)
+		failure := x.unanswered(p, ended(ctx, err))
 		line.Bool("sent", failure.Sent).Msg("no response")
 		return nil, failure
 	}
@@ -224,7 +280,7 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 	x.Response.Body, x.length = trim(got), len(got)
 	switch {
 	case err != nil && !whole(x.Response.Body):
-		failure := x.unanswered(p, err)
+		failure := x.unanswered(p, ended(ctx, err))
 		failure.Sent, failure.HTTPStatus = !req.NoProof, resp.StatusCode
 		failure.Message = "the response of " + c.host() + " broke off"
 		return nil, failure

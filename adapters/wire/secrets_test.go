@@ -277,6 +277,24 @@ func TestALogLineSaysWhatWentWhere(t *testing.T) {
 	}
 }
 
+// Instrumentation puts a trace into the context of a login, and net/http tells it each header.
+func TestATraceInTheContextSeesNoHeader(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {})
+	headers, wrote := 0, false
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		WroteHeaderField: func(string, []string) { headers++ },
+		WroteRequest:     func(httptrace.WroteRequestInfo) { wrote = true },
+	})
+	for _, ctx := range []context.Context{ctx, httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{})} {
+		if _, err := open(t, settings(s.URL)).Do(ctx, planted()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if headers != 0 || !wrote {
+		t.Errorf("the trace saw %d headers, and the request as written: %v", headers, wrote)
+	}
+}
+
 // A driver's author prints what is at hand, and that is the Client.
 func TestAClientPrintsNoSecret(t *testing.T) {
 	cfg := settings("https://pbx.example.com")

@@ -3,6 +3,8 @@ package wire_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -253,6 +255,40 @@ func TestARequestCancelledOnItsWayWasSent(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A context may end with a cause, as that of an errgroup or of signal.NotifyContext, which
+// net/http returns. It says nothing about the PBX.
+func TestTheCauseOfAContextsEndIsNotThePBXs(t *testing.T) {
+	elsewhere := &tls.CertificateVerificationError{UnverifiedCertificates: []*x509.Certificate{{}}, Err: x509.UnknownAuthorityError{}}
+	for name, answer := range map[string]string{"before the head": "", "before the body": `{"token":`} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				if answer != "" {
+					io.WriteString(w, answer)
+					w.(http.Flusher).Flush()
+				}
+				cancel(elsewhere)
+				<-r.Context().Done()
+			})
+			_, err := open(t, settings(s.URL)).Do(ctx, login)
+			wantFailure(t, err, pbx.ErrUnavailable, true, "context canceled")
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%v does not match the context's error", err)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, elsewhere)
+		defer cancel()
+		_, err := open(t, over("pbx.example.com", func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, context.Cause(r.Context())
+		})).Do(ctx, login)
+		wantFailure(t, err, pbx.ErrUnavailable, true, "context deadline exceeded")
+	})
 }
 
 // get sends a request of the application's.

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"unicode"
 	"weak"
 
 	"github.com/pbxauth/pbx"
@@ -66,6 +67,9 @@ func profileOf(settings pbx.TLS) (profile, error) {
 		if _, err := netip.ParseAddr(name); err != nil {
 			return profile{}, wrong("TLS.ServerName", "TLS: ServerName is not the name of a host: write it without a scheme and a port, as in pbx.example.com")
 		}
+	}
+	if strings.ContainsFunc(settings.ServerName, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return profile{}, wrong("TLS.ServerName", "TLS: ServerName is not ASCII: write an international name as it is in the certificate, in Punycode, as in xn--80a8ac.example")
 	}
 	if settings.CAFile != "" {
 		if settings.RootCAs != nil {

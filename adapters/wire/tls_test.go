@@ -248,7 +248,8 @@ func TestTLSSettingsThatContradictAreRefused(t *testing.T) {
 		"name too long":                   {{CAFile: strings.Repeat("x", 100_000)}},
 		"has the certificate itself":      {{CAFile: "-----BEGIN CERTIFICATE-----\ncanary\n-----END CERTIFICATE-----\n"}},
 		"is not the name of a host":       {{ServerName: "canary.example:8089"}, {ServerName: "https://canary.example"}, {ServerName: "a canary"}, {ServerName: "canary\n"}, {ServerName: "[::1]"}},
-		"MinVersion is no version of TLS": {{MinVersion: 12}, {MinVersion: 0x0300}, {MinVersion: 0x0305}, {MinVersion: 65535}}, // 12 would permit TLS 1.0
+		"write an international name as it is in the certificate, in Punycode": {{ServerName: "кanary.example"}},
+		"MinVersion is no version of TLS":                                      {{MinVersion: 12}, {MinVersion: 0x0300}, {MinVersion: 0x0305}, {MinVersion: 65535}}, // 12 would permit TLS 1.0
 		"PinSHA256 is not a base64 SHA-256": {
 			{PinSHA256: "canary"}, {PinSHA256: "sha256/"}, {PinSHA256: "sha256/AAAA"}, {PinSHA256: "sha1/" + strings.TrimPrefix(someonesPin, "sha256/")},
 		},

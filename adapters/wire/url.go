@@ -124,10 +124,15 @@ func hostname(u *url.URL) bool {
 	return host != "http" && host != "https" && isName(host)
 }
 
-// isName reports whether a name, or an IPv4 address, may be that of a host.
+// isName reports whether a name, or an IPv4 address, may be that of a host. Digits and dots
+// alone are no name, and some systems read 127.1 as an address.
 func isName(host string) bool {
+	if strings.Trim(host, "0123456789.") == "" {
+		_, err := netip.ParseAddr(host)
+		return err == nil
+	}
 	host = strings.TrimSuffix(host, ".")
-	if host == "" || len(host) > 253 || strings.HasPrefix(host, ".") || strings.Contains(host, "..") {
+	if len(host) > 253 || strings.HasPrefix(host, ".") || strings.Contains(host, "..") {
 		return false
 	}
 	return !strings.ContainsFunc(host, func(r rune) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -102,6 +103,50 @@ func TestAPBXThatDoesNotRespondGetsNoPassword(t *testing.T) {
 		if state(report, probe.Address) != probe.Failed || state(report, probe.Login) != "" || sim.Counts().Logins != 0 {
 			t.Errorf("%s: %+v", outage, report.Steps)
 		}
+	}
+}
+
+// hung is a PBX that does not respond, and during whose connection a person presses Ctrl-C.
+type hung struct{ interrupt func() }
+
+func (h hung) RoundTrip(r *http.Request) (*http.Response, error) {
+	h.interrupt()
+	<-r.Context().Done()
+	return nil, context.Cause(r.Context())
+}
+
+// The end of signal.NotifyContext has a cause of its own.
+func TestAnInterruptWhileThePBXIsConnectedIsShownAsThat(t *testing.T) {
+	_, options := acmePBX(t, pbxsim.Listen)
+	ctx, interrupt := context.WithCancelCause(t.Context())
+	options.Config.Transport = hung{func() { interrupt(errors.New("interrupt signal received")) }}
+	report := probe.Run(ctx, options)
+	if last := report.Steps[len(report.Steps)-1]; last.Name != probe.Address || last.Kind != "interrupted" {
+		t.Errorf("%+v", last)
+	}
+}
+
+// first keeps the first request.
+type first struct {
+	http.RoundTripper
+	request *http.Request
+}
+
+func (f *first) RoundTrip(r *http.Request) (*http.Response, error) {
+	if f.request == nil {
+		f.request = r
+	}
+	return f.RoundTripper.RoundTrip(r)
+}
+
+// net/http sends a GET without a body again over HTTP/2 as often as a server resets it.
+func TestTheFirstRequestIsNoneThatIsRepeatedOverHTTP2(t *testing.T) {
+	_, options := acmePBX(t, pbxsim.Listen)
+	transport := &first{RoundTripper: http.DefaultTransport}
+	options.Config.Transport = transport
+	probe.Run(t.Context(), options)
+	if r := transport.request; r == nil || r.Body == nil || r.Body == http.NoBody {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -214,7 +214,7 @@ func (t *test) connect(ctx context.Context) bool {
 		var err error
 		status, seen, err = t.get(ctx, requester.Transport())
 		switch {
-		case ctx.Err() != nil && context.Cause(ctx) == context.Canceled:
+		case ctx.Err() == context.Canceled:
 			return "", errInterrupted
 		case err == nil:
 			return fmt.Sprintf("HTTP %d", status), nil
@@ -265,7 +265,7 @@ func (t *test) get(ctx context.Context, transport http.RoundTripper) (int, *tls.
 	if err != nil {
 		return 0, nil, err
 	}
-	r.Close = true
+	r.Close, r.Body = true, io.NopCloser(http.NoBody) // a GET without a body is repeated over HTTP/2
 	resp, err := transport.RoundTrip(r)
 	if err != nil {
 		return 0, nil, err
