@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/internal/trace"
 )
 
 // Client returns an http.Client for the PBX's API: every request carries the
@@ -328,7 +329,11 @@ func (e *exchange) send(r *http.Request, base http.RoundTripper) (resp *http.Res
 		ctx, cancel = context.WithCancel(ctx)
 		e.limit.begin(e.link.timeout, cancel)
 	}
-	authorized := r.WithContext(e.veil(ctx))
+	seen := ctx
+	if httptrace.ContextClientTrace(ctx) != nil {
+		seen = trace.Veil(ctx, e.showsToken)
+	}
+	authorized := r.WithContext(seen)
 	authorized.Host = r.URL.Host // a proxy goes by it
 	e.url, authorized.Header = *r.URL, r.Header.Clone()
 	if authorized.URL = &e.url; authorized.Header == nil {
@@ -669,35 +674,9 @@ func stripLocation(location, token string) string {
 	return bare
 }
 
-// veil keeps headers that quote the token from the trace in ctx. Instrumentation outside
-// of the session puts one there.
-func (e *exchange) veil(ctx context.Context) context.Context {
-	trace := httptrace.ContextClientTrace(ctx)
-	if trace == nil || trace.WroteHeaderField == nil {
-		return ctx
-	}
-	veiled := *trace
-	veiled.WroteHeaderField = func(name string, values []string) {
-		if !slices.ContainsFunc(values, func(value string) bool { return quotes(value, e.lease.token.Value.Reveal()) }) {
-			trace.WroteHeaderField(name, values)
-		}
-	}
-	return traced{ctx, &veiled}
-}
-
-// traced is a context with another trace. [httptrace.WithClientTrace] would keep the first
-// one too.
-type traced struct {
-	context.Context
-	trace *httptrace.ClientTrace
-}
-
-func (t traced) Value(key any) any {
-	value := t.Context.Value(key)
-	if _, is := value.(*httptrace.ClientTrace); is {
-		return t.trace
-	}
-	return value
+// showsToken reports whether values of a header quote the token.
+func (e *exchange) showsToken(values []string) bool {
+	return slices.ContainsFunc(values, func(value string) bool { return quotes(value, e.lease.token.Value.Reveal()) })
 }
 
 // clean hides an error whose text holds the token, as that of a foreign

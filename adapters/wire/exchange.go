@@ -20,6 +20,7 @@ import (
 
 	"github.com/hashicorp/go-retryablehttp"
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/internal/trace"
 )
 
 const (
@@ -201,31 +202,8 @@ func ended(ctx context.Context, err error) error {
 
 type passageKey struct{}
 
-// veil keeps headers, which hold tokens and passwords, from the trace in ctx.
-func veil(ctx context.Context) context.Context {
-	trace := httptrace.ContextClientTrace(ctx)
-	if trace == nil || trace.WroteHeaderField == nil {
-		return ctx
-	}
-	veiled := *trace
-	veiled.WroteHeaderField = nil
-	return traced{ctx, &veiled}
-}
-
-// traced is a context with another trace. [httptrace.WithClientTrace] would keep the first
-// one too.
-type traced struct {
-	context.Context
-	trace *httptrace.ClientTrace
-}
-
-func (t traced) Value(key any) any {
-	value := t.Context.Value(key)
-	if _, is := value.(*httptrace.ClientTrace); is {
-		return t.trace
-	}
-	return value
-}
+// anyHeader is for traces: each may hold a token or a password.
+func anyHeader([]string) bool { return true }
 
 // Do sends req and reads the response, whatever its status, except for a
 // redirect, which is an error of kind [pbx.ErrConfig]. Without a usable response
@@ -246,7 +224,7 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 		p.seen.Store(true)
 		return nil, x.unanswered(p, err)
 	}
-	ctx = httptrace.WithClientTrace(context.WithValue(veil(ctx), passageKey{}, p), &p.trace)
+	ctx = httptrace.WithClientTrace(context.WithValue(trace.Veil(ctx, anyHeader), passageKey{}, p), &p.trace)
 
 	out, err := c.outgoing(ctx, req)
 	if err != nil {
