@@ -31,7 +31,9 @@ func acmePBX(t *testing.T, listen func(*pbxsim.PBX) *pbxsim.Server) (*pbxsim.PBX
 	sim := acmesim.New(&pbxsim.Options{Accounts: map[string]string{"api": secret}})
 	server := listen(sim)
 	t.Cleanup(server.Close)
-	return sim, probe.Options{Driver: acme.Name, Config: pbx.Config{URL: server.URL, Username: "api", Password: pbx.NewSecret(secret)}}
+	return sim, probe.Options{Driver: acme.Name, Login: probe.Within(&session.Guard{}), Config: pbx.Config{
+		URL: server.URL, Username: "api", Password: pbx.NewSecret(secret),
+	}}
 }
 
 func states(r *probe.Report) map[probe.Name]probe.State {
@@ -164,7 +166,7 @@ func (n noGet) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestAServerThatRefusesTheMethodOfTheCheckGetsALogin(t *testing.T) {
 	server := pbxsim.Listen(yeastarsim.New(nil, &pbxsim.Options{Accounts: map[string]string{"api": secret}}))
 	t.Cleanup(server.Close)
-	report := probe.Run(t.Context(), probe.Options{Driver: yeastar.Name, Config: pbx.Config{
+	report := probe.Run(t.Context(), probe.Options{Driver: yeastar.Name, Login: probe.Within(&session.Guard{}), Config: pbx.Config{
 		URL: server.URL, Username: "api", Password: pbx.NewSecret(secret), Transport: noGet{http.DefaultTransport},
 	}})
 	if state(report, probe.Login) != probe.Done {
