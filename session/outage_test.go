@@ -3,9 +3,7 @@ package session_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +11,7 @@ import (
 	"github.com/pbxauth/pbx"
 	"github.com/pbxauth/pbx/conformance/pbxsim"
 	"github.com/pbxauth/pbx/conformance/pbxsim/simulators"
+	"github.com/pbxauth/pbx/internal/resetting"
 	"github.com/pbxauth/pbx/internal/thorough"
 	"github.com/pbxauth/pbx/session"
 	"github.com/pbxauth/pbx/session/store"
@@ -429,24 +428,8 @@ func (o *over2) Transport() http.RoundTripper {
 
 // net/http would send a check again and again that the server ends by a reset.
 func TestACheckIsSentOnceOverHTTP2(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	var got atomic.Int32
-	go func() {
-		for {
-			c, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go resetStreams(c, &got)
-		}
-	}()
-	var http2 http.Protocols
-	http2.SetUnencryptedHTTP2(true)
-	o := &over2{&fake{traits: pbx.Traits{URL: "http://" + listener.Addr().String()}, login: fails(pbx.ErrUnavailable, true)}, &http.Transport{Protocols: &http2}, make(chan error, 9)}
+	home, got, base := resetting.Serve(t)
+	o := &over2{&fake{traits: pbx.Traits{URL: home}, login: fails(pbx.ErrUnavailable, true)}, base, make(chan error, 9)}
 	s, end := on(&session.Guard{}, o)
 	defer end()
 	_, _ = s.Token(t.Context())

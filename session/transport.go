@@ -606,20 +606,8 @@ func sendOnce(r *http.Request) (*http.Request, context.CancelCauseFunc) {
 		r.Body = empty{}
 		return r, nil
 	}
-	ctx, end := context.WithCancelCause(r.Context())
-	var sent atomic.Bool
-	return r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteHeaderField: func(name string, _ []string) {
-			if name == ":method" { // of HTTP/2 only
-				sent.Store(true)
-			}
-		},
-		GotConn: func(httptrace.GotConnInfo) {
-			if sent.Load() {
-				end(errSentOnce)
-			}
-		},
-	})), end
+	ctx, end := trace.Once(r.Context(), errSentOnce)
+	return r.WithContext(ctx), end
 }
 
 // empty is a body without a byte that is not http.NoBody.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/pbxauth/pbx"
+	"github.com/pbxauth/pbx/internal/resetting"
 	"github.com/pbxauth/pbx/session"
 )
 
@@ -867,26 +868,7 @@ func TestARequestWithoutABodyIsNotSentAgainByTheConnection(t *testing.T) {
 // Over HTTP/2 net/http repeats a request without a body, whatever its method, and without a
 // pause, as long as the server ends it so.
 func TestARequestWithoutABodyIsSentOnceOverHTTP2(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got atomic.Int32
-	go func() {
-		for {
-			c, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go resetStreams(c, &got)
-		}
-	}()
-	defer listener.Close()
-	var http2 http.Protocols
-	http2.SetUnencryptedHTTP2(true)
-	base := &http.Transport{Protocols: &http2}
-	defer base.CloseIdleConnections()
-	home := "http://" + listener.Addr().String()
+	home, got, base := resetting.Serve(t)
 	s, end := on(&session.Guard{}, &fake{traits: pbx.Traits{URL: home}})
 	defer end()
 	for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
@@ -903,28 +885,6 @@ func TestARequestWithoutABodyIsSentOnceOverHTTP2(t *testing.T) {
 			if n := got.Load(); err == nil || n != 1 {
 				t.Errorf("%s is sent %d times: %v", method, n, err)
 			}
-		}
-	}
-}
-
-// resetStreams is a server of HTTP/2 that reads requests and ends each with RST_STREAM and
-// PROTOCOL_ERROR.
-func resetStreams(c net.Conn, requests *atomic.Int32) {
-	defer c.Close()
-	io.CopyN(io.Discard, c, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")))
-	c.Write([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0}) // SETTINGS
-	for {
-		var frame [9]byte
-		if _, err := io.ReadFull(c, frame[:]); err != nil {
-			return
-		}
-		io.CopyN(io.Discard, c, int64(frame[0])<<16|int64(frame[1])<<8|int64(frame[2]))
-		switch kind, flags, stream := frame[3], frame[4], frame[5:]; {
-		case kind == 4 && flags == 0: // SETTINGS
-			c.Write([]byte{0, 0, 0, 4, 1, 0, 0, 0, 0})
-		case kind == 1: // HEADERS
-			requests.Add(1)
-			c.Write(append(append([]byte{0, 0, 4, 3, 0}, stream...), 0, 0, 0, 1))
 		}
 	}
 }

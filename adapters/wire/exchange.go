@@ -150,7 +150,6 @@ type passage struct {
 	client   *Client
 	seen     atomic.Bool // the transport reports what it does
 	sent     atomic.Bool // it had a connection to write to
-	begun    atomic.Bool // its headers were written to a connection of HTTP/2
 	answered atomic.Bool // a first byte came back
 	local    atomic.Pointer[net.Addr]
 	trace    httptrace.ClientTrace // sets these
@@ -158,20 +157,10 @@ type passage struct {
 	location string // where a redirect points to
 }
 
-// newPassage makes one for a request whose context end ends. Over HTTP/2 net/http sends a
-// request again that the server has ended by a reset, without a pause.
-func (c *Client) newPassage(end context.CancelCauseFunc) *passage {
+func (c *Client) newPassage() *passage {
 	p := &passage{client: c}
 	p.trace.GetConn = func(string) { p.seen.Store(true) }
-	p.trace.WroteHeaderField = func(name string, _ []string) {
-		if name == ":method" { // of HTTP/2 only
-			p.begun.Store(true)
-		}
-	}
 	p.trace.GotConn = func(info httptrace.GotConnInfo) {
-		if p.begun.Load() {
-			end(errSentOnce)
-		}
 		p.sent.Store(true)
 		local := info.Conn.LocalAddr()
 		p.local.Store(&local)
@@ -216,15 +205,15 @@ func (c *Client) Do(ctx context.Context, req Request) (*Exchange, error) {
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
 	x := &Exchange{Request: req, client: c}
-	p := c.newPassage(end)
+	p := c.newPassage()
 	if err := ctx.Err(); err != nil {
 		p.seen.Store(true)
 		return nil, x.unanswered(p, err)
 	}
-	ctx = httptrace.WithClientTrace(context.WithValue(trace.Veil(ctx, anyHeader), passageKey{}, p), &p.trace)
+	ctx, end := trace.Once(trace.Veil(ctx, anyHeader), errSentOnce)
+	defer end(nil)
+	ctx = httptrace.WithClientTrace(context.WithValue(ctx, passageKey{}, p), &p.trace)
 
 	out, err := c.outgoing(ctx, req)
 	if err != nil {

@@ -1,10 +1,32 @@
-// Package trace keeps secrets from the traces of requests.
+// Package trace follows what net/http does with a request: it keeps secrets from the
+// traces of others, and a request from being sent twice.
 package trace
 
 import (
 	"context"
 	"net/http/httptrace"
+	"sync/atomic"
 )
+
+// Once is ctx for a request that goes out once over HTTP/2. net/http sends one again that
+// the server has ended by a reset, without a pause: then the context ends with cause. end
+// has to be called when the response is done with.
+func Once(ctx context.Context, cause error) (once context.Context, end context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var sent atomic.Bool
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaderField: func(name string, _ []string) {
+			if name == ":method" { // of HTTP/2 only
+				sent.Store(true)
+			}
+		},
+		GotConn: func(httptrace.GotConnInfo) {
+			if sent.Load() {
+				cancel(cause)
+			}
+		},
+	}), cancel
+}
 
 // Veil is ctx with a trace that does not see the headers that hide is true for.
 // Instrumentation puts traces into the contexts of requests.
